@@ -1,0 +1,140 @@
+# Bare make lists the targets. Everything is driven by the go command; nothing
+# here needs more than Go, git and make, except where the target says so.
+
+GO             ?= go
+GO_MINIMUM     := 1.26
+STATICCHECK    := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+VERSION        := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS        := -s -w -X main.version=$(VERSION)
+# The tags whose files no plain build compiles; the linters look at them too.
+TAGS           := invariants,plant,fault
+
+SEEDS          ?= 200
+FROM           ?= 1
+SOAK           ?= 1h
+FUZZTIME       ?= 10s
+BENCHTIME      ?= 1s
+BENCH          ?= .
+PKG            ?= ./...
+PERF           ?= --target lockd,redis --workload uncontended --workers 1,20,80,320 \
+                  --duration 5s --rounds 3
+
+# Tools are built by go run outside this module, so they never enter go.mod.
+TOOL           := env GOFLAGS=-mod=mod $(GO) run
+NESTED         := $(patsubst %/go.mod,%,$(wildcard perf/go.mod))
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## list the targets
+	@echo "lockd $(VERSION): make TARGET"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: go-present
+go-present:
+	@command -v $(GO) >/dev/null 2>&1 || { \
+	  echo "make: the go command is not on PATH. lockd needs Go $(GO_MINIMUM) or newer:" >&2; \
+	  echo "  Debian: apt-get install golang-go, if 'apt-cache policy golang-go' offers it," >&2; \
+	  echo "  else the archive from go.dev, unpacked to /usr/local/go, with" >&2; \
+	  echo "  PATH=\$$PATH:/usr/local/go/bin; or make GO=/path/to/go TARGET" >&2; \
+	  exit 1; }
+
+.PHONY: build
+build: go-present ## build the static binary bin/lockd
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/lockd ./lockd
+
+.PHONY: run
+run: build ## run a three-node cluster in one process on loopback
+	bin/lockd dev
+
+.PHONY: demo
+demo: build ## kill, pause and partition real nodes while clients hold locks
+	$(GO) run ./lockd/faulttest/demo
+
+.PHONY: test
+test: go-present ## run every test of this module and of perf (under a minute, warm)
+	$(GO) test ./...
+	@set -e; for m in $(NESTED); do echo "cd $$m && go test ./..."; \
+	  (cd $$m && $(GO) test ./...); done
+
+.PHONY: test-invariants
+test-invariants: go-present ## run the tests with the costly invariant checks compiled in
+	$(GO) test -tags invariants ./...
+
+.PHONY: race
+race: go-present ## run the tests under the race detector, invariants on (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -tags invariants ./...
+	@set -e; for m in $(NESTED); do (cd $$m && CGO_ENABLED=1 $(GO) test -race ./...); done
+
+.PHONY: lint
+lint: go-present ## gofmt, go vet, staticcheck and the house test
+	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	  if [ -n "$$bad" ]; then echo "not gofmt-clean; run gofmt -w on:" >&2; echo "$$bad" >&2; exit 1; fi
+	$(GO) vet ./...
+	$(GO) vet -tags $(TAGS) ./...
+	$(TOOL) $(STATICCHECK) ./...
+	$(TOOL) $(STATICCHECK) -tags $(TAGS) ./...
+	@set -e; for m in $(NESTED); do echo "cd $$m && go vet, staticcheck"; \
+	  (cd $$m && $(GO) vet ./... && $(TOOL) $(STATICCHECK) ./...); done
+	$(GO) test ./lockd/house
+
+.PHONY: sim
+sim: go-present ## run the simulator: SEEDS=2000 worlds, the first from seed FROM=1
+	$(GO) run -tags invariants ./lockd/sim/run -seeds $(SEEDS) -from $(FROM)
+
+.PHONY: plant
+plant: go-present ## prove that the tests find each planted bug
+	$(GO) test -tags plant,invariants -run Plant ./...
+
+.PHONY: fault
+fault: build ## kill, pause, partition, garble and fill real processes (needs Linux)
+	$(GO) test -count=1 -tags fault ./lockd/faulttest/...
+
+.PHONY: soak
+soak: build ## simulator and real-process faults in turn for SOAK=1h
+	@set -e; end=$$(( $$(date +%s) + $$(echo $(SOAK) | \
+	  awk '/h$$/{print $$1*3600} /m$$/{print $$1*60} /s$$/{print $$1+0}') )); \
+	from=$(FROM); while [ $$(date +%s) -lt $$end ]; do \
+	  $(MAKE) --no-print-directory sim SEEDS=$(SEEDS) FROM=$$from; \
+	  $(MAKE) --no-print-directory fault; \
+	  from=$$((from + $(SEEDS))); done
+
+.PHONY: fuzz
+fuzz: go-present ## fuzz every Fuzz target of PKG=./... for FUZZTIME=10s each
+	@set -e; for p in $$($(GO) list $(PKG)); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; done; done
+
+.PHONY: bench
+bench: go-present ## run the benchmarks BENCH=. of PKG=./... with allocations
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) $(PKG)
+
+.PHONY: perf
+perf: build ## measure lockd against Redis, interleaved: PERF='--target …' (needs redis-server)
+	cd perf && $(GO) run . run --lockd ../bin/lockd $(PERF)
+
+.PHONY: perf-smoke
+perf-smoke: build ## the same in seconds: shows that it runs, not how fast
+	cd perf && $(GO) run . run --lockd ../bin/lockd --target lockd --workload uncontended \
+	  --workers 1,20 --duration 1s --rounds 1
+
+.PHONY: golden
+golden: go-present ## rewrite golden files and scripts of PKG (tests with a -rewrite flag); read the diff
+	@set -e; for d in $$($(GO) list -f '{{.Dir}}' $(PKG)); do \
+	  if grep -lqE 'cockroachdb/datadriven|flag\.Bool\("rewrite"' $$d/*_test.go 2>/dev/null; then \
+	    $(GO) test -count=1 $$d -args -rewrite; fi; done
+	git --no-pager diff --stat -- testdata
+
+.PHONY: cover
+cover: go-present ## write the coverage of all packages to bin/cover.html
+	@mkdir -p bin
+	$(GO) test -coverpkg=./... -coverprofile=bin/cover.out ./...
+	$(GO) tool cover -html=bin/cover.out -o bin/cover.html
+
+.PHONY: ci
+ci: ## what must be green before a change lands
+	bash .ci/run
+
+.PHONY: clean
+clean: ## remove what make built and what fuzzing cached
+	rm -rf bin perf/results
+	-$(GO) clean -fuzzcache
