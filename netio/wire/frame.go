@@ -1,0 +1,183 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+)
+
+// Version is the protocol version this package writes; MinVersion the oldest
+// it still speaks.
+const (
+	Version    uint16 = 1
+	MinVersion uint16 = 1
+)
+
+// Kind says what a client frame is. Numbers are append-only; requests are
+// below 128, what a node sends is from 128 up.
+type Kind uint8
+
+// Frames from client to node.
+const (
+	KindHello        Kind = 1
+	KindOpenSession  Kind = 2
+	KindCloseSession Kind = 3
+	KindAcquire      Kind = 4
+	KindRelease      Kind = 5
+	KindCancel       Kind = 6
+	KindRenewHold    Kind = 7
+	KindKeepalive    Kind = 8
+	KindGet          Kind = 9
+	KindList         Kind = 10
+	KindStatus       Kind = 11
+
+	requestEnd = 12
+)
+
+// Frames from node to client.
+const (
+	KindWelcome      Kind = 128
+	KindRefused      Kind = 129
+	KindResponse     Kind = 130
+	KindKeepaliveAck Kind = 131
+	KindMoved        Kind = 132
+	KindLost         Kind = 133
+	KindSessionLost  Kind = 134
+
+	responseEnd = 135
+)
+
+// IsRequest reports whether k is a known kind that only a client sends.
+func (k Kind) IsRequest() bool { return k >= KindHello && k < requestEnd }
+
+// IsResponse reports whether k is a known kind that only a node sends.
+func (k Kind) IsResponse() bool { return k >= KindWelcome && k < responseEnd }
+
+// String returns the name of k as it appears in logs and documents.
+func (k Kind) String() string {
+	switch k {
+	case KindHello:
+		return "Hello"
+	case KindOpenSession:
+		return "OpenSession"
+	case KindCloseSession:
+		return "CloseSession"
+	case KindAcquire:
+		return "Acquire"
+	case KindRelease:
+		return "Release"
+	case KindCancel:
+		return "Cancel"
+	case KindRenewHold:
+		return "RenewHold"
+	case KindKeepalive:
+		return "Keepalive"
+	case KindGet:
+		return "Get"
+	case KindList:
+		return "List"
+	case KindStatus:
+		return "Status"
+	case KindWelcome:
+		return "Welcome"
+	case KindRefused:
+		return "Refused"
+	case KindResponse:
+		return "Response"
+	case KindKeepaliveAck:
+		return "KeepaliveAck"
+	case KindMoved:
+		return "Moved"
+	case KindLost:
+		return "Lost"
+	case KindSessionLost:
+		return "SessionLost"
+	default:
+		return "kind " + strconv.Itoa(int(k))
+	}
+}
+
+// Flags qualify a frame; bits a kind does not define are zero.
+type Flags uint8
+
+// The flags of Acquire.
+const (
+	// FlagWait: queue if the lock cannot be granted at once.
+	FlagWait Flags = 1 << 0
+	// FlagDetached: the hold lives by its own time to live, without a session.
+	// The session field is then an owner id with DetachedOwner set.
+	FlagDetached Flags = 1 << 1
+	// FlagDetails: add a LockInfo to a StatusHeld response.
+	FlagDetails Flags = 1 << 2
+)
+
+// DetachedOwner is the bit that tells an owner id, which a client draws at
+// random, from a session id, which a group counts up.
+const DetachedOwner uint64 = 1 << 63
+
+// HeaderBytes is the size of the header of a client frame.
+const HeaderBytes = 16
+
+// minLength is the least value of a length field: a header and no body.
+const minLength = HeaderBytes - 4
+
+// Header is the head of every client frame. An AppendX function writes the
+// length and the kind itself; the other fields are the caller's.
+type Header struct {
+	Kind    Kind
+	Flags   Flags
+	Group   uint16
+	Request uint64 // chosen by the client; zero in what no one asked for
+}
+
+// FrameBytes returns the size of the frame that b begins with, header
+// included, or zero if b is too short to tell. ErrTooLarge if it exceeds limit,
+// ErrTruncated if its length leaves no room for a header; both as soon as four
+// bytes are there.
+func FrameBytes(b []byte, limit int) (int, error) {
+	if len(b) < 4 {
+		return 0, nil
+	}
+	length := binary.LittleEndian.Uint32(b)
+	if length < minLength {
+		return 0, fmt.Errorf("%w: frame length %d, least %d", ErrTruncated, length, minLength)
+	}
+	if uint64(length)+4 > uint64(limit) {
+		return 0, fmt.Errorf("%w: frame of %d bytes, limit %d", ErrTooLarge, uint64(length)+4, limit)
+	}
+	return int(length) + 4, nil
+}
+
+// Parse splits one whole frame into header and body. The body borrows frame.
+// ErrTruncated or ErrTrailing if the length does not say len(frame).
+func Parse(frame []byte) (Header, []byte, error) {
+	if len(frame) < HeaderBytes {
+		return Header{}, nil, fmt.Errorf("%w: frame of %d bytes", ErrTruncated, len(frame))
+	}
+	length := uint64(binary.LittleEndian.Uint32(frame)) + 4
+	if length > uint64(len(frame)) {
+		return Header{}, nil, fmt.Errorf("%w: frame of %d bytes says %d", ErrTruncated, len(frame), length)
+	}
+	if length < uint64(len(frame)) {
+		return Header{}, nil, fmt.Errorf("%w: frame of %d bytes says %d", ErrTrailing, len(frame), length)
+	}
+	return Header{
+		Kind:    Kind(frame[4]),
+		Flags:   Flags(frame[5]),
+		Group:   binary.LittleEndian.Uint16(frame[6:]),
+		Request: binary.LittleEndian.Uint64(frame[8:]),
+	}, frame[HeaderBytes:], nil
+}
+
+// appendHeader begins a frame of kind k; finish patches its length.
+func appendHeader(dst []byte, k Kind, h Header) []byte {
+	dst = append(dst, 0, 0, 0, 0, byte(k), byte(h.Flags))
+	dst = binary.LittleEndian.AppendUint16(dst, h.Group)
+	return binary.LittleEndian.AppendUint64(dst, h.Request)
+}
+
+// finish writes the length of the frame that begins at start.
+func finish(dst []byte, start int) []byte {
+	binary.LittleEndian.PutUint32(dst[start:], uint32(len(dst)-start-4))
+	return dst
+}

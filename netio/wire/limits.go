@@ -1,0 +1,97 @@
+package wire
+
+import "fmt"
+
+// Bounds of the format. Those a cluster may lower are announced in Welcome.
+const (
+	// MaxFrameBytes is the default bound of a client frame, header included.
+	// Raising it raises what one conn can make a node buffer.
+	MaxFrameBytes = 64 << 10
+	// MaxPeerFrameBytes is the bound of a peer frame, header included.
+	MaxPeerFrameBytes = 8 << 20
+	// MaxNameBytes bounds the name of a lock; the shortest is one byte.
+	MaxNameBytes = 512
+	// MaxClientNameBytes bounds the name a client gives itself.
+	MaxClientNameBytes = 128
+	// MaxTextBytes bounds a text meant for people.
+	MaxTextBytes = 512
+	// MaxAddressBytes bounds a host:port.
+	MaxAddressBytes = 262
+	// MaxPayloadBytes bounds the data a hold carries.
+	MaxPayloadBytes = 4 << 10
+	// MaxGroups bounds the number of groups of a cluster.
+	MaxGroups = 1024
+	// MaxNodes bounds the nodes listed in a Welcome.
+	MaxNodes = 64
+	// MaxListed bounds the holders and, separately, the waiters that a LockInfo
+	// lists; its counts are exact whatever their number.
+	MaxListed = 64
+	// MaxPage bounds the entries of a ListPage.
+	MaxPage = 64
+	// MinLeaseMillis and MaxLeaseMillis bound a session lease.
+	MinLeaseMillis = 1_000
+	MaxLeaseMillis = 3_600_000
+	// DefaultInFlight is the default bound of requests in flight on one conn.
+	DefaultInFlight = 16 << 10
+)
+
+// The largest frame of each kind whose size depends on a count. Each must fit
+// a client frame, which the constants below prove when they compile: a
+// negative constant does not convert to uint.
+const (
+	maxWelcomeBytes = HeaderBytes + welcomeFixedBytes + 2*MaxGroups +
+		MaxNodes*(nodeFixedBytes+MaxAddressBytes)
+	maxKeepaliveBytes = HeaderBytes + 2 + MaxGroups*renewalBytes
+	maxLockInfoBytes  = HeaderBytes + responseFixedBytes + lockInfoFixedBytes + MaxNameBytes +
+		MaxListed*(holderFixedBytes+MaxClientNameBytes) +
+		MaxListed*(waiterFixedBytes+MaxClientNameBytes)
+	maxListPageBytes = HeaderBytes + responseFixedBytes + listPageFixedBytes +
+		MaxPage*(listEntryFixedBytes+MaxNameBytes+MaxClientNameBytes)
+	maxStatusBytes = HeaderBytes + responseFixedBytes + nodeStatusFixedBytes + MaxTextBytes +
+		MaxGroups*groupStatusBytes
+
+	_ = uint(MaxFrameBytes - maxWelcomeBytes)
+	_ = uint(MaxFrameBytes - maxKeepaliveBytes)
+	_ = uint(MaxFrameBytes - maxLockInfoBytes)
+	_ = uint(MaxFrameBytes - maxListPageBytes)
+	_ = uint(MaxFrameBytes - maxStatusBytes)
+)
+
+// Limits is what a node announces in its Welcome.
+type Limits struct {
+	FrameBytes     uint32 // client frame, header included
+	InFlight       uint32 // requests in flight on one conn
+	MinLeaseMillis uint32
+	MaxLeaseMillis uint32
+	NameBytes      uint16
+	PayloadBytes   uint16
+}
+
+// DefaultLimits returns the limits of a node that was not told otherwise.
+func DefaultLimits() Limits {
+	return Limits{
+		FrameBytes:     MaxFrameBytes,
+		InFlight:       DefaultInFlight,
+		MinLeaseMillis: MinLeaseMillis,
+		MaxLeaseMillis: MaxLeaseMillis,
+		NameBytes:      MaxNameBytes,
+		PayloadBytes:   MaxPayloadBytes,
+	}
+}
+
+// CheckName reports whether name may name a lock: 1 to limit bytes, none of
+// them zero. The error is ErrName with the reason.
+func CheckName[N string | []byte](name N, limit int) error {
+	if len(name) == 0 {
+		return fmt.Errorf("%w: empty", ErrName)
+	}
+	if len(name) > limit {
+		return fmt.Errorf("%w: %d bytes, limit %d", ErrName, len(name), limit)
+	}
+	for i := 0; i < len(name); i++ {
+		if name[i] == 0 {
+			return fmt.Errorf("%w: zero byte at %d", ErrName, i)
+		}
+	}
+	return nil
+}

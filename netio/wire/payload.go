@@ -1,0 +1,271 @@
+package wire
+
+import (
+	"encoding/binary"
+	"strconv"
+)
+
+const (
+	lockInfoFixedBytes   = 14
+	holderFixedBytes     = 32
+	waiterFixedBytes     = 20
+	listPageFixedBytes   = 4
+	listEntryFixedBytes  = 30
+	nodeStatusFixedBytes = 32
+	groupStatusBytes     = 48
+)
+
+// Holder is one hold of a lock.
+type Holder struct {
+	Session     uint64 // or owner id
+	Token       uint64
+	HeldMillis  uint64 // log time since the grant
+	LeaseMillis uint32 // log time left, unless renewed
+	Mode        Mode
+	Client      []byte // the name its client gave; borrowed when decoded
+}
+
+// Waiter is one request in the queue of a lock.
+type Waiter struct {
+	Session      uint64
+	WaitedMillis uint64 // log time since it came
+	Mode         Mode
+	Weight       uint8
+	Client       []byte // borrowed when decoded
+}
+
+// LockInfo is what a group knows of one lock.
+type LockInfo struct {
+	HolderCount uint32 // exact; Holders lists the first MaxListed
+	WaiterCount uint32 // exact; Waiters lists the first MaxListed
+	Name        []byte // borrowed when decoded
+	Holders     []Holder
+	Waiters     []Waiter
+}
+
+// AppendLockInfo appends the payload of a Get, and of a Held refusal that asked
+// for details. Holders and waiters after the first MaxListed are left out.
+func AppendLockInfo(dst []byte, x *LockInfo) []byte {
+	holders := x.Holders[:min(len(x.Holders), MaxListed)]
+	waiters := x.Waiters[:min(len(x.Waiters), MaxListed)]
+	dst = binary.LittleEndian.AppendUint32(dst, x.HolderCount)
+	dst = binary.LittleEndian.AppendUint32(dst, x.WaiterCount)
+	dst = appendText(dst, x.Name, MaxNameBytes)
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(holders)))
+	for i := range holders {
+		h := &holders[i]
+		dst = binary.LittleEndian.AppendUint64(dst, h.Session)
+		dst = binary.LittleEndian.AppendUint64(dst, h.Token)
+		dst = binary.LittleEndian.AppendUint64(dst, h.HeldMillis)
+		dst = binary.LittleEndian.AppendUint32(dst, h.LeaseMillis)
+		dst = append(dst, byte(h.Mode), 0)
+		dst = appendText(dst, h.Client, MaxClientNameBytes)
+	}
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(waiters)))
+	for i := range waiters {
+		w := &waiters[i]
+		dst = binary.LittleEndian.AppendUint64(dst, w.Session)
+		dst = binary.LittleEndian.AppendUint64(dst, w.WaitedMillis)
+		dst = append(dst, byte(w.Mode), w.Weight)
+		dst = appendText(dst, w.Client, MaxClientNameBytes)
+	}
+	return dst
+}
+
+// DecodeLockInfo decodes the payload of a Get.
+func DecodeLockInfo(payload []byte) (LockInfo, error) {
+	c := cursor{b: payload}
+	x := LockInfo{HolderCount: c.u32(), WaiterCount: c.u32(), Name: c.text(MaxNameBytes)}
+	if n := c.count(MaxListed, holderFixedBytes); n > 0 {
+		x.Holders = make([]Holder, n)
+	}
+	for i := range x.Holders {
+		h := &x.Holders[i]
+		h.Session, h.Token, h.HeldMillis = c.u64(), c.u64(), c.u64()
+		h.LeaseMillis, h.Mode = c.u32(), c.mode()
+		c.zero(1)
+		h.Client = c.text(MaxClientNameBytes)
+	}
+	if n := c.count(MaxListed, waiterFixedBytes); n > 0 {
+		x.Waiters = make([]Waiter, n)
+	}
+	for i := range x.Waiters {
+		w := &x.Waiters[i]
+		w.Session, w.WaitedMillis = c.u64(), c.u64()
+		w.Mode, w.Weight = c.mode(), c.u8()
+		w.Client = c.text(MaxClientNameBytes)
+	}
+	return x, c.end("LockInfo")
+}
+
+func (c *cursor) mode() Mode {
+	m := Mode(c.u8())
+	if m >= modeEnd {
+		c.fail(ErrField)
+	}
+	return m
+}
+
+// ListEntry is one lock in a ListPage.
+type ListEntry struct {
+	Token       uint64 // of the first holder, or zero
+	HeldMillis  uint64 // log time since its grant
+	HolderCount uint32
+	WaiterCount uint32
+	Mode        Mode   // of the first holder
+	Name        []byte // borrowed when decoded
+	Client      []byte // of the first holder; borrowed when decoded
+}
+
+// More says whether a ListPage is the last of its group.
+type More uint8
+
+// The two answers.
+const (
+	LastPage  More = 0
+	MorePages More = 1
+)
+
+// ListPage is a part of a group's locks, in the order of their names.
+type ListPage struct {
+	More    More
+	Entries []ListEntry
+}
+
+// AppendListPage appends the payload of a List. Requires: at most MaxPage
+// entries.
+func AppendListPage(dst []byte, x *ListPage) []byte {
+	dst = append(dst, byte(x.More), 0)
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(x.Entries)))
+	for i := range x.Entries {
+		e := &x.Entries[i]
+		dst = binary.LittleEndian.AppendUint64(dst, e.Token)
+		dst = binary.LittleEndian.AppendUint64(dst, e.HeldMillis)
+		dst = binary.LittleEndian.AppendUint32(dst, e.HolderCount)
+		dst = binary.LittleEndian.AppendUint32(dst, e.WaiterCount)
+		dst = append(dst, byte(e.Mode), 0)
+		dst = appendText(dst, e.Name, MaxNameBytes)
+		dst = appendText(dst, e.Client, MaxClientNameBytes)
+	}
+	return dst
+}
+
+// DecodeListPage decodes the payload of a List.
+func DecodeListPage(payload []byte) (ListPage, error) {
+	c := cursor{b: payload}
+	x := ListPage{More: More(c.u8())}
+	c.zero(1)
+	if x.More > MorePages {
+		c.fail(ErrField)
+	}
+	if n := c.count(MaxPage, listEntryFixedBytes); n > 0 {
+		x.Entries = make([]ListEntry, n)
+	}
+	for i := range x.Entries {
+		e := &x.Entries[i]
+		e.Token, e.HeldMillis = c.u64(), c.u64()
+		e.HolderCount, e.WaiterCount = c.u32(), c.u32()
+		e.Mode = c.mode()
+		c.zero(1)
+		e.Name = c.text(MaxNameBytes)
+		e.Client = c.text(MaxClientNameBytes)
+	}
+	return x, c.end("ListPage")
+}
+
+// Role is what a node is in a group.
+type Role uint8
+
+// The roles; append-only.
+const (
+	RoleReplica   Role = 1 // an acceptor that does not lead
+	RolePreparing Role = 2 // tries to become leader
+	RoleLeader    Role = 3
+	RoleNone      Role = 4 // keeps no replica of this group
+)
+
+// String returns the name of r as it appears in tables.
+func (r Role) String() string {
+	switch r {
+	case RoleReplica:
+		return "replica"
+	case RolePreparing:
+		return "preparing"
+	case RoleLeader:
+		return "leader"
+	case RoleNone:
+		return "none"
+	default:
+		return "role " + strconv.Itoa(int(r))
+	}
+}
+
+// GroupStatus is the state of one group as one node sees it.
+type GroupStatus struct {
+	Round      uint64 // of the promised ballot
+	Chosen     uint64 // slot up to which it knows the chosen values
+	Applied    uint64 // slot up to which its machine has applied
+	Sessions   uint32
+	Locks      uint32 // held
+	Waiters    uint32
+	Group      uint16
+	BallotNode uint16 // of the promised ballot
+	Leader     uint16 // zero if unknown
+	Role       Role
+}
+
+// NodeStatus is the state of a node.
+type NodeStatus struct {
+	Cluster      uint64
+	UptimeMillis uint64
+	Durable      uint64 // log position it has synced
+	Node         uint16
+	Build        []byte // version of the binary, at most MaxTextBytes; borrowed when decoded
+	Groups       []GroupStatus
+}
+
+// AppendNodeStatus appends the payload of a Status. Requires: at most MaxGroups
+// groups.
+func AppendNodeStatus(dst []byte, x *NodeStatus) []byte {
+	dst = binary.LittleEndian.AppendUint64(dst, x.Cluster)
+	dst = binary.LittleEndian.AppendUint64(dst, x.UptimeMillis)
+	dst = binary.LittleEndian.AppendUint64(dst, x.Durable)
+	dst = binary.LittleEndian.AppendUint16(dst, x.Node)
+	dst = append(dst, 0, 0)
+	dst = appendText(dst, x.Build, MaxTextBytes)
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(x.Groups)))
+	for i := range x.Groups {
+		g := &x.Groups[i]
+		dst = binary.LittleEndian.AppendUint64(dst, g.Round)
+		dst = binary.LittleEndian.AppendUint64(dst, g.Chosen)
+		dst = binary.LittleEndian.AppendUint64(dst, g.Applied)
+		dst = binary.LittleEndian.AppendUint32(dst, g.Sessions)
+		dst = binary.LittleEndian.AppendUint32(dst, g.Locks)
+		dst = binary.LittleEndian.AppendUint32(dst, g.Waiters)
+		dst = binary.LittleEndian.AppendUint16(dst, g.Group)
+		dst = binary.LittleEndian.AppendUint16(dst, g.BallotNode)
+		dst = binary.LittleEndian.AppendUint16(dst, g.Leader)
+		dst = append(dst, byte(g.Role), 0, 0, 0, 0, 0)
+	}
+	return dst
+}
+
+// DecodeNodeStatus decodes the payload of a Status.
+func DecodeNodeStatus(payload []byte) (NodeStatus, error) {
+	c := cursor{b: payload}
+	x := NodeStatus{Cluster: c.u64(), UptimeMillis: c.u64(), Durable: c.u64(), Node: c.u16()}
+	c.zero(2)
+	x.Build = c.text(MaxTextBytes)
+	if n := c.count(MaxGroups, groupStatusBytes); n > 0 {
+		x.Groups = make([]GroupStatus, n)
+	}
+	for i := range x.Groups {
+		g := &x.Groups[i]
+		g.Round, g.Chosen, g.Applied = c.u64(), c.u64(), c.u64()
+		g.Sessions, g.Locks, g.Waiters = c.u32(), c.u32(), c.u32()
+		g.Group, g.BallotNode, g.Leader = c.u16(), c.u16(), c.u16()
+		g.Role = Role(c.u8())
+		c.zero(5)
+	}
+	return x, c.end("NodeStatus")
+}

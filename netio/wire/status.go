@@ -1,0 +1,193 @@
+package wire
+
+import "strconv"
+
+// Status is the outcome of a request. Numbers are append-only and never
+// reused; zero is no status and never travels.
+type Status uint8
+
+// The outcomes.
+const (
+	// StatusOK: done; for Acquire, granted with the token of the response.
+	StatusOK Status = 1
+	// StatusQueued: waiting. Given as the result of a Get-like question only;
+	// an Acquire with FlagWait has one response, at its end.
+	StatusQueued Status = 2
+	// StatusHeld: a try was refused; the token is the first holder's, position
+	// is the place the request would have got.
+	StatusHeld Status = 3
+	// StatusNotLeader: this node did not execute it. Leader is a hint, zero if
+	// unknown. Send it again, elsewhere, with a raised epoch.
+	StatusNotLeader Status = 4
+	// StatusUncertain: the node stopped leading after it proposed or queued the
+	// request. It may have taken effect: send it again with a raised epoch, and
+	// the session and request id find what became of it.
+	StatusUncertain Status = 5
+	// StatusBusy: refused before anything happened, for lack of room. Try again
+	// after the retry hint of the response.
+	StatusBusy Status = 6
+	// StatusStaleEpoch: not executed, because the group has seen a higher epoch
+	// of this session.
+	StatusStaleEpoch Status = 7
+	// StatusSessionUnknown: the group has no such session. It is never
+	// re-created; whatever it held is released.
+	StatusSessionUnknown Status = 8
+	// StatusSessionEnded: the session is being taken down.
+	StatusSessionEnded Status = 9
+	// StatusNotHolder: token and session do not name a present hold. Nothing
+	// changed. After a retried Release it means: released.
+	StatusNotHolder Status = 10
+	// StatusCancelled: the target of a Cancel does not wait and never will; also
+	// the end of the cancelled Acquire itself.
+	StatusCancelled Status = 11
+	// StatusAlreadyGranted: the target of a Cancel holds the lock, with the
+	// token of the response.
+	StatusAlreadyGranted Status = 12
+	// StatusTooManyWaiters: the queue of this lock is full.
+	StatusTooManyWaiters Status = 13
+	// StatusTooManySessions: the group takes no more sessions.
+	StatusTooManySessions Status = 14
+	// StatusTooManyHolds: the session, or the group, takes no more holds.
+	StatusTooManyHolds Status = 15
+	// StatusBadRequest: the request contradicts itself or an earlier one with
+	// the same id.
+	StatusBadRequest Status = 16
+	// StatusNameTooLong: the name is empty, too long or holds a zero byte.
+	StatusNameTooLong Status = 17
+	// StatusNotFound: nothing is known under this name.
+	StatusNotFound Status = 18
+	// StatusWrongGroup: the name does not belong to the group of the header.
+	StatusWrongGroup Status = 19
+	// StatusStopping: the node is going down and did not execute it.
+	StatusStopping Status = 20
+	// StatusPermission: this client may not do that.
+	StatusPermission Status = 21
+
+	statusEnd = 22
+)
+
+// Definite reports whether the request has, once and for all, taken effect or
+// not. The one status of which this is false is StatusUncertain.
+func (s Status) Definite() bool { return s != StatusUncertain }
+
+// Known reports whether this version knows s.
+func (s Status) Known() bool { return s >= StatusOK && s < statusEnd }
+
+// String returns the name of s as it appears in logs and documents.
+func (s Status) String() string {
+	switch s {
+	case StatusOK:
+		return "ok"
+	case StatusQueued:
+		return "queued"
+	case StatusHeld:
+		return "held"
+	case StatusNotLeader:
+		return "not leader"
+	case StatusUncertain:
+		return "uncertain"
+	case StatusBusy:
+		return "busy"
+	case StatusStaleEpoch:
+		return "stale epoch"
+	case StatusSessionUnknown:
+		return "session unknown"
+	case StatusSessionEnded:
+		return "session ended"
+	case StatusNotHolder:
+		return "not holder"
+	case StatusCancelled:
+		return "cancelled"
+	case StatusAlreadyGranted:
+		return "already granted"
+	case StatusTooManyWaiters:
+		return "too many waiters"
+	case StatusTooManySessions:
+		return "too many sessions"
+	case StatusTooManyHolds:
+		return "too many holds"
+	case StatusBadRequest:
+		return "bad request"
+	case StatusNameTooLong:
+		return "bad name"
+	case StatusNotFound:
+		return "not found"
+	case StatusWrongGroup:
+		return "wrong group"
+	case StatusStopping:
+		return "stopping"
+	case StatusPermission:
+		return "permission denied"
+	default:
+		return "status " + strconv.Itoa(int(s))
+	}
+}
+
+// Code says what became of one session in a keepalive.
+type Code uint8
+
+// The codes of a keepalive; append-only.
+const (
+	CodeRenewed   Code = 1 // its lease runs anew from the send of the keepalive
+	CodeUnknown   Code = 2 // the group has no such session
+	CodeNotLeader Code = 3 // ask the leader; nothing was renewed
+)
+
+// Reason says why a hold or a session ended without its owner asking.
+type Reason uint8
+
+// The reasons; append-only.
+const (
+	ReasonExpired Reason = 1 // its lease, or its own time to live, ran out
+	ReasonClosed  Reason = 2 // closed by another conn of the same client
+	ReasonForced  Reason = 3 // an operator released it
+)
+
+// String returns the name of r as it appears in logs and errors.
+func (r Reason) String() string {
+	switch r {
+	case ReasonExpired:
+		return "expired"
+	case ReasonClosed:
+		return "closed"
+	case ReasonForced:
+		return "released by force"
+	default:
+		return "reason " + strconv.Itoa(int(r))
+	}
+}
+
+// Mode is a lock mode of the DLM. The numbers are those of the machine.
+type Mode uint8
+
+// The modes, weakest first.
+const (
+	ModeNL Mode = 0 // null: interest only
+	ModeCR Mode = 1 // concurrent read
+	ModeCW Mode = 2 // concurrent write
+	ModePR Mode = 3 // protected read: shared
+	ModePW Mode = 4 // protected write: update
+	ModeEX Mode = 5 // exclusive
+
+	modeEnd = 6
+)
+
+// String returns the two letters of the mode.
+func (m Mode) String() string {
+	switch m {
+	case ModeNL:
+		return "NL"
+	case ModeCR:
+		return "CR"
+	case ModeCW:
+		return "CW"
+	case ModePR:
+		return "PR"
+	case ModePW:
+		return "PW"
+	case ModeEX:
+		return "EX"
+	default:
+		return "mode " + strconv.Itoa(int(m))
+	}
+}
