@@ -1,0 +1,307 @@
+package lockfsm
+
+import "bytes"
+
+// with returns the result with its code set.
+func (r Result) with(c Code) Result {
+	r.Code = c
+	return r
+}
+
+func (m *Machine) hashRequest(s *session, q RequestID) uint32 {
+	return hashPair(m.limits.Seed+uint64(s.kind), uint64(s.id), uint64(q))
+}
+
+// findClaim returns the claim with this request id of a session, or of any
+// detached hold with the owner of s.
+func (m *Machine) findClaim(s *session, q RequestID) ref {
+	if plantedIs("dedup-off") {
+		return 0
+	}
+	p := m.byRequest.probe(m.hashRequest(s, q))
+	for r := p.next(); r != 0; r = p.next() {
+		c := m.claims.at(r)
+		if c.request != q {
+			continue
+		}
+		if of := m.sessions.at(c.session); of.id == s.id && of.kind == s.kind {
+			return r
+		}
+	}
+	return 0
+}
+
+// acquire puts the request into its place in the queue and pumps. If it is not
+// granted by that and does not want to wait, it is taken out again.
+func (m *Machine) acquire(c *Command, out *Outcome) Result {
+	res := Result{Op: c.Op, Session: c.Session, Request: c.Request,
+		Detached: c.Flags&Detached != 0}
+	// owner stands for the detached hold until it is granted.
+	owner := session{id: c.Session, kind: kindDetached}
+	of, s := ref(0), &owner
+	if !res.Detached {
+		r, code := m.enter(c, out)
+		if code != CodeOK {
+			return res.with(code)
+		}
+		of, s = r, m.sessions.at(r)
+	}
+	if code := m.checkAcquire(c); code != CodeOK {
+		return res.with(code)
+	}
+	if r := m.findClaim(s, c.Request); r != 0 {
+		return m.acquireAgain(r, c, res)
+	}
+	hash := m.hashName(c.Name)
+	lr := m.findLock(c.Name, hash)
+	if code := m.roomFor(lr, s, res.Detached); code != CodeOK {
+		return res.with(code)
+	}
+	if lr != 0 && c.Flags&Wait == 0 {
+		l := m.locks.at(lr)
+		if l.waiters == 0 && !m.admits(l, c.Mode) {
+			return m.refuse(l, c.Mode, res)
+		}
+	}
+	if lr == 0 {
+		lr = m.newLock(c.Name, hash)
+	}
+	if res.Detached {
+		of = m.newSession(kindDetached)
+		d := m.sessions.at(of)
+		d.id, d.lease, d.deadline = c.Session, c.Lease, m.logTime+Time(c.Lease)
+	}
+	return m.place(m.newClaim(c, of, lr), c.Flags, res, out)
+}
+
+// checkAcquire judges the fields of an acquire by themselves.
+func (m *Machine) checkAcquire(c *Command) Code {
+	switch {
+	case c.Request == 0:
+		return CodeBadRequest
+	case c.Flags&Detached != 0 && (c.Flags&Wait != 0 || c.Session == 0):
+		return CodeBadRequest
+	case !c.Mode.Valid():
+		return CodeBadMode
+	case c.Flags&Detached != 0 && !m.validHold(c.Lease):
+		return CodeBadLease
+	case len(c.Name) == 0:
+		return CodeBadName
+	case len(c.Name) > int(m.limits.NameBytes):
+		return CodeNameTooLong
+	default:
+		return CodeOK
+	}
+}
+
+func (m *Machine) validHold(d Millis) bool {
+	return d >= m.limits.HoldMin && d <= m.limits.HoldMax
+}
+
+// acquireAgain answers a request that has its claim already.
+func (m *Machine) acquireAgain(r ref, c *Command, res Result) Result {
+	cl := m.claims.at(r)
+	l := m.locks.at(cl.lock)
+	switch {
+	case cl.mode != c.Mode || !bytes.Equal(m.lockName(l), c.Name):
+		return res.with(CodeRequestReused)
+	case cl.state == claimHolds:
+		res.Token = cl.stamp
+		return res.with(CodeOK)
+	default:
+		res.Waiting = l.waiting
+		return res.with(CodeQueued)
+	}
+}
+
+// roomFor checks the limits that one more claim could break.
+func (m *Machine) roomFor(lr ref, s *session, detached bool) Code {
+	inUse := lr != 0 && !m.locks.at(lr).ghost()
+	switch {
+	case m.claimCount >= m.limits.Claims:
+		return CodeTooManyClaims
+	case detached && m.detachedCount >= m.limits.Detached:
+		return CodeTooManyDetached
+	case s.count >= m.limits.ClaimsPerSession:
+		return CodeTooManySessionClaims
+	case !inUse && m.lockCount >= m.limits.Locks:
+		return CodeTooManyLocks
+	default:
+		return CodeOK
+	}
+}
+
+// newClaim makes a claim that is in its session's list and in the index, but in
+// neither list of its lock.
+func (m *Machine) newClaim(c *Command, of, lr ref) ref {
+	if m.locks.at(lr).ghost() {
+		m.lockCount++
+	}
+	r := m.allocClaim()
+	cl := m.claims.at(r)
+	*cl = claim{request: c.Request, lock: lr, session: of, mode: c.Mode, weight: c.Weight,
+		since: m.logTime}
+	s := m.sessions.at(of)
+	m.linkOwn(s, r)
+	s.count++
+	m.claimCount++
+	m.byRequest.insert(m.hashRequest(s, c.Request), r)
+	return r
+}
+
+func (m *Machine) allocClaim() ref {
+	r := m.freeClaim
+	if r == 0 {
+		return m.claims.grow()
+	}
+	m.freeClaim = m.claims.at(r).next
+	return r
+}
+
+// place gives a new claim what it is due.
+func (m *Machine) place(r ref, f Flags, res Result, out *Outcome) Result {
+	c := m.claims.at(r)
+	l := m.locks.at(c.lock)
+	if l.waiters == 0 && m.admits(l, c.mode) {
+		m.grant(r)
+	} else {
+		m.enqueue(r)
+		m.pump(c.lock, r, out)
+	}
+	m.touchLock(c.lock)
+	switch {
+	case c.state == claimHolds:
+		res.Token = c.stamp
+		if f&Detached != 0 {
+			m.startHold(c)
+		}
+		return res.with(CodeOK)
+	case f&Wait == 0:
+		res = m.refuse(l, c.mode, res)
+	case l.waiting > m.limits.WaitersPerLock:
+		res = res.with(CodeTooManyWaiters)
+	default:
+		res.Waiting = l.waiting
+		return res.with(CodeQueued)
+	}
+	m.withdraw(r, out)
+	return res
+}
+
+// startHold begins the time of a detached hold.
+func (m *Machine) startHold(c *claim) {
+	m.detachedCount++
+	m.sessions.at(c.session).order = uint64(c.stamp)
+	m.due.push(c.session)
+	m.touchSession(c.session)
+}
+
+// withdraw takes a claim that was refused out again.
+func (m *Machine) withdraw(r ref, out *Outcome) {
+	of := m.claims.at(r).session
+	m.removeClaim(r, out)
+	if m.sessions.at(of).kind == kindDetached {
+		m.freeEntry(of)
+	}
+}
+
+// refuse fills in the oldest hold in the way of mode, or the oldest of all if
+// only waiters are in the way.
+func (m *Machine) refuse(l *lock, mode Mode, res Result) Result {
+	if l.holders == 0 {
+		return res.with(CodeHeld)
+	}
+	in := l.holders
+	for r := l.holders; r != 0; r = m.claims.at(r).next {
+		if !m.claims.at(r).mode.Compatible(mode) {
+			in = r
+			break
+		}
+	}
+	h := m.claims.at(in)
+	s := m.sessions.at(h.session)
+	res.Holder, res.HolderToken = s.id, h.stamp
+	res.HolderDetached = s.kind == kindDetached
+	return res.with(CodeHeld)
+}
+
+// admits reports whether the holders let one more of this mode in.
+func (m *Machine) admits(l *lock, mode Mode) bool {
+	return l.held&^mode.compatible() == 0 && l.holderCount() < m.limits.HoldersPerLock
+}
+
+// enqueue gives a claim its place: after all of its weight and more.
+func (m *Machine) enqueue(r ref) {
+	c := m.claims.at(r)
+	l := m.locks.at(c.lock)
+	m.stamps++
+	c.stamp = m.stamps
+	c.state = claimWaits
+	l.waiting++
+	if l.waiters != 0 && m.claims.at(l.waiters).weight < c.weight {
+		m.link(&l.waiters, r, l.waiters)
+		return
+	}
+	before := ref(0)
+	for l.waiters != 0 {
+		last := m.claims.at(l.waiters).prev
+		if before != 0 {
+			last = m.claims.at(before).prev
+		}
+		if m.claims.at(last).weight >= c.weight {
+			break
+		}
+		before = last
+	}
+	m.link(&l.waiters, r, before)
+}
+
+// pump grants waiters of a lock from the head of its queue for as long as they
+// are compatible with all who hold, and stops at the first that is not; so a
+// reader stays behind a writer that came before, and readers side by side go
+// together. Dormant waiters are passed over. It returns how many it granted;
+// the one of the request being executed gets no event.
+func (m *Machine) pump(lr, asking ref, out *Outcome) int {
+	l := m.locks.at(lr)
+	granted := 0
+	for r := l.waiters; r != 0; {
+		c := m.claims.at(r)
+		next := c.next
+		s := m.sessions.at(c.session)
+		if !s.dormant() {
+			if !m.admits(l, c.mode) {
+				break
+			}
+			m.unlink(&l.waiters, r)
+			l.waiting--
+			m.grant(r)
+			granted++
+			if r != asking {
+				out.Events = append(out.Events, Event{Kind: EventGranted, Session: s.id,
+					Request: c.request, Token: c.stamp, Name: out.copyName(m.lockName(l))})
+			}
+		}
+		r = next
+	}
+	if granted > 0 {
+		m.touchLock(lr)
+	}
+	return granted
+}
+
+// grant makes a claim that is in neither list of its lock a hold.
+func (m *Machine) grant(r ref) {
+	c := m.claims.at(r)
+	l := m.locks.at(c.lock)
+	m.stamps++
+	c.stamp = m.stamps
+	if plantedIs("token-per-key") {
+		c.stamp = Token(l.holderCount() + 1)
+	}
+	c.state = claimHolds
+	c.since = m.logTime
+	m.hold(l, r)
+	s := m.sessions.at(c.session)
+	m.unlinkOwn(s, r)
+	m.linkOwn(s, r)
+}

@@ -1,0 +1,104 @@
+package lockfsm
+
+import "fmt"
+
+const (
+	arenaChunkBits = 8
+	arenaChunk     = 1 << arenaChunkBits
+)
+
+// arena holds entries of one type at stable addresses, in chunks without
+// pointers, so that the garbage collector never looks inside. Freed entries are
+// used again, last freed first; the owner threads the free list through them.
+// An arena never shrinks.
+type arena[T any] struct {
+	chunks []*[arenaChunk]T
+	used   ref // entries ever handed out; the first is 1
+}
+
+// at returns the entry r. The pointer stays valid for the life of the arena.
+func (a *arena[T]) at(r ref) *T {
+	return &a.chunks[r>>arenaChunkBits][r&(arenaChunk-1)]
+}
+
+// grow hands out an entry never used before.
+func (a *arena[T]) grow() ref {
+	a.used++
+	if int(a.used>>arenaChunkBits) == len(a.chunks) {
+		a.chunks = append(a.chunks, new([arenaChunk]T))
+	}
+	return a.used
+}
+
+const (
+	// nameUnit is the grain of the name store in bytes.
+	nameUnit      = 16
+	nameChunk     = 1 << 12 // units in a chunk
+	nameClasses   = maxNameBytes / nameUnit
+	nameLinkBytes = 4
+)
+
+// nameRef is the place of a long name, in units. Zero is no name.
+type nameRef uint32
+
+// nameStore holds the names that do not fit into their entry: blocks of whole
+// units in large chunks, with one free list per length in units. Blocks are not
+// merged, so it holds at most the largest number of names of each length that
+// were in use at once.
+type nameStore struct {
+	chunks [][]byte
+	next   nameRef // first unit never used
+	free   [nameClasses + 1]nameRef
+}
+
+func units(n int) int { return (n + nameUnit - 1) / nameUnit }
+
+// block returns the bytes of a name of n bytes at r.
+func (s *nameStore) block(r nameRef, n int) []byte {
+	at := int(r%nameChunk) * nameUnit
+	return s.chunks[r/nameChunk][at : at+n : at+n]
+}
+
+// put stores a copy of name. Requires: 0 < len(name) ≤ 512.
+func (s *nameStore) put(name []byte) nameRef {
+	class := units(len(name))
+	if class == 0 || class > nameClasses {
+		panic(fmt.Sprintf("lockfsm: stored name: have %d bytes, want 1 to %d",
+			len(name), maxNameBytes))
+	}
+	r := s.free[class]
+	if r != 0 {
+		link := s.block(r, nameLinkBytes)
+		s.free[class] = nameRef(link[0]) | nameRef(link[1])<<8 |
+			nameRef(link[2])<<16 | nameRef(link[3])<<24
+	} else {
+		r = s.extend(class)
+	}
+	copy(s.block(r, len(name)), name)
+	return r
+}
+
+// extend takes a block of never used units. Blocks do not cross chunks.
+func (s *nameStore) extend(class int) nameRef {
+	if s.next == 0 {
+		s.next = 1
+	}
+	if int(s.next%nameChunk)+class > nameChunk {
+		s.next = (s.next/nameChunk + 1) * nameChunk
+	}
+	r := s.next
+	if int(r/nameChunk) == len(s.chunks) {
+		s.chunks = append(s.chunks, make([]byte, nameChunk*nameUnit))
+	}
+	s.next += nameRef(class)
+	return r
+}
+
+// drop frees the block of a name of n bytes.
+func (s *nameStore) drop(r nameRef, n int) {
+	class := units(n)
+	link := s.block(r, nameLinkBytes)
+	old := s.free[class]
+	link[0], link[1], link[2], link[3] = byte(old), byte(old>>8), byte(old>>16), byte(old>>24)
+	s.free[class] = r
+}

@@ -1,0 +1,111 @@
+package lockfsm
+
+import "fmt"
+
+// Code is the outcome of one command. Every code is definite: it stands in the
+// log, and what it says of the state is true on every replica at that slot.
+// Numbers are append-only.
+type Code uint8
+
+// The codes. Those after CodeAlreadyGranted change nothing.
+const (
+	// CodeOK: done; for an acquire, granted with the token of the result.
+	CodeOK Code = 1
+	// CodeQueued: the acquire waits; [EventGranted] follows in a later Apply.
+	CodeQueued Code = 2
+	// CodeCancelled: the request neither waits nor holds.
+	CodeCancelled Code = 3
+	// CodeAlreadyGranted: the cancel came too late; the token is in the result.
+	CodeAlreadyGranted Code = 4
+
+	// CodeHeld: an acquire without [Wait] was refused; the result names a
+	// holder.
+	CodeHeld Code = 16
+	// CodeNotHolder: no claim of this session on this lock has this token.
+	CodeNotHolder Code = 17
+	// CodeStaleEpoch: the session has been used with a higher epoch.
+	CodeStaleEpoch Code = 18
+	// CodeSessionUnknown: there is no such session. It never comes back.
+	CodeSessionUnknown Code = 19
+	// CodeSessionEnded: the session has ended; some of its claims are still
+	// being released.
+	CodeSessionEnded Code = 20
+
+	// CodeBadRequest: the fields of the command contradict each other, or one
+	// that must not be zero is.
+	CodeBadRequest Code = 32
+	// CodeBadMode: the mode is none of the six.
+	CodeBadMode Code = 33
+	// CodeBadLease: the lease or hold time is outside the limits.
+	CodeBadLease Code = 34
+	// CodeBadName: the lock name is empty.
+	CodeBadName Code = 35
+	// CodeNameTooLong: the lock or session name is above its limit.
+	CodeNameTooLong Code = 36
+	// CodeRequestReused: the request id belongs to another acquire, of another
+	// name or mode.
+	CodeRequestReused Code = 37
+
+	// CodeTooManySessions and those below: the limit of that name is reached.
+	CodeTooManySessions Code = 48
+	// CodeTooManyLocks refuses a name that is not in use yet.
+	CodeTooManyLocks Code = 49
+	// CodeTooManyClaims refuses for all holds and waits of the group.
+	CodeTooManyClaims Code = 50
+	// CodeTooManySessionClaims refuses for those of one session.
+	CodeTooManySessionClaims Code = 51
+	// CodeTooManyWaiters refuses for the queue of one lock.
+	CodeTooManyWaiters Code = 52
+	// CodeTooManyDetached refuses for all detached holds of the group.
+	CodeTooManyDetached Code = 53
+)
+
+// String returns the name of the code in lower case.
+func (c Code) String() string {
+	switch c {
+	case CodeOK:
+		return "ok"
+	case CodeQueued:
+		return "queued"
+	case CodeCancelled:
+		return "cancelled"
+	case CodeAlreadyGranted:
+		return "already granted"
+	case CodeHeld:
+		return "held"
+	case CodeNotHolder:
+		return "not holder"
+	case CodeStaleEpoch:
+		return "stale epoch"
+	case CodeSessionUnknown:
+		return "session unknown"
+	case CodeSessionEnded:
+		return "session ended"
+	case CodeBadRequest:
+		return "bad request"
+	case CodeBadMode:
+		return "bad mode"
+	case CodeBadLease:
+		return "bad lease"
+	case CodeBadName:
+		return "bad name"
+	case CodeNameTooLong:
+		return "name too long"
+	case CodeRequestReused:
+		return "request reused"
+	case CodeTooManySessions:
+		return "too many sessions"
+	case CodeTooManyLocks:
+		return "too many locks"
+	case CodeTooManyClaims:
+		return "too many claims"
+	case CodeTooManySessionClaims:
+		return "too many claims of the session"
+	case CodeTooManyWaiters:
+		return "too many waiters"
+	case CodeTooManyDetached:
+		return "too many detached holds"
+	default:
+		return fmt.Sprintf("Code(%d)", uint8(c))
+	}
+}

@@ -1,0 +1,190 @@
+package lockfsm
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Op is the opcode of a command. Numbers are append-only.
+type Op uint8
+
+// The opcodes, with the fields of Command that each uses.
+const (
+	// OpOpenSession opens a session or finds it by its nonce: Nonce, Lease,
+	// Epoch, Name.
+	OpOpenSession Op = 1
+	// OpCloseSession ends a session and releases all it has: Session, Epoch.
+	OpCloseSession Op = 2
+	// OpAcquire asks for a lock: Session, Epoch, Request, Name, Mode, Weight,
+	// Flags, and Lease (the hold time) if Detached.
+	OpAcquire Op = 3
+	// OpRelease gives a hold back: Session, Epoch, Token, Name, and Flags to
+	// say Detached.
+	OpRelease Op = 4
+	// OpCancel gives up a request: Session, Epoch, Request, Name.
+	OpCancel Op = 5
+	// OpPark sets a session's waits aside, its conn being gone: Session, Epoch.
+	OpPark Op = 6
+	// OpRenewHold extends a detached hold: Session (its owner), Token, Lease,
+	// Name.
+	OpRenewHold Op = 7
+)
+
+// String returns the name of the opcode.
+func (o Op) String() string {
+	switch o {
+	case OpOpenSession:
+		return "open"
+	case OpCloseSession:
+		return "close"
+	case OpAcquire:
+		return "acquire"
+	case OpRelease:
+		return "release"
+	case OpCancel:
+		return "cancel"
+	case OpPark:
+		return "park"
+	case OpRenewHold:
+		return "renew"
+	default:
+		return fmt.Sprintf("Op(%d)", uint8(o))
+	}
+}
+
+// Flags qualify an acquire or a release.
+type Flags uint8
+
+// The flags.
+const (
+	// Wait puts an acquire that cannot be granted at once into the queue.
+	Wait Flags = 1 << 0
+	// Detached makes a hold live by its own time instead of by a session.
+	// Session is then the owner's id. A detached acquire never waits.
+	Detached Flags = 1 << 1
+
+	knownFlags = Wait | Detached
+)
+
+// Command is one command of a batch. Which fields an opcode uses is said at
+// the opcode; the others are neither encoded nor read.
+type Command struct {
+	Op      Op
+	Flags   Flags
+	Mode    Mode
+	Weight  uint8 // larger goes first in the queue
+	Epoch   Epoch
+	Lease   Millis // of a session, or of a detached hold
+	Session SessionID
+	Request RequestID
+	Token   Token
+	Nonce   Nonce
+	Name    []byte // borrowed; at most 65535 bytes
+}
+
+// batchVersion is the first byte of every batch.
+const batchVersion = 1
+
+const batchHeaderBytes = 2
+
+// batchTick in the second byte says that a tick follows.
+const batchTick = 1 << 0
+
+// BatchBuilder encodes the value of a slot. The zero value is an empty batch;
+// it keeps its memory over Reset and belongs to one goroutine.
+type BatchBuilder struct {
+	b        []byte
+	commands int
+	ticked   bool
+}
+
+// Reset empties the batch.
+func (b *BatchBuilder) Reset() {
+	b.b = b.b[:0]
+	b.commands = 0
+	b.ticked = false
+}
+
+// Tick says that log time moves by delta and that the sessions in renewed are
+// renewed. Requires: it comes before the first Append, once per batch. It
+// copies renewed.
+func (b *BatchBuilder) Tick(delta Millis, renewed []SessionID) {
+	if b.ticked || b.commands > 0 {
+		panic(fmt.Sprintf("lockfsm: tick must come first: have %d commands, ticked %t",
+			b.commands, b.ticked))
+	}
+	b.begin()
+	b.ticked = true
+	b.b[1] |= batchTick
+	b.b = binary.LittleEndian.AppendUint32(b.b, uint32(delta))
+	b.b = binary.LittleEndian.AppendUint32(b.b, uint32(len(renewed)))
+	for _, id := range renewed {
+		b.b = binary.LittleEndian.AppendUint64(b.b, uint64(id))
+	}
+}
+
+// Append adds a command, copying its name. Requires: its opcode is known and
+// its name is at most 65535 bytes; everything else is judged by Apply.
+func (b *BatchBuilder) Append(c *Command) {
+	b.begin()
+	b.commands++
+	b.b = appendCommand(b.b, c)
+}
+
+// Len returns the number of commands.
+func (b *BatchBuilder) Len() int { return b.commands }
+
+// Size returns the encoded length in bytes.
+func (b *BatchBuilder) Size() int { return len(b.b) }
+
+// Bytes returns the batch, borrowed until the next call of another method. It
+// is empty, and so a no-op, if neither Tick nor Append was called.
+func (b *BatchBuilder) Bytes() []byte { return b.b[:len(b.b):len(b.b)] }
+
+func (b *BatchBuilder) begin() {
+	if len(b.b) == 0 {
+		b.b = append(b.b, batchVersion, 0)
+	}
+}
+
+func appendCommand(dst []byte, c *Command) []byte {
+	le := binary.LittleEndian
+	dst = append(dst, byte(c.Op))
+	switch c.Op {
+	case OpOpenSession:
+		dst = le.AppendUint32(dst, uint32(c.Epoch))
+		dst = le.AppendUint32(dst, uint32(c.Lease))
+		dst = append(dst, c.Nonce[:]...)
+	case OpCloseSession, OpPark:
+		dst = le.AppendUint64(dst, uint64(c.Session))
+		return le.AppendUint32(dst, uint32(c.Epoch))
+	case OpAcquire:
+		dst = append(dst, byte(c.Flags), byte(c.Mode), c.Weight)
+		dst = le.AppendUint64(dst, uint64(c.Session))
+		dst = le.AppendUint32(dst, uint32(c.Epoch))
+		dst = le.AppendUint64(dst, uint64(c.Request))
+		if c.Flags&Detached != 0 {
+			dst = le.AppendUint32(dst, uint32(c.Lease))
+		}
+	case OpRelease:
+		dst = append(dst, byte(c.Flags))
+		dst = le.AppendUint64(dst, uint64(c.Session))
+		dst = le.AppendUint32(dst, uint32(c.Epoch))
+		dst = le.AppendUint64(dst, uint64(c.Token))
+	case OpCancel:
+		dst = le.AppendUint64(dst, uint64(c.Session))
+		dst = le.AppendUint32(dst, uint32(c.Epoch))
+		dst = le.AppendUint64(dst, uint64(c.Request))
+	case OpRenewHold:
+		dst = le.AppendUint64(dst, uint64(c.Session))
+		dst = le.AppendUint64(dst, uint64(c.Token))
+		dst = le.AppendUint32(dst, uint32(c.Lease))
+	default:
+		panic(fmt.Sprintf("lockfsm: opcode: have %d, want 1 to %d", uint8(c.Op), OpRenewHold))
+	}
+	if len(c.Name) > 1<<16-1 {
+		panic(fmt.Sprintf("lockfsm: name: have %d bytes, want at most %d", len(c.Name), 1<<16-1))
+	}
+	dst = le.AppendUint16(dst, uint16(len(c.Name)))
+	return append(dst, c.Name...)
+}

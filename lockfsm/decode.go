@@ -1,0 +1,156 @@
+package lockfsm
+
+import "encoding/binary"
+
+// reader decodes a batch in place. It never reads past its end: the first read
+// that would sets failed, and every later one returns zeros.
+type reader struct {
+	b      []byte
+	at     int
+	failed bool
+}
+
+func (r *reader) take(n int) []byte {
+	if r.failed || len(r.b)-r.at < n {
+		r.failed = true
+		return nil
+	}
+	p := r.b[r.at : r.at+n : r.at+n]
+	r.at += n
+	return p
+}
+
+func (r *reader) u8() uint8 {
+	if p := r.take(1); p != nil {
+		return p[0]
+	}
+	return 0
+}
+
+func (r *reader) u16() uint16 {
+	if p := r.take(2); p != nil {
+		return binary.LittleEndian.Uint16(p)
+	}
+	return 0
+}
+
+func (r *reader) u32() uint32 {
+	if p := r.take(4); p != nil {
+		return binary.LittleEndian.Uint32(p)
+	}
+	return 0
+}
+
+func (r *reader) u64() uint64 {
+	if p := r.take(8); p != nil {
+		return binary.LittleEndian.Uint64(p)
+	}
+	return 0
+}
+
+// command decodes one command into c, whose name then borrows from the batch.
+// It reports ErrTooNew for an opcode or flag it does not know.
+func (r *reader) command(c *Command) error {
+	start := r.at
+	*c = Command{Op: Op(r.u8())}
+	switch c.Op {
+	case OpOpenSession:
+		c.Epoch = Epoch(r.u32())
+		c.Lease = Millis(r.u32())
+		copy(c.Nonce[:], r.take(len(c.Nonce)))
+	case OpCloseSession, OpPark:
+		c.Session = SessionID(r.u64())
+		c.Epoch = Epoch(r.u32())
+		return r.checked()
+	case OpAcquire:
+		c.Flags = Flags(r.u8())
+		c.Mode = Mode(r.u8())
+		c.Weight = r.u8()
+		c.Session = SessionID(r.u64())
+		c.Epoch = Epoch(r.u32())
+		c.Request = RequestID(r.u64())
+		if c.Flags&Detached != 0 {
+			c.Lease = Millis(r.u32())
+		}
+	case OpRelease:
+		c.Flags = Flags(r.u8())
+		c.Session = SessionID(r.u64())
+		c.Epoch = Epoch(r.u32())
+		c.Token = Token(r.u64())
+	case OpCancel:
+		c.Session = SessionID(r.u64())
+		c.Epoch = Epoch(r.u32())
+		c.Request = RequestID(r.u64())
+	case OpRenewHold:
+		c.Session = SessionID(r.u64())
+		c.Token = Token(r.u64())
+		c.Lease = Millis(r.u32())
+	default:
+		r.at = start
+		return ErrTooNew
+	}
+	if c.Flags&^knownFlags != 0 {
+		r.at = start
+		return ErrTooNew
+	}
+	c.Name = r.take(int(r.u16()))
+	return r.checked()
+}
+
+func (r *reader) checked() error {
+	if r.failed {
+		return ErrMalformed
+	}
+	return nil
+}
+
+// tick is the decoded tick of a batch. ids is borrowed: eight bytes each.
+type tick struct {
+	present bool
+	delta   Millis
+	ids     []byte
+}
+
+// header decodes everything before the first command.
+func (r *reader) header() (tick, error) {
+	version := r.u8()
+	if !r.failed && version == 0 {
+		r.failed = true
+	}
+	if !r.failed && version > batchVersion {
+		r.at = 0
+		return tick{}, ErrTooNew
+	}
+	flags := r.u8()
+	if !r.failed && flags&^batchTick != 0 {
+		r.at = 1
+		return tick{}, ErrTooNew
+	}
+	if flags&batchTick == 0 {
+		return tick{}, r.checked()
+	}
+	t := tick{present: true, delta: Millis(r.u32())}
+	n := r.u32()
+	if uint64(n)*8 > uint64(len(r.b)) {
+		r.failed = true
+	}
+	t.ids = r.take(int(n) * 8)
+	return t, r.checked()
+}
+
+// checkBatch decodes the whole of a batch without executing any of it, so that
+// a batch is executed in full or not at all. It returns the offset at which it
+// stopped.
+func checkBatch(value []byte) (int, error) {
+	r := reader{b: value}
+	if _, err := r.header(); err != nil {
+		return r.at, err
+	}
+	var c Command
+	for r.at < len(r.b) {
+		if err := r.command(&c); err != nil {
+			return r.at, err
+		}
+	}
+	return r.at, nil
+}

@@ -1,0 +1,61 @@
+// Package lockfsm decides who holds which lock. It is the state machine that
+// the replicas of one group run over the chosen values of their log: the same
+// values in the same order give the same state, the same results and the same
+// bytes at rest, on every replica. It is pure: it reads no clock, no file and
+// no random number, and a Machine belongs to one goroutine.
+//
+// # A batch
+//
+// The value of a slot is a batch; an empty value is a no-op. All numbers are
+// little-endian.
+//
+//	batch    version u8 = 1 | flags u8 (1: tick) | tick? | command*
+//	tick     delta u32 (ms) | n u32 | n × session u64
+//	command  opcode u8, then
+//	 1 open     epoch u32 | lease u32 | nonce 16 B | name
+//	 2 close    session u64 | epoch u32
+//	 3 acquire  flags u8 | mode u8 | weight u8 | session u64 | epoch u32 |
+//	            request u64 | hold time u32 if detached | name
+//	 4 release  flags u8 | session u64 | epoch u32 | token u64 | name
+//	 5 cancel   session u64 | epoch u32 | request u64 | name
+//	 6 park     session u64 | epoch u32
+//	 7 renew    owner u64 | token u64 | hold time u32 | name
+//	name     length u16 | bytes
+//	flags    1: wait, 2: detached
+//
+// A version, opcode or flag this binary does not know is ErrTooNew, never
+// damage. A batch is executed in full or not at all.
+//
+// # Rules
+//
+// Time. Only the tick of a batch moves log time, by at most Limits.TickCap.
+// Within a batch: log time moves, the work left by earlier endings goes on, the
+// listed sessions are renewed, what is past its deadline ends in the order of
+// (deadline, kind, id), then the commands run. What sessions leave behind is
+// released with bounded work per Apply; the rest is state, Pending says so, and
+// the next Apply with a tick or a close continues it.
+//
+// Sessions. Ids come from a counter and never return; an unknown session is
+// refused, never made anew. A session executes nothing below its epoch. A
+// parked session keeps its places but is passed over, until a higher epoch
+// arrives. The end of a session releases all it has, through the log.
+//
+// Locks. An acquire is put into the queue, by weight and then arrival, and the
+// queue is pumped: from its head waiters are granted while they are compatible
+// with every holder, and the first that is not stops it. Release, cancel,
+// expiry, parking and the end of a session pump in the same Apply, so a lock
+// passes on in one commit. A request id finds its own claim again, which makes
+// a retry safe without a cache of answers.
+//
+// Tokens. One counter per group gives a larger token to every later grant,
+// whatever the name, and is part of the state, not of a lock.
+//
+// Invariants I13 to I20 and I22 of the reliability page are upheld here;
+// Validate checks those that one state can show, after every Apply in builds
+// with the invariants tag.
+//
+// # At rest
+//
+// Dirty writes what changed since the last checkpoint, All the whole; record.go
+// specifies the records. Load and Loaded rebuild a machine from them.
+package lockfsm

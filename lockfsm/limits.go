@@ -1,0 +1,122 @@
+package lockfsm
+
+import "fmt"
+
+// Limits bound every table of a machine (I22). They are cluster settings: all
+// of them but Seed must be equal on every replica of a group, because they
+// decide results. All counts are per group.
+type Limits struct {
+	// Sessions is how many sessions may live at once, ending ones included.
+	Sessions uint32
+	// Locks is how many names may be in use (held or waited for) at once.
+	Locks uint32
+	// Claims is how many holds and waits there may be together.
+	Claims uint32
+	// Detached is how many of the holds may be detached.
+	Detached uint32
+	// ClaimsPerSession bounds the holds and waits of one session, and with it
+	// the work of parking and unparking it.
+	ClaimsPerSession uint32
+	// WaitersPerLock bounds one queue, and with it the work of one release.
+	WaitersPerLock uint32
+	// HoldersPerLock is how many claims may hold one lock together; above it a
+	// compatible claim waits like an incompatible one. At most 65535.
+	HoldersPerLock uint32
+	// NameBytes bounds a lock name. At most 512.
+	NameBytes uint32
+	// SessionNameBytes bounds the name of a session. At most 128.
+	SessionNameBytes uint32
+	// LeaseMin and LeaseMax bound the session lease.
+	LeaseMin, LeaseMax Millis
+	// HoldMin and HoldMax bound the hold time of a detached hold.
+	HoldMin, HoldMax Millis
+	// TickCap is how far one tick may move log time: two tick intervals (I20).
+	TickCap Millis
+	// WorkPerApply bounds what expiry and session ends do in one Apply: one for
+	// each session ended, claim released and waiter granted. One claim may
+	// overshoot it by the waiters it lets in.
+	WorkPerApply uint32
+	// Seed salts the hash tables, so that nobody can choose names that collide.
+	// It may differ between replicas: no result depends on it.
+	Seed uint64
+}
+
+// Bounds that follow from field widths in the tables and formats.
+const (
+	maxNameBytes        = 512
+	maxSessionNameBytes = 128
+	maxHoldersPerLock   = 1<<16 - 1
+	maxTableEntries     = 1 << 30
+)
+
+// DefaultLimits returns the limits of a group in production, with Seed zero.
+func DefaultLimits() Limits {
+	return Limits{
+		Sessions:         1 << 17,
+		Locks:            1 << 20,
+		Claims:           1 << 20,
+		Detached:         1 << 18,
+		ClaimsPerSession: 1 << 16,
+		WaitersPerLock:   10_000,
+		HoldersPerLock:   10_000,
+		NameBytes:        512,
+		SessionNameBytes: 128,
+		LeaseMin:         1_000,
+		LeaseMax:         3_600_000,
+		HoldMin:          100,
+		HoldMax:          86_400_000,
+		TickCap:          200,
+		WorkPerApply:     4_096,
+	}
+}
+
+func (l *Limits) validate() error {
+	counts := []struct {
+		name     string
+		have     uint32
+		min, max uint32
+	}{
+		{"Sessions", l.Sessions, 1, maxTableEntries},
+		{"Locks", l.Locks, 1, maxTableEntries},
+		{"Claims", l.Claims, 1, maxTableEntries},
+		{"Detached", l.Detached, 0, l.Claims},
+		{"ClaimsPerSession", l.ClaimsPerSession, 1, l.Claims},
+		{"WaitersPerLock", l.WaitersPerLock, 1, l.Claims},
+		{"HoldersPerLock", l.HoldersPerLock, 1, maxHoldersPerLock},
+		{"NameBytes", l.NameBytes, 1, maxNameBytes},
+		{"SessionNameBytes", l.SessionNameBytes, 1, maxSessionNameBytes},
+		{"LeaseMin", uint32(l.LeaseMin), 1, uint32(l.LeaseMax)},
+		{"HoldMin", uint32(l.HoldMin), 1, uint32(l.HoldMax)},
+		{"TickCap", uint32(l.TickCap), 1, uint32(l.LeaseMin)},
+		{"WorkPerApply", l.WorkPerApply, 1, maxTableEntries},
+	}
+	for _, c := range counts {
+		if c.have < c.min || c.have > c.max {
+			return fmt.Errorf("%w: %s is %d, must be %d to %d",
+				ErrLimits, c.name, c.have, c.min, c.max)
+		}
+	}
+	return nil
+}
+
+// MemoryBytes is the most memory a machine with these limits can need:
+//
+//	2·Locks    × (entry + table slots + longest name)
+//	+ Claims   × (entry + table slots)
+//	+ 2·(Sessions+Detached) × (entry + two tables' slots + heap + longest name)
+//
+// Locks, sessions and detached holds count twice because one that is gone but
+// still stands in the last checkpoint keeps its entry until the next. Table
+// slots count at their lowest load while a table grows: three slots of the old
+// and new table per half-full entry. It is a bound, not a forecast: a held lock
+// with a short name takes about 150 bytes.
+func (l *Limits) MemoryBytes() uint64 {
+	const slots = 8 * 3 * 8 / 7
+	name := uint64(l.NameBytes) + nameUnit
+	sessionName := uint64(l.SessionNameBytes) + nameUnit
+	locks := 2 * uint64(l.Locks) * (lockBytes + slots + name)
+	claims := uint64(l.Claims) * (claimBytes + slots)
+	sessions := 2 * (uint64(l.Sessions) + uint64(l.Detached)) *
+		(sessionBytes + 2*slots + heapBytes + sessionName)
+	return locks + claims + sessions
+}

@@ -1,0 +1,159 @@
+package lockfsm
+
+import "fmt"
+
+// Machine is the lock state of one group. It is pure and belongs to one
+// goroutine. See the package comment for its rules.
+type Machine struct {
+	limits Limits
+
+	// applied is the last slot consumed; slots come without gap.
+	applied uint64
+	logTime Time
+	// stamps is the counter behind tokens and places in queues: the last one
+	// given out.
+	stamps Token
+	// lastSession is the last session id given out.
+	lastSession SessionID
+	// endings counts the sessions that began to end.
+	endings uint64
+
+	locks    arena[lock]
+	claims   arena[claim]
+	sessions arena[session] // sessions and detached holds
+	names    nameStore
+
+	freeLock, freeClaim, freeSession ref
+
+	byName    table // locks
+	byRequest table // claims
+	byID      table // sessions, ending ones included
+	byNonce   table // sessions that are alive
+
+	due dueHeap
+	// endingHead and endingTail are the sessions that have ended and still have
+	// claims, in the order in which they ended.
+	endingHead, endingTail ref
+
+	// Counts of what is in use, ghosts excluded.
+	lockCount, claimCount, sessionCount, detachedCount uint32
+
+	dirtyLocks, dirtySessions []ref
+
+	// work is what the current Apply may still do for endings.
+	work int
+
+	loading loading
+	scratch []byte
+	order   []ref
+}
+
+// New returns an empty machine at slot 0 and log time 0. It fails with
+// ErrLimits.
+func New(limits Limits) (*Machine, error) {
+	if err := limits.validate(); err != nil {
+		return nil, err
+	}
+	m := &Machine{limits: limits}
+	m.due.m = m
+	return m, nil
+}
+
+// Applied returns the last slot consumed, 0 at first.
+func (m *Machine) Applied() uint64 { return m.applied }
+
+// LogTime returns the machine's clock.
+func (m *Machine) LogTime() Time { return m.logTime }
+
+// Limits returns the limits the machine was made with.
+func (m *Machine) Limits() Limits { return m.limits }
+
+// Pending reports whether ended sessions still have claims to release, or
+// sessions or holds past their deadline are left to end. The leader then
+// proposes another batch with a tick (its delta may be zero) soon, whether or
+// not there are commands.
+func (m *Machine) Pending() bool {
+	if m.endingHead != 0 {
+		return true
+	}
+	r := m.due.earliest(m.logTime)
+	return r != 0 && m.sessions.at(r).deadline <= m.logTime
+}
+
+// Apply executes the value chosen for slot and says in out what it did. An
+// empty value is a no-op that only consumes the slot.
+//
+// It returns a *BatchError wrapping ErrTooNew, having changed nothing, for a
+// batch of a later version: the node must stop. It returns one wrapping
+// ErrMalformed, having consumed the slot and changed nothing else, for bytes
+// that are no batch at all: every replica does the same, so the caller reports
+// it and may go on. No bytes make it panic.
+//
+// Requires: slot is Applied()+1; anything else is a broken invariant of the
+// caller and panics. Apply keeps nothing of value.
+func (m *Machine) Apply(slot uint64, value []byte, out *Outcome) error {
+	if slot != m.applied+1 {
+		panic(fmt.Sprintf("lockfsm: slot out of order: have %d applied, got %d", m.applied, slot))
+	}
+	out.reset()
+	if len(value) > 0 {
+		if at, err := checkBatch(value); err != nil {
+			if err == ErrMalformed {
+				m.applied = slot
+			}
+			return &BatchError{Slot: slot, Offset: at, Err: err}
+		}
+	}
+	m.applied = slot
+	m.work = int(m.limits.WorkPerApply)
+	if len(value) > 0 {
+		m.run(value, out)
+	}
+	if checkInvariants {
+		m.mustBeValid()
+	}
+	return nil
+}
+
+// run executes a batch that checkBatch has passed.
+func (m *Machine) run(value []byte, out *Outcome) {
+	r := reader{b: value}
+	t, _ := r.header()
+	if t.present {
+		m.tick(t, out)
+	}
+	var c Command
+	for r.at < len(r.b) {
+		if err := r.command(&c); err != nil {
+			panic(fmt.Sprintf("lockfsm: checked batch at byte %d: have %v, want a command", r.at, err))
+		}
+		out.Results = append(out.Results, m.execute(&c, out))
+	}
+}
+
+func (m *Machine) execute(c *Command, out *Outcome) Result {
+	switch c.Op {
+	case OpOpenSession:
+		return m.openSession(c, out)
+	case OpCloseSession:
+		return m.closeSession(c, out)
+	case OpAcquire:
+		return m.acquire(c, out)
+	case OpRelease:
+		return m.release(c, out)
+	case OpCancel:
+		return m.cancel(c, out)
+	case OpPark:
+		return m.park(c, out)
+	case OpRenewHold:
+		return m.renewHold(c)
+	default:
+		panic(fmt.Sprintf("lockfsm: opcode: have %d, want one that decodes", uint8(c.Op)))
+	}
+}
+
+func (m *Machine) mustBeValid() {
+	if err := m.Validate(); err != nil {
+		panic(fmt.Sprintf("lockfsm: slot %d: %v", m.applied, err))
+	}
+}

@@ -1,0 +1,110 @@
+package lockfsm
+
+import "fmt"
+
+// Outcome is what one Apply did. The caller reuses one: Apply resets it and
+// keeps its memory. Names in it are borrowed from it and valid until the next
+// Apply that is given it.
+type Outcome struct {
+	// Results has one entry per command of the batch, in order.
+	Results []Result
+	// Events are the consequences for others, in the order in which they
+	// happened: a session's end or a lost hold stands before the grants that
+	// follow from it.
+	Events []Event
+	// NotRenewed lists the sessions named by the tick that are not alive.
+	NotRenewed []SessionID
+
+	names []byte
+}
+
+func (o *Outcome) reset() {
+	o.Results = o.Results[:0]
+	o.Events = o.Events[:0]
+	o.NotRenewed = o.NotRenewed[:0]
+	o.names = o.names[:0]
+}
+
+// Result is the outcome of one command.
+type Result struct {
+	Op   Op
+	Code Code
+	// Detached tells whether Session is the owner of a detached hold.
+	Detached bool
+	// HolderDetached tells the same of Holder.
+	HolderDetached bool
+	// Waiting is, for CodeQueued, the length of the queue, this waiter included.
+	Waiting uint32
+	// Session is the session of the command, or the one that was opened.
+	Session SessionID
+	// Request is the request of an acquire, or the target of a cancel.
+	Request RequestID
+	// Token is the token of the hold granted, found, released or renewed.
+	Token Token
+	// Holder and HolderToken name, for CodeHeld, the oldest hold in the way.
+	Holder      SessionID
+	HolderToken Token
+}
+
+// EventKind tells what happened without the session concerned having asked.
+type EventKind uint8
+
+// The kinds of event.
+const (
+	// EventGranted: a waiting request got its lock. Session, Request, Token and
+	// Name are set.
+	EventGranted EventKind = 1
+	// EventLost: a detached hold ran out. Session is the owner; Request, Token
+	// and Name are set.
+	EventLost EventKind = 2
+	// EventSessionEnded: a session was closed or its lease ran out (Reason). Its
+	// holds and waits are released in this Apply or in later ones.
+	EventSessionEnded EventKind = 3
+	// EventWaitEnded: a waiting request of an ended session was removed.
+	// Session, Request and Name are set.
+	EventWaitEnded EventKind = 4
+)
+
+// String returns the name of the kind.
+func (k EventKind) String() string {
+	switch k {
+	case EventGranted:
+		return "granted"
+	case EventLost:
+		return "lost"
+	case EventSessionEnded:
+		return "session-ended"
+	case EventWaitEnded:
+		return "wait-ended"
+	default:
+		return fmt.Sprintf("EventKind(%d)", uint8(k))
+	}
+}
+
+// Reason tells why a session ended.
+type Reason uint8
+
+// The reasons.
+const (
+	ReasonNone    Reason = 0
+	ReasonClosed  Reason = 1 // the client closed it
+	ReasonExpired Reason = 2 // its lease ran out
+)
+
+// Event is one consequence of a batch.
+type Event struct {
+	Kind    EventKind
+	Reason  Reason
+	Session SessionID
+	Request RequestID
+	Token   Token
+	// Name is the lock's name, borrowed from the Outcome.
+	Name []byte
+}
+
+// copyName keeps a copy of name for as long as the outcome lives.
+func (o *Outcome) copyName(name []byte) []byte {
+	start := len(o.names)
+	o.names = append(o.names, name...)
+	return o.names[start:len(o.names):len(o.names)]
+}

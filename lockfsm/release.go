@@ -1,0 +1,158 @@
+package lockfsm
+
+// release gives back the hold that has the command's token. A token that the
+// session does not hold, or no longer, changes nothing (I18).
+func (m *Machine) release(c *Command, out *Outcome) Result {
+	res := Result{Op: c.Op, Session: c.Session, Token: c.Token,
+		Detached: c.Flags&Detached != 0}
+	if c.Flags&Wait != 0 {
+		return res.with(CodeBadRequest)
+	}
+	if !res.Detached {
+		if _, code := m.enter(c, out); code != CodeOK {
+			return res.with(code)
+		}
+	}
+	r := m.findHold(c, res.Detached)
+	if r == 0 {
+		return res.with(CodeNotHolder)
+	}
+	res.Request = m.claims.at(r).request
+	m.dropClaim(r, out)
+	return res.with(CodeOK)
+}
+
+// findHold returns the hold that a command names by lock, owner and token.
+//
+// The lock's holders and the session's claims both stand in the order of their
+// stamps, so it walks whichever is shorter by walking both at once.
+func (m *Machine) findHold(c *Command, detached bool) ref {
+	lr := m.findLock(c.Name, m.hashName(c.Name))
+	if lr == 0 {
+		return 0
+	}
+	k, own := kindDetached, ref(0)
+	if !detached {
+		k = kindSession
+		if own = m.sessions.at(m.findSession(c.Session)).claims; own == 0 {
+			return 0
+		}
+	}
+	for r := m.locks.at(lr).holders; r != 0; r = m.claims.at(r).next {
+		h := m.claims.at(r)
+		s := m.sessions.at(h.session)
+		if s.id == c.Session && s.kind == k &&
+			(h.stamp == c.Token || plantedIs("unlock-without-token")) {
+			return r
+		}
+		if own == 0 {
+			continue
+		}
+		o := m.claims.at(own)
+		if o.stamp == c.Token && o.state == claimHolds && o.lock == lr {
+			return own
+		}
+		if own = o.ownNext; own == 0 && !detached {
+			return 0
+		}
+	}
+	return 0
+}
+
+// cancel gives a request up. If it waits it is removed; if it holds, the
+// answer is its token; if it is unknown it is as good as cancelled, because it
+// cannot arrive later: the client sent it, if at all, at this epoch before the
+// cancel or at a lower one, and lower epochs are refused from here on.
+func (m *Machine) cancel(c *Command, out *Outcome) Result {
+	res := Result{Op: c.Op, Session: c.Session, Request: c.Request}
+	r, code := m.enter(c, out)
+	if code != CodeOK {
+		return res.with(code)
+	}
+	if c.Request == 0 {
+		return res.with(CodeBadRequest)
+	}
+	cr := m.findClaim(m.sessions.at(r), c.Request)
+	if cr == 0 {
+		return res.with(CodeCancelled)
+	}
+	cl := m.claims.at(cr)
+	if string(m.lockName(m.locks.at(cl.lock))) != string(c.Name) {
+		return res.with(CodeRequestReused)
+	}
+	if cl.state == claimHolds {
+		res.Token = cl.stamp
+		return res.with(CodeAlreadyGranted)
+	}
+	m.removeClaim(cr, out)
+	return res.with(CodeCancelled)
+}
+
+// renewHold gives a detached hold another hold time, which may be shorter.
+func (m *Machine) renewHold(c *Command) Result {
+	res := Result{Op: c.Op, Session: c.Session, Token: c.Token, Detached: true}
+	if !m.validHold(c.Lease) {
+		return res.with(CodeBadLease)
+	}
+	r := m.findHold(c, true)
+	if r == 0 {
+		return res.with(CodeNotHolder)
+	}
+	cl := m.claims.at(r)
+	s := m.sessions.at(cl.session)
+	res.Request = cl.request
+	deadline := m.logTime + Time(c.Lease)
+	s.lease = c.Lease
+	if deadline >= s.deadline {
+		s.deadline = deadline
+	} else {
+		m.due.remove(cl.session)
+		s.deadline = deadline
+		m.due.push(cl.session)
+	}
+	m.touchSession(cl.session)
+	return res.with(CodeOK)
+}
+
+// dropClaim removes a hold, or a wait of an ended session, and what stands
+// behind it. It returns how many waiters that let in.
+func (m *Machine) dropClaim(r ref, out *Outcome) int {
+	c := m.claims.at(r)
+	of := c.session
+	s := m.sessions.at(of)
+	if c.state == claimWaits {
+		name := out.copyName(m.lockName(m.locks.at(c.lock)))
+		out.Events = append(out.Events, Event{Kind: EventWaitEnded, Session: s.id,
+			Request: c.request, Name: name})
+	}
+	granted := m.removeClaim(r, out)
+	if s.kind == kindDetached {
+		m.due.remove(of)
+		m.detachedCount--
+		m.buryEntry(of)
+	}
+	return granted
+}
+
+// removeClaim takes a claim out of every list and pumps its lock.
+func (m *Machine) removeClaim(r ref, out *Outcome) int {
+	c := m.claims.at(r)
+	lr := c.lock
+	l := m.locks.at(lr)
+	if c.state == claimWaits {
+		m.unlink(&l.waiters, r)
+		l.waiting--
+	} else {
+		m.unhold(l, r)
+	}
+	s := m.sessions.at(c.session)
+	m.unlinkOwn(s, r)
+	s.count--
+	m.claimCount--
+	m.byRequest.remove(m.hashRequest(s, c.request), r)
+	*c = claim{next: m.freeClaim}
+	m.freeClaim = r
+	granted := m.pump(lr, 0, out)
+	m.settle(lr)
+	return granted
+}
