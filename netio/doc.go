@@ -1,0 +1,2 @@
+// Package netio owns the sockets of a node.
+package netio

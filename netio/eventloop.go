@@ -1,0 +1,256 @@
+package netio
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"lockd/netio/wire"
+)
+
+// eventLoop owns the conns of one gnet loop. All its fields but out and unsent
+// belong to that loop's goroutine.
+type eventLoop struct {
+	server *Server
+	index  int
+	gnet   gnet.EventLoop
+	out    outbox       // any goroutine
+	unsent atomic.Int64 // bytes conns did not take yet; written by the loop
+
+	conns    map[ConnID]*conn
+	order    []*conn // the same conns, for the sweep
+	cursor   int     // where the sweep goes on in order
+	tick     uint32  // sweeps so far: the clock of the timeouts
+	buffered int     // bytes of half-read frames and unsent responses
+	batch    outboxBatch
+	dirty    []*conn // conns the batch has something for
+	buffers  bufferList
+
+	helloTicks, frameTicks, idleTicks uint32
+}
+
+func newEventLoop(s *Server, el gnet.EventLoop, index int) *eventLoop {
+	return &eventLoop{
+		server:     s,
+		index:      index,
+		gnet:       el,
+		out:        outbox{limitBytes: s.opts.MaxOutboxBytes},
+		conns:      make(map[ConnID]*conn),
+		helloTicks: ticks(s.opts.HelloTimeout),
+		frameTicks: ticks(s.opts.FrameTimeout),
+		idleTicks:  ticks(s.opts.IdleTimeout),
+	}
+}
+
+// ticks converts a timeout, rounded up, plus one for the tick that runs.
+func ticks(d time.Duration) uint32 {
+	return uint32(min((d+tickInterval-1)/tickInterval+1, 1<<31))
+}
+
+// open takes an accepted conn over.
+func (l *eventLoop) open(g gnet.Conn) {
+	c := &conn{
+		id:    ConnID(l.server.nextID.Add(1)<<loopBits | uint64(l.index)),
+		loop:  l,
+		gnet:  g,
+		slot:  len(l.order),
+		heard: l.tick,
+		since: l.tick,
+	}
+	l.conns[c.id] = c
+	l.order = append(l.order, c)
+	g.SetContext(c)
+	setSocketOptions(g, l.server.opts.KeepAlive)
+}
+
+// forget drops a closed conn and tells the handler.
+func (l *eventLoop) forget(c *conn, err error) {
+	last := l.order[len(l.order)-1]
+	l.order[c.slot], last.slot = last, c.slot
+	l.order[len(l.order)-1] = nil
+	l.order = l.order[:len(l.order)-1]
+	delete(l.conns, c.id)
+	l.account(c, 0, 0)
+	l.buffers.give(c.part)
+	c.part = nil
+
+	counters := &l.server.counters
+	counters.open.Add(-1)
+	if err != nil && !isEOF(err) {
+		counters.resets.Add(1)
+	}
+	told := c.told
+	c.state, c.told = stateClosed, false
+	if told {
+		l.server.handler.Closed(c.id)
+	}
+}
+
+// account notes how many bytes c keeps in this process: of a half-read frame
+// and of responses it did not take.
+func (l *eventLoop) account(c *conn, part, unsent int) {
+	l.buffered += part - c.partBytes + unsent - c.unsentBytes
+	if unsent != c.unsentBytes {
+		l.unsent.Add(int64(unsent - c.unsentBytes))
+	}
+	c.partBytes, c.unsentBytes = part, unsent
+}
+
+// full reports whether the loop keeps more than its share of MaxBufferedBytes.
+func (l *eventLoop) full() bool {
+	return l.buffered > l.server.opts.MaxBufferedBytes/l.server.opts.Loops
+}
+
+// wake makes the loop visit its outbox.
+func (l *eventLoop) wake() {
+	if l.out.wake(l.trigger) {
+		l.server.counters.wakes.Add(1)
+	}
+}
+
+func (l *eventLoop) trigger() error { return l.gnet.Execute(context.Background(), l) }
+
+// Run is the task a wake puts on the loop.
+func (l *eventLoop) Run(context.Context) error {
+	l.visit()
+	return nil
+}
+
+// visit empties the outbox: one write per conn, then what is to be closed.
+func (l *eventLoop) visit() {
+	l.batch = l.out.fetch(l.batch)
+	b := &l.batch
+	for _, e := range b.entries {
+		if c := l.conns[e.conn]; c != nil {
+			l.gather(c, b.bytes[e.from:e.to:e.to])
+		}
+	}
+	for i, c := range l.dirty {
+		l.sendGathered(c)
+		l.dirty[i] = nil
+	}
+	l.dirty = l.dirty[:0]
+	for _, id := range b.overflow {
+		l.closeOverflowed(l.conns[id])
+	}
+	if b.drowned {
+		for len(l.order) > 0 {
+			l.closeOverflowed(l.order[len(l.order)-1])
+		}
+	}
+	for _, id := range b.closes {
+		l.close(l.conns[id])
+	}
+	if b.sweep {
+		l.sweep()
+	}
+}
+
+// gather adds bytes to what c will be sent in this visit. The first piece is
+// borrowed from the batch; only a second one makes it copy.
+func (l *eventLoop) gather(c *conn, bytes []byte) {
+	switch {
+	case c.first == nil:
+		c.first = bytes
+		l.dirty = append(l.dirty, c)
+		return
+	case c.out == nil:
+		c.out = append(l.buffers.take(len(c.first)+len(bytes)), c.first...)
+	}
+	c.out = append(c.out, bytes...)
+}
+
+// sendGathered sends in one write what gather collected.
+func (l *eventLoop) sendGathered(c *conn) {
+	bytes := c.first
+	if c.out != nil {
+		bytes = c.out
+	}
+	if c.state == stateOpen {
+		l.write(c, bytes)
+	}
+	if c.out != nil {
+		l.buffers.give(c.out)
+	}
+	c.first, c.out = nil, nil
+}
+
+// write sends bytes to c and closes it if it reads too slowly. gnet closes the
+// conn itself on an error, within the call.
+func (l *eventLoop) write(c *conn, bytes []byte) {
+	counters := &l.server.counters
+	counters.writes.Add(1)
+	counters.bytesOut.Add(uint64(len(bytes)))
+	if _, err := c.gnet.Write(bytes); err != nil || c.state == stateClosed {
+		return
+	}
+	unsent := c.gnet.OutboundBuffered()
+	if unsent == 0 && c.unsentBytes == 0 {
+		return
+	}
+	grew := unsent > c.unsentBytes
+	l.account(c, c.partBytes, unsent)
+	if unsent > l.server.opts.MaxOutboundBytes || grew && l.full() {
+		l.closeOverflowed(c)
+	}
+}
+
+// closeOverflowed closes a conn that does not read what it asked for.
+func (l *eventLoop) closeOverflowed(c *conn) {
+	if c != nil && c.state != stateClosed {
+		l.server.counters.overflows.Add(1)
+		l.close(c)
+	}
+}
+
+// close closes a conn from outside its own events; c may be nil.
+func (l *eventLoop) close(c *conn) {
+	if c != nil && c.state != stateClosed {
+		_ = l.gnet.Close(c.gnet)
+	}
+}
+
+// sweepConns is how many conns one sweep looks at, at least; with more conns it
+// looks at an eighth of them, so that none waits for more than eight ticks.
+const sweepConns = 256
+
+// sweep closes conns whose time is up.
+func (l *eventLoop) sweep() {
+	l.tick++
+	for n := min(len(l.order), max(sweepConns, len(l.order)/8+1)); n > 0; n-- {
+		if l.cursor >= len(l.order) {
+			l.cursor = 0
+		}
+		if len(l.order) == 0 {
+			return
+		}
+		c := l.order[l.cursor]
+		l.account(c, c.partBytes, c.gnet.OutboundBuffered())
+		if l.expired(c) {
+			continue // its place in order holds another conn, or nothing
+		}
+		l.cursor++
+	}
+}
+
+// expired closes c if its time is up and reports whether c is gone.
+func (l *eventLoop) expired(c *conn) bool {
+	counters := &l.server.counters
+	waited, silent := l.tick-c.since, l.tick-c.heard
+	switch {
+	case c.state == stateGreeting && waited > l.helloTicks:
+		counters.helloTimeouts.Add(1)
+		l.refuse(c, wire.RefusedTimeout, "no hello in time")
+	case c.state == stateOpen && len(c.part) > 0 && waited > l.frameTicks:
+		counters.frameTimeouts.Add(1)
+		l.refuse(c, wire.RefusedTimeout, "no end of a frame in time")
+	case c.state == stateOpen && silent > l.idleTicks:
+		counters.idleTimeouts.Add(1)
+		l.refuse(c, wire.RefusedTimeout, "idle for too long")
+	case c.state == stateRefused && waited > l.frameTicks:
+		l.close(c)
+	}
+	return c.state == stateClosed
+}

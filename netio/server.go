@@ -1,0 +1,231 @@
+package netio
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"lockd/netio/wire"
+)
+
+// ConnID names a conn of a client. It is never reused in a process, and zero is
+// never given out.
+type ConnID uint64
+
+// loop returns the index of the event loop that owns the conn.
+func (c ConnID) loop() int { return int(c & (maxLoops - 1)) }
+
+// ErrStopped means that the server or the links were closed by their owner.
+var ErrStopped = errors.New("netio: stopped")
+
+// Handler receives what clients send. Its methods are called on event loops,
+// those of one conn always on the same one and in order; with several loops they
+// run at the same time. They must not block. They may call Server.Send and
+// Server.CloseConn; the loop passes on what they sent before it waits again.
+type Handler interface {
+	// Hello answers the first frame of a conn with an encoded Welcome and true,
+	// or an encoded Refused and false, which closes the conn once it is sent. h
+	// borrows from the conn's buffer; the answer is copied before the next call.
+	Hello(c ConnID, h wire.Hello) (answer []byte, ok bool)
+
+	// Request hands over one whole frame, header and body: a known kind of
+	// request and a length within bounds, the body not looked at. It is borrowed
+	// until Request returns.
+	Request(c ConnID, frame []byte)
+
+	// Flush follows the last frame of one readiness event. A handler that wakes
+	// another goroutine does it here, once for all of them.
+	Flush()
+
+	// Closed follows everything else of a conn whose Hello was called, once.
+	Closed(c ConnID)
+}
+
+// Server is the client port. Its event loops are goroutines of gnet; its methods
+// are safe for concurrent use.
+type Server struct {
+	opts    ServerOptions
+	handler Handler
+	addr    *net.TCPAddr
+	engine  gnet.Engine // set before ready is closed, constant afterwards
+
+	nextID   atomic.Uint64 // raised by every loop
+	stopping atomic.Bool   // set by Stop
+	loops    [maxLoops]atomic.Pointer[eventLoop]
+	dirty    atomic.Uint64 // loops that Send wrote to and Flush has not woken
+	counters serverCounters
+	log      *logger
+
+	registry registry
+	ready    chan struct{} // closed by the first tick: every loop runs
+	done     chan struct{} // closed by run, after err is set
+	err      error
+}
+
+// Listen opens the client port and returns once it accepts conns. An address in
+// use, a bad option or too few descriptors is an error.
+func Listen(opts ServerOptions, h Handler) (*Server, error) {
+	files, err := descriptorLimit()
+	if err != nil {
+		return nil, err
+	}
+	opts, err = opts.withDefaults(files)
+	if err != nil {
+		return nil, err
+	}
+	addr, err := reserveAddr(opts.Addr)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		opts:    opts,
+		handler: h,
+		addr:    addr,
+		log:     &logger{logf: opts.Logf},
+		ready:   make(chan struct{}),
+		done:    make(chan struct{}),
+	}
+	s.start()
+	select {
+	case <-s.ready:
+		return s, nil
+	case <-s.done:
+		return nil, fmt.Errorf("netio: listen on %s: %w", opts.Addr, s.err)
+	}
+}
+
+// Addr returns the address the server listens on, with its real port.
+func (s *Server) Addr() net.Addr { return s.addr }
+
+// MaxConns returns the bound of open conns in force.
+func (s *Server) MaxConns() int { return s.opts.MaxConns }
+
+// Stats returns the counters of the server.
+func (s *Server) Stats() ServerStats { return s.counters.snapshot() }
+
+// Send copies frames to the outbox of c's loop. They leave at the next Flush, or
+// sooner, after all that was sent to c before, in one write with whatever else
+// waits for c. A conn with more unread bytes than its bound is closed; to a conn
+// that is gone Send does nothing. Nothing is allocated once warm.
+func (s *Server) Send(c ConnID, frames []byte) {
+	l := s.loops[c.loop()].Load()
+	if l == nil || len(frames) == 0 {
+		return
+	}
+	l.out.send(c, frames)
+	s.markDirty(c.loop())
+}
+
+// CloseConn closes c after what was sent to it before, as far as the kernel
+// takes that at once. It needs no Flush.
+func (s *Server) CloseConn(c ConnID) {
+	if l := s.loops[c.loop()].Load(); l != nil {
+		l.out.close(c)
+		l.wake()
+	}
+}
+
+// Flush wakes every loop that Send wrote to since the last Flush, each once,
+// whatever the number of conns. Call it at the end of a turn.
+func (s *Server) Flush() {
+	for dirty := s.dirty.Swap(0); dirty != 0; dirty &= dirty - 1 {
+		if l := s.loops[lowestBit(dirty)].Load(); l != nil {
+			l.wake()
+		}
+	}
+}
+
+// Stop refuses new conns, waits until every conn has taken what was sent to it
+// or ctx ends, then closes all of them and the port. It returns once every loop
+// has ended, nil if every byte was handed to the kernel and ctx's error if not.
+func (s *Server) Stop(ctx context.Context) error {
+	s.stopping.Store(true)
+	err := s.drain(ctx)
+
+	// gnet's Stop signals first and then polls; an ended context skips the poll,
+	// and done tells the end without delay.
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if stopErr := s.engine.Stop(ended); stopErr != nil && !errors.Is(stopErr, context.Canceled) {
+		s.log.Warnf("stop event loops: %v", stopErr)
+	}
+	<-s.done
+	return err
+}
+
+// Done is closed when the event loops have ended, for whatever reason. If Stop
+// was not called the node must end: it serves nobody any more.
+func (s *Server) Done() <-chan struct{} { return s.done }
+
+// Err returns nil before Done, ErrStopped after Stop, otherwise what ended the
+// event loops.
+func (s *Server) Err() error {
+	select {
+	case <-s.done:
+		return s.err
+	default:
+		return nil
+	}
+}
+
+// drain waits until no loop holds a byte that a conn did not take yet.
+func (s *Server) drain(ctx context.Context) error {
+	poll := time.NewTicker(drainPoll)
+	defer poll.Stop()
+	for {
+		s.wakeAll()
+		select {
+		case <-s.done:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("netio: unsent responses at stop: %w", context.Cause(ctx))
+		case <-poll.C:
+		}
+		if s.drained() {
+			return nil
+		}
+	}
+}
+
+// wakeAll asks every loop to look at its timeouts and unsent bytes.
+func (s *Server) wakeAll() {
+	for i := range s.loops {
+		l := s.loops[i].Load()
+		if l == nil {
+			return
+		}
+		l.out.askSweep()
+		l.wake()
+	}
+}
+
+// drained reports whether every loop has visited its outbox since the last
+// wakeAll and found nothing unsent.
+func (s *Server) drained() bool {
+	for i := range s.loops {
+		l := s.loops[i].Load()
+		if l == nil {
+			return true
+		}
+		if l.unsent.Load() > 0 || !l.out.idle() {
+			return false
+		}
+	}
+	return true
+}
+
+// markDirty notes that loop i has something to fetch.
+func (s *Server) markDirty(i int) {
+	bit := uint64(1) << i
+	if s.dirty.Load()&bit == 0 {
+		s.dirty.Or(bit)
+	}
+}
+
+// drainPoll is how often Stop looks whether everything is sent.
+const drainPoll = 2 * time.Millisecond
