@@ -1,2 +1,78 @@
-// Package netio owns the sockets of a node.
+// Package netio owns the sockets of a node: the client port, served by event
+// loops of gnet, and one link to every peer. What the bytes mean is decided in
+// package wire and above; this package bounds them, cuts them into frames,
+// refuses what is no frame, and says who is at the other end.
+//
+// # Client port
+//
+// Listen opens it, a Handler receives what comes, Server.Send and Server.Flush
+// answer. A conn goes through these states:
+//
+//	greeting  the first frame must be a Hello, whole within HelloTimeout and of
+//	          at most 4 KiB; the handler answers it
+//	open      every frame is a request: known kind, bounded length; a frame once
+//	          begun ends within FrameTimeout; some frame comes within IdleTimeout
+//	refused   a Refused with code and text was sent and our half is shut down;
+//	          what still comes is dropped; closed by the other side or after
+//	          FrameTimeout
+//
+// A conn never disturbs another one: whatever it sends or does not read costs
+// it alone. Above MaxConns a conn gets its Refused and is closed on the loop that
+// accepted it, before that loop accepts again, so that a flood cannot use up the
+// descriptors; accept without descriptors would end gnet's engine. Should the
+// engine end all the same, Done closes, Err tells why, and the node must end.
+//
+// A node that half-closes is closed: a client must not shut its sending half
+// down before it has its responses.
+//
+// # Responses
+//
+// Every event loop has an outbox. Send appends to it under a short lock, from
+// any goroutine, and Flush wakes each loop that has something, once per turn
+// whatever the number of conns and responses. The loop swaps the outbox with an
+// empty one and makes one write per conn. What the kernel does not take stays in
+// gnet's buffer of the conn; above MaxOutboundBytes, or when all conns together
+// pass MaxBufferedBytes, the conn is closed: its client reconnects and asks
+// again, which the epoch rule makes safe.
+//
+// # Links
+//
+// The node with the lower id dials, so two nodes never cross. Three frames open
+// a link, each on both sides bounded by HandshakeTimeout:
+//
+//	dialing                    accepting
+//	PeerHello       ─────▶     ids, versions; PeerHandler.Check; identity in use?
+//	ids, versions,  ◀─────     PeerWelcome with its proof
+//	proof, Check
+//	PeerProof       ─────▶     proof
+//
+// Instead of any of them comes PeerRefused with code and text. The nonce of a
+// hello is the incarnation of the process (8 bytes, random, the same for its
+// whole life) and a challenge (8 bytes, random, of this handshake). A proof is
+//
+//	HMAC-SHA-256(secret, role ‖ payload of PeerHello ‖ payload of PeerWelcome)
+//
+// with zeros in place of the proofs inside, and all zeros where no secret is set.
+// It shows that the other side knows the secret now; it does not protect the
+// frames that follow.
+//
+// A second link of the same node (F-N6): of the same incarnation it replaces the
+// first, which that process has given up. Of another incarnation it is refused
+// with RefusedDuplicate while the first one lives, because then two processes
+// share a copied identity; the first counts as dead when its connection ended,
+// or has brought nothing for two seconds. A stranger cannot end a link: the
+// place is taken only after the proof.
+//
+// Links.Send writes at once if the link is idle, without a goroutine in between;
+// what the kernel does not take goes to the link's writer, bounded by QueueBytes,
+// above which the link is reset (DownOverflow). A wrong checksum or an unexpected
+// kind ends the link (DownGarbled). The end of a peer's process is seen at once as
+// DownReset; the end of its machine after UserTimeout as DownTimeout.
+//
+// # Who may call
+//
+// Handler methods run on event loops and must not block. PeerHandler methods run
+// on goroutines of links, one at a time for one peer. Methods of Server and Links
+// are safe for concurrent use; those that end something wait for the callbacks
+// and must not be called from one.
 package netio

@@ -1,9 +1,12 @@
 package netio
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
+	"time"
 
 	"github.com/panjf2000/gnet/v2"
 )
@@ -37,5 +40,164 @@ func (s *Server) run() {
 		s.err = fmt.Errorf("netio: event loops ended: %w", err)
 	default:
 		s.err = errors.New(strings.TrimSpace("netio: event loops ended unasked: " + s.log.last()))
+	}
+}
+
+// startAccepting runs the loop that takes connections of the peer port. OpenLinks
+// starts it; a connection wakes it; Close ends it by closing the listener.
+func (ls *Links) startAccepting() {
+	ls.running.Add(1)
+	go ls.acceptLoop()
+}
+
+func (ls *Links) acceptLoop() {
+	defer ls.running.Done()
+	pause := ls.opts.BackoffMin
+	for {
+		conn, err := ls.listener.AcceptTCP()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil:
+			// No descriptors, most likely; links that exist go on meanwhile.
+			if !sleep(ls.ctx, pause) {
+				return
+			}
+			pause = min(2*pause, time.Second)
+			continue
+		}
+		pause = ls.opts.BackoffMin
+		ls.counters.accepted.Add(1)
+		select {
+		case ls.handshakes <- struct{}{}:
+			ls.running.Add(1)
+			go ls.answer(conn)
+		default:
+			ls.counters.crowded.Add(1)
+			_ = conn.Close()
+		}
+	}
+}
+
+// answer is the life of one accepted connection: handshake, then link. The
+// accept loop starts it; it ends with the connection, or with Close.
+func (ls *Links) answer(conn *net.TCPConn) {
+	defer ls.running.Done()
+	stop := context.AfterFunc(ls.ctx, func() { _ = conn.Close() })
+	l, err := ls.shakeAccepted(conn)
+	if err == nil {
+		if r := l.peer.admit(l); r != nil {
+			err = ls.refuse(conn, r)
+		}
+	}
+	stop()
+	<-ls.handshakes
+	if err != nil {
+		ls.counters.failed.Add(1)
+		_ = conn.Close()
+		return
+	}
+	ls.serve(l)
+}
+
+// startDialing runs the loop that keeps up the link to p. SetPeer starts it; the
+// end of a link or of a wait wakes it; RemovePeer and Close end it.
+func (ls *Links) startDialing(p *peer) {
+	ls.running.Add(1)
+	go ls.dialLoop(p)
+}
+
+func (ls *Links) dialLoop(p *peer) {
+	defer ls.running.Done()
+	b := newBackoff(&ls.opts, p.node)
+	for p.ctx.Err() == nil {
+		lived, err := ls.dial(p)
+		if err != nil {
+			p.counters.failures.Add(1)
+		}
+		if errors.Is(err, errRefused) {
+			b.refused()
+		}
+		if !sleep(p.ctx, b.wait(lived)) {
+			return
+		}
+	}
+}
+
+// dial is one attempt and, if it succeeds, one life of the link to p.
+func (ls *Links) dial(p *peer) (lived time.Duration, err error) {
+	dialer := net.Dialer{Timeout: ls.opts.DialTimeout}
+	c, err := dialer.DialContext(p.ctx, "tcp", p.addr)
+	if err != nil {
+		return 0, fmt.Errorf("netio: dial node %d: %w", p.node, err)
+	}
+	conn := c.(*net.TCPConn)
+	stop := context.AfterFunc(p.ctx, func() { _ = conn.Close() })
+	l, err := ls.shakeDialed(p, conn)
+	if err == nil {
+		if r := p.admit(l); r != nil {
+			err = ls.refuse(conn, r)
+		}
+	}
+	stop()
+	if err != nil {
+		return 0, errors.Join(err, conn.Close())
+	}
+	began := ls.now()
+	ls.serve(l)
+	if l.cause() == DownRefused {
+		return 0, errRefused
+	}
+	return ls.now() - began, nil
+}
+
+// serve is the life of an admitted link. It reads on the goroutine of its
+// caller and writes what Send left over on another; a closed connection ends
+// both. When it returns PeerDown has.
+func (ls *Links) serve(l *link) {
+	p := l.peer
+	if err := l.conn.SetDeadline(time.Time{}); err != nil {
+		l.shut(causeOf(err))
+	}
+	stop := context.AfterFunc(p.ctx, func() { l.shut(DownClosed) })
+	defer stop()
+	p.counters.connects.Add(1)
+	p.up.Store(l)
+	ls.handler.PeerUp(p.node, l.hello)
+	writer := make(chan struct{})
+	go l.writeLoop(writer)
+	l.read()
+	<-writer
+	p.up.Store(nil)
+	ls.handler.PeerDown(p.node, l.cause())
+	p.leave(l)
+}
+
+// writeLoop writes what senders could not. serve starts it; a sender wakes it;
+// one round writes what is queued, at most QueueBytes; shut ends it.
+func (l *link) writeLoop(done chan<- struct{}) {
+	defer close(done)
+	var spare []byte
+	for {
+		select {
+		case <-l.wake:
+		case <-l.ended:
+			return
+		}
+		if !l.drainQueue(&spare) {
+			return
+		}
+	}
+}
+
+// sleep waits for d and reports whether ctx lives on.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }

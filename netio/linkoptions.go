@@ -1,0 +1,116 @@
+package netio
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"lockd/netio/wire"
+)
+
+// Defaults and fixed bounds of the links.
+const (
+	defaultQueueBytes       = 64 << 20
+	defaultHandshakeTimeout = 5 * time.Second
+	defaultDialTimeout      = 2 * time.Second
+	defaultUserTimeout      = 5 * time.Second
+	defaultBackoffMin       = 20 * time.Millisecond
+	defaultBackoffMax       = 500 * time.Millisecond
+
+	// handshakeFrameBytes bounds every frame before a link is up.
+	handshakeFrameBytes = 2 << 10
+	// maxHandshakes bounds the conns of the peer port that are not links yet. A
+	// further one is closed at once and comes again after its backoff.
+	maxHandshakes = 64
+	// silentAfter is how long a link must not have brought a byte before another
+	// incarnation of the same node may take its place. Peers send heartbeats
+	// several times a second.
+	silentAfter = 2 * time.Second
+)
+
+// Peer is another node and where its peer port is. The address is used only if
+// this node dials, which is when its own id is the lower one.
+type Peer struct {
+	Node uint16
+	Addr string
+}
+
+// LinkOptions says how links to peers are kept. The zero value of a field means
+// its default, where one is stated.
+//
+// The memory of the links is at most peers × (2 × QueueBytes + MaxFrameBytes).
+type LinkOptions struct {
+	// Self is the id of this node, not zero.
+	Self uint16
+
+	// Addr is where peers reach this node, host:port. Port 0 takes any free
+	// port, which Links.Addr then tells.
+	Addr string
+
+	// Peers are the other nodes. SetPeer and RemovePeer change them later.
+	Peers []Peer
+
+	// Hello returns what this node says of itself to a peer: features, cluster,
+	// settings, disk, durable position, roster. It is called for every handshake,
+	// on any goroutine. Versions, ids, nonce and proof are filled in here.
+	Hello func(to uint16) wire.PeerHello
+
+	// Secret, if not empty, must be known to both ends of a link. It never
+	// crosses the wire. It guards who may open a link, not what the link
+	// carries: use it inside a network that does not alter packets.
+	Secret []byte
+
+	// QueueBytes bounds what waits for one peer. A link above it is reset, its
+	// messages are lost, and the peer catches up by asking. Default 64 MiB.
+	QueueBytes int
+
+	// MaxFrameBytes bounds a received frame. Default wire.MaxPeerFrameBytes.
+	MaxFrameBytes int
+
+	// DialTimeout bounds the wait for a TCP connection. Default 2 s.
+	DialTimeout time.Duration
+
+	// HandshakeTimeout bounds the exchange of hellos. Default 5 s.
+	HandshakeTimeout time.Duration
+
+	// UserTimeout is how long sent bytes or probes may stay unacknowledged by
+	// the peer's kernel before the link counts as timed out. Default 5 s.
+	UserTimeout time.Duration
+
+	// BackoffMin and BackoffMax bound the wait between two dials, which doubles
+	// in between; the actual wait is drawn from its upper half. Defaults 20 ms
+	// and 500 ms.
+	BackoffMin, BackoffMax time.Duration
+
+	// Seed makes the waits of one node differ from those of another.
+	Seed uint64
+}
+
+func (o LinkOptions) withDefaults() (LinkOptions, error) {
+	setDefault(&o.QueueBytes, defaultQueueBytes)
+	setDefault(&o.MaxFrameBytes, wire.MaxPeerFrameBytes)
+	setDefault(&o.DialTimeout, defaultDialTimeout)
+	setDefault(&o.HandshakeTimeout, defaultHandshakeTimeout)
+	setDefault(&o.UserTimeout, defaultUserTimeout)
+	setDefault(&o.BackoffMin, defaultBackoffMin)
+	setDefault(&o.BackoffMax, defaultBackoffMax)
+	o.Secret = append([]byte(nil), o.Secret...)
+	switch {
+	case o.Self == 0:
+		return o, errors.New("netio: node id 0, want 1 or more")
+	case o.Hello == nil:
+		return o, errors.New("netio: no function for the hello of links")
+	case o.QueueBytes < o.MaxFrameBytes:
+		return o, fmt.Errorf("netio: queue of %d bytes per peer, want at least one frame of %d",
+			o.QueueBytes, o.MaxFrameBytes)
+	case o.MaxFrameBytes < handshakeFrameBytes:
+		return o, fmt.Errorf("netio: peer frames of at most %d bytes, want at least %d",
+			o.MaxFrameBytes, handshakeFrameBytes)
+	case o.BackoffMin < 0 || o.BackoffMax < o.BackoffMin:
+		return o, fmt.Errorf("netio: backoff from %v to %v", o.BackoffMin, o.BackoffMax)
+	case o.DialTimeout < 0 || o.HandshakeTimeout < 0 || o.UserTimeout < 0:
+		return o, fmt.Errorf("netio: negative timeout: dial %v, handshake %v, user %v",
+			o.DialTimeout, o.HandshakeTimeout, o.UserTimeout)
+	}
+	return o, nil
+}
