@@ -1,0 +1,188 @@
+package wal
+
+import (
+	"fmt"
+
+	"lockd/wal/disk"
+)
+
+// forward appends those of the records found in the oldest segment that are
+// the newest of their key. Being appended last, they stay the newest.
+func (w *Writer) forward(found []foundRecord) {
+	f := &w.front
+	for i := range found {
+		r := &found[i]
+		if f.live.isLive(&r.record, r.lsn) {
+			w.add(&r.record, flagCopy)
+			f.stats.CopiedRecords++
+		}
+	}
+}
+
+// cut takes the next batch and plans its place. It reports false if nothing
+// waits.
+func (w *Writer) cut() (job, bool, error) {
+	f := &w.front
+	var b *batch
+	switch {
+	case len(f.full) > 0:
+		b = f.full[0]
+		f.full = append(f.full[:0], f.full[1:]...)
+	case f.filling.count > 0:
+		b = f.filling
+		w.newBatch()
+	default:
+		return job{}, false, nil
+	}
+	j := w.plan(b)
+	limit := f.currentSize - chunkBytes
+	if f.offset+int64(disk.RoundUp(len(b.buf))) > limit {
+		if err := w.planRotation(&j); err != nil {
+			return job{}, false, err
+		}
+	} else {
+		f.live.merge(w.segments() - 1)
+	}
+	j.offset = f.offset
+	f.offset += int64(disk.RoundUp(len(b.buf)))
+	return j, true, nil
+}
+
+// cutSeal plans an empty batch. Requires: nothing waits, not sealed. The last
+// chunk of a segment is kept free for it, so it never rotates.
+func (w *Writer) cutSeal() job {
+	f := &w.front
+	b := f.filling
+	w.newBatch()
+	j := w.plan(b)
+	f.live.merge(w.segments() - 1)
+	j.offset = f.offset
+	f.offset += chunkBytes
+	return j
+}
+
+// plan makes the job of b in the current segment.
+func (w *Writer) plan(b *batch) job {
+	f := &w.front
+	return job{batch: b, segment: f.current, durable: f.durable, oldest: w.firstNeeded()}
+}
+
+// planRotation moves the job to the segment after the current one.
+func (w *Writer) planRotation(j *job) error {
+	f := &w.front
+	if w.segments() >= w.opts.MaxSegments {
+		return fmt.Errorf("%w: %d of %d, oldest %d with %d live records",
+			ErrFull, w.segments(), w.opts.MaxSegments, f.oldest, f.live.stretches[0].records)
+	}
+	if n := len(f.spares); n > 0 {
+		j.rotation = rotateSpare
+		j.spare, f.spares = f.spares[n-1], f.spares[:n-1]
+	} else {
+		j.rotation = rotateFresh
+		j.spare = w.freshName()
+	}
+	f.current++
+	f.offset, f.currentSize = chunkBytes, w.opts.SegmentBytes
+	j.segment = f.current
+	return nil
+}
+
+// firstNeeded is the number of the oldest segment that a crash at this moment
+// would need: all before it hold no live record, and what made the last of
+// them dead is durable itself (I10).
+func (w *Writer) firstNeeded() uint64 {
+	f := &w.front
+	n := 0
+	for n < w.segments()-1 {
+		s := &f.live.stretches[n]
+		if s.records != 0 || s.killer > f.durable {
+			break
+		}
+		n++
+	}
+	return f.oldest + uint64(n)
+}
+
+// perform writes and syncs the batch of a job.
+func (w *Writer) perform(j *job) error {
+	if clock := w.opts.Clock; clock != nil {
+		start := clock()
+		w.syncStarted.Store(start)
+		defer func() {
+			j.nanos = clock() - start
+			w.syncStarted.Store(0)
+		}()
+	}
+	if j.rotation != rotateNot {
+		if err := w.rotate(j); err != nil {
+			return err
+		}
+	}
+	b := j.batch
+	records := b.buf[batchHeaderBytes:]
+	sealRecords(records, w.back.sums, j.segment, b.first)
+	putBatchHeader(b.buf, w.back.sums, &batchHeader{
+		segment: j.segment,
+		first:   b.first,
+		durable: j.durable,
+		oldest:  j.oldest,
+		chunk:   uint32(j.offset / chunkBytes),
+		count:   uint32(b.count),
+		bytes:   uint32(len(records)),
+	})
+	used := len(b.buf)
+	b.buf = b.buf[:disk.RoundUp(used)]
+	clear(b.buf[used:])
+
+	file := w.back.files[len(w.back.files)-1].file
+	w.back.vector[0] = b.buf
+	if err := file.WriteAt(w.back.vector[:], j.offset); err != nil {
+		return fmt.Errorf("wal: write %d records to segment %d: %w", b.count, j.segment, err)
+	}
+	if plantedIs("wal-durable-before-sync") {
+		return nil
+	}
+	if err := file.Sync(); err != nil && !plantedIs("wal-answer-after-failed-sync") {
+		return fmt.Errorf("wal: sync segment %d: %w", j.segment, err)
+	}
+	return nil
+}
+
+// finish takes note of a synced job and decides about the oldest segment.
+func (w *Writer) finish(j *job) {
+	f := &w.front
+	b := j.batch
+	f.durable = b.first + LSN(b.count) - 1
+	f.sealed = b.count == 0
+	f.stats.Records += uint64(b.count)
+	f.stats.Batches++
+	f.stats.Syncs++
+	f.stats.WrittenBytes += uint64(len(b.buf))
+	f.stats.LastSyncNanos = j.nanos
+	f.idle = append(f.idle, b)
+
+	if n := int(j.oldest - f.oldest); n > 0 {
+		f.live.drop(n)
+		f.oldest = j.oldest
+		f.stats.Recycled += uint64(n)
+		j.keep = w.opts.Spares - len(f.spares)
+	}
+	w.back.victim = w.chooseVictim()
+}
+
+// chooseVictim returns the segment to copy forward from, or zero. Copying a
+// segment that is mostly live gains little; it is left to checkpoints until
+// only the reserve is left.
+func (w *Writer) chooseVictim() uint64 {
+	f := &w.front
+	if w.segments() <= w.opts.TargetSegments || f.live.stretches[0].records == 0 {
+		return 0
+	}
+	if f.live.stretches[0].bytes > w.opts.SegmentBytes/2 && !w.pressed() {
+		return 0
+	}
+	return f.oldest
+}
+
+// pressed says that only the reserve is left.
+func (w *Writer) pressed() bool { return w.segments() >= w.opts.MaxSegments-1 }

@@ -1,0 +1,259 @@
+package wal
+
+import (
+	"fmt"
+	"sync"
+	"time"
+)
+
+// idleSealDelay is how long nothing is appended before the log is sealed. It
+// bounds how much of the log may be taken for torn when it is damaged.
+const idleSealDelay = 200 * time.Millisecond
+
+// SyncerOptions say what a Syncer tells its owner.
+type SyncerOptions struct {
+	// OnDurable is called with the last durable LSN after each sync.
+	OnDurable func(LSN)
+	// OnFailed is called once, with the failure after which nothing becomes
+	// durable any more. OnDurable is not called after it.
+	OnFailed func(error)
+	// OnPrepareFailed is called when no spare segment could be made. Nothing
+	// is lost yet; Stats().RoomBytes says how much still fits. May be nil.
+	OnPrepareFailed func(error)
+}
+
+// Syncer flushes a Writer while its owner goes on appending. Everything that
+// is submitted while a sync runs goes into the next one.
+//
+// StartSyncer starts two loops and Stop ends them. The flush loop is woken by
+// Submit, by the idle timer and by Stop; one round is one Flush or Seal. The
+// spare loop is woken after a round that took a spare; one round makes one
+// file. Both callbacks come from the flush loop, must not block, and must not
+// call Stop.
+type Syncer struct {
+	opts SyncerOptions
+	// wake and wakeSpare hold at most one signal each; Submit and the flush
+	// loop send, nobody closes them.
+	wake, wakeSpare chan struct{}
+	// stop is closed by Stop.
+	stop     chan struct{}
+	stopOnce sync.Once
+	loops    sync.WaitGroup
+
+	mu struct {
+		sync.Mutex
+		// writer's front is guarded by this lock. Its back belongs to the flush
+		// loop, its back.dir to both.
+		writer *Writer
+	}
+	// writer is mu.writer, for the flush loop's back half and SyncStarted.
+	writer *Writer
+}
+
+// StartSyncer starts the loops around w, which belongs to the Syncer from here
+// on. The caller must call Stop.
+func StartSyncer(w *Writer, opts SyncerOptions) *Syncer {
+	s := &Syncer{
+		opts:      opts,
+		wake:      make(chan struct{}, 1),
+		wakeSpare: make(chan struct{}, 1),
+		stop:      make(chan struct{}),
+		writer:    w,
+	}
+	s.mu.writer = w
+	s.loops.Add(2)
+	go s.flushLoop()
+	go s.spareLoop()
+	signal(s.wakeSpare)
+	return s
+}
+
+// Append adds a record to what the next Submit hands over, and returns its
+// LSN. It copies Data and never waits for the disk.
+func (s *Syncer) Append(r Record) LSN {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.writer.Append(r)
+}
+
+// Submit asks for everything appended so far to be made durable, and returns
+// at once. Submitting while a sync runs costs one extra sync, however often.
+func (s *Syncer) Submit() { signal(s.wake) }
+
+// Release is Writer.Release.
+func (s *Syncer) Release(group uint16, slot uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.writer.Release(group, slot)
+}
+
+// Stats is Writer.Stats.
+func (s *Syncer) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.writer.Stats()
+}
+
+// SyncStarted is Writer.SyncStarted. It takes no lock.
+func (s *Syncer) SyncStarted() int64 { return s.writer.SyncStarted() }
+
+// Stop flushes, seals and closes the Writer and waits for the loops to end. It
+// returns the failure if there was one.
+func (s *Syncer) Stop() error {
+	s.stopOnce.Do(func() { close(s.stop) })
+	s.loops.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.mu.writer.front.failed; err != nil && err != ErrClosed {
+		s.mu.writer.Close()
+		return err
+	}
+	return s.mu.writer.Close()
+}
+
+// signal sends without waiting; one signal waiting is as good as two.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// flushLoop runs rounds until Stop or the first failure.
+func (s *Syncer) flushLoop() {
+	defer s.loops.Done()
+	idle := time.NewTimer(idleSealDelay)
+	defer idle.Stop()
+	for {
+		var err error
+		select {
+		case <-s.stop:
+			return
+		case <-s.wake:
+			err = s.flush()
+			idle.Reset(idleSealDelay)
+		case <-idle.C:
+			err = s.seal()
+		}
+		if err != nil {
+			s.opts.OnFailed(err)
+			return
+		}
+	}
+}
+
+// flush is Writer.Flush with the lock held only in the front steps.
+func (s *Syncer) flush() error {
+	w := s.writer
+	found, err := w.gather()
+	if err != nil {
+		return s.fail(err)
+	}
+	s.mu.Lock()
+	w.forward(found)
+	s.mu.Unlock()
+	for {
+		s.mu.Lock()
+		j, ok, err := w.cut()
+		s.mu.Unlock()
+		if err != nil {
+			return s.fail(err)
+		}
+		if !ok {
+			return nil
+		}
+		if err := s.carryOut(&j); err != nil {
+			return s.fail(err)
+		}
+	}
+}
+
+// seal is Writer.Seal with the lock held only in the front steps.
+func (s *Syncer) seal() error {
+	if err := s.flush(); err != nil {
+		return err
+	}
+	w := s.writer
+	s.mu.Lock()
+	if w.front.sealed || w.front.filling.count > 0 {
+		s.mu.Unlock()
+		return nil
+	}
+	j := w.cutSeal()
+	s.mu.Unlock()
+	if err := s.carryOut(&j); err != nil {
+		return s.fail(err)
+	}
+	return nil
+}
+
+// carryOut is Writer.carryOut with the lock held only in the front steps.
+func (s *Syncer) carryOut(j *job) error {
+	w := s.writer
+	if err := w.perform(j); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	w.finish(j)
+	durable := w.front.durable
+	s.mu.Unlock()
+	s.opts.OnDurable(durable)
+
+	made, err := w.recycle(j)
+	s.mu.Lock()
+	w.front.spares = append(w.front.spares, made...)
+	wanted := w.NeedsSpare()
+	s.mu.Unlock()
+	if wanted {
+		signal(s.wakeSpare)
+	}
+	return err
+}
+
+// fail keeps the failure in the Writer.
+func (s *Syncer) fail(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err = s.mu.writer.fail(err)
+	return err
+}
+
+// spareLoop makes spare segments until Stop.
+func (s *Syncer) spareLoop() {
+	defer s.loops.Done()
+	for {
+		select {
+		case <-s.stop:
+			return
+		case <-s.wakeSpare:
+		}
+		if err := s.prepareSpare(); err != nil && s.opts.OnPrepareFailed != nil {
+			s.opts.OnPrepareFailed(err)
+		}
+	}
+}
+
+// prepareSpare makes spares, one file at a time, until there are enough.
+func (s *Syncer) prepareSpare() error {
+	for {
+		s.mu.Lock()
+		w := s.mu.writer
+		if !w.NeedsSpare() {
+			s.mu.Unlock()
+			return nil
+		}
+		name := w.freshName()
+		s.mu.Unlock()
+		if err := makeSpare(w.back.dir, name, w.opts.SegmentBytes); err != nil {
+			return fmt.Errorf("wal: spare segment: %w", err)
+		}
+		s.mu.Lock()
+		w.front.spares = append(w.front.spares, name)
+		s.mu.Unlock()
+		select {
+		case <-s.stop:
+			return nil
+		default:
+		}
+	}
+}

@@ -1,0 +1,291 @@
+package wal
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"lockd/wal/disk"
+)
+
+// Writer appends to the log. It is steppable and belongs to one goroutine,
+// except SyncStarted, which any may call.
+//
+// Its fields fall into two halves, so that a Syncer can let one goroutine
+// append while another flushes. The steps of a flush alternate between them:
+//
+//	gather   back   read old records that may have to be copied forward
+//	forward  front  append those that are still live
+//	cut      front  choose a batch, plan its place
+//	perform  back   rotate if planned, write, sync
+//	finish   front  move durable, choose what to recycle
+//	recycle  back   rename dead segments
+type Writer struct {
+	opts Options
+
+	front struct {
+		live liveness
+		// next is the LSN of the next record; durable the last synced one.
+		next, durable LSN
+		// filling takes records; full waits in order; idle is for reuse.
+		filling *batch
+		full    []*batch
+		idle    []*batch
+		// oldest and current are the first and last segment in use. offset is
+		// where the next batch goes in current, which is currentSize long.
+		oldest, current     uint64
+		offset, currentSize int64
+		// spares are names of files ready to become segments.
+		spares []string
+		// fresh numbers the spares that were made rather than recycled.
+		fresh uint64
+		// sealed says that nothing was written since the last seal.
+		sealed bool
+		// failed is the first failure; ErrClosed after Close.
+		failed error
+		stats  Stats
+	}
+
+	back struct {
+		dir  disk.Dir
+		sums *sums
+		// files are the open segments, oldest first.
+		files []segmentFile
+		// vector is the argument of WriteAt, kept to be reused.
+		vector [1][]byte
+		// victim is the segment being emptied, zero if there is none.
+		victim uint64
+		copier copier
+	}
+
+	// syncStarted is the clock's reading when the running write and sync
+	// began, zero if none is running. The flushing goroutine writes it.
+	syncStarted atomic.Int64
+}
+
+// segmentFile is an open segment.
+type segmentFile struct {
+	number uint64
+	size   int64
+	// first is the LSN of its first record.
+	first LSN
+	file  disk.File
+}
+
+// batch is records on their way to the disk.
+type batch struct {
+	// buf begins with room for the header and is aligned.
+	buf   []byte
+	first LSN
+	count int
+}
+
+// job is one batch with its planned place, handed from cut to perform.
+type job struct {
+	batch *batch
+	// segment and offset are the place.
+	segment uint64
+	offset  int64
+	// rotation says where the segment comes from if it has to be made first,
+	// and spare is the name of the file it is made of.
+	rotation rotation
+	spare    string
+	// durable and oldest go into the header.
+	durable LSN
+	oldest  uint64
+	// keep is how many segments may become spares when the job is done.
+	keep int
+	// nanos is how long perform took; zero without a clock.
+	nanos int64
+}
+
+// rotation is what has to be done before a batch can be written.
+type rotation uint8
+
+const (
+	rotateNot   rotation = iota // the segment is there
+	rotateSpare                 // a spare becomes the segment
+	rotateFresh                 // a file has to be made first
+)
+
+// Append adds a record to what the next Flush writes and returns its LSN. It
+// copies Data and does no I/O. After a failure it still counts, but nothing it
+// is given becomes durable.
+//
+// Requires: len(r.Data) ≤ Options.MaxRecordBytes and a Kind of this package.
+func (w *Writer) Append(r Record) LSN {
+	if r.Kind < KindState || r.Kind > KindHint {
+		panic(fmt.Sprintf("wal: unknown record kind: have %d, want 1 to 3", r.Kind))
+	}
+	if limit := w.opts.maxRecordBytes(); len(r.Data) > limit {
+		panic(fmt.Sprintf("wal: record too long: have %d bytes, limit %d", len(r.Data), limit))
+	}
+	return w.add(&r, 0)
+}
+
+// add appends r to the filling batch.
+func (w *Writer) add(r *Record, flags uint8) LSN {
+	f := &w.front
+	need := recordBytes(len(r.Data))
+	if len(f.filling.buf)+need > w.opts.MaxBatchBytes&^(chunkBytes-1) {
+		f.full = append(f.full, f.filling)
+		w.newBatch()
+	}
+	b := f.filling
+	b.reserve(need)
+	b.buf = appendRecord(b.buf, r, flags)
+	b.count++
+	lsn := f.next
+	f.next++
+	f.live.appended(r, lsn)
+	return lsn
+}
+
+// newBatch makes an empty batch the filling one.
+func (w *Writer) newBatch() {
+	f := &w.front
+	var b *batch
+	if n := len(f.idle); n > 0 {
+		b, f.idle = f.idle[n-1], f.idle[:n-1]
+	} else {
+		b = &batch{buf: disk.AlignedBuffer(chunkBytes)}
+	}
+	b.buf, b.first, b.count = b.buf[:batchHeaderBytes], f.next, 0
+	f.filling = b
+	f.live.stretches = append(f.live.stretches, stretch{first: f.next})
+}
+
+// reserve makes room for n more bytes.
+func (b *batch) reserve(n int) {
+	if len(b.buf)+n <= cap(b.buf) {
+		return
+	}
+	grown := disk.AlignedBuffer(max(2*cap(b.buf), len(b.buf)+n))
+	b.buf = grown[:copy(grown, b.buf)]
+}
+
+// Release says that the entries of group up to slot need not survive: a
+// checkpoint that covers them is durable. It does no I/O. Releases are not
+// recorded; after Open the caller repeats what its checkpoint says.
+func (w *Writer) Release(group uint16, slot uint64) {
+	w.front.live.release(group, slot)
+}
+
+// Flush writes what was appended, makes it durable, and returns the last
+// durable LSN. What fits in one batch takes one write and one sync. It also
+// copies a bounded number of old records forward when there are too many
+// segments. Any error is final: it is returned by every later call.
+func (w *Writer) Flush() (LSN, error) {
+	if w.front.failed != nil {
+		return w.front.durable, w.front.failed
+	}
+	found, err := w.gather()
+	if err != nil {
+		return w.fail(err)
+	}
+	w.forward(found)
+	for {
+		j, ok, err := w.cut()
+		if err != nil {
+			return w.fail(err)
+		}
+		if !ok {
+			return w.front.durable, nil
+		}
+		if err := w.carryOut(&j); err != nil {
+			return w.fail(err)
+		}
+	}
+}
+
+// Seal writes an empty batch that tells a later Open what was durable, unless
+// the last thing written was one. Without it, damage to the last batch could
+// not be told from a torn write. Call it when nothing was appended for a
+// while; Close calls it too. It flushes first.
+func (w *Writer) Seal() error {
+	if _, err := w.Flush(); err != nil || w.front.sealed {
+		return err
+	}
+	j := w.cutSeal()
+	if err := w.carryOut(&j); err != nil {
+		_, err = w.fail(err)
+		return err
+	}
+	return nil
+}
+
+// carryOut runs the steps of a flush after cut.
+func (w *Writer) carryOut(j *job) error {
+	if err := w.perform(j); err != nil {
+		return err
+	}
+	w.finish(j)
+	made, err := w.recycle(j)
+	w.front.spares = append(w.front.spares, made...)
+	return err
+}
+
+// fail keeps the first failure.
+func (w *Writer) fail(err error) (LSN, error) {
+	if w.front.failed == nil {
+		w.front.failed = err
+	}
+	return w.front.durable, w.front.failed
+}
+
+// Close flushes, seals and closes the files. After a failure it only closes
+// them, and returns the failure.
+func (w *Writer) Close() error {
+	if w.front.failed == ErrClosed {
+		return ErrClosed
+	}
+	err := w.Seal()
+	for _, f := range w.back.files {
+		if e := f.file.Close(); e != nil && err == nil {
+			err = fmt.Errorf("wal: close segment: %w", e)
+		}
+	}
+	w.back.files = nil
+	w.front.failed = ErrClosed
+	return err
+}
+
+// Durable is the last synced LSN.
+func (w *Writer) Durable() LSN { return w.front.durable }
+
+// SyncStarted is the clock's reading when the write and sync that are running
+// began; zero if none runs or there is no clock. Any goroutine may call it.
+func (w *Writer) SyncStarted() int64 { return w.syncStarted.Load() }
+
+// Stats describes the Writer as it is.
+func (w *Writer) Stats() Stats {
+	f := &w.front
+	s := f.stats
+	s.Segments = w.segments()
+	s.Spares = len(f.spares)
+	s.Oldest, s.Current = f.oldest, f.current
+	s.Durable = f.durable
+	s.Pending = int(f.next - 1 - f.durable)
+	s.LiveRecords, s.LiveBytes = f.live.records, f.live.bytes
+	s.RoomBytes = w.Room()
+	return s
+}
+
+// Room is how many bytes can be written before a file has to be made or the
+// reserve has to be used. Records take their length plus 32 bytes at most, and
+// each flush rounds up to 4 KiB. A caller that admits nothing new when Room is
+// near zero never meets ErrFull or a full disk in the middle of a flush.
+func (w *Writer) Room() int64 {
+	f := &w.front
+	room := f.currentSize - chunkBytes - f.offset
+	spares := min(len(f.spares), w.opts.MaxSegments-1-w.segments())
+	if spares > 0 {
+		room += int64(spares) * (w.opts.SegmentBytes - 2*chunkBytes)
+	}
+	for _, b := range f.full {
+		room -= int64(disk.RoundUp(len(b.buf)))
+	}
+	return max(0, room-int64(disk.RoundUp(len(f.filling.buf))))
+}
+
+// segments is how many segments are in use.
+func (w *Writer) segments() int { return int(w.front.current - w.front.oldest + 1) }
