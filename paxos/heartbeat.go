@@ -1,0 +1,146 @@
+package paxos
+
+import "lockd/paxos/quorum"
+
+// reads is the state of read confirmation.
+type reads struct {
+	// seq is the round of the last heartbeat that left; rounds never repeat in
+	// a replica's life, whatever the ballot.
+	seq uint64
+	// asked is the highest round ConfirmRead named, confirmed the highest one
+	// that a quorum answered. Invariant: confirmed ≤ seq.
+	asked, confirmed uint64
+}
+
+func (d *reads) pending() uint64 {
+	if d.asked <= d.confirmed {
+		return 0
+	}
+	return d.asked - d.confirmed
+}
+
+// ConfirmRead joins the heartbeat round that leaves with the next Ready and
+// returns its number. Once Ready.Confirmed has reached it, this replica was the
+// leader at a moment after the call, and a read answered from the state it then
+// has applied is linearizable: Ongaro, §6.4, steps 1 to 4. A round that left
+// before the call is never used again (I24). The error is ErrNotLeader. A
+// replica that stops leading confirms nothing further: the caller watches Role.
+func (r *Replica) ConfirmRead() (uint64, error) {
+	if r.role != RoleLeading {
+		return 0, ErrNotLeader
+	}
+	if plantedIs("confirmation-reused") && r.reads.seq > 0 {
+		return r.reads.seq, nil
+	}
+	r.reads.asked = r.reads.seq + 1
+	r.lead.beatDue = true
+	return r.reads.asked, nil
+}
+
+// flushHeartbeat hands out the heartbeat that is due to all peers.
+func (r *Replica) flushHeartbeat() {
+	r.lead.beatDue, r.lead.sinceBeat = false, 0
+	r.reads.seq++
+	for i := range r.peers {
+		r.send(Message{
+			Kind: KindHeartbeat, To: r.peers[i].node, Ballot: r.ballot,
+			Chosen: r.log.chosen, Seq: r.reads.seq,
+		})
+	}
+	r.confirm()
+}
+
+// onHeartbeat hears the leader and says that nothing above its ballot is
+// promised here. That needs no sync: it promises nothing.
+func (r *Replica) onHeartbeat(m *Message) {
+	if m.Ballot.Node != m.From {
+		return
+	}
+	r.hearLeader(m)
+	r.advanceTo(m.Chosen, m.Ballot)
+	if m.Ballot.Less(r.promised) {
+		r.refuse(m)
+		return
+	}
+	r.send(Message{
+		Kind: KindHeartbeatAck, To: m.From, Ballot: m.Ballot,
+		Chosen: r.log.chosen, Seq: m.Seq,
+	})
+}
+
+func (r *Replica) onHeartbeatAck(m *Message) {
+	p := r.peer(m.From)
+	if p == nil || r.role != RoleLeading || m.Ballot != r.ballot || m.Seq > r.reads.seq {
+		return
+	}
+	p.beat, p.refused, p.refusedFor = 0, false, 0
+	p.seq = max(p.seq, m.Seq)
+	r.confirm()
+	r.maybeHandOver()
+}
+
+// confirm moves reads.confirmed to the last round that an accept quorum of each
+// live configuration answered. A later leader needs a prepare quorum, which
+// meets that one in an acceptor that had not promised it when it answered.
+func (r *Replica) confirm() {
+	if r.role != RoleLeading || !r.ownChosen() && !plantedIs("read-before-own-slot") {
+		return
+	}
+	reached := r.reads.seq
+	live := r.live()
+	for i := range live {
+		reached = min(reached, r.reached(&live[i]))
+	}
+	r.reads.confirmed = max(r.reads.confirmed, reached)
+}
+
+// reached returns the last heartbeat round that an accept quorum of c answered.
+func (r *Replica) reached(c *config) uint64 {
+	var rounds [quorum.MaxAcceptors]uint64
+	for place, a := range c.Acceptors {
+		if a.Node == r.cfg.Self {
+			if a.Disk == r.cfg.Disk {
+				rounds[place] = r.reads.seq
+			}
+		} else if p := r.peer(a.Node); p != nil && p.disk == a.Disk {
+			rounds[place] = p.seq
+		}
+	}
+	return c.quorums.Reached(rounds[:len(c.Acceptors)])
+}
+
+// tickLeading beats, sends again what went unanswered, and steps down without a
+// quorum: a leader that a quorum does not hear blocks the others, who may still
+// hear it (Ongaro, §6.2; Omni-Paxos, §2, on partial partitions).
+func (r *Replica) tickLeading() {
+	live := r.live()
+	for i := range live {
+		c := &live[i]
+		if !c.quorums.Accept(r.set(c, true, r.answers)) {
+			r.stepDown()
+			return
+		}
+	}
+	r.lead.sinceBeat++
+	if r.lead.sinceBeat >= r.cfg.HeartbeatTicks {
+		r.lead.beatDue = true
+	}
+	raise := false
+	for i := range r.peers {
+		p := &r.peers[i]
+		if p.stalled >= 2*r.cfg.HeartbeatTicks {
+			r.rewind(p)
+		}
+		raise = raise || p.refused && p.refusedFor >= r.cfg.ElectionTicks
+	}
+	if r.lead.beatDue && !r.promisedTo(r.configOf(r.lead.next)) {
+		r.prepareRest()
+	}
+	r.tickTransfer()
+	if raise && r.role == RoleLeading && r.transfer.to == NoNode {
+		r.prepare()
+	}
+}
+
+// answers reports whether p answered this leader within an election timeout.
+func (r *Replica) answers(p *peer) bool { return p.beat < r.cfg.ElectionTicks }

@@ -1,0 +1,6 @@
+//go:build invariants
+
+package paxos
+
+// invariantsOn says whether each step is checked at length.
+const invariantsOn = true

@@ -1,0 +1,209 @@
+package paxos
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// learnDelay is how long a known gap may stand before it is asked about: what
+// is missing is mostly on its way.
+const learnDelay Ticks = 1
+
+// learning is what is known to be chosen elsewhere and not here.
+type learning struct {
+	// known is the highest chosen watermark heard of, and from who named it.
+	known Slot
+	from  NodeID
+	// said and ballot are the last watermark of a leader and its ballot.
+	said   Slot
+	ballot Ballot
+	// before is the chosen watermark at the last tick.
+	before Slot
+	// wait counts down to the next Learn.
+	wait Ticks
+	// tries counts Learns since the last progress; they go round the peers.
+	tries int
+}
+
+// noteChosen hears that all slots up to chosen are chosen.
+func (r *Replica) noteChosen(from NodeID, chosen Slot) {
+	if chosen > r.learn.known {
+		if r.learn.known <= r.log.chosen {
+			r.learn.wait = learnDelay
+		}
+		r.learn.known, r.learn.from = chosen, from
+	}
+}
+
+// advanceTo hears that the leader of ballot called all slots up to chosen
+// chosen. A slot is chosen here by that only where the accepted ballot is the
+// leader's: an entry of another ballot may be another value.
+func (r *Replica) advanceTo(chosen Slot, ballot Ballot) {
+	if !ballot.Less(r.learn.ballot) {
+		r.learn.said, r.learn.ballot = chosen, ballot
+	}
+	r.advanceBy(chosen, ballot)
+}
+
+// advanceKnown moves the chosen watermark as far as what is known carries it.
+func (r *Replica) advanceKnown() {
+	r.advanceBy(r.learn.said, r.learn.ballot)
+}
+
+func (r *Replica) advanceBy(said Slot, ballot Ballot) {
+	moved := false
+	for {
+		c := r.log.at(r.log.chosen + 1)
+		if c == nil || c.ballot.IsZero() {
+			break
+		}
+		covered := r.log.chosen < said
+		if !c.chosen && !(covered && c.ballot == ballot) &&
+			!(covered && plantedIs("chosen-ignores-ballot")) {
+			break
+		}
+		r.log.chosen++
+		moved = true
+	}
+	if moved {
+		r.chosenMoved()
+	}
+}
+
+// chosenMoved does what waits for the chosen watermark.
+func (r *Replica) chosenMoved() {
+	if r.role != RoleLeading {
+		return
+	}
+	r.lead.next = max(r.lead.next, r.log.chosen+1)
+	r.confirm()
+	r.maybeHandOver()
+}
+
+// tickLearn asks for what is missing, if nothing came since the last tick.
+func (r *Replica) tickLearn() {
+	moved := r.log.chosen != r.learn.before
+	r.learn.before = r.log.chosen
+	if r.learn.known <= r.log.chosen {
+		r.learn.tries = 0
+		return
+	}
+	if moved {
+		r.learn.wait, r.learn.tries = max(r.learn.wait, learnDelay), 0
+		return
+	}
+	if r.learn.wait > 0 {
+		r.learn.wait--
+		return
+	}
+	r.askLearn(r.teacher())
+}
+
+// teacher is whom to ask next: the leader, then who named the watermark, then
+// the others in turn, for a leader may be unreachable from here alone.
+func (r *Replica) teacher() NodeID {
+	try := r.learn.tries
+	r.learn.tries++
+	if try == 0 && r.leader != NoNode && r.leader != r.cfg.Self {
+		return r.leader
+	}
+	if try <= 1 && r.learn.from != NoNode {
+		return r.learn.from
+	}
+	if len(r.peers) == 0 {
+		return NoNode
+	}
+	return r.peers[try%len(r.peers)].node
+}
+
+// askLearn asks node for the entries above the chosen watermark.
+func (r *Replica) askLearn(node NodeID) {
+	r.learn.wait = r.cfg.HeartbeatTicks
+	if node == NoNode {
+		return
+	}
+	r.send(Message{
+		Kind: KindLearn, To: node, Slot: r.log.chosen + 1, Chosen: r.log.chosen,
+	})
+}
+
+// onLearn answers with chosen entries, whoever leads. Slots that are no longer
+// held need a snapshot, which is the caller's to send.
+func (r *Replica) onLearn(m *Message) {
+	if m.Slot == 0 || m.Slot > r.log.chosen {
+		return
+	}
+	answer := Message{Kind: KindLearned, To: m.From, Slot: m.Slot, Chosen: r.log.chosen}
+	if m.Slot <= r.log.released {
+		r.out.ready.Snapshots = append(r.out.ready.Snapshots,
+			SnapshotRequest{To: m.From, Chosen: m.Slot - 1})
+		answer.Slot, answer.Flags = r.log.released+1, FlagReleased
+		r.send(answer)
+		return
+	}
+	answer.Entries, answer.Last = r.take(m.Slot, r.log.chosen)
+	r.send(answer)
+}
+
+// onLearned takes chosen entries from any peer.
+func (r *Replica) onLearned(m *Message) {
+	if m.Flags.Has(FlagReleased) {
+		r.learn.wait = r.cfg.ElectionTicks
+		return
+	}
+	before := r.log.chosen
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		if e.Slot == r.log.chosen+1 && !e.Ballot.IsZero() && e.Slot <= m.Chosen {
+			r.learned(e)
+		}
+	}
+	if r.log.chosen == before {
+		return
+	}
+	r.advanceKnown()
+	r.learnProgress(m.From)
+	r.maybeLead()
+}
+
+// learnProgress asks on at once while more is known to be chosen.
+func (r *Replica) learnProgress(from NodeID) {
+	r.learn.tries = 0
+	if r.role == RolePreparing {
+		r.elect.wait = r.cfg.ElectionTicks
+	}
+	if r.learn.known > r.log.chosen && from != NoNode {
+		r.askLearn(from)
+	}
+}
+
+// learned takes one chosen entry, the one above the chosen watermark. It is
+// recorded like an accepted entry before it counts; the acceptor never said
+// Accepted for it, and any later ballot can only carry the same value.
+//
+// A learned entry's ballot is at or above one its value was chosen in. If it is
+// above the ballot this replica leads, a later leader exists, and what this one
+// proposed in the slot need not be what was chosen.
+func (r *Replica) learned(e *Entry) {
+	if (r.role == RoleLeading || r.role == RolePreparing) && r.ballot.Less(e.Ballot) {
+		r.stepDown()
+	}
+	if have := r.log.ballot(e.Slot); have.Less(e.Ballot) {
+		r.accept(Entry{Slot: e.Slot, Ballot: e.Ballot, Value: cloneValue(e.Value)})
+	} else {
+		r.mustAgree(*e)
+	}
+	r.log.chosen++
+	r.chosenMoved()
+}
+
+// mustAgree panics if e's value is not the one held in its slot: two values
+// would be chosen in one slot (I1), and no state here can be trusted.
+func (r *Replica) mustAgree(e Entry) {
+	c := r.log.at(e.Slot)
+	if c != nil && !bytes.Equal(c.value, e.Value) {
+		panic(fmt.Sprintf("paxos: group %d slot %d: have value %.40q at ballot %v, "+
+			"got chosen value %.40q at ballot %v",
+			r.cfg.Group, e.Slot, c.value, c.ballot, e.Value, e.Ballot))
+	}
+}

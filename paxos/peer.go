@@ -1,0 +1,141 @@
+package paxos
+
+import (
+	"cmp"
+	"slices"
+
+	"lockd/paxos/quorum"
+)
+
+// next returns t one beat later; it stops at the largest Ticks.
+func (t Ticks) next() Ticks {
+	if t+1 == 0 {
+		return t
+	}
+	return t + 1
+}
+
+// peer is what a replica knows of one other node. All of it belongs to the disk
+// the peer last spoke from, and is forgotten when that changes (I7).
+type peer struct {
+	node NodeID
+	disk DiskID
+	// down is the caller's hint that no conn to it stands.
+	down bool
+	// heard is how long ago it said anything.
+	heard Ticks
+	// chosen is the chosen watermark it last named.
+	chosen Slot
+
+	// welcome and unwelcome are its answer to the running pre-prepare round.
+	welcome, unwelcome bool
+
+	// promised says that its promise of the replica's ballot is complete for
+	// all slots ≥ first; through is the last slot covered so far.
+	promised       bool
+	first, through Slot
+
+	// beat is how long ago it answered a heartbeat or accepted at our ballot,
+	// and seq the highest heartbeat round it answered.
+	beat Ticks
+	seq  uint64
+	// refused says that it promised above our ballot, refusedFor for how long.
+	refused    bool
+	refusedFor Ticks
+
+	// match is the last slot up to which it needs no Accept; sent the last one
+	// up to which it was sent. Invariant: match ≤ sent.
+	match, sent Slot
+	// inflight are the bytes of the entries in (match, sent].
+	inflight int
+	// stalled is how long match < sent without match moving.
+	stalled Ticks
+}
+
+func (p *peer) tick() {
+	p.heard = p.heard.next()
+	p.beat = p.beat.next()
+	if p.refused {
+		p.refusedFor = p.refusedFor.next()
+	}
+	if p.match < p.sent {
+		p.stalled = p.stalled.next()
+	}
+}
+
+// forgetPromise forgets what belongs to a ballot of ours.
+func (p *peer) forgetPromise() {
+	p.promised, p.first, p.through = false, 0, 0
+	p.refused, p.refusedFor = false, 0
+	p.seq = 0
+}
+
+// peer returns what is known of node, or nil if no configuration names it.
+func (r *Replica) peer(node NodeID) *peer {
+	for i := range r.peers {
+		if r.peers[i].node == node {
+			return &r.peers[i]
+		}
+	}
+	return nil
+}
+
+func (r *Replica) addPeer(node NodeID) {
+	if node == r.cfg.Self || r.peer(node) != nil {
+		return
+	}
+	r.peers = append(r.peers, peer{node: node, heard: r.cfg.ElectionTicks, beat: ^Ticks(0)})
+	slices.SortFunc(r.peers, func(a, b peer) int { return cmp.Compare(a.node, b.node) })
+}
+
+// heardPeer notes that m came.
+func (r *Replica) heardPeer(p *peer, m *Message) {
+	if p.disk != m.Disk {
+		*p = peer{node: p.node, disk: m.Disk, beat: ^Ticks(0), heard: r.cfg.ElectionTicks}
+	}
+	if p.heard >= r.cfg.ElectionTicks || p.down {
+		r.rewind(p)
+	}
+	p.heard, p.down = 0, false
+	p.chosen = max(p.chosen, m.Chosen)
+}
+
+// set returns the acceptors of c for which has is true; own says so for this
+// replica itself.
+func (r *Replica) set(c *config, own bool, has func(*peer) bool) quorum.Set {
+	var s quorum.Set
+	for place, a := range c.Acceptors {
+		if a.Node == r.cfg.Self {
+			if own && a.Disk == r.cfg.Disk {
+				s = s.Add(place)
+			}
+			continue
+		}
+		if p := r.peer(a.Node); p != nil && p.disk == a.Disk && has(p) {
+			s = s.Add(place)
+		}
+	}
+	return s
+}
+
+// rank is how many nodes take over before this one: those before it in the
+// order of succession that are not down and did not lead last.
+func (r *Replica) rank() int {
+	rank := 0
+	for _, n := range r.cfg.Successors {
+		if n == r.cfg.Self {
+			break
+		}
+		if p := r.peer(n); p != nil && !p.down && n != r.leader {
+			rank++
+		}
+	}
+	return rank
+}
+
+// rewind makes a leader send p again all it did not say it accepted. Chosen
+// slots are left to Learn.
+func (r *Replica) rewind(p *peer) {
+	p.match = max(p.match, r.log.chosen)
+	p.sent, p.inflight, p.stalled = p.match, 0, 0
+}

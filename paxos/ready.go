@@ -1,0 +1,151 @@
+package paxos
+
+// RecordKind says what a Record means. The numbers stand in the WAL: append
+// only.
+type RecordKind uint8
+
+const (
+	// RecordPromise is the promised ballot. The highest one counts, and it
+	// must outlive every checkpoint: losing it breaks agreement.
+	RecordPromise RecordKind = iota + 1
+	// RecordAccept is the accepted entry of Slot. The one with the highest
+	// ballot counts. Needed while Slot is at or above Status.Lowest and above
+	// the checkpoint.
+	RecordAccept
+	// RecordChosen says that each slot ≤ Slot has its chosen value in the
+	// records before this one. Losing it is harmless.
+	RecordChosen
+)
+
+// Record is something the WAL must keep. Data is borrowed until the next Ready.
+type Record struct {
+	Kind RecordKind
+	Slot Slot
+	Data []byte
+}
+
+// SnapshotRequest names a peer that needs slots which this replica no longer
+// has. It is repeated while the peer asks, so the caller keeps at most one
+// transfer per peer running.
+type SnapshotRequest struct {
+	To NodeID
+	// Chosen is the peer's chosen watermark: any snapshot above it helps.
+	Chosen Slot
+}
+
+// Ready is what must happen in the world. All of it is borrowed and valid until
+// the next Ready call; values are never overwritten, so a value, but not the
+// slice that holds it, may be kept longer.
+//
+// The caller appends Records, in order, to its log; sends Messages whenever it
+// likes; sends AfterSync, in order, once the Records of this and of all earlier
+// Readies are synced, and hands those whose To is Self to Step; and applies
+// Chosen, in order. It calls Configure for what Chosen decided before it calls
+// any other method.
+type Ready struct {
+	Records  []Record
+	Messages []Message
+	// AfterSync depends on records: nothing in it may leave, and nothing of it
+	// may reach Step, before they are synced (I4).
+	AfterSync []Message
+	// Chosen continues the slots of the Readies before without a gap. An empty
+	// value is a no-op.
+	Chosen []Entry
+	// Confirmed is the highest confirmed sequence number of ConfirmRead. A read
+	// may be answered from the state after all Chosen of this Ready is applied.
+	Confirmed uint64
+	Snapshots []SnapshotRequest
+}
+
+// outbox collects one Ready. Two take turns, so that what the caller still
+// reads is not written over.
+type outbox struct {
+	ready   Ready
+	entries []Entry
+	bytes   []byte
+}
+
+// reset empties the outbox and keeps its memory.
+func (o *outbox) reset() {
+	clear(o.ready.Messages)
+	clear(o.ready.AfterSync)
+	clear(o.ready.Chosen)
+	clear(o.entries)
+	o.ready = Ready{
+		Records:   o.ready.Records[:0],
+		Messages:  o.ready.Messages[:0],
+		AfterSync: o.ready.AfterSync[:0],
+		Chosen:    o.ready.Chosen[:0],
+		Snapshots: o.ready.Snapshots[:0],
+	}
+	o.entries = o.entries[:0]
+	o.bytes = o.bytes[:0]
+}
+
+// hintEvery is how many slots a RecordChosen lags at most while records flow.
+const hintEvery = 64
+
+func (r *Replica) send(m Message) {
+	m.Group, m.From = r.cfg.Group, r.cfg.Self
+	if m.To == r.cfg.Self {
+		m.Disk = r.cfg.Disk
+	}
+	r.out.ready.Messages = append(r.out.ready.Messages, m)
+}
+
+func (r *Replica) sendAfterSync(m Message) {
+	m.Group, m.From = r.cfg.Group, r.cfg.Self
+	if m.To == r.cfg.Self {
+		m.Disk = r.cfg.Disk
+	}
+	r.out.ready.AfterSync = append(r.out.ready.AfterSync, m)
+}
+
+// HasReady reports whether Ready has something to hand out.
+func (r *Replica) HasReady() bool {
+	o := &r.out.ready
+	if len(o.Records)+len(o.Messages)+len(o.AfterSync)+len(o.Snapshots)+len(r.accepted) > 0 ||
+		r.log.chosen > r.log.applied || r.reads.confirmed > r.told {
+		return true
+	}
+	if r.role != RoleLeading {
+		return false
+	}
+	if r.lead.beatDue || (r.lead.opened == 0 || r.lead.next <= r.seen()) && r.mayPropose() {
+		return true
+	}
+	for i := range r.peers {
+		if r.wantsAccepts(&r.peers[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// Ready hands out what must happen. It is called until HasReady says no.
+func (r *Replica) Ready() Ready {
+	r.pump()
+	if r.role == RoleLeading {
+		for i := range r.peers {
+			r.flushAccepts(&r.peers[i])
+		}
+		if r.lead.beatDue {
+			r.flushHeartbeat()
+		}
+	}
+	r.flushAccepted()
+	o := r.out
+	if len(o.ready.Records) > 0 && r.log.chosen >= r.hinted+hintEvery {
+		r.hinted = r.log.chosen
+		r.record(RecordChosen, Entry{Slot: r.hinted})
+	}
+	for r.log.applied < r.log.chosen {
+		r.log.applied++
+		o.ready.Chosen = append(o.ready.Chosen, r.log.entry(r.log.applied))
+	}
+	o.ready.Confirmed, r.told = r.reads.confirmed, r.reads.confirmed
+	r.out, r.spare = r.spare, r.out
+	r.out.reset()
+	r.check()
+	return o.ready
+}

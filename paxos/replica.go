@@ -1,0 +1,356 @@
+package paxos
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"lockd/paxos/quorum"
+)
+
+var (
+	// ErrNotLeader means that this replica does not lead, has not finished what
+	// it took over, or is handing over. Nothing was proposed.
+	ErrNotLeader = errors.New("paxos: not the leader")
+	// ErrWindowFull means that Config.Window slots are in flight. Nothing was
+	// proposed; try again after the next Ready with Chosen.
+	ErrWindowFull = errors.New("paxos: window full")
+	// ErrValueSize means that a value is empty, which only a no-op is, or above
+	// MaxValueBytes. Nothing was proposed.
+	ErrValueSize = errors.New("paxos: bad value size")
+	// ErrTarget means that leadership cannot be handed to the named node.
+	ErrTarget = errors.New("paxos: bad transfer target")
+)
+
+// Replica is one group's protocol state on one node: proposer, acceptor and
+// learner. It is pure and belongs to one goroutine. What it wants done stands
+// in Ready; after any other method, look at HasReady.
+type Replica struct {
+	cfg     Config
+	configs []config
+	peers   []peer
+	draws   draws
+
+	// promised is the highest ballot this acceptor promised or accepted.
+	// Invariant: it never decreases, restarts included (I3).
+	promised Ballot
+	log      window
+	// accepted are the ranges to be answered with Accepted once synced.
+	accepted []acceptedRange
+	// hinted is the slot of the last RecordChosen.
+	hinted Slot
+
+	role Role
+	// ballot is the one asked for, prepared or led.
+	// Invariant: while preparing or leading, ballot = promised.
+	ballot Ballot
+	elect  election
+	lead   leadership
+	reads  reads
+
+	// leader was last heard in leaderBallot, heard ticks ago.
+	leader       NodeID
+	leaderBallot Ballot
+	heard        Ticks
+
+	transfer transfer
+	learn    learning
+
+	out, spare *outbox
+	// told is the last Confirmed handed out.
+	told uint64
+}
+
+// config is a Configuration with its quorums.
+type config struct {
+	Configuration
+	quorums quorum.System
+}
+
+// New returns a replica that continues what rec remembers. rec may be nil for
+// one that never ran and is given up to the replica. The error is ErrConfig or
+// ErrIncomplete.
+func New(cfg Config, rec *Recovered) (*Replica, error) {
+	if rec == nil {
+		rec = &Recovered{}
+	}
+	c := cfg.withDefaults()
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	if from := c.Configurations[0].From; from > rec.base+1 {
+		return nil, fmt.Errorf("%w: the first configuration starts at slot %d, after slot %d",
+			ErrConfig, from, rec.base+1)
+	}
+	r := &Replica{cfg: c, out: &outbox{}, spare: &outbox{}}
+	r.draws = newDraws(c.Seed, uint64(c.Group)<<16|uint64(c.Self))
+	for i := range c.Configurations {
+		r.addConfig(c.Configurations[i])
+	}
+	if err := r.recover(rec); err != nil {
+		return nil, err
+	}
+	r.elect.wait = r.electionWait()
+	if len(c.Successors) > 0 && c.Successors[0] == c.Self {
+		r.elect.wait = preferredWait
+	}
+	if rec.any {
+		r.elect.grace = c.ElectionTicks
+	}
+	return r, nil
+}
+
+// recover takes over what the disk remembers.
+func (r *Replica) recover(rec *Recovered) error {
+	w := &r.log
+	w.released, w.applied, w.chosen, w.last = rec.base, rec.base, rec.base, rec.base
+	r.promised, r.hinted = rec.promised, rec.chosen
+	for s := rec.base + 1; s <= rec.last; s++ {
+		if e, ok := rec.entries[s]; ok {
+			w.put(e)
+			if r.promised.Less(e.Ballot) {
+				r.promised = e.Ballot
+			}
+		}
+	}
+	for w.chosen < rec.chosen {
+		if w.ballot(w.chosen + 1).IsZero() {
+			return fmt.Errorf("%w: group %d: slot %d is missing, chosen up to %d, checkpoint %d",
+				ErrIncomplete, r.cfg.Group, w.chosen+1, rec.chosen, rec.base)
+		}
+		w.chosen++
+	}
+	return nil
+}
+
+func (r *Replica) addConfig(c Configuration) {
+	r.configs = append(r.configs,
+		config{Configuration: c, quorums: quorum.Majority(len(c.Acceptors))})
+	for _, a := range c.Acceptors {
+		r.addPeer(a.Node)
+	}
+	for _, n := range c.Observers {
+		r.addPeer(n)
+	}
+}
+
+// Configure adds a configuration that the value of an applied slot decided. It
+// is called before any other method after the Ready that handed the slot out.
+// Requires: c.From is at least Window above that slot. The error is ErrConfig.
+func (r *Replica) Configure(c Configuration) error {
+	c = c.clone()
+	if err := c.validate(); err != nil {
+		return err
+	}
+	last := r.configs[len(r.configs)-1].From
+	switch {
+	case c.From == last:
+		return nil
+	case c.From < last:
+		return fmt.Errorf("%w: configuration from slot %d follows one from slot %d",
+			ErrConfig, c.From, last)
+	case r.role == RoleLeading && c.From < r.lead.next:
+		return fmt.Errorf("%w: configuration from slot %d, proposed up to slot %d",
+			ErrConfig, c.From, r.lead.next-1)
+	}
+	r.addConfig(c)
+	r.check()
+	return nil
+}
+
+// configOf returns the configuration of slot s: no other decides a quorum of it
+// (I5).
+func (r *Replica) configOf(s Slot) *config {
+	for i := len(r.configs) - 1; i > 0; i-- {
+		if r.configs[i].From <= s {
+			return &r.configs[i]
+		}
+	}
+	return &r.configs[0]
+}
+
+// live returns the configurations of the slots that are not chosen yet, as far
+// as they are known.
+func (r *Replica) live() []config {
+	for i := len(r.configs) - 1; i > 0; i-- {
+		if r.configs[i].From <= r.log.chosen+1 {
+			return r.configs[i:]
+		}
+	}
+	return r.configs
+}
+
+// takesPart reports whether node is an acceptor of a slot that is not chosen
+// yet: what others ask about leading is not heard (I29).
+func (r *Replica) takesPart(node NodeID) bool {
+	live := r.live()
+	for i := range live {
+		if live[i].has(node) {
+			return true
+		}
+	}
+	return false
+}
+
+// Step takes one message in. m is borrowed for the call; its Disk must be set.
+// A message for another group or node, or one that makes no sense, is ignored.
+func (r *Replica) Step(m *Message) {
+	if m.Group != r.cfg.Group || m.To != r.cfg.Self {
+		return
+	}
+	if m.From == r.cfg.Self {
+		r.stepOwn(m)
+		r.check()
+		return
+	}
+	if p := r.peer(m.From); p != nil {
+		r.heardPeer(p, m)
+	}
+	if m.Chosen > r.log.chosen {
+		r.noteChosen(m.From, m.Chosen)
+	}
+	r.dispatch(m)
+	r.check()
+}
+
+// stepOwn takes in what this replica said to itself through AfterSync.
+func (r *Replica) stepOwn(m *Message) {
+	switch {
+	case m.Kind == KindPromise && m.Ballot == r.ballot && r.role == RolePreparing:
+		r.elect.selfPromised = true
+		r.maybeLead()
+	case m.Kind == KindAccepted:
+		r.onAccepted(m, nil)
+	}
+}
+
+func (r *Replica) dispatch(m *Message) {
+	switch m.Kind {
+	case KindPrePrepare:
+		r.onPrePrepare(m)
+	case KindPreAnswer:
+		r.onPreAnswer(m)
+	case KindPrepare:
+		r.onPrepare(m)
+	case KindPromise:
+		r.onPromise(m)
+	case KindAccept:
+		r.onAccept(m)
+	case KindAccepted:
+		r.onAccepted(m, r.peer(m.From))
+	case KindHeartbeat:
+		r.onHeartbeat(m)
+	case KindHeartbeatAck:
+		r.onHeartbeatAck(m)
+	case KindLearn:
+		r.onLearn(m)
+	case KindLearned:
+		r.onLearned(m)
+	case KindRefuse:
+		r.onRefuse(m)
+	case KindTakeOver:
+		r.onTakeOver(m)
+	default:
+		// A kind of a later version: the sender asks again in ours or not at all.
+	}
+}
+
+// Tick moves the replica's clock by one beat.
+func (r *Replica) Tick() {
+	for i := range r.peers {
+		r.peers[i].tick()
+	}
+	r.heard = r.heard.next()
+	if r.elect.grace > 0 {
+		r.elect.grace--
+	}
+	if r.role != RoleLeading && r.leader != NoNode && r.heard >= r.cfg.ElectionTicks {
+		r.leader = NoNode
+	}
+	switch r.role {
+	case RolePassive:
+		r.tickPassive()
+	case RoleAsking:
+		r.tickPassive()
+	case RolePreparing:
+		r.tickPreparing()
+	case RoleLeading:
+		r.tickLeading()
+	default:
+		panic(fmt.Sprintf("paxos: role %v", r.role))
+	}
+	r.tickLearn()
+	r.check()
+}
+
+// PeerDown is the hint that node's process died: its conn was reset. If it led,
+// the first live successor asks at once and the others by rank, without waiting
+// for an election timeout. The hint may be wrong: no safety rests on it.
+func (r *Replica) PeerDown(node NodeID) {
+	p := r.peer(node)
+	if p == nil || p.down {
+		return
+	}
+	p.down = true
+	if node != r.leader || r.role == RoleLeading {
+		return
+	}
+	r.leader = NoNode
+	if r.role != RolePassive || !r.canLead() {
+		return
+	}
+	r.elect.wait = Ticks(r.rank()) * r.cfg.RankDelayTicks
+	if r.elect.wait == 0 {
+		r.ask()
+	}
+	r.check()
+}
+
+// PeerUp is the hint that a conn to node stands. What was sent to it before may
+// be lost, so a leader sends again.
+func (r *Replica) PeerUp(node NodeID) {
+	if p := r.peer(node); p != nil {
+		p.down = false
+		r.rewind(p)
+	}
+}
+
+// Release says that a checkpoint up to slot is durable. Entries more than
+// RetainSlots below it are dropped. A slot above the applied one counts as that.
+func (r *Replica) Release(slot Slot) {
+	slot = min(slot, r.log.applied)
+	if slot <= r.cfg.RetainSlots || slot-r.cfg.RetainSlots <= r.log.released {
+		return
+	}
+	r.log.release(slot - r.cfg.RetainSlots)
+	r.pruneConfigs()
+	r.check()
+}
+
+// pruneConfigs forgets the configurations of dropped slots.
+func (r *Replica) pruneConfigs() {
+	n := 0
+	for n+1 < len(r.configs) && r.configs[n+1].From <= r.log.released+1 {
+		n++
+	}
+	r.configs = slices.Delete(r.configs, 0, n)
+}
+
+// Install says that the state after slot came as a snapshot and is durable. A
+// snapshot that is not newer than what was applied changes nothing: state never
+// goes back.
+func (r *Replica) Install(slot Slot) {
+	if slot <= r.log.applied {
+		return
+	}
+	if slot > r.log.chosen && r.role == RoleLeading {
+		r.stepDown()
+	}
+	r.log.install(slot)
+	r.hinted = max(r.hinted, slot)
+	r.pruneConfigs()
+	r.advanceKnown()
+	r.learnProgress(NoNode)
+	r.maybeLead()
+	r.check()
+}

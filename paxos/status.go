@@ -1,0 +1,79 @@
+package paxos
+
+// Status is a copy of a replica's state, for people, metrics and scripts.
+type Status struct {
+	Group GroupID
+	Self  NodeID
+	Role  Role
+	// Ballot is the ballot this replica asks for, prepares or leads; the last
+	// such one while it is passive.
+	Ballot Ballot
+	// Leader is the node last heard leading, NoNode if none was heard for an
+	// election timeout.
+	Leader NodeID
+	// LeaderBallot is the ballot Leader was heard in.
+	LeaderBallot Ballot
+	Promised     Ballot
+	// Chosen is the last slot of the unbroken run of chosen slots; Applied the
+	// last one handed out in Ready.Chosen; Last the highest slot with an
+	// accepted entry; Lowest the lowest slot still held, which may be Last+1.
+	Chosen, Applied, Last, Lowest Slot
+	// Serving reports whether the leader takes new values at all, that is
+	// whether everything it took over is chosen and it does not hand over.
+	Serving bool
+	// Transfer is the node that leadership is being handed to, or NoNode.
+	Transfer NodeID
+	// ReadsPending counts heartbeat rounds asked for and not yet confirmed.
+	ReadsPending uint64
+	// Peers are in rising order of Node.
+	Peers []PeerStatus
+}
+
+// PeerStatus is what a replica knows of one peer.
+type PeerStatus struct {
+	Node NodeID
+	// Down is set by PeerDown and cleared by PeerUp or any message.
+	Down bool
+	// HeardTicks is how long ago a message came from it.
+	HeardTicks Ticks
+	// Chosen is the chosen watermark it last named.
+	Chosen Slot
+	// Accepted and Sent mean something on a leader only: all slots up to
+	// Accepted need no further Accept to this peer, and all up to Sent had one.
+	Accepted, Sent Slot
+	// InflightBytes are the values sent and not yet accepted.
+	InflightBytes int
+}
+
+// Status returns a copy of the replica's state.
+func (r *Replica) Status() Status {
+	s := Status{
+		Group: r.cfg.Group, Self: r.cfg.Self, Role: r.role, Ballot: r.ballot,
+		Leader: r.leader, LeaderBallot: r.leaderBallot, Promised: r.promised,
+		Chosen: r.log.chosen, Applied: r.log.applied, Last: r.log.last,
+		Lowest: r.log.released + 1, Serving: r.serving(), Transfer: r.transfer.to,
+		ReadsPending: r.reads.pending(),
+		Peers:        make([]PeerStatus, 0, len(r.peers)),
+	}
+	for i := range r.peers {
+		p := &r.peers[i]
+		s.Peers = append(s.Peers, PeerStatus{
+			Node: p.node, Down: p.down, HeardTicks: p.heard, Chosen: p.chosen,
+			Accepted: p.match, Sent: p.sent, InflightBytes: p.inflight,
+		})
+	}
+	return s
+}
+
+// Role returns what the replica is doing beside accepting and learning.
+func (r *Replica) Role() Role { return r.role }
+
+// Leader returns the node last heard leading, this one included, or NoNode.
+func (r *Replica) Leader() NodeID { return r.leader }
+
+// Chosen returns the last slot of the unbroken run of chosen slots.
+func (r *Replica) Chosen() Slot { return r.log.chosen }
+
+// Lowest returns the lowest slot still held. The WAL may forget this group's
+// accept records below it.
+func (r *Replica) Lowest() Slot { return r.log.released + 1 }
