@@ -1,22 +1,153 @@
 package lockfsm
 
-type loading struct{}
+import (
+	"bytes"
+	"cmp"
+	"slices"
+)
 
-// Dirty calls fn with every record that changed since the last call, or since
-// the machine was loaded or made: a put, or a deletion where value is nil.
-func (m *Machine) Dirty(fn func(key, value []byte)) {}
+// Dirty calls fn with a record of everything that changed since the last call,
+// or since the machine was made or loaded: value is nil where the record must
+// be deleted. Keys ascend; the first is the meta record, written always. A lock
+// taken and released in between costs nothing. key and value are borrowed until
+// fn returns.
+//
+// The caller must make all of it durable together, or throw the machine away:
+// it believes from here on that the records are stored.
+func (m *Machine) Dirty(fn func(key, value []byte)) {
+	m.emitMeta(fn)
+	m.order = m.order[:0]
+	for _, r := range m.dirtySessions {
+		s := m.sessions.at(r)
+		s.flags &^= entryListed
+		if s.flags&entryUsed != 0 {
+			m.order = append(m.order, r)
+		}
+	}
+	m.dirtySessions = m.dirtySessions[:0]
+	m.sortSessions(m.order)
+	for _, r := range m.order {
+		s := m.sessions.at(r)
+		if s.flags&entryGhost != 0 {
+			m.scratch = s.appendKey(m.scratch[:0])
+			fn(m.scratch, nil)
+			m.freeEntry(r)
+			continue
+		}
+		m.emitSession(s, fn)
+		s.flags |= entryStored
+	}
 
-// All calls fn with every record in ascending order of key.
-func (m *Machine) All(fn func(key, value []byte)) {}
+	m.order = m.order[:0]
+	for _, r := range m.dirtyLocks {
+		l := m.locks.at(r)
+		l.flags &^= entryListed
+		if l.flags&entryUsed != 0 {
+			m.order = append(m.order, r)
+		}
+	}
+	m.dirtyLocks = m.dirtyLocks[:0]
+	m.sortLocks(m.order)
+	for _, r := range m.order {
+		l := m.locks.at(r)
+		if l.ghost() {
+			m.scratch = append(append(m.scratch[:0], keyLock), m.lockName(l)...)
+			fn(m.scratch, nil)
+			m.dropLock(r)
+			continue
+		}
+		m.emitLock(l, fn)
+		l.flags |= entryStored
+	}
+}
 
-// Load adds one record.
-func (m *Machine) Load(key, value []byte) error { return nil }
+// All calls fn with every record of the machine, keys ascending. key and value
+// are borrowed until fn returns. It does not change what Dirty will report.
+func (m *Machine) All(fn func(key, value []byte)) {
+	m.emitMeta(fn)
+	m.order = m.order[:0]
+	for r := ref(1); r <= m.sessions.used; r++ {
+		if m.sessions.at(r).live() {
+			m.order = append(m.order, r)
+		}
+	}
+	m.sortSessions(m.order)
+	for _, r := range m.order {
+		m.emitSession(m.sessions.at(r), fn)
+	}
+	m.orderLocks()
+	for _, r := range m.order {
+		m.emitLock(m.locks.at(r), fn)
+	}
+}
 
-// Loaded ends loading.
-func (m *Machine) Loaded() error { return nil }
+// Digest hashes the logical content: it is equal on two replicas at the same
+// slot (I13), whatever the layout of their tables. It walks everything.
+func (m *Machine) Digest() uint64 {
+	var sum uint64
+	add := func(key, value []byte) { sum += RecordHash(key, value) }
+	m.emitMeta(add)
+	for r := ref(1); r <= m.sessions.used; r++ {
+		if s := m.sessions.at(r); s.live() {
+			m.emitSession(s, add)
+		}
+	}
+	for r := ref(1); r <= m.locks.used; r++ {
+		if l := m.locks.at(r); !l.ghost() && l.flags&entryUsed != 0 {
+			m.emitLock(l, add)
+		}
+	}
+	return sum
+}
 
-// Digest hashes the logical content.
-func (m *Machine) Digest() uint64 { return 0 }
+func (s *session) live() bool { return s.flags&(entryUsed|entryGhost) == entryUsed }
 
-// Validate walks everything.
-func (m *Machine) Validate() error { return nil }
+// orderLocks fills m.order with all locks in use, by name.
+func (m *Machine) orderLocks() {
+	m.order = m.order[:0]
+	for r := ref(1); r <= m.locks.used; r++ {
+		if l := m.locks.at(r); l.flags&entryUsed != 0 && !l.ghost() {
+			m.order = append(m.order, r)
+		}
+	}
+	if !plantedIs("checkpoint-order-from-table") {
+		m.sortLocks(m.order)
+	}
+}
+
+func (m *Machine) sortLocks(refs []ref) {
+	slices.SortFunc(refs, func(a, b ref) int {
+		return bytes.Compare(m.lockName(m.locks.at(a)), m.lockName(m.locks.at(b)))
+	})
+}
+
+func (m *Machine) sortSessions(refs []ref) {
+	slices.SortFunc(refs, func(a, b ref) int {
+		x, y := m.sessions.at(a), m.sessions.at(b)
+		if c := cmp.Compare(x.kind, y.kind); c != 0 {
+			return c
+		}
+		return cmp.Compare(x.expiryID(), y.expiryID())
+	})
+}
+
+func (m *Machine) emitMeta(fn func(key, value []byte)) {
+	m.scratch = append(m.scratch[:0], keyMeta)
+	m.emit(1, m.appendMeta(m.scratch), fn)
+}
+
+func (m *Machine) emitSession(s *session, fn func(key, value []byte)) {
+	m.scratch = s.appendKey(m.scratch[:0])
+	m.emit(len(m.scratch), m.appendSession(m.scratch, s), fn)
+}
+
+func (m *Machine) emitLock(l *lock, fn func(key, value []byte)) {
+	m.scratch = append(append(m.scratch[:0], keyLock), m.lockName(l)...)
+	m.emit(len(m.scratch), m.appendLock(m.scratch, l), fn)
+}
+
+// emit hands out a record that stands in b, the key first.
+func (m *Machine) emit(keyBytes int, b []byte, fn func(key, value []byte)) {
+	m.scratch = b
+	fn(b[:keyBytes:keyBytes], b[keyBytes:len(b):len(b)])
+}

@@ -12,6 +12,7 @@ const (
 	claimBytes   = 56
 	sessionBytes = 72
 	heapBytes    = 16
+	slotBytes    = 8
 )
 
 // entryFlags say where an entry of the lock or session table stands.

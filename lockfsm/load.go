@@ -1,0 +1,311 @@
+package lockfsm
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"slices"
+)
+
+// loading is what a machine keeps between Load and Loaded.
+type loading struct {
+	lastKey  []byte
+	detached []ref // in the order of their tokens
+	ending   []ref
+	claimed  int // of detached
+	// want are the counts that the meta record promises.
+	wantLocks, wantClaims, wantSessions, wantDetached uint32
+}
+
+// Load adds one record of a checkpoint or snapshot to a new machine. It copies
+// what it keeps. It fails with ErrDamaged or ErrTooNew, and the machine must
+// then be thrown away.
+//
+// Requires: records come in ascending order of key, and Apply is not called
+// before Loaded has returned nil.
+func (m *Machine) Load(key, value []byte) error {
+	if len(key) == 0 || (m.loading.lastKey == nil) != (key[0] == keyMeta) {
+		return fmt.Errorf("%w: record %x, want the meta record once and first", ErrDamaged, key)
+	}
+	if bytes.Compare(key, m.loading.lastKey) <= 0 {
+		return fmt.Errorf("%w: record %x comes after %x", ErrDamaged, key, m.loading.lastKey)
+	}
+	m.loading.lastKey = append(m.loading.lastKey[:0], key...)
+	r, err := openValue(key, value)
+	if err != nil {
+		return err
+	}
+	switch key[0] {
+	case keyMeta:
+		err = m.loadMeta(key[1:], &r)
+	case keySession:
+		err = m.loadSession(key[1:], &r)
+	case keyDetached:
+		err = m.loadDetached(key[1:], &r)
+	case keyLock:
+		err = m.loadLock(key[1:], &r)
+	default:
+		// A record kind of a later version, beside records of this one.
+		return fmt.Errorf("%w: record kind %d", ErrTooNew, key[0])
+	}
+	if err == nil && (r.failed || r.at != len(r.b)) {
+		err = fmt.Errorf("%w: length %d", ErrDamaged, len(value))
+	}
+	if err != nil {
+		return fmt.Errorf("record %x: %w", key, err)
+	}
+	return nil
+}
+
+func (m *Machine) loadMeta(rest []byte, r *reader) error {
+	if len(rest) != 0 || m.applied != 0 {
+		return fmt.Errorf("%w: meta record of a machine at slot %d", ErrDamaged, m.applied)
+	}
+	m.applied = r.u64()
+	m.logTime = Time(r.u64())
+	m.stamps = Token(r.u64())
+	m.lastSession = SessionID(r.u64())
+	m.endings = r.u64()
+	want := &m.loading
+	want.wantLocks, want.wantClaims = r.u32(), r.u32()
+	want.wantSessions, want.wantDetached = r.u32(), r.u32()
+	return nil
+}
+
+func (m *Machine) loadSession(rest []byte, r *reader) error {
+	if len(rest) != 8 {
+		return fmt.Errorf("%w: session key", ErrDamaged)
+	}
+	n := m.newSession(kindSession)
+	s := m.sessions.at(n)
+	s.id = SessionID(binary.BigEndian.Uint64(rest))
+	s.deadline = Time(r.u64())
+	s.lease = Millis(r.u32())
+	s.epoch = Epoch(r.u32())
+	s.order = r.u64()
+	state := r.u8()
+	copy(s.nonce[:], r.take(len(s.nonce)))
+	name := r.rest()
+	ending := state&stateEnding != 0
+	switch {
+	case r.failed || s.id == 0 || s.id > m.lastSession || len(name) > maxSessionNameBytes:
+		return fmt.Errorf("%w: session %d, last id %d", ErrDamaged, s.id, m.lastSession)
+	case state&^(stateParked|stateEnding) != 0 || ending != (s.order != 0) || s.order > m.endings:
+		return fmt.Errorf("%w: session %d state %d order %d", ErrDamaged, s.id, state, s.order)
+	case !ending && m.findNonce(&s.nonce) != 0:
+		return fmt.Errorf("%w: session %d shares its nonce", ErrDamaged, s.id)
+	}
+	if len(name) > 0 {
+		s.name, s.nameBytes = m.names.put(name), uint16(len(name))
+	}
+	s.flags |= entryStored
+	if state&stateParked != 0 {
+		s.flags |= entryParked
+	}
+	m.sessionCount++
+	m.byID.insert(m.hashID(s.id), n)
+	if ending {
+		s.flags |= entryEnding
+		m.loading.ending = append(m.loading.ending, n)
+		return nil
+	}
+	m.due.push(n)
+	if !plantedIs("dedup-not-in-checkpoint") {
+		m.byNonce.insert(m.hashNonce(&s.nonce), n)
+	}
+	return nil
+}
+
+func (m *Machine) loadDetached(rest []byte, r *reader) error {
+	if len(rest) != 8 {
+		return fmt.Errorf("%w: detached key", ErrDamaged)
+	}
+	n := m.newSession(kindDetached)
+	s := m.sessions.at(n)
+	s.order = binary.BigEndian.Uint64(rest)
+	s.id = SessionID(r.u64())
+	s.deadline = Time(r.u64())
+	s.lease = Millis(r.u32())
+	if s.id == 0 || s.order == 0 || Token(s.order) > m.stamps {
+		return fmt.Errorf("%w: detached hold of owner %d, token %d", ErrDamaged, s.id, s.order)
+	}
+	s.flags |= entryStored
+	m.detachedCount++
+	m.due.push(n)
+	m.loading.detached = append(m.loading.detached, n)
+	return nil
+}
+
+func (m *Machine) loadLock(name []byte, r *reader) error {
+	if len(name) == 0 || len(name) > maxNameBytes {
+		return fmt.Errorf("%w: lock name of %d bytes", ErrDamaged, len(name))
+	}
+	holders, waiters := r.u32(), r.u32()
+	have := uint64(len(r.b)-r.at) / claimRecordBytes
+	if uint64(holders)+uint64(waiters) != have || have == 0 || holders > maxHoldersPerLock {
+		return fmt.Errorf("%w: %d holders and %d waiters in %d bytes",
+			ErrDamaged, holders, waiters, len(r.b))
+	}
+	lr := m.newLock(name, m.hashName(name))
+	l := m.locks.at(lr)
+	l.flags |= entryStored
+	m.lockCount++
+	for i := range holders + waiters {
+		n := m.allocClaim()
+		c := m.claims.at(n)
+		*c = claim{lock: lr, state: claimHolds}
+		if i >= holders {
+			c.state = claimWaits
+		}
+		if err := m.loadClaim(n, r); err != nil {
+			return err
+		}
+		if err := m.loadPlace(l, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadClaim reads a claim and joins it to its session.
+func (m *Machine) loadClaim(n ref, r *reader) error {
+	c := m.claims.at(n)
+	flags := r.u8()
+	c.mode, c.weight = Mode(r.u8()), r.u8()
+	id := SessionID(r.u64())
+	c.request = RequestID(r.u64())
+	c.stamp = Token(r.u64())
+	c.since = Time(r.u64())
+	if r.failed || flags&^claimDetached != 0 || !c.mode.Valid() || c.request == 0 ||
+		c.stamp == 0 || c.stamp > m.stamps {
+		return fmt.Errorf("%w: claim of session %d, request %d", ErrDamaged, id, c.request)
+	}
+	if flags&claimDetached != 0 {
+		c.session = m.loadedDetached(c.stamp)
+	} else {
+		c.session = m.findSession(id)
+	}
+	if c.session == 0 {
+		return fmt.Errorf("%w: claim of unknown session %d", ErrDamaged, id)
+	}
+	s := m.sessions.at(c.session)
+	alone := s.kind == kindSession || s.count == 0 && c.state == claimHolds
+	if s.id != id || !alone || m.findClaim(s, c.request) != 0 {
+		return fmt.Errorf("%w: second claim of session %d, request %d", ErrDamaged, id, c.request)
+	}
+	s.count++
+	m.claimCount++
+	m.byRequest.insert(m.hashRequest(s, c.request), n)
+	return nil
+}
+
+func (m *Machine) loadedDetached(token Token) ref {
+	i, ok := slices.BinarySearchFunc(m.loading.detached, uint64(token), func(r ref, t uint64) int {
+		return cmp.Compare(m.sessions.at(r).order, t)
+	})
+	if !ok {
+		return 0
+	}
+	m.loading.claimed++
+	return m.loading.detached[i]
+}
+
+// loadPlace puts a claim at the end of its list of l.
+func (m *Machine) loadPlace(l *lock, n ref) error {
+	c := m.claims.at(n)
+	head := &l.waiters
+	if c.state == claimHolds {
+		head = &l.holders
+	}
+	if *head != 0 {
+		last := m.claims.at(m.claims.at(*head).prev)
+		ordered := last.stamp < c.stamp
+		if c.state == claimWaits && last.weight != c.weight {
+			ordered = last.weight > c.weight
+		}
+		if !ordered {
+			return fmt.Errorf("%w: claims out of order at stamp %d", ErrDamaged, c.stamp)
+		}
+	}
+	if c.state == claimHolds {
+		if l.held&^c.mode.compatible() != 0 {
+			return fmt.Errorf("%w: incompatible holders at token %d", ErrDamaged, c.stamp)
+		}
+		m.hold(l, n)
+		return nil
+	}
+	l.waiting++
+	m.link(&l.waiters, n, 0)
+	return nil
+}
+
+// Loaded ends loading: it joins claims to their sessions in order and compares
+// counts with the meta record. It fails with ErrDamaged, or with ErrLimits if
+// the content is above the machine's limits. A machine into which nothing was
+// loaded is as New made it.
+func (m *Machine) Loaded() error {
+	want := &m.loading
+	have := [...]uint32{m.lockCount, m.claimCount, m.sessionCount, m.detachedCount}
+	meta := [...]uint32{want.wantLocks, want.wantClaims, want.wantSessions, want.wantDetached}
+	if have != meta || int(m.detachedCount) != want.claimed {
+		return fmt.Errorf("%w: %d locks, claims, sessions, detached holds; meta record says %d",
+			ErrDamaged, have, meta)
+	}
+	limits := [...]uint32{m.limits.Locks, m.limits.Claims, m.limits.Sessions, m.limits.Detached}
+	for i := range have {
+		if have[i] > limits[i] {
+			return fmt.Errorf("%w: %d locks, claims, sessions, detached holds stored, "+
+				"limits are %d; raise them", ErrLimits, have, limits)
+		}
+	}
+	if err := m.linkClaims(); err != nil {
+		return err
+	}
+	if err := m.linkEnding(); err != nil {
+		return err
+	}
+	m.loading = loading{}
+	if checkInvariants {
+		m.mustBeValid()
+	}
+	return nil
+}
+
+// linkClaims fills the sessions' lists in the order of the stamps.
+func (m *Machine) linkClaims() error {
+	refs := make([]ref, m.claimCount)
+	for i := range refs {
+		refs[i] = ref(i + 1)
+	}
+	slices.SortFunc(refs, func(a, b ref) int {
+		return cmp.Compare(m.claims.at(a).stamp, m.claims.at(b).stamp)
+	})
+	var last Token
+	for _, r := range refs {
+		c := m.claims.at(r)
+		if c.stamp == last {
+			return fmt.Errorf("%w: stamp %d given twice", ErrDamaged, last)
+		}
+		last = c.stamp
+		m.linkOwn(m.sessions.at(c.session), r)
+	}
+	return nil
+}
+
+// linkEnding queues the sessions that were ending.
+func (m *Machine) linkEnding() error {
+	slices.SortFunc(m.loading.ending, func(a, b ref) int {
+		return cmp.Compare(m.sessions.at(a).order, m.sessions.at(b).order)
+	})
+	var last uint64
+	for _, r := range m.loading.ending {
+		s := m.sessions.at(r)
+		if s.order == last {
+			return fmt.Errorf("%w: ending %d given twice", ErrDamaged, last)
+		}
+		last = s.order
+		m.queueEnding(r)
+	}
+	return nil
+}

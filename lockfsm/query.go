@@ -1,0 +1,177 @@
+package lockfsm
+
+import (
+	"bytes"
+	"slices"
+)
+
+// ClaimInfo describes one hold or wait.
+type ClaimInfo struct {
+	Session  SessionID
+	Detached bool // Session is the owner of a detached hold
+	Parked   bool // the session's waits are set aside
+	Request  RequestID
+	Token    Token // zero for a waiter
+	Mode     Mode
+	Weight   uint8
+	Since    Time // of the grant, or of joining the queue
+	Deadline Time // when session or hold end unless renewed
+}
+
+// LockInfo describes one lock. The caller reuses one: its slices keep their
+// memory. Name is borrowed from the machine until its next Apply or Dirty.
+type LockInfo struct {
+	Name    []byte
+	Holders []ClaimInfo // in the order of their tokens
+	Waiters []ClaimInfo // in queue order
+}
+
+// Lock fills info with the lock of that name and reports whether it is in use.
+func (m *Machine) Lock(name []byte, info *LockInfo) bool {
+	r := m.findLock(name, m.hashName(name))
+	if r == 0 || m.locks.at(r).ghost() {
+		return false
+	}
+	m.describe(m.locks.at(r), info)
+	return true
+}
+
+func (m *Machine) describe(l *lock, info *LockInfo) {
+	info.Name = m.lockName(l)
+	info.Holders = m.appendInfos(info.Holders[:0], l.holders)
+	info.Waiters = m.appendInfos(info.Waiters[:0], l.waiters)
+}
+
+func (m *Machine) appendInfos(dst []ClaimInfo, head ref) []ClaimInfo {
+	for r := head; r != 0; r = m.claims.at(r).next {
+		c := m.claims.at(r)
+		s := m.sessions.at(c.session)
+		i := ClaimInfo{Session: s.id, Detached: s.kind == kindDetached,
+			Parked: s.flags&entryParked != 0, Request: c.request, Mode: c.mode,
+			Weight: c.weight, Since: c.since, Deadline: s.deadline}
+		if c.state == claimHolds {
+			i.Token = c.stamp
+		}
+		dst = append(dst, i)
+	}
+	return dst
+}
+
+// ForEachLock calls fn with every lock in use, by name, until it returns false.
+// It sorts all names first; for a page of them use Names. info is reused.
+func (m *Machine) ForEachLock(fn func(info *LockInfo) bool) {
+	m.orderLocks()
+	var info LockInfo
+	for _, r := range m.order {
+		m.describe(m.locks.at(r), &info)
+		if !fn(&info) {
+			return
+		}
+	}
+}
+
+// Page selects names: those that begin with Prefix and sort after After, at
+// most Limit of them. An empty After starts at the first.
+type Page struct {
+	Prefix, After []byte
+	Limit         int
+}
+
+// Names appends the page's names to dst in order. They are borrowed from the
+// machine until its next Apply or Dirty. It looks at every lock once.
+func (m *Machine) Names(dst [][]byte, p Page) [][]byte {
+	base := len(dst)
+	if p.Limit <= 0 {
+		return dst
+	}
+	for r := ref(1); r <= m.locks.used; r++ {
+		l := m.locks.at(r)
+		if l.flags&entryUsed == 0 || l.ghost() {
+			continue
+		}
+		name := m.lockName(l)
+		if !bytes.HasPrefix(name, p.Prefix) || bytes.Compare(name, p.After) <= 0 {
+			continue
+		}
+		page := dst[base:]
+		if len(page) == p.Limit {
+			if bytes.Compare(name, page[p.Limit-1]) > 0 {
+				continue
+			}
+			dst = dst[:len(dst)-1]
+			page = dst[base:]
+		}
+		at, _ := slices.BinarySearchFunc(page, name, bytes.Compare)
+		dst = slices.Insert(dst, base+at, name)
+	}
+	return dst
+}
+
+// SessionInfo describes one session. Name is borrowed from the machine until
+// its next Apply or Dirty.
+type SessionInfo struct {
+	ID       SessionID
+	Name     []byte
+	Nonce    Nonce
+	Lease    Millis
+	Deadline Time
+	Epoch    Epoch
+	Claims   uint32 // holds and waits
+	Parked   bool
+	Ending   bool // it has ended and its claims are being released
+}
+
+// Session fills info with a session and reports whether it is known.
+func (m *Machine) Session(id SessionID, info *SessionInfo) bool {
+	r := m.findSession(id)
+	if r == 0 {
+		return false
+	}
+	s := m.sessions.at(r)
+	*info = SessionInfo{ID: s.id, Name: m.sessionName(s), Nonce: s.nonce, Lease: s.lease,
+		Deadline: s.deadline, Epoch: s.epoch, Claims: s.count,
+		Parked: s.flags&entryParked != 0, Ending: s.flags&entryEnding != 0}
+	return true
+}
+
+// ForEachSession calls fn with every session, by id, until it returns false.
+// info is reused.
+func (m *Machine) ForEachSession(fn func(info *SessionInfo) bool) {
+	m.order = m.order[:0]
+	for r := ref(1); r <= m.sessions.used; r++ {
+		if s := m.sessions.at(r); s.live() && s.kind == kindSession {
+			m.order = append(m.order, r)
+		}
+	}
+	m.sortSessions(m.order)
+	var info SessionInfo
+	for _, r := range m.order {
+		m.Session(m.sessions.at(r).id, &info)
+		if !fn(&info) {
+			return
+		}
+	}
+}
+
+// Stats counts what is in use.
+type Stats struct {
+	Locks, Claims, Sessions, Detached uint32
+	// MemoryBytes is what the tables occupy, free places included.
+	MemoryBytes uint64
+}
+
+// Stats returns the counts and the size of the tables.
+func (m *Machine) Stats() Stats {
+	const chunk = arenaChunk
+	bytes := uint64(len(m.locks.chunks))*chunk*lockBytes +
+		uint64(len(m.claims.chunks))*chunk*claimBytes +
+		uint64(len(m.sessions.chunks))*chunk*sessionBytes +
+		uint64(len(m.names.chunks))*nameChunk*nameUnit +
+		uint64(cap(m.due.items))*heapBytes +
+		uint64(cap(m.dirtyLocks)+cap(m.dirtySessions)+cap(m.order))*4
+	for _, t := range [...]*table{&m.byName, &m.byRequest, &m.byID, &m.byNonce} {
+		bytes += uint64(len(t.slots)+len(t.old)) * slotBytes
+	}
+	return Stats{Locks: m.lockCount, Claims: m.claimCount, Sessions: m.sessionCount,
+		Detached: m.detachedCount, MemoryBytes: bytes}
+}

@@ -1,0 +1,143 @@
+package lockfsm
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// A machine at rest is a set of records. Keys sort so that what a record refers
+// to comes before it. Key numbers are big-endian, value numbers little-endian,
+// and the first byte of every value is the format version, 1.
+//
+//	record    key            value after the version
+//	meta      00             applied u64 | log time u64 | stamps u64 |
+//	                         last session u64 | endings u64 |
+//	                         locks u32 | claims u32 | sessions u32 | detached u32
+//	session   01 id u64      deadline u64 | lease u32 | epoch u32 | order u64 |
+//	                         state u8 (1: parked, 2: ending) | nonce 16 B | name
+//	detached  02 token u64   owner u64 | deadline u64 | hold time u32
+//	lock      03 name        holders u32 | waiters u32 | claims
+//	claim                    flags u8 (1: detached) | mode u8 | weight u8 |
+//	                         session u64 | request u64 | stamp u64 | since u64
+//
+// Holders stand in the order of their stamps, waiters in queue order, so equal
+// states have equal bytes. A version above 1 is ErrTooNew; anything else that
+// this table does not describe is ErrDamaged.
+const (
+	recordVersion = 1
+
+	keyMeta     = 0x00
+	keySession  = 0x01
+	keyDetached = 0x02
+	keyLock     = 0x03
+
+	stateParked = 1 << 0
+	stateEnding = 1 << 1
+
+	claimDetached = 1 << 0
+
+	claimRecordBytes = 35
+)
+
+// RecordHash hashes one record. The sum over all records of a machine, modulo
+// 2^64, is its Digest; a store can keep the sum up to date record by record.
+func RecordHash(key, value []byte) uint64 {
+	return hashBytes(hashBytes(recordVersion, key), value)
+}
+
+// appendKey appends the key of a session or detached hold.
+func (s *session) appendKey(dst []byte) []byte {
+	if s.kind == kindDetached {
+		return binary.BigEndian.AppendUint64(append(dst, keyDetached), s.order)
+	}
+	return binary.BigEndian.AppendUint64(append(dst, keySession), uint64(s.id))
+}
+
+func (m *Machine) appendMeta(dst []byte) []byte {
+	le := binary.LittleEndian
+	dst = append(dst, recordVersion)
+	dst = le.AppendUint64(dst, m.applied)
+	dst = le.AppendUint64(dst, uint64(m.logTime))
+	dst = le.AppendUint64(dst, uint64(m.stamps))
+	dst = le.AppendUint64(dst, uint64(m.lastSession))
+	dst = le.AppendUint64(dst, m.endings)
+	dst = le.AppendUint32(dst, m.lockCount)
+	dst = le.AppendUint32(dst, m.claimCount)
+	dst = le.AppendUint32(dst, m.sessionCount)
+	return le.AppendUint32(dst, m.detachedCount)
+}
+
+func (m *Machine) appendSession(dst []byte, s *session) []byte {
+	le := binary.LittleEndian
+	dst = append(dst, recordVersion)
+	if s.kind == kindDetached {
+		dst = le.AppendUint64(dst, uint64(s.id))
+		dst = le.AppendUint64(dst, uint64(s.deadline))
+		return le.AppendUint32(dst, uint32(s.lease))
+	}
+	var state byte
+	if s.flags&entryParked != 0 {
+		state |= stateParked
+	}
+	if s.flags&entryEnding != 0 {
+		state |= stateEnding
+	}
+	dst = le.AppendUint64(dst, uint64(s.deadline))
+	dst = le.AppendUint32(dst, uint32(s.lease))
+	dst = le.AppendUint32(dst, uint32(s.epoch))
+	dst = le.AppendUint64(dst, s.order)
+	dst = append(dst, state)
+	dst = append(dst, s.nonce[:]...)
+	return append(dst, m.sessionName(s)...)
+}
+
+func (m *Machine) sessionName(s *session) []byte {
+	if s.nameBytes == 0 {
+		return nil
+	}
+	return m.names.block(s.name, int(s.nameBytes))
+}
+
+func (m *Machine) appendLock(dst []byte, l *lock) []byte {
+	le := binary.LittleEndian
+	dst = append(dst, recordVersion)
+	dst = le.AppendUint32(dst, l.holderCount())
+	dst = le.AppendUint32(dst, l.waiting)
+	for r := l.holders; r != 0; r = m.claims.at(r).next {
+		dst = m.appendClaim(dst, m.claims.at(r))
+	}
+	for r := l.waiters; r != 0; r = m.claims.at(r).next {
+		dst = m.appendClaim(dst, m.claims.at(r))
+	}
+	return dst
+}
+
+func (m *Machine) appendClaim(dst []byte, c *claim) []byte {
+	le := binary.LittleEndian
+	s := m.sessions.at(c.session)
+	var flags byte
+	if s.kind == kindDetached {
+		flags |= claimDetached
+	}
+	dst = append(dst, flags, byte(c.mode), c.weight)
+	dst = le.AppendUint64(dst, uint64(s.id))
+	dst = le.AppendUint64(dst, uint64(c.request))
+	dst = le.AppendUint64(dst, uint64(c.stamp))
+	return le.AppendUint64(dst, uint64(c.since))
+}
+
+// openValue checks the version of a value and returns a reader behind it.
+func openValue(key, value []byte) (reader, error) {
+	switch {
+	case len(value) == 0 || value[0] == 0:
+		return reader{}, fmt.Errorf("%w: record %x has no version", ErrDamaged, key)
+	case value[0] > recordVersion:
+		return reader{}, fmt.Errorf("%w: record %x has version %d, want at most %d",
+			ErrTooNew, key, value[0], recordVersion)
+	default:
+		return reader{b: value, at: 1}, nil
+	}
+}
+
+// rest returns all bytes not read yet.
+func (r *reader) rest() []byte { return r.take(len(r.b) - r.at) }

@@ -1,0 +1,260 @@
+package lockfsm
+
+import "fmt"
+
+// Validate walks the whole machine and returns the first broken invariant, nil
+// in a correct program: exclusion (I14), the order of tokens (I15), that every
+// claim belongs to a session that is there (I16), that nobody waits who could
+// hold (I17), bounds (I22), and every link, index and count. It costs about a
+// microsecond per lock and session.
+func (m *Machine) Validate() error {
+	claims, locks := uint32(0), uint32(0)
+	for r := ref(1); r <= m.locks.used; r++ {
+		l := m.locks.at(r)
+		if l.flags&entryUsed == 0 {
+			continue
+		}
+		if got := m.findLock(m.lockName(l), m.hashName(m.lockName(l))); got != r {
+			return fmt.Errorf("lock %q: index has entry %d, want %d", m.lockName(l), got, r)
+		}
+		if l.ghost() {
+			if l.flags&(entryStored|entryListed) != entryStored|entryListed {
+				return fmt.Errorf("lock %q: ghost with flags %#x", m.lockName(l), l.flags)
+			}
+			continue
+		}
+		locks++
+		n, err := m.validateLock(r)
+		if err != nil {
+			return fmt.Errorf("lock %q: %w", m.lockName(l), err)
+		}
+		claims += n
+	}
+	if locks != m.lockCount || claims != m.claimCount {
+		return fmt.Errorf("counts: have %d locks and %d claims, counted %d and %d",
+			m.lockCount, m.claimCount, locks, claims)
+	}
+	if err := m.validateSessions(); err != nil {
+		return err
+	}
+	if err := m.validateEnding(); err != nil {
+		return err
+	}
+	return m.validateBounds()
+}
+
+func (m *Machine) validateLock(lr ref) (uint32, error) {
+	l := m.locks.at(lr)
+	var counts [modeCount]uint16
+	var held modeSet
+	var n, waiting uint32
+	last := ref(0)
+	for r := l.holders; r != 0; r = m.claims.at(r).next {
+		c := m.claims.at(r)
+		if err := m.validateClaim(r, lr, claimHolds); err != nil {
+			return 0, err
+		}
+		if last != 0 && (c.prev != last || m.claims.at(last).stamp >= c.stamp) {
+			return 0, fmt.Errorf("holder %d: not after token %d", c.stamp, m.claims.at(last).stamp)
+		}
+		if held&^c.mode.compatible() != 0 {
+			return 0, fmt.Errorf("holder %d: mode %v beside modes %#x", c.stamp, c.mode, held)
+		}
+		held |= 1 << c.mode
+		counts[c.mode]++
+		n++
+		last = r
+	}
+	if counts != l.counts || held != l.held || l.holders != 0 && m.claims.at(l.holders).prev != last {
+		return 0, fmt.Errorf("holders: have %v, counted %v", l.counts, counts)
+	}
+	last = 0
+	for r := l.waiters; r != 0; r = m.claims.at(r).next {
+		c := m.claims.at(r)
+		if err := m.validateClaim(r, lr, claimWaits); err != nil {
+			return 0, err
+		}
+		if last != 0 {
+			p := m.claims.at(last)
+			if c.prev != last || p.weight < c.weight || p.weight == c.weight && p.stamp >= c.stamp {
+				return 0, fmt.Errorf("waiter %d: not after %d", c.stamp, p.stamp)
+			}
+		}
+		waiting++
+		last = r
+	}
+	if waiting != l.waiting || l.waiters != 0 && m.claims.at(l.waiters).prev != last {
+		return 0, fmt.Errorf("waiters: have %d, counted %d", l.waiting, waiting)
+	}
+	return n + waiting, m.validatePumped(l)
+}
+
+// validatePumped checks that the first waiter that counts cannot be granted.
+// While an ended session still has a wait here, its release will pump.
+func (m *Machine) validatePumped(l *lock) error {
+	first := ref(0)
+	for r := l.waiters; r != 0; r = m.claims.at(r).next {
+		s := m.sessions.at(m.claims.at(r).session)
+		if s.flags&entryEnding != 0 {
+			return nil
+		}
+		if first == 0 && !s.dormant() {
+			first = r
+		}
+	}
+	if first != 0 && m.admits(l, m.claims.at(first).mode) {
+		return fmt.Errorf("waiter %d waits for nothing", m.claims.at(first).stamp)
+	}
+	return nil
+}
+
+func (m *Machine) validateClaim(r, lr ref, state claimState) error {
+	c := m.claims.at(r)
+	s := m.sessions.at(c.session)
+	switch {
+	case c.lock != lr || c.state != state:
+		return fmt.Errorf("claim %d: lock %d state %d, want %d and %d",
+			r, c.lock, c.state, lr, state)
+	case c.stamp == 0 || c.stamp > m.stamps:
+		return fmt.Errorf("claim %d: stamp %d, last is %d", r, c.stamp, m.stamps)
+	case !s.live():
+		return fmt.Errorf("claim %d: its session is gone", r)
+	case s.kind == kindDetached && state == claimWaits:
+		return fmt.Errorf("claim %d: a detached claim waits", r)
+	case s.kind == kindDetached && s.order != uint64(c.stamp):
+		return fmt.Errorf("claim %d: token %d, its hold has %d", r, c.stamp, s.order)
+	case m.findClaim(s, c.request) != r && !plantedIs("dedup-off"):
+		return fmt.Errorf("claim %d: not found by request %d", r, c.request)
+	default:
+		return nil
+	}
+}
+
+func (m *Machine) validateSessions() error {
+	var sessions, detached, claims, heaped uint32
+	for r := ref(1); r <= m.sessions.used; r++ {
+		s := m.sessions.at(r)
+		if !s.live() {
+			continue
+		}
+		if s.kind == kindDetached {
+			detached++
+		} else {
+			sessions++
+		}
+		if s.flags&entryEnding == 0 {
+			heaped++
+		}
+		n, err := m.validateOwn(s, r)
+		if err == nil {
+			err = m.validateDue(s, r)
+		}
+		if err != nil {
+			return fmt.Errorf("session %d: %w", s.id, err)
+		}
+		claims += n
+	}
+	if sessions != m.sessionCount || detached != m.detachedCount || claims != m.claimCount {
+		return fmt.Errorf("counts: have %d sessions, %d detached, %d claims, counted %d, %d, %d",
+			m.sessionCount, m.detachedCount, m.claimCount, sessions, detached, claims)
+	}
+	if int(heaped) != len(m.due.items) {
+		return fmt.Errorf("expiry heap: have %d entries, want %d", len(m.due.items), heaped)
+	}
+	return nil
+}
+
+// validateOwn checks a session's list of claims and its indexes.
+func (m *Machine) validateOwn(s *session, r ref) (uint32, error) {
+	var n uint32
+	last := ref(0)
+	for cr := s.claims; cr != 0; cr = m.claims.at(cr).ownNext {
+		c := m.claims.at(cr)
+		if c.session != r {
+			return 0, fmt.Errorf("claim %d belongs to entry %d, want %d", cr, c.session, r)
+		}
+		if last != 0 && (c.ownPrev != last || m.claims.at(last).stamp >= c.stamp) {
+			return 0, fmt.Errorf("claim %d: stamp %d not after %d", cr, c.stamp,
+				m.claims.at(last).stamp)
+		}
+		last = cr
+		n++
+	}
+	switch {
+	case n != s.count:
+		return 0, fmt.Errorf("claims: have %d, counted %d", s.count, n)
+	case s.kind == kindDetached:
+		if n != 1 {
+			return 0, fmt.Errorf("detached hold with %d claims", n)
+		}
+	case s.id == 0 || s.id > m.lastSession && !plantedIs("unknown-session-recreated"):
+		return 0, fmt.Errorf("id above the last given out, %d", m.lastSession)
+	case m.findSession(s.id) != r:
+		return 0, fmt.Errorf("not found by id")
+	case s.flags&entryEnding == 0 && m.findNonce(&s.nonce) != r:
+		return 0, fmt.Errorf("not found by nonce")
+	}
+	return n, nil
+}
+
+// validateDue checks a session's place in the expiry heap.
+func (m *Machine) validateDue(s *session, r ref) error {
+	if s.flags&entryEnding != 0 {
+		return nil
+	}
+	i := int(s.heapAt)
+	if i >= len(m.due.items) || m.due.items[i].ref != r {
+		return fmt.Errorf("not at %d of the expiry heap", i)
+	}
+	d := m.due.items[i]
+	if d.at > s.deadline {
+		return fmt.Errorf("due at %d, after its deadline %d", d.at, s.deadline)
+	}
+	if i > 0 && m.due.less(d, m.due.items[(i-1)/4]) {
+		return fmt.Errorf("due before its parent in the expiry heap")
+	}
+	return nil
+}
+
+func (m *Machine) validateEnding() error {
+	var last uint64
+	n := 0
+	for r := m.endingHead; r != 0; r = m.sessions.at(r).endNext {
+		s := m.sessions.at(r)
+		if s.flags&entryEnding == 0 || s.order <= last || s.order > m.endings {
+			return fmt.Errorf("ending session %d: order %d after %d", s.id, s.order, last)
+		}
+		if s.endNext == 0 && r != m.endingTail {
+			return fmt.Errorf("ending session %d: last but not the tail", s.id)
+		}
+		last = s.order
+		n++
+	}
+	if want := int(m.sessionCount) - m.byNonce.n; n != want {
+		return fmt.Errorf("ending sessions: have %d, want %d", n, want)
+	}
+	return nil
+}
+
+func (m *Machine) validateBounds() error {
+	l := &m.limits
+	for _, b := range [...]struct {
+		name        string
+		have, limit int
+	}{
+		{"locks", int(m.lockCount), int(l.Locks)},
+		{"claims", int(m.claimCount), int(l.Claims)},
+		{"sessions", int(m.sessionCount), int(l.Sessions)},
+		{"detached holds", int(m.detachedCount), int(l.Detached)},
+		{"lock entries", int(m.locks.used), 2 * int(l.Locks)},
+		{"claim entries", int(m.claims.used), int(l.Claims)},
+		{"session entries", int(m.sessions.used), 2 * (int(l.Sessions) + int(l.Detached))},
+		{"claim index", m.byRequest.n, int(m.claimCount)},
+		{"session index", m.byID.n, int(m.sessionCount)},
+	} {
+		if b.have > b.limit {
+			return fmt.Errorf("bound: have %d %s, limit is %d", b.have, b.name, b.limit)
+		}
+	}
+	return nil
+}
