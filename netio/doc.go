@@ -22,7 +22,7 @@
 // descriptors; accept without descriptors would end gnet's engine. Should the
 // engine end all the same, Done closes, Err tells why, and the node must end.
 //
-// A node that half-closes is closed: a client must not shut its sending half
+// A conn that half-closes is closed: a client must not shut its sending half
 // down before it has its responses.
 //
 // # Responses

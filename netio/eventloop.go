@@ -62,7 +62,7 @@ func (l *eventLoop) open(g gnet.Conn) {
 	l.conns[c.id] = c
 	l.order = append(l.order, c)
 	g.SetContext(c)
-	setSocketOptions(g, l.server.opts.KeepAlive)
+	setKeepAlive(g, l.server.opts.KeepAlive)
 }
 
 // forget drops a closed conn and tells the handler.

@@ -3,7 +3,6 @@ package netio
 import (
 	"math/bits"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -137,11 +136,8 @@ func refusal(code wire.Refusal, text string) []byte {
 // lowestBit returns the index of the lowest set bit of m. Requires: m != 0.
 func lowestBit(m uint64) int { return bits.TrailingZeros64(m) }
 
-// setSocketOptions prepares an accepted socket. Without SO_OOBINLINE one urgent
-// byte keeps the conn readable for ever and its loop spinning. Errors are those
-// of a conn that died already, which the loop will see for itself.
-func setSocketOptions(g gnet.Conn, keepAlive time.Duration) {
-	_ = syscall.SetsockoptInt(g.Fd(), syscall.SOL_SOCKET, syscall.SO_OOBINLINE, 1)
-	probe := max(keepAlive/5, time.Second)
-	_ = g.SetKeepAlive(true, max(keepAlive, time.Second), probe, 5)
+// setKeepAlive makes the kernel notice that the client's machine is gone. An
+// error means that the conn died already, which its loop will see for itself.
+func setKeepAlive(g gnet.Conn, idle time.Duration) {
+	_ = g.SetKeepAlive(true, max(idle, time.Second), max(idle/5, time.Second), 5)
 }

@@ -2,18 +2,22 @@ package netio
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 )
 
+// keptErrors is the number of lines gnet logs when its loops end.
+const keptErrors = 4
+
 // logger takes gnet's log lines: errors and warnings go to logf, the rest
-// nowhere. It keeps the last error, because gnet logs why its loops end and then
-// returns nil. Safe for concurrent use.
+// nowhere. It keeps the last errors, because gnet logs step by step why its loops
+// end and then returns nil. Safe for concurrent use.
 type logger struct {
 	logf func(format string, args ...any)
 
 	mu struct {
 		sync.Mutex
-		lastError string
+		errors []string // the last keptErrors
 	}
 }
 
@@ -34,7 +38,10 @@ func (l *logger) Warnf(format string, args ...any) {
 func (l *logger) Errorf(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	l.mu.Lock()
-	l.mu.lastError = text
+	if len(l.mu.errors) == keptErrors {
+		l.mu.errors = append(l.mu.errors[:0], l.mu.errors[1:]...)
+	}
+	l.mu.errors = append(l.mu.errors, text)
 	l.mu.Unlock()
 	l.Warnf("%s", text)
 }
@@ -44,9 +51,9 @@ func (l *logger) Fatalf(format string, args ...any) {
 	panic("netio: gnet: " + fmt.Sprintf(format, args...))
 }
 
-// last returns the last error line.
+// last returns the last error lines.
 func (l *logger) last() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.mu.lastError
+	return strings.Join(l.mu.errors, "; ")
 }
