@@ -175,3 +175,9 @@ func (m *Machine) Stats() Stats {
 	return Stats{Locks: m.lockCount, Claims: m.claimCount, Sessions: m.sessionCount,
 		Detached: m.detachedCount, MemoryBytes: bytes}
 }
+
+// Timed reports whether anything lives by log time, so that the leader must
+// move it.
+func (m *Machine) Timed() bool {
+	return m.sessionCount+m.detachedCount > 0 || m.Pending()
+}

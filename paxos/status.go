@@ -77,3 +77,20 @@ func (r *Replica) Chosen() Slot { return r.log.chosen }
 // Lowest returns the lowest slot still held. The WAL may forget this group's
 // accept records below it.
 func (r *Replica) Lowest() Slot { return r.log.released + 1 }
+
+// Ballot returns the ballot this replica asks for, prepares or leads; the last
+// such one while it is passive.
+func (r *Replica) Ballot() Ballot { return r.ballot }
+
+// Promised returns the promised ballot.
+func (r *Replica) Promised() Ballot { return r.promised }
+
+// PeerChosen returns the chosen watermark a peer last named, and false for a
+// node that takes no part in the group.
+func (r *Replica) PeerChosen(node NodeID) (Slot, bool) {
+	p := r.peer(node)
+	if p == nil {
+		return 0, false
+	}
+	return p.chosen, true
+}

@@ -1,0 +1,210 @@
+package node
+
+import (
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+	"lockd/paxos"
+)
+
+// onRequest admits one frame of a client: a question goes to its group's list
+// of reads, anything that changes a machine becomes a command of its group's
+// next batch, and what cannot be done is refused with a definite status. The
+// frame borrows the inbox; what is kept is copied here, once.
+func (n *Node) onRequest(id ConnID, frame []byte) {
+	c := n.conns.open(id)
+	h, body, err := wire.Parse(frame)
+	if err != nil || !h.Kind.IsRequest() {
+		n.deps.Clients.CloseConn(id)
+		return
+	}
+	n.stats.Requests++
+	switch h.Kind {
+	case wire.KindKeepalive:
+		n.onKeepalive(c, h, body)
+		return
+	case wire.KindStatus:
+		n.respondStatus(c, h)
+		return
+	}
+	if c.inFlight >= n.opts.MaxInFlight {
+		n.answer(c, h, &wire.Response{Status: wire.StatusBusy, RetryMillis: busyRetryMillis})
+		return
+	}
+	if n.birth != nil {
+		n.respond(c, h, wire.StatusNotLeader)
+		return
+	}
+	g := n.group(h.Group)
+	if g == nil {
+		n.respond(c, h, wire.StatusWrongGroup)
+		return
+	}
+	if !g.leading {
+		n.refuseOrHold(g, c, h, frame)
+		return
+	}
+	n.admit(g, c, h, body)
+}
+
+// busyRetryMillis is how long a client is asked to wait after Busy: a few
+// batches.
+const busyRetryMillis = 20
+
+// admit takes a request at the leader of its group.
+func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
+	if h.Kind == wire.KindGet || h.Kind == wire.KindList {
+		n.admitRead(g, c, h, body)
+		return
+	}
+	if g.batch.Size() > n.opts.MaxBatchBytes {
+		n.stats.Busy++
+		n.answer(c, h, &wire.Response{Status: wire.StatusBusy, RetryMillis: busyRetryMillis})
+		return
+	}
+	cmd := &n.command
+	if s := decodeCommand(cmd, h, body, n.opts.Groups); s != wire.StatusOK {
+		n.respond(c, h, s)
+		return
+	}
+	if cmd.Op != lockfsm.OpOpenSession && cmd.Flags&lockfsm.Detached == 0 &&
+		cmd.Op != lockfsm.OpRenewHold {
+		n.bind(g, c, cmd.Session, cmd.Epoch)
+	}
+	o := origin{conn: c.id, request: h.Request, kind: h.Kind, flags: h.Flags}
+	if h.Flags&wire.FlagDetails != 0 {
+		o.name = string(cmd.Name)
+	}
+	g.batch.Append(cmd)
+	g.origins = append(g.origins, o)
+	c.inFlight++
+	n.touch(g)
+}
+
+// decodeCommand turns a request into a command whose name borrows the frame.
+// The server, not the client, decides which group a name belongs to: a name
+// sent to another group is refused before it can split a lock in two.
+func decodeCommand(cmd *lockfsm.Command, h wire.Header, body []byte, groups int) wire.Status {
+	*cmd = lockfsm.Command{}
+	switch h.Kind {
+	case wire.KindOpenSession:
+		x, err := wire.DecodeOpenSession(body)
+		if err != nil {
+			return wire.StatusBadRequest
+		}
+		cmd.Op, cmd.Nonce, cmd.Epoch = lockfsm.OpOpenSession, lockfsm.Nonce(x.Nonce), lockfsm.Epoch(x.Epoch)
+		cmd.Lease, cmd.Name = lockfsm.Millis(x.LeaseMillis), x.Name
+		return wire.StatusOK
+	case wire.KindCloseSession:
+		x, err := wire.DecodeCloseSession(body)
+		if err != nil {
+			return wire.StatusBadRequest
+		}
+		cmd.Op = lockfsm.OpCloseSession
+		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
+		return wire.StatusOK
+	case wire.KindAcquire:
+		x, err := wire.DecodeAcquire(body)
+		if err != nil {
+			return wire.StatusBadRequest
+		}
+		cmd.Op, cmd.Request = lockfsm.OpAcquire, lockfsm.RequestID(h.Request)
+		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
+		cmd.Mode, cmd.Weight, cmd.Name = lockfsm.Mode(x.Mode), x.Weight, x.Name
+		cmd.Flags, cmd.Lease = commandFlags(h, x.Session), lockfsm.Millis(x.TTLMillis)
+	case wire.KindRelease:
+		x, err := wire.DecodeRelease(body)
+		if err != nil {
+			return wire.StatusBadRequest
+		}
+		cmd.Op, cmd.Token, cmd.Name = lockfsm.OpRelease, lockfsm.Token(x.Token), x.Name
+		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
+		cmd.Flags = commandFlags(h, x.Session)
+	case wire.KindCancel:
+		x, err := wire.DecodeCancel(body)
+		if err != nil {
+			return wire.StatusBadRequest
+		}
+		cmd.Op, cmd.Request, cmd.Name = lockfsm.OpCancel, lockfsm.RequestID(x.Target), x.Name
+		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
+	case wire.KindRenewHold:
+		x, err := wire.DecodeRenewHold(body)
+		if err != nil {
+			return wire.StatusBadRequest
+		}
+		cmd.Op, cmd.Token, cmd.Name = lockfsm.OpRenewHold, lockfsm.Token(x.Token), x.Name
+		cmd.Session, cmd.Lease = lockfsm.SessionID(x.Session), lockfsm.Millis(x.TTLMillis)
+	default:
+		return wire.StatusBadRequest
+	}
+	if wire.CheckName(cmd.Name, wire.MaxNameBytes) != nil {
+		return wire.StatusNameTooLong
+	}
+	if h.Group != wire.GroupOf("", cmd.Name, uint16(groups)) {
+		return wire.StatusWrongGroup
+	}
+	return wire.StatusOK
+}
+
+// commandFlags translates the flags of an acquire or a release. A detached hold
+// is known by its owner id.
+func commandFlags(h wire.Header, session uint64) lockfsm.Flags {
+	var f lockfsm.Flags
+	if h.Kind == wire.KindAcquire && h.Flags&wire.FlagWait != 0 {
+		f |= lockfsm.Wait
+	}
+	if session&wire.DetachedOwner != 0 {
+		f |= lockfsm.Detached
+	}
+	return f
+}
+
+// refuseOrHold answers a request for a group that this node does not lead. While
+// the group has no leader, and this node may become it, the request is held for
+// up to an election timeout: after the death of a leader a client that asks the
+// first successor is served as soon as that node leads.
+func (n *Node) refuseOrHold(g *group, c *conn, h wire.Header, frame []byte) {
+	leader := g.replica.Leader()
+	if leader == n.identity.Node {
+		// Elected, but not before a slot of its own ballot is chosen.
+		leader = paxos.NoNode
+	}
+	if leader == paxos.NoNode && !n.draining && g.earlyBytes+len(frame) <= maxEarlyBytes {
+		if len(g.early) == 0 {
+			g.earlyUntil = n.now + Nanos(n.opts.ElectionTicks)*n.opts.Tick
+		}
+		g.early = append(g.early, earlyRequest{c.id, append([]byte(nil), frame...)})
+		g.earlyBytes += len(frame)
+		return
+	}
+	n.answer(c, h, &wire.Response{Status: wire.StatusNotLeader, Leader: uint16(leader)})
+}
+
+// maxEarlyBytes bounds the frames a group holds while it has no leader.
+const maxEarlyBytes = 256 << 10
+
+// settleEarly deals with held requests once it is clear who leads, or time is
+// up.
+func (n *Node) settleEarly(g *group) {
+	held := g.early
+	g.early, g.earlyBytes = nil, 0
+	for _, e := range held {
+		c := n.conns.find(e.conn)
+		if c == nil {
+			continue
+		}
+		h, body, _ := wire.Parse(e.frame)
+		if g.leading {
+			n.admit(g, c, h, body)
+			continue
+		}
+		leader := uint16(g.replica.Leader())
+		n.answer(c, h, &wire.Response{Status: wire.StatusNotLeader, Leader: leader})
+	}
+}
+
+// expireEarly refuses requests that were held for too long.
+func (n *Node) expireEarly(g *group) {
+	if len(g.early) > 0 && n.now >= g.earlyUntil {
+		n.settleEarly(g)
+	}
+}

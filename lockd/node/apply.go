@@ -1,0 +1,155 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+	"lockd/paxos"
+)
+
+// apply moves the machine over one chosen slot and answers those who wait for
+// it here. On a node that does not lead the group, nobody does.
+func (n *Node) apply(g *group, e *paxos.Entry) {
+	n.stats.Applied++
+	err := g.machine.Apply(uint64(e.Slot), e.Value, &n.outcome)
+	if err != nil && !errors.Is(err, lockfsm.ErrMalformed) {
+		n.fail(fmt.Errorf("node: applying slot %d of group %d: %w", e.Slot, g.id, err))
+		return
+	}
+	if err != nil {
+		// Every replica skips such a slot alike; the leader that proposed it
+		// is defective.
+		n.observe(Event{Kind: EventMalformed, Group: g.id, Slot: e.Slot, Text: err.Error()})
+	}
+	n.probeApplied(g, e)
+	f, ours := g.popFlight(e.Slot, e.Ballot)
+	if ours && len(f.origins) != len(n.outcome.Results) {
+		panic(fmt.Sprintf("node: group %d slot %d: %d results for %d commands",
+			g.id, e.Slot, len(n.outcome.Results), len(f.origins)))
+	}
+	for i := range n.outcome.Results {
+		if ours {
+			n.onResult(g, uint64(e.Slot), &f.origins[i], &n.outcome.Results[i])
+		}
+	}
+	if g.leading {
+		for i := range n.outcome.Events {
+			n.onEvent(g, uint64(e.Slot), &n.outcome.Events[i])
+		}
+	}
+	if ours {
+		n.ackRenewals(g, &f)
+		g.recycle(f)
+	}
+}
+
+// onResult answers the request behind a command. A queued acquire is answered
+// when it is granted or gives up.
+func (n *Node) onResult(g *group, slot uint64, o *origin, r *lockfsm.Result) {
+	if o.conn == 0 {
+		return // proposed by this node itself
+	}
+	switch {
+	case r.Code == lockfsm.CodeQueued:
+		n.noteQueued(g, o, r)
+		return
+	case r.Op == lockfsm.OpCancel && r.Code == lockfsm.CodeCancelled:
+		n.answerWait(g, r.Session, r.Request, &wire.Response{
+			Status: wire.StatusCancelled, Slot: slot,
+		})
+	case r.Op == lockfsm.OpOpenSession && r.Code == lockfsm.CodeOK:
+		n.reply(g, o.conn, o.request, &wire.Response{
+			Status: wire.StatusOK, Token: uint64(r.Session), Slot: slot,
+		})
+		if c := n.conns.find(o.conn); c != nil {
+			n.bind(g, c, r.Session, 0)
+		}
+		return
+	}
+	x := wire.Response{Status: statusOf(r.Code), Token: uint64(r.Token), Slot: slot}
+	if r.Code == lockfsm.CodeHeld {
+		x.Token = uint64(r.HolderToken)
+		if o.name != "" {
+			x.Payload = n.describe(g, []byte(o.name))
+			x.Position = uint16(min(n.lockInfo.WaiterCount+1, 1<<16-1))
+		}
+	}
+	n.reply(g, o.conn, o.request, &x)
+}
+
+// waitKey names an acquire that is queued in the machine.
+type waitKey struct {
+	session lockfsm.SessionID
+	request lockfsm.RequestID
+}
+
+// noteQueued remembers on which conn a queued acquire is to be answered. A
+// retry on another conn takes the answer with it.
+func (n *Node) noteQueued(g *group, o *origin, r *lockfsm.Result) {
+	key := waitKey{r.Session, r.Request}
+	if old, ok := g.waits[key]; ok {
+		if c := n.conns.find(old); c != nil {
+			c.inFlight--
+		}
+	}
+	g.waits[key] = o.conn
+	if b, ok := g.bound[r.Session]; ok {
+		b.waited = true
+		g.bound[r.Session] = b
+	}
+}
+
+// answerWait answers a queued acquire, if it came through this node.
+func (n *Node) answerWait(g *group, s lockfsm.SessionID, r lockfsm.RequestID, x *wire.Response) {
+	key := waitKey{s, r}
+	if c, ok := g.waits[key]; ok {
+		delete(g.waits, key)
+		n.reply(g, c, uint64(r), x)
+	}
+}
+
+// onEvent tells a session what happened to it.
+func (n *Node) onEvent(g *group, slot uint64, e *lockfsm.Event) {
+	switch e.Kind {
+	case lockfsm.EventGranted:
+		n.answerWait(g, e.Session, e.Request, &wire.Response{
+			Status: wire.StatusOK, Token: uint64(e.Token), Slot: slot,
+		})
+	case lockfsm.EventWaitEnded:
+		n.answerWait(g, e.Session, e.Request, &wire.Response{
+			Status: wire.StatusSessionEnded, Slot: slot,
+		})
+	case lockfsm.EventLost:
+		// Only detached holds are lost one by one, and they have no conn:
+		// their owner counts its own time.
+	case lockfsm.EventSessionEnded:
+		b, ok := g.bound[e.Session]
+		if !ok {
+			return
+		}
+		if c := n.conns.find(b.conn); c != nil {
+			c.out = wire.AppendSessionLost(c.out, wire.Header{Group: uint16(g.id)},
+				&wire.SessionLost{Session: uint64(e.Session), Reason: reasonOf(e.Reason)})
+			n.conns.touch(c)
+		}
+	default:
+		panic(fmt.Sprintf("node: event of unknown kind %d", e.Kind))
+	}
+}
+
+// ackRenewals answers the keepalives whose time step has been applied.
+func (n *Node) ackRenewals(g *group, f *flight) {
+	for _, r := range f.renewals {
+		code := wire.CodeRenewed
+		if slices.Contains(n.outcome.NotRenewed, r.session) {
+			code = wire.CodeUnknown
+			if b, ok := g.bound[r.session]; ok {
+				n.unbind(g, r.session, b)
+			}
+		}
+		n.acks.add(r.conn, r.request, uint16(g.id), uint64(r.session), code)
+	}
+}

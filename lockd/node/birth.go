@@ -1,0 +1,168 @@
+package node
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"lockd/netio/wire"
+	"lockd/paxos"
+)
+
+// birth brings a new cluster to life. A quorum must never contain a node whose
+// disk may have been swapped since it first spoke, so before any promise is
+// made every node must know the disk of every other, and know that all know:
+//
+//  1. seen: each node remembers the disk that each peer shows at the handshake.
+//  2. recorded: a node that has seen all of them stores the roster and only then
+//     announces it.
+//  3. born: a node to which all have announced the same roster stores that
+//     fact and starts its groups.
+//
+// A directory wiped after step 2 anywhere is refused by every node that has
+// recorded the old disk, and no group can have started before that. All nodes
+// of a new cluster must therefore be up together once; afterwards any quorum
+// will do.
+//
+// birth is pure; the node acts on what advance reports.
+type birth struct {
+	self  paxos.Acceptor
+	nodes []paxos.NodeID
+	seen  map[paxos.NodeID]paxos.DiskID
+	// announced is what each node said it recorded.
+	announced map[paxos.NodeID]uint64
+	// roster is what this node recorded, nil before.
+	roster []paxos.Acceptor
+}
+
+func newBirth(self paxos.Acceptor, nodes []paxos.NodeID, roster []paxos.Acceptor) *birth {
+	b := &birth{
+		self:      self,
+		nodes:     nodes,
+		seen:      map[paxos.NodeID]paxos.DiskID{self.Node: self.Disk},
+		announced: map[paxos.NodeID]uint64{},
+		roster:    roster,
+	}
+	if roster != nil {
+		b.announced[self.Node] = RosterHash(roster)
+	}
+	return b
+}
+
+// meet remembers the disk a peer showed at the handshake. A peer that shows
+// another disk before anything was recorded has simply been formatted again.
+func (b *birth) meet(n paxos.NodeID, d paxos.DiskID) { b.seen[n] = d }
+
+// hear remembers what a peer says it recorded.
+func (b *birth) hear(n paxos.NodeID, hash uint64) { b.announced[n] = hash }
+
+// complete returns the roster once every node has been seen, in node order.
+func (b *birth) complete() []paxos.Acceptor {
+	roster := make([]paxos.Acceptor, 0, len(b.nodes))
+	for _, n := range b.nodes {
+		d, ok := b.seen[n]
+		if !ok {
+			return nil
+		}
+		roster = append(roster, paxos.Acceptor{Node: n, Disk: d})
+	}
+	return roster
+}
+
+// unanimous reports whether every node announced the roster this one recorded.
+func (b *birth) unanimous() bool {
+	if b.roster == nil {
+		return false
+	}
+	want := RosterHash(b.roster)
+	for _, n := range b.nodes {
+		if b.announced[n] != want {
+			return false
+		}
+	}
+	return true
+}
+
+// waiting names the nodes that have not been seen, for people.
+func (b *birth) waiting() []paxos.NodeID {
+	var missing []paxos.NodeID
+	for _, n := range b.nodes {
+		if _, ok := b.seen[n]; !ok {
+			missing = append(missing, n)
+		}
+	}
+	return missing
+}
+
+// advanceBirth records the roster when it is complete and starts the groups
+// when all nodes have recorded the same one.
+func (n *Node) advanceBirth() {
+	b := n.birth
+	if b == nil {
+		return
+	}
+	if b.roster == nil {
+		roster := b.complete()
+		if roster == nil {
+			return
+		}
+		n.identity.Roster = roster
+		if !n.storeIdentity() {
+			return
+		}
+		b.roster = roster
+		b.announced[b.self.Node] = RosterHash(roster)
+		n.announceRoster()
+	}
+	if !b.unanimous() {
+		return
+	}
+	n.identity.Born = true
+	if !n.storeIdentity() {
+		return
+	}
+	n.birth = nil
+	n.announceRoster()
+	n.startGroups()
+	n.observe(Event{Kind: EventBorn})
+}
+
+// storeIdentity makes the identity durable. A node that cannot must stop: what
+// it announces next would not be true after a crash.
+func (n *Node) storeIdentity() bool {
+	if err := n.deps.Superblock.Store(AppendIdentity(nil, &n.identity)); err != nil {
+		n.fail(fmt.Errorf("node: storing the identity: %w", err))
+		return false
+	}
+	n.publishIdentity()
+	return true
+}
+
+// announceRoster tells every peer the fingerprint of the recorded roster.
+func (n *Node) announceRoster() {
+	for _, p := range n.peers {
+		n.announceRosterTo(p)
+	}
+}
+
+func (n *Node) announceRosterTo(p *peer) {
+	if len(n.identity.Roster) == 0 {
+		return
+	}
+	var body [8]byte
+	binary.LittleEndian.PutUint64(body[:], RosterHash(n.identity.Roster))
+	n.sendFrame(p, wire.PeerKindRoster, body[:])
+}
+
+// onRoster hears what a peer recorded. A node that is already born repeats its
+// own announcement to a peer that is not, so that nobody stays behind.
+func (n *Node) onRoster(from *peer, payload []byte) {
+	if len(payload) != 8 || n.birth == nil {
+		return
+	}
+	hash := binary.LittleEndian.Uint64(payload)
+	n.birth.hear(from.id, hash)
+	if n.birth.roster != nil && hash != RosterHash(n.birth.roster) {
+		n.observe(Event{Kind: EventRosterConflict, Node: from.id})
+	}
+	n.advanceBirth()
+}

@@ -1,0 +1,103 @@
+package node
+
+import (
+	"bytes"
+
+	"lockd/paxos"
+)
+
+// checkpoint saves the groups one after the other once enough WAL has been
+// written since the last round. A group's change set is collected in one go,
+// at one slot; writing it is somebody else's work.
+func (n *Node) checkpoint() {
+	if n.saving >= 0 || len(n.groups) == 0 {
+		return
+	}
+	if n.saveLeft == 0 {
+		if n.walBytes-n.savedAt < n.opts.CheckpointBytes {
+			return
+		}
+		n.savedAt = n.walBytes
+		n.saveLeft = len(n.groups)
+	}
+	n.saveSome()
+}
+
+// saveSome begins the next save of the round, passing over groups in which
+// nothing was chosen since their last.
+func (n *Node) saveSome() {
+	for n.saveLeft > 0 && n.now >= n.saveAfter {
+		g := n.groups[n.saveNext]
+		if g.installing || g.changes == nil && !g.replace &&
+			paxos.Slot(g.machine.Applied()) == g.saved {
+			n.nextSave()
+			continue
+		}
+		n.save(g)
+		return
+	}
+}
+
+func (n *Node) nextSave() {
+	n.saveLeft--
+	n.saveNext = (n.saveNext + 1) % len(n.groups)
+}
+
+// save asks for a group's changes to be made durable. A change set that failed
+// is asked for again before a newer one, because the machine has forgotten it.
+func (n *Node) save(g *group) {
+	if g.changes == nil {
+		g.changes = collect(g)
+	}
+	n.saving = int(g.id)
+	n.deps.Checkpoints.Save(*g.changes)
+}
+
+// collect takes a machine's change set, or all of it where the store is to
+// begin anew.
+func collect(g *group) *SaveRequest {
+	req := &SaveRequest{Group: uint16(g.id), Slot: g.machine.Applied(), Replace: g.replace}
+	add := func(key, value []byte) {
+		kv := KeyValue{Key: bytes.Clone(key)}
+		if value != nil {
+			kv.Value = append([]byte{}, value...)
+		}
+		req.Changes = append(req.Changes, kv)
+	}
+	if !g.replace {
+		g.machine.Dirty(add)
+		return req
+	}
+	g.replace = false
+	g.machine.Dirty(func([]byte, []byte) {})
+	g.machine.All(add)
+	return req
+}
+
+// saveRetry is how long a failed save waits before it is tried again.
+const saveRetry = Second
+
+// onSaved forgets what a checkpoint covers: the replica's entries, except those
+// kept for peers that lag, and the WAL's records.
+func (n *Node) onSaved(d SaveDone) {
+	n.saving = -1
+	g := n.groups[d.Request.Group]
+	slot := paxos.Slot(d.Request.Slot)
+	if d.Err != nil {
+		n.saveAfter = n.now + saveRetry
+		n.stats.SaveFailures++
+		n.observe(Event{Kind: EventCheckpointFailed, Group: g.id, Slot: slot, Text: d.Err.Error()})
+		return
+	}
+	g.changes = nil
+	g.saved = max(g.saved, slot)
+	n.stats.Saves++
+	g.replica.Release(g.saved)
+	n.deps.Log.Release(uint16(g.id), uint64(g.saved))
+	n.touch(g)
+	n.observe(Event{Kind: EventCheckpoint, Group: g.id, Slot: slot})
+	if n.saveLeft > 0 {
+		n.nextSave()
+		n.saveSome()
+	}
+}

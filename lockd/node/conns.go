@@ -1,0 +1,143 @@
+package node
+
+import (
+	"cmp"
+	"slices"
+
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+	"lockd/paxos"
+)
+
+// conn is a client's conn as the engine sees it.
+type conn struct {
+	id ConnID
+	// out holds this turn's answers, sent with one call at its end.
+	out   []byte
+	dirty bool
+	// inFlight counts requests that have not been answered, those queued in a
+	// machine included.
+	inFlight int
+	// sessions are those whose events go out here.
+	sessions map[boundSession]struct{}
+}
+
+// boundSession names a session of one group.
+type boundSession struct {
+	group   paxos.GroupID
+	session lockfsm.SessionID
+}
+
+// connTable knows the conns that have spoken. One conn is looked up for every
+// request, so the last one found is remembered: requests come in runs.
+type connTable struct {
+	conns map[ConnID]*conn
+	last  *conn
+	dirty []*conn
+}
+
+func (t *connTable) init() { t.conns = make(map[ConnID]*conn) }
+
+// find returns the conn, nil if it is gone.
+func (t *connTable) find(id ConnID) *conn {
+	if t.last != nil && t.last.id == id {
+		return t.last
+	}
+	c := t.conns[id]
+	if c != nil {
+		t.last = c
+	}
+	return c
+}
+
+// open returns the conn, new if it has not spoken before.
+func (t *connTable) open(id ConnID) *conn {
+	if c := t.find(id); c != nil {
+		return c
+	}
+	c := &conn{id: id, sessions: make(map[boundSession]struct{})}
+	t.conns[id] = c
+	t.last = c
+	return c
+}
+
+// touch puts a conn on the list of those to be written to.
+func (t *connTable) touch(c *conn) {
+	if !c.dirty {
+		c.dirty = true
+		t.dirty = append(t.dirty, c)
+	}
+}
+
+// bind makes c the conn of a session. A lower epoch than the one the session is
+// bound with comes from a conn its client has left.
+func (n *Node) bind(g *group, c *conn, s lockfsm.SessionID, e lockfsm.Epoch) {
+	b, ok := g.bound[s]
+	switch {
+	case ok && b.conn == c.id:
+		if e > b.epoch {
+			b.epoch = e
+			g.bound[s] = b
+		}
+		return
+	case ok && e < b.epoch:
+		return
+	case ok:
+		n.unbind(g, s, b)
+	}
+	g.bound[s] = binding{conn: c.id, epoch: e}
+	c.sessions[boundSession{g.id, s}] = struct{}{}
+}
+
+// unbind forgets the conn of a session.
+func (n *Node) unbind(g *group, s lockfsm.SessionID, b binding) {
+	delete(g.bound, s)
+	if old := n.conns.find(b.conn); old != nil {
+		delete(old.sessions, boundSession{g.id, s})
+	}
+}
+
+// onConnClosed parks the sessions whose conn is gone: what they wait for is not
+// granted to nobody, and their place is kept for the session lease.
+func (n *Node) onConnClosed(id ConnID) {
+	c := n.conns.find(id)
+	if c == nil {
+		return
+	}
+	for _, bs := range sortedSessions(c.sessions) {
+		g := n.groups[bs.group]
+		b := g.bound[bs.session]
+		n.unbind(g, bs.session, b)
+		if g.leading && b.waited {
+			n.command = lockfsm.Command{Op: lockfsm.OpPark, Session: bs.session, Epoch: b.epoch}
+			g.batch.Append(&n.command)
+			g.origins = append(g.origins, origin{})
+			n.touch(g)
+		}
+	}
+	delete(n.conns.conns, id)
+	if n.conns.last == c {
+		n.conns.last = nil
+	}
+}
+
+// sortedSessions returns the set in order, so that map order never reaches the
+// log.
+func sortedSessions(set map[boundSession]struct{}) []boundSession {
+	all := make([]boundSession, 0, len(set))
+	for bs := range set {
+		all = append(all, bs)
+	}
+	slices.SortFunc(all, func(a, b boundSession) int {
+		if c := cmp.Compare(a.group, b.group); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.session, b.session)
+	})
+	return all
+}
+
+// respond answers a request with nothing but a status.
+func (n *Node) respond(c *conn, h wire.Header, s wire.Status) {
+	n.answer(c, h, &wire.Response{Status: s})
+}

@@ -1,0 +1,101 @@
+package node
+
+import (
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+)
+
+// describe encodes what the machine knows of a lock, and leaves it in
+// n.lockInfo. Both are valid until the next call. A lock that is not in use
+// comes out with no holder and no waiter.
+func (n *Node) describe(g *group, name []byte) []byte {
+	x := &n.lockInfo
+	*x = wire.LockInfo{Name: name, Holders: x.Holders[:0], Waiters: x.Waiters[:0]}
+	if g.machine.Lock(name, &n.found) {
+		x.HolderCount = uint32(len(n.found.Holders))
+		x.WaiterCount = uint32(len(n.found.Waiters))
+		for i := range min(len(n.found.Holders), wire.MaxListed) {
+			c := &n.found.Holders[i]
+			x.Holders = append(x.Holders, wire.Holder{
+				Session:     sessionOnWire(c),
+				Token:       uint64(c.Token),
+				HeldMillis:  uint64(g.machine.LogTime() - c.Since),
+				LeaseMillis: left(c.Deadline, g.machine.LogTime()),
+				Mode:        wire.Mode(c.Mode),
+				Client:      clientName(g.machine, c),
+			})
+		}
+		for i := range min(len(n.found.Waiters), wire.MaxListed) {
+			c := &n.found.Waiters[i]
+			x.Waiters = append(x.Waiters, wire.Waiter{
+				Session:      sessionOnWire(c),
+				WaitedMillis: uint64(g.machine.LogTime() - c.Since),
+				Mode:         wire.Mode(c.Mode),
+				Weight:       c.Weight,
+				Client:       clientName(g.machine, c),
+			})
+		}
+	}
+	n.scratch = wire.AppendLockInfo(n.scratch[:0], x)
+	return n.scratch
+}
+
+// sessionOnWire marks the owner of a detached hold as such.
+func sessionOnWire(c *lockfsm.ClaimInfo) uint64 {
+	if c.Detached {
+		return uint64(c.Session) | wire.DetachedOwner
+	}
+	return uint64(c.Session)
+}
+
+// left is the length of log time up to a deadline, zero if it has passed.
+func left(deadline, now lockfsm.Time) uint32 {
+	if deadline <= now {
+		return 0
+	}
+	return uint32(min(uint64(deadline-now), 1<<32-1))
+}
+
+// clientName is the name a session gave itself; the owner of a detached hold
+// has none.
+func clientName(m *lockfsm.Machine, c *lockfsm.ClaimInfo) []byte {
+	var s lockfsm.SessionInfo
+	if c.Detached || !m.Session(c.Session, &s) {
+		return nil
+	}
+	return s.Name
+}
+
+// listPage encodes one page of a group's locks, as many as fit a frame.
+func (n *Node) listPage(g *group, r *read) []byte {
+	limit := min(int(r.limit), wire.MaxPage)
+	if limit == 0 {
+		limit = wire.MaxPage
+	}
+	n.names = g.machine.Names(n.names[:0], lockfsm.Page{
+		Prefix: r.name, After: r.after, Limit: limit + 1,
+	})
+	page := wire.ListPage{}
+	if len(n.names) > limit {
+		page.More = wire.MorePages
+		n.names = n.names[:limit]
+	}
+	for _, name := range n.names {
+		g.machine.Lock(name, &n.found)
+		e := wire.ListEntry{
+			HolderCount: uint32(len(n.found.Holders)),
+			WaiterCount: uint32(len(n.found.Waiters)),
+			Name:        name,
+		}
+		if len(n.found.Holders) > 0 {
+			first := &n.found.Holders[0]
+			e.Token = uint64(first.Token)
+			e.HeldMillis = uint64(g.machine.LogTime() - first.Since)
+			e.Mode = wire.Mode(first.Mode)
+			e.Client = clientName(g.machine, first)
+		}
+		page.Entries = append(page.Entries, e)
+	}
+	n.scratch = wire.AppendListPage(n.scratch[:0], &page)
+	return n.scratch
+}

@@ -1,0 +1,59 @@
+package node
+
+import "lockd/paxos"
+
+// EventKind says what happened. Logs, metrics and scripts read events; none is
+// written per request.
+type EventKind uint8
+
+// The kinds. Which fields of the Event are set stands beside each.
+const (
+	EventBorn              EventKind = iota // all nodes recorded the roster
+	EventPeerUp                             // Node
+	EventPeerDown                           // Node, Cause
+	EventRefusedUs                          // Node, Text: a peer does not admit us
+	EventRosterConflict                     // Node: recorded another roster
+	EventLeader                             // Group, Node: the group's leader as known here
+	EventLeading                            // Group: this node serves the group
+	EventDeposed                            // Group: this node serves it no more
+	EventTransfer                           // Group, Node: leadership is being moved
+	EventCheckpoint                         // Group, Slot
+	EventCheckpointFailed                   // Group, Slot, Text
+	EventSnapshotSent                       // Group, Node, Slot
+	EventSnapshotInstalled                  // Group, Node, Slot
+	EventSnapshotFailed                     // Group, Node, Text
+	EventDrained                            // every leadership has been given away
+	EventDiskStalled                        // the running sync exceeds half an election timeout
+	EventDiskMoves                          // it does no more
+	EventMalformed                          // Group, Slot, Text: a chosen batch does not decode
+	EventFailed                             // Text: the node stops
+)
+
+// String returns the name under which logs show the kind.
+func (k EventKind) String() string {
+	names := [...]string{"born", "peer up", "peer down", "refused by peer", "roster conflict",
+		"leader changed", "leading", "deposed", "transferring leadership", "checkpoint saved",
+		"checkpoint failed", "snapshot sent", "snapshot installed",
+		"snapshot failed", "drained", "disk stalled",
+		"disk moves again", "malformed batch", "node failed"}
+	if int(k) >= len(names) {
+		return "unknown event"
+	}
+	return names[k]
+}
+
+// Event is one thing worth a line in a log.
+type Event struct {
+	Kind  EventKind
+	Group paxos.GroupID
+	Node  paxos.NodeID
+	Slot  paxos.Slot
+	Cause DownCause
+	Text  string
+}
+
+func (n *Node) observe(e Event) {
+	if n.deps.Observe != nil {
+		n.deps.Observe(e)
+	}
+}

@@ -1,0 +1,198 @@
+package node
+
+import (
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+	"lockd/paxos"
+)
+
+// origin remembers who asked for a command, so that its result finds the way
+// back.
+type origin struct {
+	conn    ConnID
+	request uint64
+	kind    wire.Kind
+	flags   wire.Flags
+	// name is kept only where the answer may have to describe the lock.
+	name string
+}
+
+// renewal is one session of a keepalive.
+type renewal struct {
+	conn    ConnID
+	request uint64
+	session lockfsm.SessionID
+}
+
+// flight is a slot this leader proposed and has not applied yet.
+type flight struct {
+	slot     paxos.Slot
+	ballot   paxos.Ballot
+	origins  []origin
+	renewals []renewal
+}
+
+// read is a question that waits for the proof that this node still leads.
+type read struct {
+	conn    ConnID
+	request uint64
+	kind    wire.Kind
+	// seq is the confirmation round that covers it, zero before it has one.
+	seq   uint64
+	limit uint16
+	name  []byte // or prefix
+	after []byte
+}
+
+// binding says on which conn the events of a session go out.
+type binding struct {
+	conn  ConnID
+	epoch lockfsm.Epoch
+	// waited is set once a request of the session was queued: if the conn
+	// goes, its waits are to be parked.
+	waited bool
+}
+
+// group is one group on this node: a replica, a machine, and those who wait
+// for the two. Only the fields of the first block matter on a node that does
+// not lead it.
+type group struct {
+	id      paxos.GroupID
+	replica *paxos.Replica
+	machine *lockfsm.Machine
+	dirty   bool
+	leading bool
+	leader  paxos.NodeID
+	// saved is the slot of the durable checkpoint.
+	saved paxos.Slot
+	// changes is a change set that is being saved, or could not be saved yet.
+	changes *SaveRequest
+	// replace says that the store must begin anew with the next save.
+	replace bool
+	// installing is set while a snapshot for the group arrives.
+	installing bool
+
+	batch    lockfsm.BatchBuilder // admitted and not proposed yet
+	origins  []origin             // of the commands in batch, in order
+	flights  []flight             // proposed and not applied, in slot order
+	idle     []flight             // spent flights, for their memory
+	reads    []read
+	bound    map[lockfsm.SessionID]binding
+	waits    map[waitKey]ConnID // queued in the machine, to be answered there
+	renewals []renewal
+	// lastTick is the moment up to which time steps have been proposed.
+	lastTick Nanos
+	tickDue  bool
+	// early holds requests that came while the group had no leader and this
+	// node is a likely one; earlyUntil is the moment at which they are
+	// answered with a refusal.
+	early      []earlyRequest
+	earlyBytes int
+	earlyUntil Nanos
+}
+
+// earlyRequest is a frame held until the group has a leader.
+type earlyRequest struct {
+	conn  ConnID
+	frame []byte
+}
+
+func newGroup(id paxos.GroupID, r *paxos.Replica, m *lockfsm.Machine) *group {
+	return &group{
+		id:      id,
+		replica: r,
+		machine: m,
+		saved:   paxos.Slot(m.Applied()),
+		bound:   make(map[lockfsm.SessionID]binding),
+		waits:   make(map[waitKey]ConnID),
+	}
+}
+
+// takeFlight returns an empty flight with memory from an earlier one.
+func (g *group) takeFlight() flight {
+	if k := len(g.idle); k > 0 {
+		f := g.idle[k-1]
+		g.idle = g.idle[:k-1]
+		return f
+	}
+	return flight{}
+}
+
+// recycle gives a spent flight's memory back.
+func (g *group) recycle(f flight) {
+	const keep = 8
+	if len(g.idle) < keep {
+		clear(f.origins)
+		g.idle = append(g.idle, flight{origins: f.origins[:0], renewals: f.renewals[:0]})
+	}
+}
+
+// popFlight removes the first flight if it is the one that filled slot with a
+// value of ballot. A slot of this leader's ballot has exactly one value (I2),
+// so the ballot tells whether what was chosen is what this node proposed.
+func (g *group) popFlight(slot paxos.Slot, ballot paxos.Ballot) (flight, bool) {
+	if len(g.flights) == 0 || g.flights[0].slot != slot || g.flights[0].ballot != ballot {
+		return flight{}, false
+	}
+	f := g.flights[0]
+	g.flights = append(g.flights[:0], g.flights[1:]...)
+	return f, true
+}
+
+// work lets a group do everything it can in this turn: propose what was
+// admitted, record, speak, apply, answer.
+func (n *Node) work(g *group) {
+	for range maxRounds {
+		n.noteLeadership(g)
+		if g.leading {
+			n.propose(g)
+			n.startReads(g)
+		}
+		if !g.replica.HasReady() {
+			break
+		}
+		n.ready(g)
+		if n.failure != nil {
+			return
+		}
+	}
+	n.noteLeadership(g)
+	if g.replica.HasReady() {
+		n.touch(g)
+	}
+}
+
+// maxRounds bounds what one group does before the others have their chance. A
+// group with more to do is looked at again in the same turn.
+const maxRounds = 4
+
+// propose fills the next slot with everything that was admitted, and one before
+// it with the time step when that is due. It never waits for more to come: the
+// batch is whatever arrived while earlier slots were on their way.
+func (n *Node) propose(g *group) {
+	if g.tickDue && g.replica.CanPropose() {
+		n.proposeTick(g)
+	}
+	if g.batch.Len() == 0 || !g.replica.CanPropose() {
+		return
+	}
+	value := append([]byte(nil), g.batch.Bytes()...)
+	f := g.takeFlight()
+	f.origins, g.origins = g.origins, f.origins
+	g.batch.Reset()
+	n.proposeValue(g, value, f)
+}
+
+// proposeValue hands a value to the replica and remembers who waits for it.
+func (n *Node) proposeValue(g *group, value []byte, f flight) {
+	slot, err := g.replica.Propose(value)
+	if err != nil {
+		// CanPropose has just said yes, so only a lost leadership can stand in
+		// the way; noteLeadership tells those who asked.
+		n.disown(g, f.origins, f.renewals)
+		return
+	}
+	f.slot, f.ballot = slot, g.replica.Ballot()
+	g.flights = append(g.flights, f)
+	n.stats.Proposed++
+}

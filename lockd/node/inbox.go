@@ -1,0 +1,196 @@
+package node
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"lockd/paxos"
+	"lockd/wal"
+)
+
+// ConnID names a conn of this process. It is never reused.
+type ConnID uint64
+
+// itemKind says what an item of the inbox is.
+type itemKind uint8
+
+const (
+	itemRequest itemKind = iota
+	itemConnClosed
+	itemPeerFrame
+	itemPeerUp
+	itemPeerDown
+	itemRefused
+	itemSaved
+	itemChunk
+	itemInstalled
+	itemQuery
+	itemDrain
+)
+
+// item is one thing that happened, in arrival order. Bytes, where it has any,
+// are data[from:to] of the same box.
+type item struct {
+	kind     itemKind
+	sub      uint8 // frame kind of a peer frame; cause of a peer's loss
+	node     uint16
+	conn     ConnID
+	disk     paxos.DiskID
+	from, to int
+	done     any // completion of a checkpoint job, or a query
+}
+
+// box is what one turn takes: items in order and the bytes they refer to.
+type box struct {
+	items []item
+	data  []byte
+}
+
+// Inbox is the bounded queue between everything that happens and the turn that
+// deals with it. All methods may be called from any goroutine; nothing blocks.
+// Two boxes change hands: one is being filled, the engine works on the other.
+type Inbox struct {
+	maxBytes int
+	wake     chan struct{} // capacity 1: a token means the open box has content
+
+	// durable is the highest LSN announced; only the syncer writes it.
+	durable atomic.Uint64
+	// failed is set once by the syncer when the WAL can no longer be trusted.
+	failed atomic.Pointer[error]
+	// dropped counts frames refused because the box was full.
+	dropped atomic.Uint64
+
+	mu struct {
+		sync.Mutex
+		open box
+	}
+}
+
+// NewInbox makes an inbox that holds at most maxBytes of frames.
+func NewInbox(maxBytes int) *Inbox {
+	return &Inbox{maxBytes: maxBytes, wake: make(chan struct{}, 1)}
+}
+
+// Wake makes a waiting engine look into the inbox. Calls coalesce.
+func (in *Inbox) Wake() {
+	select {
+	case in.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Woken returns the channel on which a token arrives after Wake.
+func (in *Inbox) Woken() <-chan struct{} { return in.wake }
+
+// put appends an item with a copy of b and reports whether there was room.
+func (in *Inbox) put(it item, b []byte) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	open := &in.mu.open
+	if len(b) > 0 && len(open.data)+len(b) > in.maxBytes {
+		in.dropped.Add(1)
+		return false
+	}
+	it.from = len(open.data)
+	open.data = append(open.data, b...)
+	it.to = len(open.data)
+	open.items = append(open.items, it)
+	return true
+}
+
+// Request hands over one whole client frame, which is copied. It reports false
+// when the inbox is full; the caller then answers Busy itself. It does not wake
+// the engine: call Wake after the last frame of a read.
+func (in *Inbox) Request(c ConnID, frame []byte) bool {
+	return in.put(item{kind: itemRequest, conn: c}, frame)
+}
+
+// ConnClosed says that a conn is gone.
+func (in *Inbox) ConnClosed(c ConnID) {
+	in.put(item{kind: itemConnClosed, conn: c}, nil)
+	in.Wake()
+}
+
+// PeerFrame hands over one verified frame of a peer, which is copied. When the
+// inbox is full the frame is dropped: the protocol tolerates loss.
+func (in *Inbox) PeerFrame(from uint16, kind uint8, payload []byte) {
+	in.put(item{kind: itemPeerFrame, sub: kind, node: from}, payload)
+	in.Wake()
+}
+
+// PeerUp says that a link to a peer stands and that its disk has been checked.
+func (in *Inbox) PeerUp(n uint16, disk uint64) {
+	in.put(item{kind: itemPeerUp, node: n, disk: paxos.DiskID(disk)}, nil)
+	in.Wake()
+}
+
+// Refused says that a peer does not admit this node, and why.
+func (in *Inbox) Refused(n uint16, code uint8, text string) {
+	in.put(item{kind: itemRefused, node: n, sub: code, done: text}, nil)
+	in.Wake()
+}
+
+// PeerDown says that the link to a peer is gone; reset means that its process
+// probably died.
+func (in *Inbox) PeerDown(n uint16, why DownCause) {
+	in.put(item{kind: itemPeerDown, sub: uint8(why), node: n}, nil)
+	in.Wake()
+}
+
+// Durable says that every record up to and including lsn is synced.
+func (in *Inbox) Durable(lsn wal.LSN) {
+	in.durable.Store(uint64(lsn))
+	in.Wake()
+}
+
+// Failed says that a write or sync of the WAL failed. It is final.
+func (in *Inbox) Failed(err error) {
+	in.failed.CompareAndSwap(nil, &err)
+	in.Wake()
+}
+
+// Saved completes a SaveRequest.
+func (in *Inbox) Saved(d SaveDone) {
+	in.put(item{kind: itemSaved, done: d}, nil)
+	in.Wake()
+}
+
+// Chunk completes a ChunkRequest.
+func (in *Inbox) Chunk(d ChunkDone) {
+	in.put(item{kind: itemChunk, done: d}, nil)
+	in.Wake()
+}
+
+// Installed completes an InstallRequest.
+func (in *Inbox) Installed(d InstallDone) {
+	in.put(item{kind: itemInstalled, done: d}, nil)
+	in.Wake()
+}
+
+// Query asks the engine to call fn at the end of a turn, on its own goroutine,
+// with the node at rest. fn must be quick and must not keep what it is shown.
+func (in *Inbox) Query(fn func(*Node)) {
+	in.put(item{kind: itemQuery, done: fn}, nil)
+	in.Wake()
+}
+
+// Drain asks the node to move its leaderships away and to refuse new work.
+func (in *Inbox) Drain() {
+	in.put(item{kind: itemDrain}, nil)
+	in.Wake()
+}
+
+// take closes the open box and gives it to the caller, who hands back the box
+// it finished with.
+func (in *Inbox) take(done box) box {
+	clear(done.items)
+	done.items, done.data = done.items[:0], done.data[:0]
+	if cap(done.data) > 4<<20 {
+		done.data = nil
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	full := in.mu.open
+	in.mu.open = done
+	return full
+}

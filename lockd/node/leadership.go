@@ -1,0 +1,206 @@
+package node
+
+import (
+	"slices"
+
+	"lockd/netio/wire"
+	"lockd/paxos"
+)
+
+// noteLeadership acts on a change of who leads a group.
+func (n *Node) noteLeadership(g *group) {
+	leading := g.replica.Role() == paxos.RoleLeading
+	leader := g.replica.Leader()
+	if leading == g.leading && leader == g.leader {
+		return
+	}
+	was := g.leading
+	g.leading = leading
+	if leader != g.leader {
+		g.leader = leader
+		n.statusAt = 0
+		n.observe(Event{Kind: EventLeader, Group: g.id, Node: leader})
+	}
+	switch {
+	case leading && !was:
+		g.lastTick = n.now
+		n.observe(Event{Kind: EventLeading, Group: g.id})
+		n.settleEarly(g)
+	case was && !leading:
+		n.observe(Event{Kind: EventDeposed, Group: g.id})
+		n.abandon(g)
+	}
+	if leader != paxos.NoNode && !leading {
+		n.settleEarly(g)
+	}
+}
+
+// abandon tells everybody who waits for a group that this node leads it no
+// more. What they asked for may have been chosen, or be chosen yet: they ask
+// the next leader with a raised epoch, and it knows.
+func (n *Node) abandon(g *group) {
+	moved := map[ConnID]struct{}{}
+	for s, b := range g.bound { // order: a set is built
+		moved[b.conn] = struct{}{}
+		if c := n.conns.find(b.conn); c != nil {
+			delete(c.sessions, boundSession{g.id, s})
+		}
+	}
+	clear(g.bound)
+	for _, c := range g.waits { // order: counters and a set
+		n.leave(c, moved)
+	}
+	clear(g.waits)
+	for i := range g.flights {
+		f := &g.flights[i]
+		n.leaveAll(f.origins, f.renewals, g, moved)
+		g.recycle(*f)
+	}
+	clear(g.flights)
+	g.flights = g.flights[:0]
+	n.leaveAll(g.origins, g.renewals, g, moved)
+	clear(g.origins)
+	g.origins, g.renewals = g.origins[:0], g.renewals[:0]
+	g.batch.Reset()
+	g.tickDue = false
+	for i := range g.reads {
+		n.leave(g.reads[i].conn, moved)
+	}
+	clear(g.reads)
+	g.reads = g.reads[:0]
+	for _, id := range sortedConns(moved) {
+		c := n.conns.find(id)
+		if c == nil {
+			continue
+		}
+		c.out = wire.AppendMoved(c.out, wire.Header{Group: uint16(g.id)},
+			&wire.Moved{Leader: uint16(g.leader)})
+		n.conns.touch(c)
+	}
+}
+
+// leave takes one unanswered request off a conn and notes the conn.
+func (n *Node) leave(id ConnID, moved map[ConnID]struct{}) {
+	if c := n.conns.find(id); c != nil {
+		c.inFlight--
+		moved[id] = struct{}{}
+	}
+}
+
+func (n *Node) leaveAll(os []origin, rs []renewal, g *group, moved map[ConnID]struct{}) {
+	for i := range os {
+		if os[i].conn != 0 {
+			n.leave(os[i].conn, moved)
+		}
+	}
+	for _, r := range rs {
+		n.acks.add(r.conn, r.request, uint16(g.id), uint64(r.session), wire.CodeNotLeader)
+	}
+}
+
+// disown is abandon for a batch that could not be proposed.
+func (n *Node) disown(g *group, os []origin, rs []renewal) {
+	moved := map[ConnID]struct{}{}
+	n.leaveAll(os, rs, g, moved)
+	for _, id := range sortedConns(moved) {
+		if c := n.conns.find(id); c != nil {
+			c.out = wire.AppendMoved(c.out, wire.Header{Group: uint16(g.id)}, &wire.Moved{})
+			n.conns.touch(c)
+		}
+	}
+}
+
+func sortedConns(set map[ConnID]struct{}) []ConnID {
+	ids := make([]ConnID, 0, len(set))
+	for id := range set {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// balance moves one group a beat towards its preferred leader, once that node
+// has been back for two election timeouts and has caught up. Clients notice
+// nothing but a redirect.
+func (n *Node) balance() {
+	settle := 2 * Nanos(n.opts.ElectionTicks) * n.opts.Tick
+	if n.draining {
+		n.drain()
+		return
+	}
+	if n.now < n.nextMove {
+		return
+	}
+	for range n.groups {
+		n.moveNext = (n.moveNext + 1) % len(n.groups)
+		g := n.groups[n.moveNext]
+		if !g.leading {
+			continue
+		}
+		first := n.preferred[g.id]
+		p := n.peer(uint16(first))
+		if p == nil || !p.up || n.now-p.upSince < settle || !n.caughtUp(g, first) {
+			continue
+		}
+		n.transfer(g, first)
+		n.nextMove = n.now + 2*n.opts.Tick
+		return
+	}
+}
+
+// maxTransferGap is how many slots the next leader may be behind when a
+// transfer begins; it catches up while the group takes no proposals.
+const maxTransferGap = 64
+
+func (n *Node) caughtUp(g *group, id paxos.NodeID) bool {
+	chosen, ok := g.replica.PeerChosen(id)
+	return ok && chosen+maxTransferGap >= g.replica.Chosen()
+}
+
+// transfer begins to hand a group over. Whether it worked shows in who leads.
+func (n *Node) transfer(g *group, to paxos.NodeID) {
+	if err := g.replica.TransferLead(to); err != nil {
+		return
+	}
+	n.observe(Event{Kind: EventTransfer, Group: g.id, Node: to})
+	n.touch(g)
+}
+
+// onDrain begins to give all leaderships away.
+func (n *Node) onDrain() {
+	n.draining = true
+	n.drain()
+}
+
+// drain moves every group this node still leads to its best peer, and reports
+// once none is left.
+func (n *Node) drain() {
+	left := 0
+	for _, g := range n.groups {
+		if !g.leading {
+			continue
+		}
+		left++
+		for _, id := range n.successors(g.id) {
+			if p := n.peer(uint16(id)); p != nil && p.up && n.caughtUp(g, id) {
+				n.transfer(g, id)
+				break
+			}
+		}
+	}
+	if left == 0 && !n.drained {
+		n.drained = true
+		n.observe(Event{Kind: EventDrained})
+	}
+}
+
+// Leading reports how many groups this node serves.
+func (n *Node) Leading() int {
+	k := 0
+	for _, g := range n.groups {
+		if g.leading {
+			k++
+		}
+	}
+	return k
+}

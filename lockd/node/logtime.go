@@ -1,0 +1,123 @@
+package node
+
+import (
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+	"lockd/wal"
+)
+
+// onClock moves the protocol clocks and, on the beat of log time, asks every
+// led group with something to expire for a time step. After a pause the clocks
+// catch up by at most half an election timeout: a node that did not run has no
+// business to conclude that others were silent.
+func (n *Node) onClock() {
+	if n.lastTick == 0 || n.now < n.lastTick {
+		n.lastTick = n.now
+	}
+	limit := Nanos(n.opts.ElectionTicks/2) * n.opts.Tick
+	if n.now-n.lastTick > limit {
+		n.lastTick = n.now - limit
+	}
+	ticked := false
+	for n.now-n.lastTick >= n.opts.Tick {
+		n.lastTick += n.opts.Tick
+		ticked = true
+		for _, g := range n.groups {
+			g.replica.Tick()
+		}
+	}
+	if !ticked {
+		return
+	}
+	for _, g := range n.groups {
+		if g.replica.HasReady() {
+			n.touch(g)
+		}
+		n.expireEarly(g)
+	}
+	n.watchDisk()
+	n.beat()
+	n.balance()
+	n.checkpoint()
+	n.publishStatus()
+}
+
+// beat marks the led groups that need a time step, once per beat for all of
+// them, so that their steps share one sync.
+func (n *Node) beat() {
+	beat := n.now / n.opts.LogTick
+	if beat == n.lastBeat {
+		return
+	}
+	n.lastBeat = beat
+	for _, g := range n.groups {
+		if g.leading && (len(g.renewals) > 0 || g.machine.Timed()) {
+			g.tickDue = true
+			n.touch(g)
+		}
+	}
+}
+
+// proposeTick proposes the time since the last step, with the sessions renewed
+// since. The length is measured on this node's clock between two proposals and
+// rounded down, so that log time never runs ahead of real time; what a lost
+// leadership takes with it is simply never counted (I20, I21).
+func (n *Node) proposeTick(g *group) {
+	g.tickDue = false
+	delta := (n.now - g.lastTick) / Millisecond
+	g.lastTick += delta * Millisecond
+	n.sessionIDs = n.sessionIDs[:0]
+	for i := range g.renewals {
+		n.sessionIDs = append(n.sessionIDs, g.renewals[i].session)
+	}
+	n.ticker.Reset()
+	n.ticker.Tick(lockfsm.Millis(min(delta, 1<<31)), n.sessionIDs)
+	value := append([]byte(nil), n.ticker.Bytes()...)
+	f := g.takeFlight()
+	f.renewals, g.renewals = g.renewals, f.renewals
+	n.proposeValue(g, value, f)
+}
+
+// watchDisk notices a sync that takes too long. Heartbeats stop then, so that
+// leadership leaves a node whose disk does not move (I30).
+func (n *Node) watchDisk() {
+	since := n.deps.Log.SyncingSince()
+	limit := Nanos(n.opts.ElectionTicks/2) * n.opts.Tick
+	stalled := since != 0 && n.now-since > limit && n.durable < wal.LSN(n.lastLSN)
+	if stalled == n.stalled {
+		return
+	}
+	n.stalled = stalled
+	if stalled {
+		n.observe(Event{Kind: EventDiskStalled})
+	} else {
+		n.observe(Event{Kind: EventDiskMoves})
+	}
+}
+
+// onKeepalive puts the sessions of a keepalive on the lists of their groups. A
+// renewal is answered when the time step that carries it has been applied: only
+// then is it certain to outlive this node (G6).
+func (n *Node) onKeepalive(c *conn, h wire.Header, body []byte) {
+	items, err := wire.DecodeKeepalive(body)
+	if err != nil {
+		n.respond(c, h, wire.StatusBadRequest)
+		return
+	}
+	for i := range items.Len() {
+		it := items.At(i)
+		g := n.group(it.Group)
+		session := lockfsm.SessionID(it.Session)
+		switch {
+		case g == nil:
+			n.acks.add(c.id, h.Request, it.Group, it.Session, wire.CodeUnknown)
+		case !g.leading:
+			n.acks.add(c.id, h.Request, it.Group, it.Session, wire.CodeNotLeader)
+		default:
+			g.renewals = append(g.renewals, renewal{c.id, h.Request, session})
+			if _, ok := g.bound[session]; !ok {
+				n.bind(g, c, session, 0)
+			}
+		}
+	}
+}

@@ -1,0 +1,199 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+
+	"lockd/lockfsm"
+)
+
+// Nanos is a length or a moment on the suspend-aware monotonic clock, in
+// nanoseconds. Moments are only ever compared with moments of the same process.
+type Nanos int64
+
+// Millisecond and Second are lengths in Nanos.
+const (
+	Millisecond Nanos = 1_000_000
+	Second      Nanos = 1_000_000_000
+)
+
+// Peer names one node of the cluster, this one included.
+type Peer struct {
+	// ID is the node's number, 1 to 65535, never reused.
+	ID uint16
+	// ClientAddress is what clients are told to dial, as host:port.
+	ClientAddress string
+}
+
+// Options are the settings of one node. Those of the first block are cluster
+// settings: they must be equal on all nodes, and Digest covers them, so that a
+// node with other settings is refused at the handshake.
+type Options struct {
+	// Cluster is the cluster's name, 1 to 64 bytes.
+	Cluster string
+	// Nodes lists every node at the birth of the cluster, ascending by ID.
+	Nodes []Peer
+	// Groups is the number of groups, fixed for the life of the cluster,
+	// 1 to 1024. More groups spread leaders more evenly; each costs a few
+	// hundred bytes a heartbeat.
+	Groups int
+	// Limits bound the lock machine of each group.
+	Limits lockfsm.Limits
+	// LogTick is the beat of log time: how often a leader with live sessions
+	// proposes a time step. Expiry is exact to about two beats.
+	LogTick Nanos
+
+	// Self is this node's ID and must appear in Nodes.
+	Self uint16
+	// Tick is the beat of the protocol clock.
+	Tick Nanos
+	// HeartbeatTicks and ElectionTicks are counted in Tick. A leader is
+	// deposed after an election timeout of silence.
+	HeartbeatTicks, ElectionTicks uint32
+	// RankDelayTicks separates the attempts of the successors of a group.
+	RankDelayTicks uint32
+	// Window is the number of slots of one group that may be in flight.
+	Window int
+	// MaxBatchBytes bounds the commands of one slot, and with it how much a
+	// group keeps waiting: a request that finds twice as much is told Busy.
+	MaxBatchBytes int
+	// MaxInFlight bounds the unanswered requests of one conn.
+	MaxInFlight int
+	// MaxInboxBytes bounds what may wait for the next turn.
+	MaxInboxBytes int
+	// RetainSlots is how many applied slots a group keeps in memory for peers
+	// that lag.
+	RetainSlots int
+	// CheckpointBytes is how much WAL may be written before the groups are
+	// checkpointed once round, so that segments can be freed.
+	CheckpointBytes int64
+	// Build is the version of the program, told to those who ask.
+	Build string
+	// Seed feeds the jitter of elections and the hash tables of the machines.
+	Seed uint64
+}
+
+// Defaults returns production settings for a node; the caller fills in
+// Cluster, Nodes and Self.
+func Defaults() Options {
+	return Options{
+		Groups:          64,
+		Limits:          lockfsm.DefaultLimits(),
+		LogTick:         200 * Millisecond,
+		Tick:            20 * Millisecond,
+		HeartbeatTicks:  5,
+		ElectionTicks:   50,
+		RankDelayTicks:  5,
+		Window:          16,
+		MaxBatchBytes:   1 << 20,
+		MaxInFlight:     1 << 16,
+		MaxInboxBytes:   64 << 20,
+		RetainSlots:     4096,
+		CheckpointBytes: 128 << 20,
+	}
+}
+
+// ErrOptions is wrapped by every complaint about Options.
+var ErrOptions = errors.New("node: bad option")
+
+// Validate says which setting is unusable and what it may be.
+func (o *Options) Validate() error {
+	if n := len(o.Cluster); n < 1 || n > 64 {
+		return fmt.Errorf("%w: cluster name is %d bytes long, must be 1 to 64", ErrOptions, n)
+	}
+	if o.Groups < 1 || o.Groups > 1024 {
+		return fmt.Errorf("%w: groups is %d, must be 1 to 1024", ErrOptions, o.Groups)
+	}
+	if n := len(o.Nodes); n < 1 || n > 7 {
+		return fmt.Errorf("%w: %d nodes, must be 1 to 7", ErrOptions, n)
+	}
+	known := false
+	for i, p := range o.Nodes {
+		if p.ID == 0 || i > 0 && o.Nodes[i-1].ID >= p.ID {
+			return fmt.Errorf("%w: node ids must be distinct, above 0 and ascending (node %d)",
+				ErrOptions, p.ID)
+		}
+		known = known || p.ID == o.Self
+	}
+	if !known {
+		return fmt.Errorf("%w: node %d is not among the nodes of the cluster", ErrOptions, o.Self)
+	}
+	return o.validateTimes()
+}
+
+func (o *Options) validateTimes() error {
+	if o.Tick < Millisecond || o.Tick > Second {
+		return fmt.Errorf("%w: tick is %d ns, must be 1 ms to 1 s", ErrOptions, o.Tick)
+	}
+	if o.HeartbeatTicks < 1 || o.ElectionTicks < 4*o.HeartbeatTicks {
+		return fmt.Errorf("%w: election timeout of %d ticks must be at least 4 heartbeats of %d",
+			ErrOptions, o.ElectionTicks, o.HeartbeatTicks)
+	}
+	if o.LogTick < o.Tick {
+		return fmt.Errorf("%w: log tick of %d ns is below the tick of %d ns",
+			ErrOptions, o.LogTick, o.Tick)
+	}
+	if o.Window < 1 || o.MaxBatchBytes < 4096 || o.MaxInFlight < 1 ||
+		o.MaxInboxBytes < o.MaxBatchBytes || o.CheckpointBytes < 1 {
+		return fmt.Errorf("%w: window %d, batch %d B, in flight %d, inbox %d B, checkpoint %d B",
+			ErrOptions, o.Window, o.MaxBatchBytes, o.MaxInFlight, o.MaxInboxBytes,
+			o.CheckpointBytes)
+	}
+	return nil
+}
+
+// Digest is a fingerprint of the cluster settings. Nodes whose digests differ
+// refuse each other, because their machines would part ways.
+func (o *Options) Digest() uint64 {
+	h := fnvString(fnvOffset, o.Cluster)
+	h = fnvUint(h, uint64(o.Groups))
+	for _, p := range o.Nodes {
+		h = fnvUint(h, uint64(p.ID))
+	}
+	h = fnvUint(h, uint64(o.LogTick))
+	return limitsDigest(h, &o.Limits)
+}
+
+// limitsDigest covers every limit that decides a result. The seed of the hash
+// tables does not.
+func limitsDigest(h uint64, l *lockfsm.Limits) uint64 {
+	for _, v := range [...]uint32{l.Sessions, l.Locks, l.Claims, l.Detached, l.ClaimsPerSession,
+		l.WaitersPerLock, l.HoldersPerLock, l.NameBytes, l.SessionNameBytes,
+		uint32(l.LeaseMin), uint32(l.LeaseMax), uint32(l.HoldMin), uint32(l.HoldMax),
+		l.WorkPerApply} {
+		h = fnvUint(h, uint64(v))
+	}
+	return h
+}
+
+// machineLimits are the limits with which machines are built: log time moves by
+// at most two beats at a time (I20).
+func (o *Options) machineLimits() lockfsm.Limits {
+	l := o.Limits
+	l.TickCap = lockfsm.Millis(2 * o.LogTick / Millisecond)
+	l.Seed = o.Seed
+	return l
+}
+
+// ClusterHash is the fingerprint of a cluster name in handshakes.
+func ClusterHash(name string) uint64 { return fnvString(fnvOffset, name) }
+
+const (
+	fnvOffset uint64 = 14695981039346656037
+	fnvPrime  uint64 = 1099511628211
+)
+
+func fnvString(h uint64, s string) uint64 {
+	for i := 0; i < len(s); i++ {
+		h = (h ^ uint64(s[i])) * fnvPrime
+	}
+	return h
+}
+
+func fnvUint(h, v uint64) uint64 {
+	for i := 0; i < 8; i++ {
+		h = (h ^ v&0xff) * fnvPrime
+		v >>= 8
+	}
+	return h
+}

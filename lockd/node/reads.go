@@ -1,0 +1,86 @@
+package node
+
+import (
+	"lockd/netio/wire"
+)
+
+// admitRead puts a question on the list of those that wait for the proof that
+// this node still leads the group.
+func (n *Node) admitRead(g *group, c *conn, h wire.Header, body []byte) {
+	r := read{conn: c.id, request: h.Request, kind: h.Kind}
+	if h.Kind == wire.KindGet {
+		x, err := wire.DecodeGet(body)
+		if err != nil {
+			n.respond(c, h, wire.StatusBadRequest)
+			return
+		}
+		if wire.CheckName(x.Name, wire.MaxNameBytes) != nil {
+			n.respond(c, h, wire.StatusNameTooLong)
+			return
+		}
+		if h.Group != wire.GroupOf("", x.Name, uint16(n.opts.Groups)) {
+			n.respond(c, h, wire.StatusWrongGroup)
+			return
+		}
+		r.name = append([]byte(nil), x.Name...)
+	} else {
+		x, err := wire.DecodeList(body)
+		if err != nil {
+			n.respond(c, h, wire.StatusBadRequest)
+			return
+		}
+		r.limit = x.Limit
+		r.name = append([]byte(nil), x.Prefix...)
+		r.after = append([]byte(nil), x.After...)
+	}
+	g.reads = append(g.reads, r)
+	c.inFlight++
+	n.touch(g)
+}
+
+// startReads begins one confirmation round for all questions that have none. A
+// round never serves a question that came after it began (I24).
+func (n *Node) startReads(g *group) {
+	k := len(g.reads)
+	if k == 0 || g.reads[k-1].seq != 0 {
+		return
+	}
+	seq, err := g.replica.ConfirmRead()
+	if err != nil {
+		// Not serving yet: the next turn asks again, and abandon answers them
+		// if leadership is lost.
+		return
+	}
+	for i := k - 1; i >= 0 && g.reads[i].seq == 0; i-- {
+		g.reads[i].seq = seq
+	}
+}
+
+// answerReads answers the questions whose round has been confirmed, from the
+// machine as it is after everything chosen by then has been applied.
+func (n *Node) answerReads(g *group, confirmed uint64) {
+	k := 0
+	for k < len(g.reads) && g.reads[k].seq != 0 && g.reads[k].seq <= confirmed {
+		n.answerRead(g, &g.reads[k])
+		k++
+	}
+	if k > 0 {
+		rest := copy(g.reads, g.reads[k:])
+		clear(g.reads[rest:])
+		g.reads = g.reads[:rest]
+	}
+}
+
+func (n *Node) answerRead(g *group, r *read) {
+	x := wire.Response{Status: wire.StatusOK, Slot: g.machine.Applied()}
+	if r.kind == wire.KindGet {
+		x.Payload = n.describe(g, r.name)
+		if n.lockInfo.HolderCount == 0 && n.lockInfo.WaiterCount == 0 {
+			x.Status, x.Payload = wire.StatusNotFound, nil
+		}
+	} else {
+		x.Payload = n.listPage(g, r)
+	}
+	n.stats.Reads++
+	n.reply(g, r.conn, r.request, &x)
+}

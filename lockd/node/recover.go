@@ -1,0 +1,85 @@
+package node
+
+import (
+	"fmt"
+
+	"lockd/lockfsm"
+	"lockd/paxos"
+	"lockd/wal"
+)
+
+// Recovery collects what a data directory remembers, in this order: the
+// identity, every group's checkpoint, then every record of the WAL. Restart is
+// checkpoint plus replay; what of the replayed log is chosen the replica finds
+// out, from its own notes and from its peers.
+type Recovery struct {
+	identity Identity
+	limits   lockfsm.Limits
+	groups   map[uint16]*recoveredGroup
+	lastLSN  wal.LSN
+}
+
+type recoveredGroup struct {
+	machine *lockfsm.Machine
+	log     paxos.Recovered
+}
+
+// NewRecovery begins with the identity of the directory.
+func NewRecovery(id Identity, o Options) *Recovery {
+	return &Recovery{
+		identity: id,
+		limits:   o.machineLimits(),
+		groups:   make(map[uint16]*recoveredGroup),
+	}
+}
+
+func (r *Recovery) at(group uint16) (*recoveredGroup, error) {
+	if g := r.groups[group]; g != nil {
+		return g, nil
+	}
+	m, err := lockfsm.New(r.limits)
+	if err != nil {
+		return nil, err
+	}
+	g := &recoveredGroup{machine: m}
+	r.groups[group] = g
+	return g, nil
+}
+
+// Limits are the limits with which a group's machine must be built.
+func (r *Recovery) Limits() lockfsm.Limits { return r.limits }
+
+// Checkpoint hands over a group's machine as its checkpoint has it. Requires:
+// no record of the group has been replayed.
+func (r *Recovery) Checkpoint(group uint16, m *lockfsm.Machine) {
+	g := &recoveredGroup{machine: m}
+	g.log.Base(paxos.Slot(m.Applied()))
+	r.groups[group] = g
+}
+
+// Replay takes one record of the WAL, in order; it copies what it keeps.
+func (r *Recovery) Replay(lsn wal.LSN, rec wal.Record) error {
+	r.lastLSN = max(r.lastLSN, lsn)
+	g, err := r.at(rec.Group)
+	if err != nil {
+		return err
+	}
+	if err := g.log.Add(recordOf(&rec)); err != nil {
+		return fmt.Errorf("node: replaying record %d of group %d: %w", lsn, rec.Group, err)
+	}
+	return nil
+}
+
+// Opened says up to which position the opened WAL is durable. Requires: every
+// record has been replayed.
+func (r *Recovery) Opened(lsn wal.LSN) { r.lastLSN = max(r.lastLSN, lsn) }
+
+// group gives up what was collected for a group.
+func (r *Recovery) group(id uint16) (*lockfsm.Machine, *paxos.Recovered, error) {
+	g, err := r.at(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	delete(r.groups, id)
+	return g.machine, &g.log, nil
+}

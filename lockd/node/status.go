@@ -1,0 +1,194 @@
+package node
+
+import (
+	"lockd/netio/wire"
+	"lockd/paxos"
+)
+
+// Stats counts what a node has done since it started.
+type Stats struct {
+	// Turns counts turns, Requests frames of clients, Reads answered questions.
+	Turns, Requests, Reads uint64
+	// Proposed counts slots this node proposed, Applied slots applied here.
+	Proposed, Applied uint64
+	// MessagesIn and MessagesOut count messages of replicas.
+	MessagesIn, MessagesOut uint64
+	// Busy counts requests refused for want of room, BadFrames frames of peers
+	// that did not decode, Dropped frames that found the inbox full.
+	Busy, BadFrames, Dropped uint64
+	// Saves and SaveFailures count checkpoints, Installs snapshots taken over.
+	Saves, SaveFailures, Installs uint64
+}
+
+// GroupStatus is one group as this node sees it.
+type GroupStatus struct {
+	Group    paxos.GroupID
+	Role     paxos.Role
+	Leading  bool
+	Leader   paxos.NodeID
+	Promised paxos.Ballot
+	// Chosen and Applied are watermarks; Saved is the slot of the checkpoint.
+	Chosen, Applied, Saved paxos.Slot
+	// Sessions and Locks count what the machine holds.
+	Sessions, Locks uint32
+	// Waiters counts the queued requests that are to be answered here.
+	Waiters uint32
+}
+
+// PeerStatus is a peer as this node sees it.
+type PeerStatus struct {
+	Node paxos.NodeID
+	Up   bool
+}
+
+// Status is a picture of a node, taken at the end of a turn and never changed
+// afterwards.
+type Status struct {
+	Node     paxos.NodeID
+	Disk     paxos.DiskID
+	Cluster  string
+	Born     bool
+	Waiting  []paxos.NodeID // nodes not yet met, before the cluster is born
+	Draining bool
+	Stalled  bool
+	Uptime   Nanos
+	// Durable is the position of the newest synced record, Appended that of
+	// the newest record.
+	Durable, Appended uint64
+	Conns             int
+	Groups            []GroupStatus
+	Peers             []PeerStatus
+	Stats             Stats
+}
+
+// Ready reports whether the node can serve: the cluster is born, every group
+// has a known leader, the disk moves, and the node is not leaving.
+func (s *Status) Ready() bool {
+	if !s.Born || s.Stalled || s.Draining {
+		return false
+	}
+	for i := range s.Groups {
+		if s.Groups[i].Leader == paxos.NoNode {
+			return false
+		}
+	}
+	return true
+}
+
+// Status returns the newest picture. It may be called from any goroutine.
+func (n *Node) Status() *Status { return n.status.Load() }
+
+// statusEvery is how often a picture is taken, unless a leader changes.
+const statusEvery = 200 * Millisecond
+
+// publishStatus takes a new picture when it is time.
+func (n *Node) publishStatus() {
+	if n.startedAt == 0 {
+		n.startedAt = n.now
+	}
+	if n.statusAt != 0 && n.now-n.statusAt < statusEvery {
+		return
+	}
+	n.statusAt = n.now
+	s := &Status{
+		Node:     n.identity.Node,
+		Disk:     n.identity.Disk,
+		Cluster:  n.identity.Cluster,
+		Born:     n.birth == nil,
+		Draining: n.draining,
+		Stalled:  n.stalled,
+		Uptime:   n.now - n.startedAt,
+		Durable:  uint64(n.durable),
+		Appended: uint64(n.lastLSN),
+		Conns:    len(n.conns.conns),
+		Stats:    n.stats,
+		Groups:   make([]GroupStatus, 0, len(n.groups)),
+	}
+	s.Stats.Dropped = n.inbox.dropped.Load()
+	if n.birth != nil {
+		s.Waiting = n.birth.waiting()
+	}
+	for _, g := range n.groups {
+		s.Groups = append(s.Groups, n.groupStatus(g))
+	}
+	for _, p := range n.peers {
+		s.Peers = append(s.Peers, PeerStatus{Node: p.id, Up: p.up})
+	}
+	n.status.Store(s)
+}
+
+func (n *Node) groupStatus(g *group) GroupStatus {
+	counts := g.machine.Stats()
+	return GroupStatus{
+		Group:    g.id,
+		Role:     g.replica.Role(),
+		Leading:  g.leading,
+		Leader:   g.leader,
+		Promised: g.replica.Promised(),
+		Chosen:   g.replica.Chosen(),
+		Applied:  paxos.Slot(g.machine.Applied()),
+		Saved:    g.saved,
+		Sessions: counts.Sessions,
+		Locks:    counts.Locks,
+		Waiters:  uint32(len(g.waits)),
+	}
+}
+
+// respondStatus answers a client's question about this node, from what it knows
+// by itself.
+func (n *Node) respondStatus(c *conn, h wire.Header) {
+	x := wire.NodeStatus{
+		Cluster:      ClusterHash(n.identity.Cluster),
+		UptimeMillis: uint64((n.now - n.startedAt) / Millisecond),
+		Durable:      uint64(n.durable),
+		Node:         uint16(n.identity.Node),
+		Build:        []byte(n.opts.Build),
+	}
+	for _, g := range n.groups {
+		s := n.groupStatus(g)
+		x.Groups = append(x.Groups, wire.GroupStatus{
+			Round:      s.Promised.Round,
+			Chosen:     uint64(s.Chosen),
+			Applied:    uint64(s.Applied),
+			Sessions:   s.Sessions,
+			Locks:      s.Locks,
+			Waiters:    s.Waiters,
+			Group:      uint16(g.id),
+			BallotNode: uint16(s.Promised.Node),
+			Leader:     uint16(s.Leader),
+			Role:       roleOf(s.Role),
+		})
+	}
+	n.scratch = wire.AppendNodeStatus(n.scratch[:0], &x)
+	n.answer(c, h, &wire.Response{Status: wire.StatusOK, Payload: n.scratch})
+}
+
+func roleOf(r paxos.Role) wire.Role {
+	switch r {
+	case paxos.RoleLeading:
+		return wire.RoleLeader
+	case paxos.RoleAsking, paxos.RolePreparing:
+		return wire.RolePreparing
+	default:
+		return wire.RoleReplica
+	}
+}
+
+// Digests calls fn with every group's applied slot and machine digest. It walks
+// whole machines: it is for tests and for comparing stopped traffic.
+func (n *Node) Digests(fn func(group uint16, applied, digest uint64)) {
+	for _, g := range n.groups {
+		fn(uint16(g.id), g.machine.Applied(), g.machine.Digest())
+	}
+}
+
+// Leading counts the groups this node serves.
+func (s *Status) Leading() int {
+	k := 0
+	for i := range s.Groups {
+		if s.Groups[i].Leading {
+			k++
+		}
+	}
+	return k
+}

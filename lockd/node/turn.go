@@ -1,0 +1,184 @@
+package node
+
+import (
+	"fmt"
+
+	"lockd/netio/wire"
+	"lockd/paxos"
+	"lockd/wal"
+)
+
+// Turn deals with everything that has happened since the last one: it hands
+// each item to its group, lets every group that was touched propose, record,
+// apply and answer once, and then sends one frame per peer, asks for one sync,
+// and writes once per conn. It returns an error once, when the node must stop;
+// nothing that depended on the failure has left.
+func (n *Node) Turn(now Nanos) error {
+	if n.failure != nil {
+		return n.failure
+	}
+	n.now = now
+	if err := n.inbox.failed.Load(); err != nil {
+		n.fail(fmt.Errorf("node: the WAL failed: %w", *err))
+		return n.failure
+	}
+	n.stats.Turns++
+	n.box = n.inbox.take(n.box)
+	for i := range n.box.items {
+		n.dispatch(&n.box.items[i])
+	}
+	n.onDurable(wal.LSN(n.inbox.durable.Load()))
+	n.onClock()
+	for len(n.dirty) > 0 && n.failure == nil {
+		work := n.dirty
+		n.dirty = n.dirtySpare[:0]
+		for _, g := range work {
+			g.dirty = false
+			n.work(g)
+		}
+		n.dirtySpare = work[:0]
+	}
+	if n.failure != nil {
+		return n.failure
+	}
+	n.finish()
+	return n.failure
+}
+
+// finish sends what the turn produced: peers first, so that they sync while we
+// do, then the WAL, then the answers.
+func (n *Node) finish() {
+	for _, p := range n.peers {
+		n.flushPeer(p)
+	}
+	if n.flushWAL {
+		n.flushWAL = false
+		n.deps.Log.Flush()
+	}
+	n.flushResponses()
+	for _, fn := range n.queries {
+		fn(n)
+	}
+	n.queries = n.queries[:0]
+}
+
+func (n *Node) dispatch(it *item) {
+	b := n.box.data[it.from:it.to:it.to]
+	switch it.kind {
+	case itemRequest:
+		n.onRequest(it.conn, b)
+	case itemConnClosed:
+		n.onConnClosed(it.conn)
+	case itemPeerFrame:
+		n.onPeerFrame(it.node, wire.PeerKind(it.sub), b)
+	case itemPeerUp:
+		n.onPeerUp(it.node, it.disk)
+	case itemPeerDown:
+		n.onPeerDown(it.node, DownCause(it.sub))
+	case itemSaved:
+		n.onSaved(it.done.(SaveDone))
+	case itemChunk:
+		n.onChunk(it.done.(ChunkDone))
+	case itemInstalled:
+		n.onInstalled(it.done.(InstallDone))
+	case itemRefused:
+		n.onRefused(it.node, wire.Refusal(it.sub), it.done.(string))
+	case itemQuery:
+		n.queries = append(n.queries, it.done.(func(*Node)))
+	case itemDrain:
+		n.onDrain()
+	default:
+		panic(fmt.Sprintf("node: item of unknown kind %d", it.kind))
+	}
+}
+
+// onDurable releases what waited for records up to lsn.
+func (n *Node) onDurable(lsn wal.LSN) {
+	if lsn <= n.durable {
+		return
+	}
+	if lsn > n.lastLSN {
+		panic(fmt.Sprintf("node: WAL durable to %d, appended to %d", lsn, n.lastLSN))
+	}
+	n.durable = lsn
+	n.held.release(lsn, n)
+}
+
+func (n *Node) onPeerUp(id uint16, disk paxos.DiskID) {
+	p := n.peer(id)
+	if p == nil {
+		return
+	}
+	p.up, p.disk, p.upSince = true, disk, n.now
+	p.out = p.out[:0]
+	n.observe(Event{Kind: EventPeerUp, Node: p.id})
+	if n.birth != nil {
+		n.birth.meet(p.id, disk)
+		n.advanceBirth()
+	}
+	n.announceRosterTo(p)
+	for _, g := range n.groups {
+		g.replica.PeerUp(p.id)
+		n.touch(g)
+	}
+}
+
+func (n *Node) onPeerDown(id uint16, why DownCause) {
+	p := n.peer(id)
+	if p == nil || !p.up {
+		return
+	}
+	p.up = false
+	p.out = p.out[:0]
+	n.snapshots.forget(n, p.id)
+	n.observe(Event{Kind: EventPeerDown, Node: p.id, Cause: why})
+	if why != DownReset {
+		return
+	}
+	for _, g := range n.groups {
+		g.replica.PeerDown(p.id)
+		n.touch(g)
+	}
+}
+
+// onPeerFrame reads one frame of a linked peer. What does not decode is a
+// defect of the peer's version, not of this node: it is counted and dropped.
+func (n *Node) onPeerFrame(id uint16, kind wire.PeerKind, b []byte) {
+	p := n.peer(id)
+	if p == nil || !p.up {
+		return
+	}
+	switch kind {
+	case wire.PeerKindMessages:
+		n.onMessages(p, b)
+	case wire.PeerKindRoster:
+		n.onRoster(p, b)
+	case wire.PeerKindSnapshot:
+		n.onSnapshot(p, b)
+	case wire.PeerKindSnapshotAck:
+		n.onSnapshotAck(p, b)
+	default:
+		n.stats.BadFrames++
+	}
+}
+
+func (n *Node) onMessages(p *peer, b []byte) {
+	m := &n.message
+	for len(b) > 0 {
+		rest, err := paxos.DecodeMessage(b, m)
+		if err != nil {
+			n.stats.BadFrames++
+			return
+		}
+		b = rest
+		g := n.group(uint16(m.Group))
+		if g == nil || m.From != p.id || m.To != n.identity.Node {
+			n.stats.BadFrames++
+			continue
+		}
+		m.Disk = p.disk
+		n.stats.MessagesIn++
+		g.replica.Step(m)
+		n.touch(g)
+	}
+}
