@@ -45,6 +45,10 @@ func (m *Machine) acquire(c *Command, out *Outcome) Result {
 			return res.with(code)
 		}
 		of, s = r, m.sessions.at(r)
+		if s.flags&entryParked != 0 {
+			// Its conn of this epoch is gone: nobody would hear of the grant.
+			return res.with(CodeStaleEpoch)
+		}
 	}
 	if code := m.checkAcquire(c); code != CodeOK {
 		return res.with(code)

@@ -23,7 +23,8 @@ const (
 	CodeHeld Code = 16
 	// CodeNotHolder: no claim of this session on this lock has this token.
 	CodeNotHolder Code = 17
-	// CodeStaleEpoch: the session has been used with a higher epoch.
+	// CodeStaleEpoch: the session has been used with a higher epoch, or this is
+	// an acquire and the session is parked at this epoch.
 	CodeStaleEpoch Code = 18
 	// CodeSessionUnknown: there is no such session. It never comes back.
 	CodeSessionUnknown Code = 19

@@ -37,8 +37,8 @@
 //
 // Sessions. Ids come from a counter and never return; an unknown session is
 // refused, never made anew. A session executes nothing below its epoch. A
-// parked session keeps its places but is passed over, until a higher epoch
-// arrives. The end of a session releases all it has, through the log.
+// parked session keeps its places but is passed over, and may give back but not
+// ask, until a higher epoch arrives. The end of a session releases all it has, through the log.
 //
 // Locks. An acquire is put into the queue, by weight and then arrival, and the
 // queue is pumped: from its head waiters are granted while they are compatible

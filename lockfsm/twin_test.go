@@ -1,0 +1,485 @@
+package lockfsm
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// twin is the machine in the plainest words: maps, slices and full scans. It
+// decides results by the rules of the package comment and shares no code with
+// the machine but the matrix of modes.
+type twin struct {
+	l           Limits
+	now         Time
+	stamps      Token
+	lastSession SessionID
+	sessions    map[SessionID]*twinSession
+	ending      []*twinSession
+	detached    []*twinClaim
+	locks       map[string]*twinLock
+	work        int
+	out         *Outcome
+}
+
+type twinSession struct {
+	id       SessionID
+	nonce    Nonce
+	name     string
+	lease    Millis
+	epoch    Epoch
+	deadline Time
+	parked   bool
+	ending   bool
+}
+
+type twinClaim struct {
+	s        *twinSession // for a detached hold one of its own
+	request  RequestID
+	stamp    Token
+	since    Time
+	mode     Mode
+	weight   uint8
+	lock     *twinLock
+	detached bool
+}
+
+type twinLock struct {
+	name             string
+	holders, waiters []*twinClaim
+}
+
+func newTwin(l Limits) *twin {
+	return &twin{l: l, sessions: map[SessionID]*twinSession{}, locks: map[string]*twinLock{}}
+}
+
+func (t *twin) apply(tick bool, delta Millis, renewed []SessionID, cs []Command, out *Outcome) {
+	out.reset()
+	t.out, t.work = out, int(t.l.WorkPerApply)
+	if tick {
+		t.now += Time(min(delta, t.l.TickCap))
+		t.drain()
+		for _, id := range renewed {
+			if s := t.sessions[id]; s != nil && !s.ending {
+				s.deadline = t.now + Time(s.lease)
+			} else {
+				out.NotRenewed = append(out.NotRenewed, id)
+			}
+		}
+		t.expire()
+	}
+	for i := range cs {
+		out.Results = append(out.Results, t.command(&cs[i]))
+	}
+}
+
+func (t *twin) command(c *Command) Result {
+	res := Result{Op: c.Op, Session: c.Session, Detached: c.Flags&Detached != 0}
+	switch c.Op {
+	case OpOpenSession:
+		res.Code, res.Session = t.open(c)
+		return res
+	case OpRenewHold:
+		res.Token, res.Detached = c.Token, true
+		if c.Lease < t.l.HoldMin || c.Lease > t.l.HoldMax {
+			return res.with(CodeBadLease)
+		}
+		h := t.hold(c, true)
+		if h == nil {
+			return res.with(CodeNotHolder)
+		}
+		h.s.lease, h.s.deadline, res.Request = c.Lease, t.now+Time(c.Lease), h.request
+		return res.with(CodeOK)
+	case OpAcquire, OpCancel:
+		res.Request = c.Request
+	case OpRelease:
+		res.Token = c.Token
+		if c.Flags&Wait != 0 {
+			return res.with(CodeBadRequest)
+		}
+	}
+	s := &twinSession{id: c.Session, lease: c.Lease, deadline: t.now + Time(c.Lease)}
+	if !res.Detached {
+		s = t.sessions[c.Session]
+		switch {
+		case s == nil:
+			return res.with(CodeSessionUnknown)
+		case s.ending:
+			return res.with(CodeSessionEnded)
+		case c.Epoch < s.epoch || c.Op == OpPark && c.Epoch != s.epoch,
+			c.Op == OpAcquire && c.Epoch == s.epoch && s.parked:
+			return res.with(CodeStaleEpoch)
+		}
+		t.raise(s, c.Epoch)
+	}
+	switch c.Op {
+	case OpCloseSession:
+		t.end(s, ReasonClosed)
+		t.drain()
+	case OpPark:
+		if !s.parked {
+			s.parked = true
+			t.pumpAllOf(s)
+		}
+	case OpAcquire:
+		return t.acquire(c, s, res)
+	case OpRelease:
+		h := t.hold(c, res.Detached)
+		if h == nil {
+			return res.with(CodeNotHolder)
+		}
+		res.Request = h.request
+		t.drop(h)
+	case OpCancel:
+		cl := t.find(c.Session, c.Request, false)
+		switch {
+		case c.Request == 0:
+			return res.with(CodeBadRequest)
+		case cl == nil:
+			return res.with(CodeCancelled)
+		case cl.lock.name != string(c.Name):
+			return res.with(CodeRequestReused)
+		case slices.Contains(cl.lock.holders, cl):
+			res.Token = cl.stamp
+			return res.with(CodeAlreadyGranted)
+		}
+		t.drop(cl)
+		return res.with(CodeCancelled)
+	}
+	return res.with(CodeOK)
+}
+
+func (t *twin) open(c *Command) (Code, SessionID) {
+	switch {
+	case c.Nonce == Nonce{}:
+		return CodeBadRequest, 0
+	case c.Lease < t.l.LeaseMin || c.Lease > t.l.LeaseMax:
+		return CodeBadLease, 0
+	case len(c.Name) > int(t.l.SessionNameBytes):
+		return CodeNameTooLong, 0
+	}
+	for _, s := range t.sessions {
+		if s.nonce == c.Nonce && !s.ending {
+			if s.lease != c.Lease {
+				return CodeBadRequest, s.id
+			}
+			s.deadline = t.now + Time(s.lease)
+			t.raise(s, c.Epoch)
+			return CodeOK, s.id
+		}
+	}
+	if len(t.sessions) >= int(t.l.Sessions) {
+		return CodeTooManySessions, 0
+	}
+	t.lastSession++
+	t.sessions[t.lastSession] = &twinSession{id: t.lastSession, nonce: c.Nonce,
+		name: string(c.Name), lease: c.Lease, epoch: c.Epoch, deadline: t.now + Time(c.Lease)}
+	return CodeOK, t.lastSession
+}
+
+func (t *twin) raise(s *twinSession, e Epoch) {
+	if e > s.epoch {
+		s.epoch = e
+		if s.parked {
+			s.parked = false
+			t.pumpAllOf(s)
+		}
+	}
+}
+
+func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
+	switch {
+	case c.Request == 0, res.Detached && (c.Flags&Wait != 0 || c.Session == 0):
+		return res.with(CodeBadRequest)
+	case c.Mode > ModeEX:
+		return res.with(CodeBadMode)
+	case res.Detached && (c.Lease < t.l.HoldMin || c.Lease > t.l.HoldMax):
+		return res.with(CodeBadLease)
+	case len(c.Name) == 0:
+		return res.with(CodeBadName)
+	case len(c.Name) > int(t.l.NameBytes):
+		return res.with(CodeNameTooLong)
+	}
+	if cl := t.find(c.Session, c.Request, res.Detached); cl != nil {
+		switch {
+		case cl.mode != c.Mode || cl.lock.name != string(c.Name):
+			return res.with(CodeRequestReused)
+		case slices.Contains(cl.lock.holders, cl):
+			res.Token = cl.stamp
+			return res.with(CodeOK)
+		}
+		res.Waiting = uint32(len(cl.lock.waiters))
+		return res.with(CodeQueued)
+	}
+	lock := t.locks[string(c.Name)]
+	switch {
+	case len(t.claims()) >= int(t.l.Claims):
+		return res.with(CodeTooManyClaims)
+	case res.Detached && len(t.detached) >= int(t.l.Detached):
+		return res.with(CodeTooManyDetached)
+	case len(t.claimsOf(s)) >= int(t.l.ClaimsPerSession):
+		return res.with(CodeTooManySessionClaims)
+	case lock == nil && len(t.locks) >= int(t.l.Locks):
+		return res.with(CodeTooManyLocks)
+	case lock == nil:
+		lock = &twinLock{name: string(c.Name)}
+		t.locks[lock.name] = lock
+	}
+	cl := &twinClaim{s: s, request: c.Request, since: t.now, mode: c.Mode, weight: c.Weight,
+		lock: lock, detached: res.Detached}
+	if len(lock.waiters) > 0 || !t.admits(lock, c.Mode) {
+		if len(lock.waiters) > 0 || c.Flags&Wait != 0 {
+			t.stamps++ // its place
+		}
+		cl.stamp = t.stamps
+	}
+	at := 0
+	for at < len(lock.waiters) && lock.waiters[at].weight >= cl.weight {
+		at++
+	}
+	lock.waiters = slices.Insert(lock.waiters, at, cl)
+	t.pump(lock, cl)
+	if slices.Contains(lock.holders, cl) {
+		res.Token = cl.stamp
+		if cl.detached {
+			t.detached = append(t.detached, cl)
+		}
+		return res.with(CodeOK)
+	}
+	if c.Flags&Wait == 0 {
+		in := lock.holders[0]
+		for _, h := range slices.Backward(lock.holders) {
+			if !h.mode.Compatible(c.Mode) {
+				in = h
+			}
+		}
+		res.Holder, res.HolderToken, res.HolderDetached = in.s.id, in.stamp, in.detached
+		res.Code = CodeHeld
+	} else if len(lock.waiters) > int(t.l.WaitersPerLock) {
+		res.Code = CodeTooManyWaiters
+	} else {
+		res.Waiting = uint32(len(lock.waiters))
+		return res.with(CodeQueued)
+	}
+	t.drop(cl)
+	return res
+}
+
+func (t *twin) admits(l *twinLock, m Mode) bool {
+	for _, h := range l.holders {
+		if !h.mode.Compatible(m) {
+			return false
+		}
+	}
+	return len(l.holders) < int(t.l.HoldersPerLock)
+}
+
+func (t *twin) pump(l *twinLock, asking *twinClaim) int {
+	n := 0
+	for _, w := range slices.Clone(l.waiters) {
+		if w.s.parked || w.s.ending {
+			continue
+		}
+		if !t.admits(l, w.mode) {
+			break
+		}
+		i := slices.Index(l.waiters, w)
+		l.waiters = slices.Delete(l.waiters, i, i+1)
+		l.holders = append(l.holders, w)
+		t.stamps++
+		w.stamp, w.since = t.stamps, t.now
+		n++
+		if w != asking {
+			t.event(EventGranted, w, w.stamp)
+		}
+	}
+	return n
+}
+
+func (t *twin) event(k EventKind, c *twinClaim, token Token) {
+	t.out.Events = append(t.out.Events, Event{Kind: k, Session: c.s.id, Request: c.request,
+		Token: token, Name: []byte(c.lock.name)})
+}
+
+// drop takes a claim out and pumps.
+func (t *twin) drop(c *twinClaim) int {
+	gone := func(x *twinClaim) bool { return x == c }
+	c.lock.holders = slices.DeleteFunc(c.lock.holders, gone)
+	c.lock.waiters = slices.DeleteFunc(c.lock.waiters, gone)
+	t.detached = slices.DeleteFunc(t.detached, gone)
+	n := t.pump(c.lock, nil)
+	if len(c.lock.holders)+len(c.lock.waiters) == 0 {
+		delete(t.locks, c.lock.name)
+	}
+	return n
+}
+
+func (t *twin) pumpAllOf(s *twinSession) {
+	for _, c := range t.claimsOf(s) {
+		if slices.Contains(c.lock.waiters, c) {
+			t.pump(c.lock, nil)
+		}
+	}
+}
+
+func (t *twin) end(s *twinSession, why Reason) {
+	s.ending = true
+	t.ending = append(t.ending, s)
+	t.work--
+	t.out.Events = append(t.out.Events,
+		Event{Kind: EventSessionEnded, Session: s.id, Reason: why})
+}
+
+func (t *twin) drain() {
+	for len(t.ending) > 0 {
+		s := t.ending[0]
+		for _, c := range t.claimsOf(s) {
+			if t.work <= 0 {
+				return
+			}
+			if slices.Contains(c.lock.waiters, c) {
+				t.event(EventWaitEnded, c, 0)
+			}
+			t.work -= 1 + t.drop(c)
+		}
+		t.ending = t.ending[1:]
+		delete(t.sessions, s.id)
+	}
+}
+
+// overdue returns what must end first, or neither.
+func (t *twin) overdue() (*twinSession, *twinClaim) {
+	var first *twinSession
+	for _, s := range t.sessions {
+		if !s.ending && s.deadline <= t.now && (first == nil || s.deadline < first.deadline ||
+			s.deadline == first.deadline && s.id < first.id) {
+			first = s
+		}
+	}
+	var hold *twinClaim
+	for _, c := range t.detached {
+		if c.s.deadline <= t.now && (first == nil || c.s.deadline < first.deadline) &&
+			(hold == nil || c.s.deadline < hold.s.deadline ||
+				c.s.deadline == hold.s.deadline && c.stamp < hold.stamp) {
+			hold = c
+		}
+	}
+	return first, hold
+}
+
+func (t *twin) expire() {
+	for t.work > 0 {
+		s, hold := t.overdue()
+		switch {
+		case hold != nil:
+			t.event(EventLost, hold, hold.stamp)
+			t.work -= 1 + t.drop(hold)
+		case s != nil:
+			t.end(s, ReasonExpired)
+			t.drain()
+		default:
+			return
+		}
+	}
+}
+
+func (t *twin) pending() bool {
+	s, hold := t.overdue()
+	return len(t.ending) > 0 || s != nil || hold != nil
+}
+
+func (t *twin) claims() []*twinClaim {
+	var all []*twinClaim
+	for _, l := range t.locks {
+		all = append(append(all, l.holders...), l.waiters...)
+	}
+	sort.Slice(all, func(i, j int) bool { return all[i].stamp < all[j].stamp })
+	return all
+}
+
+func (t *twin) claimsOf(s *twinSession) []*twinClaim {
+	return slices.DeleteFunc(t.claims(), func(c *twinClaim) bool { return c.s != s })
+}
+
+func (t *twin) find(id SessionID, q RequestID, detached bool) *twinClaim {
+	for _, c := range t.claims() {
+		if c.s.id == id && c.request == q && c.detached == detached {
+			return c
+		}
+	}
+	return nil
+}
+
+func (t *twin) hold(c *Command, detached bool) *twinClaim {
+	l := t.locks[string(c.Name)]
+	if l == nil {
+		return nil
+	}
+	for _, h := range l.holders {
+		if h.s.id == c.Session && h.stamp == c.Token && h.detached == detached {
+			return h
+		}
+	}
+	return nil
+}
+
+// dump writes the whole state, sorted.
+func (t *twin) dump() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "time %d pending %t\n", t.now, t.pending())
+	for id := SessionID(1); id <= t.lastSession; id++ {
+		if s := t.sessions[id]; s != nil {
+			fmt.Fprintf(&b, "session %d %q lease %d deadline %d epoch %d claims %d %t %t\n", id,
+				s.name, s.lease, s.deadline, s.epoch, len(t.claimsOf(s)), s.parked, s.ending)
+		}
+	}
+	var names []string
+	for n := range t.locks {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	for _, n := range names {
+		fmt.Fprintf(&b, "lock %q\n", n)
+		for _, h := range t.locks[n].holders {
+			t.dumpClaim(&b, h, h.stamp)
+		}
+		for _, w := range t.locks[n].waiters {
+			t.dumpClaim(&b, w, 0)
+		}
+	}
+	return b.String()
+}
+
+func (t *twin) dumpClaim(b *strings.Builder, c *twinClaim, token Token) {
+	dumpInfo(b, ClaimInfo{Session: c.s.id, Detached: c.detached, Parked: c.s.parked,
+		Request: c.request, Token: token, Mode: c.mode, Weight: c.weight, Since: c.since,
+		Deadline: c.s.deadline})
+}
+
+func dumpInfo(b *strings.Builder, c ClaimInfo) {
+	fmt.Fprintf(b, "  %d.%d detached=%t parked=%t token=%d %v w%d since=%d until=%d\n", c.Session,
+		c.Request, c.Detached, c.Parked, c.Token, c.Mode, c.Weight, c.Since, c.Deadline)
+}
+
+// dumpMachine writes a machine in the form of twin.dump.
+func dumpMachine(m *Machine) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "time %d pending %t\n", m.LogTime(), m.Pending())
+	m.ForEachSession(func(s *SessionInfo) bool {
+		fmt.Fprintf(&b, "session %d %q lease %d deadline %d epoch %d claims %d %t %t\n", s.ID,
+			s.Name, s.Lease, s.Deadline, s.Epoch, s.Claims, s.Parked, s.Ending)
+		return true
+	})
+	m.ForEachLock(func(l *LockInfo) bool {
+		fmt.Fprintf(&b, "lock %q\n", l.Name)
+		for _, c := range l.Holders {
+			dumpInfo(&b, c)
+		}
+		for _, c := range l.Waiters {
+			dumpInfo(&b, c)
+		}
+		return true
+	})
+	return b.String()
+}

@@ -1,0 +1,344 @@
+package lockfsm
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// world drives a twin, a machine, and a second machine of another seed that is
+// loaded from its own incremental checkpoints every now and then, with random
+// batches, and compares everything after each.
+type world struct {
+	rng   *rand.Rand
+	l     Limits
+	twin  *twin
+	a, b  *Machine
+	disk  map[string][]byte // what b's checkpoints left
+	slot  uint64
+	seen  []Command // to be sent again
+	batch BatchBuilder
+
+	outTwin, outA, outB Outcome
+}
+
+// tinyLimits make every bound be met often.
+func tinyLimits() Limits {
+	l := DefaultLimits()
+	l.Sessions, l.Locks, l.Claims, l.Detached = 6, 5, 24, 4
+	l.ClaimsPerSession, l.WaitersPerLock, l.HoldersPerLock = 8, 5, 4
+	l.NameBytes, l.SessionNameBytes = 60, 20
+	l.LeaseMin, l.LeaseMax, l.HoldMin, l.HoldMax = 100, 500, 50, 300
+	l.TickCap, l.WorkPerApply = 60, 4
+	return l
+}
+
+func newWorld(seed uint64) (*world, error) {
+	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), l: tinyLimits(),
+		disk: map[string][]byte{}}
+	w.l.Seed = seed
+	switch seed % 4 { // let each bound be the first that is met now and then
+	case 1:
+		w.l.Claims, w.l.ClaimsPerSession, w.l.WaitersPerLock = 14, 14, 14
+	case 2:
+		w.l.HoldersPerLock, w.l.Detached = 2, 2
+	case 3:
+		w.l.WorkPerApply = 1
+	}
+	other := w.l
+	other.Seed = seed * 77
+	var err error
+	if w.a, err = New(w.l); err != nil {
+		return nil, err
+	}
+	if w.b, err = New(other); err != nil {
+		return nil, err
+	}
+	w.twin = newTwin(w.l)
+	return w, nil
+}
+
+var worldNames = []string{"a", "b", "c", strings.Repeat("d", 41), strings.Repeat("e", 60), "f", "g"}
+
+// drawOp spreads 0 to 99 over the opcodes.
+func drawOp(n int) Op {
+	for _, share := range []struct {
+		below int
+		op    Op
+	}{{12, OpOpenSession}, {14, OpCloseSession}, {62, OpAcquire}, {78, OpRelease},
+		{85, OpCancel}, {91, OpPark}} {
+		if n < share.below {
+			return share.op
+		}
+	}
+	return OpRenewHold
+}
+
+// session draws a session that mostly is there.
+func (w *world) session() SessionID {
+	last := w.twin.lastSession
+	for range 20 {
+		id := SessionID(w.rng.IntN(int(last) + 2))
+		if w.twin.sessions[id] != nil {
+			return id
+		}
+	}
+	return last
+}
+
+// command draws a command that mostly makes sense.
+func (w *world) command() Command {
+	r := w.rng
+	if len(w.seen) > 0 && r.IntN(4) == 0 {
+		c := w.seen[r.IntN(len(w.seen))]
+		if r.IntN(2) == 0 {
+			c.Epoch++
+		}
+		return c
+	}
+	c := Command{
+		Op:      drawOp(r.IntN(100)),
+		Mode:    []Mode{ModeNL, ModeCR, ModeCW, ModePR, ModePR, ModePW, ModeEX, ModeEX}[r.IntN(8)],
+		Weight:  uint8(r.IntN(3)),
+		Session: w.session(),
+		Request: RequestID(r.IntN(40)),
+		Name:    []byte(worldNames[r.IntN(len(worldNames))]),
+		Lease:   Millis(90 + r.IntN(250)),
+	}
+	if r.IntN(3) > 0 {
+		c.Flags = Wait
+	}
+	if s := w.twin.sessions[c.Session]; s != nil {
+		c.Epoch = s.epoch
+	}
+	switch r.IntN(60) {
+	case 0:
+		c.Mode = 6
+	case 1:
+		c.Name = nil
+	case 2:
+		c.Name = bytes.Repeat([]byte("x"), 61)
+	case 3:
+		c.Epoch++
+	case 4:
+		c.Epoch--
+	}
+	return w.finish(c)
+}
+
+// finish gives a command what its opcode needs.
+func (w *world) finish(c Command) Command {
+	r := w.rng
+	all := w.twin.claims()
+	switch c.Op {
+	case OpOpenSession:
+		c.Nonce[0] = byte(r.IntN(9))
+		c.Lease = 100 + 100*Millis(r.IntN(5))
+		c.Name = []byte("client")[:r.IntN(7)]
+	case OpAcquire:
+		if r.IntN(5) == 0 {
+			c.Flags = Detached
+			c.Session = SessionID(r.IntN(4))
+		}
+	case OpRelease, OpRenewHold, OpCancel:
+		c.Flags &^= Wait
+		if len(all) == 0 || r.IntN(10) == 0 {
+			c.Token = Token(r.IntN(20))
+			break
+		}
+		cl := all[r.IntN(len(all))]
+		if c.Op == OpRenewHold && len(w.twin.detached) > 0 {
+			cl = w.twin.detached[r.IntN(len(w.twin.detached))]
+		}
+		c.Session, c.Token, c.Request, c.Epoch = cl.s.id, cl.stamp, cl.request, cl.s.epoch
+		c.Name = []byte(cl.lock.name)
+		if cl.detached && c.Op == OpRelease {
+			c.Flags = Detached
+		}
+	}
+	return c
+}
+
+// step applies one random batch to all three and compares.
+func (w *world) step() error {
+	r := w.rng
+	w.batch.Reset()
+	w.slot++
+	tick := r.IntN(3) > 0
+	var delta Millis
+	var renewed []SessionID
+	if tick {
+		delta = Millis(r.IntN(80))
+		for id := range w.twin.lastSession + 1 {
+			if known := w.twin.sessions[id] != nil; known && r.IntN(8) > 0 || r.IntN(50) == 0 {
+				renewed = append(renewed, id)
+			}
+		}
+		w.batch.Tick(delta, renewed)
+	}
+	var cs []Command
+	for range r.IntN(8) {
+		c := w.command()
+		cs = append(cs, c)
+		w.batch.Append(&c)
+		if w.seen = append(w.seen, c); len(w.seen) > 30 {
+			w.seen = slices.Delete(w.seen, 0, 10)
+		}
+	}
+	w.twin.apply(tick, delta, renewed, cs, &w.outTwin)
+	if err := w.a.Apply(w.slot, w.batch.Bytes(), &w.outA); err != nil {
+		return err
+	}
+	if err := w.b.Apply(w.slot, w.batch.Bytes(), &w.outB); err != nil {
+		return err
+	}
+	if err := w.compare(cs); err != nil {
+		return err
+	}
+	if r.IntN(6) == 0 {
+		return w.checkpoint()
+	}
+	return nil
+}
+
+func (w *world) compare(cs []Command) error {
+	want := describe(&w.outTwin, cs)
+	if got := describe(&w.outA, cs); got != want {
+		return fmt.Errorf("outcome: got\n%swant\n%s", got, want)
+	}
+	if got := describe(&w.outB, cs); got != want {
+		return fmt.Errorf("outcome of the reloaded machine: got\n%swant\n%s", got, want)
+	}
+	if got, want := dumpMachine(w.a), w.twin.dump(); got != want {
+		return fmt.Errorf("after %ssteps\nstate: got\n%swant\n%s", describe(&w.outA, cs), got, want)
+	}
+	if got, want := w.b.Digest(), w.a.Digest(); got != want {
+		return fmt.Errorf("digest of the reloaded machine: got %x, want %x", got, want)
+	}
+	if err := w.a.Validate(); err != nil {
+		return err
+	}
+	return w.b.Validate()
+}
+
+func describe(o *Outcome, cs []Command) string {
+	var b strings.Builder
+	for i, r := range o.Results {
+		c := cs[i]
+		fmt.Fprintf(&b, "%v s%d e%d r%d t%d %v f%d %.5q: %v %+v\n", c.Op, c.Session, c.Epoch,
+			c.Request, c.Token, c.Mode, c.Flags, c.Name, r.Code, r)
+	}
+	for _, e := range o.Events {
+		fmt.Fprintf(&b, "%v s%d r%d t%d %d %.5q\n", e.Kind, e.Session, e.Request, e.Token,
+			e.Reason, e.Name)
+	}
+	fmt.Fprintf(&b, "not renewed %v\n", o.NotRenewed)
+	return b.String()
+}
+
+// checkpoint stores what b changed and now and then goes on with a machine that
+// was loaded from the store.
+func (w *world) checkpoint() error {
+	w.b.Dirty(func(key, value []byte) {
+		if value == nil {
+			delete(w.disk, string(key))
+			return
+		}
+		w.disk[string(key)] = bytes.Clone(value)
+	})
+	if w.rng.IntN(2) == 0 {
+		return nil
+	}
+	limits := w.b.Limits()
+	limits.Seed++
+	loaded, err := New(limits)
+	if err != nil {
+		return err
+	}
+	var keys []string
+	for k := range w.disk {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		if err := loaded.Load([]byte(k), w.disk[k]); err != nil {
+			return err
+		}
+	}
+	if err := loaded.Loaded(); err != nil {
+		return err
+	}
+	full, whole := records(w.a), records(loaded)
+	if !slices.Equal(full, whole) {
+		return fmt.Errorf("records: got\n%v\nwant\n%v", whole, full)
+	}
+	w.b = loaded
+	return w.b.Validate()
+}
+
+// records lists all records in the order in which All hands them out.
+func records(m *Machine) []string {
+	var all []string
+	m.All(func(key, value []byte) { all = append(all, fmt.Sprintf("%x=%x", key, value)) })
+	return all
+}
+
+// tally counts what random worlds met.
+type tally struct {
+	commands int
+	codes    map[Code]int
+	events   map[string]int
+	restored int
+}
+
+// runWorld runs one seed.
+func runWorld(seed uint64, steps int, met *tally) error {
+	w, err := newWorld(seed)
+	if err != nil {
+		return err
+	}
+	for i := range steps {
+		b := w.b
+		if err := w.step(); err != nil {
+			return fmt.Errorf("seed %d step %d: %w", seed, i, err)
+		}
+		met.commands += len(w.outA.Results)
+		for _, r := range w.outA.Results {
+			met.codes[r.Code]++
+		}
+		for _, e := range w.outA.Events {
+			met.events[fmt.Sprint(e.Kind, e.Reason)]++
+		}
+		if w.b != b {
+			met.restored++
+		}
+	}
+	return nil
+}
+
+// TestTwin compares the machine with the twin, command by command, through
+// checkpoints and restarts (I13 to I20).
+func TestTwin(t *testing.T) {
+	met := tally{codes: map[Code]int{}, events: map[string]int{}}
+	for seed := uint64(1); seed <= 60; seed++ {
+		if err := runWorld(seed, 500, &met); err != nil {
+			t.Fatalf("%v\nrun: go test ./lockfsm -run TestTwin", err)
+		}
+	}
+	t.Logf("%d commands, %d restarts, %v, %v", met.commands, met.restored, met.codes, met.events)
+	if met.commands < 100_000 || met.restored < 1_000 {
+		t.Errorf("got %d commands and %d restarts, want at least 100000 and 1000",
+			met.commands, met.restored)
+	}
+	for c := Code(1); c < 64; c++ {
+		if !strings.HasPrefix(c.String(), "Code(") && met.codes[c] == 0 {
+			t.Errorf("got no result with code %v, want some", c)
+		}
+	}
+	if len(met.events) != 5 {
+		t.Errorf("got events %v, want five kinds and reasons", met.events)
+	}
+}
