@@ -48,17 +48,24 @@ func (w *Writer) cut() (job, bool, error) {
 	return j, true, nil
 }
 
-// cutSeal plans an empty batch. Requires: nothing waits, not sealed. The last
-// chunk of a segment is kept free for it, so it never rotates.
-func (w *Writer) cutSeal() job {
+// cutSeal plans an empty batch. It reports false if records wait, or if there
+// is nothing that a seal would tell a later Open. The last chunk of a segment
+// is kept free for a seal, so that an unsealed log always has room for one.
+func (w *Writer) cutSeal() (job, bool) {
 	f := &w.front
+	if len(f.full) > 0 || f.filling.count > 0 {
+		return job{}, false
+	}
+	if f.sealed && (w.firstNeeded() == f.oldest || f.offset == f.currentSize) {
+		return job{}, false
+	}
 	b := f.filling
 	w.newBatch()
 	j := w.plan(b)
 	f.live.merge(w.segments() - 1)
 	j.offset = f.offset
 	f.offset += chunkBytes
-	return j
+	return j, true
 }
 
 // plan makes the job of b in the current segment.

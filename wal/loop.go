@@ -80,11 +80,13 @@ func (s *Syncer) Append(r Record) LSN {
 // at once. Submitting while a sync runs costs one extra sync, however often.
 func (s *Syncer) Submit() { signal(s.wake) }
 
-// Release is Writer.Release.
+// Release is Writer.Release. It wakes the flush loop, so that segments are
+// recycled even if nothing is appended any more.
 func (s *Syncer) Release(group uint16, slot uint64) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.mu.writer.Release(group, slot)
+	s.mu.Unlock()
+	signal(s.wake)
 }
 
 // Stats is Writer.Stats.
@@ -175,12 +177,11 @@ func (s *Syncer) seal() error {
 	}
 	w := s.writer
 	s.mu.Lock()
-	if w.front.sealed || w.front.filling.count > 0 {
-		s.mu.Unlock()
+	j, ok := w.cutSeal()
+	s.mu.Unlock()
+	if !ok {
 		return nil
 	}
-	j := w.cutSeal()
-	s.mu.Unlock()
 	if err := s.carryOut(&j); err != nil {
 		return s.fail(err)
 	}

@@ -198,14 +198,17 @@ func (w *Writer) Flush() (LSN, error) {
 }
 
 // Seal writes an empty batch that tells a later Open what was durable, unless
-// the last thing written was one. Without it, damage to the last batch could
-// not be told from a torn write. Call it when nothing was appended for a
-// while; Close calls it too. It flushes first.
+// the last thing written was one and no segment waits to be recycled. Without
+// it, damage to the last batch could not be told from a torn write. Call it
+// when nothing was appended for a while; Close calls it too. It flushes first.
 func (w *Writer) Seal() error {
-	if _, err := w.Flush(); err != nil || w.front.sealed {
+	if _, err := w.Flush(); err != nil {
 		return err
 	}
-	j := w.cutSeal()
+	j, ok := w.cutSeal()
+	if !ok {
+		return nil
+	}
 	if err := w.carryOut(&j); err != nil {
 		_, err = w.fail(err)
 		return err

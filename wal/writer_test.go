@@ -14,7 +14,7 @@ func TestWriterOnRealDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	opts := Options{Stamp: 7, SegmentBytes: 64 << 10}
+	opts := Options{Stamp: 7, SegmentBytes: 64 << 10, TargetSegments: 15}
 	var want []string
 	for round := range 5 {
 		var got []string
