@@ -1,0 +1,99 @@
+package check
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"lockd/lockfsm"
+)
+
+// Batch is a decoded value of a slot.
+type Batch struct {
+	Ticked   bool
+	Delta    uint32
+	Renewed  []uint64
+	Commands []lockfsm.Command
+}
+
+var errBatch = errors.New("check: value is no batch")
+
+// scanner reads numbers off the front of a value.
+type scanner struct {
+	b   []byte
+	bad bool
+}
+
+func (s *scanner) take(n int) []byte {
+	if s.bad || n > len(s.b) {
+		s.bad = true
+		return make([]byte, min(n, 8))
+	}
+	head := s.b[:n:n]
+	s.b = s.b[n:]
+	return head
+}
+
+func (s *scanner) u8() uint8   { return s.take(1)[0] }
+func (s *scanner) u16() uint16 { return binary.LittleEndian.Uint16(s.take(2)) }
+func (s *scanner) u32() uint32 { return binary.LittleEndian.Uint32(s.take(4)) }
+func (s *scanner) u64() uint64 { return binary.LittleEndian.Uint64(s.take(8)) }
+
+// DecodeBatch reads a value by the table in the machine's documentation. Names
+// borrow from it. An empty value is an empty batch.
+func DecodeBatch(value []byte) (Batch, error) {
+	var b Batch
+	if len(value) == 0 {
+		return b, nil
+	}
+	s := scanner{b: value}
+	if version, flags := s.u8(), s.u8(); version != 1 || flags > 1 {
+		return b, errBatch
+	} else if flags == 1 {
+		b.Ticked, b.Delta = true, s.u32()
+		for n := s.u32(); n > 0 && !s.bad; n-- {
+			b.Renewed = append(b.Renewed, s.u64())
+		}
+	}
+	for len(s.b) > 0 && !s.bad {
+		b.Commands = append(b.Commands, s.command())
+	}
+	if s.bad {
+		return b, errBatch
+	}
+	return b, nil
+}
+
+func (s *scanner) command() (c lockfsm.Command) {
+	c.Op = lockfsm.Op(s.u8())
+	switch c.Op {
+	case lockfsm.OpOpenSession:
+		c.Epoch, c.Lease = lockfsm.Epoch(s.u32()), lockfsm.Millis(s.u32())
+		copy(c.Nonce[:8], s.take(8))
+		copy(c.Nonce[8:], s.take(8))
+	case lockfsm.OpCloseSession, lockfsm.OpPark:
+		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
+		return c
+	case lockfsm.OpAcquire:
+		c.Flags, c.Mode, c.Weight = lockfsm.Flags(s.u8()), lockfsm.Mode(s.u8()), s.u8()
+		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
+		c.Request = lockfsm.RequestID(s.u64())
+		if c.Flags&lockfsm.Detached != 0 {
+			c.Lease = lockfsm.Millis(s.u32())
+		}
+	case lockfsm.OpRelease:
+		c.Flags = lockfsm.Flags(s.u8())
+		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
+		c.Token = lockfsm.Token(s.u64())
+	case lockfsm.OpCancel:
+		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
+		c.Request = lockfsm.RequestID(s.u64())
+	case lockfsm.OpRenewHold:
+		c.Session, c.Token = lockfsm.SessionID(s.u64()), lockfsm.Token(s.u64())
+		c.Lease = lockfsm.Millis(s.u32())
+	default:
+		s.bad = true
+		return c
+	}
+	c.Name = s.take(int(s.u16()))
+	return c
+}

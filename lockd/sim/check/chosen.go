@@ -1,0 +1,153 @@
+package check
+
+import (
+	"fmt"
+	"math/bits"
+
+	"lockd/paxos"
+)
+
+// Chosen is what all nodes together have accepted and applied, of every group.
+type Chosen struct {
+	quorum int
+	groups [][]slotSeen
+}
+
+// slotSeen is one slot.
+type slotSeen struct {
+	offers []offer
+	known  bool
+	value  uint64 // fingerprint of what was applied
+	result uint64 // fingerprint of what applying it did
+	digest uint64 // of the machine afterwards
+}
+
+// offer is a value in a slot at a ballot, with the disks that have it synced.
+type offer struct {
+	ballot paxos.Ballot
+	value  uint64
+	disks  uint64
+}
+
+// NewChosen makes the checker of a cluster in which quorum disks choose.
+func NewChosen(groups, quorum int) *Chosen {
+	return &Chosen{quorum: quorum, groups: make([][]slotSeen, groups)}
+}
+
+func (c *Chosen) at(g paxos.GroupID, s paxos.Slot) *slotSeen {
+	seen := c.groups[g]
+	for len(seen) <= int(s) {
+		seen = append(seen, slotSeen{})
+	}
+	c.groups[g] = seen
+	return &seen[s]
+}
+
+// Offered notes that a value stands at a ballot in a slot, in a message or in a
+// record. One ballot has one value in a slot (I2).
+func (c *Chosen) Offered(g paxos.GroupID, e *paxos.Entry) error {
+	_, err := c.offer(g, e)
+	return err
+}
+
+func (c *Chosen) offer(g paxos.GroupID, e *paxos.Entry) (*offer, error) {
+	seen, value := c.at(g, e.Slot), Hash(e.Value)
+	for i := range seen.offers {
+		o := &seen.offers[i]
+		if o.ballot != e.Ballot {
+			continue
+		}
+		if o.value != value {
+			return nil, fmt.Errorf("I2: group %d slot %d ballot %v: two values, %016x and %016x",
+				g, e.Slot, e.Ballot, o.value, value)
+		}
+		return o, nil
+	}
+	seen.offers = append(seen.offers, offer{ballot: e.Ballot, value: value})
+	return &seen.offers[len(seen.offers)-1], nil
+}
+
+// Synced notes that disk number disk has the accepted entry for good.
+func (c *Chosen) Synced(disk int, g paxos.GroupID, e *paxos.Entry) error {
+	o, err := c.offer(g, e)
+	if err == nil {
+		o.disks |= 1 << disk
+	}
+	return err
+}
+
+// ByQuorum reports whether a quorum has synced this very entry's value, at any
+// one ballot.
+func (c *Chosen) ByQuorum(g paxos.GroupID, e *paxos.Entry) bool {
+	seen, value := c.at(g, e.Slot), Hash(e.Value)
+	if seen.known {
+		return seen.value == value
+	}
+	for _, o := range seen.offers {
+		if o.value == value && bits.OnesCount64(o.disks) >= c.quorum {
+			return true
+		}
+	}
+	return false
+}
+
+// Applied notes what a node applied, and reports whether it is the first to.
+func (c *Chosen) Applied(
+	node int, g paxos.GroupID, e *paxos.Entry, result, digest uint64,
+) (first bool, err error) {
+	seen, value := c.at(g, e.Slot), Hash(e.Value)
+	if seen.known {
+		switch {
+		case seen.value != value:
+			return false, fmt.Errorf("I1: group %d slot %d: node %d applied %016x, another %016x",
+				g, e.Slot, node, value, seen.value)
+		case seen.result != result:
+			return false, fmt.Errorf("I13: group %d slot %d: node %d had other results", g, e.Slot, node)
+		case seen.digest != digest:
+			return false, fmt.Errorf("I13: group %d slot %d: node %d has digest %016x, another %016x",
+				g, e.Slot, node, digest, seen.digest)
+		}
+		return false, nil
+	}
+	if !c.ByQuorum(g, e) {
+		return false, fmt.Errorf("I1: group %d slot %d: node %d applied %d bytes at %v that no "+
+			"quorum of %d has synced", g, e.Slot, node, len(e.Value), e.Ballot, c.quorum)
+	}
+	*seen = slotSeen{offers: seen.offers, known: true, value: value, result: result, digest: digest}
+	return true, nil
+}
+
+// Adopted notes that a node goes on with a machine at slot.
+func (c *Chosen) Adopted(node int, g paxos.GroupID, slot paxos.Slot, digest uint64) error {
+	if slot == 0 {
+		return nil
+	}
+	seen := c.at(g, slot)
+	if !seen.known {
+		return fmt.Errorf("I12: group %d: node %d adopts slot %d, which nobody applied", g, node, slot)
+	}
+	if seen.digest != digest {
+		return fmt.Errorf("I12: group %d slot %d: node %d adopts digest %016x, others had %016x",
+			g, slot, node, digest, seen.digest)
+	}
+	return nil
+}
+
+// Last is the last slot anybody applied.
+func (c *Chosen) Last(g paxos.GroupID) paxos.Slot {
+	for s := len(c.groups[g]) - 1; s > 0; s-- {
+		if c.groups[g][s].known {
+			return paxos.Slot(s)
+		}
+	}
+	return 0
+}
+
+// Hash is the FNV-1a fingerprint of b, never zero.
+func Hash(b []byte) uint64 {
+	h := uint64(14695981039346656037)
+	for _, x := range b {
+		h = (h ^ uint64(x)) * 1099511628211
+	}
+	return h | 1
+}

@@ -1,0 +1,253 @@
+package check
+
+import (
+	"slices"
+
+	"lockd/lockfsm"
+)
+
+// command judges one result. Refusals for lack of room and for malformed
+// fields change nothing and are taken as they are; everything else must follow
+// from the state.
+func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
+	s.closing = false
+	if r.Op != c.Op {
+		return s.bad("result of %v for %v", r.Op, c.Op)
+	}
+	if c.Op == lockfsm.OpOpenSession {
+		return s.open(c, r)
+	}
+	detached := c.Flags&lockfsm.Detached != 0 || c.Op == lockfsm.OpRenewHold
+	var p *Session
+	if !detached {
+		var done bool
+		var err error
+		if p, done, err = s.enter(c, r); done || err != nil {
+			return err
+		}
+	}
+	if r.Code >= lockfsm.CodeBadRequest {
+		return nil
+	}
+	switch c.Op {
+	case lockfsm.OpCloseSession:
+		s.closing = true
+		return nil
+	case lockfsm.OpPark:
+		p.parked = true
+		for _, k := range s.claims { // order: a set is built
+			if k.session == p {
+				s.touch(k.name)
+			}
+		}
+		return nil
+	case lockfsm.OpAcquire:
+		return s.acquire(c, r, p)
+	case lockfsm.OpRelease:
+		return s.release(c, r, detached)
+	case lockfsm.OpCancel:
+		return s.cancel(c, r)
+	case lockfsm.OpRenewHold:
+		return s.renew(c, r)
+	default:
+		return s.bad("opcode %v", c.Op)
+	}
+}
+
+func (s *step) open(c *lockfsm.Command, r *lockfsm.Result) error {
+	if r.Code != lockfsm.CodeOK {
+		if r.Code < lockfsm.CodeBadRequest {
+			return s.bad("open answered %v", r.Code)
+		}
+		return nil
+	}
+	s.Opens = append(s.Opens, Opening{r.Session, c.Nonce})
+	if p := s.nonces[c.Nonce]; p != nil {
+		if p.ID != r.Session {
+			return s.bad("I19: session %d opened for the nonce of %d", r.Session, p.ID)
+		}
+		p.deadline = s.logTime + p.lease
+		if c.Epoch > p.epoch {
+			p.epoch, p.parked = c.Epoch, false
+		}
+		return nil
+	}
+	if r.Session <= s.lastSession {
+		return s.bad("I19: session id %d given out after %d", r.Session, s.lastSession)
+	}
+	s.lastSession = r.Session
+	p := &Session{ID: r.Session, Nonce: c.Nonce, lease: uint64(c.Lease), epoch: c.Epoch,
+		deadline: s.logTime + uint64(c.Lease)}
+	s.sessions[p.ID], s.nonces[c.Nonce] = p, p
+	return nil
+}
+
+// enter judges the session and epoch of a command, and reports whether that
+// decides its result.
+func (s *step) enter(c *lockfsm.Command, r *lockfsm.Result) (*Session, bool, error) {
+	p := s.sessions[c.Session]
+	switch {
+	case p == nil || p.ended:
+		if r.Code != lockfsm.CodeSessionUnknown && r.Code != lockfsm.CodeSessionEnded {
+			return nil, true, s.bad("I19: %v of session %d, which is not alive, answered %v",
+				c.Op, c.Session, r.Code)
+		}
+		return nil, true, nil
+	case c.Epoch < p.epoch || c.Op == lockfsm.OpPark && c.Epoch > p.epoch:
+		if r.Code != lockfsm.CodeStaleEpoch {
+			return nil, true, s.bad("I19: %v of session %d at epoch %d, it is at %d, answered %v",
+				c.Op, c.Session, c.Epoch, p.epoch, r.Code)
+		}
+		return nil, true, nil
+	case r.Code == lockfsm.CodeStaleEpoch, r.Code == lockfsm.CodeSessionUnknown,
+		r.Code == lockfsm.CodeSessionEnded:
+		return nil, true, s.bad("%v of live session %d at epoch %d, it is at %d, answered %v",
+			c.Op, c.Session, c.Epoch, p.epoch, r.Code)
+	}
+	if c.Epoch > p.epoch {
+		p.epoch, p.parked = c.Epoch, false
+		for _, k := range s.claims { // order: a set is built
+			if k.session == p {
+				s.touch(k.name)
+			}
+		}
+		if err := s.follow(); err != nil {
+			return nil, true, err
+		}
+	}
+	return p, false, nil
+}
+
+func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error {
+	key := claimKey{c.Session, c.Request, p == nil}
+	if old := s.claims[key]; old != nil {
+		return s.acquireAgain(c, r, old)
+	}
+	k := &Claim{key: key, name: string(c.Name), mode: c.Mode, weight: c.Weight, session: p,
+		deadline: s.logTime + uint64(c.Lease)}
+	l := s.touch(k.name)
+	place := len(l.waiters)
+	for place > 0 && l.waiters[place-1].weight < k.weight {
+		place--
+	}
+	ahead := slices.ContainsFunc(l.waiters[:place], func(w *Claim) bool {
+		return !w.session.parked && !w.session.ended
+	})
+	switch r.Code {
+	case lockfsm.CodeOK:
+		if ahead || !s.admits(l, k.mode) {
+			return s.bad("I14: %q granted in %v to request %d of session %d past %d holders, %d waiters",
+				k.name, k.mode, c.Request, c.Session, len(l.holders), len(l.waiters))
+		}
+		if r.Token <= s.results {
+			return s.bad("I15: token %d granted after %d", r.Token, s.results)
+		}
+		s.results = r.Token
+		s.own(k)
+		return s.grant(k, r.Token)
+	case lockfsm.CodeQueued, lockfsm.CodeHeld:
+		blocked := ahead || s.blocked(l, k.mode) || len(l.waiters[:place]) > 0 && s.pending ||
+			p != nil && p.parked
+		if !blocked {
+			return s.bad("I17: %q in %v answered %v to request %d of session %d with nobody in the way",
+				k.name, k.mode, r.Code, c.Request, c.Session)
+		}
+		if waits := c.Flags&lockfsm.Wait != 0; waits != (r.Code == lockfsm.CodeQueued) {
+			return s.bad("acquire with flags %d answered %v", c.Flags, r.Code)
+		}
+		if r.Code == lockfsm.CodeQueued {
+			if _, before := s.granted[key]; before {
+				return s.bad("I19: request %d of session %d queued again after its grant",
+					c.Request, c.Session)
+			}
+			l.waiters = slices.Insert(l.waiters, place, k)
+			s.claims[key] = k
+			s.own(k)
+		}
+		return nil
+	default:
+		return s.bad("acquire answered %v", r.Code)
+	}
+}
+
+func (s *step) own(k *Claim) {
+	if k.session != nil {
+		k.session.claims++
+	}
+}
+
+// blocked reports whether a holder, those that may be gone included, is in the
+// way of a mode, or the lock takes no more holders.
+func (s *step) blocked(l *lockModel, mode lockfsm.Mode) bool {
+	return len(l.holders) >= int(s.limits.HoldersPerLock) ||
+		slices.ContainsFunc(l.holders, func(h *Claim) bool { return !compatible(h.mode, mode) })
+}
+
+func (s *step) acquireAgain(c *lockfsm.Command, r *lockfsm.Result, old *Claim) error {
+	want := lockfsm.CodeQueued
+	if old.token != 0 {
+		want = lockfsm.CodeOK
+	}
+	if old.name != string(c.Name) || old.mode != c.Mode {
+		want = lockfsm.CodeRequestReused
+	}
+	if r.Code != want || want == lockfsm.CodeOK && r.Token != old.token {
+		return s.bad("I19: request %d of session %d again: answered %v token %d, it has token %d",
+			c.Request, c.Session, r.Code, r.Token, old.token)
+	}
+	return nil
+}
+
+// holder finds the hold that a command names.
+func (s *step) holder(c *lockfsm.Command, detached bool) *Claim {
+	l := s.locks[string(c.Name)]
+	if l == nil {
+		return nil
+	}
+	for _, h := range l.holders {
+		if h.token == c.Token && h.key.session == c.Session && h.key.detached == detached {
+			return h
+		}
+	}
+	return nil
+}
+
+func (s *step) release(c *lockfsm.Command, r *lockfsm.Result, detached bool) error {
+	h := s.holder(c, detached)
+	switch {
+	case r.Code == lockfsm.CodeOK && h == nil:
+		return s.bad("I18: release of %q by session %d with token %d, which it does not hold, is ok",
+			c.Name, c.Session, c.Token)
+	case r.Code == lockfsm.CodeNotHolder && h != nil:
+		return s.bad("I18: release of %q by session %d with token %d, which it holds, is refused",
+			c.Name, c.Session, c.Token)
+	case r.Code == lockfsm.CodeOK:
+		s.drop(h)
+	}
+	return nil
+}
+
+func (s *step) cancel(c *lockfsm.Command, r *lockfsm.Result) error {
+	k := s.claims[claimKey{c.Session, c.Request, false}]
+	switch {
+	case k == nil && r.Code == lockfsm.CodeCancelled:
+	case k != nil && k.token == 0 && r.Code == lockfsm.CodeCancelled:
+		s.drop(k)
+	case k != nil && k.token != 0 && r.Code == lockfsm.CodeAlreadyGranted && r.Token == k.token:
+	default:
+		return s.bad("I19: cancel of request %d of session %d answered %v token %d",
+			c.Request, c.Session, r.Code, r.Token)
+	}
+	return nil
+}
+
+func (s *step) renew(c *lockfsm.Command, r *lockfsm.Result) error {
+	h := s.holder(c, true)
+	switch {
+	case (r.Code == lockfsm.CodeOK) != (h != nil):
+		return s.bad("I18: renewal of %q token %d answered %v", c.Name, c.Token, r.Code)
+	case h != nil:
+		h.deadline = s.logTime + uint64(c.Lease)
+	}
+	return nil
+}

@@ -1,0 +1,238 @@
+package check
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"lockd/paxos"
+	"lockd/wal"
+)
+
+// Disk follows the records of one node: what it appended, what of that is
+// synced, and what a later start finds. It judges what the node says by it.
+type Disk struct {
+	node   int
+	chosen *Chosen
+	// waiting are the records appended and not synced, in order.
+	waiting []waitingRecord
+	groups  []diskGroup
+}
+
+type waitingRecord struct {
+	lsn   wal.LSN
+	group paxos.GroupID
+	kind  wal.Kind
+	entry paxos.Entry
+}
+
+// diskGroup is what a node must remember of one group.
+type diskGroup struct {
+	// appended is the highest promise handed to the log, promised the highest
+	// one synced.
+	appended, promised paxos.Ballot
+	accepted           map[paxos.Slot]paxos.Entry
+	// released is covered by a durable checkpoint.
+	released paxos.Slot
+}
+
+// NewDisk makes the checker of one node's disk.
+func NewDisk(node, groups int, c *Chosen) *Disk {
+	d := &Disk{node: node, chosen: c, groups: make([]diskGroup, groups)}
+	for g := range d.groups {
+		d.groups[g].accepted = make(map[paxos.Slot]paxos.Entry)
+	}
+	return d
+}
+
+// decodeRecord reads the data of a promise or accept record.
+func decodeRecord(r *wal.Record) (paxos.Entry, error) {
+	e := paxos.Entry{Slot: paxos.Slot(r.Slot)}
+	if r.Kind == wal.KindHint {
+		return e, nil
+	}
+	if len(r.Data) < 11 || r.Data[0] != 1 {
+		return e, fmt.Errorf("check: record of group %d with %d bytes", r.Group, len(r.Data))
+	}
+	e.Ballot = paxos.Ballot{
+		Round: binary.LittleEndian.Uint64(r.Data[1:]),
+		Node:  paxos.NodeID(binary.LittleEndian.Uint16(r.Data[9:])),
+	}
+	e.Value = r.Data[11:]
+	return e, nil
+}
+
+// Appended notes a record handed to the log.
+func (d *Disk) Appended(lsn wal.LSN, r *wal.Record) error {
+	e, err := decodeRecord(r)
+	if err != nil {
+		return err
+	}
+	e.Value = append([]byte(nil), e.Value...)
+	g := &d.groups[r.Group]
+	w := waitingRecord{lsn: lsn, group: paxos.GroupID(r.Group), kind: r.Kind, entry: e}
+	d.waiting = append(d.waiting, w)
+	switch r.Kind {
+	case wal.KindState:
+		if e.Ballot.Less(g.appended) {
+			return fmt.Errorf("I3: node %d group %d records promise %v after %v",
+				d.node, r.Group, e.Ballot, g.appended)
+		}
+		g.appended = e.Ballot
+	case wal.KindEntry:
+		if err := d.chosen.Offered(w.group, &e); err != nil {
+			return err
+		}
+		if e.Ballot.Less(g.appended) && !d.chosen.ByQuorum(w.group, &e) {
+			return fmt.Errorf("I3: node %d group %d slot %d accepts at %v having promised %v",
+				d.node, r.Group, e.Slot, e.Ballot, g.appended)
+		}
+	case wal.KindHint:
+	}
+	return nil
+}
+
+// Synced notes that all records up to lsn are durable.
+func (d *Disk) Synced(lsn wal.LSN) error {
+	n := 0
+	for n < len(d.waiting) && d.waiting[n].lsn <= lsn {
+		if err := d.keep(&d.waiting[n]); err != nil {
+			return err
+		}
+		n++
+	}
+	d.waiting = append(d.waiting[:0], d.waiting[n:]...)
+	return nil
+}
+
+func (d *Disk) keep(w *waitingRecord) error {
+	g := &d.groups[w.group]
+	switch w.kind {
+	case wal.KindState:
+		if g.promised.Less(w.entry.Ballot) {
+			g.promised = w.entry.Ballot
+		}
+	case wal.KindEntry:
+		have, ok := g.accepted[w.entry.Slot]
+		if w.entry.Slot > g.released && (!ok || have.Ballot.Less(w.entry.Ballot)) {
+			g.accepted[w.entry.Slot] = w.entry
+		}
+		return d.chosen.Synced(d.node, w.group, &w.entry)
+	case wal.KindHint:
+	}
+	return nil
+}
+
+// Released notes that a durable checkpoint covers a group up to slot.
+func (d *Disk) Released(group paxos.GroupID, slot paxos.Slot) {
+	g := &d.groups[group]
+	for ; g.released < slot; g.released++ {
+		delete(g.accepted, g.released+1)
+	}
+}
+
+// Found is what a start of the node read back from the log.
+type Found struct {
+	groups []diskGroup
+}
+
+// NewFound begins a replay.
+func NewFound(groups int) *Found {
+	f := &Found{groups: make([]diskGroup, groups)}
+	for g := range f.groups {
+		f.groups[g].accepted = make(map[paxos.Slot]paxos.Entry)
+	}
+	return f
+}
+
+// Add notes one record of the replay.
+func (f *Found) Add(r *wal.Record) error {
+	e, err := decodeRecord(r)
+	if err != nil {
+		return err
+	}
+	g := &f.groups[r.Group]
+	switch r.Kind {
+	case wal.KindState:
+		if g.promised.Less(e.Ballot) {
+			g.promised = e.Ballot
+		}
+	case wal.KindEntry:
+		if have, ok := g.accepted[e.Slot]; !ok || have.Ballot.Less(e.Ballot) {
+			e.Value = append([]byte(nil), e.Value...)
+			g.accepted[e.Slot] = e
+		}
+	case wal.KindHint:
+	}
+	return nil
+}
+
+// Restarted compares what a start found with what had been synced (I8, I10):
+// all of that must be there, and what is there beyond must have been appended.
+// What was found is durable from here on.
+func (d *Disk) Restarted(f *Found) error {
+	for i := range d.groups {
+		g, have := &d.groups[i], &f.groups[i]
+		if have.promised.Less(g.promised) {
+			return fmt.Errorf("I10: node %d group %d: promise %v found, %v was synced",
+				d.node, i, have.promised, g.promised)
+		}
+		if g.appended.Less(have.promised) {
+			return fmt.Errorf("I8: node %d group %d: promise %v found, %v was the highest made",
+				d.node, i, have.promised, g.appended)
+		}
+		for slot, e := range g.accepted { // order: the first of several is enough
+			found, ok := have.accepted[slot]
+			if !ok || found.Ballot.Less(e.Ballot) {
+				return fmt.Errorf("I10: node %d group %d slot %d: accept at %v found, %v was synced",
+					d.node, i, slot, found.Ballot, e.Ballot)
+			}
+		}
+	}
+	d.waiting = d.waiting[:0]
+	for i := range d.groups {
+		g, have := &d.groups[i], &f.groups[i]
+		g.promised, g.appended = have.promised, have.promised
+		for slot, e := range have.accepted { // order: each stands alone
+			if slot <= g.released {
+				continue
+			}
+			g.accepted[slot] = e
+			if err := d.chosen.Synced(d.node, paxos.GroupID(i), &e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Sent judges a message that leaves the node (I4).
+func (d *Disk) Sent(m *paxos.Message) error {
+	g := &d.groups[m.Group]
+	switch m.Kind {
+	case paxos.KindPromise, paxos.KindPrepare:
+		if g.promised.Less(m.Ballot) {
+			return fmt.Errorf("I4: node %d group %d sends %v %v, synced is only %v",
+				d.node, m.Group, m.Kind, m.Ballot, g.promised)
+		}
+	case paxos.KindAccepted:
+		for s := max(m.Slot, g.released+1); s <= m.Last; s++ {
+			if e, ok := g.accepted[s]; !ok || e.Ballot.Less(m.Ballot) {
+				return fmt.Errorf("I4: node %d group %d says it accepted slot %d at %v, synced is %v",
+					d.node, m.Group, s, m.Ballot, e.Ballot)
+			}
+		}
+	case paxos.KindAccept:
+		if g.promised.Less(m.Ballot) {
+			return fmt.Errorf("I4: node %d group %d proposes at %v, synced is only promise %v",
+				d.node, m.Group, m.Ballot, g.promised)
+		}
+	default:
+		return nil
+	}
+	for i := range m.Entries {
+		if err := d.chosen.Offered(m.Group, &m.Entries[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

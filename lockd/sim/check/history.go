@@ -1,0 +1,193 @@
+package check
+
+import (
+	"fmt"
+
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+)
+
+// History holds responses against the log and against real time. The log order
+// is the witness of linearizability: an operation that was answered before
+// another began must stand before it, and an answer must be what the slot it
+// names says.
+type History struct {
+	groups []groupHistory
+}
+
+type groupHistory struct {
+	// floor is the highest slot any response so far has named.
+	floor uint64
+	slots []happened
+}
+
+// happened is what one slot did, by command.
+type happened struct {
+	commands []lockfsm.Command
+	results  []lockfsm.Result
+	events   []lockfsm.Event
+}
+
+// NewHistory makes the checker of a cluster's clients.
+func NewHistory(groups int) *History {
+	return &History{groups: make([]groupHistory, groups)}
+}
+
+// Record notes what a slot did; it copies what it keeps.
+func (h *History) Record(g uint16, slot uint64, value []byte, out *lockfsm.Outcome) {
+	b, err := DecodeBatch(append([]byte(nil), value...))
+	gh := &h.groups[g]
+	for uint64(len(gh.slots)) <= slot {
+		gh.slots = append(gh.slots, happened{})
+	}
+	if err != nil {
+		return
+	}
+	gh.slots[slot] = happened{
+		commands: b.Commands,
+		results:  append([]lockfsm.Result(nil), out.Results...),
+		events:   append([]lockfsm.Event(nil), out.Events...),
+	}
+}
+
+// Began returns the floor of an operation that begins now.
+func (h *History) Began(g uint16) uint64 { return h.groups[g].floor }
+
+// Question is what a client asked.
+type Question struct {
+	Kind    wire.Kind
+	Group   uint16
+	Session uint64
+	Request uint64
+	// Target is the request a Cancel names, Token the one a Release or a
+	// RenewHold names.
+	Target, Token uint64
+	Name          string
+	// Floor is what Began said when the question was first put.
+	Floor uint64
+}
+
+// Answered judges a response that a client takes as the definite answer.
+func (h *History) Answered(q *Question, x *wire.Response) error {
+	if x.Slot == 0 {
+		return q.withoutSlot(x)
+	}
+	gh := &h.groups[q.Group]
+	read := q.Kind == wire.KindGet || q.Kind == wire.KindList
+	if x.Slot < q.Floor || x.Slot == q.Floor && !read {
+		return fmt.Errorf("I24: %v of group %d began after slot %d was answered, and stands at %d",
+			q.Kind, q.Group, q.Floor, x.Slot)
+	}
+	gh.floor = max(gh.floor, x.Slot)
+	if read {
+		return nil
+	}
+	if x.Slot >= uint64(len(gh.slots)) {
+		return fmt.Errorf("I23: %v of group %d answered from slot %d, which nobody applied",
+			q.Kind, q.Group, x.Slot)
+	}
+	if !gh.slots[x.Slot].explains(q, x) {
+		return fmt.Errorf("I23: %v of group %d, session %d request %d: %v token %d is not in slot %d",
+			q.Kind, q.Group, q.Session, q.Request, x.Status, x.Token, x.Slot)
+	}
+	return nil
+}
+
+// withoutSlot accepts only answers that say nothing of the state.
+func (q *Question) withoutSlot(x *wire.Response) error {
+	switch x.Status {
+	case wire.StatusNotLeader, wire.StatusBusy, wire.StatusUncertain, wire.StatusStopping,
+		wire.StatusBadRequest, wire.StatusNameTooLong, wire.StatusWrongGroup:
+		return nil
+	case wire.StatusOK:
+		if q.Kind == wire.KindStatus {
+			return nil
+		}
+	}
+	if q.Kind == wire.KindGet || q.Kind == wire.KindList {
+		return nil // before the first slot of the group
+	}
+	return fmt.Errorf("I23: %v of group %d request %d: %v names no slot",
+		q.Kind, q.Group, q.Request, x.Status)
+}
+
+// explains reports whether the answer follows from what the slot did.
+func (p *happened) explains(q *Question, x *wire.Response) bool {
+	for i := range p.commands {
+		if p.matches(i, q) && agrees(&p.results[i], x) {
+			return true
+		}
+		if q.Kind == wire.KindAcquire && x.Status == wire.StatusCancelled &&
+			p.commands[i].Op == lockfsm.OpCancel && uint64(p.commands[i].Session) == q.Session &&
+			uint64(p.commands[i].Request) == q.Request {
+			return true
+		}
+	}
+	if q.Kind != wire.KindAcquire {
+		return false
+	}
+	for i := range p.events {
+		e := &p.events[i]
+		if uint64(e.Session) != q.Session || uint64(e.Request) != q.Request {
+			continue
+		}
+		switch {
+		case e.Kind == lockfsm.EventGranted && x.Status == wire.StatusOK && uint64(e.Token) == x.Token,
+			e.Kind == lockfsm.EventWaitEnded && x.Status == wire.StatusSessionEnded:
+			return true
+		}
+	}
+	return false
+}
+
+func (p *happened) matches(i int, q *Question) bool {
+	c, r := &p.commands[i], &p.results[i]
+	session := uint64(c.Session) == q.Session
+	switch q.Kind {
+	case wire.KindOpenSession:
+		return c.Op == lockfsm.OpOpenSession
+	case wire.KindCloseSession:
+		return c.Op == lockfsm.OpCloseSession && session
+	case wire.KindAcquire:
+		return c.Op == lockfsm.OpAcquire && session && uint64(c.Request) == q.Request
+	case wire.KindRelease:
+		return c.Op == lockfsm.OpRelease && session && uint64(c.Token) == q.Token
+	case wire.KindCancel:
+		return c.Op == lockfsm.OpCancel && session && uint64(r.Request) == q.Target
+	case wire.KindRenewHold:
+		return c.Op == lockfsm.OpRenewHold && session && uint64(c.Token) == q.Token
+	default:
+		return false
+	}
+}
+
+// agrees reports whether a response says what a result says.
+func agrees(r *lockfsm.Result, x *wire.Response) bool {
+	switch r.Code {
+	case lockfsm.CodeOK:
+		switch r.Op {
+		case lockfsm.OpOpenSession:
+			return x.Status == wire.StatusOK && x.Token == uint64(r.Session)
+		case lockfsm.OpAcquire:
+			return x.Status == wire.StatusOK && x.Token == uint64(r.Token)
+		default:
+			return x.Status == wire.StatusOK
+		}
+	case lockfsm.CodeAlreadyGranted:
+		return x.Status == wire.StatusAlreadyGranted && x.Token == uint64(r.Token)
+	case lockfsm.CodeCancelled:
+		return x.Status == wire.StatusCancelled
+	case lockfsm.CodeHeld:
+		return x.Status == wire.StatusHeld && x.Token == uint64(r.HolderToken)
+	case lockfsm.CodeNotHolder:
+		return x.Status == wire.StatusNotHolder
+	case lockfsm.CodeStaleEpoch:
+		return x.Status == wire.StatusStaleEpoch
+	case lockfsm.CodeSessionUnknown:
+		return x.Status == wire.StatusSessionUnknown
+	case lockfsm.CodeSessionEnded:
+		return x.Status == wire.StatusSessionEnded
+	default:
+		return x.Status >= wire.StatusTooManyWaiters
+	}
+}

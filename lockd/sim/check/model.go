@@ -1,0 +1,481 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+
+	"lockd/lockfsm"
+)
+
+// Model is one group's locks, worked out from the log alone with maps and
+// slices. It does not predict results: it is shown what the machine did in each
+// slot and accepts it only if its own state justifies every result and every
+// event, and if nothing that was due is missing. Where the machine is free in
+// when it does a thing (an ended session's claims may be released over several
+// slots), the model takes the machine's word for the moment and only for that.
+type Model struct {
+	group   uint16
+	limits  lockfsm.Limits
+	slot    uint64
+	logTime uint64
+	// token is the highest token granted, lastSession the newest session.
+	token       lockfsm.Token
+	lastSession lockfsm.SessionID
+	// sessions are alive or ending, past have ended for good.
+	sessions map[lockfsm.SessionID]*Session
+	past     map[lockfsm.SessionID]*Session
+	nonces   map[lockfsm.Nonce]*Session
+	locks    map[string]*lockModel
+	claims   map[claimKey]*Claim
+	// granted remembers every grant of a session's request: a second one would
+	// be a second execution (I19).
+	granted map[claimKey]lockfsm.Token
+	// pending: the machine says that it has endings left to do.
+	pending bool
+	// Grants and Ends are what the last slot granted and ended.
+	Grants []Grant
+	Ends   []Ending
+	Opens  []Opening
+}
+
+// Session is a session of the model.
+type Session struct {
+	ID       lockfsm.SessionID
+	Nonce    lockfsm.Nonce
+	lease    uint64
+	deadline uint64
+	epoch    lockfsm.Epoch
+	parked   bool
+	ended    bool
+	claims   int
+}
+
+// Claim is a hold or a wait.
+type Claim struct {
+	key      claimKey
+	name     string
+	mode     lockfsm.Mode
+	weight   uint8
+	token    lockfsm.Token // zero while it waits
+	session  *Session      // nil for a detached hold
+	deadline uint64        // of a detached hold
+}
+
+// claimKey names a request.
+type claimKey struct {
+	session  lockfsm.SessionID
+	request  lockfsm.RequestID
+	detached bool
+}
+
+type lockModel struct {
+	holders, waiters []*Claim
+	history          []Version
+}
+
+// Version is what a lock looked like from a slot on.
+type Version struct {
+	Slot    uint64
+	Holders int
+	Waiters int
+	Token   lockfsm.Token // of the first holder
+	// Vague versions contain claims of ended sessions, which the machine may or
+	// may not have released yet.
+	Vague bool
+}
+
+// Grant is one grant of the last slot.
+type Grant struct {
+	Session  lockfsm.SessionID
+	Detached bool
+	Request  lockfsm.RequestID
+	Token    lockfsm.Token
+	Name     string
+	Mode     lockfsm.Mode
+}
+
+// Ending is one session that the last slot ended.
+type Ending struct {
+	Session *Session
+	Reason  lockfsm.Reason
+}
+
+// Opening is one session that the last slot opened or found again.
+type Opening struct {
+	Session lockfsm.SessionID
+	Nonce   lockfsm.Nonce
+}
+
+// NewModel makes the model of an empty group.
+func NewModel(group uint16, limits lockfsm.Limits) *Model {
+	return &Model{
+		group: group, limits: limits,
+		sessions: make(map[lockfsm.SessionID]*Session),
+		past:     make(map[lockfsm.SessionID]*Session),
+		nonces:   make(map[lockfsm.Nonce]*Session),
+		locks:    make(map[string]*lockModel),
+		claims:   make(map[claimKey]*Claim),
+		granted:  make(map[claimKey]lockfsm.Token),
+	}
+}
+
+// Slot is the last slot the model took in.
+func (m *Model) Slot() uint64 { return m.slot }
+
+// Session returns a session the group has or had, nil if it never did.
+func (m *Model) Session(id lockfsm.SessionID) *Session {
+	if p := m.sessions[id]; p != nil {
+		return p
+	}
+	return m.past[id]
+}
+
+// step is one slot being judged.
+type step struct {
+	*Model
+	out     *lockfsm.Outcome
+	event   int  // the next one not yet justified
+	closing bool // the command at hand ends a session by itself
+	results lockfsm.Token
+	events  lockfsm.Token
+	touched map[string]struct{}
+	names   []string
+}
+
+func (s *step) bad(format string, args ...any) error {
+	return fmt.Errorf("model: group %d slot %d: %s", s.group, s.slot, fmt.Sprintf(format, args...))
+}
+
+func (s *step) touch(name string) *lockModel {
+	if _, ok := s.touched[name]; !ok {
+		s.touched[name] = struct{}{}
+		s.names = append(s.names, name)
+	}
+	l := s.locks[name]
+	if l == nil {
+		l = &lockModel{}
+		s.locks[name] = l
+	}
+	return l
+}
+
+// Apply judges one slot: its value, what the machine said of it, and whether
+// the machine says that endings are left to do.
+func (m *Model) Apply(slot uint64, value []byte, out *lockfsm.Outcome, pending Pending) error {
+	m.Grants, m.Ends, m.Opens = m.Grants[:0], m.Ends[:0], m.Opens[:0]
+	s := &step{Model: m, out: out, results: m.token, events: m.token,
+		touched: make(map[string]struct{})}
+	if slot != m.slot+1 {
+		return s.bad("I6: slot %d follows", slot)
+	}
+	m.slot, m.pending = slot, pending == StillEnding
+	b, err := DecodeBatch(value)
+	if err != nil {
+		return s.bad("value of %d bytes: %v", len(value), err)
+	}
+	if b.Ticked {
+		if err := s.tick(&b); err != nil {
+			return err
+		}
+	}
+	if len(b.Commands) != len(out.Results) {
+		return s.bad("%d results of %d commands", len(out.Results), len(b.Commands))
+	}
+	for i := range b.Commands {
+		if err := s.command(&b.Commands[i], &out.Results[i]); err != nil {
+			return err
+		}
+		if err := s.follow(); err != nil {
+			return err
+		}
+	}
+	if s.event < len(out.Events) {
+		e := &out.Events[s.event]
+		return s.bad("I17: nothing justifies %v of session %d request %d token %d on %q",
+			e.Kind, e.Session, e.Request, e.Token, e.Name)
+	}
+	m.token = max(s.results, s.events)
+	return s.settle()
+}
+
+// Pending says whether a machine has endings left to do after a slot.
+type Pending uint8
+
+// The two answers.
+const (
+	AllDone Pending = iota
+	StillEnding
+)
+
+func (s *step) tick(b *Batch) error {
+	s.logTime += min(uint64(b.Delta), uint64(s.limits.TickCap))
+	missing := 0
+	for _, id := range b.Renewed {
+		if p := s.sessions[lockfsm.SessionID(id)]; p != nil && !p.ended {
+			p.deadline = s.logTime + p.lease
+			continue
+		}
+		if missing >= len(s.out.NotRenewed) || uint64(s.out.NotRenewed[missing]) != id {
+			return s.bad("I19: renewal of session %d, which is not alive, is not refused", id)
+		}
+		missing++
+	}
+	if missing != len(s.out.NotRenewed) {
+		return s.bad("I21: %d renewals refused, %d sessions are not alive",
+			len(s.out.NotRenewed), missing)
+	}
+	return s.follow()
+}
+
+// follow takes in events for as long as the state justifies them.
+func (s *step) follow() error {
+	for ; s.event < len(s.out.Events); s.event++ {
+		e := &s.out.Events[s.event]
+		var ok bool
+		switch e.Kind {
+		case lockfsm.EventSessionEnded:
+			ok = s.sessionEnded(e)
+		case lockfsm.EventWaitEnded:
+			ok = s.waitEnded(e)
+		case lockfsm.EventLost:
+			ok = s.lost(e)
+		case lockfsm.EventGranted:
+			var err error
+			if ok, err = s.eventGrant(e); err != nil {
+				return err
+			}
+		}
+		if !ok {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (s *step) sessionEnded(e *lockfsm.Event) bool {
+	p := s.sessions[e.Session]
+	if p == nil || p.ended {
+		return false
+	}
+	if e.Reason == lockfsm.ReasonExpired && p.deadline > s.logTime {
+		return false
+	}
+	if e.Reason == lockfsm.ReasonClosed && !s.closing {
+		return false
+	}
+	s.end(p, e.Reason)
+	return true
+}
+
+func (s *step) end(p *Session, why lockfsm.Reason) {
+	p.ended = true
+	delete(s.nonces, p.Nonce)
+	s.Ends = append(s.Ends, Ending{p, why})
+	for _, c := range s.claims { // order: a set is built, sorted before use
+		if c.session == p {
+			s.touch(c.name)
+		}
+	}
+}
+
+func (s *step) waitEnded(e *lockfsm.Event) bool {
+	c := s.claims[claimKey{e.Session, e.Request, false}]
+	if c == nil || c.token != 0 || !c.session.ended || c.name != string(e.Name) {
+		return false
+	}
+	s.drop(c)
+	return true
+}
+
+func (s *step) lost(e *lockfsm.Event) bool {
+	c := s.claims[claimKey{e.Session, e.Request, true}]
+	if c == nil || c.token != e.Token || c.deadline > s.logTime || c.name != string(e.Name) {
+		return false
+	}
+	s.drop(c)
+	return true
+}
+
+func (s *step) eventGrant(e *lockfsm.Event) (bool, error) {
+	c := s.claims[claimKey{e.Session, e.Request, false}]
+	if c == nil || c.token != 0 || c.name != string(e.Name) || !s.mayGrant(c) {
+		return false, nil
+	}
+	if e.Token <= s.events {
+		return false, s.bad("I15: token %d granted after %d", e.Token, s.events)
+	}
+	s.events = e.Token
+	return true, s.grant(c, e.Token)
+}
+
+// mayGrant reports whether a waiting claim is next in line and is let in.
+func (s *step) mayGrant(c *Claim) bool {
+	if c.session.ended || c.session.parked {
+		return false
+	}
+	l := s.locks[c.name]
+	for _, w := range l.waiters {
+		if w == c {
+			return s.admits(l, c.mode)
+		}
+		if !w.session.ended && !w.session.parked {
+			return false
+		}
+	}
+	return false
+}
+
+// admits reports whether the holders that may still count let a mode in.
+func (s *step) admits(l *lockModel, mode lockfsm.Mode) bool {
+	for _, h := range l.holders {
+		if !h.gone() && !compatible(h.mode, mode) {
+			return false
+		}
+	}
+	return true
+}
+
+// gone reports whether the machine may have released a claim without a word.
+func (c *Claim) gone() bool { return c.session != nil && c.session.ended }
+
+// compatible is the DLM matrix, written out by rows.
+func compatible(a, b lockfsm.Mode) bool {
+	rows := [6]string{"111111", "111110", "111000", "110100", "110000", "100000"}
+	return rows[a][b] == '1'
+}
+
+// grant makes a claim a hold; what stood in its way and may be gone is gone.
+func (s *step) grant(c *Claim, t lockfsm.Token) error {
+	if before, ok := s.granted[c.key]; ok && !c.key.detached {
+		return s.bad("I19: request %d of session %d granted again: token %d, before %d",
+			c.key.request, c.key.session, t, before)
+	}
+	l := s.touch(c.name)
+	for _, h := range slices.Clone(l.holders) {
+		if h.gone() && !compatible(h.mode, c.mode) {
+			s.drop(h)
+		}
+	}
+	l.waiters = without(l.waiters, c)
+	l.holders = append(l.holders, c)
+	c.token = t
+	s.claims[c.key] = c
+	s.granted[c.key] = t
+	s.Grants = append(s.Grants, Grant{c.key.session, c.key.detached, c.key.request, t, c.name, c.mode})
+	return nil
+}
+
+func without(all []*Claim, c *Claim) []*Claim {
+	if i := slices.Index(all, c); i >= 0 {
+		return slices.Delete(all, i, i+1)
+	}
+	return all
+}
+
+// drop takes a claim out of everything.
+func (s *step) drop(c *Claim) {
+	l := s.touch(c.name)
+	l.holders, l.waiters = without(l.holders, c), without(l.waiters, c)
+	delete(s.claims, c.key)
+	if c.session != nil {
+		c.session.claims--
+	}
+}
+
+// settle checks what must hold between two slots and records what every
+// touched lock looks like from here on.
+func (s *step) settle() error {
+	if !s.pending {
+		if err := s.nothingLeft(); err != nil {
+			return err
+		}
+	}
+	for _, name := range s.names {
+		l := s.locks[name]
+		v := Version{Slot: s.slot, Holders: len(l.holders), Waiters: len(l.waiters)}
+		for i, h := range l.holders {
+			v.Vague = v.Vague || h.gone()
+			for _, other := range l.holders[:i] {
+				if !h.gone() && !other.gone() && !compatible(h.mode, other.mode) {
+					return s.bad("I14: %q is held in %v and %v", name, other.mode, h.mode)
+				}
+			}
+		}
+		for _, w := range l.waiters {
+			v.Vague = v.Vague || w.gone()
+		}
+		if len(l.holders) > 0 {
+			v.Token = l.holders[0].token
+		}
+		l.history = append(l.history, v)
+		if !s.pending {
+			if err := s.pumped(name, l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// nothingLeft checks that a machine which calls its endings done has ended all
+// that was due, and takes the claims of ended sessions out of the model.
+func (s *step) nothingLeft() error {
+	for id, p := range s.sessions { // order: any one is enough
+		if p.ended {
+			delete(s.sessions, id)
+			s.past[id] = p
+			continue
+		}
+		if p.deadline <= s.logTime {
+			return s.bad("I21: session %d is past its deadline %d at %d", p.ID, p.deadline, s.logTime)
+		}
+	}
+	var gone []*Claim
+	for _, c := range s.claims { // order: sorted below
+		switch {
+		case c.gone() && c.token == 0:
+			return s.bad("I16: request %d of ended session %d still waits for %q",
+				c.key.request, c.key.session, c.name)
+		case c.gone():
+			gone = append(gone, c)
+		case c.session == nil && c.deadline <= s.logTime:
+			return s.bad("I21: detached hold %d is past its deadline", c.token)
+		}
+	}
+	slices.SortFunc(gone, func(a, b *Claim) int { return int(a.token) - int(b.token) })
+	for _, c := range gone {
+		s.drop(c)
+	}
+	return nil
+}
+
+// pumped checks that the first waiter who counts is not kept waiting in vain.
+func (s *step) pumped(name string, l *lockModel) error {
+	for _, w := range l.waiters {
+		if w.session.parked {
+			continue
+		}
+		if s.admits(l, w.mode) && len(l.holders) < int(s.limits.HoldersPerLock) {
+			return s.bad("I17: request %d of session %d waits for %q in %v for nobody",
+				w.key.request, w.key.session, name, w.mode)
+		}
+		return nil
+	}
+	return nil
+}
+
+// At returns what a lock looked like after slot.
+func (m *Model) At(name string, slot uint64) Version {
+	l := m.locks[name]
+	if l == nil {
+		return Version{}
+	}
+	i := len(l.history)
+	for i > 0 && l.history[i-1].Slot > slot {
+		i--
+	}
+	if i == 0 {
+		return Version{}
+	}
+	return l.history[i-1]
+}
