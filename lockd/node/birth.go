@@ -144,22 +144,33 @@ func (n *Node) announceRoster() {
 	}
 }
 
+// announceRosterTo sends one peer the fingerprint of the recorded roster, zero
+// if there is none, and whether this node is leaving:
+//
+//	PeerRoster  roster hash u64 | flags u8, bit 0: leaving
 func (n *Node) announceRosterTo(p *peer) {
-	if len(n.identity.Roster) == 0 {
-		return
+	body := binary.LittleEndian.AppendUint64(nil, RosterHash(n.identity.Roster))
+	flags := byte(0)
+	if n.draining {
+		flags |= noticeLeaving
 	}
-	var body [8]byte
-	binary.LittleEndian.PutUint64(body[:], RosterHash(n.identity.Roster))
-	n.sendFrame(p, wire.PeerKindRoster, body[:])
+	n.sendFrame(p, wire.PeerKindRoster, append(body, flags))
 }
 
-// onRoster hears what a peer recorded. A node that is already born repeats its
-// own announcement to a peer that is not, so that nobody stays behind.
+// noticeLeaving says that the sender gives its leaderships away and wants none.
+const noticeLeaving = 1
+
+// onRoster hears what a peer recorded, and whether it is leaving.
 func (n *Node) onRoster(from *peer, payload []byte) {
-	if len(payload) != 8 || n.birth == nil {
+	if len(payload) != 9 {
+		n.stats.BadFrames++
 		return
 	}
+	from.leaving = payload[8]&noticeLeaving != 0
 	hash := binary.LittleEndian.Uint64(payload)
+	if n.birth == nil || hash == 0 {
+		return
+	}
 	n.birth.hear(from.id, hash)
 	if n.birth.roster != nil && hash != RosterHash(n.birth.roster) {
 		n.observe(Event{Kind: EventRosterConflict, Node: from.id})

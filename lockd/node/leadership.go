@@ -139,7 +139,7 @@ func (n *Node) balance() {
 		}
 		first := n.preferred[g.id]
 		p := n.peer(uint16(first))
-		if p == nil || !p.up || n.now-p.upSince < settle || !n.caughtUp(g, first) {
+		if p == nil || !p.up || p.leaving || n.now-p.upSince < settle || !n.caughtUp(g, first) {
 			continue
 		}
 		n.transfer(g, first)
@@ -169,6 +169,7 @@ func (n *Node) transfer(g *group, to paxos.NodeID) {
 // onDrain begins to give all leaderships away.
 func (n *Node) onDrain() {
 	n.draining = true
+	n.announceRoster()
 	n.drain()
 }
 
@@ -182,7 +183,7 @@ func (n *Node) drain() {
 		}
 		left++
 		for _, id := range n.successors(g.id) {
-			if p := n.peer(uint16(id)); p != nil && p.up && n.caughtUp(g, id) {
+			if p := n.peer(uint16(id)); p != nil && p.up && !p.leaving && n.caughtUp(g, id) {
 				n.transfer(g, id)
 				break
 			}

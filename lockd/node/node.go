@@ -16,6 +16,8 @@ type peer struct {
 	disk paxos.DiskID // shown at the handshake of the link that stands
 	out  []byte       // messages of this turn, sent as one frame at its end
 	up   bool
+	// leaving is set while the peer gives its leaderships away.
+	leaving bool
 	// upSince is the moment the link stood; leadership is given back to a
 	// preferred node only after it has been up for a while.
 	upSince Nanos

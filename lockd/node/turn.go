@@ -109,7 +109,7 @@ func (n *Node) onPeerUp(id uint16, disk paxos.DiskID) {
 	if p == nil {
 		return
 	}
-	p.up, p.disk, p.upSince = true, disk, n.now
+	p.up, p.disk, p.upSince, p.leaving = true, disk, n.now, false
 	p.out = p.out[:0]
 	n.observe(Event{Kind: EventPeerUp, Node: p.id})
 	if n.birth != nil {

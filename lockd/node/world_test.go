@@ -1,0 +1,327 @@
+package node
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+	"lockd/paxos"
+	"lockd/wal"
+)
+
+// world runs nodes in one goroutine with perfect links and disks. It shows what
+// a node does when nothing is wrong; lockd/sim breaks things.
+type world struct {
+	t     *testing.T
+	opts  Options
+	now   Nanos
+	nodes map[uint16]*testNode
+	// queue holds frames between nodes until deliver.
+	queue []testFrame
+}
+
+type testFrame struct {
+	from, to uint16
+	frame    []byte
+}
+
+// testNode is a node with the world it sees.
+type testNode struct {
+	w       *world
+	id      uint16
+	node    *Node
+	inbox   *Inbox
+	lsn     wal.LSN
+	flushed bool
+	records []wal.Record
+	stored  []byte
+	sent    map[ConnID][]byte
+	saved   map[uint16]map[string][]byte
+	slots   map[uint16]uint64
+	chunks  map[uint16][]KeyValue
+	events  []Event
+	saveErr error
+	syncing Nanos
+}
+
+func testOptions() Options {
+	o := Defaults()
+	o.Cluster = "test"
+	o.Groups = 4
+	o.Nodes = []Peer{{1, "a:1"}, {2, "b:1"}, {3, "c:1"}}
+	o.RetainSlots = 8
+	return o
+}
+
+func newWorld(t *testing.T, o Options) *world {
+	t.Helper()
+	w := &world{t: t, opts: o, now: Second, nodes: make(map[uint16]*testNode)}
+	for _, p := range o.Nodes {
+		n := &testNode{w: w, id: p.ID, sent: make(map[ConnID][]byte),
+			saved: make(map[uint16]map[string][]byte), slots: make(map[uint16]uint64)}
+		w.nodes[p.ID] = n
+		n.start()
+	}
+	for _, p := range o.Nodes {
+		w.link(p.ID)
+	}
+	w.run(2 * Second)
+	return w
+}
+
+// start makes the node from what its disk holds.
+func (n *testNode) start() {
+	n.w.t.Helper()
+	o := n.w.opts
+	o.Self = n.id
+	id := Identity{Cluster: o.Cluster, Node: paxos.NodeID(n.id), Disk: paxos.DiskID(n.id) * 1111,
+		Groups: uint16(o.Groups), Settings: o.Digest()}
+	if n.stored != nil {
+		var err error
+		if id, err = DecodeIdentity(n.stored); err != nil {
+			n.w.t.Fatal(err)
+		}
+	}
+	rec := NewRecovery(id, o)
+	for g, kvs := range n.saved {
+		rec.Checkpoint(g, n.load(kvs))
+	}
+	for i, r := range n.records {
+		if err := rec.Replay(wal.LSN(i+1), r); err != nil {
+			n.w.t.Fatal(err)
+		}
+	}
+	n.inbox = NewInbox(o.MaxInboxBytes)
+	n.flushed = false
+	node, err := New(o, Deps{Log: n, Peers: testPeers{n}, Clients: testClients{n}, Checkpoints: n, Superblock: n,
+		Observe: func(e Event) { n.events = append(n.events, e) }}, n.inbox, rec)
+	if err != nil {
+		n.w.t.Fatal(err)
+	}
+	n.node = node
+}
+
+func (n *testNode) load(kvs map[string][]byte) *lockfsm.Machine {
+	m, err := lockfsm.New(n.w.opts.machineLimits())
+	if err != nil {
+		n.w.t.Fatal(err)
+	}
+	for _, kv := range sortedRecords(kvs) {
+		if err := m.Load(kv.Key, kv.Value); err != nil {
+			n.w.t.Fatal(err)
+		}
+	}
+	if err := m.Loaded(); err != nil {
+		n.w.t.Fatal(err)
+	}
+	return m
+}
+
+func (n *testNode) Append(r wal.Record) wal.LSN {
+	r.Data = bytes.Clone(r.Data)
+	n.records = append(n.records, r)
+	n.lsn = wal.LSN(len(n.records))
+	return n.lsn
+}
+func (n *testNode) Flush()                         { n.flushed = true }
+func (n *testNode) Release(uint16, uint64)         {}
+func (n *testNode) SyncingSince() Nanos            { return n.syncing }
+func (n *testNode) Store(b []byte) error           { n.stored = bytes.Clone(b); return nil }
+func (n *testNode) CloseConn(ConnID)               {}
+func (n *testNode) answer(c ConnID, frames []byte) { n.sent[c] = append(n.sent[c], frames...) }
+
+// clients and peers share a method name; the wrappers tell them apart.
+type testPeers struct{ *testNode }
+
+func (p testPeers) Send(to uint16, frame []byte) {
+	p.w.queue = append(p.w.queue, testFrame{p.id, to, bytes.Clone(frame)})
+}
+
+type testClients struct{ *testNode }
+
+func (c testClients) Send(id ConnID, frames []byte) { c.answer(id, frames) }
+func (c testClients) Flush()                        {}
+
+func (n *testNode) Save(r SaveRequest) {
+	if n.saveErr != nil {
+		n.inbox.Saved(SaveDone{r, n.saveErr})
+		return
+	}
+	if r.Replace || n.saved[r.Group] == nil {
+		n.saved[r.Group] = make(map[string][]byte)
+	}
+	for _, kv := range r.Changes {
+		if kv.Value == nil {
+			delete(n.saved[r.Group], string(kv.Key))
+		} else {
+			n.saved[r.Group][string(kv.Key)] = bytes.Clone(kv.Value)
+		}
+	}
+	n.slots[r.Group] = r.Slot
+	n.inbox.Saved(SaveDone{Request: r})
+}
+
+// Read sends a checkpoint one record a chunk.
+func (n *testNode) Read(r ChunkRequest) {
+	kvs := sortedRecords(n.saved[r.Group])
+	if int(r.Chunk) >= len(kvs) {
+		n.inbox.Chunk(ChunkDone{Request: r, Err: errors.New("no such chunk")})
+		return
+	}
+	kv := kvs[r.Chunk]
+	data := append([]byte{byte(len(kv.Key)), byte(len(kv.Key) >> 8)}, kv.Key...)
+	n.inbox.Chunk(ChunkDone{Request: r, Slot: n.slots[r.Group], Data: append(data, kv.Value...),
+		Last: int(r.Chunk) == len(kvs)-1})
+}
+
+func (n *testNode) Install(r InstallRequest) {
+	if r.Chunk == 0 {
+		n.chunks = map[uint16][]KeyValue{}
+	}
+	k := int(r.Data[0]) | int(r.Data[1])<<8
+	n.chunks[r.Group] = append(n.chunks[r.Group], KeyValue{r.Data[2 : 2+k], r.Data[2+k:]})
+	d := InstallDone{Group: r.Group, Peer: r.Peer, Slot: r.Slot, Chunk: r.Chunk, Last: r.Last}
+	if r.Last {
+		n.saved[r.Group] = make(map[string][]byte)
+		for _, kv := range n.chunks[r.Group] {
+			n.saved[r.Group][string(kv.Key)] = kv.Value
+		}
+		n.slots[r.Group] = r.Slot
+		d.Machine = n.load(n.saved[r.Group])
+	}
+	n.inbox.Installed(d)
+}
+
+// sortedRecords returns the records of a checkpoint in order of their keys.
+func sortedRecords(m map[string][]byte) []KeyValue {
+	var kvs []KeyValue
+	for k, v := range m {
+		kvs = append(kvs, KeyValue{[]byte(k), v})
+	}
+	slices.SortFunc(kvs, func(a, b KeyValue) int { return bytes.Compare(a.Key, b.Key) })
+	return kvs
+}
+
+// link brings up the links of a node with everybody who runs.
+func (w *world) link(id uint16) {
+	for _, other := range w.nodes {
+		if other.id != id && other.node != nil {
+			other.inbox.PeerUp(id, uint64(id)*1111)
+			w.nodes[id].inbox.PeerUp(other.id, uint64(other.id)*1111)
+		}
+	}
+}
+
+// kill ends a node; its peers see a reset.
+func (w *world) kill(id uint16) {
+	w.nodes[id].node = nil
+	for _, other := range w.nodes {
+		if other.node != nil {
+			other.inbox.PeerDown(id, DownReset)
+		}
+	}
+}
+
+// run lets time pass in steps of a millisecond.
+func (w *world) run(d Nanos) {
+	w.t.Helper()
+	for end := w.now + d; w.now < end; w.now += Millisecond {
+		w.step()
+	}
+}
+
+// step gives every node a turn and delivers what they sent.
+func (w *world) step() {
+	w.t.Helper()
+	for _, p := range w.opts.Nodes {
+		n := w.nodes[p.ID]
+		if n.node == nil {
+			continue
+		}
+		if n.flushed && n.syncing == 0 {
+			n.flushed = false
+			n.inbox.Durable(n.lsn)
+		}
+		if err := n.node.Turn(w.now); err != nil {
+			w.t.Fatalf("node %d: %v", n.id, err)
+		}
+	}
+	frames := w.queue
+	w.queue = nil
+	for _, f := range frames {
+		to := w.nodes[f.to]
+		if to.node == nil || w.nodes[f.from].node == nil {
+			continue
+		}
+		kind, payload, err := wire.ParsePeer(f.frame)
+		if err != nil {
+			w.t.Fatalf("frame of node %d: %v", f.from, err)
+		}
+		to.inbox.PeerFrame(f.from, uint8(kind), payload)
+	}
+}
+
+// leaderOf returns the node that serves a group.
+func (w *world) leaderOf(g uint16) *testNode {
+	w.t.Helper()
+	for _, p := range w.opts.Nodes {
+		if n := w.nodes[p.ID]; n.node != nil && n.node.groups[g].leading {
+			return n
+		}
+	}
+	w.t.Fatalf("group %d has no leader", g)
+	return nil
+}
+
+// call sends one request to the leader of its group and returns the response.
+func (w *world) call(c ConnID, h wire.Header, frame []byte) wire.Response {
+	w.t.Helper()
+	n := w.leaderOf(h.Group)
+	n.inbox.Request(c, frame)
+	for range 200 {
+		w.run(Millisecond)
+		if x, ok := n.response(c, h.Request); ok {
+			return x
+		}
+	}
+	w.t.Fatalf("no response to request %d", h.Request)
+	return wire.Response{}
+}
+
+// response takes the response to a request from what was sent on a conn.
+func (n *testNode) response(c ConnID, request uint64) (wire.Response, bool) {
+	b := n.sent[c]
+	for len(b) > 0 {
+		size, err := wire.FrameBytes(b, wire.MaxFrameBytes)
+		if err != nil || size == 0 {
+			n.w.t.Fatalf("bad frame on conn %d: %v", c, err)
+		}
+		h, body, err := wire.Parse(b[:size])
+		if err != nil {
+			n.w.t.Fatal(err)
+		}
+		if h.Kind == wire.KindResponse && h.Request == request {
+			x, err := wire.DecodeResponse(body)
+			if err != nil {
+				n.w.t.Fatal(err)
+			}
+			return x, true
+		}
+		b = b[size:]
+	}
+	return wire.Response{}, false
+}
+
+// nameIn returns a lock name of the group.
+func (w *world) nameIn(g uint16, i int) []byte {
+	for k := 0; ; k++ {
+		name := fmt.Appendf(nil, "lock-%d-%d", i, k)
+		if wire.GroupOf("", name, uint16(w.opts.Groups)) == g {
+			return name
+		}
+	}
+}
