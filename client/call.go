@@ -1,0 +1,203 @@
+package client
+
+import (
+	"time"
+
+	"lockd/netio/wire"
+)
+
+// Instant is a moment on a clock that counts while the machine is suspended, in
+// nanoseconds from an arbitrary start. Only differences mean anything.
+type Instant int64
+
+// never is later than every moment.
+const never Instant = 1<<63 - 1
+
+// Add returns the moment d after t.
+func (t Instant) Add(d time.Duration) Instant { return t + Instant(d) }
+
+// Sub returns how long t is after u.
+func (t Instant) Sub(u Instant) time.Duration { return time.Duration(t - u) }
+
+// State is where a Call stands.
+type State uint8
+
+// The states of a Call. A Call of another kind than Acquire never is
+// StateHeld or StateLost.
+const (
+	StateIdle State = iota // not with the Core
+	StateOpen              // started, its outcome not yet known
+	StateHeld              // an Acquire that was granted
+	StateLost              // an Acquire whose hold ended unasked
+	StateDone              // ended; see Err
+)
+
+// Call is one request and, for an Acquire, the hold it leads to. The caller sets
+// the first block of fields, hands the Call to Core.Start and does not touch it
+// again until it comes back in Ready.Done. A Call that is idle, done or lost may
+// be used anew.
+type Call struct {
+	// Kind is KindAcquire, KindRelease, KindRenewHold, KindGet, KindList or
+	// KindStatus.
+	Kind    wire.Kind
+	Flags   wire.Flags    // of an Acquire
+	Name    string        // of the lock, or the prefix of a List
+	After   string        // cursor of a List
+	Limit   uint16        // of a List
+	Group   uint16        // of a List; else the Core sets it
+	Node    uint16        // of a Status
+	Mode    wire.Mode     // of an Acquire
+	Weight  uint8         // of an Acquire
+	TTL     time.Duration // of a detached Acquire and of a RenewHold
+	Timeout time.Duration // after which it ends as ErrUnavailable; zero is never
+
+	// Use is the caller's, to tell uses of one Call apart in Ready.Lost.
+	Use uint64
+	// Session is the session the hold belongs to, or the owner id, which the
+	// caller chooses, of a detached one.
+	Session uint64
+	// Hold is the detached hold that a RenewHold renews.
+	Hold *Call
+	// Token is the fencing token: the outcome of an Acquire, an input of
+	// Release and RenewHold.
+	Token uint64
+
+	// Response is the outcome of an ended Call that was answered; Err is nil
+	// exactly if that outcome is the one asked for. The payload is a copy.
+	Response wire.Response
+	Err      error
+
+	state      State
+	background bool // belongs to the Core: does not come back in Done
+	request    uint64
+	conn       ConnID // on which it was last sent
+	sentEpoch  uint32 // in which it was last sent; zero is never
+	sends      int
+	target     uint64  // request id, of a Cancel
+	firstSent  Instant // exact for a timed Call only
+	notBefore  Instant // after a refusal for lack of room
+	deadline   Instant // set by the first sweep that sees it; zero is not yet
+	validUntil Instant // of a detached hold
+	prev, next *Call   // in the open calls of a group, or among the holds
+	list       *callList
+
+	wake chan struct{} // of the shell: capacity 1, told when the Call is done
+	held *Held         // of the shell
+}
+
+// State returns where the Call stands.
+func (x *Call) State() State { return x.state }
+
+func (x *Call) detached() bool { return x.Flags&wire.FlagDetached != 0 }
+
+// needsSession reports whether the Call can be sent only in an open session.
+func (x *Call) needsSession() bool {
+	return x.Kind == wire.KindAcquire && !x.detached()
+}
+
+// reset forgets an earlier use, keeping what the caller sets.
+func (x *Call) reset() {
+	x.Response, x.Err = wire.Response{}, nil
+	x.request, x.conn, x.sentEpoch, x.sends = 0, 0, 0, 0
+	x.firstSent, x.notBefore, x.deadline, x.validUntil = 0, 0, 0, 0
+	if x.Kind == wire.KindAcquire {
+		x.Token = 0
+	}
+}
+
+// callList is a list of calls threaded through them: a Call is in at most one.
+type callList struct {
+	head, tail *Call
+	count      int
+}
+
+func (l *callList) push(x *Call) {
+	x.list, x.prev, x.next = l, l.tail, nil
+	if l.tail != nil {
+		l.tail.next = x
+	} else {
+		l.head = x
+	}
+	l.tail = x
+	l.count++
+}
+
+func (l *callList) remove(x *Call) {
+	if x.prev != nil {
+		x.prev.next = x.next
+	} else {
+		l.head = x.next
+	}
+	if x.next != nil {
+		x.next.prev = x.prev
+	} else {
+		l.tail = x.prev
+	}
+	x.list, x.prev, x.next = nil, nil, nil
+	l.count--
+}
+
+// callTable finds open calls by request id. A Call sits at the low bits of its
+// id; ids whose place is taken are skipped, so long waits cost nothing.
+type callTable struct {
+	slots []*Call // a power of two of them, at most half in use
+	count int
+	last  uint64 // newest id
+}
+
+// newID returns an id no Call has, for a frame that is not kept in the table.
+func (t *callTable) newID() uint64 {
+	t.last++
+	return t.last
+}
+
+// put gives x a fresh id and a place.
+func (t *callTable) put(x *Call) {
+	if 2*(t.count+1) > len(t.slots) {
+		t.grow()
+	}
+	mask := uint64(len(t.slots) - 1)
+	for {
+		t.last++
+		if t.slots[t.last&mask] == nil {
+			break
+		}
+	}
+	x.request = t.last
+	t.slots[t.last&mask] = x
+	t.count++
+}
+
+// grow doubles the table. Ids that differ in their low bits still do in more.
+func (t *callTable) grow() {
+	old := t.slots
+	t.slots = make([]*Call, max(64, 2*len(old)))
+	mask := uint64(len(t.slots) - 1)
+	for _, x := range old {
+		if x != nil {
+			t.slots[x.request&mask] = x
+		}
+	}
+}
+
+// get returns the open Call with an id, or nil.
+func (t *callTable) get(request uint64) *Call {
+	if len(t.slots) == 0 {
+		return nil
+	}
+	x := t.slots[request&uint64(len(t.slots)-1)]
+	if x == nil || x.request != request {
+		return nil
+	}
+	return x
+}
+
+// drop frees the place of x and makes its id unknown.
+func (t *callTable) drop(x *Call) {
+	if x.request == 0 {
+		return
+	}
+	t.slots[x.request&uint64(len(t.slots)-1)] = nil
+	x.request = 0
+	t.count--
+}

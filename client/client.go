@@ -1,0 +1,207 @@
+package client
+
+import (
+	"context"
+	crand "crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"sync"
+)
+
+// Client talks to a cluster. It may be used by any number of goroutines, has
+// one conn per node, shared by all of them, and lives until Close. It is the
+// loop round a Core.
+type Client struct {
+	opts  Options
+	clock func() Instant
+	dial  func(ctx context.Context, address string) (net.Conn, error)
+
+	wake    chan struct{} // capacity 1: the main loop has something to do
+	quit    chan struct{} // closed by the end of Close
+	stopped sync.WaitGroup
+	chans   sync.Pool // of chan struct{}, capacity 1, empty
+
+	mu struct {
+		sync.Mutex
+		core    *Core
+		conns   map[ConnID]*conn
+		wakeAt  Instant // when the main loop will look by itself
+		changed chan struct{}
+		stopped bool
+	}
+}
+
+// Dial connects to a cluster by some of its addresses (host:port); one that
+// answers is enough, the others are learned from it. Ctx bounds only this call;
+// without a deadline it ends when every address had DialTimeout to answer. The
+// error is ErrUnavailable with what went wrong at each address.
+func Dial(ctx context.Context, addresses []string, opts Options) (*Client, error) {
+	var dialer net.Dialer
+	return dialWith(ctx, addresses, opts, newClock(),
+		func(ctx context.Context, address string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "tcp", address)
+		})
+}
+
+func dialWith(ctx context.Context, addresses []string, opts Options, clock func() Instant,
+	dial func(context.Context, string) (net.Conn, error)) (*Client, error) {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if len(addresses) == 0 {
+		return nil, fmt.Errorf("%w: no addresses", ErrOptions)
+	}
+	cfg := CoreConfig{
+		Name: opts.Name, Endpoints: addresses, Lease: opts.Lease, Drift: opts.Drift,
+		Margin: opts.Margin, MaxInFlight: opts.MaxInFlight, DialTimeout: opts.DialTimeout,
+	}
+	var seed [8]byte
+	if _, err := crand.Read(cfg.Nonce[:]); err != nil {
+		return nil, fmt.Errorf("client: no random numbers: %w", err)
+	}
+	if _, err := crand.Read(seed[:]); err != nil {
+		return nil, fmt.Errorf("client: no random numbers: %w", err)
+	}
+	cfg.Seed = binary.LittleEndian.Uint64(seed[:])
+	now := clock()
+	c := &Client{
+		opts: opts, clock: clock, dial: dial,
+		wake: make(chan struct{}, 1), quit: make(chan struct{}),
+	}
+	c.chans.New = func() any { return make(chan struct{}, 1) }
+	c.mu.core = NewCore(cfg, now)
+	c.mu.conns = make(map[ConnID]*conn)
+	c.mu.changed = make(chan struct{})
+	c.mu.core.Reach(now)
+	c.start()
+	if err := c.welcomed(ctx); err != nil {
+		c.stop()
+		return nil, err
+	}
+	return c, nil
+}
+
+// welcomed waits for the first Welcome.
+func (c *Client) welcomed(ctx context.Context) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.opts.DialTimeout+c.opts.DialTimeout/4)
+		defer cancel()
+	}
+	return c.until(ctx, func(core *Core) bool { return core.Groups() > 0 })
+}
+
+// until waits for a condition of the Core. The error is ErrUnavailable.
+func (c *Client) until(ctx context.Context, done func(*Core) bool) error {
+	for {
+		c.mu.Lock()
+		ok, trouble, changed := done(c.mu.core), c.mu.core.Trouble(), c.mu.changed
+		c.mu.Unlock()
+		if ok {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w: %w", ErrUnavailable, context.Cause(ctx), trouble)
+		}
+	}
+}
+
+// Close releases all the client holds by closing its sessions, ends every call
+// with ErrClosed, and returns when the nodes have confirmed that, or with
+// ErrUnavailable when ctx or RequestTimeout ends it: the nodes then free
+// everything when the leases run out. Detached holds stay with the nodes, but
+// this client counts them as lost. A second Close does nothing.
+func (c *Client) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.opts.RequestTimeout)
+	defer cancel()
+	c.mu.Lock()
+	c.mu.core.Close()
+	c.kick()
+	c.mu.Unlock()
+	err := c.until(ctx, func(core *Core) bool { return core.Closing() == 0 })
+	c.stop()
+	return err
+}
+
+// stop ends all goroutines of the client. Any call still open ends.
+func (c *Client) stop() {
+	c.mu.Lock()
+	if !c.mu.stopped {
+		c.mu.stopped = true
+		close(c.quit)
+		for _, conn := range c.mu.conns {
+			conn.close()
+		}
+	}
+	c.mu.Unlock()
+	c.stopped.Wait()
+}
+
+// kick makes sure that what the Core has ready is carried out. Requires: c.mu
+// is held. Conns with output are told here; the rest is for the main loop.
+func (c *Client) kick() {
+	core := c.mu.core
+	for _, id := range core.ready.Writes {
+		if conn := c.mu.conns[id]; conn != nil {
+			conn.wakeWriter()
+		}
+	}
+	core.ready.Writes = core.ready.Writes[:0]
+	if core.ready.busy() || core.next < c.mu.wakeAt {
+		select {
+		case c.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// busy reports whether there is anything but writes.
+func (r *Ready) busy() bool {
+	return len(r.Dials)+len(r.Closes)+len(r.Done)+len(r.Lost) > 0
+}
+
+// call runs one Call to its end. When ctx ends first, the Call ends with the
+// cause of ctx, and what it may have done is undone in the background.
+func (c *Client) call(ctx context.Context, x *Call) error {
+	x.wake = c.chans.Get().(chan struct{})
+	c.mu.Lock()
+	c.mu.core.Start(x)
+	c.kick()
+	c.mu.Unlock()
+	c.wait(ctx, x)
+	return x.Err
+}
+
+// wait waits for a started Call and takes its channel back.
+func (c *Client) wait(ctx context.Context, x *Call) {
+	select {
+	case <-x.wake:
+	case <-ctx.Done():
+		c.mu.Lock()
+		c.mu.core.Abandon(x, fmt.Errorf("client: gave up %s %q: %w",
+			x.Kind, x.Name, context.Cause(ctx)))
+		c.kick()
+		c.mu.Unlock()
+		<-x.wake
+	}
+	c.chans.Put(x.wake)
+	x.wake = nil
+}
+
+// deliver carries out what a Core had ready, outside the lock.
+func (c *Client) deliver(r *Ready) {
+	for _, l := range r.Lost {
+		l.Call.held.lose(l.Use, l.Err)
+	}
+	for _, x := range r.Done {
+		if x.wake != nil {
+			x.wake <- struct{}{}
+			continue
+		}
+		x.held.complete()
+	}
+}

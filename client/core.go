@@ -1,0 +1,418 @@
+package client
+
+import (
+	"fmt"
+	"time"
+
+	"lockd/netio/wire"
+)
+
+// CoreConfig configures a Core. All fields are required.
+type CoreConfig struct {
+	Name        string
+	Endpoints   []string // addresses to begin with
+	Lease       time.Duration
+	Drift       float64
+	Margin      time.Duration
+	MaxInFlight int
+	DialTimeout time.Duration // greeting included
+	Nonce       wire.Nonce    // random; the base of the nonces of all sessions
+	Seed        uint64        // random; for jitter
+}
+
+// Times of the Core that nobody needs to change.
+const (
+	// sweepEvery is how exactly the timeouts of calls are kept.
+	sweepEvery = 100 * time.Millisecond
+	// A group that nobody seems to lead is asked for again after backoffLeast,
+	// then twice that, up to backoffMost.
+	backoffLeast = 4 * time.Millisecond
+	backoffMost  = 250 * time.Millisecond
+	// An address that cannot be reached is tried again after redialLeast, then
+	// twice that, up to redialMost.
+	redialLeast = 20 * time.Millisecond
+	redialMost  = 1 * time.Second
+	// A conn that owes answers and is silent for pingAfter is asked for a sign
+	// of life, and closed pingTimeout later.
+	pingAfter   = 1 * time.Second
+	pingTimeout = 1500 * time.Millisecond
+)
+
+// Core is the client without sockets, goroutines and clocks: it routes requests,
+// keeps sessions alive and counts their leases. It is steppable: it belongs to
+// one goroutine, or to whoever holds one lock, and does a bounded amount of work
+// per call. Time is handed in and must not go back.
+//
+// After any call that changes state the caller empties Ready and carries it
+// out, asks Next when to call Tick, and takes the bytes of each conn named in
+// Ready.Writes with Output.
+type Core struct {
+	cfg       CoreConfig
+	leaseSpan time.Duration // Lease less Drift and Margin: what a renewal is worth
+	now       Instant
+	ticked    Instant // when Tick was last called
+	next      Instant // when Tick wants to be called
+	sweepAt   Instant // never if no call is open
+	random    uint64
+	nonces    uint64 // session nonces made
+	lastConn  ConnID
+	endpoints []*endpoint
+	groups    []group // empty before the first Welcome
+	cluster   uint64
+	limits    wire.Limits
+	calls     callTable
+	userOpen  int      // open calls that come back in Done
+	direct    callList // open calls to one node: Status
+	detached  callList // holds that live by their own time to live
+	ready     Ready
+	scratch   []byte
+	refs      []wire.SessionRef
+	closed    bool
+}
+
+// group is what the Core knows of one group.
+type group struct {
+	calls   callList // open, in the order in which they were started
+	session session
+	leader  uint16  // believed; zero is unknown
+	epoch   uint32  // raised whenever the group is attached to a conn
+	via     int     // endpoint it is, or is to be, attached to; -1 is none
+	live    bool    // attached: via is up and open calls have been sent to it
+	tries   int     // detaches since the last answer
+	cursor  int     // endpoint to ask next when the leader is unknown
+	retryAt Instant // when to look for a leader again; never if nothing to do
+	dirty   bool    // has calls that Start could not send
+}
+
+// NewConn asks for a conn.
+type NewConn struct {
+	Conn    ConnID
+	Address string
+}
+
+// Ready is what the Core wants done. The slices are reused: they are valid
+// until the next call of Take with the same Ready.
+type Ready struct {
+	Dials  []NewConn
+	Closes []ConnID // conns to close; their end need not be reported
+	Writes []ConnID // conns with bytes to write
+	Done   []*Call  // ended; the caller owns them again
+	Lost   []LostHold
+}
+
+// LostHold is a hold that ended unasked. Its Call may be in use anew by the time
+// one looks: Use tells.
+type LostHold struct {
+	Call *Call
+	Use  uint64
+	Err  *LostError
+}
+
+// NewCore returns a Core that has done nothing yet.
+func NewCore(cfg CoreConfig, now Instant) *Core {
+	span := time.Duration(float64(cfg.Lease)*(1-cfg.Drift)) - cfg.Margin
+	c := &Core{
+		cfg:       cfg,
+		leaseSpan: span,
+		now:       now,
+		ticked:    now,
+		next:      now,
+		sweepAt:   never,
+		random:    cfg.Seed,
+		limits:    wire.DefaultLimits(),
+	}
+	for _, address := range cfg.Endpoints {
+		c.addEndpoint(address, 0)
+	}
+	return c
+}
+
+// Next returns when Tick wants to be called: at once if not after now.
+func (c *Core) Next() Instant { return c.next }
+
+// Groups returns the number of groups, zero before the first Welcome.
+func (c *Core) Groups() int { return len(c.groups) }
+
+// Take moves what is ready to r, whose slices it reuses.
+func (c *Core) Take(r *Ready) {
+	r.Dials, c.ready.Dials = c.ready.Dials, r.Dials[:0]
+	r.Closes, c.ready.Closes = c.ready.Closes, r.Closes[:0]
+	r.Writes, c.ready.Writes = c.ready.Writes, r.Writes[:0]
+	r.Done, c.ready.Done = c.ready.Done, r.Done[:0]
+	r.Lost, c.ready.Lost = c.ready.Lost, r.Lost[:0]
+}
+
+func (c *Core) schedule(at Instant) {
+	if at < c.next {
+		c.next = at
+	}
+}
+
+// rand steps a splitmix64 generator.
+func (c *Core) rand() uint64 {
+	c.random += 0x9e3779b97f4a7c15
+	z := c.random
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+// jitter returns between half of d and d.
+func (c *Core) jitter(d time.Duration) time.Duration {
+	return d/2 + time.Duration(c.rand()%uint64(d/2+1))
+}
+
+// backoff returns least doubled n times, at most most, with jitter.
+func (c *Core) backoff(least, most time.Duration, n int) time.Duration {
+	d := least
+	for i := 0; i < n && d < most; i++ {
+		d *= 2
+	}
+	return c.jitter(min(d, most))
+}
+
+// NewOwner returns a random owner id for a detached hold.
+func (c *Core) NewOwner() uint64 { return c.rand() | wire.DetachedOwner }
+
+// Start begins a Call, or continues one: a Call in StateHeld whose Kind was
+// changed to KindRelease, which from then on is no hold any more. Before the first
+// Welcome, after Close and over a bound it ends at once with an error. It looks
+// at no clock, so that the usual case is cheap; what needs one waits for Tick.
+func (c *Core) Start(x *Call) {
+	if x.state == StateOpen {
+		panic("client: started call is open")
+	}
+	if x.list != nil {
+		x.list.remove(x)
+	}
+	err := c.admit(x)
+	x.reset()
+	x.state = StateOpen
+	if !x.background {
+		c.userOpen++
+	}
+	if err != nil {
+		c.end(x, err)
+		return
+	}
+	if x.Timeout > 0 && c.sweepAt == never {
+		c.sweepAt = 0
+		c.schedule(0)
+	}
+	if x.Kind == wire.KindStatus {
+		c.direct.push(x)
+		c.schedule(0)
+		return
+	}
+	g := &c.groups[x.Group]
+	g.calls.push(x)
+	if g.live && c.canSend(g, x) && !x.timed() {
+		c.send(x)
+		c.schedule(c.now.Add(pingAfter))
+		return
+	}
+	g.dirty = true
+	c.schedule(0)
+}
+
+// timed reports whether the moment of the first send matters.
+func (x *Call) timed() bool {
+	return x.detached() || x.Kind == wire.KindRenewHold || x.Kind == wire.KindOpenSession
+}
+
+// admit checks a Call and finds its group.
+func (c *Core) admit(x *Call) error {
+	switch {
+	case x.background && len(c.groups) > 0:
+		return nil // its group is known and its name was checked
+	case x.Kind == wire.KindRelease && x.state == StateLost:
+		return x.Err
+	case c.closed:
+		return fmt.Errorf("%w: %s %q", ErrClosed, x.Kind, x.Name)
+	case len(c.groups) == 0:
+		return fmt.Errorf("%w: %s %q: no node has answered yet", ErrUnavailable, x.Kind, x.Name)
+	case c.userOpen >= min(c.cfg.MaxInFlight, int(c.limits.InFlight)):
+		return fmt.Errorf("%w: %d requests in flight; raise MaxInFlight or wait for answers",
+			ErrBusy, c.userOpen)
+	}
+	switch x.Kind {
+	case wire.KindStatus:
+		return nil
+	case wire.KindList:
+		if int(x.Group) >= len(c.groups) || len(x.Name) > wire.MaxNameBytes ||
+			len(x.After) > wire.MaxNameBytes {
+			return fmt.Errorf("%w: list of %q in group %d", ErrBadName, x.Name, x.Group)
+		}
+		return nil
+	}
+	if len(x.Name) > int(c.limits.NameBytes) {
+		return fmt.Errorf("%w: %d bytes, limit %d", ErrNameTooLong, len(x.Name), c.limits.NameBytes)
+	}
+	if err := wire.CheckName(x.Name, int(c.limits.NameBytes)); err != nil {
+		return fmt.Errorf("%w: %w", ErrBadName, err)
+	}
+	x.Group = wire.GroupOf("", x.Name, uint16(len(c.groups)))
+	return nil
+}
+
+// Abandon ends a Call whose caller no longer waits, with err. What it may have
+// done is undone, or finished, in the background. A Call that is not open is
+// left alone.
+func (c *Core) Abandon(x *Call, err error) {
+	if x.state != StateOpen || x.background {
+		return
+	}
+	switch {
+	case x.Kind == wire.KindAcquire && x.sends > 0:
+		c.startBackground(&Call{
+			Kind: wire.KindCancel, Name: x.Name, Session: x.Session, Flags: x.Flags,
+			Group: x.Group, target: x.request, TTL: x.TTL,
+		})
+	case x.Kind == wire.KindRelease:
+		c.startBackground(&Call{
+			Kind: wire.KindRelease, Name: x.Name, Session: x.Session, Flags: x.Flags,
+			Group: x.Group, Token: x.Token, TTL: x.TTL,
+		})
+	}
+	c.end(x, err)
+}
+
+// startBackground starts a Call of the Core itself. It lives as long as the
+// session it is about, or as the detached hold.
+func (c *Core) startBackground(x *Call) {
+	x.background = true
+	if x.detached() {
+		x.Timeout = x.TTL
+	}
+	c.Start(x)
+}
+
+// end takes a Call out of the Core with its outcome.
+func (c *Core) end(x *Call, err error) {
+	c.calls.drop(x)
+	if x.list != nil {
+		x.list.remove(x)
+	}
+	x.state = StateDone
+	x.Err = err
+	if !x.background {
+		c.userOpen--
+		c.ready.Done = append(c.ready.Done, x)
+	}
+}
+
+// grant ends an Acquire as a hold, which l will list.
+func (c *Core) grant(x *Call, l *callList) {
+	c.end(x, nil)
+	x.state = StateHeld
+	l.push(x)
+}
+
+// lose ends a hold unasked. If its Release or RenewHold is open, that ends.
+func (c *Core) lose(x *Call, cause error) {
+	err := &LostError{Name: x.Name, Token: x.Token, Cause: cause}
+	if x.state == StateOpen {
+		c.end(x, err)
+		return
+	}
+	x.list.remove(x)
+	x.state = StateLost
+	x.Err = err
+	c.ready.Lost = append(c.ready.Lost, LostHold{Call: x, Use: x.Use, Err: err})
+}
+
+// Tick does what is due. Requires: now is not before any earlier moment.
+func (c *Core) Tick(now Instant) {
+	paused := now.Sub(c.ticked) > pingTimeout/2
+	c.now, c.ticked = now, now
+	c.next = never
+	if paused {
+		c.forgivePings()
+	}
+	c.expireDetached()
+	for i := range c.groups {
+		c.tickGroup(&c.groups[i], uint16(i))
+	}
+	c.startDirect()
+	for i := range c.endpoints {
+		c.tickEndpoint(i)
+	}
+	if c.sweepAt <= now {
+		c.sweep()
+	}
+	c.schedule(c.sweepAt)
+}
+
+// tickGroup expires the session, looks for a leader and sends what waits.
+func (c *Core) tickGroup(g *group, number uint16) {
+	c.tickSession(g, number)
+	if !g.live && c.wanted(g) && g.retryAt <= c.now {
+		c.route(g)
+	}
+	if g.live && g.dirty {
+		c.sendAll(g)
+	}
+	if !g.live && c.wanted(g) {
+		c.schedule(g.retryAt)
+	}
+}
+
+// wanted reports whether the group needs a leader.
+func (c *Core) wanted(g *group) bool {
+	return g.calls.head != nil || g.session.state == sessionOpen
+}
+
+// sweep ends calls whose time is over.
+func (c *Core) sweep() {
+	c.sweepAt = never
+	for i := range c.groups {
+		c.sweepList(&c.groups[i].calls)
+	}
+	c.sweepList(&c.direct)
+}
+
+func (c *Core) sweepList(l *callList) {
+	for x := l.head; x != nil; {
+		next := x.next
+		switch {
+		case x.Timeout <= 0:
+		case x.deadline == 0:
+			x.deadline = c.now.Add(x.Timeout)
+			c.sweepAt = c.now.Add(sweepEvery)
+		case x.deadline > c.now:
+			c.sweepAt = c.now.Add(sweepEvery)
+		case x.background:
+			c.end(x, ErrUnavailable)
+		default:
+			c.Abandon(x, c.unavailable(x))
+		}
+		x = next
+	}
+}
+
+// Close gives up all calls and holds, and closes the sessions in the
+// background; Closing tells when that is over.
+func (c *Core) Close() {
+	if c.closed {
+		return
+	}
+	c.closed = true
+	for i := range c.groups {
+		c.closeGroup(&c.groups[i], uint16(i))
+	}
+	for c.direct.head != nil {
+		c.end(c.direct.head, ErrClosed)
+	}
+	for c.detached.head != nil {
+		c.lose(c.detached.head, ErrClosed)
+	}
+}
+
+// Closing returns the number of sessions that are still to be closed.
+func (c *Core) Closing() int {
+	n := 0
+	for i := range c.groups {
+		n += c.groups[i].calls.count
+	}
+	return n
+}

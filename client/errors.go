@@ -1,0 +1,161 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"lockd/netio/wire"
+)
+
+// Errors a caller can react to. All that the package returns match one of them,
+// or the error of the caller's context, by errors.Is.
+var (
+	// ErrHeld: a try was refused because others hold the lock, or wait for it
+	// ahead of the caller. See HeldError.
+	ErrHeld = errors.New("client: lock is held")
+	// ErrLost: the hold is over although nobody asked for that. What it guarded
+	// must not be touched any more. See LostError.
+	ErrLost = errors.New("client: lock is lost")
+	// ErrUnavailable: no node gave a definite answer in time. The request may
+	// have taken effect; the client undoes it in the background.
+	ErrUnavailable = errors.New("client: no answer in time")
+	// ErrSessionEnded: the session a hold belonged to is over.
+	ErrSessionEnded = errors.New("client: session ended")
+	// ErrBusy: a bound was reached, here or at a node; nothing happened.
+	ErrBusy = errors.New("client: busy")
+	// ErrPermission: the nodes do not allow it.
+	ErrPermission = errors.New("client: permission denied")
+	// ErrClosed: the client was closed.
+	ErrClosed = errors.New("client: closed")
+	// ErrUnlocked: this hold was given back before.
+	ErrUnlocked = errors.New("client: already unlocked")
+	// ErrBadName: an empty name, or one with a zero byte.
+	ErrBadName = errors.New("client: bad name")
+	// ErrNameTooLong: a name over the limit of the cluster.
+	ErrNameTooLong = errors.New("client: name too long")
+	// ErrNotFound: the cluster knows nothing under this name.
+	ErrNotFound = errors.New("client: not found")
+	// ErrOptions: options that contradict each other or the cluster's limits.
+	ErrOptions = errors.New("client: bad options")
+	// ErrProtocol: a node sent what makes no sense. Its conn is closed.
+	ErrProtocol = errors.New("client: protocol broken")
+	// ErrRefused: a node does not talk to this client. The text says why.
+	ErrRefused = errors.New("client: refused by node")
+)
+
+// HeldError is a refused try. It matches ErrHeld and prints who is in the way.
+type HeldError struct {
+	Name     string
+	Position int       // place the request would have got in the queue, or 0
+	Token    uint64    // of the first holder
+	Info     *LockInfo // nil if the node gave no details
+}
+
+// Is reports whether target is ErrHeld.
+func (e *HeldError) Is(target error) bool { return target == ErrHeld }
+
+// Error returns a text of one line, or of four if details are known.
+func (e *HeldError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "lock %q is held", e.Name)
+	if e.Info == nil || len(e.Info.Holders) == 0 {
+		if e.Token != 0 {
+			fmt.Fprintf(&b, " (token %d)", e.Token)
+		}
+		return b.String()
+	}
+	h := &e.Info.Holders[0]
+	holder := h.Client
+	if holder == "" {
+		holder = fmt.Sprintf("session %d", h.Session)
+	}
+	fmt.Fprintf(&b, "\n  holder : %s", holder)
+	if more := e.Info.HolderCount - 1; more > 0 {
+		fmt.Fprintf(&b, " and %d more", more)
+	}
+	fmt.Fprintf(&b, "\n  mode   : %s   token: %d   since: %s (%s)   lease: %s left",
+		modeText(h.Mode), h.Token, h.Since.UTC().Format(time.RFC3339),
+		h.Held.Round(time.Second), h.LeaseLeft.Round(100*time.Millisecond))
+	fmt.Fprintf(&b, "\n  queue  : %d waiting", e.Info.WaiterCount)
+	if e.Position > 0 {
+		fmt.Fprintf(&b, ", you would be %s", ordinal(e.Position))
+	}
+	return b.String()
+}
+
+// modeText names the three modes that people know and gives others their
+// letters.
+func modeText(m wire.Mode) string {
+	switch m {
+	case wire.ModeEX:
+		return "exclusive"
+	case wire.ModePR:
+		return "shared"
+	default:
+		return m.String()
+	}
+}
+
+// ordinal returns 1st, 2nd, 3rd, 4th …
+func ordinal(n int) string {
+	suffix := "th"
+	if tens := n / 10 % 10; tens != 1 {
+		switch n % 10 {
+		case 1:
+			suffix = "st"
+		case 2:
+			suffix = "nd"
+		case 3:
+			suffix = "rd"
+		}
+	}
+	return fmt.Sprintf("%d%s", n, suffix)
+}
+
+// LostError says which hold ended and why. It matches ErrLost and its Cause,
+// and is the cause of the context of the hold.
+type LostError struct {
+	Name  string
+	Token uint64
+	Cause error // ErrSessionEnded, ErrClosed, or what the node said
+}
+
+// Is reports whether target is ErrLost.
+func (e *LostError) Is(target error) bool { return target == ErrLost }
+
+// Unwrap returns the cause.
+func (e *LostError) Unwrap() error { return e.Cause }
+
+// Error names the lock, the token and the cause.
+func (e *LostError) Error() string {
+	return fmt.Sprintf("lock %q (token %d) is lost: %v", e.Name, e.Token, e.Cause)
+}
+
+// statusError turns a definite status that is not the one asked for into an
+// error that says what was refused.
+func statusError(x *Call, status wire.Status) error {
+	var sentinel error
+	switch status {
+	case wire.StatusBusy, wire.StatusTooManyWaiters, wire.StatusTooManySessions,
+		wire.StatusTooManyHolds:
+		sentinel = ErrBusy
+	case wire.StatusPermission:
+		sentinel = ErrPermission
+	case wire.StatusNameTooLong:
+		sentinel = ErrNameTooLong
+	case wire.StatusNotFound:
+		sentinel = ErrNotFound
+	case wire.StatusSessionUnknown, wire.StatusSessionEnded, wire.StatusCancelled:
+		sentinel = ErrSessionEnded
+	case wire.StatusNotHolder:
+		sentinel = ErrLost
+	case wire.StatusStopping, wire.StatusNotLeader, wire.StatusUncertain,
+		wire.StatusStaleEpoch:
+		sentinel = ErrUnavailable
+	default:
+		sentinel = ErrProtocol
+	}
+	return fmt.Errorf("%w: %s %q in group %d: %s", sentinel, x.Kind, x.Name, x.Group, status)
+}

@@ -1,0 +1,469 @@
+package client
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"lockd/netio/wire"
+)
+
+// canSend reports whether nothing but a conn is missing to send x.
+func (c *Core) canSend(g *group, x *Call) bool {
+	if x.needsSession() && g.session.state != sessionOpen {
+		return false
+	}
+	return x.notBefore <= c.now
+}
+
+// sendAll sends the calls of a live group that this epoch has not seen, in
+// order, and opens a session if one is missing. Requires: c.now is fresh.
+func (c *Core) sendAll(g *group) {
+	g.dirty = false
+	needed := -1
+	for x := g.calls.head; x != nil; x = x.next {
+		switch {
+		case x.sentEpoch == g.epoch:
+		case x.notBefore > c.now:
+			g.dirty = true
+			c.schedule(x.notBefore)
+		case c.canSend(g, x):
+			c.send(x)
+		default:
+			needed = int(x.Group)
+		}
+	}
+	if needed >= 0 && g.session.state == sessionNone {
+		c.startOpen(g, uint16(needed))
+	}
+}
+
+// send writes x to the conn of its group, for the first time in this epoch.
+func (c *Core) send(x *Call) {
+	g := &c.groups[x.Group]
+	e := c.endpoints[g.via]
+	if x.sentEpoch == g.epoch {
+		panic(fmt.Sprintf("client: %s %d sent twice in epoch %d", x.Kind, x.request, g.epoch))
+	}
+	if x.request == 0 {
+		c.calls.put(x)
+	}
+	if x.firstSent == 0 {
+		x.firstSent = c.now
+	}
+	if x.needsSession() {
+		x.Session = g.session.id
+	}
+	x.conn, x.sentEpoch = e.conn, g.epoch
+	x.sends++
+	c.encode(e, g, x)
+	c.wrote(e)
+}
+
+func (c *Core) encode(e *endpoint, g *group, x *Call) {
+	h := wire.Header{Flags: x.Flags, Group: x.Group, Request: x.request}
+	c.scratch = append(c.scratch[:0], x.Name...)
+	name := c.scratch
+	ttl := uint32(x.TTL / time.Millisecond)
+	switch x.Kind {
+	case wire.KindAcquire:
+		e.out = wire.AppendAcquire(e.out, h, &wire.Acquire{
+			Session: x.Session, Epoch: g.epoch, TTLMillis: ttl,
+			Mode: x.Mode, Weight: x.Weight, Name: name,
+		})
+	case wire.KindRelease:
+		h.Flags &= wire.FlagDetached
+		e.out = wire.AppendRelease(e.out, h, &wire.Release{
+			Session: x.Session, Token: x.Token, Epoch: g.epoch, Name: name,
+		})
+	case wire.KindCancel:
+		h.Flags &= wire.FlagDetached
+		e.out = wire.AppendCancel(e.out, h, &wire.Cancel{
+			Session: x.Session, Target: x.target, Epoch: g.epoch, Name: name,
+		})
+	case wire.KindRenewHold:
+		h.Flags &= wire.FlagDetached
+		e.out = wire.AppendRenewHold(e.out, h, &wire.RenewHold{
+			Session: x.Session, Token: x.Token, TTLMillis: ttl, Name: name,
+		})
+	case wire.KindOpenSession:
+		e.out = wire.AppendOpenSession(e.out, h, &wire.OpenSession{
+			Nonce: g.session.nonce, Epoch: g.epoch,
+			LeaseMillis: uint32(c.cfg.Lease / time.Millisecond), Name: []byte(c.cfg.Name),
+		})
+	case wire.KindCloseSession:
+		e.out = wire.AppendCloseSession(e.out, h, &wire.CloseSession{
+			Session: x.Session, Epoch: g.epoch,
+		})
+	case wire.KindGet:
+		e.out = wire.AppendGet(e.out, h, &wire.Get{Name: name})
+	case wire.KindList:
+		e.out = wire.AppendList(e.out, h, &wire.List{
+			Limit: x.Limit, Prefix: name, After: []byte(x.After),
+		})
+	default:
+		panic(fmt.Sprintf("client: cannot send %s", x.Kind))
+	}
+}
+
+// startDirect sends the new questions to one node, which must be known.
+func (c *Core) startDirect() {
+	for x := c.direct.head; x != nil; {
+		next := x.next
+		if x.conn == 0 {
+			c.askNode(x)
+		}
+		x = next
+	}
+}
+
+func (c *Core) askNode(x *Call) {
+	i := c.endpointOf(x.Node)
+	if i < 0 {
+		c.end(x, fmt.Errorf("%w: node %d: %w", ErrUnavailable, x.Node, c.Trouble()))
+		return
+	}
+	e := c.endpoints[i]
+	if e.state == connNone {
+		c.dial(e)
+	}
+	x.conn = e.conn
+	if e.state == connUp {
+		c.sendDirect(e, x)
+	}
+}
+
+func (c *Core) sendDirect(e *endpoint, x *Call) {
+	c.calls.put(x)
+	x.sends++
+	e.out = wire.AppendStatus(e.out, wire.Header{Request: x.request})
+	c.wrote(e)
+}
+
+// Receive takes bytes that came on a conn and returns how many it used up: the
+// caller keeps the rest and offers it again with what follows. After an error
+// the conn is in Ready.Closes, and the rest is worthless.
+func (c *Core) Receive(now Instant, conn ConnID, data []byte) (int, error) {
+	if c.next <= now {
+		c.Tick(now) // leases end before answers count
+	}
+	c.now = now
+	used := 0
+	for {
+		i := c.byConn(conn)
+		if i < 0 {
+			return len(data), nil
+		}
+		c.endpoints[i].heard = now
+		n, err := wire.FrameBytes(data[used:], wire.MaxFrameBytes)
+		if err == nil && (n == 0 || n > len(data)-used) {
+			return used, nil
+		}
+		if err == nil {
+			err = c.frame(i, data[used:used+n])
+		}
+		if err != nil {
+			e := c.endpoints[i]
+			err = fmt.Errorf("node %d at %s: %w", e.node, e.address, err)
+			c.shut(i, err)
+			return len(data), err
+		}
+		used += n
+	}
+}
+
+// frame takes one whole frame.
+func (c *Core) frame(i int, frame []byte) error {
+	h, body, err := wire.Parse(frame)
+	if err != nil {
+		return err
+	}
+	greeting := c.endpoints[i].state == connGreeting
+	switch h.Kind {
+	case wire.KindWelcome:
+		if !greeting {
+			return fmt.Errorf("%w: second Welcome", ErrProtocol)
+		}
+		return c.onWelcome(i, body)
+	case wire.KindRefused:
+		r, err := wire.DecodeRefused(body)
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: %s: %s", ErrRefused, r.Code, r.Text)
+	}
+	if greeting || int(h.Group) >= len(c.groups) {
+		return fmt.Errorf("%w: %s in group %d before or beyond the Welcome",
+			ErrProtocol, h.Kind, h.Group)
+	}
+	switch h.Kind {
+	case wire.KindResponse:
+		return c.onResponse(i, h, body)
+	case wire.KindKeepaliveAck:
+		return c.onKeepaliveAck(i, h, body)
+	case wire.KindMoved:
+		return c.onMoved(i, h, body)
+	case wire.KindLost:
+		return c.onLost(h, body)
+	case wire.KindSessionLost:
+		return c.onSessionLost(h, body)
+	default:
+		return fmt.Errorf("%w: %s from a node", wire.ErrKind, h.Kind)
+	}
+}
+
+// onWelcome learns who answers here, who else there is and who leads.
+func (c *Core) onWelcome(i int, body []byte) error {
+	w, err := wire.DecodeWelcome(body)
+	if err != nil {
+		return err
+	}
+	lease := uint32(c.cfg.Lease / time.Millisecond)
+	switch {
+	case lease < w.Limits.MinLeaseMillis || lease > w.Limits.MaxLeaseMillis:
+		return fmt.Errorf("%w: Lease %s, the cluster takes %d to %d ms", ErrOptions,
+			c.cfg.Lease, w.Limits.MinLeaseMillis, w.Limits.MaxLeaseMillis)
+	case len(c.groups) == 0:
+		c.adopt(&w)
+	case w.Cluster != c.cluster || len(w.Leaders) != len(c.groups):
+		return fmt.Errorf("%w: it belongs to another cluster", ErrRefused)
+	}
+	e := c.endpoints[i]
+	e.state, e.node, e.failures, e.err = connUp, w.Node, 0, nil
+	c.ping(e)
+	for _, n := range w.Nodes {
+		known := slices.ContainsFunc(c.endpoints, func(e *endpoint) bool { return e.node == n.ID })
+		if !known && len(n.Address) > 0 {
+			c.addEndpoint(string(n.Address), n.ID)
+		}
+	}
+	for x := c.direct.head; x != nil; x = x.next {
+		if x.conn == e.conn {
+			c.sendDirect(e, x)
+		}
+	}
+	for j := range c.groups {
+		g := &c.groups[j]
+		switch {
+		case g.via == i:
+			c.attach(g)
+		case g.live || g.via >= 0:
+		case g.leader == 0:
+			g.leader = w.Leaders[j]
+			g.retryAt = c.now
+			c.schedule(c.now)
+		}
+	}
+	return nil
+}
+
+// adopt takes cluster, groups and limits from the first Welcome.
+func (c *Core) adopt(w *wire.Welcome) {
+	c.cluster, c.limits = w.Cluster, w.Limits
+	c.groups = make([]group, len(w.Leaders))
+	for j := range c.groups {
+		g := &c.groups[j]
+		g.leader, g.via = w.Leaders[j], -1
+		g.cursor = int(c.rand() % uint64(len(c.endpoints)))
+	}
+}
+
+// onMoved takes the push that a node no longer leads a group.
+func (c *Core) onMoved(i int, h wire.Header, body []byte) error {
+	m, err := wire.DecodeMoved(body)
+	if err != nil {
+		return err
+	}
+	g := &c.groups[h.Group]
+	if g.live && g.via == i {
+		c.detach(g, m.Leader)
+	}
+	return nil
+}
+
+// onResponse takes the end of a call. Only an answer to its last send counts:
+// an earlier one may be about a frame that the later has overtaken, and the
+// later finds what the earlier did.
+func (c *Core) onResponse(i int, h wire.Header, body []byte) error {
+	r, err := wire.DecodeResponse(body)
+	if err != nil {
+		return err
+	}
+	e := c.endpoints[i]
+	x := c.calls.get(h.Request)
+	if x == nil || x.conn != e.conn {
+		return nil
+	}
+	if x.Kind == wire.KindStatus {
+		c.finish(x, &r)
+		return nil
+	}
+	g := &c.groups[x.Group]
+	if x.Group != h.Group {
+		return fmt.Errorf("%w: answer in group %d, asked in %d", ErrProtocol, h.Group, x.Group)
+	}
+	if !g.live || g.via != i || x.sentEpoch != g.epoch {
+		return nil
+	}
+	switch r.Status {
+	case wire.StatusQueued:
+	case wire.StatusNotLeader, wire.StatusUncertain, wire.StatusStopping, wire.StatusStaleEpoch:
+		hint := r.Leader
+		if r.Status == wire.StatusStaleEpoch {
+			hint = e.node
+		} else if hint == e.node {
+			hint = 0
+		}
+		c.detach(g, hint)
+	case wire.StatusBusy:
+		c.delay(g, x, time.Duration(r.RetryMillis)*time.Millisecond)
+	case wire.StatusSessionUnknown, wire.StatusSessionEnded:
+		c.onSessionGone(g, x, &r)
+	default:
+		g.tries, g.leader = 0, e.node
+		return c.onOutcome(g, x, &r)
+	}
+	return nil
+}
+
+// delay sends a call again after a while. It was refused before anything
+// happened, so that its epoch has not seen it.
+func (c *Core) delay(g *group, x *Call, wait time.Duration) {
+	if wait <= 0 {
+		wait = 10 * time.Millisecond
+	}
+	x.notBefore = c.now.Add(wait + c.jitter(wait))
+	x.sentEpoch = 0
+	g.dirty = true
+	c.schedule(x.notBefore)
+}
+
+// onSessionGone takes the answer that the session of a call is over.
+func (c *Core) onSessionGone(g *group, x *Call, r *wire.Response) {
+	if g.session.state == sessionOpen && g.session.id == x.Session {
+		c.endSession(g, fmt.Errorf("%w: %s", ErrSessionEnded, r.Status))
+	}
+	if x.state != StateOpen || x.needsSession() {
+		return // ended with the session, or asks anew in the next one
+	}
+	switch x.Kind {
+	case wire.KindRelease:
+		c.lose(x, fmt.Errorf("%w: %s", ErrSessionEnded, r.Status))
+	case wire.KindOpenSession:
+		c.notOpened(x, g, r.Status)
+	case wire.KindCancel, wire.KindCloseSession:
+		c.end(x, nil)
+	default:
+		c.end(x, statusError(x, r.Status))
+	}
+}
+
+// onOutcome takes a definite answer of the leader.
+func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
+	switch x.Kind {
+	case wire.KindAcquire:
+		return c.onAcquired(g, x, r)
+	case wire.KindOpenSession:
+		if r.Status != wire.StatusOK {
+			c.notOpened(x, g, r.Status)
+			return nil
+		}
+		if r.Token == 0 || r.Token&wire.DetachedOwner != 0 {
+			return fmt.Errorf("%w: session id %d", ErrProtocol, r.Token)
+		}
+		c.opened(x, g, r)
+	case wire.KindRelease:
+		if r.Status == wire.StatusNotHolder && x.sends == 1 {
+			c.lose(x, fmt.Errorf("group %d: %s", x.Group, r.Status))
+			return nil
+		}
+		if r.Status == wire.StatusNotHolder {
+			r.Status = wire.StatusOK // by an earlier send
+		}
+		c.finish(x, r)
+	case wire.KindRenewHold:
+		c.onHoldRenewed(x, r)
+	case wire.KindCancel:
+		c.end(x, nil)
+		if r.Status == wire.StatusAlreadyGranted {
+			c.startBackground(&Call{
+				Kind: wire.KindRelease, Name: x.Name, Session: x.Session, Flags: x.Flags,
+				Group: x.Group, Token: r.Token, TTL: x.TTL,
+			})
+		}
+	case wire.KindCloseSession:
+		c.end(x, nil)
+	default:
+		c.finish(x, r)
+	}
+	return nil
+}
+
+func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
+	switch r.Status {
+	case wire.StatusOK:
+	case wire.StatusHeld:
+		err := &HeldError{Name: x.Name, Position: int(r.Position), Token: r.Token}
+		if len(r.Payload) > 0 {
+			info, bad := wire.DecodeLockInfo(r.Payload)
+			if bad != nil {
+				return bad
+			}
+			err.Info = newLockInfo(&info, time.Time{})
+		}
+		c.end(x, err)
+		return nil
+	default:
+		c.end(x, statusError(x, r.Status))
+		return nil
+	}
+	if r.Token == 0 {
+		return fmt.Errorf("%w: grant without a token", ErrProtocol)
+	}
+	x.Token = r.Token
+	if !x.detached() {
+		c.grant(x, &g.session.holds)
+		return nil
+	}
+	x.validUntil = x.firstSent.Add(c.ttlSpan(x.TTL))
+	c.schedule(x.validUntil)
+	c.grant(x, &c.detached)
+	return nil
+}
+
+// ttlSpan returns what a time to live is worth, counted from the send.
+func (c *Core) ttlSpan(ttl time.Duration) time.Duration {
+	return time.Duration(float64(ttl)*(1-c.cfg.Drift)) - min(c.cfg.Margin, ttl/10)
+}
+
+func (c *Core) onHoldRenewed(x *Call, r *wire.Response) {
+	hold := x.Hold
+	if hold.state != StateHeld || hold.Token != x.Token {
+		c.end(x, &LostError{Name: x.Name, Token: x.Token, Cause: ErrUnlocked})
+		return
+	}
+	switch r.Status {
+	case wire.StatusOK:
+		hold.TTL = x.TTL
+		hold.validUntil = x.firstSent.Add(c.ttlSpan(x.TTL))
+		c.schedule(hold.validUntil)
+	case wire.StatusNotHolder, wire.StatusNotFound:
+		c.lose(hold, fmt.Errorf("group %d: %s", x.Group, r.Status))
+	}
+	c.finish(x, r)
+}
+
+// finish ends a call with what the node said.
+func (c *Core) finish(x *Call, r *wire.Response) {
+	if r.Status != wire.StatusOK {
+		c.end(x, statusError(x, r.Status))
+		return
+	}
+	payload := r.Payload
+	r.Payload = nil
+	if len(payload) > 0 && !x.background {
+		r.Payload = slices.Clone(payload)
+	}
+	x.Response = *r
+	c.end(x, nil)
+}

@@ -1,0 +1,364 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"lockd/netio/wire"
+)
+
+// LockOptions say how a lock is asked for. The zero value asks for the
+// exclusive mode with the ordinary weight.
+type LockOptions struct {
+	// Mode is the mode of the hold. Default Exclusive.
+	Mode Mode
+	// Weight orders the queue: larger first, then earlier. Default 0.
+	Weight uint8
+}
+
+// Mode is how a hold agrees with other holds of the same lock.
+type Mode uint8
+
+// The modes. Two holds agree by the table of the VMS lock manager.
+const (
+	Exclusive       Mode = iota // EX: alone, but for Null
+	Shared                      // PR: with other Shared
+	Update                      // PW: with ConcurrentRead only
+	ConcurrentWrite             // CW: with ConcurrentWrite and ConcurrentRead
+	ConcurrentRead              // CR: with everything but Exclusive
+	Null                        // NL: with everything
+)
+
+func (m Mode) wire() (wire.Mode, error) {
+	switch m {
+	case Exclusive:
+		return wire.ModeEX, nil
+	case Shared:
+		return wire.ModePR, nil
+	case Update:
+		return wire.ModePW, nil
+	case ConcurrentWrite:
+		return wire.ModeCW, nil
+	case ConcurrentRead:
+		return wire.ModeCR, nil
+	case Null:
+		return wire.ModeNL, nil
+	default:
+		return 0, fmt.Errorf("%w: Mode %d", ErrOptions, m)
+	}
+}
+
+// Held is one hold of one lock. It may be passed between goroutines and used by
+// several. It ends by Unlock, or by being lost.
+type Held struct {
+	c    *Client
+	call Call // belongs to the Core while that works on it
+	name string
+	then func(*Held, error) // of the asynchronous calls
+
+	token uint64
+
+	mu struct {
+		sync.Mutex
+		use    uint64 // locks that this Held has been asked for
+		state  heldState
+		err    error // why it was lost
+		lost   chan struct{}
+		ctx    context.Context
+		cancel context.CancelCauseFunc
+	}
+}
+
+type heldState uint8
+
+const (
+	heldNew heldState = iota
+	heldAsked
+	heldGranted
+	heldReleasing
+	heldLost
+	heldReleased
+)
+
+// Lock waits until it holds the lock in exclusive mode. It waits as long as ctx
+// allows, through lost conns and changes of leaders, and keeps its place in the
+// queue as long as the client's session lives. When ctx ends the error matches
+// that of ctx, and the request is cancelled in the background: should it have
+// been granted meanwhile, the lock is released.
+func (c *Client) Lock(ctx context.Context, name string) (*Held, error) {
+	return c.LockWith(ctx, name, LockOptions{})
+}
+
+// LockWith is Lock with options.
+func (c *Client) LockWith(ctx context.Context, name string, opts LockOptions) (*Held, error) {
+	return c.acquire(ctx, name, opts, wire.FlagWait)
+}
+
+// TryLock takes the lock in exclusive mode if it is free and nobody waits for
+// it. Otherwise the error is a *HeldError, which matches ErrHeld and prints who
+// is in the way.
+func (c *Client) TryLock(ctx context.Context, name string) (*Held, error) {
+	return c.TryLockWith(ctx, name, LockOptions{})
+}
+
+// TryLockWith is TryLock with options.
+func (c *Client) TryLockWith(ctx context.Context, name string, opts LockOptions) (*Held, error) {
+	return c.acquire(ctx, name, opts, wire.FlagDetails)
+}
+
+func (c *Client) acquire(ctx context.Context, name string, opts LockOptions,
+	flags wire.Flags) (*Held, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("client: lock %q: %w", name, context.Cause(ctx))
+	}
+	h := &Held{}
+	if err := h.prepare(c, name, opts, flags); err != nil {
+		return nil, err
+	}
+	if err := h.granted(c.call(ctx, &h.call)); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// prepare makes h ready to be asked for.
+func (h *Held) prepare(c *Client, name string, opts LockOptions, flags wire.Flags) error {
+	mode, err := opts.Mode.wire()
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch h.mu.state {
+	case heldNew, heldLost, heldReleased:
+	default:
+		return fmt.Errorf("%w: this Held is in use for %q", ErrOptions, h.name)
+	}
+	h.c, h.name, h.token = c, name, 0
+	h.mu.state, h.mu.err = heldAsked, nil
+	h.mu.lost, h.mu.ctx, h.mu.cancel = nil, nil, nil
+	h.mu.use++
+	x := &h.call
+	x.Use = h.mu.use
+	x.Kind, x.Flags, x.Name, x.Mode, x.Weight = wire.KindAcquire, flags, name, mode, opts.Weight
+	x.TTL, x.Timeout, x.Session, x.held = 0, 0, 0, h
+	if flags&wire.FlagWait == 0 {
+		x.Timeout = c.opts.RequestTimeout
+	}
+	return nil
+}
+
+// granted takes the outcome of the Acquire. A hold may be lost between its
+// grant and this moment: then it is lost, not granted.
+func (h *Held) granted(err error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err != nil {
+		h.mu.state = heldNew
+		var refused *HeldError
+		if errors.As(err, &refused) && refused.Info != nil {
+			refused.Info.date(time.Now())
+		}
+		return err
+	}
+	h.token = h.call.Token
+	if h.mu.state == heldLost {
+		return h.mu.err
+	}
+	h.mu.state = heldGranted
+	return nil
+}
+
+// lose marks the hold lost and tells everybody who watches it.
+func (h *Held) lose(use uint64, err error) {
+	h.mu.Lock()
+	if h.mu.use != use {
+		h.mu.Unlock()
+		return // of an earlier lock
+	}
+	h.mu.state, h.mu.err = heldLost, err
+	lost, cancel := h.mu.lost, h.mu.cancel
+	h.mu.Unlock()
+	if lost != nil {
+		close(lost)
+	}
+	if cancel != nil {
+		cancel(err)
+	}
+}
+
+// Name returns the name of the lock.
+func (h *Held) Name() string { return h.name }
+
+// Token returns the fencing token of the grant. Every later grant of this lock,
+// by any path, has a larger one. Give it to what the lock guards.
+func (h *Held) Token() uint64 { return h.token }
+
+// Lost returns a channel that is closed when the hold ends unasked: before
+// anybody else can be granted the lock, as far as this process gets to run. It
+// is not closed by Unlock.
+func (h *Held) Lost() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mu.lost == nil {
+		h.mu.lost = make(chan struct{})
+		if h.mu.state == heldLost {
+			close(h.mu.lost)
+		}
+	}
+	return h.mu.lost
+}
+
+// Context returns a context that ends with the hold. If the hold was lost, its
+// cause is a *LostError; after Unlock it is ErrUnlocked.
+func (h *Held) Context() context.Context {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mu.ctx == nil {
+		h.mu.ctx, h.mu.cancel = context.WithCancelCause(context.Background())
+		switch h.mu.state {
+		case heldLost:
+			h.mu.cancel(h.mu.err)
+		case heldReleasing, heldReleased:
+			h.mu.cancel(ErrUnlocked)
+		}
+	}
+	return h.mu.ctx
+}
+
+// SafeUntil returns until when nobody else can be granted the lock, by what is
+// known now; renewals move it on. The zero time if it is not held any more.
+func (h *Held) SafeUntil() time.Time {
+	until := h.validUntil()
+	if until == 0 {
+		return time.Time{}
+	}
+	return time.Now().Add(until.Sub(h.c.clock()))
+}
+
+// Valid reports whether the lock is certainly still held at this moment. It
+// looks at the clock, and so is right even when this process was stopped for a
+// while and nothing has had time to tell that the hold is lost.
+func (h *Held) Valid() bool {
+	until := h.validUntil()
+	return until != 0 && h.c.clock() < until
+}
+
+func (h *Held) validUntil() Instant {
+	h.mu.Lock()
+	granted := h.mu.state == heldGranted
+	h.mu.Unlock()
+	if !granted {
+		return 0
+	}
+	h.c.mu.Lock()
+	defer h.c.mu.Unlock()
+	return h.c.mu.core.ValidUntil(&h.call)
+}
+
+// Unlock gives the lock back and returns when the nodes have confirmed it. From
+// the moment it is called the lock counts as not held. A context that has ended
+// already does not prevent it: then only RequestTimeout bounds the call. When it
+// ends without an answer, ErrUnavailable or the error of ctx, the release goes
+// on in the background. If the hold was lost before, the error is a *LostError;
+// on a second call it is ErrUnlocked.
+func (h *Held) Unlock(ctx context.Context) error {
+	if ctx.Err() != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
+	if err := h.release(); err != nil {
+		return err
+	}
+	return h.released(h.c.call(ctx, &h.call))
+}
+
+// release turns the Call into a Release.
+func (h *Held) release() error {
+	h.mu.Lock()
+	switch h.mu.state {
+	case heldGranted:
+	case heldLost:
+		defer h.mu.Unlock()
+		return h.mu.err
+	default:
+		defer h.mu.Unlock()
+		return fmt.Errorf("%w: lock %q", ErrUnlocked, h.name)
+	}
+	h.mu.state = heldReleasing
+	h.call.Kind, h.call.Timeout = wire.KindRelease, h.c.opts.RequestTimeout
+	cancel := h.mu.cancel
+	h.mu.Unlock()
+	if cancel != nil {
+		cancel(ErrUnlocked)
+	}
+	return nil
+}
+
+func (h *Held) released(err error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if errors.Is(err, ErrLost) {
+		h.mu.state, h.mu.err = heldLost, err
+		return err
+	}
+	h.mu.state = heldReleased
+	return err
+}
+
+// Do runs fn while it holds the lock. The context fn gets ends when ctx does
+// and when the hold is lost; fn must return then, since the lock is given back
+// only after it. The error is that of fn, of the lock, or of the unlock, joined.
+func (c *Client) Do(ctx context.Context, name string,
+	fn func(ctx context.Context, h *Held) error) error {
+	h, err := c.Lock(ctx, name)
+	if err != nil {
+		return err
+	}
+	inner, cancel := context.WithCancelCause(ctx)
+	watched := h.Context()
+	unhook := context.AfterFunc(watched, func() { cancel(context.Cause(watched)) })
+	done := false
+	defer func() {
+		unhook()
+		cancel(nil)
+		if !done { // fn panics
+			_ = h.Unlock(context.WithoutCancel(ctx))
+		}
+	}()
+	err = fn(inner, h)
+	done = true
+	return errors.Join(err, h.Unlock(context.WithoutCancel(ctx)))
+}
+
+// RWMutex is a lock that many may hold to read or one to write. Readers who
+// come after a waiting writer wait behind it.
+type RWMutex struct {
+	c    *Client
+	name string
+}
+
+// RWMutex returns the read-write view of a lock. Nothing is sent.
+func (c *Client) RWMutex(name string) RWMutex { return RWMutex{c: c, name: name} }
+
+// RLock waits for a hold to read. See Client.Lock.
+func (m RWMutex) RLock(ctx context.Context) (*Held, error) {
+	return m.c.LockWith(ctx, m.name, LockOptions{Mode: Shared})
+}
+
+// Lock waits for a hold to write. See Client.Lock.
+func (m RWMutex) Lock(ctx context.Context) (*Held, error) {
+	return m.c.LockWith(ctx, m.name, LockOptions{Mode: Exclusive})
+}
+
+// TryRLock tries a hold to read. See Client.TryLock.
+func (m RWMutex) TryRLock(ctx context.Context) (*Held, error) {
+	return m.c.TryLockWith(ctx, m.name, LockOptions{Mode: Shared})
+}
+
+// TryLock tries a hold to write. See Client.TryLock.
+func (m RWMutex) TryLock(ctx context.Context) (*Held, error) {
+	return m.c.TryLockWith(ctx, m.name, LockOptions{Mode: Exclusive})
+}

@@ -1,0 +1,223 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net"
+	"runtime"
+	"time"
+)
+
+const (
+	// readBytes is the buffer of a conn: everything a read yields is one batch.
+	readBytes = 256 << 10
+	// eagerBytes is the batch above which the writer does not yield to let more
+	// requests join it.
+	eagerBytes = 4 << 10
+)
+
+// start begins the main loop. It is called by Dial; it and all it starts end
+// with stop.
+func (c *Client) start() {
+	c.stopped.Add(1)
+	go c.run()
+}
+
+// run is the main loop: it ticks the Core when that wants it, begins and ends
+// conns, and tells callers what came of their calls. It is woken by kick and by
+// its timer; a round is bounded by the number of open calls.
+func (c *Client) run() {
+	defer c.stopped.Done()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var ready Ready
+	for {
+		now := c.clock()
+		c.mu.Lock()
+		if c.mu.core.Next() <= now {
+			c.mu.core.Tick(now)
+		}
+		c.take(&ready)
+		next := c.mu.core.Next()
+		c.mu.wakeAt = next
+		c.mu.Unlock()
+		c.deliver(&ready)
+		if next > now {
+			timer.Reset(min(next.Sub(now), c.opts.Lease/20))
+		} else {
+			timer.Reset(0)
+		}
+		select {
+		case <-timer.C:
+		case <-c.wake:
+		case <-c.quit:
+			c.drain(&ready)
+			return
+		}
+	}
+}
+
+// drain ends what is still open after the last tick.
+func (c *Client) drain(ready *Ready) {
+	c.mu.Lock()
+	c.mu.core.Close()
+	c.take(ready)
+	c.mu.Unlock()
+	c.deliver(ready)
+}
+
+// take empties the Core's Ready, carries out what concerns conns and leaves the
+// rest in r. Requires: c.mu is held.
+func (c *Client) take(r *Ready) {
+	c.mu.core.Take(r)
+	for _, d := range r.Dials {
+		if !c.mu.stopped {
+			c.open(d)
+		}
+	}
+	for _, id := range r.Closes {
+		if conn := c.mu.conns[id]; conn != nil {
+			conn.close()
+			delete(c.mu.conns, id)
+		}
+	}
+	for _, id := range r.Writes {
+		if conn := c.mu.conns[id]; conn != nil {
+			conn.wakeWriter()
+		}
+	}
+	if len(r.Dials)+len(r.Closes) > 0 || c.mu.core.closed {
+		c.change()
+	}
+}
+
+// change tells those in until to look again. Requires: c.mu is held.
+func (c *Client) change() {
+	close(c.mu.changed)
+	c.mu.changed = make(chan struct{})
+}
+
+// conn is one conn to a node: a reader loop and a writer loop.
+type conn struct {
+	id     ConnID
+	ctx    context.Context // ends with the conn
+	cancel context.CancelFunc
+	wake   chan struct{} // capacity 1: there is output
+}
+
+func (k *conn) close() { k.cancel() }
+
+func (k *conn) wakeWriter() {
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// open begins a conn. Requires: c.mu is held.
+func (c *Client) open(d NewConn) {
+	ctx, cancel := context.WithCancel(context.Background())
+	k := &conn{id: d.Conn, ctx: ctx, cancel: cancel, wake: make(chan struct{}, 1)}
+	c.mu.conns[d.Conn] = k
+	c.stopped.Add(1)
+	go c.serve(k, d.Address)
+}
+
+// serve dials, starts the writer and reads until the conn ends. One goroutine
+// per conn; close ends it, at once and whatever it waits for.
+func (c *Client) serve(k *conn, address string) {
+	defer c.stopped.Done()
+	defer k.cancel()
+	sock, err := c.dial(k.ctx, address)
+	if err == nil {
+		unhook := context.AfterFunc(k.ctx, func() { sock.Close() })
+		defer unhook()
+		defer sock.Close()
+		c.mu.Lock()
+		c.mu.core.Connected(c.clock(), k.id)
+		c.kick()
+		c.mu.Unlock()
+		c.stopped.Add(1)
+		go c.write(k, sock)
+		err = c.read(k, sock)
+	}
+	ours := k.ctx.Err() != nil
+	if !ours {
+		c.opts.Logger.Info("conn ended", "address", address, "cause", err)
+	}
+	c.mu.Lock()
+	c.mu.core.Disconnected(c.clock(), k.id, err)
+	delete(c.mu.conns, k.id)
+	c.change()
+	c.kick()
+	c.mu.Unlock()
+}
+
+// write is the writer loop: it takes all output that waits and writes it at
+// once. If that is little it yields first, so that callers who are about to run
+// add theirs. It is started by serve, woken by kick and ended by the conn.
+func (c *Client) write(k *conn, sock net.Conn) {
+	defer c.stopped.Done()
+	var buffer []byte
+	for {
+		select {
+		case <-k.wake:
+		case <-k.ctx.Done():
+			return
+		}
+		c.mu.Lock()
+		small := c.mu.core.Pending(k.id) < eagerBytes
+		c.mu.Unlock()
+		if small {
+			runtime.Gosched()
+		}
+		c.mu.Lock()
+		buffer = c.mu.core.Output(k.id, buffer)
+		c.mu.Unlock()
+		if len(buffer) == 0 {
+			continue
+		}
+		if _, err := sock.Write(buffer); err != nil {
+			sock.Close() // the reader reports it
+			return
+		}
+	}
+}
+
+// read is the reader loop: it hands everything that came to the Core, then
+// wakes everybody whose call has ended.
+func (c *Client) read(k *conn, sock net.Conn) error {
+	buffer := make([]byte, readBytes)
+	have := 0
+	var ready Ready
+	for {
+		n, err := sock.Read(buffer[have:])
+		if n == 0 && err == nil {
+			err = errors.New("empty read")
+		}
+		if err != nil {
+			return err
+		}
+		have += n
+		now := c.clock()
+		c.mu.Lock()
+		up := c.mu.core.Groups() > 0
+		used, err := c.mu.core.Receive(now, k.id, buffer[:have])
+		c.take(&ready)
+		if !up {
+			c.change()
+		}
+		if c.mu.core.Next() < c.mu.wakeAt {
+			select {
+			case c.wake <- struct{}{}:
+			default:
+			}
+		}
+		c.mu.Unlock()
+		if err != nil {
+			c.opts.Logger.Warn("conn closed", "cause", err)
+		}
+		c.deliver(&ready)
+		have = copy(buffer, buffer[used:have])
+	}
+}

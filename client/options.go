@@ -1,0 +1,78 @@
+package client
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"lockd/netio/wire"
+)
+
+// Options configure a Client. The zero value of each field is its default.
+type Options struct {
+	// Name is what others see as the holder, at most 128 bytes. Default: none;
+	// give one, it is what people look for when a lock is in their way.
+	Name string
+	// Lease is how long the nodes keep what this client holds without hearing
+	// from it. Shorter frees the locks of a dead client sooner, and loses those
+	// of a live one sooner when the network is cut. Default 10 s; 1 s to 1 h.
+	Lease time.Duration
+	// RequestTimeout bounds every call that does not wait for its turn: try,
+	// unlock, get, and so on. Default 5 s.
+	RequestTimeout time.Duration
+	// DialTimeout bounds one attempt to reach one node, greeting included.
+	// Default 2 s.
+	DialTimeout time.Duration
+	// MaxInFlight bounds the requests that wait for an answer, waiting locks
+	// included; one more is refused as ErrBusy. Default 16384.
+	MaxInFlight int
+	// Drift is how much faster, as a fraction, the clock of a node may run than
+	// ours. Default 0.01. Holds are given up that much earlier.
+	Drift float64
+	// Margin is taken off the lease besides Drift: time to stop what a lost
+	// lock guarded. Default Lease / 50.
+	Margin time.Duration
+	// Logger gets one line per event of a conn or a session, none per lock.
+	// Default: none.
+	Logger *slog.Logger
+}
+
+// withDefaults returns o with every default filled in, or ErrOptions.
+func (o Options) withDefaults() (Options, error) {
+	setDuration(&o.Lease, 10*time.Second)
+	setDuration(&o.RequestTimeout, 5*time.Second)
+	setDuration(&o.DialTimeout, 2*time.Second)
+	setDuration(&o.Margin, o.Lease/50)
+	if o.MaxInFlight == 0 {
+		o.MaxInFlight = wire.DefaultInFlight
+	}
+	if o.Drift == 0 {
+		o.Drift = 0.01
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	const least, most = wire.MinLeaseMillis * time.Millisecond, wire.MaxLeaseMillis * time.Millisecond
+	switch {
+	case len(o.Name) > wire.MaxClientNameBytes:
+		return o, fmt.Errorf("%w: Name of %d bytes, limit %d",
+			ErrOptions, len(o.Name), wire.MaxClientNameBytes)
+	case o.Lease < least || o.Lease > most:
+		return o, fmt.Errorf("%w: Lease %s, must be %s to %s", ErrOptions, o.Lease, least, most)
+	case o.RequestTimeout < 0 || o.DialTimeout < 0:
+		return o, fmt.Errorf("%w: negative timeout", ErrOptions)
+	case o.MaxInFlight < 1 || o.MaxInFlight > 1<<20:
+		return o, fmt.Errorf("%w: MaxInFlight %d, must be 1 to %d", ErrOptions, o.MaxInFlight, 1<<20)
+	case o.Drift < 0 || o.Drift > 0.5:
+		return o, fmt.Errorf("%w: Drift %v, must be 0 to 0.5", ErrOptions, o.Drift)
+	case o.Margin < 0 || o.Margin > o.Lease/2:
+		return o, fmt.Errorf("%w: Margin %s, must be 0 to Lease/2", ErrOptions, o.Margin)
+	}
+	return o, nil
+}
+
+func setDuration(d *time.Duration, value time.Duration) {
+	if *d == 0 {
+		*d = value
+	}
+}

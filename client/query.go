@@ -1,0 +1,255 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"lockd/netio/wire"
+)
+
+// LockInfo is what the cluster knows of one lock.
+type LockInfo struct {
+	Name        string
+	HolderCount int      // exact
+	WaiterCount int      // exact
+	Holders     []Holder // the first wire.MaxListed, in order of their grants
+	Waiters     []Waiter // the first wire.MaxListed, in order of the queue
+}
+
+// Holder is one hold.
+type Holder struct {
+	Client    string // the name its client gave
+	Session   uint64
+	Token     uint64
+	Mode      wire.Mode
+	Held      time.Duration // since the grant, in the cluster's time
+	Since     time.Time     // the same by the clock of this machine
+	LeaseLeft time.Duration // unless renewed
+}
+
+// Waiter is one request in the queue of a lock.
+type Waiter struct {
+	Client  string
+	Session uint64
+	Mode    wire.Mode
+	Weight  uint8
+	Waited  time.Duration
+}
+
+// newLockInfo copies what was decoded.
+func newLockInfo(x *wire.LockInfo, now time.Time) *LockInfo {
+	info := &LockInfo{
+		Name:        string(x.Name),
+		HolderCount: int(x.HolderCount),
+		WaiterCount: int(x.WaiterCount),
+	}
+	for i := range x.Holders {
+		h := &x.Holders[i]
+		info.Holders = append(info.Holders, Holder{
+			Client: string(h.Client), Session: h.Session, Token: h.Token, Mode: h.Mode,
+			Held: millis(h.HeldMillis), LeaseLeft: millis(uint64(h.LeaseMillis)),
+		})
+	}
+	for i := range x.Waiters {
+		w := &x.Waiters[i]
+		info.Waiters = append(info.Waiters, Waiter{
+			Client: string(w.Client), Session: w.Session, Mode: w.Mode, Weight: w.Weight,
+			Waited: millis(w.WaitedMillis),
+		})
+	}
+	info.date(now)
+	return info
+}
+
+// date fills in what depends on the wall clock.
+func (x *LockInfo) date(now time.Time) {
+	for i := range x.Holders {
+		x.Holders[i].Since = now.Add(-x.Holders[i].Held)
+	}
+}
+
+// millis converts a length, which no sane node makes longer than a century.
+func millis(n uint64) time.Duration {
+	const century = 100 * 365 * 24 * time.Hour
+	return time.Duration(min(n, uint64(century/time.Millisecond))) * time.Millisecond
+}
+
+// Get returns what the cluster knows of a lock at a moment between the call and
+// its end. ErrNotFound if nobody holds it or waits for it.
+func (c *Client) Get(ctx context.Context, name string) (*LockInfo, error) {
+	x := &Call{Kind: wire.KindGet, Name: name, Timeout: c.opts.RequestTimeout}
+	if err := c.call(ctx, x); err != nil {
+		return nil, err
+	}
+	info, err := wire.DecodeLockInfo(x.Response.Payload)
+	if err != nil {
+		return nil, fmt.Errorf("%w: get %q: %w", ErrProtocol, name, err)
+	}
+	return newLockInfo(&info, time.Now()), nil
+}
+
+// ListEntry is one lock of a List.
+type ListEntry struct {
+	Name        string
+	Client      string // of the first holder
+	Token       uint64 // of the first holder; zero if there is none
+	Mode        wire.Mode
+	HolderCount int
+	WaiterCount int
+	Held        time.Duration // since the grant of the first holder
+}
+
+// ListOptions bound a List.
+type ListOptions struct {
+	// After leaves out names up to and including this one: give the last name
+	// of a page to get the next. Default: from the start.
+	After string
+	// Limit bounds the entries of the page. Default 1000.
+	Limit int
+}
+
+// List returns the locks whose names begin with a prefix, in the order of their
+// bytes, over all groups. Each group answers as of a moment during the call,
+// which is not the same for all. An empty page is the end.
+func (c *Client) List(ctx context.Context, prefix string, opts ListOptions) ([]ListEntry, error) {
+	if opts.Limit <= 0 {
+		opts.Limit = 1000
+	}
+	c.mu.Lock()
+	groups := c.mu.core.Groups()
+	c.mu.Unlock()
+	calls := make([]*Call, groups)
+	for g := range calls {
+		calls[g] = c.startList(prefix, opts.After, uint16(g))
+	}
+	var all []ListEntry
+	var failures []error
+	for g, x := range calls {
+		entries, err := c.listGroup(ctx, x, opts.Limit)
+		if err != nil {
+			failures = append(failures, fmt.Errorf("list %q in group %d: %w", prefix, g, err))
+		}
+		all = append(all, entries...)
+	}
+	if failures != nil {
+		return nil, errors.Join(failures...)
+	}
+	slices.SortFunc(all, func(a, b ListEntry) int { return cmp.Compare(a.Name, b.Name) })
+	return all[:min(len(all), opts.Limit)], nil
+}
+
+// startList asks one group for a page.
+func (c *Client) startList(prefix, after string, group uint16) *Call {
+	x := &Call{
+		Kind: wire.KindList, Name: prefix, After: after, Group: group,
+		Limit: wire.MaxPage, Timeout: c.opts.RequestTimeout,
+		wake: c.chans.Get().(chan struct{}),
+	}
+	c.mu.Lock()
+	c.mu.core.Start(x)
+	c.kick()
+	c.mu.Unlock()
+	return x
+}
+
+// listGroup collects pages of a group, the first of which was asked for, until
+// there are limit entries or no more.
+func (c *Client) listGroup(ctx context.Context, x *Call, limit int) ([]ListEntry, error) {
+	var all []ListEntry
+	for {
+		c.wait(ctx, x)
+		if x.Err != nil {
+			return nil, x.Err
+		}
+		page, err := wire.DecodeListPage(x.Response.Payload)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrProtocol, err)
+		}
+		for i := range page.Entries {
+			e := &page.Entries[i]
+			all = append(all, ListEntry{
+				Name: string(e.Name), Client: string(e.Client), Token: e.Token, Mode: e.Mode,
+				HolderCount: int(e.HolderCount), WaiterCount: int(e.WaiterCount),
+				Held: millis(e.HeldMillis),
+			})
+		}
+		if page.More == wire.LastPage || len(page.Entries) == 0 || len(all) >= limit {
+			return all, nil
+		}
+		x = c.startList(x.Name, strings.Clone(all[len(all)-1].Name), x.Group)
+	}
+}
+
+// GroupStatus is one group as one node sees it.
+type GroupStatus = wire.GroupStatus
+
+// NodeStatus is the state of a node, or why there is none.
+type NodeStatus struct {
+	Node    uint16
+	Address string
+	Err     error // nil if the rest is known
+	Cluster uint64
+	Uptime  time.Duration
+	Durable uint64 // log position it has synced
+	Build   string
+	Groups  []GroupStatus
+}
+
+// Status asks every node the client knows how it is. A node that does not
+// answer is in the result with the reason.
+func (c *Client) Status(ctx context.Context) ([]NodeStatus, error) {
+	c.mu.Lock()
+	all := c.mu.core.Nodes()
+	c.mu.Unlock()
+	if len(all) == 0 {
+		return nil, fmt.Errorf("%w: no node has answered yet", ErrUnavailable)
+	}
+	calls := make([]*Call, len(all))
+	for i := range all {
+		calls[i] = &Call{
+			Kind: wire.KindStatus, Node: all[i].Node, Timeout: c.opts.RequestTimeout,
+			wake: c.chans.Get().(chan struct{}),
+		}
+		c.mu.Lock()
+		c.mu.core.Start(calls[i])
+		c.kick()
+		c.mu.Unlock()
+	}
+	for i, x := range calls {
+		c.wait(ctx, x)
+		all[i].fill(x)
+	}
+	return all, nil
+}
+
+func (n *NodeStatus) fill(x *Call) {
+	if x.Err != nil {
+		n.Err = x.Err
+		return
+	}
+	s, err := wire.DecodeNodeStatus(x.Response.Payload)
+	if err != nil {
+		n.Err = fmt.Errorf("%w: %w", ErrProtocol, err)
+		return
+	}
+	n.Cluster, n.Uptime, n.Durable = s.Cluster, millis(s.UptimeMillis), s.Durable
+	n.Build, n.Groups = string(s.Build), s.Groups
+}
+
+// Nodes returns the nodes that are known by their ids, in order.
+func (c *Core) Nodes() []NodeStatus {
+	var all []NodeStatus
+	for _, e := range c.endpoints {
+		known := slices.ContainsFunc(all, func(n NodeStatus) bool { return n.Node == e.node })
+		if e.node != 0 && !known {
+			all = append(all, NodeStatus{Node: e.node, Address: e.address})
+		}
+	}
+	slices.SortFunc(all, func(a, b NodeStatus) int { return cmp.Compare(a.Node, b.Node) })
+	return all
+}

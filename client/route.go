@@ -1,0 +1,392 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"lockd/netio/wire"
+)
+
+// ConnID names a conn. Ids are never reused in a Core; zero is none.
+type ConnID uint64
+
+// connState is how far a conn has come.
+type connState uint8
+
+const (
+	connNone     connState = iota
+	connDialing            // asked for in Ready.Dials
+	connGreeting           // connected, Hello sent
+	connUp                 // Welcome received
+)
+
+// endpoint is one address of a node and the conn to it.
+type endpoint struct {
+	address  string
+	node     uint16 // that answers there, or is said to; zero is unknown
+	conn     ConnID
+	state    connState
+	out      []byte  // to be written
+	failures int     // since the last Welcome
+	dialAt   Instant // before which it is not dialed again
+	greetBy  Instant // when a conn that is not up is given up
+	heard    Instant // when bytes last came
+	pings    bool    // the node answers pings
+	pingedAt Instant // zero if no ping is out
+	renewAt  Instant // when the next keepalive is due; never if no session
+	renewals [8]renewal
+	renewed  int // keepalives sent
+	err      error
+}
+
+// renewal remembers when a keepalive was sent: leases count from there.
+type renewal struct {
+	request uint64
+	sent    Instant
+}
+
+var errSilent = errors.New("node is silent")
+
+// addEndpoint adds an address, or learns whose it is.
+func (c *Core) addEndpoint(address string, node uint16) {
+	for _, e := range c.endpoints {
+		if e.address == address {
+			if e.node == 0 {
+				e.node = node
+			}
+			return
+		}
+	}
+	e := &endpoint{address: address, node: node, renewAt: never}
+	c.endpoints = append(c.endpoints, e)
+}
+
+// endpointOf returns the best endpoint of a node, or -1: one that is up, then
+// one that may be.
+func (c *Core) endpointOf(node uint16) int {
+	best := -1
+	for i, e := range c.endpoints {
+		if e.node != node || (e.state == connNone && e.dialAt > c.now) {
+			continue
+		}
+		if best < 0 || e.state > c.endpoints[best].state {
+			best = i
+		}
+	}
+	return best
+}
+
+// byConn returns the index of the endpoint of a conn, or -1 if it has ended.
+func (c *Core) byConn(conn ConnID) int {
+	for i, e := range c.endpoints {
+		if e.conn == conn && conn != 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// pick returns the endpoint to ask for the group, or -1 if none may be dialed
+// yet: the leader's, or the next in turn.
+func (c *Core) pick(g *group) int {
+	if g.leader != 0 {
+		if i := c.endpointOf(g.leader); i >= 0 {
+			return i
+		}
+		g.leader = 0
+	}
+	for range c.endpoints {
+		i := g.cursor % len(c.endpoints)
+		g.cursor = i + 1
+		e := c.endpoints[i]
+		if e.state != connNone || e.dialAt <= c.now {
+			return i
+		}
+	}
+	return -1
+}
+
+// route attaches the group, or dials whom it is to be attached to.
+func (c *Core) route(g *group) {
+	i := c.pick(g)
+	if i < 0 {
+		g.retryAt = never
+		for _, e := range c.endpoints {
+			g.retryAt = min(g.retryAt, e.dialAt)
+		}
+		c.schedule(g.retryAt)
+		return
+	}
+	g.via = i
+	g.retryAt = never // the conn's fate decides
+	switch c.endpoints[i].state {
+	case connUp:
+		c.attach(g)
+	case connNone:
+		c.dial(c.endpoints[i])
+	}
+}
+
+// attach raises the epoch and sends all open calls of the group, in order.
+func (c *Core) attach(g *group) {
+	g.live = true
+	g.epoch++
+	e := c.endpoints[g.via]
+	if g.session.state == sessionOpen {
+		e.renewAt = min(e.renewAt, g.session.renewedAt.Add(c.cfg.Lease/3))
+		if g.session.askedAt != 0 {
+			g.session.askedAt = 0
+			e.renewAt = c.now
+		}
+		c.schedule(e.renewAt)
+	}
+	c.sendAll(g)
+}
+
+// detach leaves the present conn. The group is routed anew at once, or after a
+// while if that has been in vain for a whole round. The hint is a node, or zero.
+func (c *Core) detach(g *group, hint uint16) {
+	g.live, g.via, g.leader = false, -1, hint
+	g.tries++
+	free := len(c.endpoints)
+	if hint != 0 {
+		free *= 2
+	}
+	g.retryAt = c.now
+	if g.tries > free {
+		g.retryAt = c.now.Add(c.backoff(backoffLeast, backoffMost, g.tries-free-1))
+	}
+	if !c.wanted(g) {
+		return
+	}
+	if g.retryAt <= c.now {
+		c.route(g)
+		return
+	}
+	c.schedule(g.retryAt)
+}
+
+// dial asks for a conn.
+func (c *Core) dial(e *endpoint) {
+	c.lastConn++
+	e.conn, e.state = c.lastConn, connDialing
+	e.greetBy = c.now.Add(c.cfg.DialTimeout)
+	c.schedule(e.greetBy)
+	c.ready.Dials = append(c.ready.Dials, NewConn{Conn: e.conn, Address: e.address})
+}
+
+// Reach dials every endpoint that has no conn, now or when its time comes. It
+// is how a client begins.
+func (c *Core) Reach(now Instant) {
+	c.now = now
+	for _, e := range c.endpoints {
+		switch {
+		case e.state != connNone:
+		case e.dialAt <= now:
+			c.dial(e)
+		default:
+			c.schedule(e.dialAt)
+		}
+	}
+}
+
+// Connected says that a dial succeeded. The Hello is the first output.
+func (c *Core) Connected(now Instant, conn ConnID) {
+	c.now = now
+	i := c.byConn(conn)
+	if i < 0 {
+		return
+	}
+	e := c.endpoints[i]
+	e.state, e.heard, e.pingedAt, e.pings = connGreeting, now, 0, false
+	e.out = wire.AppendHello(e.out, wire.Header{}, &wire.Hello{
+		Version:    wire.Version,
+		MinVersion: wire.MinVersion,
+		Nonce:      c.cfg.Nonce,
+		Name:       []byte(c.cfg.Name),
+	})
+	c.wrote(e)
+}
+
+// Disconnected says that a dial failed or a conn ended. An id whose end the
+// Core asked for, or was told of, is ignored.
+func (c *Core) Disconnected(now Instant, conn ConnID, err error) {
+	c.now = now
+	if i := c.byConn(conn); i >= 0 {
+		c.drop(i, err)
+	}
+}
+
+// drop forgets a conn and routes the groups attached to it anew.
+func (c *Core) drop(i int, err error) {
+	e := c.endpoints[i]
+	for x := c.direct.head; x != nil; {
+		next := x.next
+		if x.conn == e.conn {
+			c.end(x, fmt.Errorf("%w: status of node %d at %s: %w", ErrUnavailable,
+				e.node, e.address, err))
+		}
+		x = next
+	}
+	wasUp := e.state == connUp
+	e.conn, e.state, e.out, e.err = 0, connNone, e.out[:0], err
+	e.renewAt = never
+	e.dialAt = c.now
+	if !wasUp || e.failures > 0 {
+		e.dialAt = c.now.Add(c.backoff(redialLeast, redialMost, e.failures))
+	}
+	e.failures++
+	c.schedule(e.dialAt)
+	for j := range c.groups {
+		if c.groups[j].via == i {
+			c.detach(&c.groups[j], 0)
+		}
+	}
+}
+
+// shut drops a conn and has it closed.
+func (c *Core) shut(i int, err error) {
+	c.ready.Closes = append(c.ready.Closes, c.endpoints[i].conn)
+	c.drop(i, err)
+}
+
+// wrote tells that a conn has output.
+func (c *Core) wrote(e *endpoint) {
+	if n := len(c.ready.Writes); n > 0 && c.ready.Writes[n-1] == e.conn {
+		return
+	}
+	c.ready.Writes = append(c.ready.Writes, e.conn)
+}
+
+// Output swaps the bytes to be written to a conn for the buffer given, which is
+// emptied. Nil if the conn has ended.
+func (c *Core) Output(conn ConnID, buffer []byte) []byte {
+	i := c.byConn(conn)
+	if i < 0 {
+		return nil
+	}
+	e := c.endpoints[i]
+	out := e.out
+	e.out = buffer[:0]
+	return out
+}
+
+// Pending returns the number of bytes that Output would yield.
+func (c *Core) Pending(conn ConnID) int {
+	if i := c.byConn(conn); i >= 0 {
+		return len(c.endpoints[i].out)
+	}
+	return 0
+}
+
+// tickEndpoint gives up a conn that does not come up or is silent, and sends
+// keepalives.
+func (c *Core) tickEndpoint(i int) {
+	e := c.endpoints[i]
+	switch e.state {
+	case connNone:
+		if len(c.groups) == 0 && !c.closed {
+			c.Reach(c.now)
+		}
+	case connDialing, connGreeting:
+		if e.greetBy <= c.now {
+			c.shut(i, fmt.Errorf("no welcome within %s", c.cfg.DialTimeout))
+			return
+		}
+		c.schedule(e.greetBy)
+	case connUp:
+		if e.renewAt <= c.now {
+			c.keepalive(i)
+		}
+		c.schedule(e.renewAt)
+		c.checkSilence(i)
+	}
+}
+
+// checkSilence pings a node that owes answers, and gives it up.
+func (c *Core) checkSilence(i int) {
+	e := c.endpoints[i]
+	if e.pingedAt != 0 && e.heard >= e.pingedAt {
+		e.pingedAt = 0
+	}
+	switch {
+	case !e.pings:
+	case e.pingedAt != 0:
+		if e.pingedAt.Add(pingTimeout) <= c.now {
+			c.shut(i, fmt.Errorf("%w for %s", errSilent, c.now.Sub(e.heard).Round(time.Millisecond)))
+			return
+		}
+		c.schedule(e.pingedAt.Add(pingTimeout))
+	case !c.owes(i):
+	case e.heard.Add(pingAfter) <= c.now:
+		c.ping(e)
+		e.pingedAt = c.now
+		c.schedule(c.now.Add(pingTimeout))
+	default:
+		c.schedule(e.heard.Add(pingAfter))
+	}
+}
+
+// ping asks for an empty acknowledgement.
+func (c *Core) ping(e *endpoint) {
+	h := wire.Header{Request: c.calls.newID()}
+	e.out = wire.AppendKeepalive(e.out, h, nil)
+	c.wrote(e)
+}
+
+// forgivePings restarts the wait for signs of life after this process itself
+// has been away.
+func (c *Core) forgivePings() {
+	for _, e := range c.endpoints {
+		if e.pingedAt != 0 {
+			e.pingedAt = c.now
+		}
+	}
+}
+
+// owes reports whether calls wait for answers of an endpoint.
+func (c *Core) owes(i int) bool {
+	for j := range c.groups {
+		g := &c.groups[j]
+		if g.live && g.via == i && g.calls.head != nil {
+			return true
+		}
+	}
+	for x := c.direct.head; x != nil; x = x.next {
+		if x.conn == c.endpoints[i].conn {
+			return true
+		}
+	}
+	return false
+}
+
+// unavailable says for what no answer came, and whom it was last asked of.
+func (c *Core) unavailable(x *Call) error {
+	about := fmt.Sprintf("%s %q after %s", x.Kind, x.Name, x.Timeout)
+	if x.Kind == wire.KindStatus {
+		return fmt.Errorf("%w: %s of node %d", ErrUnavailable, about, x.Node)
+	}
+	g := &c.groups[x.Group]
+	if g.live {
+		e := c.endpoints[g.via]
+		return fmt.Errorf("%w: %s: group %d: node %d at %s has not answered",
+			ErrUnavailable, about, x.Group, e.node, e.address)
+	}
+	return fmt.Errorf("%w: %s: no leader of group %d found: %w",
+		ErrUnavailable, about, x.Group, c.Trouble())
+}
+
+// Trouble returns what last went wrong with each endpoint that is not up.
+func (c *Core) Trouble() error {
+	var all []error
+	for _, e := range c.endpoints {
+		if e.state != connUp && e.err != nil {
+			all = append(all, fmt.Errorf("%s: %w", e.address, e.err))
+		}
+	}
+	if all == nil {
+		return errors.New("the nodes are up, but none says that it leads")
+	}
+	return errors.Join(all...)
+}

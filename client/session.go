@@ -1,0 +1,299 @@
+package client
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"lockd/netio/wire"
+)
+
+type sessionState uint8
+
+const (
+	sessionNone sessionState = iota
+	sessionOpening
+	sessionOpen
+)
+
+// session is the client's session in one group. It is opened when a lock of the
+// group is first asked for, and again after it was lost.
+type session struct {
+	state      sessionState
+	id         uint64
+	nonce      wire.Nonce
+	validUntil Instant  // when the client stops believing in it
+	renewedAt  Instant  // when the newest answered renewal was sent
+	askedAt    Instant  // when the oldest unanswered renewal was sent; zero if none
+	holds      callList // granted in it
+}
+
+var errLease = fmt.Errorf("%w: no renewal was answered within the lease", ErrSessionEnded)
+
+// startOpen asks for a session. Requires: c.now is fresh, for the lease counts
+// from here.
+func (c *Core) startOpen(g *group, number uint16) {
+	c.nonces++
+	nonce := c.cfg.Nonce
+	low := binary.LittleEndian.Uint64(nonce[8:])
+	binary.LittleEndian.PutUint64(nonce[8:], low+c.nonces)
+	g.session = session{state: sessionOpening, nonce: nonce}
+	x := &Call{Kind: wire.KindOpenSession, Group: number}
+	c.startBackground(x)
+	if g.live {
+		c.send(x)
+	}
+}
+
+// opened takes the answer to an OpenSession.
+func (c *Core) opened(x *Call, g *group, r *wire.Response) {
+	sent := x.firstSent
+	c.end(x, nil)
+	valid := sent.Add(c.leaseSpan)
+	if c.closed || valid <= c.now {
+		// Too late: the lease may run out before a renewal arrives. The
+		// nodes are told, and those who wait get another one.
+		g.session = session{}
+		c.startClose(r.Token, x.Group)
+		g.dirty = true
+		c.schedule(0)
+		return
+	}
+	s := &g.session
+	s.state, s.id, s.validUntil, s.renewedAt = sessionOpen, r.Token, valid, sent
+	e := c.endpoints[g.via]
+	e.renewAt = min(e.renewAt, sent.Add(c.cfg.Lease/3))
+	c.schedule(min(e.renewAt, valid))
+	c.sendAll(g)
+}
+
+// notOpened ends what waits for a session that is refused.
+func (c *Core) notOpened(x *Call, g *group, status wire.Status) {
+	c.end(x, nil)
+	g.session = session{}
+	for y := g.calls.head; y != nil; {
+		next := y.next
+		if y.needsSession() {
+			c.end(y, statusError(y, status))
+		}
+		y = next
+	}
+}
+
+// startClose tells the nodes, in the background, that a session is over.
+func (c *Core) startClose(id uint64, number uint16) {
+	c.startBackground(&Call{
+		Kind: wire.KindCloseSession, Group: number, Session: id, Timeout: c.cfg.Lease,
+	})
+}
+
+// tickSession expires the session and leaves a leader that does not renew it.
+func (c *Core) tickSession(g *group, number uint16) {
+	s := &g.session
+	if s.state != sessionOpen {
+		return
+	}
+	if s.validUntil <= c.now {
+		id := s.id
+		c.endSession(g, errLease)
+		c.startClose(id, number)
+		return
+	}
+	c.schedule(s.validUntil)
+	if s.askedAt == 0 || !g.live {
+		return
+	}
+	limit := s.askedAt.Add(c.cfg.Lease / 4)
+	if limit <= c.now {
+		c.detach(g, 0)
+		return
+	}
+	c.schedule(limit)
+}
+
+// endSession ends all holds of the session. Who waits in it waits anew in the
+// next one: its place is lost, and nothing else.
+func (c *Core) endSession(g *group, cause error) {
+	id := g.session.id
+	for g.session.holds.head != nil {
+		c.lose(g.session.holds.head, cause)
+	}
+	g.session = session{}
+	for x := g.calls.head; x != nil; {
+		next := x.next
+		switch {
+		case x.Session != id || x.detached():
+		case x.Kind == wire.KindAcquire:
+			c.calls.drop(x)
+			x.sentEpoch, x.sends, x.Session = 0, 0, 0
+		case x.Kind == wire.KindRelease && !x.background:
+			c.lose(x, cause)
+		case x.Kind == wire.KindRelease || x.Kind == wire.KindCancel:
+			c.end(x, nil)
+		}
+		x = next
+	}
+	g.dirty = true
+	c.schedule(0)
+}
+
+// keepalive renews all sessions whose groups are attached to an endpoint.
+func (c *Core) keepalive(i int) {
+	e := c.endpoints[i]
+	e.renewAt = never
+	c.refs = c.refs[:0]
+	for j := range c.groups {
+		g := &c.groups[j]
+		if !g.live || g.via != i || g.session.state != sessionOpen {
+			continue
+		}
+		c.refs = append(c.refs, wire.SessionRef{Group: uint16(j), Session: g.session.id})
+		if g.session.askedAt == 0 {
+			g.session.askedAt = c.now
+		}
+	}
+	if len(c.refs) == 0 {
+		return
+	}
+	e.renewAt = c.now.Add(c.cfg.Lease / 3)
+	h := wire.Header{Request: c.calls.newID()}
+	e.renewals[e.renewed%len(e.renewals)] = renewal{request: h.Request, sent: c.now}
+	e.renewed++
+	e.out = wire.AppendKeepalive(e.out, h, c.refs)
+	c.wrote(e)
+}
+
+// onKeepaliveAck takes renewals: each counts from when its keepalive was sent.
+func (c *Core) onKeepaliveAck(i int, h wire.Header, body []byte) error {
+	ack, err := wire.DecodeKeepaliveAck(body)
+	if err != nil {
+		return err
+	}
+	e := c.endpoints[i]
+	if ack.Len() == 0 {
+		e.pings = true
+		return nil
+	}
+	var sent Instant
+	for _, r := range e.renewals {
+		if r.request == h.Request {
+			sent = r.sent
+		}
+	}
+	if sent == 0 {
+		return nil // of a keepalive before the last eight
+	}
+	for n := range ack.Len() {
+		r := ack.At(n)
+		if int(r.Group) >= len(c.groups) {
+			return fmt.Errorf("%w: group %d of %d", wire.ErrField, r.Group, len(c.groups))
+		}
+		c.onRenewal(i, &c.groups[r.Group], r, sent)
+	}
+	return nil
+}
+
+func (c *Core) onRenewal(i int, g *group, r wire.Renewal, sent Instant) {
+	s := &g.session
+	if s.state != sessionOpen || s.id != r.Session {
+		return
+	}
+	switch r.Code {
+	case wire.CodeRenewed:
+		s.validUntil = max(s.validUntil, sent.Add(c.leaseSpan))
+		s.renewedAt = max(s.renewedAt, sent)
+		if s.askedAt <= sent {
+			s.askedAt = 0
+		}
+		g.tries = 0
+	case wire.CodeUnknown:
+		c.endSession(g, fmt.Errorf("%w: group %d does not know session %d",
+			ErrSessionEnded, r.Group, r.Session))
+	case wire.CodeNotLeader:
+		if g.live && g.via == i {
+			c.detach(g, 0)
+		}
+	}
+}
+
+// onSessionLost takes the push that a session is over.
+func (c *Core) onSessionLost(h wire.Header, body []byte) error {
+	x, err := wire.DecodeSessionLost(body)
+	if err != nil {
+		return err
+	}
+	g := &c.groups[h.Group]
+	if g.session.state == sessionOpen && g.session.id == x.Session {
+		c.endSession(g, fmt.Errorf("%w: %s", ErrSessionEnded, x.Reason))
+	}
+	return nil
+}
+
+// onLost takes the push that one hold is over.
+func (c *Core) onLost(h wire.Header, body []byte) error {
+	m, err := wire.DecodeLost(body)
+	if err != nil {
+		return err
+	}
+	l := &c.groups[h.Group].session.holds
+	if m.Session&wire.DetachedOwner != 0 {
+		l = &c.detached
+	}
+	for x := l.head; x != nil; x = x.next {
+		if x.Session == m.Session && x.Token == m.Token {
+			c.lose(x, errors.New(m.Reason.String()))
+			return nil
+		}
+	}
+	return nil
+}
+
+// expireDetached ends the detached holds whose time is over.
+func (c *Core) expireDetached() {
+	for x := c.detached.head; x != nil; {
+		next := x.next
+		if x.validUntil <= c.now {
+			c.lose(x, fmt.Errorf("not renewed within its time to live of %s", x.TTL))
+		} else {
+			c.schedule(x.validUntil)
+		}
+		x = next
+	}
+}
+
+// ValidUntil returns until when the hold of a Call cannot be another's, by
+// what is known now; zero if it is not held.
+func (c *Core) ValidUntil(x *Call) Instant {
+	switch {
+	case x.state != StateHeld:
+		return 0
+	case x.detached():
+		return x.validUntil
+	default:
+		return c.groups[x.Group].session.validUntil
+	}
+}
+
+// closeGroup ends what the group has, and its session in the background.
+func (c *Core) closeGroup(g *group, number uint16) {
+	for x := g.calls.head; x != nil; {
+		next := x.next
+		switch {
+		case !x.background:
+			c.Abandon(x, ErrClosed)
+		case x.detached() || x.Kind == wire.KindCloseSession:
+		case x.Kind == wire.KindOpenSession && x.sends > 0:
+		default:
+			c.end(x, ErrClosed)
+		}
+		x = next
+	}
+	for g.session.holds.head != nil {
+		c.lose(g.session.holds.head, ErrClosed)
+	}
+	if g.session.state == sessionOpen {
+		id := g.session.id
+		g.session = session{}
+		c.startClose(id, number)
+	}
+}
