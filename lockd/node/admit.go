@@ -91,7 +91,8 @@ func decodeCommand(cmd *lockfsm.Command, h wire.Header, body []byte, groups int)
 		if err != nil {
 			return wire.StatusBadRequest
 		}
-		cmd.Op, cmd.Nonce, cmd.Epoch = lockfsm.OpOpenSession, lockfsm.Nonce(x.Nonce), lockfsm.Epoch(x.Epoch)
+		cmd.Op, cmd.Nonce = lockfsm.OpOpenSession, lockfsm.Nonce(x.Nonce)
+		cmd.Epoch = lockfsm.Epoch(x.Epoch)
 		cmd.Lease, cmd.Name = lockfsm.Millis(x.LeaseMillis), x.Name
 		return wire.StatusOK
 	case wire.KindCloseSession:

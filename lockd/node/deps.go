@@ -35,11 +35,13 @@ type Peers interface {
 	Send(to uint16, frame []byte)
 }
 
-// Clients answers conns. Send copies the frames; Flush, once a turn, starts
-// the writing. A conn that is gone is ignored.
+// Clients answers conns. A conn that is gone is ignored.
 type Clients interface {
+	// Send copies the frames to what goes out on the conn.
 	Send(c ConnID, frames []byte)
+	// Flush, once a turn, starts the writing of everything sent.
 	Flush()
+	// CloseConn ends a conn that breaks the protocol.
 	CloseConn(c ConnID)
 }
 

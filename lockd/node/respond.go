@@ -57,7 +57,8 @@ type ackItem struct {
 }
 
 func (a *keepaliveAcks) add(c ConnID, request uint64, group uint16, s uint64, code wire.Code) {
-	a.items = append(a.items, ackItem{c, request, wire.Renewal{Session: s, Group: group, Code: code}})
+	r := wire.Renewal{Session: s, Group: group, Code: code}
+	a.items = append(a.items, ackItem{c, request, r})
 }
 
 // flush appends one KeepaliveAck per conn and keepalive.

@@ -97,7 +97,8 @@ func (n *testNode) start() {
 	}
 	n.inbox = NewInbox(o.MaxInboxBytes)
 	n.flushed = false
-	node, err := New(o, Deps{Log: n, Peers: testPeers{n}, Clients: testClients{n}, Checkpoints: n, Superblock: n,
+	node, err := New(o, Deps{Log: n, Peers: testPeers{n}, Clients: testClients{n},
+		Checkpoints: n, Superblock: n,
 		Observe: func(e Event) { n.events = append(n.events, e) }}, n.inbox, rec)
 	if err != nil {
 		n.w.t.Fatal(err)
