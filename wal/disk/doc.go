@@ -2,7 +2,8 @@
 // directory of preallocated files that are written at 4 KiB boundaries, made
 // durable with one call, and renamed into place. It is the only package that
 // makes file system calls for the WAL, and the only one that uses unsafe (to
-// align buffers for direct I/O).
+// align buffers for direct I/O). As the door to x/sys it also reads the clock
+// that goes on while the machine is suspended.
 //
 // There are three directories behind the same interface:
 //
