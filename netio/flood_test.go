@@ -161,11 +161,10 @@ func TestEngineEndSurfaces_FR1(t *testing.T) {
 	if got := p.line(t); got != "exhausted" {
 		t.Fatalf("child: got %q, want exhausted", got)
 	}
-	c, err := net.DialTimeout("tcp", p.addr, patience)
-	if err != nil {
-		t.Fatal(err)
+	// The engine may end before it has taken this conn, which is then reset.
+	if c, err := net.DialTimeout("tcp", p.addr, patience); err == nil {
+		defer func() { _ = c.Close() }()
 	}
-	defer func() { _ = c.Close() }()
 	if got := p.line(t); !strings.HasPrefix(got, "ended: netio: event loops ended") ||
 		!strings.Contains(got, "too many open files") {
 		t.Errorf("child: got %q, want the end of the event loops and why", got)

@@ -114,7 +114,7 @@ func (l *link) send(frame []byte) {
 	waiting := len(l.mu.queue) > 0
 	l.mu.Unlock()
 	l.peer.counters.framesOut.Add(1)
-	l.peer.counters.bytesOut.Add(uint64(len(frame)))
+	l.peer.counters.bytesOut.Add(uint64(sent))
 	l.peer.counters.inline.Add(1)
 	if err != nil {
 		l.shut(causeOf(err))
