@@ -117,11 +117,7 @@ func (r *Replica) onAccept(m *Message) {
 			e.Ballot != m.Ballot || len(e.Value) > r.cfg.MaxValueBytes {
 			continue
 		}
-		switch have := r.log.ballot(e.Slot); {
-		case m.Ballot.Less(have):
-			// Learned at a higher ballot: m's leader is deposed.
-			continue
-		case have != m.Ballot:
+		if r.log.ballot(e.Slot) != m.Ballot {
 			r.accept(Entry{Slot: e.Slot, Ballot: e.Ballot, Value: cloneValue(e.Value)})
 		}
 		r.answerAccepted(m.From, m.Ballot, e.Slot)
@@ -139,7 +135,7 @@ func cloneValue(v []byte) []byte {
 // accept puts e in the window, which keeps its value, and records it. A chosen
 // value can only be accepted again at a higher ballot, never another (I1).
 func (r *Replica) accept(e Entry) {
-	if e.Slot <= r.log.chosen {
+	if c := r.log.at(e.Slot); e.Slot <= r.log.chosen || c != nil && c.chosen {
 		r.mustAgree(e)
 	}
 	r.log.put(e)

@@ -225,7 +225,8 @@ func (r *Replica) onPromise(m *Message) {
 // report keeps the entry of the highest ballot reported for its slot. What the
 // acceptor knows to be chosen is learned at once.
 func (r *Replica) report(m *Message, e *Entry) {
-	if e.Slot <= r.log.chosen || e.Ballot.IsZero() || e.Slot < m.Slot || e.Slot > m.Last {
+	if e.Slot <= r.log.chosen || e.Ballot.IsZero() || e.Slot < m.Slot || e.Slot > m.Last ||
+		r.role == RoleLeading && e.Slot < r.lead.next {
 		return
 	}
 	if e.Slot <= m.Chosen && e.Slot == r.log.chosen+1 && r.role == RolePreparing {

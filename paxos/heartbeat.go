@@ -121,6 +121,7 @@ func (r *Replica) tickLeading() {
 			return
 		}
 	}
+	r.heard = 0
 	r.lead.sinceBeat++
 	if r.lead.sinceBeat >= r.cfg.HeartbeatTicks {
 		r.lead.beatDue = true

@@ -178,15 +178,16 @@ func (r *Replica) learnProgress(from NodeID) {
 }
 
 // learned takes one chosen entry, the one above the chosen watermark. It is
-// recorded like an accepted entry before it counts; the acceptor never said
+// recorded like an accepted entry before it counts; the acceptor never says
 // Accepted for it, and any later ballot can only carry the same value.
 //
 // A learned entry's ballot is at or above one its value was chosen in. If it is
-// above the ballot this replica leads, a later leader exists, and what this one
-// proposed in the slot need not be what was chosen.
+// above the promised ballot, a later leader exists: the promise is raised, as
+// it is by an accept, and a replica that led or prepared a lower ballot stops,
+// because what it proposed in the slot need not be what was chosen.
 func (r *Replica) learned(e *Entry) {
-	if (r.role == RoleLeading || r.role == RolePreparing) && r.ballot.Less(e.Ballot) {
-		r.stepDown()
+	if r.promised.Less(e.Ballot) {
+		r.promise(e.Ballot)
 	}
 	if have := r.log.ballot(e.Slot); have.Less(e.Ballot) {
 		r.accept(Entry{Slot: e.Slot, Ballot: e.Ballot, Value: cloneValue(e.Value)})

@@ -41,7 +41,7 @@ func (l *leadership) report(e *Entry) {
 // proposed again in this ballot, in order.
 func (r *Replica) startLeading() {
 	r.role = RoleLeading
-	r.leader, r.leaderBallot = r.cfg.Self, r.ballot
+	r.leader, r.leaderBallot, r.heard = r.cfg.Self, r.ballot, 0
 	r.lead.next = r.log.chosen + 1
 	r.lead.beatDue = true
 	for i := range r.peers {
@@ -214,10 +214,13 @@ func (r *Replica) flushAccepts(p *peer) {
 	if p.down || p.heard >= r.cfg.ElectionTicks {
 		return
 	}
-	if p.sent < r.log.released {
-		p.match, p.sent, p.inflight = r.log.released, r.log.released, 0
+	if p.match < r.log.released {
+		p.match, p.sent = r.log.released, max(p.sent, r.log.released)
+		p.inflight = 0
+		for s := p.match + 1; s <= p.sent; s++ {
+			p.inflight += r.weight(s)
+		}
 	}
-	p.match = max(p.match, r.log.released)
 	for p.sent+1 < r.lead.next && p.inflight < r.cfg.MaxInflightBytes {
 		start, taken := len(r.out.entries), 0
 		for p.sent+1 < r.lead.next && p.inflight < r.cfg.MaxInflightBytes {

@@ -31,7 +31,7 @@ type Replica struct {
 	peers   []peer
 	draws   draws
 
-	// promised is the highest ballot this acceptor promised or accepted.
+	// promised is the highest ballot this acceptor promised, accepted or learned.
 	// Invariant: it never decreases, restarts included (I3).
 	promised Ballot
 	log      window
@@ -59,6 +59,8 @@ type Replica struct {
 	out, spare *outbox
 	// told is the last Confirmed handed out.
 	told uint64
+	// floor is the promised ballot at the last check.
+	floor Ballot
 }
 
 // config is a Configuration with its quorums.

@@ -10,6 +10,8 @@ type transfer struct {
 	age Ticks
 	// sent says that TakeOver left; it is sent again with each heartbeat.
 	sent bool
+	// told is the chosen watermark that a heartbeat was hurried for.
+	told Slot
 }
 
 // TransferLead hands leadership to node: this leader takes no further values,
@@ -63,7 +65,9 @@ func (r *Replica) maybeHandOver() {
 		return
 	}
 	if p.chosen < r.log.chosen {
-		r.lead.beatDue = r.lead.beatDue || p.seq == r.reads.seq
+		if r.transfer.told < r.log.chosen {
+			r.transfer.told, r.lead.beatDue = r.log.chosen, true
+		}
 		return
 	}
 	r.transfer.sent = true
