@@ -70,13 +70,21 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 		cmd.Op != lockfsm.OpRenewHold {
 		n.bind(g, c, cmd.Session, cmd.Epoch)
 	}
-	o := origin{conn: c.id, request: h.Request, kind: h.Kind, flags: h.Flags}
-	if h.Flags&wire.FlagDetails != 0 {
+	if _, refused := g.machine.Refusal(cmd); refused {
+		n.admitTry(g, c, h, cmd)
+		return
+	}
+	n.enqueue(g, cmd, origin{conn: c.id, request: h.Request, kind: h.Kind, flags: h.Flags})
+	c.inFlight++
+}
+
+// enqueue puts a command into the group's next batch.
+func (n *Node) enqueue(g *group, cmd *lockfsm.Command, o origin) {
+	if o.flags&wire.FlagDetails != 0 {
 		o.name = string(cmd.Name)
 	}
 	g.batch.Append(cmd)
 	g.origins = append(g.origins, o)
-	c.inFlight++
 	n.touch(g)
 }
 

@@ -71,13 +71,19 @@ func (n *Node) onResult(g *group, slot uint64, o *origin, r *lockfsm.Result) {
 	}
 	x := wire.Response{Status: statusOf(r.Code), Token: uint64(r.Token), Slot: slot}
 	if r.Code == lockfsm.CodeHeld {
-		x.Token = uint64(r.HolderToken)
-		if o.name != "" {
-			x.Payload = n.describe(g, []byte(o.name))
-			x.Position = uint16(min(n.lockInfo.WaiterCount+1, 1<<16-1))
-		}
+		n.fillHeld(g, &x, r, []byte(o.name), o.flags)
 	}
 	n.reply(g, o.conn, o.request, &x)
+}
+
+// fillHeld says in a response who holds the lock, and describes the lock where
+// the client asked for it.
+func (n *Node) fillHeld(g *group, x *wire.Response, r *lockfsm.Result, name []byte, f wire.Flags) {
+	x.Status, x.Token = wire.StatusHeld, uint64(r.HolderToken)
+	if f&wire.FlagDetails != 0 {
+		x.Payload = n.describe(g, name)
+		x.Position = uint16(min(n.lockInfo.WaiterCount+1, 1<<16-1))
+	}
 }
 
 // waitKey names an acquire that is queued in the machine.

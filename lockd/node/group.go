@@ -37,11 +37,17 @@ type read struct {
 	conn    ConnID
 	request uint64
 	kind    wire.Kind
+	flags   wire.Flags
 	// seq is the confirmation round that covers it, zero before it has one.
-	seq   uint64
-	limit uint16
-	name  []byte // or prefix
-	after []byte
+	seq uint64
+	// behind is the number of flights that must have been applied: everything
+	// admitted before the question comes before its answer.
+	behind uint64
+	limit  uint16
+	name   []byte // or prefix
+	after  []byte
+	// acquire is the command of a try that would be refused.
+	acquire lockfsm.Command
 }
 
 // binding says on which conn the events of a session go out.
@@ -72,14 +78,18 @@ type group struct {
 	// installing is set while a snapshot for the group arrives.
 	installing bool
 
-	batch    lockfsm.BatchBuilder // admitted and not proposed yet
-	origins  []origin             // of the commands in batch, in order
-	flights  []flight             // proposed and not applied, in slot order
-	idle     []flight             // spent flights, for their memory
-	reads    []read
-	bound    map[lockfsm.SessionID]binding
-	waits    map[waitKey]ConnID // queued in the machine, to be answered there
-	renewals []renewal
+	batch   lockfsm.BatchBuilder // admitted and not proposed yet
+	origins []origin             // of the commands in batch, in order
+	flights []flight             // proposed and not applied, in slot order
+	idle    []flight             // spent flights, for their memory
+	reads   []read
+	// confirmed is the highest read round confirmed; launched and landed count
+	// the flights of this node since it last began to lead.
+	confirmed        uint64
+	launched, landed uint64
+	bound            map[lockfsm.SessionID]binding
+	waits            map[waitKey]ConnID // queued in the machine, to be answered there
+	renewals         []renewal
 	// lastTick is the moment up to which time steps have been proposed.
 	lastTick Nanos
 	tickDue  bool
@@ -136,6 +146,7 @@ func (g *group) popFlight(slot paxos.Slot, ballot paxos.Ballot) (flight, bool) {
 	}
 	f := g.flights[0]
 	g.flights = append(g.flights[:0], g.flights[1:]...)
+	g.landed++
 	return f, true
 }
 
@@ -194,5 +205,6 @@ func (n *Node) proposeValue(g *group, value []byte, f flight) {
 	}
 	f.slot, f.ballot = slot, g.replica.Ballot()
 	g.flights = append(g.flights, f)
+	g.launched++
 	n.stats.Proposed++
 }

@@ -58,6 +58,7 @@ func (n *Node) abandon(g *group) {
 	}
 	clear(g.flights)
 	g.flights = g.flights[:0]
+	g.landed = g.launched
 	n.leaveAll(g.origins, g.renewals, g, moved)
 	clear(g.origins)
 	g.origins, g.renewals = g.origins[:0], g.renewals[:0]

@@ -1,6 +1,9 @@
 package node
 
 import (
+	"bytes"
+
+	"lockd/lockfsm"
 	"lockd/netio/wire"
 )
 
@@ -38,29 +41,43 @@ func (n *Node) admitRead(g *group, c *conn, h wire.Header, body []byte) {
 	n.touch(g)
 }
 
+// admitTry takes a try that the machine would refuse as it stands. Once the
+// leadership is confirmed the refusal is an answer like that of any read, and
+// the log is spared. If the lock has become free by then, the try goes into the
+// batch after all.
+func (n *Node) admitTry(g *group, c *conn, h wire.Header, cmd *lockfsm.Command) {
+	r := read{conn: c.id, request: h.Request, kind: h.Kind, flags: h.Flags, acquire: *cmd}
+	r.acquire.Name = bytes.Clone(cmd.Name)
+	g.reads = append(g.reads, r)
+	c.inFlight++
+	n.touch(g)
+}
+
 // startReads begins one confirmation round for all questions that have none. A
-// round never serves a question that came after it began (I24).
+// round never serves a question that came after it began (I24). It waits until
+// what was admitted before the questions has its slot.
 func (n *Node) startReads(g *group) {
 	k := len(g.reads)
-	if k == 0 || g.reads[k-1].seq != 0 {
+	if k == 0 || g.reads[k-1].seq != 0 || g.batch.Len() > 0 {
 		return
 	}
 	seq, err := g.replica.ConfirmRead()
 	if err != nil {
-		// Not serving yet: the next turn asks again, and abandon answers them
-		// if leadership is lost.
+		// Not leading: abandon answers them.
 		return
 	}
 	for i := k - 1; i >= 0 && g.reads[i].seq == 0; i-- {
-		g.reads[i].seq = seq
+		g.reads[i].seq, g.reads[i].behind = seq, g.launched
 	}
 }
 
 // answerReads answers the questions whose round has been confirmed, from the
 // machine as it is after everything chosen by then has been applied.
 func (n *Node) answerReads(g *group, confirmed uint64) {
+	g.confirmed = max(g.confirmed, confirmed)
 	k := 0
-	for k < len(g.reads) && g.reads[k].seq != 0 && g.reads[k].seq <= confirmed {
+	for k < len(g.reads) && g.reads[k].seq != 0 && g.reads[k].seq <= g.confirmed &&
+		g.reads[k].behind <= g.landed {
 		n.answerRead(g, &g.reads[k])
 		k++
 	}
@@ -72,15 +89,26 @@ func (n *Node) answerReads(g *group, confirmed uint64) {
 }
 
 func (n *Node) answerRead(g *group, r *read) {
+	n.stats.Reads++
 	x := wire.Response{Status: wire.StatusOK, Slot: g.machine.Applied()}
-	if r.kind == wire.KindGet {
+	switch r.kind {
+	case wire.KindAcquire:
+		res, refused := g.machine.Refusal(&r.acquire)
+		if !refused {
+			n.enqueue(g, &r.acquire, origin{conn: r.conn, request: r.request, kind: r.kind,
+				flags: r.flags})
+			return
+		}
+		n.fillHeld(g, &x, &res, r.acquire.Name, r.flags)
+	case wire.KindGet:
 		x.Payload = n.describe(g, r.name)
 		if n.lockInfo.HolderCount == 0 && n.lockInfo.WaiterCount == 0 {
 			x.Status, x.Payload = wire.StatusNotFound, nil
 		}
-	} else {
+	case wire.KindList:
 		x.Payload = n.listPage(g, r)
+	default:
+		panic("node: read of kind " + r.kind.String())
 	}
-	n.stats.Reads++
 	n.reply(g, r.conn, r.request, &x)
 }

@@ -1,0 +1,40 @@
+package lockfsm
+
+// Refusal reports whether an acquire that does not wait would be refused as
+// Held, changing nothing, if it were applied to the machine as it stands, and
+// with which result. A leader that has confirmed that it leads may then answer
+// it without a place in the log.
+//
+// It says no whenever applying the acquire could do anything else: an unknown
+// session, another epoch than the session's, or a request that was seen before.
+func (m *Machine) Refusal(c *Command) (Result, bool) {
+	res := Result{Op: c.Op, Session: c.Session, Request: c.Request,
+		Detached: c.Flags&Detached != 0}
+	if c.Op != OpAcquire || c.Flags&Wait != 0 || m.checkAcquire(c) != CodeOK {
+		return res, false
+	}
+	owner := session{id: c.Session, kind: kindDetached}
+	s := &owner
+	if !res.Detached {
+		r := m.findSession(c.Session)
+		if r == 0 {
+			return res, false
+		}
+		s = m.sessions.at(r)
+		if s.epoch != c.Epoch || s.flags&(entryParked|entryEnding) != 0 {
+			return res, false
+		}
+	}
+	if m.findClaim(s, c.Request) != 0 {
+		return res, false
+	}
+	lr := m.findLock(c.Name, m.hashName(c.Name))
+	if lr == 0 || m.roomFor(lr, s, res.Detached) != CodeOK {
+		return res, false
+	}
+	l := m.locks.at(lr)
+	if l.ghost() || m.admits(l, c.Mode) {
+		return res, false
+	}
+	return m.refuse(l, c.Mode, res), true
+}
