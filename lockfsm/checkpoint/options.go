@@ -1,0 +1,128 @@
+package checkpoint
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Options configure a store. Fatal and Report must be set; everything else has
+// a default at zero.
+type Options struct {
+	// Fatal is called when the store cannot go on, from any goroutine, possibly
+	// while the store's locks are held. It must end the process and not return
+	// (nor call the store); if it does return, the store panics.
+	Fatal func(error)
+	// Report is called with what a node must act on although no call of its own
+	// failed, from goroutines of the store. It must be quick and may not call
+	// the store.
+	Report func(Report)
+
+	// CacheBytes is the block cache. Default 8 MiB: a checkpoint is read once.
+	CacheBytes int64
+	// MemTableBytes is the write buffer. Default 16 MiB; a larger one makes
+	// fewer files and a longer recovery.
+	MemTableBytes uint64
+	// DiskSlow is how long one disk operation may take before Report is told.
+	// Default 5 s.
+	DiskSlow time.Duration
+}
+
+// ReportKind says what a report is about.
+type ReportKind uint8
+
+// The kinds of report.
+const (
+	// ReportBackground: a flush or compaction failed. It is retried; a node
+	// that sees it again and again should stop.
+	ReportBackground ReportKind = 1
+	// ReportDamage: a file no longer reads as it was written. The store refuses
+	// all work from then on; the node stops.
+	ReportDamage ReportKind = 2
+	// ReportDiskSlow: a disk operation exceeded Options.DiskSlow.
+	ReportDiskSlow ReportKind = 3
+	// ReportLowSpace: the disk is nearly full.
+	ReportLowSpace ReportKind = 4
+)
+
+// String names the kind.
+func (k ReportKind) String() string {
+	switch k {
+	case ReportBackground:
+		return "background error"
+	case ReportDamage:
+		return "damage"
+	case ReportDiskSlow:
+		return "slow disk"
+	case ReportLowSpace:
+		return "low disk space"
+	default:
+		return fmt.Sprintf("ReportKind(%d)", uint8(k))
+	}
+}
+
+// Report is something that went wrong in the background.
+type Report struct {
+	Kind ReportKind
+	Err  error
+}
+
+func (o *Options) validate() error {
+	if o.Fatal == nil || o.Report == nil {
+		return fmt.Errorf("checkpoint: options: Fatal and Report must be set")
+	}
+	if o.CacheBytes < 0 || o.DiskSlow < 0 {
+		return fmt.Errorf("checkpoint: options: have cache %d and slow disk %v, want none below 0",
+			o.CacheBytes, o.DiskSlow)
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 8 << 20
+	}
+	if o.MemTableBytes == 0 {
+		o.MemTableBytes = 16 << 20
+	}
+	if o.DiskSlow == 0 {
+		o.DiskSlow = 5 * time.Second
+	}
+	return nil
+}
+
+// logger drops Pebble's chatter and makes its fatal errors fatal.
+type logger struct{ fatal func(error) }
+
+// Infof drops a line: what matters arrives as an event.
+func (logger) Infof(string, ...any) {}
+
+// Errorf drops a line: what matters arrives as an event.
+func (logger) Errorf(string, ...any) {}
+
+// Fatalf does not return.
+func (l logger) Fatalf(format string, args ...any) {
+	err := fmt.Errorf("checkpoint: pebble: %s", fmt.Sprintf(format, args...))
+	l.fatal(err)
+	panic(err)
+}
+
+// listener passes on what a node must know.
+func (s *Store) listener(report func(Report)) *pebble.EventListener {
+	l := &pebble.EventListener{
+		BackgroundError: func(err error) {
+			report(Report{ReportBackground, fmt.Errorf("checkpoint: %w", err)})
+		},
+		DataCorruption: func(info pebble.DataCorruptionInfo) {
+			s.damaged.Store(true)
+			report(Report{ReportDamage,
+				fmt.Errorf("%w: file %s: %w", ErrDamaged, info.Path, info.Details)})
+		},
+		DiskSlow: func(info pebble.DiskSlowInfo) {
+			report(Report{ReportDiskSlow, fmt.Errorf("checkpoint: %s of %s takes %v",
+				info.OpType, info.Path, info.Duration)})
+		},
+		LowDiskSpace: func(info pebble.LowDiskSpaceInfo) {
+			report(Report{ReportLowSpace, fmt.Errorf("checkpoint: %d of %d bytes free",
+				info.AvailBytes, info.TotalBytes)})
+		},
+	}
+	return l
+}

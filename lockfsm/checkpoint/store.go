@@ -1,0 +1,325 @@
+package checkpoint
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"lockd/lockfsm"
+)
+
+// ErrDamaged means that a checkpoint is not what was saved. The node stops; an
+// operator rebuilds it from its peers.
+var ErrDamaged = lockfsm.ErrDamaged
+
+// ErrTooNew means that the store was written by a later version. It is not
+// damage; run a newer binary.
+var ErrTooNew = lockfsm.ErrTooNew
+
+// ErrOldSlot means that a checkpoint or snapshot is behind the one stored.
+// Nothing was changed.
+var ErrOldSlot = errors.New("checkpoint: slot is behind the stored checkpoint")
+
+// Batch is a set of changed records: fill one with Machine.Dirty.
+type Batch = lockfsm.Records
+
+// storeFormat is the version of everything in this package's own records.
+const storeFormat = 1
+
+// pebbleFormat is named, not "newest", because it only goes up: raising it rules
+// out a downgrade and is a decision. From this one on Pebble's log tells a torn
+// end from damage and table footers have checksums.
+const pebbleFormat = pebble.FormatTableFormatV6
+
+const (
+	keyFormat = 0x00
+	keyGroup  = 0x01
+	keyRecord = 0x02
+
+	recordPrefixBytes = 11
+	markerBytes       = 33
+)
+
+// marker says which checkpoint of a group is valid.
+type marker struct {
+	slot       uint64
+	generation uint64
+	records    uint64
+	hash       uint64
+}
+
+// Store holds the checkpoints of a node.
+type Store struct {
+	db      *pebble.DB
+	cache   *pebble.Cache
+	health  io.Closer
+	damaged atomic.Bool // set by Pebble's goroutines, read by all
+
+	mu struct {
+		sync.Mutex
+		groups map[uint16]marker
+		// generations is the last generation used of each group, by installs
+		// that did not end too.
+		generations map[uint16]uint64
+	}
+}
+
+// Open opens the store in dir and makes it if there is none. Snapshots that
+// were being installed when the process ended are removed. It fails with
+// ErrDamaged or ErrTooNew, or an error of the disk.
+func Open(dir string, opts Options) (*Store, error) {
+	return open(vfs.Default, dir, opts)
+}
+
+func open(fs vfs.FS, dir string, opts Options) (*Store, error) {
+	if err := opts.validate(); err != nil {
+		return nil, err
+	}
+	s := &Store{cache: pebble.NewCache(opts.CacheBytes)}
+	s.mu.groups = map[uint16]marker{}
+	s.mu.generations = map[uint16]uint64{}
+	events := s.listener(opts.Report)
+	fs, s.health = vfs.WithDiskHealthChecks(fs, opts.DiskSlow, nil,
+		func(info vfs.DiskSlowInfo) { events.DiskSlow(info) })
+	po := &pebble.Options{
+		FS:                 fs,
+		Cache:              s.cache,
+		MemTableSize:       opts.MemTableBytes,
+		FormatMajorVersion: pebbleFormat,
+		Logger:             logger{opts.Fatal},
+		EventListener:      events,
+	}
+	for i := range po.Levels {
+		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	db, err := pebble.Open(dir, po)
+	if err != nil {
+		s.cache.Unref()
+		return nil, errors.Join(fmt.Errorf("checkpoint: open %s: %w", dir, s.judge(err)),
+			s.health.Close())
+	}
+	s.db = db
+	if err := s.readMarkers(); err != nil {
+		return nil, errors.Join(fmt.Errorf("checkpoint: open %s: %w", dir, err), s.Close())
+	}
+	return s, nil
+}
+
+// Close closes the store. Requires: no Snapshot or Installer is in use.
+func (s *Store) Close() error {
+	err := s.db.Close()
+	s.cache.Unref()
+	return errors.Join(err, s.health.Close())
+}
+
+// judge marks an error of Pebble that means damage.
+func (s *Store) judge(err error) error {
+	if err != nil && pebble.IsCorruptionError(err) && !errors.Is(err, ErrDamaged) {
+		s.damaged.Store(true)
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
+}
+
+func (s *Store) usable() error {
+	if s.damaged.Load() {
+		return fmt.Errorf("%w: reported earlier", ErrDamaged)
+	}
+	return nil
+}
+
+func (s *Store) marker(group uint16) marker {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.groups[group]
+}
+
+func (s *Store) setMarker(group uint16, mk marker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.groups[group] = mk
+	s.mu.generations[group] = max(s.mu.generations[group], mk.generation)
+}
+
+// nextGeneration returns a generation of group that was never used before.
+func (s *Store) nextGeneration(group uint16) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.generations[group]++
+	return s.mu.generations[group]
+}
+
+// GroupInfo describes the checkpoint of one group.
+type GroupInfo struct {
+	Group   uint16
+	Slot    uint64
+	Records uint64
+}
+
+// Groups lists the groups that have a checkpoint, by number.
+func (s *Store) Groups() []GroupInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []GroupInfo
+	for g, mk := range s.mu.groups {
+		all = append(all, GroupInfo{g, mk.slot, mk.records})
+	}
+	slices.SortFunc(all, func(a, b GroupInfo) int { return int(a.Group) - int(b.Group) })
+	return all
+}
+
+// Save changes the checkpoint of a group to slot by the records in b: all that
+// changed since the one before (a group's first Save has all there is). It is
+// durable when Save returns; a crash leaves the old or the new one. It fails
+// with ErrOldSlot, ErrDamaged or an error of the disk, after which the records
+// that Dirty handed out are lost to the store and the node must stop.
+func (s *Store) Save(group uint16, slot uint64, b *Batch) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	mk := s.marker(group)
+	if slot < mk.slot {
+		return fmt.Errorf("%w: group %d: have %d, got %d", ErrOldSlot, group, mk.slot, slot)
+	}
+	if mk.generation == 0 {
+		mk.generation = s.nextGeneration(group)
+	}
+	mk.slot = slot
+	pb := s.db.NewBatch()
+	prefix := recordKey(nil, group, mk.generation)
+	var full []byte
+	for i := range b.Len() {
+		key, value := b.At(i)
+		full = append(append(full[:0], prefix...), key...)
+		if err := s.replace(pb, &mk, full, value); err != nil {
+			return fmt.Errorf("checkpoint: save group %d: %w", group, errors.Join(err, pb.Close()))
+		}
+	}
+	if err := s.commit(pb, group, mk); err != nil {
+		return fmt.Errorf("checkpoint: save group %d: %w", group, err)
+	}
+	return nil
+}
+
+// replace puts one record or deletion into pb and keeps count and hash right,
+// which takes a look at the record it replaces.
+func (s *Store) replace(pb *pebble.Batch, mk *marker, full, value []byte) error {
+	key := full[recordPrefixBytes:]
+	old, closer, err := s.db.Get(full)
+	switch {
+	case err == nil:
+		mk.records--
+		mk.hash -= lockfsm.RecordHash(key, old)
+		if err := closer.Close(); err != nil {
+			return err
+		}
+	case !errors.Is(err, pebble.ErrNotFound):
+		return s.judge(err)
+	case value == nil:
+		return nil
+	}
+	if value == nil {
+		return pb.Delete(full, nil)
+	}
+	mk.records++
+	mk.hash += lockfsm.RecordHash(key, value)
+	return pb.Set(full, value, nil)
+}
+
+// commit makes pb and the marker durable together.
+func (s *Store) commit(pb *pebble.Batch, group uint16, mk marker) error {
+	if err := pb.Set(groupKey(group), appendMarker(nil, mk), nil); err != nil {
+		return errors.Join(err, pb.Close())
+	}
+	if err := pb.Commit(pebble.Sync); err != nil {
+		return s.judge(err)
+	}
+	s.setMarker(group, mk)
+	return pb.Close()
+}
+
+// Load calls fn with every record of a group's checkpoint in ascending order of
+// key, and returns its slot, 0 if the group has none. key and value are
+// borrowed until fn returns. An error of fn ends it. It fails with ErrDamaged
+// when all has been read but count or hash do not match, so whatever fn built
+// counts only if Load returns nil.
+func (s *Store) Load(group uint16, fn func(key, value []byte) error) (uint64, error) {
+	if err := s.usable(); err != nil {
+		return 0, err
+	}
+	mk := s.marker(group)
+	if mk.generation == 0 {
+		return 0, nil
+	}
+	it, err := s.records(s.db, group, mk.generation)
+	if err != nil {
+		return 0, fmt.Errorf("checkpoint: load group %d: %w", group, s.judge(err))
+	}
+	var records, hash uint64
+	for ok := it.First(); ok; ok = it.Next() {
+		key, value := it.Key()[recordPrefixBytes:], it.Value()
+		records++
+		hash += lockfsm.RecordHash(key, value)
+		if err := fn(key, value); err != nil {
+			return 0, errors.Join(fmt.Errorf("checkpoint: load group %d: %w", group, err), it.Close())
+		}
+	}
+	if err := errors.Join(it.Error(), it.Close()); err != nil {
+		return 0, fmt.Errorf("checkpoint: load group %d: %w", group, s.judge(err))
+	}
+	if records != mk.records || hash != mk.hash {
+		return 0, fmt.Errorf("%w: group %d at slot %d: have %d records with hash %x, want %d and %x",
+			ErrDamaged, group, mk.slot, records, hash, mk.records, mk.hash)
+	}
+	return mk.slot, nil
+}
+
+// records returns an iterator over one generation of a group.
+func (s *Store) records(r pebble.Reader, group uint16, generation uint64) (*pebble.Iterator, error) {
+	return r.NewIter(&pebble.IterOptions{
+		LowerBound: recordKey(nil, group, generation),
+		UpperBound: recordKey(nil, group, generation+1),
+	})
+}
+
+func groupKey(group uint16) []byte {
+	return binary.BigEndian.AppendUint16([]byte{keyGroup}, group)
+}
+
+// recordKey appends the prefix of a generation's records.
+func recordKey(dst []byte, group uint16, generation uint64) []byte {
+	dst = binary.BigEndian.AppendUint16(append(dst, keyRecord), group)
+	return binary.BigEndian.AppendUint64(dst, generation)
+}
+
+func appendMarker(dst []byte, mk marker) []byte {
+	le := binary.LittleEndian
+	dst = append(dst, storeFormat)
+	dst = le.AppendUint64(dst, mk.slot)
+	dst = le.AppendUint64(dst, mk.generation)
+	dst = le.AppendUint64(dst, mk.records)
+	return le.AppendUint64(dst, mk.hash)
+}
+
+func decodeMarker(b []byte) (marker, error) {
+	le := binary.LittleEndian
+	switch {
+	case len(b) > 0 && b[0] > storeFormat:
+		return marker{}, fmt.Errorf("%w: marker of version %d", ErrTooNew, b[0])
+	case len(b) != markerBytes || b[0] == 0:
+		return marker{}, fmt.Errorf("%w: marker %x", ErrDamaged, b)
+	}
+	mk := marker{le.Uint64(b[1:]), le.Uint64(b[9:]), le.Uint64(b[17:]), le.Uint64(b[25:])}
+	if mk.generation == 0 {
+		return marker{}, fmt.Errorf("%w: marker %x", ErrDamaged, b)
+	}
+	return mk, nil
+}
