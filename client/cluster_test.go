@@ -1,0 +1,479 @@
+package client
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"lockd/netio/wire"
+)
+
+// dumbCluster is an obvious lock service behind the real wire format: maps,
+// exclusive and shared mode, one queue per lock. Its nodes share one state, so
+// that a change of leader costs it nothing; what is proposed is applied in
+// order, later, whoever leads by then. It is stepped with time.
+type dumbCluster struct {
+	now      Instant
+	nodes    int
+	groups   []*dumbGroup
+	conns    map[int]*dumbConn
+	send     func(conn int, frame []byte)
+	delay    func() Instant // from arrival to apply
+	filter   func(k *dumbConn, h wire.Header, body []byte) wire.Status
+	onApply  func(h wire.Header)
+	pipe     []proposal
+	lastDue  Instant
+	seen     map[string]bool // (group, session, epoch, request) that were sent
+	failures []string
+	details  bool
+}
+
+type proposal struct {
+	due   Instant
+	conn  int
+	h     wire.Header
+	body  []byte
+	voted uint16 // node that led
+}
+
+type dumbConn struct {
+	id   int
+	node uint16
+	name string
+}
+
+type dumbGroup struct {
+	leader   uint16
+	lastID   uint64
+	token    uint64
+	sessions map[uint64]*dumbSession
+	locks    map[string]*dumbLock
+	touched  map[int]bool // conns that asked in the present leadership
+}
+
+type dumbSession struct {
+	id     uint64
+	nonce  wire.Nonce
+	epoch  uint32
+	lease  Instant
+	dueAt  Instant
+	conn   int
+	client string
+}
+
+type dumbLock struct {
+	holds []dumbClaim
+	queue []dumbClaim
+}
+
+type dumbClaim struct {
+	session uint64
+	request uint64
+	token   uint64
+	mode    wire.Mode
+	conn    int // to answer on; -1 is none
+	due     Instant
+}
+
+func newDumb(nodes, groups int, send func(int, []byte)) *dumbCluster {
+	d := &dumbCluster{
+		nodes: nodes, send: send, conns: map[int]*dumbConn{}, seen: map[string]bool{},
+		delay: func() Instant { return 0 },
+	}
+	for g := range groups {
+		d.groups = append(d.groups, &dumbGroup{
+			leader: uint16(g%nodes + 1), sessions: map[uint64]*dumbSession{},
+			locks: map[string]*dumbLock{}, touched: map[int]bool{},
+		})
+	}
+	return d
+}
+
+func (d *dumbCluster) fail(format string, args ...any) {
+	d.failures = append(d.failures, fmt.Sprintf(format, args...))
+}
+
+func (d *dumbCluster) reply(conn int, h wire.Header, r wire.Response) {
+	if d.conns[conn] == nil {
+		return
+	}
+	h.Flags = 0
+	d.send(conn, wire.AppendResponse(nil, h, &r))
+}
+
+// frame takes one frame from a conn.
+func (d *dumbCluster) frame(conn int, frame []byte) {
+	k := d.conns[conn]
+	h, body, err := wire.Parse(frame)
+	if err != nil {
+		d.fail("frame: %v", err)
+		return
+	}
+	switch h.Kind {
+	case wire.KindHello:
+		d.hello(k, body)
+		return
+	case wire.KindKeepalive:
+		d.keepalive(k, h, body)
+		return
+	case wire.KindStatus:
+		p := wire.AppendNodeStatus(nil, &wire.NodeStatus{Node: k.node, Build: []byte("dumb")})
+		d.reply(conn, h, wire.Response{Status: wire.StatusOK, Payload: p})
+		return
+	}
+	g := d.groups[h.Group]
+	if g.leader != k.node {
+		d.reply(conn, h, wire.Response{Status: wire.StatusNotLeader, Leader: g.leader})
+		return
+	}
+	if d.filter != nil {
+		if s := d.filter(k, h, body); s != 0 {
+			if s != wire.StatusQueued { // stands for: say nothing
+				d.reply(conn, h, wire.Response{Status: s, RetryMillis: 20})
+			}
+			return
+		}
+	}
+	d.once(h, body)
+	g.touched[conn] = true
+	due := max(d.lastDue, d.now+d.delay())
+	d.lastDue = due
+	d.pipe = append(d.pipe, proposal{due, conn, h, bytes.Clone(body), k.node})
+	d.apply()
+}
+
+// once checks that no request comes twice in one epoch.
+func (d *dumbCluster) once(h wire.Header, body []byte) {
+	var session uint64
+	var epoch uint32
+	switch h.Kind {
+	case wire.KindAcquire:
+		x, _ := wire.DecodeAcquire(body)
+		session, epoch = x.Session, x.Epoch
+	case wire.KindRelease:
+		x, _ := wire.DecodeRelease(body)
+		session, epoch = x.Session, x.Epoch
+	case wire.KindCancel:
+		x, _ := wire.DecodeCancel(body)
+		session, epoch = x.Session, x.Epoch
+	default:
+		return
+	}
+	key := fmt.Sprintf("group %d session %d epoch %d request %d", h.Group, session, epoch, h.Request)
+	if d.seen[key] {
+		d.fail("%s sent twice: %s", h.Kind, key)
+	}
+	d.seen[key] = true
+}
+
+func (d *dumbCluster) hello(k *dumbConn, body []byte) {
+	x, err := wire.DecodeHello(body)
+	if err != nil {
+		d.fail("%v", err)
+		return
+	}
+	k.name = string(x.Name)
+	w := wire.Welcome{Version: 1, Node: k.node, Cluster: 7, Limits: wire.DefaultLimits()}
+	for _, g := range d.groups {
+		w.Leaders = append(w.Leaders, g.leader)
+	}
+	for n := range d.nodes {
+		w.Nodes = append(w.Nodes, wire.Node{ID: uint16(n + 1), Address: fmt.Appendf(nil, "node%d", n+1)})
+	}
+	d.send(k.id, wire.AppendWelcome(nil, wire.Header{}, &w))
+}
+
+func (d *dumbCluster) keepalive(k *dumbConn, h wire.Header, body []byte) {
+	x, err := wire.DecodeKeepalive(body)
+	if err != nil {
+		d.fail("%v", err)
+		return
+	}
+	var out []wire.Renewal
+	for i := range x.Len() {
+		ref := x.At(i)
+		g := d.groups[ref.Group]
+		s := g.sessions[ref.Session]
+		r := wire.Renewal{Session: ref.Session, Group: ref.Group, Code: wire.CodeRenewed}
+		switch {
+		case g.leader != k.node:
+			r.Code = wire.CodeNotLeader
+		case s == nil:
+			r.Code = wire.CodeUnknown
+		default:
+			s.dueAt, s.conn = d.now+s.lease, k.id
+		}
+		out = append(out, r)
+	}
+	d.send(k.id, wire.AppendKeepaliveAck(nil, h, out))
+}
+
+// lead moves a group. Proposals of the old leader may still be chosen, but
+// nobody is told.
+func (d *dumbCluster) lead(group int, node uint16) {
+	g := d.groups[group]
+	if g.leader == node {
+		return
+	}
+	g.leader = node
+	for conn := range g.touched {
+		if k := d.conns[conn]; k != nil {
+			d.send(conn, wire.AppendMoved(nil, wire.Header{Group: uint16(group)}, &wire.Moved{Leader: node}))
+		}
+	}
+	clear(g.touched)
+	for i := range d.pipe {
+		if int(d.pipe[i].h.Group) == group {
+			d.pipe[i].conn = -1
+		}
+	}
+	for _, l := range g.locks {
+		for i := range l.queue {
+			l.queue[i].conn = -1
+		}
+	}
+}
+
+// closeConn forgets a conn; what it proposed is still applied.
+func (d *dumbCluster) closeConn(conn int) { delete(d.conns, conn) }
+
+// advance moves time, applies what is due and expires sessions.
+func (d *dumbCluster) advance(now Instant) {
+	d.now = now
+	d.apply()
+	for _, g := range d.groups {
+		for id, s := range g.sessions {
+			if s.dueAt <= now {
+				d.endSession(g, id)
+			}
+		}
+		for _, l := range g.locks {
+			l.holds = slices.DeleteFunc(l.holds, func(x dumbClaim) bool { return x.due != 0 && x.due <= now })
+			d.pump(g, l)
+		}
+	}
+}
+
+func (d *dumbCluster) endSession(g *dumbGroup, id uint64) {
+	delete(g.sessions, id)
+	for _, l := range g.locks {
+		mine := func(x dumbClaim) bool { return x.session == id }
+		l.holds = slices.DeleteFunc(l.holds, mine)
+		l.queue = slices.DeleteFunc(l.queue, mine)
+		d.pump(g, l)
+	}
+}
+
+func (d *dumbCluster) apply() {
+	for len(d.pipe) > 0 && d.pipe[0].due <= d.now {
+		p := d.pipe[0]
+		d.pipe = d.pipe[1:]
+		r, answer := d.execute(d.groups[p.h.Group], p)
+		if answer {
+			d.reply(p.conn, p.h, r)
+		}
+		if d.onApply != nil {
+			d.onApply(p.h)
+		}
+	}
+}
+
+// enter checks session and epoch of a command.
+func (g *dumbGroup) enter(session uint64, epoch uint32) wire.Status {
+	if session&wire.DetachedOwner != 0 {
+		return wire.StatusOK
+	}
+	s := g.sessions[session]
+	switch {
+	case s == nil:
+		return wire.StatusSessionUnknown
+	case epoch < s.epoch:
+		return wire.StatusStaleEpoch
+	}
+	s.epoch = epoch
+	return wire.StatusOK
+}
+
+func (d *dumbCluster) execute(g *dumbGroup, p proposal) (wire.Response, bool) {
+	switch p.h.Kind {
+	case wire.KindOpenSession:
+		x, _ := wire.DecodeOpenSession(p.body)
+		for _, s := range g.sessions {
+			if s.nonce == x.Nonce {
+				s.epoch = max(s.epoch, x.Epoch)
+				return wire.Response{Status: wire.StatusOK, Token: s.id}, true
+			}
+		}
+		g.lastID++
+		lease := Instant(x.LeaseMillis) * 1e6
+		g.sessions[g.lastID] = &dumbSession{
+			id: g.lastID, nonce: x.Nonce, epoch: x.Epoch, lease: lease, dueAt: d.now + lease,
+			conn: p.conn, client: string(x.Name),
+		}
+		return wire.Response{Status: wire.StatusOK, Token: g.lastID}, true
+	case wire.KindCloseSession:
+		x, _ := wire.DecodeCloseSession(p.body)
+		if s := g.enter(x.Session, x.Epoch); s != wire.StatusOK {
+			return wire.Response{Status: s}, true
+		}
+		d.endSession(g, x.Session)
+		return wire.Response{Status: wire.StatusOK}, true
+	case wire.KindAcquire:
+		return d.acquire(g, p)
+	case wire.KindRelease:
+		x, _ := wire.DecodeRelease(p.body)
+		if s := g.enter(x.Session, x.Epoch); s != wire.StatusOK {
+			return wire.Response{Status: s}, true
+		}
+		l := g.lock(string(x.Name))
+		n := len(l.holds)
+		l.holds = slices.DeleteFunc(l.holds, func(y dumbClaim) bool {
+			return y.session == x.Session && y.token == x.Token
+		})
+		if len(l.holds) == n {
+			return wire.Response{Status: wire.StatusNotHolder}, true
+		}
+		d.pump(g, l)
+		return wire.Response{Status: wire.StatusOK}, true
+	case wire.KindCancel:
+		return d.cancel(g, p)
+	case wire.KindRenewHold:
+		x, _ := wire.DecodeRenewHold(p.body)
+		for i, y := range g.lock(string(x.Name)).holds {
+			if y.session == x.Session && y.token == x.Token {
+				g.lock(string(x.Name)).holds[i].due = d.now + Instant(x.TTLMillis)*1e6
+				return wire.Response{Status: wire.StatusOK}, true
+			}
+		}
+		return wire.Response{Status: wire.StatusNotHolder}, true
+	case wire.KindGet:
+		x, _ := wire.DecodeGet(p.body)
+		return d.info(g, string(x.Name)), true
+	case wire.KindList:
+		return d.list(g, p), true
+	}
+	d.fail("%s executed", p.h.Kind)
+	return wire.Response{}, false
+}
+
+func (g *dumbGroup) lock(name string) *dumbLock {
+	if g.locks[name] == nil {
+		g.locks[name] = &dumbLock{}
+	}
+	return g.locks[name]
+}
+
+func (d *dumbCluster) acquire(g *dumbGroup, p proposal) (wire.Response, bool) {
+	x, _ := wire.DecodeAcquire(p.body)
+	if s := g.enter(x.Session, x.Epoch); s != wire.StatusOK {
+		return wire.Response{Status: s}, true
+	}
+	l := g.lock(string(x.Name))
+	same := func(y dumbClaim) bool { return y.session == x.Session && y.request == p.h.Request }
+	if i := slices.IndexFunc(l.holds, same); i >= 0 {
+		return wire.Response{Status: wire.StatusOK, Token: l.holds[i].token}, true
+	}
+	if i := slices.IndexFunc(l.queue, same); i >= 0 {
+		l.queue[i].conn = p.conn
+		return wire.Response{}, false
+	}
+	y := dumbClaim{session: x.Session, request: p.h.Request, mode: x.Mode, conn: p.conn}
+	if p.h.Flags&wire.FlagDetached != 0 {
+		y.due = d.now + Instant(x.TTLMillis)*1e6
+	}
+	if len(l.queue) == 0 && l.admits(y) {
+		g.token++
+		y.token = g.token
+		l.holds = append(l.holds, y)
+		return wire.Response{Status: wire.StatusOK, Token: y.token}, true
+	}
+	if p.h.Flags&wire.FlagWait == 0 {
+		r := wire.Response{Status: wire.StatusHeld, Position: uint16(len(l.queue) + 1)}
+		if d.details {
+			r.Payload = d.info(g, string(x.Name)).Payload
+		}
+		return r, true
+	}
+	l.queue = append(l.queue, y)
+	return wire.Response{}, false
+}
+
+func (l *dumbLock) admits(x dumbClaim) bool {
+	for _, y := range l.holds {
+		if x.mode == wire.ModeEX || y.mode == wire.ModeEX {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *dumbCluster) pump(g *dumbGroup, l *dumbLock) {
+	for len(l.queue) > 0 && l.admits(l.queue[0]) {
+		x := l.queue[0]
+		l.queue = l.queue[1:]
+		g.token++
+		x.token = g.token
+		l.holds = append(l.holds, x)
+		group := uint16(slices.Index(d.groups, g))
+		h := wire.Header{Group: group, Request: x.request}
+		d.reply(x.conn, h, wire.Response{Status: wire.StatusOK, Token: x.token})
+	}
+}
+
+func (d *dumbCluster) cancel(g *dumbGroup, p proposal) (wire.Response, bool) {
+	x, _ := wire.DecodeCancel(p.body)
+	if s := g.enter(x.Session, x.Epoch); s != wire.StatusOK {
+		return wire.Response{Status: s}, true
+	}
+	l := g.lock(string(x.Name))
+	same := func(y dumbClaim) bool { return y.session == x.Session && y.request == x.Target }
+	if i := slices.IndexFunc(l.holds, same); i >= 0 {
+		return wire.Response{Status: wire.StatusAlreadyGranted, Token: l.holds[i].token}, true
+	}
+	l.queue = slices.DeleteFunc(l.queue, same)
+	d.pump(g, l)
+	return wire.Response{Status: wire.StatusCancelled}, true
+}
+
+func (d *dumbCluster) info(g *dumbGroup, name string) wire.Response {
+	l := g.lock(name)
+	if len(l.holds)+len(l.queue) == 0 {
+		return wire.Response{Status: wire.StatusNotFound}
+	}
+	x := wire.LockInfo{
+		Name: []byte(name), HolderCount: uint32(len(l.holds)), WaiterCount: uint32(len(l.queue)),
+	}
+	for _, y := range l.holds {
+		h := wire.Holder{Session: y.session, Token: y.token, Mode: y.mode, HeldMillis: 252_000}
+		if s := g.sessions[y.session]; s != nil {
+			h.Client, h.LeaseMillis = []byte(s.client), uint32((s.dueAt-d.now)/1e6)
+		}
+		x.Holders = append(x.Holders, h)
+	}
+	for _, y := range l.queue {
+		x.Waiters = append(x.Waiters, wire.Waiter{Session: y.session, Mode: y.mode})
+	}
+	return wire.Response{Status: wire.StatusOK, Payload: wire.AppendLockInfo(nil, &x)}
+}
+
+func (d *dumbCluster) list(g *dumbGroup, p proposal) wire.Response {
+	x, _ := wire.DecodeList(p.body)
+	var names []string
+	for name, l := range g.locks {
+		if len(l.holds) > 0 && bytes.HasPrefix([]byte(name), x.Prefix) && name > string(x.After) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	var page wire.ListPage
+	for i, name := range names {
+		if i == 3 { // small pages, so that paging is tested
+			page.More = wire.MorePages
+			break
+		}
+		page.Entries = append(page.Entries, wire.ListEntry{
+			Name: []byte(name), HolderCount: 1, Token: g.locks[name].holds[0].token,
+		})
+	}
+	return wire.Response{Status: wire.StatusOK, Payload: wire.AppendListPage(nil, &page)}
+}
