@@ -20,7 +20,9 @@ func (r *recovery) run(numbers []uint64) error {
 		return err
 	}
 	r.next = r.readers[0].header.first
+	var shared []byte
 	for i, reader := range r.readers {
+		reader.buf = shared
 		w.front.live.stretches = append(w.front.live.stretches,
 			stretch{first: reader.header.first})
 		var err error
@@ -32,6 +34,7 @@ func (r *recovery) run(numbers []uint64) error {
 		if err != nil {
 			return err
 		}
+		shared, reader.buf, reader.window = reader.buf, nil, nil
 	}
 	if r.oldest < numbers[0] {
 		return fmt.Errorf("%w: segment %s is missing, the first one found is %s",
