@@ -22,9 +22,11 @@
 //
 // # What is not found here
 //
-// Damage to the end of Pebble's own log can look like a torn write; Pebble then
-// drops the last Saves, and the store opens at an older checkpoint, whole. The
-// caller must therefore compare the slot with the first slot its log still has.
+// Damage to Pebble's own log can look like a torn write; Pebble then drops what
+// follows it, and the store opens at an older checkpoint, whole, or without the
+// group. That is harmless while the caller's log reaches back to it. The caller
+// must therefore compare the slot with the first slot its log still has, and
+// refuse to start over a gap.
 //
 // # Failure
 //

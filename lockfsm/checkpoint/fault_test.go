@@ -1,0 +1,249 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"lockd/lockfsm/checkpoint/checkpointtest"
+)
+
+// image is a directory with every state its group was ever saved in.
+type image struct {
+	files  map[string][]byte
+	states []state
+}
+
+// makeImage saves a group some times. With a flush all but the last save is in
+// tables; without, all of it is in Pebble's log.
+func makeImage(t *testing.T, flush bool) image {
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs, testOptions(t))
+	c := checkpointtest.Content{}
+	im := image{files: map[string][]byte{}}
+	for i := range 4 {
+		if err := s.Save(1, uint64(i+1), c.Change(i, 0, 60+i*40)); err != nil {
+			t.Fatalf("save: got %v, want no error", err)
+		}
+		im.states = append(im.states, state{uint64(i + 1), maps.Clone(c)})
+		if flush && i == 2 {
+			if err := s.db.Flush(); err != nil {
+				t.Fatalf("flush: got %v, want no error", err)
+			}
+		}
+	}
+	names, err := fs.List("db")
+	if err != nil {
+		t.Fatalf("list: got %v, want no error", err)
+	}
+	for _, n := range names {
+		f, err := fs.Open("db/" + n)
+		if err != nil {
+			t.Fatalf("open: got %v, want no error", err)
+		}
+		b, err := io.ReadAll(f)
+		if err = errors.Join(err, f.Close()); err != nil {
+			t.Fatalf("read %s: got %v, want no error", n, err)
+		}
+		im.files[n] = b
+	}
+	if err := s.Close(); err != nil {
+		t.Fatalf("close: got %v, want no error", err)
+	}
+	return im
+}
+
+// restore writes the image with one bit of one file flipped.
+func (im *image) restore(t *testing.T, name string, at int) *vfs.MemFS {
+	fs := vfs.NewMem()
+	if err := fs.MkdirAll("db", 0o755); err != nil {
+		t.Fatalf("mkdir: got %v, want no error", err)
+	}
+	for n, b := range im.files {
+		if n == name {
+			b = append([]byte(nil), b...)
+			b[at] ^= 1 << (at % 8)
+		}
+		f, err := fs.Create("db/"+n, vfs.WriteCategoryUnspecified)
+		if err == nil {
+			_, err = f.Write(b)
+			err = errors.Join(err, f.Close())
+		}
+		if err != nil {
+			t.Fatalf("write %s: got %v, want no error", n, err)
+		}
+	}
+	return fs
+}
+
+// read opens a file system and returns what its group holds.
+func read(t *testing.T, fs vfs.FS) (state, error) {
+	opts := testOptions(t)
+	opts.Report = func(Report) {}
+	s, err := open(fs, "db", opts)
+	if err != nil {
+		return state{}, err
+	}
+	c, slot, err := checkpointtest.Read(subject{s}, 1)
+	if closed := s.Close(); err == nil && closed != nil {
+		err = fmt.Errorf("close: %w", closed)
+	}
+	return state{slot, c}, err
+}
+
+// TestDamage is F-C2: with one bit flipped anywhere, the store says that it is
+// damaged, or has a checkpoint that was saved, whole; never a mixture.
+func TestDamage(t *testing.T) {
+	for _, flush := range []bool{false, true} {
+		im := makeImage(t, flush)
+		outcomes := map[string]int{}
+		for name, b := range im.files {
+			for at := 0; at < len(b); at += 1 + len(b)/30 {
+				got, err := read(t, im.restore(t, name, at))
+				outcomes[im.judge(t, fmt.Sprintf("%s byte %d", name, at), got, err)]++
+			}
+		}
+		t.Logf("flushed %t: %v", flush, outcomes)
+		if outcomes["damaged"] < 15 {
+			t.Errorf("flushed %t: got %v, want damage found at least 15 times", flush, outcomes)
+		}
+	}
+}
+
+func (im *image) judge(t *testing.T, where string, got state, err error) string {
+	t.Helper()
+	if errors.Is(err, ErrDamaged) {
+		return "damaged"
+	}
+	if err != nil {
+		return fmt.Sprintf("other: %.40v", err)
+	}
+	if got.slot == 0 && len(got.content) == 0 {
+		return "empty"
+	}
+	for i, st := range im.states {
+		if got.slot == st.slot && maps.Equal(got.content, st.content) {
+			if i == len(im.states)-1 {
+				return "harmless"
+			}
+			return "older"
+		}
+	}
+	t.Fatalf("%s: got slot %d with %d records, want a state that was saved", where, got.slot,
+		len(got.content))
+	return ""
+}
+
+// TestBackgroundErrorReported lets table writes fail while flushing.
+func TestBackgroundErrorReported(t *testing.T) {
+	var failing atomic.Bool
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if failing.Load() && op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") {
+			return os.ErrPermission
+		}
+		return nil
+	}))
+	reports := make(chan Report, 100)
+	opts := testOptions(t)
+	opts.Report = func(r Report) { reports <- r }
+	s := mustOpen(t, fs, opts)
+	c := checkpointtest.Content{}
+	if err := s.Save(1, 5, c.Change(0, 0, 50)); err != nil {
+		t.Fatalf("save: got %v, want no error", err)
+	}
+	failing.Store(true)
+	done, err := s.db.AsyncFlush()
+	if err != nil {
+		t.Fatalf("flush: got %v, want no error", err)
+	}
+	if r := <-reports; r.Kind != ReportBackground || !errors.Is(r.Err, os.ErrPermission) {
+		t.Errorf("report: got %v %v, want %v", r.Kind, r.Err, ReportBackground)
+	}
+	failing.Store(false)
+	<-done
+	checkpointtest.Expect(t, subject{s}, 1, 5, c)
+	if err := s.Close(); err != nil {
+		t.Errorf("close: got %v, want no error", err)
+	}
+}
+
+// TestFailedSyncIsFatal: a save whose sync fails never returns; Fatal is called
+// instead.
+func TestFailedSyncIsFatal(t *testing.T) {
+	var failing atomic.Bool
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		sync := op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData ||
+			op.Kind == errorfs.OpFileSyncTo
+		if failing.Load() && sync && strings.HasSuffix(op.Path, ".log") {
+			return os.ErrPermission
+		}
+		return nil
+	}))
+	fatal, saved := make(chan error, 1), make(chan error, 1)
+	opts := testOptions(t)
+	opts.Report = func(Report) {}
+	opts.Fatal = func(err error) {
+		fatal <- err
+		select {} // as a process that ends
+	}
+	s := mustOpen(t, fs, opts)
+	failing.Store(true)
+	go func() { saved <- s.Save(1, 5, checkpointtest.Content{}.Change(0, 0, 5)) }()
+	select {
+	case err := <-fatal:
+		t.Logf("fatal: %v", err)
+	case err := <-saved:
+		if err == nil {
+			t.Errorf("save: got no error, want Fatal to be called")
+		}
+	}
+}
+
+// TestTooNew: stores and markers of a later version are refused as such (I27).
+func TestTooNew(t *testing.T) {
+	for name, key := range map[string][]byte{"store": {keyFormat}, "marker": groupKey(1)} {
+		fs := vfs.NewMem()
+		s := mustOpen(t, fs, testOptions(t))
+		if err := s.Save(1, 5, &Batch{}); err != nil {
+			t.Fatalf("save: got %v, want no error", err)
+		}
+		if err := s.db.Set(key, []byte{storeFormat + 1, 7}, nil); err != nil {
+			t.Fatalf("set: got %v, want no error", err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatalf("close: got %v, want no error", err)
+		}
+		_, err := open(fs, "db", testOptions(t))
+		if !errors.Is(err, ErrTooNew) || errors.Is(err, ErrDamaged) {
+			t.Errorf("%s of a later version: got %v, want %v", name, err, ErrTooNew)
+		}
+	}
+}
+
+// TestLostRecord: a record that vanished without Pebble noticing is found by
+// count and hash.
+func TestLostRecord(t *testing.T) {
+	s := mustOpen(t, vfs.NewMem(), testOptions(t))
+	c := checkpointtest.Content{}
+	if err := s.Save(1, 5, c.Change(0, 0, 50)); err != nil {
+		t.Fatalf("save: got %v, want no error", err)
+	}
+	key := append(recordKey(nil, 1, 1), "key-00001"...)
+	if err := s.db.Delete(key, nil); err != nil {
+		t.Fatalf("delete: got %v, want no error", err)
+	}
+	if _, _, err := checkpointtest.Read(subject{s}, 1); !errors.Is(err, ErrDamaged) {
+		t.Errorf("load: got %v, want %v", err, ErrDamaged)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("close: got %v, want no error", err)
+	}
+}
