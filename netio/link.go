@@ -79,7 +79,7 @@ func (l *link) keepsOut(other *link) *wire.PeerRefused {
 		return nil
 	}
 	return peerRefusal(wire.RefusedDuplicate,
-		"a live link of node %d, disk %016x, exists from %s: two processes use one identity; stop one",
+		"node %d, disk %016x, is linked from %s already: two processes use one identity; stop one",
 		l.peer.node, l.hello.Disk, l.conn.RemoteAddr())
 }
 
@@ -91,13 +91,16 @@ func (l *link) send(frame []byte) {
 		l.mu.Unlock()
 		l.peer.counters.dropped.Add(1)
 		return
-	case l.mu.busy || len(l.mu.queue) > 0:
-		full := len(l.mu.queue)+l.mu.writing+len(frame) > l.links.opts.QueueBytes
-		if !full {
-			l.mu.queue = append(l.mu.queue, frame...)
-		}
+	case len(l.mu.queue)+l.mu.writing+len(frame) > l.links.opts.QueueBytes:
 		l.mu.Unlock()
-		l.queuedOrFull(full)
+		l.peer.counters.overflows.Add(1)
+		l.shut(DownOverflow)
+		return
+	case l.mu.busy || len(l.mu.queue) > 0:
+		l.mu.queue = append(l.mu.queue, frame...)
+		l.mu.Unlock()
+		l.peer.counters.framesOut.Add(1)
+		l.wakeWriter()
 		return
 	}
 	l.mu.busy = true
@@ -123,17 +126,7 @@ func (l *link) send(frame []byte) {
 	}
 }
 
-// queuedOrFull ends a send that could not write at once.
-func (l *link) queuedOrFull(full bool) {
-	if full {
-		l.peer.counters.overflows.Add(1)
-		l.shut(DownOverflow)
-		return
-	}
-	l.peer.counters.framesOut.Add(1)
-	l.wakeWriter()
-}
-
+// wakeWriter leaves a token for the writer, unless one is there.
 func (l *link) wakeWriter() {
 	select {
 	case l.wake <- struct{}{}:

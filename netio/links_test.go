@@ -38,7 +38,7 @@ func (r *recorder) Check(h wire.PeerHello) *wire.PeerRefused {
 	case h.Cluster != testCluster:
 		return peerRefusal(wire.RefusedCluster, "cluster %x, not %x", h.Cluster, testCluster)
 	case h.Disk != testDisk+uint64(h.From):
-		return peerRefusal(wire.RefusedDisk, "disk %x of node %d is not in the roster", h.Disk, h.From)
+		return peerRefusal(wire.RefusedDisk, "disk %x of node %d is unknown", h.Disk, h.From)
 	}
 	return nil
 }
@@ -289,7 +289,8 @@ func helloBytes(change func(h *wire.PeerHello)) []byte {
 
 func TestStrangersOnThePeerPort_FN6(t *testing.T) {
 	two := newRecorder()
-	ls := open(t, LinkOptions{Self: 2, Peers: []Peer{{Node: 1}, {Node: 3, Addr: "127.0.0.1:1"}}}, two)
+	peers := []Peer{{Node: 1}, {Node: 3, Addr: "127.0.0.1:1"}}
+	ls := open(t, LinkOptions{Self: 2, Peers: peers}, two)
 	for _, test := range []struct {
 		name  string
 		hello []byte
@@ -472,7 +473,8 @@ func TestSecrets_FN6(t *testing.T) {
 				Self: 2, Peers: []Peer{{Node: 1}}, Secret: []byte(test.two),
 			}, two)
 			open(t, LinkOptions{
-				Self: 1, Peers: []Peer{{Node: 2, Addr: b.Addr().String()}}, Secret: []byte(test.one),
+				Self: 1, Secret: []byte(test.one),
+				Peers: []Peer{{Node: 2, Addr: b.Addr().String()}},
 			}, one)
 			e := two.next(t, test.want)
 			if test.want == "refused" && e.refusal.Code != wire.RefusedPermission {

@@ -120,7 +120,8 @@ func (o ServerOptions) withDefaults(files uint64) (ServerOptions, error) {
 		o.MaxConns = int(max(0, min(defaultMaxConns, room)))
 	}
 	if o.MaxConns < 1 || int64(o.MaxConns) > room {
-		return o, fmt.Errorf("%w: %d conns and %d reserved files do not fit the limit of %d open files; raise it (ulimit -n) or lower the number of conns",
+		return o, fmt.Errorf("%w: %d conns and %d reserved files, but at most %d open files; "+
+			"raise the limit (ulimit -n) or lower the number of conns",
 			ErrDescriptors, o.MaxConns, o.ReservedFiles, files)
 	}
 	return o, o.check()

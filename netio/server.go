@@ -151,9 +151,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	// and done tells the end without delay.
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
-	if stopErr := s.engine.Stop(ended); stopErr != nil && !errors.Is(stopErr, context.Canceled) {
-		s.log.Warnf("stop event loops: %v", stopErr)
-	}
+	_ = s.engine.Stop(ended) // its error says that the context, or the engine, has ended
 	<-s.done
 	return err
 }
@@ -227,5 +225,5 @@ func (s *Server) markDirty(i int) {
 	}
 }
 
-// drainPoll is how often Stop looks whether everything is sent.
+// drainPoll is how often Stop and Close look whether everything is sent.
 const drainPoll = 2 * time.Millisecond

@@ -72,7 +72,8 @@ func (e *echo) Flush() {
 func (e *echo) Closed(c ConnID) { e.closed <- c }
 
 func response(request uint64) []byte {
-	return wire.AppendResponse(nil, wire.Header{Request: request}, &wire.Response{Status: wire.StatusOK})
+	h := wire.Header{Request: request}
+	return wire.AppendResponse(nil, h, &wire.Response{Status: wire.StatusOK})
 }
 
 func serve(t *testing.T, opts ServerOptions, e *echo) *Server {
@@ -382,6 +383,33 @@ func TestSlowReaderIsClosed_FN5(t *testing.T) {
 	}
 }
 
+// Conns that do not read may not together pass the bound of all of them.
+func TestSlowReadersTogether_FN5(t *testing.T) {
+	const bound = 512 << 10
+	e := &echo{}
+	ids := make(chan ConnID, 1)
+	e.onRequest = func(_ *echo, c ConnID, _ wire.Header, _ []byte) { ids <- c }
+	s := serve(t, ServerOptions{MaxOutboundBytes: bound, MaxBufferedBytes: bound}, e)
+	var slow []ConnID
+	for range 6 {
+		c := greeted(t, s.Addr())
+		c.send(statusRequest(1))
+		slow = append(slow, <-ids)
+	}
+	payload := make([]byte, 16<<10)
+	l := s.loops[0].Load()
+	for s.Stats().Overflows < 3 {
+		for _, id := range slow {
+			s.Send(id, payload)
+		}
+		s.Flush()
+		await(t, l.out.idle)
+		if got := l.unsent.Load(); got > bound+int64(len(payload)) {
+			t.Fatalf("unsent bytes of all conns: got %d, want at most %d", got, bound)
+		}
+	}
+}
+
 // A response that finds no room in the outbox ends its conn: it may not be lost
 // in silence.
 func TestOutboxOverflow_FN5(t *testing.T) {
@@ -455,7 +483,7 @@ func TestServerOptionsAreChecked(t *testing.T) {
 		opts ServerOptions
 		want string
 	}{
-		{ServerOptions{MaxConns: 1 << 40}, "raise it (ulimit -n)"},
+		{ServerOptions{MaxConns: 1 << 40}, "raise the limit (ulimit -n)"},
 		{ServerOptions{Loops: 65}, "65 event loops"},
 		{ServerOptions{MaxFrameBytes: 100}, "frames of at most 100 bytes"},
 		{ServerOptions{MaxOutboundBytes: 10}, "10 outbound bytes"},
