@@ -10,7 +10,7 @@ import (
 	"lockd/wal/disk/simdisk"
 )
 
-// reference is a log of 64 KiB in four segments, all of it synced.
+// reference is a log of 64 KiB in two segments, all of it synced.
 type reference struct {
 	disk *simdisk.Disk
 	opts Options
@@ -31,13 +31,12 @@ type summary struct {
 	sum   uint64
 }
 
-// newReference writes the log. If sealed, the last batch is covered by a seal.
+// newReference writes the log and ends it with seal: sealed or unsealed.
 func newReference(t *testing.T, seal func(*Writer) error) *reference {
 	t.Helper()
 	ref := &reference{
-		disk: simdisk.New(drawFrom(5)),
-		opts: Options{Stamp: 99, SegmentBytes: 4 * chunkBytes, TargetSegments: 12},
-
+		disk:    simdisk.New(drawFrom(5)),
+		opts:    Options{Stamp: 99, SegmentBytes: 8 * chunkBytes, TargetSegments: 12},
 		headers: map[simdisk.Place]batchHeader{},
 	}
 	w, _, err := open(mustMount(ref.disk), ref.opts)
@@ -46,7 +45,7 @@ func newReference(t *testing.T, seal func(*Writer) error) *reference {
 	}
 	m := newModel()
 	draw := drawFrom(6)
-	for w.Stats().Segments < 4 || w.front.offset < 3*chunkBytes {
+	for w.Stats().Segments < 2 || w.front.offset < 5*chunkBytes {
 		for len(w.front.filling.buf) < chunkBytes-700 {
 			m.append(w, Record{Group: uint16(draw(3)), Kind: KindEntry, Slot: m.serial + 1}, draw(600))
 		}
@@ -76,8 +75,8 @@ func (ref *reference) locate(t *testing.T) {
 	dir := mustMount(ref.disk)
 	defer ref.disk.Unmount()
 	l, err := list(dir)
-	if err != nil || len(l.segments) != 4 {
-		t.Fatalf("got segments %v (%v), want 4", l.segments, err)
+	if err != nil || len(l.segments) != 2 {
+		t.Fatalf("got segments %v (%v), want 2", l.segments, err)
 	}
 	ref.segments = l.segments
 	s := newSummer()
@@ -146,7 +145,7 @@ func (ref *reference) read(d *simdisk.Disk) (summary, error) {
 	return s.summary(), err
 }
 
-// want fails the test unless the log reads whole or as corrupt.
+// wantWholeOrCorrupt fails the test unless the log reads whole or as corrupt.
 func (ref *reference) wantWholeOrCorrupt(t *testing.T, what func() string) {
 	t.Helper()
 	got, err := ref.read(ref.disk)
@@ -206,27 +205,18 @@ func (ref *reference) noticed(t *testing.T, r *segmentReader, bit int64) bool {
 		}
 		return err != nil
 	}
-	first := ref.firstAt(r, off)
-	h, records, _, f, err := r.batch(off, first)
+	want := ref.headers[simdisk.Place{Name: r.name, Off: off}]
+	h, records, _, f, err := r.batch(off, want.first)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f == faultNone && h != ref.header(r, off) {
+	if f == faultNone && h != want {
 		t.Fatalf("bit %d of %s: changed the header to %+v", bit, r.name, h)
 	}
 	if f == faultNone && checkRecords(records, r.sums, &h) >= 0 {
 		t.Fatalf("bit %d of %s: changed the records", bit, r.name)
 	}
 	return f != faultNone
-}
-
-// header and firstAt know the batches of the undamaged log.
-func (ref *reference) header(r *segmentReader, off int64) batchHeader {
-	return ref.headers[simdisk.Place{Name: r.name, Off: off}]
-}
-
-func (ref *reference) firstAt(r *segmentReader, off int64) LSN {
-	return ref.header(r, off).first
 }
 
 func TestFD3EveryPlaceDamaged(t *testing.T) {
@@ -291,8 +281,8 @@ func TestFD3EverySectorZeroedOrGarbage(t *testing.T) {
 // TestFD2TornAtEveryByte cuts the last segment at every byte with zeros behind
 // the cut, and at some with garbage and another segment's old bytes.
 func TestFD2TornAtEveryByte(t *testing.T) {
-	for _, ref := range []*reference{newReference(t, sealed), newReference(t, unsealed)} {
-		last := segmentName(ref.segments[3])
+	for n, ref := range []*reference{newReference(t, unsealed), newReference(t, sealed)} {
+		last := segmentName(ref.segments[1])
 		kept := append([]byte(nil), ref.disk.Content(last)...)
 		zeros := make([]byte, len(kept))
 		garbage := make([]byte, len(kept))
@@ -300,9 +290,9 @@ func TestFD2TornAtEveryByte(t *testing.T) {
 		for i := range garbage {
 			garbage[i] = byte(draw(256))
 		}
-		old := append([]byte(nil), ref.disk.Content(segmentName(ref.segments[1]))...)
+		old := append([]byte(nil), ref.disk.Content(segmentName(ref.segments[0]))...)
 		for i, behind := range [][]byte{zeros, garbage, old} {
-			for cut := chunkBytes; cut <= len(kept); cut += 1 + 6*i {
+			for cut := chunkBytes; cut <= len(kept); cut += 1 + 6*(i+n) {
 				content := ref.disk.Content(last)
 				copy(content, kept[:cut])
 				copy(content[cut:], behind[cut:])
@@ -388,7 +378,7 @@ func TestFD4EveryChunkAtEveryOtherPlace(t *testing.T) {
 	ref := newReference(t, sealed)
 	var places []simdisk.Place
 	for _, number := range ref.segments {
-		for chunk := range int64(4) {
+		for chunk := range int64(8) {
 			places = append(places, simdisk.Place{
 				Name: segmentName(number), Off: chunk * chunkBytes, Bytes: chunkBytes,
 			})
@@ -420,7 +410,7 @@ func TestVersionAndStampAreNotDamage(t *testing.T) {
 		t.Errorf("other stamp: got %v, want ErrStamp", err)
 	}
 	ref.opts.Stamp--
-	header := ref.disk.Content(segmentName(ref.segments[2]))
+	header := ref.disk.Content(segmentName(ref.segments[1]))
 	setVersion(header, formatVersion+1)
 	if _, err := ref.read(ref.disk); !errors.Is(err, ErrVersion) || errors.Is(err, ErrCorrupt) {
 		t.Errorf("newer version: got %v, want ErrVersion", err)

@@ -6,6 +6,9 @@ import (
 	"lockd/wal/disk"
 )
 
+// reservedBytes at the end of each segment are kept free for seals.
+const reservedBytes = 2 * chunkBytes
+
 // forward appends those of the records found in the oldest segment that are
 // the newest of their key. Being appended last, they stay the newest.
 func (w *Writer) forward(found []foundRecord) {
@@ -20,37 +23,48 @@ func (w *Writer) forward(found []foundRecord) {
 }
 
 // cut takes the next batch and plans its place. It reports false if nothing
-// waits.
+// waits. If there is no room for the batch but there are dead segments, the job
+// is a seal that says so, and the batch comes after it.
 func (w *Writer) cut() (job, bool, error) {
 	f := &w.front
-	var b *batch
-	switch {
-	case len(f.full) > 0:
+	b := f.filling
+	if len(f.full) > 0 {
 		b = f.full[0]
-		f.full = append(f.full[:0], f.full[1:]...)
-	case f.filling.count > 0:
-		b = f.filling
-		w.newBatch()
-	default:
+	}
+	if b.count == 0 {
 		return job{}, false, nil
 	}
-	j := w.plan(b)
-	limit := f.currentSize - chunkBytes
-	if f.offset+int64(disk.RoundUp(len(b.buf))) > limit {
-		if err := w.planRotation(&j); err != nil {
-			return job{}, false, err
-		}
+	bytes := int64(disk.RoundUp(len(b.buf)))
+	fits := f.offset+bytes <= f.currentSize-reservedBytes
+	if !fits && w.starved() {
+		return w.planSeal(), true, nil
+	}
+	if len(f.full) > 0 {
+		f.full = append(f.full[:0], f.full[1:]...)
 	} else {
+		w.newBatch()
+	}
+	j := w.plan(b)
+	if fits {
 		f.live.merge(w.segments() - 1)
+	} else if err := w.planRotation(&j); err != nil {
+		return job{}, false, err
 	}
 	j.offset = f.offset
-	f.offset += int64(disk.RoundUp(len(b.buf)))
+	f.offset += bytes
 	return j, true, nil
 }
 
-// cutSeal plans an empty batch. It reports false if records wait, or if there
-// is nothing that a seal would tell a later Open. The last chunk of a segment
-// is kept free for a seal, so that an unsealed log always has room for one.
+// starved says that a rotation would fail or need a file, although a segment
+// can be recycled as soon as a batch has said so.
+func (w *Writer) starved() bool {
+	f := &w.front
+	full := len(f.spares) == 0 || w.segments() >= w.opts.MaxSegments
+	return full && w.firstNeeded() > f.oldest && f.offset < f.currentSize
+}
+
+// cutSeal plans a seal. It reports false if records wait, or if there is
+// nothing that a seal would tell a later Open.
 func (w *Writer) cutSeal() (job, bool) {
 	f := &w.front
 	if len(f.full) > 0 || f.filling.count > 0 {
@@ -59,13 +73,20 @@ func (w *Writer) cutSeal() (job, bool) {
 	if f.sealed && (w.firstNeeded() == f.oldest || f.offset == f.currentSize) {
 		return job{}, false
 	}
-	b := f.filling
-	w.newBatch()
+	return w.planSeal(), true
+}
+
+// planSeal makes the job of an empty batch in the current segment. The chunks
+// that other batches leave free have room for two: one that covers the last
+// batch, and one that frees segments when there is no room to rotate.
+func (w *Writer) planSeal() job {
+	f := &w.front
+	b := w.takeIdle()
+	b.first = f.durable + 1
 	j := w.plan(b)
-	f.live.merge(w.segments() - 1)
 	j.offset = f.offset
 	f.offset += chunkBytes
-	return j, true
+	return j
 }
 
 // plan makes the job of b in the current segment.

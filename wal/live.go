@@ -165,6 +165,27 @@ func (l *liveness) merge(i int) {
 	l.stretches = append(l.stretches[:i+1], l.stretches[i+2:]...)
 }
 
+// forget makes every record before lsn dead: the log says that nothing there
+// is needed, and how it came to that need not be in the log.
+func (l *liveness) forget(lsn LSN) {
+	for i := range l.groups {
+		g := &l.groups[i]
+		if g.state.lsn < lsn {
+			l.dead(g.state, 0)
+			g.state = located{}
+		}
+		kept := g.entries[:0]
+		for _, e := range g.entries[g.head:] {
+			if e.at.lsn < lsn {
+				l.dead(e.at, 0)
+			} else {
+				kept = append(kept, e)
+			}
+		}
+		g.entries, g.head = kept, 0
+	}
+}
+
 // drop forgets the first n stretches, in which nothing is live.
 func (l *liveness) drop(n int) {
 	for i := range n {

@@ -59,6 +59,11 @@ func (w *Writer) recover(replay func(LSN, Record) error) error {
 	if err := w.adoptSpares(l.spares); err != nil {
 		return err
 	}
+	made, err := w.recycle(&job{oldest: w.front.oldest, keep: w.opts.Spares - len(w.front.spares)})
+	if err != nil {
+		return err
+	}
+	w.front.spares = append(w.front.spares, made...)
 	w.newBatch()
 	return w.Seal()
 }

@@ -44,6 +44,13 @@ func (r *recovery) run(numbers []uint64) error {
 	w.front.next, w.front.durable = r.next, r.next-1
 	w.front.oldest, w.front.current = numbers[0], numbers[len(numbers)-1]
 	w.front.currentSize = last.header.size
+	if n := int(min(r.oldest, w.front.current) - numbers[0]); n > 0 {
+		// A batch called these segments not needed, and the crash came before
+		// they were recycled.
+		w.front.live.forget(w.back.files[n].first)
+		w.front.live.drop(n)
+		w.front.oldest += uint64(n)
+	}
 	return nil
 }
 

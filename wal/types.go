@@ -54,7 +54,7 @@ type Record struct {
 // Options of a Writer. The zero value of each field but Stamp means its
 // default. Limits relate as
 //
-//	MaxBatchBytes + 2·4096 ≤ SegmentBytes
+//	MaxBatchBytes + 3·4096 ≤ SegmentBytes
 //	TargetSegments < MaxSegments
 //	disk used ≤ (MaxSegments + Spares) · SegmentBytes
 type Options struct {
@@ -90,8 +90,8 @@ const (
 	defaultSpares         = 2
 )
 
-// minSegmentBytes leaves room for the header, one batch of two chunks and the
-// chunk kept for a seal.
+// minSegmentBytes leaves room for the header, a batch of one chunk and the two
+// chunks kept for seals.
 const minSegmentBytes = 4 * disk.AlignBytes
 
 // maxSegmentBytes keeps byte counts within a batch in 32 bits.
@@ -107,13 +107,13 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("wal: SegmentBytes is %d, must be a multiple of %d from %d to %d",
 			o.SegmentBytes, disk.AlignBytes, minSegmentBytes, maxSegmentBytes)
 	}
-	largest := int(o.SegmentBytes) - 2*disk.AlignBytes
+	largest := int(o.SegmentBytes) - chunkBytes - reservedBytes
 	if o.MaxBatchBytes == 0 {
 		o.MaxBatchBytes = min(defaultMaxBatchBytes, largest)
 	}
 	if o.MaxBatchBytes < disk.AlignBytes || o.MaxBatchBytes > largest {
 		return o, fmt.Errorf("wal: MaxBatchBytes is %d, must be from %d to %d (a segment less %d)",
-			o.MaxBatchBytes, disk.AlignBytes, largest, 2*disk.AlignBytes)
+			o.MaxBatchBytes, disk.AlignBytes, largest, chunkBytes+reservedBytes)
 	}
 	if o.TargetSegments == 0 {
 		o.TargetSegments = defaultTargetSegments

@@ -143,15 +143,22 @@ func (w *Writer) add(r *Record, flags uint8) LSN {
 // newBatch makes an empty batch the filling one.
 func (w *Writer) newBatch() {
 	f := &w.front
-	var b *batch
-	if n := len(f.idle); n > 0 {
-		b, f.idle = f.idle[n-1], f.idle[:n-1]
-	} else {
-		b = &batch{buf: disk.AlignedBuffer(chunkBytes)}
-	}
-	b.buf, b.first, b.count = b.buf[:batchHeaderBytes], f.next, 0
-	f.filling = b
+	f.filling = w.takeIdle()
+	f.filling.first = f.next
 	f.live.stretches = append(f.live.stretches, stretch{first: f.next})
+}
+
+// takeIdle returns an empty batch, an old one if there is any.
+func (w *Writer) takeIdle() *batch {
+	f := &w.front
+	n := len(f.idle)
+	if n == 0 {
+		return &batch{buf: disk.AlignedBuffer(chunkBytes)[:batchHeaderBytes]}
+	}
+	b := f.idle[n-1]
+	f.idle = f.idle[:n-1]
+	b.buf, b.count = b.buf[:batchHeaderBytes], 0
+	return b
 }
 
 // reserve makes room for n more bytes.
@@ -279,10 +286,10 @@ func (w *Writer) Stats() Stats {
 // near zero never meets ErrFull or a full disk in the middle of a flush.
 func (w *Writer) Room() int64 {
 	f := &w.front
-	room := f.currentSize - chunkBytes - f.offset
+	room := f.currentSize - reservedBytes - f.offset
 	spares := min(len(f.spares), w.opts.MaxSegments-1-w.segments())
 	if spares > 0 {
-		room += int64(spares) * (w.opts.SegmentBytes - 2*chunkBytes)
+		room += int64(spares) * (w.opts.SegmentBytes - chunkBytes - reservedBytes)
 	}
 	for _, b := range f.full {
 		room -= int64(disk.RoundUp(len(b.buf)))

@@ -1,0 +1,119 @@
+package wal
+
+import (
+	"errors"
+	"testing"
+
+	"lockd/wal/disk/simdisk"
+)
+
+// TestFD10DiskFull lets the disk fill up under a caller that admits nothing
+// when Room is small: nothing fails, and once slots are released the log goes
+// on in the segments it has (I33).
+func TestFD10DiskFull(t *testing.T) {
+	opts := smallOptions()
+	d := simdisk.New(drawFrom(1))
+	d.SetCapacity(5 * opts.SegmentBytes)
+	w, _, err := open(mustMount(d), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newModel()
+	refused, prepareFailed := 0, 0
+	for round := range 300 {
+		if err := w.Prepare(); err != nil {
+			if !errors.Is(err, simdisk.ErrNoSpace) {
+				t.Fatalf("prepare: got %v, want ErrNoSpace", err)
+			}
+			prepareFailed++
+		}
+		if w.Room() < 2*chunkBytes {
+			refused++
+			m.released[0] = m.serial - 2
+			m.releaseAll(w)
+			if err := w.Seal(); err != nil {
+				t.Fatalf("round %d: seal: %v", round, err)
+			}
+			continue
+		}
+		m.append(w, Record{Kind: KindEntry, Slot: m.serial + 1}, 3000)
+		if err := m.flush(w); err != nil {
+			t.Fatalf("round %d: %v, stats %+v", round, err, w.Stats())
+		}
+	}
+	if refused == 0 || prepareFailed == 0 || w.Stats().Recycled < 20 {
+		t.Fatalf("refused %d times, %d failed prepares, recycled %d; want some of each",
+			refused, prepareFailed, w.Stats().Recycled)
+	}
+	d.PowerCut()
+	_, got, err := open(mustMount(d), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.check(got); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFD10NoSpaceInFlush goes on without looking at Room: the flush fails, the
+// failure is final, and the log opens again with all that was durable.
+func TestFD10NoSpaceInFlush(t *testing.T) {
+	tests := []struct {
+		name     string
+		capacity int64
+		want     error
+	}{
+		{"disk", 3 * smallOptions().SegmentBytes, simdisk.ErrNoSpace},
+		{"bound", 0, ErrFull},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := simdisk.New(drawFrom(1))
+			d.SetCapacity(tt.capacity)
+			w, _, err := open(mustMount(d), smallOptions())
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := newModel()
+			for err == nil && m.serial < 1000 {
+				m.append(w, Record{Kind: KindEntry, Slot: m.serial + 1}, 3000)
+				err = m.flush(w)
+			}
+			if !errors.Is(err, tt.want) {
+				t.Fatalf("got %v after %d records, want %v", err, m.serial, tt.want)
+			}
+			if _, again := w.Flush(); again != err {
+				t.Fatalf("flush again: got %v, want %v", again, err)
+			}
+			if n := w.Stats().Segments; n > smallOptions().MaxSegments {
+				t.Fatalf("got %d segments, want at most %d", n, smallOptions().MaxSegments)
+			}
+			d.Unmount()
+			reopenFull(t, d, m)
+		})
+	}
+}
+
+// reopenFull opens a log that was full, releases what a checkpoint covers, and
+// appends as much again.
+func reopenFull(t *testing.T, d *simdisk.Disk, m *model) {
+	t.Helper()
+	w, got, err := open(mustMount(d), smallOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.check(got); err != nil {
+		t.Fatal(err)
+	}
+	for range 40 {
+		m.released[0] = m.serial
+		m.releaseAll(w)
+		if err := w.Seal(); err != nil {
+			t.Fatalf("after release: %v, stats %+v", err, w.Stats())
+		}
+		m.append(w, Record{Kind: KindEntry, Slot: m.serial + 1}, 3000)
+		if err := m.flush(w); err != nil {
+			t.Fatalf("after release: %v, stats %+v", err, w.Stats())
+		}
+	}
+}

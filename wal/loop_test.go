@@ -1,0 +1,135 @@
+package wal
+
+import (
+	"errors"
+	"sync"
+	"testing"
+
+	"lockd/wal/disk"
+	"lockd/wal/disk/simdisk"
+)
+
+// TestSyncerMakesEverythingDurable appends from one goroutine while the loop
+// flushes, with copying forward and recycling going on.
+func TestSyncerMakesEverythingDurable(t *testing.T) {
+	dir, err := disk.OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	w, _, err := open(dir, smallOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	durable := make(chan LSN, 1)
+	s := StartSyncer(w, SyncerOptions{
+		OnDurable: func(lsn LSN) {
+			select {
+			case <-durable:
+			default:
+			}
+			durable <- lsn
+		},
+		OnFailed:        func(err error) { t.Errorf("failed: %v", err) },
+		OnPrepareFailed: func(err error) { t.Errorf("prepare failed: %v", err) },
+	})
+	s.Append(Record{Group: 9, Kind: KindState, Data: []byte("promise")})
+	var last LSN
+	for round := range uint64(60) {
+		for i := range uint64(20) {
+			last = s.Append(Record{Group: 1, Kind: KindEntry, Slot: 20*round + i + 1,
+				Data: make([]byte, 200)})
+		}
+		s.Submit()
+		for <-durable < last {
+		}
+		s.Release(1, 20*round)
+	}
+	stats := s.Stats()
+	if stats.Recycled == 0 || stats.CopiedRecords == 0 || stats.Durable < last {
+		t.Errorf("got %+v, want recycled segments, copies, and LSN %d durable", stats, last)
+	}
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	_, got, err := open(dir, smallOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(got); n == 0 || got[n-1].lsn < last || !holdsPromise(got) {
+		t.Fatalf("got %d records back, want LSN %d and the promise among them", n, last)
+	}
+}
+
+func holdsPromise(got []replayed) bool {
+	for _, g := range got {
+		if g.record.Group == 9 && string(g.record.Data) == "promise" {
+			return true
+		}
+	}
+	return false
+}
+
+// TestSyncerSealsWhenIdle waits for the seal that covers the last batch.
+func TestSyncerSealsWhenIdle(t *testing.T) {
+	d := simdisk.New(drawFrom(1))
+	w, _, err := open(mustMount(d), smallOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	batches := make(chan LSN, 8)
+	s := StartSyncer(w, SyncerOptions{
+		OnDurable: func(lsn LSN) { batches <- lsn },
+		OnFailed:  func(err error) { t.Errorf("failed: %v", err) },
+	})
+	lsn := s.Append(Record{Group: 1, Kind: KindState, Data: []byte("x")})
+	s.Submit()
+	for range 2 { // the batch, then its seal
+		if got := <-batches; got != lsn {
+			t.Fatalf("durable up to %d, want %d", got, lsn)
+		}
+	}
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Stats().Batches; got != 2 {
+		t.Fatalf("wrote %d batches, want 2", got)
+	}
+}
+
+// TestFD5SyncerFailureIsFinal fails a sync under the loop (I11).
+func TestFD5SyncerFailureIsFinal(t *testing.T) {
+	d := simdisk.New(drawFrom(1))
+	opts := smallOptions()
+	w, _, err := open(mustMount(d), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spare := range []string{"a", "b"}[:opts.Spares] {
+		w.front.spares = append(w.front.spares, spare) // keep the spare loop away
+	}
+	d.Plan(d.Ops()+2, simdisk.Fault{Err: simdisk.ErrIO})
+	failed := make(chan error, 2)
+	var calls sync.Map
+	s := StartSyncer(w, SyncerOptions{
+		OnDurable: func(lsn LSN) { calls.Store(lsn, true) },
+		OnFailed:  func(err error) { failed <- err },
+	})
+	s.Append(Record{Group: 1, Kind: KindState})
+	s.Submit()
+	if err := <-failed; !errors.Is(err, simdisk.ErrIO) {
+		t.Fatalf("got %v, want ErrIO", err)
+	}
+	s.Append(Record{Group: 1, Kind: KindState})
+	s.Submit()
+	if err := s.Stop(); !errors.Is(err, simdisk.ErrIO) {
+		t.Fatalf("stop: got %v, want ErrIO", err)
+	}
+	calls.Range(func(lsn, _ any) bool {
+		t.Errorf("LSN %v was called durable", lsn)
+		return true
+	})
+	if len(failed) != 0 {
+		t.Errorf("OnFailed was called twice")
+	}
+}
