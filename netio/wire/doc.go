@@ -1,3 +1,144 @@
 // Package wire decides what clients and nodes, and nodes and nodes, say to each
 // other, byte by byte. It is pure: it neither reads sockets nor looks at clocks.
+// Clients in other languages are written against this page and the annotated
+// frames in testdata/wire.
+//
+// All numbers are little-endian. A name, a text and an address are a u16 length
+// and that many bytes, without a terminator. Reserved bytes are written as zero
+// and refused otherwise. A body ends with its last field.
+//
+// Encoders append a whole frame to a buffer. Decoders copy nothing: what they
+// return borrows the body and is valid as long as that. They allocate only for
+// the lists of Welcome and of the three payloads. No bytes make them panic, and
+// no count makes them allocate more than the body that carries it (I26).
+//
+// # Client frames
+//
+// Every frame has a header of 16 bytes:
+//
+//	length u32   bytes after this field: 12 and more, frame ≤ 64 KiB by default
+//	kind u8 | flags u8 | group u16 | request u64
+//
+// The client chooses request, never the same twice in one session and never
+// zero; a response carries that of its request. Group is the one that owns the
+// name (see below), or zero where no group is meant.
+//
+//	client to node          body
+//	  1 Hello               "LKD1" | version u16 | least version u16 |
+//	                        features u64 | nonce [16] | client name
+//	  2 OpenSession         nonce [16] | epoch u32 | lease ms u32 | client name
+//	  3 CloseSession        session u64 | epoch u32
+//	  4 Acquire             session u64 | epoch u32 | time to live ms u32 |
+//	                        mode u8 | weight u8 | name
+//	  5 Release             session u64 | token u64 | epoch u32 | 0 u16 | name
+//	  6 Cancel              session u64 | target u64 | epoch u32 | 0 u16 | name
+//	  7 RenewHold           session u64 | token u64 | ttl ms u32 | 0 u16 | name
+//	  8 Keepalive           n u16 | n × (group u16 | session u64)
+//	  9 Get                 name
+//	 10 List                limit u16 | prefix | after
+//	 11 Status              nothing
+//	node to client
+//	128 Welcome             version u16 | node u16 | groups u16 | nodes u16 |
+//	                        cluster u64 | features u64 | frame bytes u32 |
+//	                        in flight u32 | least lease ms u32 | most lease ms u32 |
+//	                        name bytes u16 | payload bytes u16 | 0 u32 |
+//	                        groups × leader u16 | nodes × (node u16 | address)
+//	129 Refused             code u8 | 0 u8 | text; then the node closes
+//	130 Response            token u64 | slot u64 | leader u16 | position u16 |
+//	                        retry ms u16 | status u8 | 0 u8 | payload to the end
+//	131 KeepaliveAck        n u16 | n × (group u16 | session u64 | code u8)
+//	132 Moved               leader u16
+//	133 Lost                session u64 | token u64 | reason u32 | 0 u16 | name
+//	134 SessionLost         session u64 | reason u8
+//
+// Flags of Acquire: 1 wait, 2 detached, 4 details. Release, Cancel and RenewHold
+// repeat detached. Modes: 0 NL, 1 CR, 2 CW, 3 PR, 4 PW, 5 EX. Statuses, codes,
+// reasons and refusals are in status.go and hello.go; all such numbers are
+// append-only.
+//
+// Payloads of a Response with StatusOK, and of StatusHeld where details were
+// asked for (Get, Acquire), of List and of Status:
+//
+//	LockInfo    holders u32 | waiters u32 | name |
+//	            n u16 | n × (session u64 | token u64 | held ms u64 |
+//	                         lease left ms u32 | mode u8 | 0 u8 | client name) |
+//	            n u16 | n × (session u64 | waited ms u64 | mode u8 | weight u8 |
+//	                         client name)
+//	ListPage    more u8 | 0 u8 |
+//	            n u16 | n × (token u64 | held ms u64 | holders u32 | waiters u32 |
+//	                         mode u8 | 0 u8 | name | client name)
+//	NodeStatus  cluster u64 | uptime ms u64 | durable u64 | node u16 | 0 u16 |
+//	            build | n u16 | n × (round u64 | chosen u64 | applied u64 |
+//	            sessions u32 | locks u32 | waiters u32 | group u16 |
+//	            ballot node u16 | leader u16 | role u8 | 0 [5])
+//
+// # Rules of the conversation
+//
+//  1. Greeting. The client sends Hello first, and nothing else before Welcome.
+//     The node speaks the newest version both know, or sends Refused. A greeting
+//     of a newer version may carry more fields at its end; a side that does not
+//     know them skips them.
+//  2. Requests may be pipelined. Those of one group on one conn are executed in
+//     the order in which they were sent; their responses may come in any order,
+//     and those of a waiting Acquire much later. Each request has one response.
+//  3. Leaders. NotLeader: not executed here. Uncertain: proposed or queued when
+//     the node stopped leading, so perhaps executed. Moved: the same for all
+//     requests of a group in flight on the conn. After any of the three the node
+//     answers no earlier request of that group on that conn with another
+//     status. The client raises the epoch of the group and sends what is open
+//     again, in order, to the leader.
+//  4. Epochs. A client keeps one epoch per group and sends a request at most
+//     once in it, unless it was refused as Busy. A command with a lower epoch than
+//     its session has seen is refused as StaleEpoch, so that what is delayed on
+//     an old conn cannot be executed any more. A retried Acquire finds its hold
+//     or its place by session and request id, a Release its end by its token.
+//  5. Giving up. Cancel answers Cancelled, and then the target will never be
+//     granted, or AlreadyGranted with the token, which is then to be released.
+//  6. Leases. A session is renewed by a Keepalive that names it. Each group
+//     answers when its log has the renewal; one Keepalive may so have several
+//     acks, each with the request id of the Keepalive. The client counts the
+//     lease from when it sent the Keepalive that is answered, the nodes from
+//     when it was applied. A Keepalive of no sessions is a ping: it is answered
+//     at once by a KeepaliveAck of none.
+//  7. Detached holds. Session is an owner id with its highest bit set, which
+//     the client draws at random; session ids never have that bit. Epochs do
+//     not apply to them.
+//  8. Pushes (Moved, Lost, SessionLost) have request zero. Lost says that one
+//     hold ended unasked, SessionLost that a session did with all its holds.
+//
+// # Groups
+//
+// The group of a name: FNV-1a with 64 bits over tenant, one zero byte and name;
+// then h ^= h>>33, h *= ff51afd7ed558ccd, h ^= h>>33, h *= c4ceb9fe1a85ec53,
+// h ^= h>>33; then modulo the number of groups. Vectors, as tenant, name, hash
+// and group of 64:
+//
+//	""      "a"          60de25dbfdce3954  20
+//	""      "orders/42"  bc6e6f9cdd0f554a  10
+//	""      "nightly"    2f130fab279f851d  29
+//	"acme"  "orders/42"  b6ed4484803031be  62
+//	""      "é" (UTF-8)  54aea08274287627  39
+//
+// # Peer frames
+//
+// Every frame has a header of 9 bytes; it is at most 8 MiB:
+//
+//	length u32   bytes after this field
+//	kind u8 | CRC-32C u32 of kind and payload
+//
+//	1 PeerHello        "LKP1" | version u16 | least version u16 | features u64 |
+//	                   cluster u64 | settings u64 | disk u64 | durable u64 |
+//	                   roster u64 | from u16 | to u16 | nonce [16] | proof [32]
+//	2 PeerWelcome      the same, of the side that was dialed
+//	3 PeerRefused      code u8 | 0 u8 | text; then the link is closed
+//	4 PeerProof        proof [32]
+//	5 PeerMessages     messages of the groups, as lockd/node encodes them
+//	6 PeerRoster       opaque here
+//	7 PeerSnapshot     opaque here
+//	8 PeerSnapshotAck  opaque here
+//
+// The node that dials sends PeerHello, the other PeerWelcome with the proof that
+// answers the nonce of the PeerHello, the first PeerProof that answers the nonce
+// of the PeerWelcome. Without a cluster secret proofs are zero and there is no
+// PeerProof. What a proof covers is netio's to say.
 package wire
