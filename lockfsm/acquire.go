@@ -58,7 +58,7 @@ func (m *Machine) acquire(c *Command, out *Outcome) Result {
 	}
 	hash := m.hashName(c.Name)
 	lr := m.findLock(c.Name, hash)
-	if code := m.roomFor(lr, s, res.Detached); code != CodeOK {
+	if code := m.roomFor(lr, s); code != CodeOK {
 		return res.with(code)
 	}
 	if lr != 0 && c.Flags&Wait == 0 {
@@ -119,12 +119,12 @@ func (m *Machine) acquireAgain(r ref, c *Command, res Result) Result {
 }
 
 // roomFor checks the limits that one more claim could break.
-func (m *Machine) roomFor(lr ref, s *session, detached bool) Code {
+func (m *Machine) roomFor(lr ref, s *session) Code {
 	inUse := lr != 0 && !m.locks.at(lr).ghost()
 	switch {
 	case m.claimCount >= m.limits.Claims:
 		return CodeTooManyClaims
-	case detached && m.detachedCount >= m.limits.Detached:
+	case s.kind == kindDetached && m.detachedCount >= m.limits.Detached:
 		return CodeTooManyDetached
 	case s.count >= m.limits.ClaimsPerSession:
 		return CodeTooManySessionClaims

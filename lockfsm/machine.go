@@ -125,7 +125,8 @@ func (m *Machine) run(value []byte, out *Outcome) {
 	var c Command
 	for r.at < len(r.b) {
 		if err := r.command(&c); err != nil {
-			panic(fmt.Sprintf("lockfsm: checked batch at byte %d: have %v, want a command", r.at, err))
+			panic(fmt.Sprintf("lockfsm: checked batch at byte %d: have %v, want a command",
+				r.at, err))
 		}
 		out.Results = append(out.Results, m.execute(&c, out))
 	}

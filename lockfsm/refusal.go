@@ -29,7 +29,7 @@ func (m *Machine) Refusal(c *Command) (Result, bool) {
 		return res, false
 	}
 	lr := m.findLock(c.Name, m.hashName(c.Name))
-	if lr == 0 || m.roomFor(lr, s, res.Detached) != CodeOK {
+	if lr == 0 || m.roomFor(lr, s) != CodeOK {
 		return res, false
 	}
 	l := m.locks.at(lr)

@@ -8,12 +8,14 @@ func (m *Machine) release(c *Command, out *Outcome) Result {
 	if c.Flags&Wait != 0 {
 		return res.with(CodeBadRequest)
 	}
+	of := kindDetached
 	if !res.Detached {
+		of = kindSession
 		if _, code := m.enter(c, out); code != CodeOK {
 			return res.with(code)
 		}
 	}
-	r := m.findHold(c, res.Detached)
+	r := m.findHold(c, of)
 	if r == 0 {
 		return res.with(CodeNotHolder)
 	}
@@ -26,14 +28,13 @@ func (m *Machine) release(c *Command, out *Outcome) Result {
 //
 // The lock's holders and the session's claims both stand in the order of their
 // stamps, so it walks whichever is shorter by walking both at once.
-func (m *Machine) findHold(c *Command, detached bool) ref {
+func (m *Machine) findHold(c *Command, of kind) ref {
 	lr := m.findLock(c.Name, m.hashName(c.Name))
 	if lr == 0 {
 		return 0
 	}
-	k, own := kindDetached, ref(0)
-	if !detached {
-		k = kindSession
+	own := ref(0)
+	if of == kindSession {
 		if own = m.sessions.at(m.findSession(c.Session)).claims; own == 0 {
 			return 0
 		}
@@ -41,7 +42,7 @@ func (m *Machine) findHold(c *Command, detached bool) ref {
 	for r := m.locks.at(lr).holders; r != 0; r = m.claims.at(r).next {
 		h := m.claims.at(r)
 		s := m.sessions.at(h.session)
-		if s.id == c.Session && s.kind == k &&
+		if s.id == c.Session && s.kind == of &&
 			(h.stamp == c.Token || plantedIs("unlock-without-token")) {
 			return r
 		}
@@ -52,7 +53,7 @@ func (m *Machine) findHold(c *Command, detached bool) ref {
 		if o.stamp == c.Token && o.state == claimHolds && o.lock == lr {
 			return own
 		}
-		if own = o.ownNext; own == 0 && !detached {
+		if own = o.ownNext; own == 0 {
 			return 0
 		}
 	}
@@ -94,7 +95,7 @@ func (m *Machine) renewHold(c *Command) Result {
 	if !m.validHold(c.Lease) {
 		return res.with(CodeBadLease)
 	}
-	r := m.findHold(c, true)
+	r := m.findHold(c, kindDetached)
 	if r == 0 {
 		return res.with(CodeNotHolder)
 	}

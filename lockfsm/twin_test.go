@@ -113,6 +113,11 @@ func (t *twin) command(c *Command) Result {
 		}
 		t.raise(s, c.Epoch)
 	}
+	return t.execute(c, s, res)
+}
+
+// execute runs a command of a session that may.
+func (t *twin) execute(c *Command, s *twinSession, res Result) Result {
 	switch c.Op {
 	case OpCloseSession:
 		t.end(s, ReasonClosed)
@@ -226,6 +231,11 @@ func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
 		lock = &twinLock{name: string(c.Name)}
 		t.locks[lock.name] = lock
 	}
+	return t.place(c, s, lock, res)
+}
+
+// place puts a claim into the queue and pumps.
+func (t *twin) place(c *Command, s *twinSession, lock *twinLock, res Result) Result {
 	cl := &twinClaim{s: s, request: c.Request, since: t.now, mode: c.Mode, weight: c.Weight,
 		lock: lock, detached: res.Detached}
 	if len(lock.waiters) > 0 || !t.admits(lock, c.Mode) {

@@ -65,7 +65,8 @@ func (m *Machine) validateLock(lr ref) (uint32, error) {
 		n++
 		last = r
 	}
-	if counts != l.counts || held != l.held || l.holders != 0 && m.claims.at(l.holders).prev != last {
+	tailOK := l.holders == 0 || m.claims.at(l.holders).prev == last
+	if counts != l.counts || held != l.held || !tailOK {
 		return 0, fmt.Errorf("holders: have %v, counted %v", l.counts, counts)
 	}
 	last = 0

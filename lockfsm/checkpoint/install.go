@@ -68,7 +68,8 @@ func (in *Installer) Add(chunk []byte) error {
 		in.want = h.mk
 	}
 	if h.mk != in.want || h.mk.slot != in.slot {
-		return fmt.Errorf("%w: of a snapshot at slot %d, want slot %d", ErrChunk, h.mk.slot, in.slot)
+		return fmt.Errorf("%w: of a snapshot at slot %d, want slot %d",
+			ErrChunk, h.mk.slot, in.slot)
 	}
 	if h.number < in.next {
 		return nil
@@ -125,7 +126,8 @@ func cutRecord(b []byte) (key, value, rest []byte, err error) {
 	}
 	b = b[n:]
 	if k == 0 || k > uint64(len(b)) || v > uint64(len(b))-k {
-		return nil, nil, nil, fmt.Errorf("%w: record of %d and %d bytes in %d", ErrChunk, k, v, len(b))
+		return nil, nil, nil, fmt.Errorf("%w: record of %d and %d bytes in %d",
+			ErrChunk, k, v, len(b))
 	}
 	return b[:k:k], b[k : k+v : k+v], b[k+v:], nil
 }
@@ -145,7 +147,7 @@ func (in *Installer) Commit() error {
 	var err error
 	switch {
 	case mk.records != in.want.records || mk.hash != in.want.hash:
-		err = fmt.Errorf("%w: whole snapshot of group %d: have %d records with hash %x, want %d and %x",
+		err = fmt.Errorf("%w: whole snapshot of group %d: have %d records, hash %x, want %d, %x",
 			ErrChunk, in.group, mk.records, mk.hash, in.want.records, in.want.hash)
 	case old.slot >= mk.slot:
 		err = fmt.Errorf("%w: group %d: have %d, got %d", ErrOldSlot, in.group, old.slot, mk.slot)

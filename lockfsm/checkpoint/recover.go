@@ -53,7 +53,8 @@ func (s *Store) checkFormat() error {
 	case len(have) == 1 && have[0] == storeFormat:
 		return nil
 	case len(have) >= 1 && have[0] > storeFormat:
-		return fmt.Errorf("%w: store of version %d, want at most %d", ErrTooNew, have[0], storeFormat)
+		return fmt.Errorf("%w: store of version %d, want at most %d",
+			ErrTooNew, have[0], storeFormat)
 	default:
 		return fmt.Errorf("%w: store version %x", ErrDamaged, have)
 	}

@@ -192,9 +192,10 @@ func openChunk(chunk, buf []byte) (chunkHeader, []byte, error) {
 		return chunkHeader{}, nil, fmt.Errorf("%w: checksum is %x, want %x",
 			ErrChunk, le.Uint32(chunk[chunkCRCAt:]), want)
 	}
-	h := chunkHeader{codec: chunk[1], last: chunk[2]&chunkLast != 0, number: le.Uint32(chunk[3:]),
-		mk:    marker{slot: le.Uint64(chunk[7:]), records: le.Uint64(chunk[15:]), hash: le.Uint64(chunk[23:])},
-		plain: le.Uint32(chunk[31:])}
+	h := chunkHeader{codec: chunk[1], last: chunk[2]&chunkLast != 0,
+		number: le.Uint32(chunk[3:]), plain: le.Uint32(chunk[31:])}
+	h.mk = marker{slot: le.Uint64(chunk[7:]), records: le.Uint64(chunk[15:]),
+		hash: le.Uint64(chunk[23:])}
 	if h.plain > maxChunkBytes {
 		return h, nil, fmt.Errorf("%w: unpacks to %d bytes, want at most %d",
 			ErrChunk, h.plain, maxChunkBytes)
@@ -204,7 +205,8 @@ func openChunk(chunk, buf []byte) (chunkHeader, []byte, error) {
 		buf = body
 	case codecS2:
 		if n, err := s2.DecodedLen(body); err != nil || n != int(h.plain) {
-			return h, nil, fmt.Errorf("%w: unpacks to %d bytes, want %d (%v)", ErrChunk, n, h.plain, err)
+			return h, nil, fmt.Errorf("%w: unpacks to %d bytes, want %d (%v)",
+				ErrChunk, n, h.plain, err)
 		}
 		var err error
 		if buf, err = s2.Decode(buf[:cap(buf)], body); err != nil {

@@ -269,21 +269,24 @@ func (s *Store) Load(group uint16, fn func(key, value []byte) error) (uint64, er
 		records++
 		hash += lockfsm.RecordHash(key, value)
 		if err := fn(key, value); err != nil {
-			return 0, errors.Join(fmt.Errorf("checkpoint: load group %d: %w", group, err), it.Close())
+			err = fmt.Errorf("checkpoint: load group %d: %w", group, err)
+			return 0, errors.Join(err, it.Close())
 		}
 	}
 	if err := errors.Join(it.Error(), it.Close()); err != nil {
 		return 0, fmt.Errorf("checkpoint: load group %d: %w", group, s.judge(err))
 	}
 	if records != mk.records || hash != mk.hash {
-		return 0, fmt.Errorf("%w: group %d at slot %d: have %d records with hash %x, want %d and %x",
+		return 0, fmt.Errorf("%w: group %d at slot %d: have %d records, hash %x, want %d, %x",
 			ErrDamaged, group, mk.slot, records, hash, mk.records, mk.hash)
 	}
 	return mk.slot, nil
 }
 
 // records returns an iterator over one generation of a group.
-func (s *Store) records(r pebble.Reader, group uint16, generation uint64) (*pebble.Iterator, error) {
+func (s *Store) records(
+	r pebble.Reader, group uint16, generation uint64,
+) (*pebble.Iterator, error) {
 	return r.NewIter(&pebble.IterOptions{
 		LowerBound: recordKey(nil, group, generation),
 		UpperBound: recordKey(nil, group, generation+1),

@@ -1,6 +1,3 @@
-// Package checkpointtest is the contract of a checkpoint store as a test, so
-// that the store on Pebble and the one in the simulator's memory are held to
-// the same words.
 package checkpointtest
 
 import (
@@ -16,24 +13,40 @@ import (
 
 // Store is a checkpoint store as its users see it.
 type Store interface {
+	// Save changes a group's checkpoint to slot, whole or not at all. It fails
+	// with ErrOldSlot for a slot behind the stored one.
 	Save(group uint16, slot uint64, b *lockfsm.Records) error
+	// Load calls fn with every record, keys ascending; slot is 0 if there is no
+	// checkpoint.
 	Load(group uint16, fn func(key, value []byte) error) (slot uint64, err error)
+	// OpenSnapshot opens the current checkpoint for sending.
 	OpenSnapshot(group uint16) (Snapshot, error)
+	// Begin starts an install at slot. It fails with ErrOldSlot unless slot is
+	// ahead of the stored checkpoint.
 	Begin(group uint16, slot uint64) (Installer, error)
 }
 
 // Snapshot is a checkpoint on its way out.
 type Snapshot interface {
+	// Slot is the slot of the checkpoint.
 	Slot() uint64
+	// Next appends a chunk of at most about maxBytes to dst.
 	Next(dst []byte, maxBytes int) (chunk []byte, last bool, err error)
+	// Seek makes Next return a chunk that it returned before.
 	Seek(number uint32) error
+	// Close lets go of the checkpoint.
 	Close() error
 }
 
 // Installer is a checkpoint on its way in.
 type Installer interface {
+	// Add takes the next chunk, ignores an earlier one, and refuses any other
+	// with ErrChunk, unchanged.
 	Add(chunk []byte) error
+	// Commit replaces the group's checkpoint at once. It fails with ErrChunk if
+	// chunks are missing and with ErrOldSlot if a Save has overtaken it.
 	Commit() error
+	// Abort drops what was added. It may be called again.
 	Abort() error
 }
 
