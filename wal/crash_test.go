@@ -117,7 +117,7 @@ func (c crashRun) everyOperation(t *testing.T) {
 }
 
 func TestFD1PowerCutAtEveryOperation(t *testing.T) {
-	for seed := range uint64(3) {
+	for seed := range uint64(2) {
 		for _, effect := range []simdisk.Effect{simdisk.EffectAll, simdisk.EffectPart} {
 			t.Run(fmt.Sprintf("seed=%d/effect=%d", seed, effect), func(t *testing.T) {
 				crashRun{
