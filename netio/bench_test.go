@@ -1,10 +1,13 @@
 package netio
 
 import (
-	"bufio"
+	"fmt"
 	"io"
 	"net"
+	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"lockd/netio/wire"
 )
@@ -52,7 +55,9 @@ func (r *relay) engine() {
 	}
 }
 
-func benchmarkEcho(b *testing.B, depth int) {
+// benchmarkEcho answers requests of several conns, each with depth requests in
+// flight. CPU per response is of the whole process, the clients included.
+func benchmarkEcho(b *testing.B, conns, depth int) {
 	r := &relay{
 		served: make(chan struct{}),
 		ready:  make(chan struct{}, 1),
@@ -68,37 +73,71 @@ func benchmarkEcho(b *testing.B, depth int) {
 	go r.engine()
 	defer close(r.ready)
 
-	c, err := net.Dial("tcp", s.Addr().String())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = c.Close() }()
-	in := bufio.NewReaderSize(c, 64<<10)
-	if _, err := c.Write(hello()); err != nil {
-		b.Fatal(err)
-	}
-	welcome := wire.AppendWelcome(nil, wire.Header{}, &wire.Welcome{
-		Version: wire.Version, Node: 1, Limits: wire.DefaultLimits(), Leaders: []uint16{1},
-	})
-	if _, err := io.ReadFull(in, welcome); err != nil {
-		b.Fatal(err)
+	var clients []net.Conn
+	for range conns {
+		c, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		welcome, _ := r.Hello(0, wire.Hello{})
+		if err := exchange(c, hello(), welcome); err != nil {
+			b.Fatal(err)
+		}
+		clients = append(clients, c)
 	}
 	var batch []byte
 	for range depth {
 		batch = append(batch, statusRequest(1)...)
 	}
-	answers := make([]byte, depth*len(response(1)))
 	b.ReportAllocs()
+	before, began := s.Stats(), processTime(b)
 	b.ResetTimer()
-	for n := 0; n < b.N; n += depth {
-		if _, err := c.Write(batch); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := io.ReadFull(in, answers); err != nil {
-			b.Fatal(err)
-		}
+	var running sync.WaitGroup
+	for _, c := range clients {
+		running.Go(func() {
+			answers := make([]byte, depth*len(response(1)))
+			for n := 0; n < b.N; n += depth * conns {
+				if err := exchange(c, batch, answers); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
 	}
+	running.Wait()
 	b.StopTimer()
 	stats := s.Stats()
-	b.ReportMetric(float64(stats.FramesIn)/float64(stats.Writes), "responses/write")
+	done := float64(stats.FramesIn - before.FramesIn)
+	b.ReportMetric(done/float64(stats.Writes-before.Writes), "responses/write")
+	b.ReportMetric(float64(processTime(b)-began)/done, "cpu-ns/op")
+}
+
+// exchange sends a batch and reads as many bytes as answers has.
+func exchange(c net.Conn, batch, answers []byte) error {
+	if _, err := c.Write(batch); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(c, answers)
+	return err
+}
+
+// processTime is the processor time this process has used.
+func processTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func BenchmarkEcho(b *testing.B) {
+	for _, shape := range []struct{ conns, depth int }{
+		{1, 1}, {20, 1}, {20, 16}, {4, 128}, {500, 1},
+	} {
+		b.Run(fmt.Sprintf("conns=%d/inflight=%d", shape.conns, shape.depth), func(b *testing.B) {
+			benchmarkEcho(b, shape.conns, shape.depth)
+		})
+	}
 }

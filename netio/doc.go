@@ -33,7 +33,9 @@
 // empty one and makes one write per conn. What the kernel does not take stays in
 // gnet's buffer of the conn; above MaxOutboundBytes, or when all conns together
 // pass MaxBufferedBytes, the conn is closed: its client reconnects and asks
-// again, which the epoch rule makes safe.
+// again, which the epoch rule makes safe. To write from the sender's goroutine
+// instead of waking the loop gains nothing that can be measured, with one conn
+// or many, and would need the descriptor guarded against the loop's close.
 //
 // # Links
 //

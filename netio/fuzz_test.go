@@ -35,9 +35,12 @@ func (fakeLoop) Close(c gnet.Conn) error {
 type frames struct{ got [][]byte }
 
 func (h *frames) Hello(ConnID, wire.Hello) ([]byte, bool) { return []byte{1}, true }
-func (h *frames) Request(_ ConnID, frame []byte)          { h.got = append(h.got, bytes.Clone(frame)) }
 func (h *frames) Flush()                                  {}
 func (h *frames) Closed(ConnID)                           {}
+
+func (h *frames) Request(_ ConnID, frame []byte) {
+	h.got = append(h.got, bytes.Clone(frame))
+}
 
 // feed gives a stream to a fresh conn in pieces and returns the frames that came
 // out and the state the conn ended in.

@@ -25,7 +25,7 @@ const (
 	DownTimeout                       // the peer's machine does not answer
 	DownOverflow                      // the peer took too little for too long
 	DownGarbled                       // a frame that breaks the protocol, or a wrong checksum
-	DownReplaced                      // the same node came again on a new connection
+	DownReplaced                      // the same process came again: it had lost the connection
 	DownRefused                       // the peer took the link back
 )
 
@@ -103,7 +103,8 @@ type Links struct {
 type peer struct {
 	node     uint16
 	addr     string
-	up       atomic.Pointer[link] // written by the goroutine of the link
+	up       atomic.Pointer[link]   // written by the goroutine of the link
+	problem  atomic.Pointer[string] // written by the dial loop
 	counters peerCounters
 	ctx      context.Context // ends with RemovePeer and with Close
 	cancel   context.CancelFunc
@@ -288,7 +289,11 @@ func (p *peer) admit(l *link) *wire.PeerRefused {
 		if r := old.keepsOut(l); r != nil {
 			return r
 		}
-		old.shut(DownReplaced)
+		cause := DownReplaced
+		if incarnation(old.hello) != incarnation(l.hello) {
+			cause = DownReset // the process behind old has a successor
+		}
+		old.shut(cause)
 		<-old.done
 	}
 }

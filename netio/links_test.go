@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -428,7 +431,7 @@ func TestTwinIsRefused_FN6(t *testing.T) {
 	(*ls.peers.Load())[1].up.Load().heard.Store(int64(ls.now() - silentAfter))
 	heir := dialRaw(t, ls)
 	heir.shake(rawHello(2))
-	two.down(t, DownReplaced)
+	two.down(t, DownReset)
 	two.next(t, "up")
 }
 
@@ -521,6 +524,27 @@ func TestDialerRefusesWipedPeer_FN6(t *testing.T) {
 		t.Errorf("got node %d, %v, want node 1, %v", e.node, e.refusal.Code, wire.RefusedDisk)
 	}
 	await(t, func() bool { return a.Stats().Refused > 0 && a.Stats().Peers[0].Failures > 0 })
+	if got := a.Stats().Peers[0].Problem; !strings.Contains(got, "disk bad of node 2") {
+		t.Errorf("problem: got %q, want the refusal", got)
+	}
+}
+
+func TestCauseOf(t *testing.T) {
+	for _, test := range []struct {
+		err  error
+		want DownCause
+	}{
+		{io.ErrUnexpectedEOF, DownReset},
+		{os.NewSyscallError("read", syscall.ECONNRESET), DownReset},
+		{os.NewSyscallError("write", syscall.EPIPE), DownReset},
+		{os.NewSyscallError("read", syscall.ETIMEDOUT), DownTimeout},
+		{os.NewSyscallError("read", syscall.EHOSTUNREACH), DownTimeout},
+		{fmt.Errorf("%w: %w", errGarbled, wire.ErrChecksum), DownGarbled},
+	} {
+		if got := causeOf(test.err); got != test.want {
+			t.Errorf("%v: got %v, want %v", test.err, got, test.want)
+		}
+	}
 }
 
 func TestSilentHandshakeEnds_FN5(t *testing.T) {

@@ -25,6 +25,10 @@ type PeerStats struct {
 	Inline    uint64 // writes by the sender itself
 	Queued    uint64 // writes by the writer, each of everything queued
 	Dropped   uint64 // frames for a peer without a link
+
+	// Problem says why the last attempt to dial led to no link; empty while a
+	// link is up, and on the side that does not dial.
+	Problem string
 }
 
 // LinkStats counts what happened on the peer port as a whole.
@@ -83,6 +87,8 @@ func (p *peer) stats() PeerStats {
 	}
 	if l := p.up.Load(); l != nil {
 		s.Up, s.QueuedBytes = true, l.queued()
+	} else if problem := p.problem.Load(); problem != nil {
+		s.Problem = *problem
 	}
 	return s
 }

@@ -114,6 +114,8 @@ func (ls *Links) dialLoop(p *peer) {
 		lived, err := ls.dial(p)
 		if err != nil {
 			p.counters.failures.Add(1)
+			text := err.Error()
+			p.problem.Store(&text)
 		}
 		if errors.Is(err, errRefused) {
 			b.refused()

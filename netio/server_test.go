@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -536,6 +535,28 @@ func TestStopSendsWhatWaits(t *testing.T) {
 	s.CloseConn(id)
 }
 
+// A conn that takes nothing does not hold up a stop for longer than asked.
+func TestStopGivesUp_FN5(t *testing.T) {
+	e := &echo{}
+	asked := make(chan ConnID, 1)
+	e.onRequest = func(_ *echo, c ConnID, _ wire.Header, _ []byte) { asked <- c }
+	s := serve(t, ServerOptions{MaxOutboundBytes: 64 << 20}, e)
+	c := greeted(t, s.Addr())
+	c.send(statusRequest(1))
+	id := <-asked
+	for range 500 {
+		s.Send(id, make([]byte, 64<<10))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if err := s.Stop(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Stop: got %v, want %v", err, context.DeadlineExceeded)
+	}
+	if err := s.Stop(context.Background()); err != nil {
+		t.Errorf("second Stop: got %v, want nil", err)
+	}
+}
+
 func TestCloseConn(t *testing.T) {
 	e := &echo{}
 	e.onRequest = func(e *echo, c ConnID, h wire.Header, _ []byte) {
@@ -656,11 +677,5 @@ func TestSendDoesNotAllocate(t *testing.T) {
 	// One task and one closure inside gnet per wake, none per response.
 	if got > 4 {
 		t.Errorf("allocations per turn of 50 responses: got %v, want at most 4", got)
-	}
-}
-
-func BenchmarkEcho(b *testing.B) {
-	for _, depth := range []int{1, 16, 128} {
-		b.Run(fmt.Sprintf("pipelined=%d", depth), func(b *testing.B) { benchmarkEcho(b, depth) })
 	}
 }
