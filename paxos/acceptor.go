@@ -99,7 +99,7 @@ func (r *Replica) take(from, last Slot) (entries []Entry, through Slot) {
 // it has already responded to a prepare request having a number greater than n."
 // Slots come in any order inside the window.
 func (r *Replica) onAccept(m *Message) {
-	if m.Ballot.Node != m.From || m.Ballot.IsZero() {
+	if m.Ballot.Node != m.From || r.isStranger(m) {
 		return
 	}
 	if m.Ballot.Less(r.promised) {

@@ -53,7 +53,7 @@ func (r *Replica) flushHeartbeat() {
 // onHeartbeat hears the leader and says that nothing above its ballot is
 // promised here. That needs no sync: it promises nothing.
 func (r *Replica) onHeartbeat(m *Message) {
-	if m.Ballot.Node != m.From {
+	if m.Ballot.Node != m.From || r.isStranger(m) {
 		return
 	}
 	r.hearLeader(m)
@@ -116,7 +116,7 @@ func (r *Replica) tickLeading() {
 	live := r.live()
 	for i := range live {
 		c := &live[i]
-		if !c.quorums.Accept(r.set(c, true, r.answers)) {
+		if c.age >= r.cfg.ElectionTicks && !c.quorums.Accept(r.set(c, true, r.answers)) {
 			r.stepDown()
 			return
 		}

@@ -67,6 +67,9 @@ type Replica struct {
 type config struct {
 	Configuration
 	quorums quorum.System
+	// age is how long it has been known; a leader gives its acceptors an
+	// election timeout to answer.
+	age Ticks
 }
 
 // New returns a replica that continues what rec remembers. rec may be nil for
@@ -88,6 +91,7 @@ func New(cfg Config, rec *Recovered) (*Replica, error) {
 	r.draws = newDraws(c.Seed, uint64(c.Group)<<16|uint64(c.Self))
 	for i := range c.Configurations {
 		r.addConfig(c.Configurations[i])
+		r.configs[i].age = c.ElectionTicks
 	}
 	if err := r.recover(rec); err != nil {
 		return nil, err
@@ -194,6 +198,12 @@ func (r *Replica) takesPart(node NodeID) bool {
 	return false
 }
 
+// isStranger reports whether m comes in a ballot that is news here from a node
+// that is no acceptor. A leader that was removed is heard in the ballot it had.
+func (r *Replica) isStranger(m *Message) bool {
+	return r.promised.Less(m.Ballot) && !r.takesPart(m.From)
+}
+
 // Step takes one message in. m is borrowed for the call; its Disk must be set.
 // A message for another group or node, or one that makes no sense, is ignored.
 func (r *Replica) Step(m *Message) {
@@ -261,6 +271,9 @@ func (r *Replica) dispatch(m *Message) {
 func (r *Replica) Tick() {
 	for i := range r.peers {
 		r.peers[i].tick()
+	}
+	for i := range r.configs {
+		r.configs[i].age = r.configs[i].age.next()
 	}
 	r.heard = r.heard.next()
 	if r.elect.grace > 0 {

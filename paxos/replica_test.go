@@ -1,0 +1,178 @@
+package paxos
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestNewRefusesWhatCannotWork(t *testing.T) {
+	good := func() Config {
+		return Config{Self: 1, Disk: 1, Configurations: []Configuration{
+			{From: 1, Acceptors: []Acceptor{{1, 1}}}}}
+	}
+	if _, err := New(good(), nil); err != nil {
+		t.Fatalf("a config of one node: %v", err)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*Config)
+		says   string
+	}{
+		{"no self", func(c *Config) { c.Self = 0 }, "Self is 0"},
+		{"no configuration", func(c *Config) { c.Configurations = nil }, "no Configurations"},
+		{"slot 0", func(c *Config) { c.Configurations[0].From = 0 }, "slot 0"},
+		{"late", func(c *Config) { c.Configurations[0].From = 2 }, "starts at slot 2"},
+		{"nobody", func(c *Config) { c.Configurations[0].Acceptors = nil }, "0 acceptors"},
+		{"twice", func(c *Config) {
+			c.Configurations[0].Acceptors = []Acceptor{{1, 1}, {1, 2}}
+		}, "accepts twice"},
+		{"order", func(c *Config) {
+			c.Configurations = append(c.Configurations, c.Configurations[0])
+		}, "follows"},
+		{"beat", func(c *Config) { c.ElectionTicks, c.HeartbeatTicks = 5, 2 }, "ElectionTicks 5"},
+		{"window", func(c *Config) { c.Window = -1 }, "Window -1"},
+	} {
+		cfg := good()
+		c.change(&cfg)
+		_, err := New(cfg, nil)
+		if !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: got %v, want ErrConfig with %q", c.name, err, c.says)
+		}
+	}
+}
+
+func accepted(slot Slot, b Ballot, value string) Record {
+	e := Entry{Slot: slot, Ballot: b, Value: []byte(value)}
+	return Record{Kind: RecordAccept, Slot: slot, Data: appendRecordData(nil, RecordAccept, &e)}
+}
+
+func TestRecoveredHandsOutChosenSlots(t *testing.T) {
+	rec := &Recovered{}
+	rec.Base(4)
+	for _, r := range []Record{
+		accepted(4, Ballot{1, 1}, "covered"), accepted(5, Ballot{1, 1}, "old"),
+		accepted(6, Ballot{1, 1}, "six"), accepted(5, Ballot{2, 2}, "new"),
+		accepted(8, Ballot{2, 2}, "open"),
+		{Kind: RecordChosen, Slot: 6, Data: []byte{recordVersion}},
+	} {
+		if err := rec.Add(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := newReplica(t, 1, rec)
+	got := r.Ready().Chosen
+	if len(got) != 2 || string(got[0].Value) != "new" || string(got[1].Value) != "six" {
+		t.Errorf("got %v, want new and six", got)
+	}
+	s := r.Status()
+	if s.Chosen != 6 || s.Last != 8 || s.Lowest != 5 || s.Promised != (Ballot{2, 2}) {
+		t.Errorf("got %+v, want chosen 6, last 8, lowest 5, promised 2.2", s)
+	}
+}
+
+func TestRecoveredWithAHoleIsIncomplete(t *testing.T) {
+	rec := &Recovered{}
+	for _, r := range []Record{
+		accepted(1, Ballot{1, 1}, "one"), accepted(3, Ballot{1, 1}, "three"),
+		{Kind: RecordChosen, Slot: 3, Data: []byte{recordVersion}},
+	} {
+		if err := rec.Add(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := New(Config{Self: 1, Disk: 1, Configurations: []Configuration{
+		{From: 1, Acceptors: []Acceptor{{1, 1}}}}}, rec)
+	if !errors.Is(err, ErrIncomplete) || !strings.Contains(err.Error(), "slot 2 is missing") {
+		t.Errorf("got %v, want ErrIncomplete naming slot 2", err)
+	}
+}
+
+func TestProposeRefusesBadSizes(t *testing.T) {
+	r := newReplica(t, 1, nil)
+	leading(t, r)
+	for _, v := range [][]byte{nil, {}, make([]byte, 1<<20+1)} {
+		if _, err := r.Propose(v); !errors.Is(err, ErrValueSize) {
+			t.Errorf("%d bytes: got %v, want ErrValueSize", len(v), err)
+		}
+	}
+}
+
+// TestStepIgnoresNonsense: no message of another group, node or shape makes a
+// replica panic or change its promise.
+func TestStepIgnoresNonsense(t *testing.T) {
+	r := newReplica(t, 1, nil)
+	leading(t, r)
+	before := r.Status().Promised
+	const tail = 100
+	huge := ^Slot(0)
+	for kind := Kind(0); kind <= kindEnd; kind++ {
+		for _, m := range []Message{
+			{Kind: kind, Group: 9, From: 2, To: 1},
+			{Kind: kind, From: 2, To: 3},
+			{Kind: kind, From: 2, To: 1},
+			{Kind: kind, From: 99, To: 1, Ballot: Ballot{9, 99}, Slot: 1, Last: huge, Chosen: huge},
+			{Kind: kind, From: 2, To: 1, Ballot: before, Slot: huge, Last: huge, Seq: ^uint64(0)},
+			{Kind: kind, From: 2, To: 1, Ballot: before, Slot: 5, Last: 2},
+			{Kind: kind, From: 2, To: 1, Ballot: before, Last: huge},
+			{Kind: kind, From: 2, To: 1, Ballot: Ballot{9, 3}, Slot: 1, Entries: []Entry{
+				{Slot: 0}, {Slot: huge, Value: []byte("x")}}},
+		} {
+			m.Disk = 2
+			r.Step(&m)
+			takeTurn(r)
+		}
+	}
+	if s := r.Status(); s.Promised != before || s.Last > tail {
+		t.Errorf("got %+v, want promise %v and a short log", s, before)
+	}
+}
+
+func TestConfigureTakesOnlyWhatComesLater(t *testing.T) {
+	r := newReplica(t, 1, nil)
+	leading(t, r)
+	bad := []Configuration{
+		{From: 0, Acceptors: []Acceptor{{1, 1}}},
+		{From: 9},
+		{From: 1, Acceptors: []Acceptor{{4, 4}}},
+	}
+	for _, c := range bad[:2] {
+		if err := r.Configure(c); !errors.Is(err, ErrConfig) {
+			t.Errorf("%+v: got %v, want ErrConfig", c, err)
+		}
+	}
+	if err := r.Configure(bad[2]); err != nil || len(r.configs) != 1 {
+		t.Errorf("a configuration known already: got %v and %d of them, want 1",
+			err, len(r.configs))
+	}
+	if err := r.Configure(Configuration{From: 9, Acceptors: []Acceptor{{1, 1}}}); err != nil {
+		t.Errorf("got %v, want it taken", err)
+	}
+}
+
+// TestObserverNeverAsks: a node that is in no configuration learns and accepts
+// nothing that counts, and never asks to lead.
+func TestObserverNeverAsks(t *testing.T) {
+	r, err := New(Config{Self: 4, Disk: 4, Configurations: []Configuration{{
+		From: 1, Acceptors: []Acceptor{{1, 1}, {2, 2}, {3, 3}}, Observers: []NodeID{4}}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 200 {
+		r.Tick()
+	}
+	if out := takeTurn(r); len(out.sent) > 0 {
+		t.Errorf("got %+v, want silence", out.sent)
+	}
+	b := Ballot{1, 1}
+	step(r, Message{Kind: KindHeartbeat, From: 1, Ballot: b, Chosen: 2, Seq: 1})
+	for range 3 {
+		r.Tick()
+	}
+	takeTurn(r).find(t, KindLearn, 1)
+	out := step(r, Message{Kind: KindLearned, From: 1, Slot: 1, Last: 2, Chosen: 2,
+		Entries: []Entry{{1, b, nil}, {2, b, []byte("x")}}})
+	if len(out.chosen) != 2 {
+		t.Errorf("got %d slots, want 2", len(out.chosen))
+	}
+}
