@@ -197,6 +197,14 @@ func (h *Held) Name() string { return h.name }
 // by any path, has a larger one. Give it to what the lock guards.
 func (h *Held) Token() uint64 { return h.token }
 
+// Session returns the id of the session that holds the lock. Each group of a
+// cluster numbers its own sessions.
+func (h *Held) Session() uint64 {
+	h.c.mu.Lock()
+	defer h.c.mu.Unlock()
+	return h.call.Session
+}
+
 // Lost returns a channel that is closed when the hold ends unasked: before
 // anybody else can be granted the lock, as far as this process gets to run. It
 // is not closed by Unlock.
