@@ -1,0 +1,83 @@
+package lockfsm
+
+import (
+	"fmt"
+	"strings"
+)
+
+// BatchText describes the value of a slot to people, one line for its tick and
+// one for each command. An empty value is a no-op and has no lines. The error
+// is that with which Apply would refuse the batch; the lines before it stand.
+func BatchText(value []byte) ([]string, error) {
+	if len(value) == 0 {
+		return nil, nil
+	}
+	r := reader{b: value}
+	t, err := r.header()
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	if t.present {
+		lines = append(lines, tickText(t))
+	}
+	var c Command
+	for r.at < len(r.b) {
+		if err := r.command(&c); err != nil {
+			return lines, fmt.Errorf("%w at byte %d of %d", err, r.at, len(value))
+		}
+		lines = append(lines, c.String())
+	}
+	return lines, nil
+}
+
+func tickText(t tick) string {
+	text := fmt.Sprintf("tick %d ms", t.delta)
+	ids := reader{b: t.ids}
+	for i := 0; ids.at < len(ids.b); i++ {
+		if i == 0 {
+			text += ", renews"
+		}
+		text += fmt.Sprintf(" %d", ids.u64())
+	}
+	return text
+}
+
+// String describes the command to people.
+func (c *Command) String() string {
+	var b strings.Builder
+	b.WriteString(c.Op.String())
+	if c.Name != nil {
+		fmt.Fprintf(&b, " %q", c.Name)
+	}
+	if c.Op == OpOpenSession {
+		fmt.Fprintf(&b, " nonce %x lease %d ms epoch %d", c.Nonce, c.Lease, c.Epoch)
+		return b.String()
+	}
+	if uint64(c.Session)>>63 != 0 {
+		fmt.Fprintf(&b, " owner %016x", uint64(c.Session))
+	} else {
+		fmt.Fprintf(&b, " session %d epoch %d", c.Session, c.Epoch)
+	}
+	switch c.Op {
+	case OpAcquire:
+		fmt.Fprintf(&b, " request %d mode %v", c.Request, c.Mode)
+		if c.Weight != 0 {
+			fmt.Fprintf(&b, " weight %d", c.Weight)
+		}
+		if c.Flags&Wait != 0 {
+			b.WriteString(" waits")
+		}
+		if c.Flags&Detached != 0 {
+			fmt.Fprintf(&b, " for %d ms", c.Lease)
+		}
+	case OpRelease:
+		fmt.Fprintf(&b, " token %d", c.Token)
+	case OpCancel:
+		fmt.Fprintf(&b, " request %d", c.Request)
+	case OpRenewHold:
+		fmt.Fprintf(&b, " token %d for %d ms", c.Token, c.Lease)
+	case OpCloseSession, OpPark:
+	}
+	return b.String()
+}
