@@ -86,6 +86,7 @@ func (c *Configuration) validate() error {
 // Config is what a Replica is made of. It is copied by New and never changed.
 // A zero number takes its default.
 type Config struct {
+	// Group stands in every message; those of other groups are ignored.
 	Group GroupID
 	// Self and Disk are this node and the disk its records stand on.
 	Self NodeID

@@ -138,7 +138,7 @@ func (r *Replica) onPreAnswer(m *Message) {
 
 func (r *Replica) maybePrepare() {
 	c := r.configOf(r.log.chosen + 1)
-	if c.quorums.Prepare(r.set(c, true, func(p *peer) bool { return p.welcome })) {
+	if c.quorums.Prepare(r.withSelf(c, func(p *peer) bool { return p.welcome })) {
 		r.prepare()
 	}
 }
@@ -240,8 +240,11 @@ func (r *Replica) report(m *Message, e *Entry) {
 // above the chosen watermark.
 func (r *Replica) promisedTo(c *config) bool {
 	next := r.log.chosen + 1
-	return c.quorums.Prepare(r.set(c, r.elect.selfPromised,
-		func(p *peer) bool { return p.promised && p.first <= next }))
+	has := func(p *peer) bool { return p.promised && p.first <= next }
+	if !r.elect.selfPromised {
+		return c.quorums.Prepare(r.others(c, has))
+	}
+	return c.quorums.Prepare(r.withSelf(c, has))
 }
 
 // maybeLead ends phase 1 once a prepare quorum has promised.
@@ -272,7 +275,7 @@ func (r *Replica) onRefuse(m *Message) {
 		}
 		live := r.live()
 		for i := range live {
-			refused := r.set(&live[i], false, func(p *peer) bool { return p.refused })
+			refused := r.others(&live[i], func(p *peer) bool { return p.refused })
 			if !live[i].quorums.AcceptWithout(refused) {
 				r.stepDown()
 				return

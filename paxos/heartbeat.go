@@ -116,7 +116,7 @@ func (r *Replica) tickLeading() {
 	live := r.live()
 	for i := range live {
 		c := &live[i]
-		if c.age >= r.cfg.ElectionTicks && !c.quorums.Accept(r.set(c, true, r.answers)) {
+		if c.age >= r.cfg.ElectionTicks && !c.quorums.Accept(r.withSelf(c, r.answers)) {
 			r.stepDown()
 			return
 		}

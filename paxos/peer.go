@@ -100,17 +100,21 @@ func (r *Replica) heardPeer(p *peer, m *Message) {
 	p.chosen = max(p.chosen, m.Chosen)
 }
 
-// set returns the acceptors of c for which has is true; own says so for this
-// replica itself.
-func (r *Replica) set(c *config, own bool, has func(*peer) bool) quorum.Set {
+// withSelf returns the acceptors of c for which has is true, and this replica
+// if it is one.
+func (r *Replica) withSelf(c *config, has func(*peer) bool) quorum.Set {
+	s := r.others(c, has)
+	if place := c.place(r.cfg.Self, r.cfg.Disk); place >= 0 {
+		s = s.Add(place)
+	}
+	return s
+}
+
+// others returns the acceptors of c, but for this replica, for which has is
+// true.
+func (r *Replica) others(c *config, has func(*peer) bool) quorum.Set {
 	var s quorum.Set
 	for place, a := range c.Acceptors {
-		if a.Node == r.cfg.Self {
-			if own && a.Disk == r.cfg.Disk {
-				s = s.Add(place)
-			}
-			continue
-		}
 		if p := r.peer(a.Node); p != nil && p.disk == a.Disk && has(p) {
 			s = s.Add(place)
 		}

@@ -325,7 +325,8 @@ func (v *Env) reset(args []Arg) func(*Node) error {
 
 func (v *Env) cut(verb string, args []Arg) error {
 	var ids []paxos.NodeID
-	if err := v.each(args, func(n *Node) error { ids = append(ids, n.ID); return nil }); err != nil {
+	err := v.each(args, func(n *Node) error { ids = append(ids, n.ID); return nil })
+	if err != nil {
 		return err
 	}
 	if len(ids) != 2 {
