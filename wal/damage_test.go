@@ -47,7 +47,8 @@ func newReference(t *testing.T, seal func(*Writer) error) *reference {
 	draw := drawFrom(6)
 	for w.Stats().Segments < 2 || w.front.offset < 5*chunkBytes {
 		for len(w.front.filling.buf) < chunkBytes-700 {
-			m.append(w, Record{Group: uint16(draw(3)), Kind: KindEntry, Slot: m.serial + 1}, draw(600))
+			r := Record{Group: uint16(draw(3)), Kind: KindEntry, Slot: m.serial + 1}
+			m.append(w, r, draw(600))
 		}
 		if err := m.flush(w); err != nil {
 			t.Fatal(err)
@@ -184,7 +185,7 @@ func TestFD3EveryBitFlipped(t *testing.T) {
 		recordBits += int(p.Bytes-recordAlign+1) * 8
 	}
 	if noticed < recordBits {
-		t.Fatalf("noticed %d flipped bits, want at least the %d of all records", noticed, recordBits)
+		t.Fatalf("noticed %d flipped bits, want the %d of all records", noticed, recordBits)
 	}
 }
 
@@ -201,7 +202,8 @@ func (ref *reference) noticed(t *testing.T, r *segmentReader, bit int64) bool {
 		err := r.readHeader(kept.number, kept.stamp)
 		got, r.header = r.header, kept
 		if err == nil && got != kept || err != nil && !errors.Is(err, ErrCorrupt) {
-			t.Fatalf("bit %d of %s: got %+v (%v), want %+v or ErrCorrupt", bit, r.name, got, err, kept)
+			t.Fatalf("bit %d of %s: got %+v (%v), want %+v or ErrCorrupt",
+				bit, r.name, got, err, kept)
 		}
 		return err != nil
 	}
@@ -226,7 +228,8 @@ func TestFD3EveryPlaceDamaged(t *testing.T) {
 		for at := int64(0); at < int64(len(ref.disk.Content(name))); at += 5 {
 			bit := at*8 + at%8
 			ref.disk.FlipBit(name, bit)
-			ref.wantWholeOrCorrupt(t, func() string { return fmt.Sprintf("bit %d of %s", bit, name) })
+			what := func() string { return fmt.Sprintf("bit %d of %s", bit, name) }
+			ref.wantWholeOrCorrupt(t, what)
 			ref.disk.FlipBit(name, bit)
 		}
 	}

@@ -139,7 +139,11 @@ func (in *inspector) segment(i int) error {
 	if err != nil {
 		return err
 	}
-	return in.batches(r, i == len(in.numbers)-1)
+	next := uint64(0)
+	if i < len(in.numbers)-1 {
+		next = number + 1
+	}
+	return in.batches(r, next)
 }
 
 // readStamp returns the stamp in the header of a segment, zero if it cannot be
@@ -157,8 +161,9 @@ func (in *inspector) readStamp(number uint64) uint64 {
 	return binary.LittleEndian.Uint64(b[24:])
 }
 
-// batches walks over the batches of a segment.
-func (in *inspector) batches(r *segmentReader, last bool) error {
+// batches walks over the batches of a segment. The number of the segment after
+// it is zero if there is none.
+func (in *inspector) batches(r *segmentReader, after uint64) error {
 	next := r.header.first
 	for off := int64(chunkBytes); ; {
 		h, records, bad, f, err := r.batch(off, next)
@@ -166,7 +171,7 @@ func (in *inspector) batches(r *segmentReader, last bool) error {
 			return err
 		}
 		if f != faultNone {
-			return in.end(r, off, next, bad, f, last)
+			return in.end(r, off, next, bad, f, after)
 		}
 		err = in.fn(Item{Kind: ItemBatch, File: r.name, Offset: off, Segment: h.segment,
 			First: h.first, Count: int(h.count), Durable: h.durable})
@@ -189,7 +194,7 @@ func (in *inspector) batches(r *segmentReader, last bool) error {
 // end reports what stops the walk: the end of the segment, a torn batch, or
 // damage.
 func (in *inspector) end(
-	r *segmentReader, off int64, next LSN, bad int, f fault, last bool,
+	r *segmentReader, off int64, next LSN, bad int, f fault, after uint64,
 ) error {
 	item := Item{Kind: ItemTorn, File: r.name, Offset: off, Segment: r.header.number, First: next}
 	from := off
@@ -205,8 +210,8 @@ func (in *inspector) end(
 		return err
 	}
 	short := false
-	if !last {
-		short, err = in.endsBefore(r.header.number+1, next)
+	if after != 0 {
+		short, err = in.endsBefore(after, next)
 		if err != nil {
 			return err
 		}
@@ -218,7 +223,7 @@ func (in *inspector) end(
 	case short:
 		item.Err = fmt.Errorf("%w: %s at LSN %d, but the next segment begins later",
 			ErrCorrupt, f, next+LSN(bad))
-	case !last:
+	case after != 0:
 		return nil
 	}
 	if item.Err != nil {

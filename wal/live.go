@@ -190,7 +190,8 @@ func (l *liveness) forget(lsn LSN) {
 func (l *liveness) drop(n int) {
 	for i := range n {
 		if s := l.stretches[i]; s.records != 0 {
-			panic(fmt.Sprintf("wal: removed segment holds live records: have %d, want 0", s.records))
+			panic(fmt.Sprintf("wal: live records in a removed segment: have %d, want 0",
+				s.records))
 		}
 	}
 	l.stretches = append(l.stretches[:0], l.stretches[n:]...)

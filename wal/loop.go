@@ -99,8 +99,8 @@ func (s *Syncer) Stats() Stats {
 // SyncStarted is Writer.SyncStarted. It takes no lock.
 func (s *Syncer) SyncStarted() int64 { return s.writer.SyncStarted() }
 
-// Stop flushes, seals and closes the Writer and waits for the loops to end. It
-// returns the failure if there was one.
+// Stop ends the loops, then flushes, seals and closes the Writer, without
+// calling back. It returns the failure if there was one.
 func (s *Syncer) Stop() error {
 	s.stopOnce.Do(func() { close(s.stop) })
 	s.loops.Wait()

@@ -114,7 +114,8 @@ func (m *model) check(got []replayed) error {
 			return err
 		}
 		if keyed && serial < newest[k] {
-			return fmt.Errorf("LSN %d: record %d of %v after record %d", g.lsn, serial, k, newest[k])
+			return fmt.Errorf("LSN %d: record %d of %v after record %d",
+				g.lsn, serial, k, newest[k])
 		}
 		if keyed {
 			newest[k] = serial
@@ -161,11 +162,12 @@ func (m *model) checkCopy(g replayed, serial uint64) error {
 func (m *model) checkLive(newest map[key]uint64) error {
 	for lsn, r := range m.appended {
 		k, keyed := keyOf(&r)
-		if !keyed || lsn > m.durable || (r.Kind == KindEntry && r.Slot <= m.released[r.Group]) {
+		released := r.Kind == KindEntry && r.Slot <= m.released[r.Group]
+		if !keyed || lsn > m.durable || released {
 			continue
 		}
 		if serial := binary.LittleEndian.Uint64(r.Data); newest[k] < serial {
-			return fmt.Errorf("record %d (LSN %d, %v group %d slot %d) was durable and is forgotten",
+			return fmt.Errorf("record %d (LSN %d, %v group %d slot %d) was durable, is forgotten",
 				serial, lsn, r.Kind, r.Group, r.Slot)
 		}
 	}
@@ -221,7 +223,8 @@ func (m *model) appendDrawn(w *Writer, draw simdisk.Draw) {
 		m.append(w, Record{Group: group, Kind: KindHint, Slot: slot}, draw(10))
 	case 2:
 		back := uint64(1 + draw(6))
-		m.append(w, Record{Group: group, Kind: KindEntry, Slot: max(slot, back+1) - back}, draw(300))
+		slot = max(slot, back+1) - back
+		m.append(w, Record{Group: group, Kind: KindEntry, Slot: slot}, draw(300))
 	case 3:
 		m.append(w, Record{Group: group, Kind: KindEntry, Slot: slot}, draw(6000))
 	default:
