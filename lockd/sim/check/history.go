@@ -12,7 +12,15 @@ import (
 // another began must stand before it, and an answer must be what the slot it
 // names says.
 type History struct {
+	models []*Model
 	groups []groupHistory
+	// refused are the acquires that a client knows were refused for good.
+	refused map[refusedKey]struct{}
+}
+
+type refusedKey struct {
+	group            uint16
+	session, request uint64
 }
 
 type groupHistory struct {
@@ -28,9 +36,21 @@ type happened struct {
 	events   []lockfsm.Event
 }
 
-// NewHistory makes the checker of a cluster's clients.
-func NewHistory(groups int) *History {
-	return &History{groups: make([]groupHistory, groups)}
+// NewHistory makes the checker of a cluster's clients. The models, one a group,
+// say what locks looked like.
+func NewHistory(models []*Model) *History {
+	return &History{models: models, groups: make([]groupHistory, len(models)),
+		refused: make(map[refusedKey]struct{})}
+}
+
+// Granted checks that a grant is not of a request that was refused (I19).
+func (h *History) Granted(g uint16, grant *Grant) error {
+	key := refusedKey{g, uint64(grant.Session), uint64(grant.Request)}
+	if _, ok := h.refused[key]; ok {
+		return fmt.Errorf("I19: group %d grants %q with token %d to request %d of session %d, which "+
+			"was told that it was refused", g, grant.Name, grant.Token, grant.Request, grant.Session)
+	}
+	return nil
 }
 
 // Record notes what a slot did; it copies what it keeps.
@@ -63,6 +83,7 @@ type Question struct {
 	// RenewHold names.
 	Target, Token uint64
 	Name          string
+	Mode          lockfsm.Mode
 	// Floor is what Began said when the question was first put.
 	Floor uint64
 }
@@ -73,7 +94,10 @@ func (h *History) Answered(q *Question, x *wire.Response) error {
 		return q.withoutSlot(x)
 	}
 	gh := &h.groups[q.Group]
-	read := q.Kind == wire.KindGet || q.Kind == wire.KindList
+	read := q.Kind == wire.KindGet || q.Kind == wire.KindList || h.unlogged(q, x)
+	if q.Kind == wire.KindAcquire && x.Status != wire.StatusOK && x.Status != wire.StatusStaleEpoch {
+		h.refused[refusedKey{q.Group, q.Session, q.Request}] = struct{}{}
+	}
 	if x.Slot < q.Floor || x.Slot == q.Floor && !read {
 		return fmt.Errorf("I24: %v of group %d began after slot %d was answered, and stands at %d",
 			q.Kind, q.Group, q.Floor, x.Slot)
@@ -91,6 +115,17 @@ func (h *History) Answered(q *Question, x *wire.Response) error {
 			q.Kind, q.Group, q.Session, q.Request, x.Status, x.Token, x.Slot)
 	}
 	return nil
+}
+
+// unlogged reports whether a try was refused as a read is answered: from the
+// state at a slot in which it does not stand itself.
+func (h *History) unlogged(q *Question, x *wire.Response) bool {
+	if q.Kind != wire.KindAcquire || x.Status != wire.StatusHeld {
+		return false
+	}
+	m := h.models[q.Group]
+	v := m.At(q.Name, x.Slot)
+	return x.Slot <= m.Slot() && v.Refuses(q.Mode, lockfsm.Token(x.Token), &m.limits)
 }
 
 // withoutSlot accepts only answers that say nothing of the state.

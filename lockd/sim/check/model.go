@@ -78,7 +78,9 @@ type Version struct {
 	Slot    uint64
 	Holders int
 	Waiters int
-	Token   lockfsm.Token // of the first holder
+	// Tokens and Modes are those of the holders, oldest first.
+	Tokens []lockfsm.Token
+	Modes  []lockfsm.Mode
 	// Vague versions contain claims of ended sessions, which the machine may or
 	// may not have released yet.
 	Vague bool
@@ -394,6 +396,7 @@ func (s *step) settle() error {
 		l := s.locks[name]
 		v := Version{Slot: s.slot, Holders: len(l.holders), Waiters: len(l.waiters)}
 		for i, h := range l.holders {
+			v.Tokens, v.Modes = append(v.Tokens, h.token), append(v.Modes, h.mode)
 			v.Vague = v.Vague || h.gone()
 			for _, other := range l.holders[:i] {
 				if !h.gone() && !other.gone() && !compatible(h.mode, other.mode) {
@@ -403,9 +406,6 @@ func (s *step) settle() error {
 		}
 		for _, w := range l.waiters {
 			v.Vague = v.Vague || w.gone()
-		}
-		if len(l.holders) > 0 {
-			v.Token = l.holders[0].token
 		}
 		l.history = append(l.history, v)
 		if !s.pending {
@@ -478,4 +478,16 @@ func (m *Model) At(name string, slot uint64) Version {
 		return Version{}
 	}
 	return l.history[i-1]
+}
+
+// Refuses reports whether a lock that looked like v refuses a try in mode and
+// names the hold with token for it.
+func (v *Version) Refuses(mode lockfsm.Mode, token lockfsm.Token, limits *lockfsm.Limits) bool {
+	full := v.Holders >= int(limits.HoldersPerLock)
+	for i, t := range v.Tokens {
+		if t == token && (full || !compatible(v.Modes[i], mode)) {
+			return true
+		}
+	}
+	return v.Vague
 }

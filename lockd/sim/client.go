@@ -1,0 +1,338 @@
+package sim
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"lockd/lockd/node"
+	"lockd/lockd/sim/check"
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+)
+
+// client speaks the wire protocol and follows the epoch rule: it sends each
+// request at most once per group and epoch, and raises the epoch whenever it
+// sends what is open in a group somewhere else. It counts its leases from the
+// send of what renewed them, on its own clock.
+type client struct {
+	w     *World
+	id    int
+	clock clock
+	dice  dice
+	// conns are by site.
+	conns       []*conn
+	groups      []*membership
+	nextRequest uint64
+	keepalives  []keepalive
+	nextBeat    node.Nanos
+	pausedUntil Time
+	// cutFrom is a site that this client cannot reach.
+	cutFrom uint16
+	// leaving clients begin nothing new and give back what they have.
+	leaving bool
+}
+
+// membership is a client in one group.
+type membership struct {
+	c     *client
+	group uint16
+	route int // the site that is asked
+	epoch uint32
+	// session is zero while there is none; nonce belongs to it or to the one
+	// being opened.
+	session   uint64
+	nonce     wire.Nonce
+	safeUntil node.Nanos
+	calls     []*call // open requests, in the order in which they were made
+	holds     []*hold
+	retryAt   Time
+}
+
+// call is a request that has no definite answer yet.
+type call struct {
+	q      check.Question
+	flags  wire.Flags
+	mode   wire.Mode
+	weight uint8
+	ttl    lockfsm.Millis
+	// conn is where it was sent last, nil if it must be sent.
+	conn    *conn
+	sentAt  Time
+	began   Time // of the first send
+	beganOn node.Nanos
+	retryAt Time
+	hold    *hold // what a Release or RenewHold is about
+}
+
+// hold is a lock that the client has, as far as it knows.
+type hold struct {
+	name     string
+	mode     wire.Mode
+	token    uint64
+	request  uint64
+	owner    uint64     // of a detached hold, else zero
+	until    node.Nanos // of a detached hold
+	released bool       // asked to be
+}
+
+// keepalive is one that was sent and may still be answered.
+type keepalive struct {
+	request uint64
+	conn    *conn
+	sent    Time
+	sentOn  node.Nanos
+	// answered is set by the first part of the answer.
+	answered bool
+}
+
+func newClient(w *World, id int) *client {
+	d := newDice(w.opts.Seed, fmt.Sprint("client ", id))
+	c := &client{w: w, id: id, clock: newClock(d, maxDrift), dice: d,
+		conns: make([]*conn, w.opts.Nodes)}
+	for g := range uint16(w.opts.Groups) {
+		c.groups = append(c.groups, &membership{c: c, group: g, epoch: 1, route: d.IntN(w.opts.Nodes)})
+	}
+	return c
+}
+
+func (c *client) now() node.Nanos { return c.clock.read(c.w.agenda.now) }
+
+// safe is how long a lease counts for its client: less the drift of both
+// clocks, its own and the fastest a node's may have.
+func safe(lease lockfsm.Millis) node.Nanos {
+	n := node.Nanos(lease) * node.Millisecond
+	return n - n*(2*maxDrift+1000)/1_000_000
+}
+
+// beat does what a client does on its own: timeouts, keepalives, retries.
+func (c *client) beat() {
+	c.w.agenda.after(c.dice.length(20*millisecond, 60*millisecond), func() {
+		if c.pausedUntil <= c.w.agenda.now {
+			c.expire()
+			c.keepalive()
+			c.timeouts()
+			c.pump()
+		}
+		c.beat()
+	})
+}
+
+// expire gives up what the client's own clock says has run out.
+func (c *client) expire() {
+	now := c.now()
+	for _, m := range c.groups {
+		if m.session != 0 && now >= m.safeUntil {
+			c.w.covered["lease ran out"]++
+			m.loseSession()
+		}
+		for _, h := range slices.Clone(m.holds) {
+			if h.owner != 0 && now >= h.until {
+				m.forget(h)
+			}
+		}
+	}
+}
+
+// forget drops a hold.
+func (m *membership) forget(h *hold) {
+	m.c.w.leases.Forget(m.group, h.name, lockfsm.Token(h.token))
+	m.holds = slices.DeleteFunc(m.holds, func(o *hold) bool { return o == h })
+}
+
+// loseSession forgets a session and everything that hung on it.
+func (m *membership) loseSession() {
+	m.session = 0
+	m.nonce = wire.Nonce{}
+	for _, h := range slices.Clone(m.holds) {
+		if h.owner == 0 {
+			m.forget(h)
+		}
+	}
+	m.calls = slices.DeleteFunc(m.calls, (*call).ofSession)
+}
+
+// ofSession reports whether a call makes sense only within its session.
+func (k *call) ofSession() bool {
+	switch k.q.Kind {
+	case wire.KindGet, wire.KindList, wire.KindStatus:
+		return false
+	default:
+		return k.q.Session&wire.DetachedOwner == 0
+	}
+}
+
+// keepalive renews all sessions, one frame per node.
+func (c *client) keepalive() {
+	now := c.now()
+	if now < c.nextBeat {
+		return
+	}
+	c.nextBeat = now + node.Nanos(c.w.opts.Lease)*node.Millisecond/3
+	for i, conn := range c.conns {
+		var refs []wire.SessionRef
+		for _, m := range c.groups {
+			if m.session != 0 && m.route == i {
+				refs = append(refs, wire.SessionRef{Session: m.session, Group: m.group})
+			}
+		}
+		if conn == nil || len(refs) == 0 {
+			continue
+		}
+		c.nextRequest++
+		c.keepalives = append(c.keepalives, keepalive{request: c.nextRequest,
+			conn: conn, sent: c.w.agenda.now, sentOn: now})
+		conn.request(wire.AppendKeepalive(nil, wire.Header{Request: c.nextRequest}, refs))
+	}
+}
+
+// timeouts gives up conns on which an answer is overdue.
+func (c *client) timeouts() {
+	patience := c.w.patience()
+	for _, conn := range c.conns {
+		if conn == nil {
+			continue
+		}
+		overdue := false
+		for _, k := range c.keepalives {
+			overdue = overdue || k.conn == conn && !k.answered && c.w.agenda.now-k.sent > patience
+		}
+		for _, m := range c.groups {
+			for _, k := range m.calls {
+				waits := k.q.Kind == wire.KindAcquire && k.flags&wire.FlagWait != 0
+				overdue = overdue || k.conn == conn && !waits && c.w.agenda.now-k.sentAt > patience
+			}
+		}
+		if overdue {
+			c.w.note("give up", uint64(c.id), uint64(conn.id))
+			conn.giveUp()
+			c.lost(conn)
+		}
+	}
+}
+
+// lost is the end of a conn: everything that was open on it goes elsewhere.
+func (c *client) lost(gone *conn) {
+	for i, conn := range c.conns {
+		if conn != gone {
+			continue
+		}
+		c.conns[i] = nil
+		c.keepalives = slices.DeleteFunc(c.keepalives, func(k keepalive) bool { return k.conn == gone })
+		for _, m := range c.groups {
+			if m.route == i {
+				m.reroute(0)
+			}
+		}
+	}
+}
+
+// reroute sends everything that is open in the group again, in a new epoch, to
+// the node that is said to lead, or to another one if nobody is.
+func (m *membership) reroute(leader uint16) {
+	m.epoch++
+	for _, k := range m.calls {
+		k.conn = nil
+	}
+	if leader != 0 {
+		m.route = int(leader) - 1
+		m.retryAt = m.c.w.agenda.now + m.c.dice.length(0, 2*millisecond)
+		return
+	}
+	m.route = (m.route + 1) % len(m.c.conns)
+	m.retryAt = m.c.w.agenda.now + m.c.dice.length(10*millisecond, 150*millisecond)
+}
+
+// pump sends what waits to be sent.
+func (c *client) pump() {
+	for _, m := range c.groups {
+		m.pump()
+	}
+}
+
+func (m *membership) pump() {
+	now := m.c.w.agenda.now
+	if len(m.calls) == 0 && m.session == 0 || m.retryAt > now || m.c.pausedUntil > now {
+		return
+	}
+	if m.c.conns[m.route] == nil {
+		conn := m.c.w.openConn(m.c, m.c.w.sites[m.route])
+		if conn == nil {
+			m.reroute(0)
+			return
+		}
+		m.c.conns[m.route] = conn
+	}
+	m.open()
+	for _, k := range m.calls {
+		if k.conn != nil || k.retryAt > now {
+			continue
+		}
+		if k.q.Kind != wire.KindOpenSession && k.ofSession() {
+			if m.session == 0 {
+				continue
+			}
+			k.q.Session = m.session
+		}
+		m.send(k)
+	}
+}
+
+// open asks for a session if calls wait for one.
+func (m *membership) open() {
+	if m.session != 0 || !slices.ContainsFunc(m.calls, (*call).ofSession) {
+		return
+	}
+	if m.calls[0].q.Kind == wire.KindOpenSession {
+		return
+	}
+	if m.nonce == (wire.Nonce{}) {
+		binary.LittleEndian.PutUint64(m.nonce[:], m.c.dice.Uint64()|1)
+	}
+	m.c.nextRequest++
+	k := &call{q: check.Question{Kind: wire.KindOpenSession, Group: m.group,
+		Request: m.c.nextRequest}}
+	m.calls = slices.Insert(m.calls, 0, k)
+}
+
+// send puts a call on the conn of its group.
+func (m *membership) send(k *call) {
+	w := m.c.w
+	if k.began == 0 {
+		k.began, k.beganOn = w.agenda.now, m.c.now()
+		k.q.Floor = w.history.Began(m.group)
+	}
+	k.conn, k.sentAt = m.c.conns[m.route], w.agenda.now
+	h := wire.Header{Group: m.group, Request: k.q.Request, Flags: k.flags}
+	name := []byte(k.q.Name)
+	var b []byte
+	switch k.q.Kind {
+	case wire.KindOpenSession:
+		b = wire.AppendOpenSession(nil, h, &wire.OpenSession{Nonce: m.nonce, Epoch: m.epoch,
+			LeaseMillis: uint32(w.opts.Lease), Name: fmt.Append(nil, "client ", m.c.id)})
+	case wire.KindCloseSession:
+		b = wire.AppendCloseSession(nil, h, &wire.CloseSession{Session: k.q.Session, Epoch: m.epoch})
+	case wire.KindAcquire:
+		b = wire.AppendAcquire(nil, h, &wire.Acquire{Session: k.q.Session, Epoch: m.epoch,
+			TTLMillis: uint32(k.ttl), Mode: k.mode, Weight: k.weight, Name: name})
+	case wire.KindRelease:
+		b = wire.AppendRelease(nil, h, &wire.Release{Session: k.q.Session, Epoch: m.epoch,
+			Token: k.q.Token, Name: name})
+	case wire.KindCancel:
+		b = wire.AppendCancel(nil, h, &wire.Cancel{Session: k.q.Session, Epoch: m.epoch,
+			Target: k.q.Target, Name: name})
+	case wire.KindRenewHold:
+		b = wire.AppendRenewHold(nil, h, &wire.RenewHold{Session: k.q.Session, Token: k.q.Token,
+			TTLMillis: uint32(k.ttl), Name: name})
+	case wire.KindGet:
+		b = wire.AppendGet(nil, h, &wire.Get{Name: name})
+	case wire.KindList:
+		b = wire.AppendList(nil, h, &wire.List{Limit: 3})
+	case wire.KindStatus:
+		b = wire.AppendStatus(nil, h)
+	default:
+		panic(fmt.Sprintf("sim: client asks %v", k.q.Kind))
+	}
+	w.requests[k.q.Kind]++
+	k.conn.request(b)
+}

@@ -1,0 +1,192 @@
+package sim
+
+import (
+	"encoding/binary"
+
+	"lockd/lockd/node"
+	"lockd/netio/wire"
+)
+
+// conn is one conn between a client and a life of a node. Both directions keep
+// their order; when it breaks each side loses a suffix of what was on its way
+// to it.
+type conn struct {
+	w      *World
+	id     node.ConnID
+	client *client
+	p      *process
+	// nodeOpen and clientOpen say whether each side still uses it.
+	nodeOpen, clientOpen bool
+	toNode, toClient     stream
+}
+
+// stream is one direction: chunks on their way, oldest first.
+type stream struct {
+	chunks [][]byte
+	latest Time
+	// plan is raised when arrivals are planned anew; older plans are void.
+	plan int
+}
+
+// push plans the arrival of a chunk.
+func (c *conn) push(s *stream, b []byte, extra Time, arrive func()) {
+	s.chunks = append(s.chunks, append([]byte(nil), b...))
+	d := c.w.dice.network
+	s.latest = max(s.latest, c.w.agenda.now+extra+c.w.opts.Latency/4+d.around(c.w.opts.Latency))
+	plan := s.plan
+	c.w.agenda.at(s.latest, func() {
+		if s.plan == plan {
+			arrive()
+		}
+	})
+}
+
+func (s *stream) pop() []byte {
+	b := s.chunks[0]
+	s.chunks = s.chunks[1:]
+	return b
+}
+
+// openConn makes a conn from a client to what runs at a site, and sends the
+// greeting that the node has for it.
+func (w *World) openConn(cl *client, s *site) *conn {
+	p := s.proc
+	if p == nil || s.pausedUntil > w.agenda.now || cl.cutFrom == s.id {
+		return nil
+	}
+	w.nextConn++
+	c := &conn{w: w, id: w.nextConn, client: cl, p: p, nodeOpen: true, clientOpen: true}
+	p.conns = append(p.conns, c)
+	x := p.node.Welcome(wire.Version)
+	c.push(&c.toClient, wire.AppendWelcome(nil, wire.Header{}, &x), 0, c.arriveClient)
+	return c
+}
+
+// request sends one frame of the client.
+func (c *conn) request(frame []byte) {
+	c.push(&c.toNode, frame, 0, c.arriveNode)
+}
+
+func (c *conn) arriveNode() {
+	if len(c.toNode.chunks) == 0 {
+		return // the conn broke
+	}
+	frame := c.toNode.pop()
+	if !c.nodeOpen || !c.p.alive {
+		return
+	}
+	h, _, _ := wire.Parse(frame)
+	c.w.note("request", uint64(c.id), uint64(h.Kind), h.Request)
+	if !c.p.inbox.Request(c.id, frame) {
+		c.w.covered["inbox full"]++
+		c.answer(wire.AppendResponse(nil, wire.Header{Group: h.Group, Request: h.Request},
+			&wire.Response{Status: wire.StatusBusy, RetryMillis: 20}))
+		return
+	}
+	c.p.wake()
+}
+
+// answer sends frames of the node.
+func (c *conn) answer(frames []byte) {
+	if c.nodeOpen {
+		c.push(&c.toClient, frames, 0, c.arriveClient)
+	}
+}
+
+func (c *conn) arriveClient() {
+	if len(c.toClient.chunks) == 0 {
+		return
+	}
+	if until := c.client.pausedUntil; until > c.w.agenda.now {
+		c.w.agenda.at(until, c.arriveClient)
+		return
+	}
+	b := c.toClient.pop()
+	for len(b) > 0 && c.clientOpen {
+		n := int(binary.LittleEndian.Uint32(b)) + 4
+		h, body, err := wire.Parse(b[:n])
+		if err != nil {
+			c.w.failf("conn %d: node %d sends a frame that does not parse: %v", c.id,
+				c.p.site.id, err)
+			return
+		}
+		c.client.hear(c, h, body)
+		b = b[n:]
+	}
+}
+
+// reset breaks the conn from outside: both directions lose a suffix.
+func (c *conn) reset() {
+	c.lose(&c.toNode)
+	c.lose(&c.toClient)
+	c.w.agenda.after(c.w.dice.network.around(5*c.w.opts.Latency), c.closeNode)
+	c.w.agenda.after(c.w.dice.network.around(5*c.w.opts.Latency), c.closeClient)
+}
+
+// lose drops a drawn suffix of what is on its way; the planned arrivals find
+// nothing any more.
+func (c *conn) lose(s *stream) {
+	s.chunks = s.chunks[:c.w.dice.network.IntN(len(s.chunks)+1)]
+}
+
+// giveUp is the client closing the conn. What it sent may still arrive, much
+// later than what it sends elsewhere.
+func (c *conn) giveUp() {
+	if !c.clientOpen {
+		return
+	}
+	c.clientOpen = false
+	at := c.toNode.latest
+	if c.w.faulty(FaultStale) && len(c.toNode.chunks) > 0 {
+		c.w.covered["stale frames"]++
+		late := c.w.dice.network.length(0, 4*second)
+		frames := c.toNode.chunks
+		c.toNode.chunks = nil
+		c.toNode.plan++
+		for _, f := range frames {
+			c.push(&c.toNode, f, late, c.arriveNode)
+		}
+		at = c.toNode.latest
+	}
+	c.w.agenda.at(at+c.w.opts.Latency, c.closeNode)
+}
+
+// closeNode is the node hearing that the conn is gone.
+func (c *conn) closeNode() {
+	if !c.nodeOpen || !c.p.alive {
+		return
+	}
+	c.nodeOpen = false
+	c.toNode.chunks = nil
+	c.p.forget(c)
+	c.p.inbox.ConnClosed(c.id)
+	c.p.wake()
+}
+
+func (p *process) forget(c *conn) {
+	for i, other := range p.conns {
+		if other == c {
+			p.conns = append(p.conns[:i], p.conns[i+1:]...)
+			return
+		}
+	}
+}
+
+// closeClient is the client hearing that the conn is gone.
+func (c *conn) closeClient() {
+	if until := c.client.pausedUntil; until > c.w.agenda.now {
+		c.w.agenda.at(until, c.closeClient)
+		return
+	}
+	if c.clientOpen {
+		c.clientOpen = false
+		c.client.lost(c)
+	}
+}
+
+// died is the end of the conn with its process.
+func (c *conn) died() {
+	c.nodeOpen = false
+	c.lose(&c.toClient)
+	c.w.agenda.after(c.w.dice.network.around(5*c.w.opts.Latency), c.closeClient)
+}

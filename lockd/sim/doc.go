@@ -1,0 +1,24 @@
+// Package sim runs whole clusters of real nodes in one goroutine, on a clock, a
+// network and disks that a seed decides about, breaks them in every way the
+// fault matrix of the reliability document names, and lets the checkers of
+// package check judge from outside what nodes and clients did.
+//
+// What runs is the code of production: lockd/node with paxos and lockfsm below
+// it, and wal on a simulated disk. What is simulated is what a node touches
+// through its small interfaces: time, links, conns, the moment at which a sync
+// completes, and the store of checkpoints.
+//
+// A World is made from a seed. It first breaks things and then heals them: in
+// the first part nothing wrong may happen, in the second everything right must.
+// The same seed gives the same run, event by event; its trace hash says so.
+//
+//	options.go   what a seed decides: sizes, limits, which fault classes are on
+//	world.go     the run; agenda.go the order of events; clock.go, dice.go
+//	site.go      a place where a node lives: disk, clock, crashes and starts
+//	process.go   one life of a node, and what it touches; log.go, store.go
+//	link.go      between nodes; conn.go between clients and nodes
+//	client.go    a client that follows the epoch rule; tasks.go what it wants
+//	faults.go    what goes wrong; heal.go what must then become right
+//
+// Package run is the command.
+package sim

@@ -1,0 +1,184 @@
+package sim
+
+import (
+	"fmt"
+
+	"lockd/lockd/node"
+	"lockd/paxos"
+)
+
+// heal ends all faults and then waits for what must become right: within four
+// election timeouts every group is led (I28), everything pending ends, the
+// machines are equal (I32), and what clients left behind passes on (I31).
+func (w *World) heal() {
+	if w.failure != nil {
+		return
+	}
+	w.say("healing")
+	w.healing = true
+	for _, l := range w.links {
+		l.lanes[0].cut, l.lanes[1].cut = false, false
+		l.lanes[0].clog, l.lanes[1].clog = 0, 0
+	}
+	w.releaseAll()
+	for _, s := range w.sites {
+		s.pausedUntil, s.stalledUntil = min(s.pausedUntil, w.agenda.now), 0
+		s.clock.thaw = min(s.clock.thaw, w.agenda.now)
+		if s.proc != nil && s.proc.doomed >= 0 {
+			s.proc.doomed = -1
+		}
+		if s.proc != nil && s.proc.node != nil && s.draining() {
+			s.crash("to end its draining")
+		}
+		if !s.lost {
+			s.start()
+		}
+		if s.proc != nil {
+			s.proc.wake()
+		}
+	}
+	for _, c := range w.clients {
+		c.pausedUntil, c.cutFrom, c.leaving = min(c.pausedUntil, w.agenda.now), 0, true
+	}
+	began := w.agenda.now
+	// Links are dialled again within a fifth of a second, and the first round
+	// over them takes its time too.
+	grace := 500*millisecond + 20*w.opts.Latency + 20*w.opts.SyncTime
+	if !w.born() {
+		grace += second
+	}
+	w.await("I28: every group led", 4*w.election()+grace, w.allLed)
+	w.await("I32: everything pending ended", 40*second, w.allGone)
+	w.await("I31: what was left behind passed on",
+		Time(w.opts.Lease)*millisecond+20*second, w.allFree)
+	w.await("I32: machines equal", 10*second, w.allEqual)
+	if w.failure == nil {
+		w.bounded()
+		w.note("healed", uint64(w.agenda.now-began))
+	}
+}
+
+// await lets the world run until done, which says what is still missing.
+func (w *World) await(what string, limit Time, missing func() string) {
+	until := w.agenda.now + limit
+	for w.failure == nil {
+		lack := missing()
+		if lack == "" {
+			return
+		}
+		if w.agenda.now >= until {
+			w.failf("%s: not within %.1f s: %s", what, float64(limit)/1e9, lack)
+			return
+		}
+		stop := min(until, w.agenda.now+20*millisecond)
+		for w.failure == nil && w.agenda.next(stop) {
+		}
+	}
+}
+
+// draining reports whether the node that runs here is to give everything away.
+func (s *site) draining() bool {
+	st := s.proc.node.Status()
+	return st != nil && st.Draining || s.proc.drained
+}
+
+func (w *World) born() bool {
+	for _, s := range w.sites {
+		if !s.born() {
+			return false
+		}
+	}
+	return true
+}
+
+// allLed looks for a serving leader of every group.
+func (w *World) allLed() string {
+	led := make([]bool, w.opts.Groups)
+	for _, s := range w.sites {
+		if s.proc == nil {
+			continue
+		}
+		s.proc.node.ForEachGroup(func(g node.GroupView) {
+			led[g.ID] = led[g.ID] || g.Leading && g.Replica.Role() == paxos.RoleLeading
+		})
+	}
+	for g, ok := range led {
+		if !ok {
+			return fmt.Sprintf("group %d has no leader", g)
+		}
+	}
+	return ""
+}
+
+func (w *World) allGone() string {
+	for _, c := range w.clients {
+		if !c.gone() {
+			for _, m := range c.groups {
+				if len(m.calls) > 0 {
+					k := m.calls[0]
+					return fmt.Sprintf("client %d: %v request %d of group %d, session %d, at node %d",
+						c.id, k.q.Kind, k.q.Request, m.group, m.session, m.route+1)
+				}
+			}
+			return fmt.Sprintf("client %d has holds or sessions", c.id)
+		}
+	}
+	return ""
+}
+
+// allFree wants machines without sessions and locks.
+func (w *World) allFree() string {
+	lack := ""
+	for _, s := range w.sites {
+		if s.proc == nil {
+			continue
+		}
+		s.proc.node.ForEachGroup(func(g node.GroupView) {
+			if st := g.Machine.Stats(); g.Leading && (st.Sessions > 0 || st.Locks > 0) {
+				lack = fmt.Sprintf("group %d has %d sessions and %d locks", g.ID, st.Sessions, st.Locks)
+			}
+		})
+	}
+	return lack
+}
+
+func (w *World) allEqual() string {
+	type state struct{ applied, digest uint64 }
+	first := make([]*state, w.opts.Groups)
+	lack := ""
+	for _, s := range w.sites {
+		if s.proc == nil {
+			continue
+		}
+		s.proc.node.Digests(func(group uint16, applied, digest uint64) {
+			have := &state{applied, digest}
+			switch {
+			case first[group] == nil:
+				first[group] = have
+			case *first[group] != *have:
+				lack = fmt.Sprintf("group %d: node %d is at slot %d with digest %016x, another at "+
+					"%d with %016x", group, s.id, applied, digest, first[group].applied,
+					first[group].digest)
+			}
+		})
+	}
+	return lack
+}
+
+// bounded checks that logs have not grown without limit (I22).
+func (w *World) bounded() {
+	for _, s := range w.sites {
+		if s.proc == nil {
+			continue
+		}
+		st := s.proc.log.writer.Stats()
+		w.covered["segments recycled"] += st.Recycled
+		w.covered["records copied forward"] += st.CopiedRecords
+		if limit := w.segmentBound(); st.Segments > limit {
+			w.failf("I22: node %d uses %d segments, %d at most", s.id, st.Segments, limit)
+		}
+	}
+}
+
+// segmentBound is how many segments a healthy node may use.
+func (w *World) segmentBound() int { return 64 }

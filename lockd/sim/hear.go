@@ -1,0 +1,255 @@
+package sim
+
+import (
+	"slices"
+
+	"lockd/lockd/sim/check"
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+)
+
+// hear takes one frame from a node.
+func (c *client) hear(conn *conn, h wire.Header, body []byte) {
+	c.w.note("response", uint64(c.id), uint64(conn.id), uint64(h.Kind), h.Request)
+	c.expire()
+	var err error
+	switch h.Kind {
+	case wire.KindWelcome:
+		var x wire.Welcome
+		if x, err = wire.DecodeWelcome(body); err == nil {
+			c.welcome(&x)
+		}
+	case wire.KindResponse:
+		var x wire.Response
+		if x, err = wire.DecodeResponse(body); err == nil {
+			c.response(conn, h, &x)
+		}
+	case wire.KindKeepaliveAck:
+		var x wire.KeepaliveAck
+		if x, err = wire.DecodeKeepaliveAck(body); err == nil {
+			c.renewed(conn, h, x)
+		}
+	case wire.KindMoved:
+		var x wire.Moved
+		if x, err = wire.DecodeMoved(body); err == nil {
+			if m := c.groups[h.Group]; c.conns[m.route] == conn {
+				m.reroute(x.Leader)
+			}
+		}
+	case wire.KindSessionLost:
+		var x wire.SessionLost
+		if x, err = wire.DecodeSessionLost(body); err == nil {
+			if m := c.groups[h.Group]; x.Session == m.session {
+				m.loseSession()
+			}
+		}
+	case wire.KindLost:
+		_, err = wire.DecodeLost(body)
+	default:
+		c.w.failf("node %d sends a client frame of kind %v", conn.p.site.id, h.Kind)
+	}
+	if err != nil {
+		c.w.failf("node %d sends a frame of kind %v that does not decode: %v",
+			conn.p.site.id, h.Kind, err)
+	}
+	c.pump()
+}
+
+// welcome takes hints for groups in which nothing is under way.
+func (c *client) welcome(x *wire.Welcome) {
+	for g, leader := range x.Leaders {
+		if m := c.groups[g]; leader != 0 && m.session == 0 &&
+			!slices.ContainsFunc(m.calls, func(k *call) bool { return k.conn != nil }) {
+			m.route = int(leader) - 1
+		}
+	}
+}
+
+// renewed takes the answer to a keepalive.
+func (c *client) renewed(conn *conn, h wire.Header, x wire.KeepaliveAck) {
+	at := slices.IndexFunc(c.keepalives, func(k keepalive) bool { return k.request == h.Request })
+	if at < 0 {
+		return
+	}
+	sent := c.keepalives[at]
+	// A keepalive is answered in parts, by group; the first shows that the
+	// conn lives.
+	c.keepalives[at].answered = true
+	if len(c.keepalives) > 8 {
+		c.keepalives = slices.Delete(c.keepalives, 0, len(c.keepalives)-8)
+	}
+	for i := range x.Len() {
+		r := x.At(i)
+		m := c.groups[r.Group]
+		if m.session != r.Session {
+			continue
+		}
+		switch r.Code {
+		case wire.CodeRenewed:
+			m.safeUntil = max(m.safeUntil, sent.sentOn+safe(c.w.opts.Lease))
+			c.w.check(c.w.leases.Renewed(m.group, lockfsm.SessionID(r.Session), int64(sent.sent),
+				int64(c.w.opts.Lease)*int64(millisecond)))
+		case wire.CodeUnknown:
+			m.loseSession()
+		case wire.CodeNotLeader:
+			if c.conns[m.route] == conn {
+				m.reroute(0)
+			}
+		}
+	}
+}
+
+// response takes the answer to a call, if it is the one the client waits for:
+// an answer to an earlier send says nothing about the later one.
+func (c *client) response(conn *conn, h wire.Header, x *wire.Response) {
+	m := c.groups[h.Group]
+	at := slices.IndexFunc(m.calls, func(k *call) bool { return k.q.Request == h.Request })
+	if at < 0 || m.calls[at].conn != conn {
+		return
+	}
+	k := m.calls[at]
+	c.w.statuses[x.Status]++
+	c.w.note("answer", uint64(c.id), uint64(h.Group), h.Request, uint64(x.Status), x.Token, x.Slot)
+	switch x.Status {
+	case wire.StatusNotLeader, wire.StatusUncertain, wire.StatusStopping:
+		m.reroute(x.Leader)
+		return
+	case wire.StatusBusy:
+		k.conn = nil
+		k.retryAt = c.w.agenda.now + Time(x.RetryMillis)*millisecond
+		return
+	}
+	c.w.check(c.w.history.Answered(&k.q, x))
+	if c.w.failure != nil {
+		return
+	}
+	switch x.Status {
+	case wire.StatusStaleEpoch:
+		m.reroute(uint16(m.route + 1))
+		return
+	case wire.StatusSessionUnknown, wire.StatusSessionEnded:
+		m.calls = slices.DeleteFunc(m.calls, func(o *call) bool { return o == k })
+		m.loseSession()
+		return
+	}
+	m.calls = slices.Delete(m.calls, at, at+1)
+	m.done(k, x)
+}
+
+// done draws the consequences of a definite answer.
+func (m *membership) done(k *call, x *wire.Response) {
+	w := m.c.w
+	switch k.q.Kind {
+	case wire.KindOpenSession:
+		m.opened(k, x)
+	case wire.KindCloseSession:
+		m.loseSession()
+	case wire.KindAcquire:
+		if x.Status == wire.StatusOK {
+			m.hold(k, x.Token)
+		}
+	case wire.KindRelease:
+		m.forget(k.hold)
+	case wire.KindCancel:
+		m.cancelled(k, x)
+	case wire.KindRenewHold:
+		if x.Status == wire.StatusOK {
+			k.hold.until = max(k.hold.until, k.beganOn+safe(k.ttl))
+		} else {
+			m.forget(k.hold)
+		}
+	case wire.KindGet:
+		m.got(k, x)
+	case wire.KindList:
+		if _, err := wire.DecodeListPage(x.Payload); err != nil && x.Status == wire.StatusOK {
+			w.failf("page of group %d does not decode: %v", m.group, err)
+		}
+	case wire.KindStatus:
+		if _, err := wire.DecodeNodeStatus(x.Payload); err != nil {
+			w.failf("status does not decode: %v", err)
+		}
+	}
+}
+
+func (m *membership) opened(k *call, x *wire.Response) {
+	w := m.c.w
+	if x.Status != wire.StatusOK {
+		// No room: whoever waits for the session gives up.
+		m.loseSession()
+		return
+	}
+	m.session = x.Token
+	m.safeUntil = k.beganOn + safe(w.opts.Lease)
+	w.check(w.leases.Renewed(m.group, lockfsm.SessionID(m.session), int64(k.began),
+		int64(w.opts.Lease)*int64(millisecond)))
+}
+
+// hold takes a grant.
+func (m *membership) hold(k *call, token uint64) {
+	h := &hold{name: k.q.Name, mode: k.mode, token: token, request: k.q.Request}
+	if k.q.Session&wire.DetachedOwner != 0 {
+		h.owner, h.until = k.q.Session, k.beganOn+safe(k.ttl)
+	}
+	m.holds = append(m.holds, h)
+	m.c.w.covered["held"]++
+	m.c.w.leases.Believe(m.group, h.name, check.Belief{
+		Token: lockfsm.Token(token), Mode: lockfsm.Mode(h.mode), Client: m.c.id,
+		Believes: func() bool { return m.believes(h) },
+	})
+}
+
+// believes reports whether the client would act on a hold now.
+func (m *membership) believes(h *hold) bool {
+	if h.released {
+		return false
+	}
+	until := m.safeUntil
+	if h.owner != 0 {
+		until = h.until
+	}
+	return m.c.now() < until
+}
+
+// cancelled ends the request that was given up.
+func (m *membership) cancelled(k *call, x *wire.Response) {
+	at := slices.IndexFunc(m.calls, func(o *call) bool { return o.q.Request == k.q.Target })
+	if at < 0 {
+		return
+	}
+	target := m.calls[at]
+	m.calls = slices.Delete(m.calls, at, at+1)
+	if x.Status == wire.StatusAlreadyGranted {
+		m.c.w.covered["cancel lost to grant"]++
+		m.hold(target, x.Token)
+	}
+}
+
+// got compares a read with what the log says of the lock at that slot.
+func (m *membership) got(k *call, x *wire.Response) {
+	w := m.c.w
+	v := w.models[m.group].At(k.q.Name, x.Slot)
+	if v.Vague {
+		return
+	}
+	info := wire.LockInfo{}
+	if x.Status == wire.StatusOK {
+		var err error
+		if info, err = wire.DecodeLockInfo(x.Payload); err != nil {
+			w.failf("lock of group %d does not decode: %v", m.group, err)
+			return
+		}
+	}
+	token := lockfsm.Token(0)
+	if len(info.Holders) > 0 {
+		token = lockfsm.Token(info.Holders[0].Token)
+	}
+	first := lockfsm.Token(0)
+	if v.Holders > 0 {
+		first = v.Tokens[0]
+	}
+	if int(info.HolderCount) != v.Holders || int(info.WaiterCount) != v.Waiters || token != first {
+		w.failf("I24: read of %q at slot %d of group %d shows %d holders, %d waiters, token %d; "+
+			"the log says %d, %d, %d", k.q.Name, x.Slot, m.group, info.HolderCount,
+			info.WaiterCount, token, v.Holders, v.Waiters, first)
+	}
+}

@@ -1,0 +1,213 @@
+package sim
+
+import (
+	"lockd/lockd/node"
+	"lockd/netio/wire"
+)
+
+// link is what joins two sites: one conn at a time, with a lane each way.
+type link struct {
+	w    *World
+	a, b *site
+	// ends are the processes that the conn joins. A conn that broke is noticed
+	// by each end in its own time; up says that neither has yet.
+	ends  [2]*process
+	up    bool
+	conn  uint64 // number of the conn; frames of an older one never arrive
+	lanes [2]lane
+}
+
+// lane is one direction of a link.
+type lane struct {
+	// cut lanes carry nothing and no handshake; what is sent waits.
+	cut bool
+	// latest is when the last frame arrives, so that frames keep their order.
+	latest Time
+	bytes  int
+	held   []heldFrame // while cut or clogged
+	clog   Time        // end of the clog
+}
+
+type heldFrame struct {
+	kind    wire.PeerKind
+	payload []byte
+}
+
+// side is 0 for frames that a site of the link receives from b, 1 from a.
+func (l *link) side(to *site) int {
+	if to == l.b {
+		return 1
+	}
+	return 0
+}
+
+func (l *link) site(side int) *site {
+	if side == 1 {
+		return l.b
+	}
+	return l.a
+}
+
+// redial tries to make a conn, again and again, for the whole run.
+func (l *link) redial() {
+	l.w.agenda.after(l.w.dice.network.length(20*millisecond, 200*millisecond), func() {
+		l.dial()
+		l.redial()
+	})
+}
+
+func (l *link) dial() {
+	a, b := l.a.proc, l.b.proc
+	now := l.w.agenda.now
+	switch {
+	case l.up, l.ends[0] != nil, l.ends[1] != nil, a == nil, b == nil:
+		return
+	case l.lanes[0].cut, l.lanes[1].cut, l.a.pausedUntil > now, l.b.pausedUntil > now:
+		return
+	}
+	fromA, fromB := a.node.PeerHello(), b.node.PeerHello()
+	fromA.From, fromA.To, fromB.From, fromB.To = l.a.id, l.b.id, l.b.id, l.a.id
+	refusedA, refusedB := b.node.CheckPeer(&fromA), a.node.CheckPeer(&fromB)
+	if refusedA != nil {
+		l.refuse(a, l.b.id, refusedA)
+	}
+	if refusedB != nil {
+		l.refuse(b, l.a.id, refusedB)
+	}
+	if refusedA != nil || refusedB != nil {
+		return
+	}
+	l.up = true
+	l.conn++
+	l.ends = [2]*process{a, b}
+	l.lanes = [2]lane{}
+	l.w.note("link", uint64(l.a.id), uint64(l.b.id), l.conn)
+	a.inbox.PeerUp(l.b.id, fromB.Disk)
+	b.inbox.PeerUp(l.a.id, fromA.Disk)
+	a.wake()
+	b.wake()
+}
+
+func (l *link) refuse(p *process, by uint16, r *wire.PeerRefused) {
+	l.w.note("refused", uint64(p.site.id), uint64(by), uint64(r.Code))
+	l.w.covered["peer refused"]++
+	p.inbox.Refused(by, uint8(r.Code), string(r.Text))
+	p.wake()
+}
+
+// send takes a frame of a process to the other end.
+func (l *link) send(p *process, kind wire.PeerKind, payload []byte) {
+	to := l.b
+	if p.site == l.b {
+		to = l.a
+	}
+	side := l.side(to)
+	if !l.up || l.ends[1-side] != p {
+		return
+	}
+	ln := &l.lanes[side]
+	f := heldFrame{kind, append([]byte(nil), payload...)}
+	ln.bytes += len(payload)
+	if ln.bytes > l.w.opts.QueueBytes {
+		l.w.covered["link overflow"]++
+		l.breakOff(node.DownReset)
+		return
+	}
+	if ln.cut || ln.clog > l.w.agenda.now {
+		ln.held = append(ln.held, f)
+		return
+	}
+	l.carry(side, f)
+}
+
+// carry brings a frame on its way. Messages of replicas may be lost, doubled
+// and overtaken, which is more than TCP would do; other frames may not.
+func (l *link) carry(side int, f heldFrame) {
+	w := l.w
+	copies, ordered := 1, true
+	if f.kind == wire.PeerKindMessages && w.faulty(FaultLossy) {
+		switch n := w.dice.network.IntN(100); {
+		case n < 3:
+			copies = 0
+		case n < 5:
+			copies = 2
+		case n < 10:
+			ordered = false
+		}
+	}
+	ln := &l.lanes[side]
+	if copies == 0 {
+		ln.bytes -= len(f.payload)
+		return
+	}
+	for i := range copies {
+		at := w.agenda.now + w.opts.Latency/4 + w.dice.network.around(w.opts.Latency)
+		switch {
+		case !ordered || i > 0:
+			at += w.dice.network.around(20 * w.opts.Latency)
+		default:
+			ln.latest = max(ln.latest, at)
+			at = ln.latest
+		}
+		number, last := l.conn, i == copies-1
+		w.agenda.at(at, func() { l.arrive(side, number, f, last) })
+	}
+}
+
+func (l *link) arrive(side int, number uint64, f heldFrame, last bool) {
+	if !l.up || l.conn != number {
+		return
+	}
+	if last {
+		l.lanes[side].bytes -= len(f.payload)
+	}
+	p := l.ends[side]
+	l.w.note("frame", uint64(l.site(1-side).id), uint64(p.site.id), uint64(f.kind),
+		uint64(len(f.payload)))
+	p.inbox.PeerFrame(l.site(1-side).id, uint8(f.kind), f.payload)
+	p.wake()
+}
+
+// release lets go of what a lane held, if nothing holds it any more.
+func (l *link) release(side int) {
+	ln := &l.lanes[side]
+	if ln.cut || ln.clog > l.w.agenda.now {
+		return
+	}
+	held := ln.held
+	ln.held = nil
+	for _, f := range held {
+		l.carry(side, f)
+	}
+}
+
+// breakOff ends the conn. Frames on their way are lost; each end notices in
+// its own time.
+func (l *link) breakOff(why node.DownCause) {
+	if !l.up {
+		return
+	}
+	l.w.note("break", uint64(l.a.id), uint64(l.b.id), uint64(why))
+	l.up = false
+	for side := range l.ends {
+		l.lanes[side].held, l.lanes[side].bytes = nil, 0
+		p := l.ends[side]
+		l.w.agenda.after(l.w.dice.network.around(5*l.w.opts.Latency), func() {
+			if l.ends[side] != p {
+				return
+			}
+			l.ends[side] = nil
+			if p.alive {
+				p.inbox.PeerDown(l.site(1-side).id, why)
+				p.wake()
+			}
+		})
+	}
+}
+
+// died breaks the conn because one end died.
+func (l *link) died(p *process) {
+	if l.ends[0] == p || l.ends[1] == p {
+		l.breakOff(node.DownReset)
+	}
+}

@@ -1,0 +1,92 @@
+package sim
+
+import (
+	"lockd/lockd/node"
+	"lockd/wal"
+)
+
+// nodeLog is the WAL of one life of a node: a real Writer on the simulated
+// disk, whose syncs take a drawn time. Like the Syncer of production it lets
+// the node append while a sync runs, and tells it of the sync only afterwards.
+type nodeLog struct {
+	p      *process
+	writer *wal.Writer
+	// last is the newest record, target the newest one that the running sync
+	// covers; started is when it began, zero if none runs.
+	last, target wal.LSN
+	started      node.Nanos
+	again        bool // a flush was asked for while one runs
+	failed       bool
+}
+
+// Append implements node.Log.
+func (l *nodeLog) Append(r wal.Record) wal.LSN {
+	l.last = l.writer.Append(r)
+	l.p.w.check(l.p.site.disk.Appended(l.last, &r))
+	return l.last
+}
+
+// Flush implements node.Log.
+func (l *nodeLog) Flush() {
+	if !l.p.output() || l.failed {
+		return
+	}
+	if l.started != 0 {
+		l.again = true
+		return
+	}
+	l.begin()
+}
+
+func (l *nodeLog) begin() {
+	w := l.p.w
+	l.started, l.target, l.again = l.p.site.clock.read(w.agenda.now), l.last, false
+	took := w.opts.SyncTime/2 + w.dice.disk.around(w.opts.SyncTime/2)
+	if until := l.p.site.stalledUntil; until > w.agenda.now {
+		took += until - w.agenda.now
+	}
+	w.agenda.after(took, func() {
+		if l.p.alive {
+			l.finish()
+		}
+	})
+}
+
+// finish makes the sync happen and tells the node. Records that were appended
+// while it ran are on the disk too, but the node hears of them only after the
+// next one.
+func (l *nodeLog) finish() {
+	w := l.p.w
+	durable, err := l.writer.Flush()
+	l.started = 0
+	if err != nil {
+		l.failed = true
+		w.note("sync failed", uint64(l.p.site.id))
+		l.p.inbox.Failed(err)
+		l.p.wake()
+		return
+	}
+	if l.target < l.last {
+		durable = l.target
+	}
+	w.check(l.p.site.disk.Synced(durable))
+	w.note("synced", uint64(l.p.site.id), uint64(durable))
+	l.p.inbox.Durable(durable)
+	l.p.wake()
+	if l.again {
+		l.begin()
+	}
+}
+
+// Release implements node.Log.
+func (l *nodeLog) Release(group uint16, slot uint64) {
+	if have := l.p.site.store.slot(group); have < slot {
+		l.p.w.failf("I12: node %d releases group %d up to slot %d, its checkpoint is at %d",
+			l.p.site.id, group, slot, have)
+	}
+	l.writer.Release(group, slot)
+	l.p.site.released(group, slot)
+}
+
+// SyncingSince implements node.Log.
+func (l *nodeLog) SyncingSince() node.Nanos { return l.started }

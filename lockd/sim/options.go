@@ -1,0 +1,159 @@
+package sim
+
+import (
+	"fmt"
+
+	"lockd/lockd/node"
+	"lockd/lockfsm"
+	"lockd/wal"
+)
+
+// Fault is a class of things that go wrong. A seed switches whole classes on
+// and off, so that rare ones are not drowned by common ones.
+type Fault uint32
+
+// The classes.
+const (
+	FaultCrash      Fault = 1 << iota // a process dies between two events
+	FaultCrashInner                   // a process dies inside a turn
+	FaultPower                        // and takes what was not synced with it
+	FaultPause                        // a process gets no turns for a while
+	FaultFreeze                       // and its clock stands still meanwhile
+	FaultCut                          // links are cut, one way or both ways
+	FaultLossy                        // messages are lost, doubled and reordered
+	FaultReset                        // links and conns break
+	FaultClog                         // links stand still and then deliver at once
+	FaultStall                        // syncs take long
+	FaultStore                        // checkpoints fail or take long
+	FaultSilence                      // clients fall silent beyond their lease
+	FaultStale                        // frames of given up conns arrive late
+	FaultDrain                        // a node gives its leaderships away and restarts
+	FaultWipe                         // a directory is wiped and comes back empty
+	FaultAll                          // every node dies at once
+
+	faultEnd
+)
+
+func (f Fault) String() string {
+	names := [...]string{"crash", "crash in turn", "power", "pause", "freeze", "cut", "lossy",
+		"reset", "clog", "stall", "store", "silence", "stale", "drain", "wipe", "all down"}
+	s := ""
+	for i, name := range names {
+		if f&(1<<i) != 0 {
+			s += "," + name
+		}
+	}
+	if s == "" {
+		return "none"
+	}
+	return s[1:]
+}
+
+// Options are what a world is made of. Draw makes them from a seed.
+type Options struct {
+	Seed uint64
+	// Nodes, Groups, Clients and Names (per group) are the sizes.
+	Nodes, Groups, Clients, Names int
+	// Breaking is how long faults happen, Healing how long the world has at
+	// most to become right afterwards.
+	Breaking, Healing Time
+	// Faults are the classes that are on, FaultEvery the mean time between two
+	// faults.
+	Faults     Fault
+	FaultEvery Time
+	// Think is the mean time between two tasks of a client.
+	Think Time
+	// Lease is the session lease that clients ask for.
+	Lease lockfsm.Millis
+	// Latency is the mean time of a frame on its way, SyncTime of a sync, and
+	// TurnDelay from a wake to the turn.
+	Latency, SyncTime, TurnDelay Time
+	// Node, with Self and Seed open, and Log, with Stamp open, are what the
+	// nodes are started with.
+	Node node.Options
+	Log  wal.Options
+	// QueueBytes bounds what may be on its way in one direction of a link.
+	QueueBytes int
+	// DigestEvery is how many slots pass between two comparisons of machines.
+	DigestEvery uint64
+}
+
+// Draw decides about a world. Small limits are as frequent as normal ones.
+func Draw(seed uint64) Options {
+	d := newDice(seed, "options")
+	o := Options{
+		Seed:        seed,
+		Nodes:       pick(d, 1, 2, 3, 3, 3, 3, 3, 3, 4, 5),
+		Groups:      pick(d, 1, 1, 2, 3, 4, 8),
+		Clients:     pick(d, 1, 2, 3, 4, 6, 8, 16),
+		Names:       pick(d, 1, 2, 3, 6),
+		Breaking:    d.length(25*second, 60*second),
+		Healing:     90 * second,
+		FaultEvery:  pick(d, 300*millisecond, second, 3*second),
+		Think:       pick(d, 30*millisecond, 100*millisecond, 300*millisecond, second),
+		Lease:       pick[lockfsm.Millis](d, 1000, 1500, 3000, 6000),
+		Latency:     pick(d, 100*microsecond, millisecond, 5*millisecond),
+		SyncTime:    pick(d, 50*microsecond, millisecond, 8*millisecond),
+		TurnDelay:   pick(d, 5*microsecond, 100*microsecond, millisecond),
+		QueueBytes:  pick(d, 16<<10, 256<<10, 64<<20),
+		DigestEvery: pick[uint64](d, 1, 4, 16),
+	}
+	for f := Fault(1); f < faultEnd; f <<= 1 {
+		if d.permille(450) {
+			o.Faults |= f
+		}
+	}
+	if d.permille(50) {
+		o.Faults = 0
+	}
+	o.Node = drawNode(d, &o)
+	o.Log = wal.Options{
+		SegmentBytes:   pick[int64](d, 32<<10, 64<<10, 256<<10),
+		TargetSegments: pick(d, 2, 3, 4),
+		MaxSegments:    256,
+		Spares:         pick(d, 1, 2),
+	}
+	return o
+}
+
+func drawNode(d dice, o *Options) node.Options {
+	n := node.Defaults()
+	n.Cluster = "sim"
+	for id := range o.Nodes {
+		n.Nodes = append(n.Nodes, node.Peer{ID: uint16(id + 1), ClientAddress: fmt.Sprint(id + 1)})
+	}
+	n.Groups = o.Groups
+	n.Tick = pick[node.Nanos](d, 20, 50, 50) * node.Millisecond
+	n.HeartbeatTicks = uint32(d.between(1, 4))
+	n.ElectionTicks = n.HeartbeatTicks*4 + uint32(d.between(0, 20))
+	n.RankDelayTicks = uint32(d.between(1, 5))
+	n.LogTick = pick[node.Nanos](d, 100, 200, 400) * node.Millisecond
+	n.Limits.Seed = 0
+	if d.permille(500) {
+		n.Window = d.between(1, 2)
+		n.MaxBatchBytes = 4096
+		n.MaxInFlight = d.between(1, 8)
+		n.RetainSlots = d.between(0, 16)
+		n.MaxInboxBytes = pick(d, 8<<10, 64<<10)
+	} else {
+		n.Window = 16
+		n.MaxBatchBytes = 8 << 10
+		n.RetainSlots = pick(d, 64, 1024)
+		n.MaxInboxBytes = 1 << 20
+	}
+	n.CheckpointBytes = pick[int64](d, 1<<10, 4<<10, 32<<10)
+	l := &n.Limits
+	if d.permille(400) {
+		l.Sessions = uint32(d.between(2, 16))
+		l.Locks = uint32(d.between(2, 8))
+		l.Claims = uint32(d.between(4, 24))
+		l.Detached = uint32(d.between(1, 4))
+		l.ClaimsPerSession = min(l.Claims, uint32(d.between(2, 6)))
+		l.WaitersPerLock = min(l.Claims, uint32(d.between(1, 4)))
+		l.HoldersPerLock = uint32(d.between(1, 3))
+	}
+	if d.permille(300) {
+		l.WorkPerApply = uint32(d.between(1, 3))
+	}
+	return n
+}

@@ -1,0 +1,11 @@
+//go:build !plant
+
+package sim
+
+import "errors"
+
+// ErrNotPlantable means that this binary has no planted bugs in it.
+var ErrNotPlantable = errors.New("sim: built without -tags plant")
+
+// Plant plants the named bug in the package that has it.
+func Plant(string) error { return ErrNotPlantable }

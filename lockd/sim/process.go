@@ -1,0 +1,207 @@
+package sim
+
+import (
+	"errors"
+
+	"lockd/lockd/node"
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+	"lockd/paxos"
+	"lockd/wal/disk"
+)
+
+// process is one life of a node: from a start to a crash. It is what the node
+// touches: peers, clients, its superblock and its probe.
+type process struct {
+	w    *World
+	site *site
+	life uint64
+	// alive ends with the crash. In the same moment everything that was meant
+	// for this life becomes void.
+	alive  bool
+	node   *node.Node
+	inbox  *node.Inbox
+	log    *nodeLog
+	store  *checkpoints
+	dir    disk.Dir
+	conns  []*conn
+	waking bool
+	// doomed is the number of outputs of the next turn that still happen
+	// before the process dies in it, -1 if it is not to die.
+	doomed int
+	// cut says that the process has died in the turn that runs.
+	cut     bool
+	drained bool
+}
+
+// output reports whether something that the running turn does still happens.
+func (p *process) output() bool {
+	if p.cut || !p.alive {
+		return false
+	}
+	if p.doomed == 0 {
+		p.cut = true
+		return false
+	}
+	if p.doomed > 0 {
+		p.doomed--
+	}
+	return true
+}
+
+// wake plans a turn, unless one is planned.
+func (p *process) wake() {
+	if p.waking || !p.alive {
+		return
+	}
+	p.waking = true
+	p.w.agenda.after(p.w.dice.schedule.around(p.w.opts.TurnDelay), func() {
+		p.waking = false
+		p.turn()
+	})
+}
+
+// beat gives the node turns without a reason, as the timer of its loop does.
+func (p *process) beat() {
+	p.w.agenda.after(Time(p.w.opts.Node.Tick), func() {
+		if p.alive {
+			p.turn()
+			p.beat()
+		}
+	})
+}
+
+// turn lets the node deal with what has happened.
+func (p *process) turn() {
+	if !p.alive || p.w.failure != nil {
+		return
+	}
+	if p.site.pausedUntil > p.w.agenda.now {
+		if !p.waking {
+			p.waking = true
+			p.w.agenda.at(p.site.pausedUntil, func() {
+				p.waking = false
+				p.turn()
+			})
+		}
+		return
+	}
+	p.w.note("turn", uint64(p.site.id))
+	err := p.node.Turn(p.site.clock.read(p.w.agenda.now))
+	switch {
+	case p.cut || p.doomed >= 0:
+		p.site.crash("in a turn")
+	case err != nil:
+		p.w.stopped(p, err)
+	}
+}
+
+// peers is the node's door to its peers.
+type peers struct{ *process }
+
+// Send implements node.Peers.
+func (p peers) Send(to uint16, frame []byte) {
+	if !p.output() {
+		return
+	}
+	kind, payload, err := wire.ParsePeer(frame)
+	if err != nil {
+		p.w.failf("node %d sends a frame that does not parse: %v", p.site.id, err)
+		return
+	}
+	if kind == wire.PeerKindMessages {
+		p.inspect(payload)
+	}
+	p.w.link(p.site.id, to).send(p.process, kind, payload)
+}
+
+// inspect judges the messages of a frame at the network door.
+func (p peers) inspect(b []byte) {
+	m := &p.w.message
+	for len(b) > 0 {
+		rest, err := paxos.DecodeMessage(b, m)
+		if err != nil {
+			p.w.failf("node %d sends a message that does not decode: %v", p.site.id, err)
+			return
+		}
+		b = rest
+		p.w.messages[m.Kind]++
+		p.w.check(p.site.disk.Sent(m))
+	}
+}
+
+// clients is the node's door to its clients.
+type clients struct{ *process }
+
+// Send implements node.Clients.
+func (p clients) Send(id node.ConnID, frames []byte) {
+	if !p.output() {
+		return
+	}
+	if c := p.conn(id); c != nil {
+		c.answer(frames)
+	}
+}
+
+// Flush implements node.Clients.
+func (p clients) Flush() { p.output() }
+
+// CloseConn implements node.Clients.
+func (p clients) CloseConn(id node.ConnID) {
+	if c := p.conn(id); c != nil && p.output() {
+		c.reset()
+	}
+}
+
+func (p *process) conn(id node.ConnID) *conn {
+	for _, c := range p.conns {
+		if c.id == id {
+			return c
+		}
+	}
+	return nil
+}
+
+// superblock keeps the identity on the simulated disk.
+type superblock struct{ *process }
+
+const identityName = "IDENTITY"
+
+var errDied = errors.New("sim: the process died")
+
+// Store implements node.Superblock.
+func (p superblock) Store(b []byte) error {
+	if !p.output() {
+		return errDied
+	}
+	return disk.WriteFileAtomic(p.dir, identityName, b)
+}
+
+// probe watches what the machines of the node do.
+type probe struct{ *process }
+
+// Applied implements node.Probe.
+func (p probe) Applied(g paxos.GroupID, e *paxos.Entry, m *lockfsm.Machine, out *lockfsm.Outcome) {
+	p.w.applied(p.process, g, e, m, out)
+}
+
+// Adopted implements node.Probe.
+func (p probe) Adopted(g paxos.GroupID, m *lockfsm.Machine) {
+	if m.Applied()%p.w.opts.DigestEvery == 0 {
+		p.w.check(p.w.chosen.Adopted(int(p.site.id), g, paxos.Slot(m.Applied()), m.Digest()))
+	}
+}
+
+// observe hears of the node's events.
+func (p *process) observe(e node.Event) {
+	p.w.say("node %d: %v group %d node %d slot %d %s", p.site.id, e.Kind, e.Group, e.Node, e.Slot,
+		e.Text)
+	p.w.events[e.Kind]++
+	if e.Kind == node.EventMalformed {
+		p.w.failf("node %d applied a value that is no batch: group %d slot %d: %s",
+			p.site.id, e.Group, e.Slot, e.Text)
+	}
+	if e.Kind == node.EventDrained {
+		p.drained = true
+	}
+}

@@ -1,0 +1,196 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+
+	"lockd/lockd/node"
+	"lockd/lockd/sim/check"
+	"lockd/paxos"
+	"lockd/wal"
+	"lockd/wal/disk"
+	"lockd/wal/disk/simdisk"
+)
+
+// site is a place where a node lives: its disk, its clock, and the process that
+// runs there now.
+type site struct {
+	w     *World
+	id    uint16
+	drive *simdisk.Disk
+	store *store
+	clock clock
+	disk  *check.Disk
+	// proc is nil while nothing runs here.
+	proc  *process
+	lives uint64
+	// pausedUntil and stalledUntil end a pause of the process and a stall of
+	// the disk.
+	pausedUntil, stalledUntil Time
+	// lost says that the directory was wiped and must not be admitted again.
+	lost bool
+	// downUntil keeps a process that died from being started at once.
+	downUntil Time
+}
+
+func newSite(w *World, id uint16) *site {
+	d := newDice(w.opts.Seed, fmt.Sprint("drive ", id))
+	return &site{
+		w: w, id: id,
+		drive: simdisk.New(d.IntN),
+		store: newStore(),
+		clock: newClock(newDice(w.opts.Seed, fmt.Sprint("clock ", id)), maxDrift),
+		disk:  check.NewDisk(int(id), w.opts.Groups, w.chosen),
+	}
+}
+
+// start begins a life with what the disk holds.
+func (s *site) start() {
+	if s.proc != nil || s.w.failure != nil {
+		return
+	}
+	s.lives++
+	s.w.note("start", uint64(s.id), s.lives)
+	p := &process{w: s.w, site: s, life: s.lives, alive: true, doomed: -1}
+	err := s.open(p)
+	switch {
+	case err == nil:
+		s.proc = p
+		p.wake()
+		p.beat()
+	default:
+		s.w.failf("node %d does not start: %v", s.id, err)
+	}
+}
+
+// open recovers the node of a new life, as main does it.
+func (s *site) open(p *process) error {
+	dir, err := s.drive.Mount()
+	if err != nil {
+		return err
+	}
+	p.dir = dir
+	o := s.w.opts.Node
+	o.Self = s.id
+	o.Seed = s.w.dice.schedule.Uint64()
+	id, err := s.identity(dir, o)
+	if err != nil {
+		return err
+	}
+	rec := node.NewRecovery(id, o)
+	for g := range uint16(s.w.opts.Groups) {
+		have := s.store.groups[g]
+		if have == nil {
+			continue
+		}
+		m, err := load(rec.Limits(), have.records)
+		if err != nil {
+			return fmt.Errorf("I12: checkpoint of group %d at %d: %w", g, have.slot, err)
+		}
+		if m.Applied() != have.slot {
+			return fmt.Errorf("I12: checkpoint of group %d is at %d, its machine at %d", g,
+				have.slot, m.Applied())
+		}
+		rec.Checkpoint(g, m)
+	}
+	found := check.NewFound(s.w.opts.Groups)
+	logOptions := s.w.opts.Log
+	logOptions.Stamp = uint64(id.Disk)
+	writer, err := wal.Open(dir, logOptions, func(lsn wal.LSN, r wal.Record) error {
+		return errors.Join(found.Add(&r), rec.Replay(lsn, r))
+	})
+	if err != nil {
+		return err
+	}
+	rec.Opened(writer.Durable())
+	if !s.lost {
+		if err := s.disk.Restarted(found); err != nil {
+			return err
+		}
+	}
+	p.log = &nodeLog{p: p, writer: writer, last: writer.Durable()}
+	for g := range uint16(s.w.opts.Groups) {
+		writer.Release(g, s.store.slot(g))
+		s.released(g, s.store.slot(g))
+	}
+	p.store = &checkpoints{p: p, limits: rec.Limits(), sending: make(map[uint16]*stored),
+		arriving: make(map[uint16][]node.KeyValue)}
+	p.inbox = node.NewInbox(o.MaxInboxBytes)
+	p.node, err = node.New(o, node.Deps{
+		Log: p.log, Peers: peers{p}, Clients: clients{p}, Checkpoints: p.store,
+		Superblock: superblock{p}, Observe: p.observe, Probe: probe{p},
+	}, p.inbox, rec)
+	return err
+}
+
+// identity reads who lives here, or formats an empty directory.
+func (s *site) identity(dir disk.Dir, o node.Options) (node.Identity, error) {
+	b, err := disk.ReadFile(dir, identityName)
+	if err == nil {
+		return node.DecodeIdentity(b)
+	}
+	if !errors.Is(err, disk.ErrNotExist) {
+		return node.Identity{}, err
+	}
+	id := node.Identity{
+		Cluster: o.Cluster, Node: paxos.NodeID(o.Self), Groups: uint16(o.Groups),
+		Disk:     paxos.DiskID(s.w.dice.disk.Uint64() | 1),
+		Settings: o.Digest(),
+	}
+	return id, disk.WriteFileAtomic(dir, identityName, node.AppendIdentity(nil, &id))
+}
+
+func (s *site) released(group uint16, slot uint64) {
+	s.disk.Released(paxos.GroupID(group), paxos.Slot(slot))
+}
+
+// crash ends the process. What it had appended and not synced may reach the
+// disk in part; with a power cut what was written and not synced may vanish.
+func (s *site) crash(why string) {
+	p := s.proc
+	if p == nil {
+		return
+	}
+	w := s.w
+	w.note("crash", uint64(s.id))
+	w.say("node %d dies %s", s.id, why)
+	p.alive = false
+	s.proc = nil
+	s.pausedUntil, s.stalledUntil = 0, 0
+	p.store.died()
+	power := w.faulty(FaultPower) && w.dice.faults.permille(600)
+	if p.log.started != 0 && w.dice.disk.permille(600) {
+		if power {
+			s.drive.Plan(s.drive.Ops()+w.dice.disk.between(1, 4),
+				simdisk.Fault{Err: simdisk.ErrCut, Effect: pick(w.dice.disk,
+					simdisk.EffectNone, simdisk.EffectPart, simdisk.EffectAll)})
+		}
+		// Whether it fails or not, nobody hears of it.
+		_, _ = p.log.writer.Flush()
+	}
+	if power {
+		w.covered["power cut"]++
+		s.drive.PowerCut()
+	} else {
+		s.drive.Unmount()
+	}
+	for _, l := range w.links {
+		if l.a == s || l.b == s {
+			l.died(p)
+		}
+	}
+	for _, c := range p.conns {
+		c.died()
+	}
+	p.conns = nil
+}
+
+// wipe empties the directory. Requires: nothing runs here.
+func (s *site) wipe() {
+	s.w.note("wipe", uint64(s.id))
+	s.lost = true
+	for _, name := range s.drive.Names() {
+		s.drive.Lose(name)
+	}
+	s.store = newStore()
+}

@@ -1,0 +1,179 @@
+package sim
+
+import (
+	"slices"
+
+	"lockd/lockd/sim/check"
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+)
+
+// work gives a client something to do, again and again.
+func (c *client) work() {
+	c.w.agenda.after(c.dice.around(c.w.opts.Think), func() {
+		if c.pausedUntil <= c.w.agenda.now {
+			c.expire()
+			if c.leaving {
+				c.leave()
+			} else {
+				c.task()
+			}
+			c.pump()
+		}
+		c.work()
+	})
+}
+
+// maxCalls bounds what a client has open in one group.
+const maxCalls = 6
+
+// task does one thing.
+func (c *client) task() {
+	m := c.groups[c.dice.IntN(len(c.groups))]
+	full := len(m.calls) >= maxCalls
+	switch n := c.dice.IntN(100); {
+	case n < 40 && !full:
+		c.acquire(m)
+	case n < 70:
+		c.release(m)
+	case n < 78:
+		c.cancel(m)
+	case n < 88 && !full:
+		m.ask(&call{q: check.Question{Kind: wire.KindGet, Name: c.name(m)}})
+	case n < 91 && !full:
+		m.ask(&call{q: check.Question{Kind: wire.KindList}})
+	case n < 92 && !full:
+		m.ask(&call{q: check.Question{Kind: wire.KindStatus}})
+	case n < 95 && !full:
+		c.detach(m)
+	case n < 97:
+		c.renew(m)
+	case n < 98 && m.session != 0:
+		c.close(m)
+	}
+}
+
+func (c *client) name(m *membership) string {
+	return c.w.names[m.group][c.dice.IntN(c.w.opts.Names)]
+}
+
+// ask adds a call.
+func (m *membership) ask(k *call) {
+	m.c.nextRequest++
+	k.q.Group, k.q.Request = m.group, m.c.nextRequest
+	m.calls = append(m.calls, k)
+}
+
+func (c *client) acquire(m *membership) {
+	k := &call{q: check.Question{Kind: wire.KindAcquire, Name: c.name(m)}}
+	k.mode = wire.ModeEX
+	if c.dice.permille(400) {
+		k.mode = wire.Mode(c.dice.IntN(6))
+	}
+	if c.dice.permille(200) {
+		k.weight = uint8(c.dice.IntN(3))
+	}
+	if c.dice.permille(650) {
+		k.flags = wire.FlagWait
+	} else if c.dice.permille(300) {
+		k.flags = wire.FlagDetails
+	}
+	k.q.Mode = lockfsm.Mode(k.mode)
+	m.ask(k)
+}
+
+// detach takes a hold that lives without a session.
+func (c *client) detach(m *membership) {
+	k := &call{q: check.Question{Kind: wire.KindAcquire, Name: c.name(m),
+		Session: c.dice.Uint64() | wire.DetachedOwner}}
+	k.mode, k.flags, k.q.Mode = wire.ModeEX, wire.FlagDetached, lockfsm.ModeEX
+	k.ttl = lockfsm.Millis(c.dice.between(300, 5000))
+	m.ask(k)
+}
+
+// release gives a hold back.
+func (c *client) release(m *membership) {
+	var have []*hold
+	for _, h := range m.holds {
+		if !h.released {
+			have = append(have, h)
+		}
+	}
+	if len(have) == 0 {
+		return
+	}
+	m.giveBack(have[c.dice.IntN(len(have))])
+}
+
+func (m *membership) giveBack(h *hold) {
+	h.released = true
+	m.ask(&call{q: check.Question{Kind: wire.KindRelease, Name: h.name, Token: h.token,
+		Session: h.owner}, hold: h})
+}
+
+// cancel gives a request up that has no answer yet.
+func (c *client) cancel(m *membership) {
+	for _, k := range m.calls {
+		if k.q.Kind == wire.KindAcquire && k.ofSession() && k.began != 0 && !m.cancels(k) {
+			m.ask(&call{q: check.Question{Kind: wire.KindCancel, Name: k.q.Name,
+				Target: k.q.Request}})
+			return
+		}
+	}
+}
+
+// cancels reports whether a call is being cancelled already.
+func (m *membership) cancels(k *call) bool {
+	return slices.ContainsFunc(m.calls, func(o *call) bool { return o.q.Target == k.q.Request })
+}
+
+// renew extends a detached hold.
+func (c *client) renew(m *membership) {
+	for _, h := range m.holds {
+		if h.owner != 0 && !h.released {
+			k := &call{q: check.Question{Kind: wire.KindRenewHold, Name: h.name, Token: h.token,
+				Session: h.owner}, hold: h}
+			// Never shorter than what is left, because until the answer comes
+			// the client goes by what it knew.
+			k.ttl = 5000
+			m.ask(k)
+			return
+		}
+	}
+}
+
+// close ends a session with all it has.
+func (c *client) close(m *membership) {
+	for _, h := range m.holds {
+		h.released = h.released || h.owner == 0
+	}
+	m.calls = slices.DeleteFunc(m.calls, func(k *call) bool {
+		return k.ofSession() && k.conn == nil
+	})
+	m.ask(&call{q: check.Question{Kind: wire.KindCloseSession, Session: m.session}})
+}
+
+// leave takes one more step towards having nothing.
+func (c *client) leave() {
+	for _, m := range c.groups {
+		for _, h := range slices.Clone(m.holds) {
+			if !h.released {
+				m.giveBack(h)
+			}
+		}
+		c.cancel(m)
+		if len(m.calls) == 0 && len(m.holds) == 0 && m.session != 0 {
+			c.close(m)
+		}
+	}
+}
+
+// gone reports whether a leaving client has nothing any more.
+func (c *client) gone() bool {
+	for _, m := range c.groups {
+		if len(m.calls) > 0 || len(m.holds) > 0 || m.session != 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,282 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"lockd/lockd/node"
+	"lockd/lockd/sim/check"
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+	"lockd/paxos"
+	"lockd/wal/disk/simdisk"
+)
+
+// World is one seed's cluster with its clients. It belongs to one goroutine.
+type World struct {
+	opts   Options
+	agenda agenda
+	trace  trace
+	// dice are the branches that the world itself draws from; clients, clocks
+	// and drives have their own.
+	dice struct{ network, disk, schedule, faults dice }
+
+	sites    []*site // node n stands at n−1
+	links    []*link
+	clients  []*client
+	names    [][]string // lock names by group
+	nextConn node.ConnID
+	healing  bool
+	failure  error
+
+	chosen  *check.Chosen
+	models  []*check.Model
+	history *check.History
+	leases  *check.Leases
+
+	message  paxos.Message // scratch for the network door
+	messages [32]uint64
+	requests [16]uint64
+	statuses [32]uint64
+	events   [32]uint64
+	ops      [16]uint64
+	covered  map[string]uint64
+	slots    uint64
+}
+
+// New makes the world of some options. What happens is printed to log, which
+// may be nil.
+func New(o Options, log io.Writer) *World {
+	w := &World{opts: o, covered: make(map[string]uint64)}
+	w.trace.print = log
+	w.agenda.dice = newDice(o.Seed, "order")
+	w.dice.network = newDice(o.Seed, "network")
+	w.dice.disk = newDice(o.Seed, "disk")
+	w.dice.schedule = newDice(o.Seed, "schedule")
+	w.dice.faults = newDice(o.Seed, "faults")
+	w.chosen = check.NewChosen(o.Groups, o.Nodes/2+1)
+	w.leases = check.NewLeases(maxDrift + 1000)
+	limits := o.Node.Limits
+	limits.TickCap = lockfsm.Millis(2 * o.Node.LogTick / node.Millisecond)
+	for g := range uint16(o.Groups) {
+		w.models = append(w.models, check.NewModel(g, limits))
+	}
+	w.history = check.NewHistory(w.models)
+	w.drawNames()
+	for id := range uint16(o.Nodes) {
+		w.sites = append(w.sites, newSite(w, id+1))
+	}
+	for i, a := range w.sites {
+		for _, b := range w.sites[i+1:] {
+			w.links = append(w.links, &link{w: w, a: a, b: b})
+		}
+	}
+	for id := range o.Clients {
+		w.clients = append(w.clients, newClient(w, id))
+	}
+	return w
+}
+
+// drawNames finds lock names that belong to each group.
+func (w *World) drawNames() {
+	w.names = make([][]string, w.opts.Groups)
+	for i, left := 0, w.opts.Groups; left > 0; i++ {
+		name := fmt.Sprint("lock/", i)
+		g := wire.GroupOf("", name, uint16(w.opts.Groups))
+		if len(w.names[g]) < w.opts.Names {
+			w.names[g] = append(w.names[g], name)
+			if len(w.names[g]) == w.opts.Names {
+				left--
+			}
+		}
+	}
+}
+
+// Report is what a run showed.
+type Report struct {
+	Seed uint64
+	// Failure is nil if nothing was wrong.
+	Failure error
+	// Trace is equal for equal runs.
+	Trace uint64
+	// Virtual is how much time passed in the world, Events how many events.
+	Virtual Time
+	Events  uint64
+	// Slots counts slots applied for the first time.
+	Slots uint64
+	// Coverage counts what was exercised, by name.
+	Coverage map[string]uint64
+}
+
+// Run lets the world break and heal, and says how it went.
+func (w *World) Run() (r Report) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			w.failf("panic: %v\n%s", broken, debug.Stack())
+		}
+		r = w.report()
+	}()
+	for _, s := range w.sites {
+		w.agenda.after(w.dice.schedule.length(0, 500*millisecond), s.start)
+	}
+	for _, l := range w.links {
+		l.redial()
+	}
+	for _, c := range w.clients {
+		c.beat()
+		c.work()
+	}
+	w.planFaults()
+	for w.failure == nil && w.agenda.next(w.opts.Breaking) {
+	}
+	w.heal()
+	return r
+}
+
+// failf notes the first thing that is wrong.
+func (w *World) failf(format string, args ...any) {
+	if w.failure == nil {
+		w.failure = fmt.Errorf("at %.6f s: %w", float64(w.agenda.now)/1e9, fmt.Errorf(format, args...))
+		w.say("FAILED %v", w.failure)
+	}
+}
+
+// check takes a checker's verdict.
+func (w *World) check(err error) {
+	if err != nil {
+		w.failf("%w", err)
+	}
+}
+
+// faulty reports whether a class of faults is on now.
+func (w *World) faulty(f Fault) bool { return w.opts.Faults&f != 0 && !w.healing }
+
+// patience is how long a client waits for an answer.
+func (w *World) patience() Time {
+	return 2*w.election() + 200*w.opts.Latency + 20*w.opts.SyncTime + 500*millisecond
+}
+
+// election is the election timeout.
+func (w *World) election() Time {
+	return Time(w.opts.Node.ElectionTicks) * Time(w.opts.Node.Tick)
+}
+
+// link finds the link between two nodes.
+func (w *World) link(a, b uint16) *link {
+	for _, l := range w.links {
+		if l.a.id == a && l.b.id == b || l.a.id == b && l.b.id == a {
+			return l
+		}
+	}
+	return nil
+}
+
+// stopped judges a node that has stopped by itself.
+func (w *World) stopped(p *process, err error) {
+	w.note("stopped", uint64(p.site.id))
+	w.say("node %d stops: %v", p.site.id, err)
+	switch {
+	case p.site.lost && errors.Is(err, node.ErrWiped):
+		w.covered["wiped node stopped"]++
+	case errors.Is(err, simdisk.ErrCut):
+	default:
+		w.failf("node %d stops without a reason: %v", p.site.id, err)
+	}
+	p.site.crash("by itself")
+}
+
+// applied is told by every node of every slot it applies.
+func (w *World) applied(
+	p *process, g paxos.GroupID, e *paxos.Entry, m *lockfsm.Machine, out *lockfsm.Outcome,
+) {
+	digest := uint64(0)
+	if uint64(e.Slot)%w.opts.DigestEvery == 0 {
+		digest = m.Digest()
+	}
+	result := hashOutcome(out)
+	w.note("applied", uint64(p.site.id), uint64(g), uint64(e.Slot), result, digest)
+	first, err := w.chosen.Applied(int(p.site.id), g, e, result, digest)
+	w.check(err)
+	if !first || w.failure != nil {
+		return
+	}
+	w.slots++
+	pending := check.AllDone
+	if m.Pending() {
+		pending = check.StillEnding
+	}
+	model := w.models[g]
+	if err := model.Apply(uint64(e.Slot), e.Value, out, pending); err != nil {
+		w.check(err)
+		return
+	}
+	w.history.Record(uint16(g), uint64(e.Slot), e.Value, out)
+	for i := range out.Results {
+		w.ops[out.Results[i].Op]++
+	}
+	for i := range model.Grants {
+		w.check(w.leases.Granted(uint16(g), &model.Grants[i]))
+		w.check(w.history.Granted(uint16(g), &model.Grants[i]))
+	}
+	for _, end := range model.Ends {
+		if end.Reason == lockfsm.ReasonExpired {
+			w.covered["session expired"]++
+			w.check(w.leases.Ended(uint16(g), end.Session.ID, int64(w.agenda.now)))
+		}
+	}
+}
+
+// hashOutcome is the fingerprint of what a slot did.
+func hashOutcome(out *lockfsm.Outcome) uint64 {
+	h := uint64(14695981039346656037)
+	mix := func(numbers ...uint64) {
+		for _, n := range numbers {
+			h = (h ^ n) * 1099511628211
+			h ^= h >> 31
+		}
+	}
+	for i := range out.Results {
+		r := &out.Results[i]
+		mix(uint64(r.Op), uint64(r.Code), uint64(r.Waiting), uint64(r.Session), uint64(r.Request),
+			uint64(r.Token), uint64(r.Holder), uint64(r.HolderToken))
+	}
+	for i := range out.Events {
+		e := &out.Events[i]
+		mix(uint64(e.Kind), uint64(e.Reason), uint64(e.Session), uint64(e.Request), uint64(e.Token),
+			check.Hash(e.Name))
+	}
+	for _, s := range out.NotRenewed {
+		mix(uint64(s))
+	}
+	return h
+}
+
+// report sums the run up.
+func (w *World) report() Report {
+	r := Report{Seed: w.opts.Seed, Failure: w.failure, Trace: w.trace.hash, Virtual: w.agenda.now,
+		Events: w.agenda.seq, Slots: w.slots, Coverage: w.covered}
+	for k, n := range w.messages {
+		r.count("message "+paxos.Kind(k).String(), n)
+	}
+	for k, n := range w.requests {
+		r.count("request "+wire.Kind(k).String(), n)
+	}
+	for s, n := range w.statuses {
+		r.count("status "+wire.Status(s).String(), n)
+	}
+	for k, n := range w.events {
+		r.count("event "+node.EventKind(k).String(), n)
+	}
+	for k, n := range w.ops {
+		r.count("command "+lockfsm.Op(k).String(), n)
+	}
+	return r
+}
+
+func (r *Report) count(name string, n uint64) {
+	if n > 0 {
+		r.Coverage[name] += n
+	}
+}
