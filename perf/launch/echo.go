@@ -1,0 +1,32 @@
+package launch
+
+import "context"
+
+// Echo starts a process that sends back what it receives: the floor of any
+// service on this machine. The process is perf itself.
+type Echo struct {
+	// Path is the program; Args is what makes it serve, and the address to
+	// listen on follows it.
+	Path string
+	Args []string
+}
+
+// Start implements Launcher.
+func (e Echo) Start(ctx context.Context, dir string) (*Cluster, error) {
+	addresses, err := freeAddresses(1)
+	if err != nil {
+		return nil, err
+	}
+	own, err := subdir(dir, "echo")
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{Addresses: addresses}
+	return c, startAll(ctx, c, []Command{{
+		Name:  "echo",
+		Path:  e.Path,
+		Args:  append(append([]string{}, e.Args...), addresses[0]),
+		Dir:   own,
+		Ready: answers(addresses[0]),
+	}})
+}

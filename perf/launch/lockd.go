@@ -1,0 +1,52 @@
+package launch
+
+import (
+	"context"
+	"fmt"
+)
+
+// Lockd starts a cluster of lockd processes. Each syncs what it answers for to
+// its own directory, as it always does.
+type Lockd struct {
+	// Path is the binary.
+	Path string
+	// Nodes is how many processes; 0 means 3.
+	Nodes int
+	// Flags are given to every process after those that make the cluster.
+	Flags []string
+}
+
+// Start implements Launcher. The processes accept connections when it returns;
+// leaders may still be forming.
+func (l Lockd) Start(ctx context.Context, dir string) (*Cluster, error) {
+	n := l.Nodes
+	if n == 0 {
+		n = 3
+	}
+	addresses, err := freeAddresses(3 * n)
+	if err != nil {
+		return nil, err
+	}
+	clients, peers, admins := addresses[:n], addresses[n:2*n], addresses[2*n:]
+	var everyone []string
+	for i := range n {
+		everyone = append(everyone, "--node", fmt.Sprintf("%d=%s/%s", i+1, peers[i], clients[i]))
+	}
+	c := &Cluster{Addresses: clients}
+	var commands []Command
+	for i := range n {
+		name := fmt.Sprintf("lockd-%d", i+1)
+		own, err := subdir(dir, name)
+		if err != nil {
+			return nil, err
+		}
+		args := []string{"serve", "--cluster", "perf", "--id", fmt.Sprint(i + 1), "--data", own,
+			"--admin", admins[i], "--log-level", "warn"}
+		args = append(append(args, everyone...), l.Flags...)
+		c.Admin = append(c.Admin, "http://"+admins[i])
+		commands = append(commands, Command{
+			Name: name, Path: l.Path, Args: args, Dir: own, Ready: answers(clients[i]),
+		})
+	}
+	return c, startAll(ctx, c, commands)
+}

@@ -1,0 +1,17 @@
+// Package target knows the lock services that are measured: how each is
+// started, what it promises of durability, and how one client process of it
+// takes and gives up a lock. It is the one place that imports their clients.
+//
+//	name         servers                          client
+//	lockd        3 lockd, synced by a majority    lockd/client, one conn per node
+//	redis        1 redis-server, in memory        rueidis, pipelines by itself
+//	redis-go     1 redis-server, in memory        go-redis, pool of conns
+//	redis-mux    1 redis-server, in memory        our own, one conn for all
+//	redis-aof    1 redis-server, synced           our own, one conn for all
+//	redis-wait   3 redis-server, synced, WAIT 1   rueidis
+//	echo         1 process that sends back        our own, 64-byte frames
+//
+// A Redis lock is SET NX PX with a value of the caller's own, and a script, by
+// EVALSHA, that deletes the key only if it still holds that value. A waiting
+// caller asks again after 50 to 250 ms, evenly spread, as redsync does.
+package target
