@@ -52,7 +52,8 @@ type EventKind uint8
 // The kinds of event.
 const (
 	// EventGranted: a waiting request got its lock. Session, Request, Token and
-	// Name are set.
+	// Name are set. If the same batch carries a retry of that request, its
+	// result says so too, with the same token.
 	EventGranted EventKind = 1
 	// EventLost: a detached hold ran out. Session is the owner; Request, Token
 	// and Name are set.

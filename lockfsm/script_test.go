@@ -19,6 +19,8 @@ import (
 //	apply [tick=ms] [renew=ids]   one batch; a command per line:
 //	                          op key=value … [wait] [detached]
 //	value                     applies raw bytes, in hex
+//	encode                    as apply, but prints the batch's bytes
+//	records                   all records, in hex
 //	show                      the whole state
 //	restart                   checkpoint incrementally and load it again
 type script struct {
@@ -37,7 +39,11 @@ func TestScripts(t *testing.T) {
 			case "machine":
 				return s.machine(t, d.CmdArgs)
 			case "apply":
-				return s.apply(t, d)
+				return s.run(parseBatch(t, d))
+			case "encode":
+				return fmt.Sprintf("%x\n", parseBatch(t, d))
+			case "records":
+				return strings.Join(records(s.m), "\n") + "\n"
 			case "value":
 				return s.value(t, d)
 			case "show":
@@ -83,7 +89,8 @@ func number(t *testing.T, v string) uint64 {
 	return n
 }
 
-func (s *script) apply(t *testing.T, d *datadriven.TestData) string {
+func parseBatch(t *testing.T, d *datadriven.TestData) []byte {
+	t.Helper()
 	var b BatchBuilder
 	if d.HasArg("tick") || d.HasArg("renew") {
 		var delta int
@@ -104,7 +111,7 @@ func (s *script) apply(t *testing.T, d *datadriven.TestData) string {
 		c := parseCommand(t, strings.Fields(line))
 		b.Append(&c)
 	}
-	return s.run(b.Bytes())
+	return b.Bytes()
 }
 
 func parseCommand(t *testing.T, words []string) Command {
