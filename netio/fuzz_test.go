@@ -70,6 +70,44 @@ func feed(stream []byte, cuts []byte) ([][]byte, connState) {
 	return h.got, c.state
 }
 
+// counter is a Handler that only counts.
+type counter struct {
+	frames
+	requests int
+}
+
+func (h *counter) Request(ConnID, []byte) { h.requests++ }
+
+// Requests are handed over without an allocation, whole or cut by the reads.
+func TestTrafficDoesNotAllocate(t *testing.T) {
+	h := &counter{}
+	s := &Server{handler: h, opts: ServerOptions{
+		Loops: 1, MaxFrameBytes: 8 << 10, MaxBufferedBytes: 1 << 20, MaxOutboxBytes: 1 << 20,
+	}}
+	l := newEventLoop(s, fakeLoop{}, 0)
+	f := &fakeConn{}
+	c := &conn{id: 1, loop: l, gnet: f, state: stateOpen}
+	f.conn = c
+	var stream []byte
+	for i := range uint64(100) {
+		stream = append(stream, rawFrame(wire.KindAcquire, i, make([]byte, 100))...)
+	}
+	got := testing.AllocsPerRun(100, func() {
+		for cut := range 20 {
+			f.in = stream[:len(stream)-cut*77]
+			l.traffic(c)
+			f.in = stream[len(stream)-cut*77:]
+			l.traffic(c)
+		}
+	})
+	if want := 101 * 20 * 100; h.requests != want {
+		t.Errorf("requests: got %d, want %d", h.requests, want)
+	}
+	if got != 0 {
+		t.Errorf("allocations for 2000 requests: got %v, want 0", got)
+	}
+}
+
 // However a stream is cut into reads, the same frames come out and the conn ends
 // in the same state.
 func FuzzConn_FW1(f *testing.F) {

@@ -189,6 +189,47 @@ func TestLinkKeepsOrder_FN2(t *testing.T) {
 	}
 }
 
+// Frames of several senders are not mixed, also when a write takes only part of
+// one.
+func TestSendersDoNotMixFrames(t *testing.T) {
+	const senders, each = 4, 30
+	one, two := newRecorder(), newRecorder()
+	var last [senders]byte
+	all := make(chan struct{})
+	count := 0
+	two.frame = func(_ uint16, _ wire.PeerKind, payload []byte) {
+		from, i := payload[0], payload[1]
+		if i != last[from]+1 {
+			t.Errorf("frame of sender %d: got %d, want %d", from, i, last[from]+1)
+		}
+		last[from] = i
+		if count++; count == senders*each {
+			close(all)
+		}
+	}
+	a, _ := pair(t, one, two)
+	l := (*a.peers.Load())[2].up.Load()
+	if err := l.conn.SetWriteBuffer(64 << 10); err != nil {
+		t.Fatal(err)
+	}
+	for from := range byte(senders) {
+		go func() {
+			payload := make([]byte, 400<<10)
+			for i := range byte(each) {
+				payload[0], payload[1] = from, i+1
+				a.Send(2, messages(payload))
+			}
+		}()
+	}
+	select {
+	case <-all:
+	case e := <-one.events:
+		t.Fatalf("link: got %s %v", e.what, e.cause)
+	case <-time.After(patience):
+		t.Fatal("frames are missing")
+	}
+}
+
 // A peer that goes away is noticed at once and found again when it is back.
 func TestReconnectAfterRestart_FP1(t *testing.T) {
 	one, two := newRecorder(), newRecorder()

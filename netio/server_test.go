@@ -311,9 +311,9 @@ func TestStrangersAreRefused_FW1(t *testing.T) {
 			if test.greeted {
 				c = greeted(t, s.Addr())
 			}
-			c.send(test.bytes)
-			// More garbage behind it must not destroy the refusal on its way.
-			_, _ = c.Write(make([]byte, 100_000))
+			// More behind it, unread at the close, must not destroy the refusal.
+			stream := append(test.bytes, make([]byte, 2<<20)...)
+			go func() { _, _ = c.Write(stream) }()
 			if r := c.refused(); r.Code != test.want || len(r.Text) == 0 {
 				t.Errorf("refusal: got %v %q, want %v and a text", r.Code, r.Text, test.want)
 			}
