@@ -10,7 +10,7 @@ import (
 
 // crashSteps is the length of a workload: long enough to copy forward and
 // recycle several times.
-const crashSteps = 80
+const crashSteps = 62
 
 // crashRun runs a workload with a fault at operation k, ends the process,
 // opens the log again (with a second power cut inside, if the draw says so),
