@@ -35,8 +35,16 @@ func (h *Held) UnlockAsync(then func(*Held, error)) {
 func (c *Client) startAsync(h *Held) {
 	c.mu.Lock()
 	c.mu.core.Start(&h.call)
-	c.kick()
+	stopped := c.mu.stopped
+	if stopped { // no loop is left to deliver
+		c.mu.core.ready.Done = c.mu.core.ready.Done[:0]
+	} else {
+		c.kick()
+	}
 	c.mu.Unlock()
+	if stopped {
+		h.complete()
+	}
 }
 
 // complete takes the outcome of an asynchronous call.

@@ -167,13 +167,23 @@ func (r *Ready) busy() bool {
 // call runs one Call to its end. When ctx ends first, the Call ends with the
 // cause of ctx, and what it may have done is undone in the background.
 func (c *Client) call(ctx context.Context, x *Call) error {
-	x.wake = c.chans.Get().(chan struct{})
-	c.mu.Lock()
-	c.mu.core.Start(x)
-	c.kick()
-	c.mu.Unlock()
+	c.begin(x)
 	c.wait(ctx, x)
 	return x.Err
+}
+
+// begin starts a Call that somebody will wait for.
+func (c *Client) begin(x *Call) {
+	x.wake = c.chans.Get().(chan struct{})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.core.Start(x)
+	if c.mu.stopped { // no loop is left to deliver
+		c.mu.core.ready.Done = c.mu.core.ready.Done[:0]
+		x.wake <- struct{}{}
+		return
+	}
+	c.kick()
 }
 
 // wait waits for a started Call and takes its channel back.

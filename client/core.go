@@ -32,6 +32,9 @@ const (
 	// twice that, up to redialMost.
 	redialLeast = 20 * time.Millisecond
 	redialMost  = 1 * time.Second
+	// A group waits for patience for the conn it is to be attached to, and
+	// then tries another.
+	patience = 300 * time.Millisecond
 	// A conn that owes answers and is silent for pingAfter is asked for a sign
 	// of life, and closed pingTimeout later.
 	pingAfter   = 1 * time.Second
@@ -50,7 +53,7 @@ type Core struct {
 	cfg       CoreConfig
 	leaseSpan time.Duration // Lease less Drift and Margin: what a renewal is worth
 	now       Instant
-	ticked    Instant // when Tick was last called
+	alarm     Instant // next, as the last Tick left it
 	next      Instant // when Tick wants to be called
 	sweepAt   Instant // never if no call is open
 	random    uint64
@@ -115,7 +118,7 @@ func NewCore(cfg CoreConfig, now Instant) *Core {
 		cfg:       cfg,
 		leaseSpan: span,
 		now:       now,
-		ticked:    now,
+		alarm:     never,
 		next:      now,
 		sweepAt:   never,
 		random:    cfg.Seed,
@@ -323,10 +326,10 @@ func (c *Core) lose(x *Call, cause error) {
 
 // Tick does what is due. Requires: now is not before any earlier moment.
 func (c *Core) Tick(now Instant) {
-	paused := now.Sub(c.ticked) > pingTimeout/2
-	c.now, c.ticked = now, now
+	late := c.alarm < now && now.Sub(c.alarm) > pingTimeout/2
+	c.now = now
 	c.next = never
-	if paused {
+	if late {
 		c.forgivePings()
 	}
 	c.expireDetached()
@@ -341,12 +344,17 @@ func (c *Core) Tick(now Instant) {
 		c.sweep()
 	}
 	c.schedule(c.sweepAt)
+	c.alarm = c.next
 }
 
 // tickGroup expires the session, looks for a leader and sends what waits.
 func (c *Core) tickGroup(g *group, number uint16) {
 	c.tickSession(g, number)
 	if !g.live && c.wanted(g) && g.retryAt <= c.now {
+		if g.via >= 0 {
+			g.leader = 0
+			g.tries++
+		}
 		c.route(g)
 	}
 	if g.live && g.dirty {

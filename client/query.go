@@ -148,12 +148,8 @@ func (c *Client) startList(prefix, after string, group uint16) *Call {
 	x := &Call{
 		Kind: wire.KindList, Name: prefix, After: after, Group: group,
 		Limit: wire.MaxPage, Timeout: c.opts.RequestTimeout,
-		wake: c.chans.Get().(chan struct{}),
 	}
-	c.mu.Lock()
-	c.mu.core.Start(x)
-	c.kick()
-	c.mu.Unlock()
+	c.begin(x)
 	return x
 }
 
@@ -213,12 +209,8 @@ func (c *Client) Status(ctx context.Context) ([]NodeStatus, error) {
 	for i := range all {
 		calls[i] = &Call{
 			Kind: wire.KindStatus, Node: all[i].Node, Timeout: c.opts.RequestTimeout,
-			wake: c.chans.Get().(chan struct{}),
 		}
-		c.mu.Lock()
-		c.mu.core.Start(calls[i])
-		c.kick()
-		c.mu.Unlock()
+		c.begin(calls[i])
 	}
 	for i, x := range calls {
 		c.wait(ctx, x)

@@ -88,7 +88,8 @@ func (c *Core) byConn(conn ConnID) int {
 }
 
 // pick returns the endpoint to ask for the group, or -1 if none may be dialed
-// yet: the leader's, or the next in turn.
+// yet: the leader's, or the next in turn, every other time among those that are
+// up.
 func (c *Core) pick(g *group) int {
 	if g.leader != 0 {
 		if i := c.endpointOf(g.leader); i >= 0 {
@@ -96,11 +97,22 @@ func (c *Core) pick(g *group) int {
 		}
 		g.leader = 0
 	}
-	for range c.endpoints {
-		i := g.cursor % len(c.endpoints)
-		g.cursor = i + 1
+	if g.tries%2 == 0 {
+		if i := c.nextFrom(g, connUp); i >= 0 {
+			return i
+		}
+	}
+	return c.nextFrom(g, connNone)
+}
+
+// nextFrom returns the next endpoint in turn that has come at least so far and
+// may be dialed if it must be, or -1.
+func (c *Core) nextFrom(g *group, least connState) int {
+	for k := range c.endpoints {
+		i := (g.cursor + k) % len(c.endpoints)
 		e := c.endpoints[i]
-		if e.state != connNone || e.dialAt <= c.now {
+		if e.state >= least && (e.state != connNone || e.dialAt <= c.now) {
+			g.cursor = i + 1
 			return i
 		}
 	}
@@ -119,7 +131,8 @@ func (c *Core) route(g *group) {
 		return
 	}
 	g.via = i
-	g.retryAt = never // the conn's fate decides
+	g.retryAt = c.now.Add(patience)
+	c.schedule(g.retryAt)
 	switch c.endpoints[i].state {
 	case connUp:
 		c.attach(g)
@@ -229,13 +242,9 @@ func (c *Core) drop(i int, err error) {
 		}
 		x = next
 	}
-	wasUp := e.state == connUp
 	e.conn, e.state, e.out, e.err = 0, connNone, e.out[:0], err
 	e.renewAt = never
-	e.dialAt = c.now
-	if !wasUp || e.failures > 0 {
-		e.dialAt = c.now.Add(c.backoff(redialLeast, redialMost, e.failures))
-	}
+	e.dialAt = c.now.Add(c.backoff(redialLeast, redialMost, e.failures))
 	e.failures++
 	c.schedule(e.dialAt)
 	for j := range c.groups {
