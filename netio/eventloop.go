@@ -121,6 +121,7 @@ func (l *eventLoop) Run(context.Context) error {
 // visit empties the outbox: one write per conn, then what is to be closed.
 func (l *eventLoop) visit() {
 	l.batch = l.out.fetch(l.batch)
+	defer l.out.finish()
 	b := &l.batch
 	for _, e := range b.entries {
 		if c := l.conns[e.conn]; c != nil {

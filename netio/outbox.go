@@ -10,9 +10,10 @@ type outbox struct {
 
 	mu struct {
 		sync.Mutex
-		batch  outboxBatch
-		woken  bool // a wake is on its way to the loop
-		closed bool // the loop takes no more wakes
+		batch    outboxBatch
+		woken    bool // a wake is on its way to the loop
+		closed   bool // the loop takes no more wakes
+		visiting bool // the loop works on what it fetched
 	}
 }
 
@@ -97,20 +98,39 @@ func (o *outbox) seal() {
 func (o *outbox) idle() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	b := &o.mu.batch
-	return len(b.entries) == 0 && len(b.closes) == 0 && len(b.overflow) == 0
+	return o.mu.batch.empty()
+}
+
+// settled reports whether there is nothing to fetch and nothing fetched that the
+// loop has not dealt with.
+func (o *outbox) settled() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return !o.mu.visiting && o.mu.batch.empty()
+}
+
+// finish ends what fetch began.
+func (o *outbox) finish() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.mu.visiting = false
 }
 
 // fetch gives the loop the batch and takes the emptied last one in exchange.
-// A send after fetch needs a new wake.
+// A send after fetch needs a new wake. finish follows.
 func (o *outbox) fetch(last outboxBatch) outboxBatch {
 	last.reset()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.mu.woken = false
+	o.mu.woken, o.mu.visiting = false, true
 	b := o.mu.batch
 	o.mu.batch = last
 	return b
+}
+
+// empty reports whether b holds nothing for a conn.
+func (b *outboxBatch) empty() bool {
+	return len(b.entries) == 0 && len(b.closes) == 0 && len(b.overflow) == 0
 }
 
 // overflows notes that a response for conn is lost, so that conn must end.

@@ -202,15 +202,15 @@ func (s *Server) wakeAll() {
 	}
 }
 
-// drained reports whether every loop has visited its outbox since the last
-// wakeAll and found nothing unsent.
+// drained reports whether every loop has dealt with its outbox and has nothing
+// unsent. It looks at the outbox first: only then is the other number settled.
 func (s *Server) drained() bool {
 	for i := range s.loops {
 		l := s.loops[i].Load()
 		if l == nil {
 			return true
 		}
-		if l.unsent.Load() > 0 || !l.out.idle() {
+		if !l.out.settled() || l.unsent.Load() > 0 {
 			return false
 		}
 	}

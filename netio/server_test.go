@@ -402,7 +402,7 @@ func TestSlowReadersTogether_FN5(t *testing.T) {
 			s.Send(id, payload)
 		}
 		s.Flush()
-		await(t, l.out.idle)
+		await(t, l.out.settled)
 		if got := l.unsent.Load(); got > bound+int64(len(payload)) {
 			t.Fatalf("unsent bytes of all conns: got %d, want at most %d", got, bound)
 		}
