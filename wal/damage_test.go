@@ -202,7 +202,8 @@ func (ref *reference) noticed(t *testing.T, r *segmentReader, content []byte, of
 	if off == 0 {
 		got, err := decodeSegmentHeader(content)
 		if err == nil && got != r.header || err != nil && !errors.Is(err, ErrCorrupt) {
-			t.Fatalf("header of %s: got %+v (%v), want %+v or ErrCorrupt", r.name, got, err, r.header)
+			t.Fatalf("header of %s: got %+v (%v), want %+v or ErrCorrupt",
+				r.name, got, err, r.header)
 		}
 		return err != nil
 	}

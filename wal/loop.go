@@ -10,6 +10,10 @@ import (
 // bounds how much of the log may be taken for torn when it is damaged.
 const idleSealDelay = 200 * time.Millisecond
 
+// spareRetryDelay is how long the spare loop waits after it could not make a
+// file. Every flush would wake it otherwise, and a full disk stays full.
+const spareRetryDelay = time.Second
+
 // SyncerOptions say what a Syncer tells its owner.
 type SyncerOptions struct {
 	// OnDurable is called with the last durable LSN after each sync.
@@ -18,7 +22,8 @@ type SyncerOptions struct {
 	// durable any more. OnDurable is not called after it.
 	OnFailed func(error)
 	// OnPrepareFailed is called when no spare segment could be made. Nothing
-	// is lost yet; Stats().RoomBytes says how much still fits. May be nil.
+	// is lost yet; Stats().RoomBytes says how much still fits. It is tried again
+	// after a second, if a spare is still wanted by a flush. May be nil.
 	OnPrepareFailed func(error)
 }
 
@@ -28,8 +33,8 @@ type SyncerOptions struct {
 // StartSyncer starts two loops and Stop ends them. The flush loop is woken by
 // Submit, by the idle timer and by Stop; one round is one Flush or Seal. The
 // spare loop is woken after a round that took a spare; one round makes one
-// file. Both callbacks come from the flush loop, must not block, and must not
-// call Stop.
+// file. OnDurable and OnFailed come from the flush loop, OnPrepareFailed from
+// the spare loop; none may block or call Stop.
 type Syncer struct {
 	opts SyncerOptions
 	// wake and wakeSpare hold at most one signal each; Submit and the flush
@@ -228,9 +233,22 @@ func (s *Syncer) spareLoop() {
 			return
 		case <-s.wakeSpare:
 		}
-		if err := s.prepareSpare(); err != nil && s.opts.OnPrepareFailed != nil {
-			s.opts.OnPrepareFailed(err)
+		if err := s.prepareSpare(); err != nil {
+			if s.opts.OnPrepareFailed != nil {
+				s.opts.OnPrepareFailed(err)
+			}
+			s.pause(spareRetryDelay)
 		}
+	}
+}
+
+// pause waits for d to pass or for Stop.
+func (s *Syncer) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-s.stop:
+	case <-timer.C:
 	}
 }
 

@@ -77,6 +77,9 @@ func TestSyncerSealsWhenIdle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := w.Prepare(); err != nil { // so that the spare loop stays away
+		t.Fatal(err)
+	}
 	batches := make(chan LSN, 8)
 	s := StartSyncer(w, SyncerOptions{
 		OnDurable: func(lsn LSN) { batches <- lsn },
@@ -131,5 +134,36 @@ func TestFD5SyncerFailureIsFinal(t *testing.T) {
 	})
 	if len(failed) != 0 {
 		t.Errorf("OnFailed was called twice")
+	}
+}
+
+// TestFD10SyncerWithoutSpares fills the disk under the loop. It says so, goes
+// on with the room there is, and Stop does not wait for the next attempt.
+func TestFD10SyncerWithoutSpares(t *testing.T) {
+	d := simdisk.New(drawFrom(1))
+	d.SetCapacity(smallOptions().SegmentBytes)
+	w, _, err := open(mustMount(d), smallOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	durable, full := make(chan LSN, 8), make(chan error, 1)
+	s := StartSyncer(w, SyncerOptions{
+		OnDurable:       func(lsn LSN) { durable <- lsn },
+		OnFailed:        func(err error) { t.Errorf("failed: %v", err) },
+		OnPrepareFailed: func(err error) { full <- err },
+	})
+	if err := <-full; !errors.Is(err, simdisk.ErrNoSpace) {
+		t.Fatalf("got %v, want ErrNoSpace", err)
+	}
+	lsn := s.Append(Record{Group: 1, Kind: KindState})
+	s.Submit()
+	if got := <-durable; got != lsn {
+		t.Errorf("durable up to %d, want %d", got, lsn)
+	}
+	if room := s.Stats().RoomBytes; room >= smallOptions().SegmentBytes {
+		t.Errorf("got room for %d bytes, want less than a segment", room)
+	}
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
 	}
 }
