@@ -226,7 +226,8 @@ func TestNoAllocs(t *testing.T) {
 			{Op: OpAcquire, Session: id, Request: 1, Name: long[:], Mode: ModePR, Flags: Wait},
 			{Op: OpAcquire, Session: id, Request: 2, Name: long[:], Mode: ModePR},
 			{Op: OpAcquire, Session: 5, Request: 2, Name: long[:9], Flags: Detached, Lease: 100},
-			{Op: OpPark, Session: id}, {Op: OpCancel, Session: id, Epoch: 1, Request: 1, Name: long[:]},
+			{Op: OpPark, Session: id},
+			{Op: OpCancel, Session: id, Epoch: 1, Request: 1, Name: long[:]},
 			{Op: OpCloseSession, Session: id, Epoch: 1},
 			{Op: OpRelease, Session: 1, Name: long[:], Token: w.m.stamps + 1},
 			{Op: OpRelease, Session: 5, Name: long[:9], Token: w.m.stamps + 4, Flags: Detached},
@@ -262,7 +263,8 @@ func TestMemory(t *testing.T) {
 	if checkInvariants {
 		n = 2_000
 	}
-	locks, sessions, waiters := newBench(t, bigLimits()), newBench(t, bigLimits()), newBench(t, bigLimits())
+	locks, sessions := newBench(t, bigLimits()), newBench(t, bigLimits())
+	waiters := newBench(t, bigLimits())
 	waiters.acquire(1, []byte("hot"), ModeEX)
 	perLock := measure(n, func() { locks.fill(n) })
 	perSession := measure(n, func() {
@@ -280,7 +282,8 @@ func TestMemory(t *testing.T) {
 		n, perLock, perSession, perWaiter)
 	runtime.KeepAlive(locks)
 	if !checkInvariants && (perLock > 190 || perSession > 160 || perWaiter > 96) {
-		t.Errorf("got %.0f, %.0f, %.0f bytes, want at most 190, 160, 96", perLock, perSession, perWaiter)
+		t.Errorf("got %.0f, %.0f, %.0f bytes, want at most 190, 160, 96",
+			perLock, perSession, perWaiter)
 	}
 	runtime.KeepAlive(sessions)
 	runtime.KeepAlive(waiters)

@@ -201,7 +201,8 @@ func TestSpoiledRecords(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d records: %d flips refused by Load, %d taken for a later version", all.Len(), refused, newer)
+	t.Logf("%d records: %d flips refused by Load, %d taken for a later version",
+		all.Len(), refused, newer)
 	if refused < 500 || newer == 0 {
 		t.Errorf("got %d flips refused and %d newer, want at least 500 and 1", refused, newer)
 	}

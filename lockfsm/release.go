@@ -8,12 +8,13 @@ func (m *Machine) release(c *Command, out *Outcome) Result {
 	if c.Flags&Wait != 0 {
 		return res.with(CodeBadRequest)
 	}
-	of := kindDetached
+	var of *session
 	if !res.Detached {
-		of = kindSession
-		if _, code := m.enter(c, out); code != CodeOK {
+		sr, code := m.enter(c, out)
+		if code != CodeOK {
 			return res.with(code)
 		}
+		of = m.sessions.at(sr)
 	}
 	r := m.findHold(c, of)
 	if r == 0 {
@@ -24,25 +25,26 @@ func (m *Machine) release(c *Command, out *Outcome) Result {
 	return res.with(CodeOK)
 }
 
-// findHold returns the hold that a command names by lock, owner and token.
+// findHold returns the hold that a command names by lock, owner and token. of
+// is the command's session, or nil if it names a detached hold.
 //
 // The lock's holders and the session's claims both stand in the order of their
 // stamps, so it walks whichever is shorter by walking both at once.
-func (m *Machine) findHold(c *Command, of kind) ref {
+func (m *Machine) findHold(c *Command, of *session) ref {
 	lr := m.findLock(c.Name, m.hashName(c.Name))
 	if lr == 0 {
 		return 0
 	}
-	own := ref(0)
-	if of == kindSession {
-		if own = m.sessions.at(m.findSession(c.Session)).claims; own == 0 {
+	k, own := kindDetached, ref(0)
+	if of != nil {
+		if k, own = kindSession, of.claims; own == 0 {
 			return 0
 		}
 	}
 	for r := m.locks.at(lr).holders; r != 0; r = m.claims.at(r).next {
 		h := m.claims.at(r)
 		s := m.sessions.at(h.session)
-		if s.id == c.Session && s.kind == of &&
+		if s.id == c.Session && s.kind == k &&
 			(h.stamp == c.Token || plantedIs("unlock-without-token")) {
 			return r
 		}
@@ -95,7 +97,7 @@ func (m *Machine) renewHold(c *Command) Result {
 	if !m.validHold(c.Lease) {
 		return res.with(CodeBadLease)
 	}
-	r := m.findHold(c, kindDetached)
+	r := m.findHold(c, nil)
 	if r == 0 {
 		return res.with(CodeNotHolder)
 	}

@@ -121,7 +121,8 @@ func TestEntrySizes(t *testing.T) {
 		want uintptr
 	}{
 		{"lock", unsafe.Sizeof(lock{}), lockBytes}, {"claim", unsafe.Sizeof(claim{}), claimBytes},
-		{"session", unsafe.Sizeof(session{}), sessionBytes}, {"due", unsafe.Sizeof(due{}), heapBytes},
+		{"session", unsafe.Sizeof(session{}), sessionBytes},
+		{"due", unsafe.Sizeof(due{}), heapBytes},
 		{"slot", unsafe.Sizeof(slot{}), slotBytes},
 	} {
 		if c.got != c.want {
