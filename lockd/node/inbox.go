@@ -82,12 +82,14 @@ func (in *Inbox) Wake() {
 // Woken returns the channel on which a token arrives after Wake.
 func (in *Inbox) Woken() <-chan struct{} { return in.wake }
 
-// put appends an item with a copy of b and reports whether there was room.
+// put appends an item with a copy of b and reports whether there was room. An
+// empty box has room for a frame of any size: one that is refused whenever it
+// comes would be sent again for ever.
 func (in *Inbox) put(it item, b []byte) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	open := &in.mu.open
-	if len(b) > 0 && len(open.data)+len(b) > in.maxBytes {
+	if len(b) > 0 && len(open.data) > 0 && len(open.data)+len(b) > in.maxBytes {
 		in.dropped.Add(1)
 		return false
 	}
