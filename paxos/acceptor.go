@@ -111,6 +111,8 @@ func (r *Replica) onAccept(m *Message) {
 		r.promise(m.Ballot)
 	}
 	r.hearLeader(m)
+	// What m calls chosen makes room for what it proposes above that.
+	r.advanceTo(m.Chosen, m.Ballot)
 	for i := range m.Entries {
 		e := &m.Entries[i]
 		if e.Slot <= r.log.released || e.Slot > r.log.chosen+r.cfg.ahead() ||
@@ -122,7 +124,7 @@ func (r *Replica) onAccept(m *Message) {
 		}
 		r.answerAccepted(m.From, m.Ballot, e.Slot)
 	}
-	r.advanceTo(m.Chosen, m.Ballot)
+	r.advanceKnown()
 }
 
 func cloneValue(v []byte) []byte {

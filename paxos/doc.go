@@ -33,6 +33,12 @@
 // keeps a returning node from deposing a healthy leader, the second keeps a
 // leader that can only speak, or only listen, from blocking the others.
 //
+// Acceptors change through the log: the value of slot s may decide those of slot
+// s + Config.Window and above, and the caller tells the replica with Configure.
+// A slot's quorum is looked up by slot; a leader proposes in a slot only if a
+// prepare quorum of that slot's acceptors promised its ballot, and leaves once
+// it is no acceptor of the next slot.
+//
 // Invariants, by their names in the reliability notes; costly ones are checked
 // after every step when built with the invariants tag:
 //

@@ -247,12 +247,18 @@ func (r *Replica) promisedTo(c *config) bool {
 	return c.quorums.Prepare(r.withSelf(c, has))
 }
 
-// maybeLead ends phase 1 once a prepare quorum has promised.
+// mayLead reports whether phase 1 is over: a prepare quorum of the next slot's
+// configuration has promised. That configuration is known only once every slot
+// a window below is handed out.
+func (r *Replica) mayLead() bool {
+	return r.role == RolePreparing && r.log.chosen < r.log.applied+Slot(r.cfg.Window) &&
+		r.promisedTo(r.configOf(r.log.chosen+1))
+}
+
 func (r *Replica) maybeLead() {
-	if r.role != RolePreparing || !r.promisedTo(r.configOf(r.log.chosen+1)) {
-		return
+	if r.mayLead() {
+		r.startLeading()
 	}
-	r.startLeading()
 }
 
 // onRefuse hears of a ballot above ours. While preparing, another is ahead. A

@@ -138,6 +138,7 @@ func (r *Replica) tickLeading() {
 		r.prepareRest()
 	}
 	r.tickTransfer()
+	r.maybeLeave()
 	if raise && r.role == RoleLeading && r.transfer.to == NoNode {
 		r.prepare()
 	}

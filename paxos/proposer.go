@@ -16,6 +16,9 @@ type leadership struct {
 	// slots ≥ next, and reported the highest slot of them.
 	reports  map[Slot]Entry
 	reported Slot
+	// leaving says that this replica is no acceptor of the next slot and has
+	// tried to hand over.
+	leaving bool
 	// beatDue says that a heartbeat is to leave in the next Ready.
 	beatDue bool
 	// sinceBeat is how long ago the last one left.
@@ -66,11 +69,12 @@ func (r *Replica) ownChosen() bool {
 // seen is the highest slot in which an entry of an earlier ballot is known.
 func (r *Replica) seen() Slot { return max(r.log.last, r.lead.reported) }
 
-// mayPropose reports whether the next slot is inside the window, and a prepare
-// quorum of its configuration promised this ballot.
+// mayPropose reports whether the next slot is inside the window, and this
+// replica is an acceptor of it whose ballot a prepare quorum promised.
 func (r *Replica) mayPropose() bool {
+	c := r.configOf(r.lead.next)
 	return r.lead.next <= r.log.applied+Slot(r.cfg.Window) &&
-		r.promisedTo(r.configOf(r.lead.next))
+		c.place(r.cfg.Self, r.cfg.Disk) >= 0 && r.promisedTo(c)
 }
 
 // pump proposes what was taken over: "Paxos Made Simple", §3: the new leader
@@ -166,6 +170,10 @@ func (r *Replica) onAccepted(m *Message, p *peer) {
 	for s := first; s <= last; s++ {
 		cfg, c := r.configOf(s), r.log.at(s)
 		place := cfg.place(node, disk)
+		for plantedIs("accept-of-removed-node") && c != nil && p != nil &&
+			(place < 0 || c.accepted.Has(place)) {
+			place++
+		}
 		if c == nil || place < 0 || c.ballot != r.ballot {
 			continue
 		}

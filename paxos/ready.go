@@ -109,7 +109,7 @@ func (r *Replica) HasReady() bool {
 		return true
 	}
 	if r.role != RoleLeading {
-		return false
+		return r.mayLead()
 	}
 	if r.lead.beatDue || (r.lead.opened == 0 || r.lead.next <= r.seen()) && r.mayPropose() {
 		return true
@@ -124,6 +124,7 @@ func (r *Replica) HasReady() bool {
 
 // Ready hands out what must happen. It is called until HasReady says no.
 func (r *Replica) Ready() Ready {
+	r.maybeLead()
 	r.pump()
 	if r.role == RoleLeading {
 		for i := range r.peers {

@@ -155,7 +155,7 @@ func (r *Replica) Configure(c Configuration) error {
 	case c.From < last:
 		return fmt.Errorf("%w: configuration from slot %d follows one from slot %d",
 			ErrConfig, c.From, last)
-	case r.role == RoleLeading && c.From < r.lead.next:
+	case r.lead.first != 0 && max(c.From, r.lead.first) < r.lead.next:
 		return fmt.Errorf("%w: configuration from slot %d, proposed up to slot %d",
 			ErrConfig, c.From, r.lead.next-1)
 	}
@@ -167,6 +167,9 @@ func (r *Replica) Configure(c Configuration) error {
 // configOf returns the configuration of slot s: no other decides a quorum of it
 // (I5).
 func (r *Replica) configOf(s Slot) *config {
+	if plantedIs("configuration-one-slot-early") {
+		s++
+	}
 	for i := len(r.configs) - 1; i > 0; i-- {
 		if r.configs[i].From <= s {
 			return &r.configs[i]

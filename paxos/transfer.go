@@ -61,7 +61,7 @@ func (r *Replica) maybeHandOver() {
 		return
 	}
 	p := r.peer(r.transfer.to)
-	if p == nil || r.lead.opened == 0 || r.log.chosen+1 != r.lead.next {
+	if p == nil || r.log.chosen+1 != r.lead.next {
 		return
 	}
 	if p.chosen < r.log.chosen {
@@ -74,6 +74,25 @@ func (r *Replica) maybeHandOver() {
 	r.send(Message{
 		Kind: KindTakeOver, To: p.node, Ballot: r.ballot, Chosen: r.log.chosen,
 	})
+}
+
+// maybeLeave ends the leadership of a replica that is no acceptor of the next
+// slot, once all slots before that are chosen: it hands over to the first
+// acceptor that answers, and steps down if that comes to nothing.
+func (r *Replica) maybeLeave() {
+	if r.role != RoleLeading || r.canLead() || r.log.chosen+1 != r.lead.next ||
+		r.transfer.to != NoNode {
+		return
+	}
+	if !r.lead.leaving {
+		r.lead.leaving = true
+		for _, a := range r.configOf(r.lead.next).Acceptors {
+			if r.TransferLead(a.Node) == nil {
+				return
+			}
+		}
+	}
+	r.stepDown()
 }
 
 // onTakeOver prepares at once, without asking: the leader itself wants it.

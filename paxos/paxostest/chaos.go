@@ -73,6 +73,8 @@ type chaos struct {
 	// so many steps: a paused process that still takes requests.
 	stopped paxos.NodeID
 	steps   int
+	// changes says that the acceptors change during the run.
+	changes bool
 }
 
 const chaosElectionTicks = 12
@@ -88,7 +90,12 @@ func (c *chaos) begin(seed uint64) error {
 		nodes = 1
 	}
 	c.loss, c.twice, c.crash = c.rand.Below(8), c.rand.Below(6), 1+c.rand.Below(6)
-	w, err := NewWorld(Options{Nodes: nodes, Trace: c.trace, Config: paxos.Config{
+	acceptors := 0
+	if c.changes = c.rand.Below(3) == 0; c.changes {
+		nodes = 4
+		acceptors = 2 + c.rand.Below(2)
+	}
+	w, err := NewWorld(Options{Nodes: nodes, Acceptors: acceptors, Trace: c.trace, Config: paxos.Config{
 		Group: 7, ElectionTicks: chaosElectionTicks, HeartbeatTicks: 3, RankDelayTicks: 2,
 		Window:           1 + c.rand.Below(5),
 		RetainSlots:      paxos.Slot(1 + c.rand.Below(4)),
@@ -181,7 +188,11 @@ func (c *chaos) propose() {
 		return
 	}
 	c.value++
-	if _, err := c.w.Propose(n, fmt.Appendf(nil, "v%d", c.value)); err != nil {
+	value := fmt.Appendf(nil, "v%d", c.value)
+	if c.changes && c.rand.percent(15) {
+		value = Change(c.node().ID)
+	}
+	if _, err := c.w.Propose(n, value); err != nil {
 		c.value--
 	}
 }
@@ -240,6 +251,9 @@ func (c *chaos) stop() {
 func (c *chaos) settle() {
 	w := c.w
 	core := len(w.nodes)/2 + 1 + c.rand.Below(len(w.nodes)-len(w.nodes)/2)
+	if c.changes {
+		core = len(w.nodes) // any node may be needed for a quorum
+	}
 	clear(w.cut)
 	first := c.rand.Below(len(w.nodes))
 	in := make(map[paxos.NodeID]bool)

@@ -20,7 +20,8 @@ type Checker struct {
 	// Violation is the first broken invariant; empty for none.
 	Violation string
 
-	w *World
+	// configs are the configurations the log decided, the first included.
+	configs []paxos.Configuration
 	// value is the one value of each entry (I2).
 	value map[at][]byte
 	// holders are the nodes whose disks hold an entry.
@@ -40,7 +41,7 @@ type Checker struct {
 
 func newChecker(w *World) *Checker {
 	return &Checker{
-		w: w, value: make(map[at][]byte), holders: make(map[at]map[paxos.NodeID]bool),
+		configs: []paxos.Configuration{w.firstConfig()}, value: make(map[at][]byte), holders: make(map[at]map[paxos.NodeID]bool),
 		chosen: make(map[paxos.Slot][]byte), hash: make(map[paxos.Slot]uint64),
 		durable: make(map[paxos.NodeID]paxos.Ballot),
 		spoken:  make(map[paxos.NodeID]paxos.Ballot),
@@ -83,7 +84,7 @@ func (c *Checker) synced(n *Node, r paxos.Record) {
 			c.holders[k] = make(map[paxos.NodeID]bool)
 		}
 		c.holders[k][n.ID] = true
-		if len(c.holders[k]) <= len(c.w.nodes)/2 {
+		if !c.enough(e.Slot, c.holders[k]) {
 			return
 		}
 		if have, ok := c.chosen[e.Slot]; ok && !bytes.Equal(have, e.Value) {

@@ -14,7 +14,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 	for _, bug := range []string{
 		"own-accept-early", "promise-unsynced", "ballot-reused", "gap-unfilled",
 		"promise-answer-cut", "confirmation-reused", "read-before-own-slot",
-		"chosen-ignores-ballot",
+		"chosen-ignores-ballot", "configuration-one-slot-early", "accept-of-removed-node",
 	} {
 		t.Run(bug, func(t *testing.T) {
 			paxos.Planted = bug

@@ -13,6 +13,9 @@ type Options struct {
 	// Nodes is how many nodes there are, with ids from 1; the order of
 	// succession is that of the ids.
 	Nodes int
+	// Acceptors is how many of them, from id 1 on, accept from slot 1; zero for
+	// all. Values made by Change alter that.
+	Acceptors int
 	// Config is the template of each node's Config: limits and timeouts. Self,
 	// Disk, Configurations and Successors are filled in where they are empty.
 	Config paxos.Config
@@ -63,6 +66,9 @@ type unsynced struct {
 type machine struct {
 	slot paxos.Slot
 	hash uint64
+	// configs are the configurations that the values decided, the first
+	// included. They are never changed in place: copies share them.
+	configs []paxos.Configuration
 }
 
 // read is a read that waits for round seq; it must see slot needs.
@@ -81,7 +87,9 @@ func NewWorld(opts Options) (*World, error) {
 		w.nodes = append(w.nodes, &Node{ID: paxos.NodeID(i + 1), Disk: diskOf(i + 1)})
 	}
 	w.Checker = newChecker(w)
+	first := w.firstConfig()
 	for _, n := range w.nodes {
+		n.checkpoint.configs = []paxos.Configuration{first}
 		if err := w.Start(n.ID); err != nil {
 			return nil, err
 		}
@@ -111,13 +119,7 @@ func (w *World) Start(id paxos.NodeID) error {
 	}
 	cfg := w.opts.Config
 	cfg.Self, cfg.Disk = id, n.Disk
-	if len(cfg.Configurations) == 0 {
-		all := paxos.Configuration{From: 1}
-		for _, m := range w.nodes {
-			all.Acceptors = append(all.Acceptors, paxos.Acceptor{Node: m.ID, Disk: m.Disk})
-		}
-		cfg.Configurations = []paxos.Configuration{all}
-	}
+	cfg.Configurations = n.checkpoint.configs
 	if len(cfg.Successors) == 0 {
 		for _, m := range w.nodes {
 			cfg.Successors = append(cfg.Successors, m.ID)
@@ -158,9 +160,11 @@ func (w *World) Drain(n *Node) {
 			u.records = append(u.records, r)
 			w.Checker.recorded(n, r)
 		}
+		known := len(n.machine.configs)
 		for _, e := range rd.Chosen {
 			w.apply(n, e)
 		}
+		w.configure(n, known)
 		for _, s := range rd.Snapshots {
 			w.opts.Trace("%d sends snapshot of slot %d to %d, chosen there %d",
 				n.ID, n.machine.slot, s.To, s.Chosen)
@@ -218,6 +222,7 @@ func (w *World) apply(n *Node, e paxos.Entry) {
 	w.Checker.applied(n, e)
 	n.machine.slot = e.Slot
 	n.machine.hash = fold(n.machine.hash, e.Value)
+	w.decide(n, e)
 	w.Checker.folded(n)
 	w.opts.Trace("%d applies %s", n.ID, describeEntry(e))
 }
@@ -278,8 +283,10 @@ func (w *World) install(n *Node, m machine) {
 		return
 	}
 	w.opts.Trace("%d installs snapshot of slot %d", n.ID, m.slot)
+	known := len(n.machine.configs)
 	n.machine, n.checkpoint = m, m
 	w.Checker.folded(n)
+	w.configure(n, known)
 	n.Replica.Install(m.slot)
 	w.Drain(n)
 }
