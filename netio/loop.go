@@ -113,9 +113,9 @@ func (ls *Links) dialLoop(p *peer) {
 	for p.ctx.Err() == nil {
 		lived, err := ls.dial(p)
 		if err != nil {
-			p.counters.failures.Add(1)
 			text := err.Error()
 			p.problem.Store(&text)
+			p.counters.failures.Add(1)
 		}
 		if errors.Is(err, errRefused) {
 			b.refused()
