@@ -1,0 +1,108 @@
+package config
+
+import (
+	"time"
+
+	"lockd/lockd/node"
+	"lockd/lockfsm"
+)
+
+// Config is every setting of a node, checked. Load makes it; the methods in
+// options.go turn it into the options of each package.
+type Config struct {
+	// Cluster, Nodes, Groups, LogTick and Limits are equal on all nodes.
+	Cluster string
+	Nodes   []Node
+	Groups  int
+	LogTick time.Duration
+	Limits  lockfsm.Limits
+
+	// ID is this node's number and DataDir its directory.
+	ID      uint16
+	DataDir string
+	// ClientListen and PeerListen are where this node listens; empty means the
+	// address under which Nodes lists it.
+	ClientListen, PeerListen string
+	// AdminListen is the address of the admin HTTP listener, "off" for none.
+	AdminListen string
+	// SecretFile holds the secret that peers prove to know; empty means none.
+	SecretFile string
+	// LogLevel is debug, info, warn or error; LogFormat text or json.
+	LogLevel, LogFormat string
+	// DrainTimeout bounds how long a stop may take.
+	DrainTimeout time.Duration
+
+	// Heartbeat, ElectionTimeout and RankDelay are lengths on this node's
+	// clock, whole numbers of ticks.
+	Heartbeat, ElectionTimeout, RankDelay time.Duration
+	Window                                int
+	BatchBytes                            int64
+	InboxBytes                            int64
+	RetainSlots                           int
+	CheckpointBytes                       int64
+	CheckpointCacheBytes                  int64
+
+	WALSegmentBytes      int64
+	WALTarget, WALBound  int
+	Conns, ConnsInFlight int
+	EventLoops           int
+	OutboundBytes        int64
+	IdleTimeout          time.Duration
+}
+
+// Node is one node of the cluster as the file or a flag names it.
+type Node struct {
+	// ID is the node's number, 1 to 65535, never reused.
+	ID uint16
+	// Peer is where the other nodes reach it and Client where clients do,
+	// both host:port.
+	Peer, Client string
+}
+
+// tick is the beat of the protocol clock: the resolution of every timeout
+// between nodes.
+const tick = 20 * time.Millisecond
+
+// Defaults returns the settings of a node that was told nothing. Cluster,
+// Nodes, ID and DataDir have no default.
+func Defaults() Config {
+	n := node.Defaults()
+	ticks := func(t uint32) time.Duration { return time.Duration(t) * time.Duration(n.Tick) }
+	return Config{
+		Groups:  n.Groups,
+		LogTick: time.Duration(n.LogTick),
+		Limits:  n.Limits,
+
+		AdminListen:  "127.0.0.1:7602",
+		LogLevel:     "info",
+		LogFormat:    "text",
+		DrainTimeout: 10 * time.Second,
+
+		Heartbeat:            ticks(n.HeartbeatTicks),
+		ElectionTimeout:      ticks(n.ElectionTicks),
+		RankDelay:            ticks(n.RankDelayTicks),
+		Window:               n.Window,
+		BatchBytes:           int64(n.MaxBatchBytes),
+		InboxBytes:           int64(n.MaxInboxBytes),
+		RetainSlots:          n.RetainSlots,
+		CheckpointBytes:      n.CheckpointBytes,
+		CheckpointCacheBytes: 64 << 20,
+
+		WALSegmentBytes: 64 << 20,
+		WALTarget:       4,
+		WALBound:        16,
+		ConnsInFlight:   n.MaxInFlight,
+		OutboundBytes:   4 << 20,
+		IdleTimeout:     2 * time.Hour,
+	}
+}
+
+// Self returns this node's entry of Nodes. Requires: Load returned c.
+func (c *Config) Self() Node {
+	for _, n := range c.Nodes {
+		if n.ID == c.ID {
+			return n
+		}
+	}
+	return Node{}
+}

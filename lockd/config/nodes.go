@@ -1,0 +1,62 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// parseNode reads the form of a flag: 1=127.0.0.1:7601/127.0.0.1:7600.
+func parseNode(text string) (Node, error) {
+	number, addresses, ok := strings.Cut(text, "=")
+	peer, client, ok2 := strings.Cut(addresses, "/")
+	id, err := strconv.ParseInt(number, 10, 64)
+	if !ok || !ok2 || err != nil {
+		return Node{}, fmt.Errorf("%q is not a node, must be ID=PEERHOST:PORT/CLIENTHOST:PORT "+
+			"as in 1=127.0.0.1:7601/127.0.0.1:7600", text)
+	}
+	return newNode(id, peer, client)
+}
+
+// newNode checks the parts of a node.
+func newNode(id int64, peer, client string) (Node, error) {
+	if id < 1 || id > 65535 {
+		return Node{}, fmt.Errorf("node id %d is out of range, must be 1 to 65535", id)
+	}
+	for _, address := range []string{peer, client} {
+		if err := checkAddress(address); err != nil {
+			return Node{}, fmt.Errorf("node %d: %w", id, err)
+		}
+		if host, _, _ := net.SplitHostPort(address); host == "" {
+			return Node{}, fmt.Errorf("node %d: %q names no host; others must be able to dial it",
+				id, address)
+		}
+	}
+	return Node{ID: uint16(id), Peer: peer, Client: client}, nil
+}
+
+// checkNodes sorts the nodes and finds contradictions between them.
+func (c *Config) checkNodes() []error {
+	var problems []error
+	slices.SortFunc(c.Nodes, func(a, b Node) int { return int(a.ID) - int(b.ID) })
+	if n := len(c.Nodes); n > 7 {
+		problems = append(problems, fmt.Errorf("%s: %d nodes, must be 1 to 7", nodesKey, n))
+	}
+	owner := map[string]uint16{}
+	for i, n := range c.Nodes {
+		if i > 0 && c.Nodes[i-1].ID == n.ID {
+			problems = append(problems, fmt.Errorf("%s: two nodes with id %d", nodesKey, n.ID))
+			continue
+		}
+		for _, address := range []string{n.Peer, n.Client} {
+			if other, taken := owner[address]; taken {
+				problems = append(problems, fmt.Errorf("%s: %s belongs to node %d and to node %d",
+					nodesKey, address, other, n.ID))
+			}
+			owner[address] = n.ID
+		}
+	}
+	return problems
+}

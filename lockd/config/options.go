@@ -1,0 +1,114 @@
+package config
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"lockd/lockd/node"
+	"lockd/netio"
+	"lockd/netio/wire"
+	"lockd/wal"
+)
+
+// NodeOptions returns the options of the engine. Seed is left to the caller.
+func (c *Config) NodeOptions() node.Options {
+	o := node.Defaults()
+	o.Cluster = c.Cluster
+	o.Groups = c.Groups
+	o.Limits = c.Limits
+	o.LogTick = node.Nanos(c.LogTick)
+	for _, n := range c.Nodes {
+		o.Nodes = append(o.Nodes, node.Peer{ID: n.ID, ClientAddress: n.Client})
+	}
+	o.Self = c.ID
+	o.Tick = node.Nanos(tick)
+	o.HeartbeatTicks = ticks(c.Heartbeat)
+	o.ElectionTicks = ticks(c.ElectionTimeout)
+	o.RankDelayTicks = ticks(c.RankDelay)
+	o.Window = c.Window
+	o.MaxBatchBytes = int(c.BatchBytes)
+	o.MaxInFlight = c.ConnsInFlight
+	o.MaxInboxBytes = int(c.InboxBytes)
+	o.RetainSlots = c.RetainSlots
+	o.CheckpointBytes = c.CheckpointBytes
+	return o
+}
+
+// ticks converts a length that checkRelations found to be whole.
+func ticks(d time.Duration) uint32 { return uint32(d / tick) }
+
+// WALOptions returns the options of the log. Stamp and Clock are left to the
+// caller.
+func (c *Config) WALOptions() wal.Options {
+	return wal.Options{
+		SegmentBytes:   c.WALSegmentBytes,
+		TargetSegments: c.WALTarget,
+		MaxSegments:    c.WALBound,
+	}
+}
+
+// ServerOptions returns the options of the client port.
+func (c *Config) ServerOptions() netio.ServerOptions {
+	return netio.ServerOptions{
+		Addr:             first(c.ClientListen, c.Self().Client),
+		Loops:            c.EventLoops,
+		MaxConns:         c.Conns,
+		MaxFrameBytes:    wire.MaxFrameBytes,
+		MaxOutboundBytes: int(c.OutboundBytes),
+		IdleTimeout:      c.IdleTimeout,
+	}
+}
+
+// LinkOptions returns the options of the links to peers. Hello and Seed are
+// left to the caller. The error says why the secret cannot be read.
+func (c *Config) LinkOptions() (netio.LinkOptions, error) {
+	o := netio.LinkOptions{
+		Self: c.ID,
+		Addr: first(c.PeerListen, c.Self().Peer),
+	}
+	for _, n := range c.Nodes {
+		if n.ID != c.ID {
+			o.Peers = append(o.Peers, netio.Peer{Node: n.ID, Addr: n.Peer})
+		}
+	}
+	if c.SecretFile == "" {
+		return o, nil
+	}
+	secret, err := readSecret(c.SecretFile)
+	o.Secret = secret
+	return o, err
+}
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// readSecret returns the first line of a file. An empty secret would be no
+// secret, so it is refused.
+func readSecret(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("config: reading node.secret_file: %w", err)
+	}
+	line, err := bufio.NewReader(io.LimitReader(f, 4*kib)).ReadString('\n')
+	if closeErr := f.Close(); closeErr != nil {
+		return nil, fmt.Errorf("config: reading node.secret_file: %w", closeErr)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("config: reading node.secret_file: %w", err)
+	}
+	secret := strings.TrimSpace(line)
+	if len(secret) < 16 {
+		return nil, fmt.Errorf("config: node.secret_file %s: the secret has %d bytes, must have "+
+			"at least 16", path, len(secret))
+	}
+	return []byte(secret), nil
+}
