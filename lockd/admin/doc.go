@@ -1,0 +1,19 @@
+// Package admin serves what people and their tools want to know of one node,
+// over HTTP, by default on loopback only: there is no password.
+//
+//	GET /metrics                        Prometheus text; names begin with lockd_
+//	GET /healthz                        200 while the process runs and has not failed
+//	GET /readyz                         200 when the node can serve, else 503 and why not
+//	GET /v1/status                      the node as JSON
+//	GET /v1/locks?prefix=&after=&limit= locks of the cluster by name, a page at a time
+//	GET /v1/lock?name=                  holders and queue of one lock
+//	    /debug/pprof/                   profiles of the process
+//
+// A node is ready when its cluster is born, every group has a known leader, its
+// disk moves and it is not leaving. An error of /v1 is {"error": text} with a
+// status above 399.
+//
+// The package owns no state of the node: it reads pictures that the engine
+// publishes, samples handed in by main, and asks for locks as any client does.
+// The same JSON is what the command line prints with -o json.
+package admin

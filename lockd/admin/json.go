@@ -1,0 +1,208 @@
+package admin
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/valyala/fastjson"
+
+	"lockd/client"
+	"lockd/lockd/node"
+)
+
+// object builds one JSON object. It borrows its arena.
+type object struct {
+	arena *fastjson.Arena
+	value *fastjson.Value
+}
+
+func newObject(a *fastjson.Arena) object { return object{a, a.NewObject()} }
+
+func (o object) text(key, v string) {
+	o.value.Set(key, o.arena.NewString(strings.ToValidUTF8(v, "\ufffd")))
+}
+func (o object) count(key string, v int) { o.value.Set(key, o.arena.NewNumberInt(v)) }
+
+func (o object) number(key string, v uint64) {
+	o.value.Set(key, o.arena.NewNumberString(strconv.FormatUint(v, 10)))
+}
+
+func (o object) millis(key string, d time.Duration) {
+	o.value.Set(key, o.arena.NewNumberString(strconv.FormatInt(d.Milliseconds(), 10)))
+}
+
+// name adds a lock's name. Names are bytes and JSON knows none, so a name that
+// is no UTF-8 comes a second time, in base64.
+func (o object) name(key, v string) {
+	o.text(key, v)
+	if !utf8.ValidString(v) {
+		o.text(key+"_base64", base64.StdEncoding.EncodeToString([]byte(v)))
+	}
+}
+
+func (o object) truth(key string, v truth) {
+	if v {
+		o.value.Set(key, o.arena.NewTrue())
+	} else {
+		o.value.Set(key, o.arena.NewFalse())
+	}
+}
+
+// truth is a value of JSON, not a switch.
+type truth bool
+
+func (o object) list(key string, n int, at func(int) *fastjson.Value) {
+	list := o.arena.NewArray()
+	for i := range n {
+		list.SetArrayItem(i, at(i))
+	}
+	o.value.Set(key, list)
+}
+
+func (o object) end(dst []byte) []byte { return append(o.value.MarshalTo(dst), '\n') }
+
+func appendError(dst []byte, text string) []byte {
+	o := newObject(new(fastjson.Arena))
+	o.text("error", text)
+	return o.end(dst)
+}
+
+// AppendNode appends a picture of a node as it knows itself.
+func AppendNode(dst []byte, s *node.Status, build string) []byte {
+	o := newObject(new(fastjson.Arena))
+	o.number("node", uint64(s.Node))
+	o.text("cluster", s.Cluster)
+	o.text("build", build)
+	o.truth("ready", truth(s.Ready()))
+	if reason := NotReady(s); reason != "" {
+		o.text("reason", reason)
+	}
+	o.truth("born", truth(s.Born))
+	o.truth("draining", truth(s.Draining))
+	o.truth("disk_stalled", truth(s.Stalled))
+	o.text("disk", fmt.Sprintf("%016x", uint64(s.Disk)))
+	o.millis("uptime_ms", time.Duration(s.Uptime))
+	o.number("durable", s.Durable)
+	o.number("appended", s.Appended)
+	o.count("conns", s.Conns)
+	o.list("peers", len(s.Peers), func(i int) *fastjson.Value {
+		p := newObject(o.arena)
+		p.number("node", uint64(s.Peers[i].Node))
+		p.truth("up", truth(s.Peers[i].Up))
+		return p.value
+	})
+	o.list("groups", len(s.Groups), func(i int) *fastjson.Value {
+		return groupValue(o.arena, &s.Groups[i])
+	})
+	return o.end(dst)
+}
+
+func groupValue(a *fastjson.Arena, s *node.GroupStatus) *fastjson.Value {
+	g := newObject(a)
+	g.number("group", uint64(s.Group))
+	g.text("role", s.Role.String())
+	g.truth("leading", truth(s.Leading))
+	g.number("leader", uint64(s.Leader))
+	g.number("ballot_round", s.Promised.Round)
+	g.number("ballot_node", uint64(s.Promised.Node))
+	g.number("chosen", uint64(s.Chosen))
+	g.number("applied", uint64(s.Applied))
+	g.number("saved", uint64(s.Saved))
+	g.number("sessions", uint64(s.Sessions))
+	g.number("locks", uint64(s.Locks))
+	g.number("waiters", uint64(s.Waiters))
+	return g.value
+}
+
+// AppendList appends a page of locks. A full page ends with the name to go on
+// after.
+func AppendList(dst []byte, list []client.ListEntry, limit int) []byte {
+	o := newObject(new(fastjson.Arena))
+	o.list("locks", len(list), func(i int) *fastjson.Value {
+		e := newObject(o.arena)
+		e.name("name", list[i].Name)
+		e.text("holder", list[i].Client)
+		e.number("token", list[i].Token)
+		e.text("mode", list[i].Mode.String())
+		e.count("holders", list[i].HolderCount)
+		e.count("waiters", list[i].WaiterCount)
+		e.millis("held_ms", list[i].Held)
+		return e.value
+	})
+	if len(list) > 0 && len(list) == limit {
+		o.name("next", list[len(list)-1].Name)
+	}
+	return o.end(dst)
+}
+
+// AppendLock appends the holders and the queue of one lock.
+func AppendLock(dst []byte, info *client.LockInfo) []byte {
+	o := newObject(new(fastjson.Arena))
+	o.name("name", info.Name)
+	o.count("holders", info.HolderCount)
+	o.count("waiters", info.WaiterCount)
+	o.list("held_by", len(info.Holders), func(i int) *fastjson.Value {
+		h := newObject(o.arena)
+		h.text("holder", info.Holders[i].Client)
+		h.number("session", info.Holders[i].Session)
+		h.number("token", info.Holders[i].Token)
+		h.text("mode", info.Holders[i].Mode.String())
+		h.text("since", info.Holders[i].Since.UTC().Format(time.RFC3339Nano))
+		h.millis("held_ms", info.Holders[i].Held)
+		h.millis("lease_left_ms", info.Holders[i].LeaseLeft)
+		return h.value
+	})
+	o.list("queue", len(info.Waiters), func(i int) *fastjson.Value {
+		w := newObject(o.arena)
+		w.text("waiter", info.Waiters[i].Client)
+		w.number("session", info.Waiters[i].Session)
+		w.text("mode", info.Waiters[i].Mode.String())
+		w.count("weight", int(info.Waiters[i].Weight))
+		w.millis("waited_ms", info.Waiters[i].Waited)
+		return w.value
+	})
+	return o.end(dst)
+}
+
+// AppendCluster appends what every node says of itself.
+func AppendCluster(dst []byte, all []client.NodeStatus) []byte {
+	o := newObject(new(fastjson.Arena))
+	o.list("nodes", len(all), func(i int) *fastjson.Value {
+		s := &all[i]
+		n := newObject(o.arena)
+		n.number("node", uint64(s.Node))
+		n.text("address", s.Address)
+		n.truth("up", truth(s.Err == nil))
+		if s.Err != nil {
+			n.text("error", s.Err.Error())
+			return n.value
+		}
+		n.text("build", s.Build)
+		n.millis("uptime_ms", s.Uptime)
+		n.number("durable", s.Durable)
+		n.list("groups", len(s.Groups), func(k int) *fastjson.Value {
+			return clusterGroupValue(o.arena, &s.Groups[k])
+		})
+		return n.value
+	})
+	return o.end(dst)
+}
+
+func clusterGroupValue(a *fastjson.Arena, s *client.GroupStatus) *fastjson.Value {
+	g := newObject(a)
+	g.number("group", uint64(s.Group))
+	g.text("role", s.Role.String())
+	g.number("leader", uint64(s.Leader))
+	g.number("ballot_round", s.Round)
+	g.number("ballot_node", uint64(s.BallotNode))
+	g.number("chosen", s.Chosen)
+	g.number("applied", s.Applied)
+	g.number("sessions", uint64(s.Sessions))
+	g.number("locks", uint64(s.Locks))
+	g.number("waiters", uint64(s.Waiters))
+	return g.value
+}

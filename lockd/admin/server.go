@@ -1,0 +1,196 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/pprof"
+	"strconv"
+	"time"
+
+	"lockd/client"
+	"lockd/lockd/node"
+)
+
+// Locks answers questions about locks. *client.Client does.
+type Locks interface {
+	Get(ctx context.Context, name string) (*client.LockInfo, error)
+	List(ctx context.Context, prefix string, opts client.ListOptions) ([]client.ListEntry, error)
+}
+
+// Options say what the handler looks at. Every function may be called from any
+// goroutine.
+type Options struct {
+	// Status returns the newest picture of the node, nil before the first.
+	Status func() *node.Status
+	// Failed returns what stopped the node, nil while it runs.
+	Failed func() error
+	// Samples returns the values of /metrics.
+	Samples func() []Sample
+	// Locks returns what /v1/locks and /v1/lock ask.
+	Locks func(ctx context.Context) (Locks, error)
+	// Build is the version of the program.
+	Build string
+}
+
+// requestTimeout bounds a question about locks.
+const requestTimeout = 5 * time.Second
+
+// maxPage bounds the locks of one answer.
+const maxPage = 10_000
+
+// NewHandler returns the handler of the admin listener.
+func NewHandler(o Options) http.Handler {
+	h := &handler{opts: o}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", newMetrics(o))
+	mux.HandleFunc("GET /healthz", h.health)
+	mux.HandleFunc("GET /readyz", h.ready)
+	mux.HandleFunc("GET /v1/status", h.status)
+	mux.HandleFunc("GET /v1/locks", h.locks)
+	mux.HandleFunc("GET /v1/lock", h.lock)
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+type handler struct{ opts Options }
+
+func (h *handler) health(w http.ResponseWriter, _ *http.Request) {
+	if err := h.opts.Failed(); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+func (h *handler) ready(w http.ResponseWriter, _ *http.Request) {
+	if err := h.opts.Failed(); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	if reason := NotReady(h.opts.Status()); reason != "" {
+		http.Error(w, reason, http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}
+
+// NotReady says why a node cannot serve, empty if it can.
+func NotReady(s *node.Status) string {
+	switch {
+	case s == nil:
+		return "the node is starting"
+	case s.Draining:
+		return "the node is leaving"
+	case !s.Born && len(s.Waiting) > 0:
+		return fmt.Sprintf("the cluster is not born yet: waiting for nodes %v", s.Waiting)
+	case !s.Born:
+		return "the cluster is not born yet: waiting for every node to record the roster"
+	case s.Stalled:
+		return "the disk does not move"
+	case s.Ready():
+		return ""
+	}
+	leaderless := 0
+	for i := range s.Groups {
+		if s.Groups[i].Leader == 0 {
+			leaderless++
+		}
+	}
+	return fmt.Sprintf("%d of %d groups have no known leader", leaderless, len(s.Groups))
+}
+
+func (h *handler) status(w http.ResponseWriter, _ *http.Request) {
+	s := h.opts.Status()
+	if s == nil {
+		fail(w, http.StatusServiceUnavailable, "the node is starting")
+		return
+	}
+	write(w, AppendNode(nil, s, h.opts.Build))
+}
+
+func (h *handler) locks(w http.ResponseWriter, r *http.Request) {
+	limit, err := pageLimit(r.FormValue("limit"))
+	if err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	locks, err := h.opts.Locks(ctx)
+	if err != nil {
+		failWith(w, err)
+		return
+	}
+	list, err := locks.List(ctx, r.FormValue("prefix"),
+		client.ListOptions{After: r.FormValue("after"), Limit: limit})
+	if err != nil {
+		failWith(w, err)
+		return
+	}
+	write(w, AppendList(nil, list, limit))
+}
+
+func pageLimit(text string) (int, error) {
+	if text == "" {
+		return 1000, nil
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 || limit > maxPage {
+		return 0, fmt.Errorf("limit is %q, must be 1 to %d", text, maxPage)
+	}
+	return limit, nil
+}
+
+func (h *handler) lock(w http.ResponseWriter, r *http.Request) {
+	name := r.FormValue("name")
+	if name == "" {
+		fail(w, http.StatusBadRequest, "name is missing: /v1/lock?name=…")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	locks, err := h.opts.Locks(ctx)
+	if err != nil {
+		failWith(w, err)
+		return
+	}
+	info, err := locks.Get(ctx, name)
+	if err != nil {
+		failWith(w, err)
+		return
+	}
+	write(w, AppendLock(nil, info))
+}
+
+// failWith answers with an error of the client.
+func failWith(w http.ResponseWriter, err error) {
+	code := http.StatusBadGateway
+	switch {
+	case errors.Is(err, client.ErrNotFound):
+		code = http.StatusNotFound
+	case errors.Is(err, client.ErrBadName), errors.Is(err, client.ErrNameTooLong):
+		code = http.StatusBadRequest
+	case errors.Is(err, client.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		code = http.StatusServiceUnavailable
+	case errors.Is(err, client.ErrBusy):
+		code = http.StatusTooManyRequests
+	}
+	fail(w, code, err.Error())
+}
+
+func fail(w http.ResponseWriter, code int, text string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_, _ = w.Write(appendError(nil, text)) // a reader that left has no use for it
+}
+
+func write(w http.ResponseWriter, body []byte) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body) // a reader that left has no use for it
+}
