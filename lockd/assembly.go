@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"lockd/lockd/admin"
+	"lockd/lockd/config"
+	"lockd/lockd/node"
+	"lockd/lockfsm/checkpoint"
+	"lockd/netio"
+	"lockd/netio/wire"
+	"lockd/wal"
+	"lockd/wal/disk"
+)
+
+// assembly is one running node: an engine and everything it stands on. It is
+// made by assemble and ends by shutDown, or with the process when failed says
+// that the node must stop.
+type assembly struct {
+	cfg    config.Config
+	log    *slog.Logger
+	events *eventLog
+
+	dir    *directory
+	store  *checkpoint.Store
+	syncer *wal.Syncer
+	keeper *keeper
+	inbox  *node.Inbox
+	node   *node.Node
+	engine *node.Loop
+	server *netio.Server
+	links  *netio.Links
+	admin  net.Listener // nil when there is none
+	locks  *lazyClient
+
+	// failed receives what stops the node. Everything that can fail by itself
+	// sends once, and there is room for all.
+	failed  chan error
+	failure atomic.Pointer[error] // the first of them; written by stoppedBy
+	undo    []func() error        // closes what is open, newest last
+}
+
+// assemble opens everything from the directory up and starts the engine. On an
+// error it leaves nothing open.
+func assemble(cfg config.Config, log *slog.Logger) (*assembly, error) {
+	a := &assembly{cfg: cfg, log: log, failed: make(chan error, 8)}
+	if err := a.open(); err != nil {
+		return nil, errors.Join(err, a.close())
+	}
+	return a, nil
+}
+
+func (a *assembly) open() error {
+	o := a.cfg.NodeOptions()
+	o.Build = version
+	o.Seed = randomSeed()
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	a.events = newEventLog(a.log, o.Groups)
+	a.events.start()
+	a.onClose(func() error { a.events.end(); return nil })
+
+	recovery, err := a.recover(&o)
+	if err != nil {
+		return err
+	}
+	clients := clientHandler{&clientPort{inbox: a.inbox}}
+	peers := &peerPort{inbox: a.inbox}
+	a.node, err = node.New(o, node.Deps{
+		Log:         logPort{a.syncer},
+		Peers:       peers,
+		Clients:     clients.clientPort,
+		Checkpoints: a.keeper,
+		Superblock:  a.dir,
+		Observe:     a.events.observe,
+	}, a.inbox, recovery)
+	if err != nil {
+		return err
+	}
+	clients.node, peers.node = a.node, a.node
+	if err := a.listen(clients, peers); err != nil {
+		return err
+	}
+	a.keeper.start()
+	a.onClose(a.keeper.end)
+	a.engine = node.Start(a.node, bootNanos)
+	awaitEngine(a.engine, a.failed)
+	a.onClose(func() error { a.engine.Stop(); return nil })
+	return nil
+}
+
+// recover opens the directory and everything in it and reads it back.
+func (a *assembly) recover(o *node.Options) (*node.Recovery, error) {
+	began := time.Now()
+	dir, err := openDirectory(a.cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	a.dir = dir
+	a.onClose(dir.close)
+	id, err := dir.identity(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := id.Check(o); err != nil {
+		return nil, err
+	}
+	recovery := node.NewRecovery(id, *o)
+	if err := a.openStore(recovery); err != nil {
+		return nil, err
+	}
+	a.inbox = node.NewInbox(o.MaxInboxBytes)
+	a.keeper = newKeeper(a.store, a.inbox, recovery.Limits())
+
+	walOpts := a.cfg.WALOptions()
+	walOpts.Stamp = uint64(id.Disk)
+	walOpts.Clock = disk.BootNanos
+	records := 0
+	w, err := wal.Open(dir.log, walOpts, func(lsn wal.LSN, r wal.Record) error {
+		records++
+		return recovery.Replay(lsn, r)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("opening the log of %s: %w", dir.path, err)
+	}
+	recovery.Opened(w.Stats().Durable)
+	a.syncer = wal.StartSyncer(w, wal.SyncerOptions{
+		OnDurable: a.inbox.Durable,
+		OnFailed:  a.inbox.Failed,
+		OnPrepareFailed: func(err error) {
+			a.log.Warn("no spare segment for the log", "reason", err)
+		},
+	})
+	a.onClose(a.syncer.Stop)
+	a.log.Info("directory read", "dir", dir.path, "disk", fmt.Sprintf("%016x", uint64(id.Disk)),
+		"checkpoints", len(a.store.Groups()), "records", records, "born", id.Born,
+		"took", time.Since(began).Round(time.Millisecond))
+	return recovery, nil
+}
+
+// openStore opens the checkpoints and hands the machines over.
+func (a *assembly) openStore(recovery *node.Recovery) error {
+	store, err := checkpoint.Open(a.dir.checkpoints(), checkpoint.Options{
+		Fatal:      a.die,
+		Report:     a.report,
+		CacheBytes: a.cfg.CheckpointCacheBytes,
+	})
+	if err != nil {
+		return err
+	}
+	a.store = store
+	a.onClose(store.Close)
+	for _, g := range store.Groups() {
+		m, err := loadMachine(store, g.Group, recovery.Limits())
+		if err != nil {
+			return err
+		}
+		recovery.Checkpoint(g.Group, m)
+	}
+	return nil
+}
+
+// die ends the process when the store cannot go on and must not return.
+func (a *assembly) die(err error) {
+	a.log.Error("the checkpoints failed", "reason", err)
+	os.Exit(exitFailure)
+}
+
+// report acts on what the store found in the background.
+func (a *assembly) report(r checkpoint.Report) {
+	a.log.Warn("checkpoints: "+r.Kind.String(), "reason", r.Err)
+	if r.Kind != checkpoint.ReportDamage {
+		return
+	}
+	select {
+	case a.failed <- r.Err:
+	default: // the node is stopping already
+	}
+}
+
+// listen opens the sockets.
+func (a *assembly) listen(clients clientHandler, peers *peerPort) error {
+	links, err := a.cfg.LinkOptions()
+	if err != nil {
+		return err
+	}
+	links.Seed = randomSeed()
+	links.Hello = func(uint16) wire.PeerHello { return a.node.PeerHello() }
+	if a.links, err = netio.OpenLinks(links, peers); err != nil {
+		return err
+	}
+	peers.links = a.links
+	a.onClose(func() error { return a.links.Close(context.Background()) })
+
+	server := a.cfg.ServerOptions()
+	server.Logf = func(format string, args ...any) { a.log.Warn(fmt.Sprintf(format, args...)) }
+	if a.server, err = netio.Listen(server, clients); err != nil {
+		return err
+	}
+	clients.server.Store(a.server)
+	a.onClose(func() error { return a.stopServer(time.Second) })
+	return a.listenAdmin()
+}
+
+func (a *assembly) listenAdmin() error {
+	if a.cfg.AdminListen == "off" {
+		return nil
+	}
+	ln, err := net.Listen("tcp", a.cfg.AdminListen)
+	if err != nil {
+		return fmt.Errorf("listening for admin HTTP (node.admin_listen): %w", err)
+	}
+	a.admin = ln
+	a.onClose(ln.Close)
+	a.locks = &lazyClient{address: a.server.Addr().String()}
+	a.onClose(a.locks.close)
+	serveAdmin(ln, admin.NewHandler(admin.Options{
+		Status:  a.node.Status,
+		Failed:  a.stoppedBy,
+		Samples: a.samples,
+		Locks:   a.locks.get,
+		Build:   version,
+	}), a.failed)
+	return nil
+}
+
+// stoppedBy returns what stopped the node, nil while it runs.
+func (a *assembly) stoppedBy() error {
+	if p := a.failure.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (a *assembly) onClose(fn func() error) { a.undo = append(a.undo, fn) }
+
+// close closes what is open, newest first.
+func (a *assembly) close() error {
+	var problems []error
+	for i := len(a.undo) - 1; i >= 0; i-- {
+		problems = append(problems, a.undo[i]())
+	}
+	a.undo = nil
+	return errors.Join(problems...)
+}
+
+func (a *assembly) stopServer(limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return a.server.Stop(ctx)
+}
+
+// bootNanos is the clock of the engine.
+func bootNanos() node.Nanos { return node.Nanos(disk.BootNanos()) }
+
+func randomSeed() uint64 {
+	var b [8]byte
+	rand.Read(b[:])
+	return binary.LittleEndian.Uint64(b[:])
+}

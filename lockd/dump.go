@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"lockd/lockd/node"
+	"lockd/lockfsm"
+	"lockd/lockfsm/checkpoint"
+	"lockd/paxos"
+	"lockd/wal"
+	"lockd/wal/disk"
+)
+
+func dumpVerb() verb {
+	return verb{
+		name:  "dump",
+		args:  "DIR",
+		brief: "show what a data directory holds: identity, checkpoints, log",
+		help: `
+DIR is the data directory of a stopped node or a copy of one; nothing in it is
+changed, and it may be read-only. What a running node is just writing looks like
+damage. Checkpoints are opened in a temporary copy.
+
+The exit code is 1 when the log or a checkpoint is damaged.`,
+		begin: func(flags *flag.FlagSet) action {
+			d := &dump{}
+			flags.IntVar(&d.group, "group", -1, "show only this `group`")
+			flags.BoolVar(&d.locks, "locks", false, "show the locks and sessions in checkpoints")
+			flags.BoolVar(&d.records, "records", false, "show every record of the log, decoded")
+			return func(sh *shell, args []string) error {
+				if err := needArgs(args, "DIR"); err != nil {
+					return err
+				}
+				out := bufio.NewWriterSize(sh.out, 64<<10)
+				d.out, d.dir = out, args[0]
+				return errors.Join(d.run(), out.Flush())
+			}
+		},
+	}
+}
+
+// dump is one call of lockd dump.
+type dump struct {
+	dir            string
+	out            io.Writer
+	group          int // -1 for all
+	locks, records bool
+	damage         int
+}
+
+func (d *dump) run() error {
+	if err := d.identity(); err != nil {
+		return err
+	}
+	if err := d.checkpoints(); err != nil {
+		return err
+	}
+	if err := d.log(); err != nil {
+		return err
+	}
+	if d.damage > 0 {
+		return failf(exitFailure, "%d damaged places; a node would refuse this directory", d.damage)
+	}
+	return nil
+}
+
+func (d *dump) shows(group uint16) bool { return d.group < 0 || d.group == int(group) }
+
+func (d *dump) identity() error {
+	b, err := os.ReadFile(filepath.Join(d.dir, identityName))
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s is no data directory: it has no %s file", d.dir, identityName)
+	}
+	if err != nil {
+		return err
+	}
+	id, err := node.DecodeIdentity(b)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, "cluster %q  node %d  disk %016x  groups %d  settings %016x  born %v\n",
+		id.Cluster, id.Node, uint64(id.Disk), id.Groups, id.Settings, id.Born)
+	for _, a := range id.Roster {
+		fmt.Fprintf(d.out, "  roster: node %d on disk %016x\n", a.Node, uint64(a.Disk))
+	}
+	return nil
+}
+
+// checkpoints opens a copy of the store, because opening one changes it.
+func (d *dump) checkpoints() error {
+	from := filepath.Join(d.dir, checkpointName)
+	if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) {
+		fmt.Fprintln(d.out, "no checkpoints")
+		return nil
+	}
+	copied, err := os.MkdirTemp("", "lockd-dump-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(copied)
+	if err := os.CopyFS(copied, os.DirFS(from)); err != nil {
+		return fmt.Errorf("copying the checkpoints: %w", err)
+	}
+	store, err := checkpoint.Open(copied, checkpoint.Options{
+		Fatal: func(err error) {
+			fmt.Fprintf(os.Stderr, "lockd: %v\n", err)
+			os.Exit(exitFailure)
+		},
+		Report: func(checkpoint.Report) {}, // what is damaged shows when it is read
+	})
+	if err != nil {
+		d.damage++
+		fmt.Fprintf(d.out, "DAMAGE in the checkpoints: %v\n", err)
+		return nil
+	}
+	d.groups(store)
+	return store.Close()
+}
+
+func (d *dump) groups(store *checkpoint.Store) {
+	all := store.Groups()
+	fmt.Fprintf(d.out, "checkpoints of %d groups\n", len(all))
+	for _, g := range all {
+		if !d.shows(g.Group) {
+			continue
+		}
+		fmt.Fprintf(d.out, "  group %d  slot %d  %d records\n", g.Group, g.Slot, g.Records)
+		m, err := loadMachine(store, g.Group, anyLimits())
+		if err != nil {
+			d.damage++
+			fmt.Fprintf(d.out, "  DAMAGE: %v\n", err)
+			continue
+		}
+		if d.locks {
+			d.machine(m)
+		}
+	}
+}
+
+// anyLimits are limits that fit every machine.
+func anyLimits() lockfsm.Limits {
+	const many = 1 << 30
+	l := lockfsm.DefaultLimits()
+	l.Sessions, l.Locks, l.Claims, l.Detached = many, many, many, many
+	l.ClaimsPerSession, l.WaitersPerLock = many, many
+	l.HoldersPerLock = 1<<16 - 1
+	l.LeaseMin, l.LeaseMax, l.HoldMin, l.HoldMax = 1, 1<<31, 1, 1<<31
+	l.TickCap = 1
+	return l
+}
+
+func (d *dump) machine(m *lockfsm.Machine) {
+	stats := m.Stats()
+	fmt.Fprintf(d.out, "    log time %d ms  digest %016x  %d sessions  %d locks\n",
+		m.LogTime(), m.Digest(), stats.Sessions, stats.Locks)
+	m.ForEachSession(func(s *lockfsm.SessionInfo) bool {
+		fmt.Fprintf(d.out, "    session %d  %q  epoch %d  lease %d ms until %d  %d claims%s%s\n",
+			s.ID, s.Name, s.Epoch, s.Lease, s.Deadline, s.Claims, when("  parked", truth(s.Parked)),
+			when("  ending", truth(s.Ending)))
+		return true
+	})
+	m.ForEachLock(func(l *lockfsm.LockInfo) bool {
+		fmt.Fprintf(d.out, "    lock %q\n", l.Name)
+		for i := range l.Holders {
+			h := &l.Holders[i]
+			fmt.Fprintf(d.out, "      held by %d  token %d  mode %v  since %d%s\n", h.Session,
+				h.Token, h.Mode, h.Since, when("  detached", truth(h.Detached)))
+		}
+		for i := range l.Waiters {
+			w := &l.Waiters[i]
+			fmt.Fprintf(d.out, "      waits: %d  request %d  mode %v  weight %d%s\n", w.Session,
+				w.Request, w.Mode, w.Weight, when("  parked", truth(w.Parked)))
+		}
+		return true
+	})
+}
+
+// when shows a word that is only worth showing when it applies.
+func when(text string, applies truth) string {
+	if applies {
+		return text
+	}
+	return ""
+}
+
+// truth is a fact to be shown, not a switch.
+type truth bool
+
+func (d *dump) log() error {
+	dir, err := disk.View(filepath.Join(d.dir, walName))
+	if err != nil {
+		return err
+	}
+	counts := map[wal.Kind]int{}
+	err = wal.Inspect(dir, func(it wal.Item) error {
+		switch it.Kind {
+		case wal.ItemDamage:
+			d.damage++
+		case wal.ItemRecord:
+			counts[it.Record.Kind]++
+			if !d.records || !d.shows(it.Record.Group) {
+				return nil
+			}
+			return d.record(it)
+		case wal.ItemBatch:
+			if !d.records {
+				return nil
+			}
+		}
+		_, err := fmt.Fprintln(d.out, it)
+		return err
+	})
+	fmt.Fprintf(d.out, "log: %d accepts, %d promises, %d hints\n", counts[wal.KindEntry],
+		counts[wal.KindState], counts[wal.KindHint])
+	return errors.Join(err, dir.Close())
+}
+
+// record shows what one record says.
+func (d *dump) record(it wal.Item) error {
+	r := node.PaxosRecord(&it.Record)
+	e, err := paxos.ReadRecord(&r)
+	if err != nil {
+		d.damage++
+		_, err = fmt.Fprintf(d.out, "%v  DAMAGE: %v\n", it, err)
+		return err
+	}
+	what := "chosen up to here"
+	switch r.Kind {
+	case paxos.RecordPromise:
+		what = fmt.Sprintf("promise of ballot %v", e.Ballot)
+	case paxos.RecordAccept:
+		what = fmt.Sprintf("accept in ballot %v", e.Ballot)
+	case paxos.RecordChosen:
+	}
+	fmt.Fprintf(d.out, "%v  %s\n", it, what)
+	if r.Kind != paxos.RecordAccept {
+		return nil
+	}
+	lines, err := lockfsm.BatchText(e.Value)
+	if len(lines) == 0 && err == nil {
+		lines = []string{"no-op"}
+	}
+	for _, line := range lines {
+		fmt.Fprintln(d.out, "        "+line)
+	}
+	if err != nil {
+		fmt.Fprintf(d.out, "        does not decode: %v\n", err)
+	}
+	return nil
+}

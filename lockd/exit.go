@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Exit codes. Those above 2 are the ones of sysexits.h and of flock(1), so that
+// scripts can tell why a command did not run.
+const (
+	exitOK          = 0
+	exitFailure     = 1  // also: the lock is held, with run -n or -w
+	exitUsage       = 2  // the command line or the configuration is wrong
+	exitUnavailable = 69 // no node answers for the lock
+	exitLostBefore  = 75 // the lock was lost before the command started
+	exitPermission  = 77
+	exitLostRunning = 79 // the lock was lost while the command ran
+	exitNotRunnable = 126
+	exitNotFound    = 127
+	exitSignal      = 128 // plus the number of the signal
+)
+
+// failure is an error that decides the exit code. A nil err prints nothing.
+type failure struct {
+	code int
+	err  error
+}
+
+func (f *failure) Error() string {
+	if f.err == nil {
+		return fmt.Sprintf("exit code %d", f.code)
+	}
+	return f.err.Error()
+}
+
+func (f *failure) Unwrap() error { return f.err }
+
+// failf makes a failure with a text.
+func failf(code int, format string, args ...any) error {
+	return &failure{code: code, err: fmt.Errorf(format, args...)}
+}
+
+// exitCode is the code an error ends the process with.
+func exitCode(err error) int {
+	var f *failure
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &f):
+		return f.code
+	default:
+		return exitFailure
+	}
+}

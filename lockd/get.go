@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"strconv"
+	"time"
+
+	"lockd/client"
+	"lockd/lockd/admin"
+	"lockd/netio/wire"
+)
+
+func getVerb() verb {
+	return verb{
+		name:  "get",
+		args:  "NAME",
+		brief: "show who holds a lock and who waits for it",
+		help: `
+The answer is as of a moment during the call. A lock that nobody holds or waits
+for is not known to the cluster: the exit code is 1.`,
+		begin: func(flags *flag.FlagSet) action {
+			var cluster clusterFlags
+			var out format
+			cluster.declare(flags)
+			out.declare(flags)
+			return func(sh *shell, args []string) error {
+				if err := needArgs(args, "NAME"); err != nil {
+					return err
+				}
+				ctx := context.Background()
+				c, err := cluster.dial(ctx, sh, client.Options{Name: clientName()})
+				if err != nil {
+					return err
+				}
+				defer closeClient(c)
+				info, err := c.Get(ctx, args[0])
+				if errors.Is(err, client.ErrNotFound) {
+					return failf(exitFailure, "lock %q: nobody holds it or waits for it", args[0])
+				}
+				if err != nil {
+					return clientFailure(err)
+				}
+				if out == "json" {
+					_, err := sh.out.Write(admin.AppendLock(nil, info))
+					return err
+				}
+				return lockTable(info).print(sh)
+			}
+		},
+	}
+}
+
+// lockTable has a row for each holder and then for each waiter, in order.
+func lockTable(info *client.LockInfo) *table {
+	t := &table{header: []string{"STATE", "CLIENT", "MODE", "TOKEN", "FOR", "LEASE LEFT", "SESSION"}}
+	for i := range info.Holders {
+		h := &info.Holders[i]
+		t.add("holds", h.Client, modeName(h.Mode), strconv.FormatUint(h.Token, 10),
+			age(h.Held), age(h.LeaseLeft), sessionText(h.Session))
+	}
+	for i := range info.Waiters {
+		w := &info.Waiters[i]
+		t.add("waits "+strconv.Itoa(i+1), w.Client, modeName(w.Mode), "-", age(w.Waited), "-",
+			sessionText(w.Session))
+	}
+	listed := len(info.Holders) + len(info.Waiters)
+	if more := info.HolderCount + info.WaiterCount - listed; more > 0 {
+		t.add(fmt.Sprintf("%d more", more), "", "", "", "", "", "")
+	}
+	return t
+}
+
+func sessionText(id uint64) string {
+	if id&wire.DetachedOwner != 0 {
+		return fmt.Sprintf("detached %016x", id)
+	}
+	return strconv.FormatUint(id, 10)
+}
+
+// modeName is the mode in the words most people know.
+func modeName(m wire.Mode) string {
+	switch m {
+	case wire.ModeEX:
+		return "exclusive"
+	case wire.ModePR:
+		return "shared"
+	default:
+		return m.String()
+	}
+}
+
+// age rounds a length to what is worth reading.
+func age(d time.Duration) string {
+	switch {
+	case d < 10*time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	default:
+		return d.Round(time.Second).String()
+	}
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// help prints the manual page of a verb, or the list of all.
+func (sh *shell) help(args []string) error {
+	if len(args) == 0 {
+		sh.printVerbs(sh.out)
+		return nil
+	}
+	v, _, err := findVerb(args)
+	if err != nil {
+		return err
+	}
+	sh.printVerb(sh.out, v)
+	return nil
+}
+
+func (sh *shell) printVerbs(w io.Writer) {
+	fmt.Fprintf(w, "lockd %s: locks that survive the loss of a node\n\nlockd VERB …\n", version)
+	for _, v := range verbs() {
+		fmt.Fprintf(w, "  %-15s %s\n", v.name, v.brief)
+	}
+	fmt.Fprint(w, "  help VERB       what a verb does and which flags it has\n\n"+
+		"Verbs that talk to a cluster find it by --addr HOST:PORT,… or LOCKD_ADDR.\n")
+}
+
+func (sh *shell) printVerb(w io.Writer, v verb) {
+	flags := flag.NewFlagSet(v.name, flag.ContinueOnError)
+	v.begin(flags)
+	fmt.Fprintf(w, "lockd %s: %s\n\n", v.name, v.brief)
+	fmt.Fprintln(w, strings.TrimSpace("lockd "+v.name+" [flags] "+v.args))
+	if v.help != "" {
+		fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(v.help))
+	}
+	first := true
+	flags.VisitAll(func(f *flag.Flag) {
+		if first {
+			fmt.Fprint(w, "\nflags:\n")
+			first = false
+		}
+		printFlag(w, f)
+	})
+}
+
+// printFlag prints one flag with its default, the text indented below it.
+func printFlag(w io.Writer, f *flag.Flag) {
+	value, usage := flag.UnquoteUsage(f)
+	line := "  --" + f.Name
+	if len(f.Name) == 1 {
+		line = "  -" + f.Name
+	}
+	if value != "" {
+		line += " " + strings.ToUpper(value)
+	}
+	if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0s" {
+		line += "  (default " + f.DefValue + ")"
+	}
+	fmt.Fprintln(w, line)
+	for _, text := range wrap(usage, 72) {
+		fmt.Fprintln(w, "        "+text)
+	}
+}
+
+// wrap breaks a text into lines of at most width bytes, where words allow.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	if line != "" {
+		lines = append(lines, line)
+	}
+	return lines
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"os/exec"
+	"time"
+
+	"lockd/lockd/node"
+	"lockd/paxos"
+)
+
+// start runs the keeper's loop. The assembly starts it, a queued job or a slow
+// beat wakes it, a round is one job, and end stops it after the job it is in.
+func (k *keeper) start() { go k.run() }
+
+func (k *keeper) run() {
+	defer close(k.done)
+	beat := time.NewTicker(transferIdle)
+	defer beat.Stop()
+	for {
+		select {
+		case job := <-k.jobs:
+			k.step(job)
+		case now := <-beat.C:
+			// What cannot be closed now is closed with the store.
+			_ = k.sweep(now.Add(-transferIdle))
+		case <-k.stop:
+			return
+		}
+	}
+}
+
+// end stops the loop and closes what is open.
+func (k *keeper) end() error {
+	close(k.stop)
+	<-k.done
+	return k.sweep(time.Now().Add(time.Hour))
+}
+
+// start runs the loop that writes events to the log. The assembly starts it,
+// an event wakes it, a round is one event, and end stops it once all that wait
+// are written.
+func (l *eventLog) start() { go l.run() }
+
+func (l *eventLog) run() {
+	defer close(l.done)
+	t := leaderTable{
+		leader: make(map[paxos.GroupID]paxos.NodeID),
+		own:    make(map[paxos.GroupID]struct{}),
+	}
+	settled := time.NewTimer(settleDelay)
+	settled.Stop()
+	defer settled.Stop()
+	for {
+		select {
+		case e := <-l.events:
+			l.write(e)
+			if t.note(e) {
+				settled.Reset(settleDelay)
+			}
+			continue
+		default:
+		}
+		select {
+		case e := <-l.events:
+			l.write(e)
+			if t.note(e) {
+				settled.Reset(settleDelay)
+			}
+		case <-settled.C:
+			l.writeLeaders(&t)
+		case <-l.stop:
+			return
+		}
+	}
+}
+
+// serveAdmin runs the admin listener until the listener is closed. What ends it
+// otherwise goes to failed, which must have room for one error.
+func serveAdmin(ln net.Listener, h http.Handler, failed chan<- error) {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	go func() {
+		if err := server.Serve(ln); err != nil && !errors.Is(err, net.ErrClosed) {
+			failed <- err
+		}
+	}()
+}
+
+// awaitChild waits for a started command in the background. The result, nil or
+// an exit error, arrives on the channel, which is then closed.
+func awaitChild(cmd *exec.Cmd) <-chan error {
+	ended := make(chan error, 1)
+	go func() {
+		ended <- cmd.Wait()
+		close(ended)
+	}()
+	return ended
+}
+
+// awaitEngine tells when an engine ended, and why, on failed, which must have
+// room for one error.
+func awaitEngine(l *node.Loop, failed chan<- error) {
+	go func() {
+		<-l.Done()
+		failed <- l.Err()
+	}()
+}
+
+// inBackground runs one call whose result comes by a channel it sends to.
+func inBackground(call func()) { go call() }

@@ -1,0 +1,26 @@
+// Command lockd is a distributed lock service in one binary: a node of a
+// cluster (serve), a whole cluster for trying things out (dev), a way to run
+// any command under a lock (run), and the tools to look at locks, nodes and
+// data directories.
+//
+// This package connects the others: it opens the directory, the log, the
+// checkpoints and the sockets, and hands the engine small interfaces to them.
+// It decides nothing about locks. Each verb has a file of its own.
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the linker.
+var version = "unknown"
+
+func main() {
+	// A reader that goes away ends the output, not the process in the middle
+	// of an unlock: writes return EPIPE instead.
+	signal.Ignore(syscall.SIGPIPE)
+	sh := &shell{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Environ()}
+	os.Exit(sh.run(os.Args[1:]))
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"sync/atomic"
+
+	"lockd/lockd/node"
+	"lockd/netio"
+	"lockd/netio/wire"
+	"lockd/wal"
+)
+
+// This file turns the engine's small interfaces into those of the packages
+// below it, and the other way round.
+
+// logPort is the WAL as the engine sees it.
+type logPort struct{ syncer *wal.Syncer }
+
+func (p logPort) Append(r wal.Record) wal.LSN       { return p.syncer.Append(r) }
+func (p logPort) Flush()                            { p.syncer.Submit() }
+func (p logPort) Release(group uint16, slot uint64) { p.syncer.Release(group, slot) }
+func (p logPort) SyncingSince() node.Nanos          { return node.Nanos(p.syncer.SyncStarted()) }
+
+// clientPort carries frames between the client port and the engine.
+type clientPort struct {
+	node  *node.Node
+	inbox *node.Inbox
+	// server is written once, before the engine starts; event loops may look
+	// before that.
+	server atomic.Pointer[netio.Server]
+}
+
+// Send, Flush and CloseConn make it a node.Clients.
+func (p *clientPort) Send(c node.ConnID, frames []byte) {
+	p.server.Load().Send(netio.ConnID(c), frames)
+}
+
+// Flush starts the writing.
+func (p *clientPort) Flush() { p.server.Load().Flush() }
+
+// CloseConn ends a conn.
+func (p *clientPort) CloseConn(c node.ConnID) { p.server.Load().CloseConn(netio.ConnID(c)) }
+
+// Hello admits a client; netio has checked that the versions meet.
+func (p *clientPort) Hello(_ netio.ConnID, h wire.Hello) ([]byte, bool) {
+	version, err := wire.Negotiate(h.Version, h.MinVersion)
+	if err != nil {
+		refused := wire.Refused{Code: wire.RefusedVersion, Text: []byte(err.Error())}
+		return wire.AppendRefused(nil, wire.Header{}, &refused), false
+	}
+	w := p.node.Welcome(version)
+	return wire.AppendWelcome(nil, wire.Header{}, &w), true
+}
+
+// Request puts a frame into the inbox, or answers Busy when that is full. A
+// keepalive that finds no room is not answered: the client sends the next.
+func (p *clientPort) Request(c netio.ConnID, frame []byte) {
+	if p.inbox.Request(node.ConnID(c), frame) {
+		return
+	}
+	h, _, err := wire.Parse(frame)
+	if err != nil || h.Kind == wire.KindKeepalive {
+		return
+	}
+	server := p.server.Load()
+	if server == nil {
+		return // the node is not up yet; the client asks again
+	}
+	busy := wire.Response{Status: wire.StatusBusy, RetryMillis: inboxRetryMillis}
+	h = wire.Header{Group: h.Group, Request: h.Request}
+	server.Send(c, wire.AppendResponse(nil, h, &busy))
+}
+
+// inboxRetryMillis is how long a client waits after it found the inbox full.
+const inboxRetryMillis = 50
+
+// wake follows the last frame of one read.
+func (p *clientPort) wake() { p.inbox.Wake() }
+
+// clientHandler is clientPort as netio sees it; the two Flush differ.
+type clientHandler struct{ *clientPort }
+
+// Flush follows the last frame of one read.
+func (h clientHandler) Flush() { h.wake() }
+
+// Closed follows everything else of a conn.
+func (h clientHandler) Closed(c netio.ConnID) { h.inbox.ConnClosed(node.ConnID(c)) }
+
+// peerPort carries frames between the links and the engine. links is set
+// before the engine starts.
+type peerPort struct {
+	node  *node.Node
+	inbox *node.Inbox
+	links *netio.Links
+}
+
+// Send makes it a node.Peers.
+func (p *peerPort) Send(to uint16, frame []byte) { p.links.Send(to, frame) }
+
+// Check admits a peer at the handshake.
+func (p *peerPort) Check(h wire.PeerHello) *wire.PeerRefused { return p.node.CheckPeer(&h) }
+
+// PeerUp passes on that a link stands.
+func (p *peerPort) PeerUp(n uint16, h wire.PeerHello) { p.inbox.PeerUp(n, h.Disk) }
+
+// PeerDown passes on that a link is gone. A node that comes again on a new
+// link has been started anew, so its old process is as dead as after a reset.
+func (p *peerPort) PeerDown(n uint16, cause netio.DownCause) {
+	switch cause {
+	case netio.DownReset, netio.DownReplaced:
+		p.inbox.PeerDown(n, node.DownReset)
+	case netio.DownClosed, netio.DownRefused:
+		p.inbox.PeerDown(n, node.DownClosed)
+	default:
+		p.inbox.PeerDown(n, node.DownTimeout)
+	}
+}
+
+// PeerFrame passes on one frame.
+func (p *peerPort) PeerFrame(n uint16, kind wire.PeerKind, payload []byte) {
+	p.inbox.PeerFrame(n, uint8(kind), payload)
+}
+
+// Refused passes on that a peer does not want this node, and why.
+func (p *peerPort) Refused(n uint16, r wire.PeerRefused) {
+	p.inbox.Refused(n, uint8(r.Code), string(r.Text))
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"lockd/lockd/config"
+)
+
+// shell is what a verb may touch of the world outside: its streams and its
+// environment.
+type shell struct {
+	in       *os.File
+	out, err io.Writer
+	env      []string
+}
+
+// verb is one thing lockd can do.
+type verb struct {
+	// name is what is typed, one or two words.
+	name string
+	// args is what follows the flags, for the help.
+	args string
+	// brief is one line, help the rest of the manual page.
+	brief, help string
+	// begin declares the flags of one call and returns what carries it out.
+	begin func(*flag.FlagSet) action
+}
+
+// action carries out a verb with what is left of the command line after its
+// flags.
+type action func(sh *shell, args []string) error
+
+// verbs lists everything in the order of the help.
+func verbs() []verb {
+	return []verb{
+		serveVerb(), devVerb(), runVerb(), getVerb(), listVerb(), statusVerb(), dumpVerb(),
+		configCheckVerb(), versionVerb(),
+	}
+}
+
+// run carries out one command line and returns the exit code.
+func (sh *shell) run(args []string) int {
+	err := sh.dispatch(args)
+	var f *failure
+	if err != nil && !(errors.As(err, &f) && f.err == nil) {
+		fmt.Fprintf(sh.err, "lockd: %v\n", err)
+	}
+	return exitCode(err)
+}
+
+func (sh *shell) dispatch(args []string) error {
+	if len(args) == 0 {
+		sh.printVerbs(sh.err)
+		return &failure{code: exitUsage}
+	}
+	switch args[0] {
+	case "help", "-h", "-help", "--help":
+		return sh.help(args[1:])
+	case "-v", "-version", "--version":
+		return printVersion(sh)
+	}
+	v, rest, err := findVerb(args)
+	if err != nil {
+		return err
+	}
+	flags := flag.NewFlagSet(v.name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	act := v.begin(flags)
+	args, err = parseFlags(flags, rest)
+	if errors.Is(err, flag.ErrHelp) {
+		sh.printVerb(sh.out, v)
+		return nil
+	}
+	if err != nil {
+		return &failure{code: exitUsage, err: fmt.Errorf("%s: %w", v.name, err)}
+	}
+	return act(sh, args)
+}
+
+// findVerb finds the verb at the start of a command line, two words before one.
+func findVerb(args []string) (verb, []string, error) {
+	all := verbs()
+	var names []string
+	for _, v := range all {
+		words := strings.Fields(v.name)
+		if len(args) >= len(words) && strings.Join(args[:len(words)], " ") == v.name {
+			return v, args[len(words):], nil
+		}
+		names = append(names, v.name)
+	}
+	typed := args[0]
+	for _, name := range names {
+		if first, second, two := strings.Cut(name, " "); two && first == typed {
+			if len(args) > 1 && !strings.HasPrefix(args[1], "-") {
+				return verb{}, nil, failf(exitUsage, "unknown verb %q; did you mean %q?",
+					typed+" "+args[1], name)
+			}
+			return verb{}, nil, failf(exitUsage, "%s what? There is: lockd %s %s",
+				first, first, second)
+		}
+	}
+	if near := config.Nearest(typed, append(names, "help")); near != "" {
+		return verb{}, nil, failf(exitUsage, "unknown verb %q; did you mean %q?", typed, near)
+	}
+	return verb{}, nil, failf(exitUsage, "unknown verb %q; lockd help lists all", typed)
+}
+
+// parseFlags parses flags wherever they stand, up to a lone "--". What follows
+// that, and the lone "--" itself, is left in args.
+func parseFlags(flags *flag.FlagSet, args []string) ([]string, error) {
+	var command []string
+	for i, arg := range args {
+		if arg == "--" {
+			args, command = args[:i], args[i:]
+			break
+		}
+	}
+	var plain []string
+	for {
+		if err := flags.Parse(args); err != nil {
+			return nil, betterFlagError(flags, err)
+		}
+		if flags.NArg() == 0 {
+			return append(plain, command...), nil
+		}
+		plain = append(plain, flags.Arg(0))
+		args = flags.Args()[1:]
+	}
+}
+
+// betterFlagError adds the nearest flag to the complaint about an unknown one.
+func betterFlagError(flags *flag.FlagSet, err error) error {
+	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if !unknown {
+		return err
+	}
+	var names []string
+	flags.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
+	if near := config.Nearest(name, names); near != "" {
+		return fmt.Errorf("unknown flag --%s; did you mean --%s?", name, near)
+	}
+	return fmt.Errorf("unknown flag --%s; lockd help %s lists all", name, flags.Name())
+}
+
+// needArgs checks the number of arguments against the names of what is needed.
+func needArgs(args []string, names ...string) error {
+	if len(args) == len(names) {
+		return nil
+	}
+	if len(args) > len(names) {
+		return failf(exitUsage, "unexpected argument %q", args[len(names)])
+	}
+	return failf(exitUsage, "%s is missing", names[len(args)])
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"lockd/client"
+	"lockd/lockd/admin"
+	"lockd/netio/wire"
+)
+
+func statusVerb() verb {
+	return verb{
+		name:  "cluster status",
+		brief: "show how the nodes and groups are",
+		help: `
+Asks every node and shows one row for each; with --groups, one for each group.
+The exit code is 1 when a node does not answer or a group has no leader.`,
+		begin: func(flags *flag.FlagSet) action {
+			var cluster clusterFlags
+			var out format
+			cluster.declare(flags)
+			out.declare(flags)
+			groups := flags.Bool("groups", false, "show groups instead of nodes")
+			return func(sh *shell, args []string) error {
+				if err := needArgs(args); err != nil {
+					return err
+				}
+				all, err := clusterStatus(sh, &cluster)
+				if err != nil {
+					return err
+				}
+				switch {
+				case out == "json":
+					_, err = sh.out.Write(admin.AppendCluster(nil, all))
+				case *groups:
+					err = groupTable(all).print(sh)
+				default:
+					err = nodeTable(all).print(sh)
+				}
+				if err != nil {
+					return err
+				}
+				return clusterTrouble(all)
+			}
+		},
+	}
+}
+
+func clusterStatus(sh *shell, cluster *clusterFlags) ([]client.NodeStatus, error) {
+	ctx := context.Background()
+	c, err := cluster.dial(ctx, sh, client.Options{Name: clientName(), DialTimeout: time.Second})
+	if err != nil {
+		return nil, err
+	}
+	defer closeClient(c)
+	all, err := c.Status(ctx)
+	return all, clientFailure(err)
+}
+
+func nodeTable(all []client.NodeStatus) *table {
+	t := &table{header: []string{"NODE", "ADDRESS", "STATE", "LEADS", "SESSIONS", "LOCKS",
+		"APPLIED", "UPTIME", "VERSION"}}
+	for i := range all {
+		s := &all[i]
+		if s.Err != nil {
+			t.add(strconv.Itoa(int(s.Node)), s.Address, "down", "-", "-", "-", "-", "-", "-")
+			continue
+		}
+		var leads, sessions, locks, applied uint64
+		for k := range s.Groups {
+			g := &s.Groups[k]
+			if g.Role == wire.RoleLeader {
+				leads++
+			}
+			sessions += uint64(g.Sessions)
+			locks += uint64(g.Locks)
+			applied += g.Applied
+		}
+		number := func(n uint64) string { return strconv.FormatUint(n, 10) }
+		state := "up"
+		if len(s.Groups) == 0 {
+			state = "waiting"
+		}
+		t.add(strconv.Itoa(int(s.Node)), s.Address, state, number(leads), number(sessions),
+			number(locks), number(applied), age(s.Uptime), s.Build)
+	}
+	return t
+}
+
+// groupTable has a row for each group, as its leader sees it, with the applied
+// slot of every node.
+func groupTable(all []client.NodeStatus) *table {
+	t := &table{header: []string{"GROUP", "LEADER", "BALLOT", "SESSIONS", "LOCKS", "WAITERS"}}
+	for i := range all {
+		t.header = append(t.header, fmt.Sprintf("APPLIED %d", all[i].Node))
+	}
+	for k := range groupCount(all) {
+		row := []string{strconv.Itoa(k), "-", "-", "-", "-", "-"}
+		for i := range all {
+			applied := "-"
+			if all[i].Err == nil && k < len(all[i].Groups) {
+				g := &all[i].Groups[k]
+				applied = strconv.FormatUint(g.Applied, 10)
+				if g.Role == wire.RoleLeader {
+					row[1] = strconv.Itoa(int(g.Leader))
+					row[2] = fmt.Sprintf("%d.%d", g.Round, g.BallotNode)
+					row[3] = strconv.Itoa(int(g.Sessions))
+					row[4] = strconv.Itoa(int(g.Locks))
+					row[5] = strconv.Itoa(int(g.Waiters))
+				}
+			}
+			row = append(row, applied)
+		}
+		t.add(row...)
+	}
+	return t
+}
+
+func groupCount(all []client.NodeStatus) int {
+	n := 0
+	for i := range all {
+		n = max(n, len(all[i].Groups))
+	}
+	return n
+}
+
+// clusterTrouble says what is wrong with the cluster as a whole.
+func clusterTrouble(all []client.NodeStatus) error {
+	var problems []string
+	for i := range all {
+		if all[i].Err != nil {
+			problems = append(problems, fmt.Sprintf("node %d does not answer: %v", all[i].Node,
+				all[i].Err))
+		}
+	}
+	leaders := make([]int, groupCount(all))
+	for i := range all {
+		for k := range all[i].Groups {
+			if all[i].Groups[k].Role == wire.RoleLeader {
+				leaders[k]++
+			}
+		}
+	}
+	leaderless := 0
+	for _, n := range leaders {
+		if n == 0 {
+			leaderless++
+		}
+	}
+	if len(leaders) == 0 {
+		problems = append(problems, "the cluster is not born yet: all nodes must be up together once")
+	}
+	if leaderless > 0 {
+		problems = append(problems, fmt.Sprintf("%d of %d groups have no leader", leaderless,
+			len(leaders)))
+	}
+	if problems == nil {
+		return nil
+	}
+	return failf(exitFailure, "%s", strings.Join(problems, "; "))
+}
