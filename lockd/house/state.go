@@ -173,7 +173,8 @@ func (c *checker) signatures(f *file) {
 	}
 }
 
-// errorTexts checks that texts of sentinels and panics begin with the package.
+// errorTexts checks that texts of panics, and of the sentinels that others can
+// see, begin with the package.
 func (c *checker) errorTexts(f *file) {
 	name := f.syntax.Name.Name
 	if name == "main" {
@@ -185,12 +186,16 @@ func (c *checker) errorTexts(f *file) {
 			if !ok || !isCall(call, "errors", "New") || len(call.Args) != 1 {
 				continue
 			}
-			if i < len(s.Names) {
-				if name := s.Names[i].Name; !strings.HasPrefix(strings.ToLower(name), "err") {
-					c.at(f, s.Names[i].Pos(), "error", "a sentinel is called ErrX; got %s", name)
-				}
+			if i >= len(s.Names) {
+				continue
 			}
-			c.prefixed(f, call.Args[0], name)
+			sentinel := s.Names[i]
+			if !strings.HasPrefix(strings.ToLower(sentinel.Name), "err") {
+				c.at(f, sentinel.Pos(), "error", "a sentinel is called ErrX; got %s", sentinel.Name)
+			}
+			if sentinel.IsExported() {
+				c.prefixed(f, call.Args[0], name)
+			}
 		}
 	})
 	f.funcs(func(d *ast.FuncDecl) {

@@ -1,0 +1,29 @@
+// Perf measures lock services side by side: lockd, Redis in several shapes, and
+// a bare echo as the floor. It starts and stops the servers itself, as real
+// processes on loopback in temporary directories, and needs Linux, a lockd
+// binary (make build) and, for the Redis targets, Debian's redis-server
+// (apt-get install redis-server).
+//
+//	make perf                                what the README's table comes from
+//	perf run --target lockd,redis,redis-go --workload uncontended \
+//	    --workers 1,20,80,320 --duration 5s --rounds 3 --markdown out.md
+//	perf run --workload contended --workers 150,1500 --keys 15
+//	perf run --workload handoff
+//	perf run --workload failover --target lockd --trials 100
+//	perf run --workload open --rate 10000 --workers 512
+//	perf run --target lockd --profile profiles
+//
+// Every round measures each load on each target in turn, so that whatever else
+// the machine does falls on all alike; the table gives medians and the spread of
+// the throughput. All targets run throughout, idle while it is not their turn.
+// The load runs in this one process and shares the machine with the servers:
+// ratios within one run mean something, absolute figures of two machines do not.
+//
+// What to believe: figures of different durability are not the same figures,
+// which is why the table of promises comes first; the CPU columns tell whether
+// the client or the server was the limit; "rest of the machine" and "stolen"
+// above a few hundredths of a core mean that the run should be repeated.
+//
+// Perf is a module of its own, so that the clients it measures with never enter
+// the daemon's go.sum.
+package main

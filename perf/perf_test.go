@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"lockd/perf/launch"
+	"lockd/perf/report"
+	"lockd/perf/workload"
+)
+
+// TestMain lets the test binary serve the echo target, as perf does.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "echo" {
+		if err := command(context.Background(), os.Args[1:]); err != nil {
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestOptionsMakeLoads(t *testing.T) {
+	o, err := parseOptions(strings.Fields("--workload uncontended,contended,handoff,open,failover "+
+		"--workers 1,20 --keys 7 --rate 500 --trials 3 --lockd-flags --groups=8"), &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, load := range o.loads() {
+		got = append(got, load.String())
+	}
+	want := []string{
+		"uncontended, 1 worker", "uncontended, 20 workers",
+		"contended, 1 workers on 7 keys, hold 0s", "contended, 20 workers on 7 keys, hold 0s",
+		"handoff", "open, 500 pairs/s", "open, 500 pairs/s", "failover", "failover",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got loads %q, want %q", got, want)
+	}
+	if want := []string{"--groups=8"}; !slices.Equal(o.lockdFlags, want) {
+		t.Errorf("got lockd flags %q, want %q", o.lockdFlags, want)
+	}
+}
+
+func TestOptionsSayWhatIsWrong(t *testing.T) {
+	tests := map[string]string{
+		"--workers 0":              "--workers",
+		"--workers ,":              "--workers",
+		"--workload hammer":        `"hammer"`,
+		"--target ,":               "--target",
+		"--rounds 0":               "--rounds",
+		"--duration -1s":           "--duration",
+		"uncontended":              `"uncontended"`,
+		"--workload open --rate 0": "--rate",
+	}
+	for args, want := range tests {
+		_, err := parseOptions(strings.Fields(args), &bytes.Buffer{})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want an error that names %s", args, err, want)
+		}
+	}
+	if _, err := parseOptions([]string{"-h"}, &bytes.Buffer{}); !errors.Is(err, flag.ErrHelp) {
+		t.Errorf("-h: got %v, want help", err)
+	}
+}
+
+// TestRunMeasuresEcho runs the whole program against the echo target.
+func TestRunMeasuresEcho(t *testing.T) {
+	dir := t.TempDir()
+	name, table := filepath.Join(dir, "out.json"), filepath.Join(dir, "out.md")
+	err := command(t.Context(), []string{"run", "--target", "echo", "--workload",
+		"uncontended,open", "--workers", "3", "--duration", "60ms", "--warmup", "10ms",
+		"--rounds", "2", "--rate", "1000", "--dir", dir, "--json", name, "--markdown", table})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report.Report
+	if err := json.Unmarshal(text, &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Cells) != 2 || len(r.Cells[0].Rounds) != 2 {
+		t.Fatalf("got %d cells, want 2 of 2 rounds", len(r.Cells))
+	}
+	for _, cell := range r.Cells {
+		for _, round := range cell.Rounds {
+			if round.PairsPerSecond <= 0 || round.Pair.Count == 0 || round.Errors != 0 {
+				t.Errorf("%s: got %+v, want pairs and no errors", cell.Load, round.Result)
+			}
+		}
+	}
+	if text, err := os.ReadFile(table); err != nil || !strings.Contains(string(text), "echo") {
+		t.Errorf("table: got %q, %v", text, err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "lockd-perf-*"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("got directories %v left behind, %v", left, err)
+	}
+}
+
+func TestRunNamesWhatIsMissing(t *testing.T) {
+	err := command(t.Context(), []string{"run", "--lockd", "/nonexistent/lockd"})
+	if err == nil || !strings.Contains(err.Error(), "make build") {
+		t.Errorf("without a binary: got %v, want the way to get one", err)
+	}
+	err = command(t.Context(), []string{"run", "--target", "echo", "--workload", "failover",
+		"--workers", "1", "--dir", t.TempDir()})
+	if !errors.Is(err, workload.ErrNoFailover) {
+		t.Errorf("failover of echo: got %v, want ErrNoFailover", err)
+	}
+}
+
+func TestProfilesAreFetched(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/debug/pprof/") {
+				_, _ = w.Write([]byte(r.URL.RequestURI()))
+				return
+			}
+			http.NotFound(w, r)
+		}))
+	defer server.Close()
+	dir := t.TempDir()
+	s := &service{cluster: &launch.Cluster{
+		Admin: []string{server.URL}, Processes: []*launch.Process{{}},
+	}}
+	load := workload.Load{Workload: "uncontended", Workers: 20, Duration: 2 * time.Second}
+	if err := fetchProfiles(t.Context(), dir, s, load); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "-uncontended-20.cpu.pprof"))
+	if want := "/debug/pprof/profile?seconds=2"; err != nil || string(got) != want {
+		t.Errorf("CPU profile: got %q, %v, want what came from %q", got, err, want)
+	}
+	if err := download(t.Context(), server.URL+"/none", filepath.Join(dir, "x")); err == nil {
+		t.Error("an address without a profile: got no error")
+	}
+}
+
+func TestEchoStopsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		serveConns(ctx, listener, echo)
+		close(ended)
+	}()
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := conn.Read(make([]byte, 2)); n != 1 || err != nil {
+		t.Errorf("got %d bytes back, %v, want 1", n, err)
+	}
+	cancel()
+	<-ended
+}

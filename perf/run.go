@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"lockd/perf/launch"
+	"lockd/perf/measure"
+	"lockd/perf/report"
+	"lockd/perf/target"
+	"lockd/perf/workload"
+)
+
+// clientsPerTarget is how many clients are open: one carries every load, the
+// second is the other hand of a handoff.
+const clientsPerTarget = 2
+
+// service is a started target with its clients.
+type service struct {
+	target.Target
+	cluster *launch.Cluster
+	clients [clientsPerTarget]target.Locker
+}
+
+// runCommand measures what the flags ask for and writes the report.
+func runCommand(ctx context.Context, args []string) (err error) {
+	o, err := parseOptions(args, os.Stderr)
+	if err != nil {
+		return err
+	}
+	targets, err := findTargets(o)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(o.dir, "lockd-perf-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	r := &report.Report{Version: commit(), Command: append([]string{"perf", "run"}, args...)}
+	if r.Machine, err = measure.Describe(dir); err != nil {
+		return err
+	}
+	for _, t := range targets {
+		r.Targets = append(r.Targets, report.Target{Name: t.Name, Durability: t.Durability})
+		if t.Name == o.baseline {
+			r.Baseline = o.baseline
+		}
+	}
+	services, err := startAll(ctx, targets, dir)
+	defer func() { err = errors.Join(err, stopAll(services)) }()
+	if err != nil {
+		return err
+	}
+	// What was measured before an error or an interrupt is worth reading.
+	err = measureAll(ctx, o, services, r)
+	return errors.Join(err, write(o, r))
+}
+
+// findTargets looks the targets up; the binaries must be there.
+func findTargets(o options) ([]target.Target, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	lockd, err := filepath.Abs(o.lockd)
+	if err != nil {
+		return nil, err
+	}
+	targets, err := target.Find(o.targets, target.Programs{
+		Lockd: lockd, LockdFlags: o.lockdFlags, Echo: self, EchoArgs: []string{"echo"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range targets {
+		if _, err := os.Stat(lockd); t.Name == "lockd" && err != nil {
+			return nil, fmt.Errorf("%w; run make build, or name a binary with --lockd", err)
+		}
+	}
+	return targets, nil
+}
+
+// startAll starts every target and connects its clients. On an error it
+// returns what was started.
+func startAll(ctx context.Context, targets []target.Target, dir string) ([]*service, error) {
+	var services []*service
+	for i, t := range targets {
+		own := filepath.Join(dir, fmt.Sprintf("%d-%s", i+1, t.Name))
+		cluster, err := t.Launcher.Start(ctx, own)
+		if err != nil {
+			return services, err
+		}
+		s := &service{Target: t, cluster: cluster}
+		services = append(services, s)
+		for i := range s.clients {
+			if s.clients[i], err = t.Open(ctx, cluster); err != nil {
+				return services, fmt.Errorf("connect to %s: %w", t.Name, err)
+			}
+		}
+	}
+	return services, nil
+}
+
+// stopAll closes the clients and stops the servers.
+func stopAll(services []*service) error {
+	var errs []error
+	for _, s := range services {
+		for _, client := range s.clients {
+			if client != nil {
+				errs = append(errs, client.Close())
+			}
+		}
+		errs = append(errs, s.cluster.Stop())
+	}
+	return errors.Join(errs...)
+}
+
+// measureAll runs the rounds, every load on every target in turn.
+func measureAll(ctx context.Context, o options, services []*service, r *report.Report) error {
+	progress := newProgress(o.rounds * len(services) * len(o.loads()))
+	for round := range o.rounds {
+		for _, load := range o.loads() {
+			for _, s := range services {
+				if load.Workload == "failover" && !s.Survives {
+					continue
+				}
+				done := progress.begin(round+1, s.Name, load)
+				result, err := measureOne(ctx, o, s, load)
+				done()
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w", s.Name, load, err)
+				}
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				cell := r.Find(s.Name, load)
+				cell.Rounds = append(cell.Rounds, result)
+			}
+		}
+	}
+	if len(r.Cells) == 0 {
+		return workload.ErrNoFailover
+	}
+	return nil
+}
+
+// measureOne runs one load on one target, with what it cost.
+func measureOne(ctx context.Context, o options, s *service,
+	load workload.Load) (report.Round, error) {
+	var before, after usage
+	var usageErr error
+	profiled := func() error { return nil }
+	began := func() {
+		before, usageErr = readUsage(s.cluster)
+		if o.profile != "" {
+			profiled = background(func() error { return fetchProfiles(ctx, o.profile, s, load) })
+		}
+	}
+	result, err := runLoad(ctx, s, load, began)
+	if err != nil {
+		return report.Round{}, err
+	}
+	after, err = readUsage(s.cluster)
+	if err := errors.Join(usageErr, err, profiled()); err != nil {
+		return report.Round{}, err
+	}
+	return after.since(before, result), nil
+}
+
+// runLoad picks the workload.
+func runLoad(ctx context.Context, s *service, load workload.Load,
+	began func()) (workload.Result, error) {
+	switch load.Workload {
+	case "uncontended", "contended":
+		return workload.Closed(ctx, s.clients[0], load, began), nil
+	case "open":
+		return workload.Open(ctx, s.clients[0], load, began), nil
+	case "handoff":
+		return workload.Handoff(ctx, s.clients, load, began), nil
+	case "failover":
+		return workload.Failover(ctx, s.clients[0], s.cluster.Processes, load, began)
+	}
+	return workload.Result{}, fmt.Errorf("no workload %q", load.Workload)
+}
+
+// write writes the report where the flags say.
+func write(o options, r *report.Report) error {
+	if len(r.Cells) == 0 {
+		return nil
+	}
+	if o.json != "" {
+		if err := writeFile(o.json, r.WriteJSON); err != nil {
+			return err
+		}
+	}
+	if o.markdown != "" {
+		return writeFile(o.markdown, r.WriteMarkdown)
+	}
+	return r.WriteMarkdown(os.Stdout)
+}
+
+func writeFile(name string, write func(io.Writer) error) (err error) {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return write(f)
+}
+
+// commit names the commit that is measured, or says that git cannot tell.
+func commit() string {
+	text, err := exec.Command("git", "describe", "--tags", "--always", "--dirty").Output()
+	if err != nil {
+		return "unknown at " + time.Now().UTC().Format(time.DateOnly)
+	}
+	return strings.TrimSpace(string(text))
+}
