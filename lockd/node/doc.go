@@ -21,8 +21,9 @@
 //
 // The node knows neither sockets nor Pebble nor the wall clock. It declares what
 // it needs in deps.go, and main, or the simulator, connects it. It owns no
-// goroutine but the one in loop.go, which calls Turn.
+// goroutine but that of the protocol clock in loop.go; turns run wherever news
+// come from, one at a time.
 //
-// A Node is steppable and belongs to one goroutine; Inbox and Status may be used
-// from any.
+// A Node is steppable and belongs to whoever runs the turn; Inbox and Status may
+// be used from any goroutine.
 package node

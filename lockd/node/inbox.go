@@ -51,7 +51,11 @@ type box struct {
 // Two boxes change hands: one is being filled, the engine works on the other.
 type Inbox struct {
 	maxBytes int
-	wake     chan struct{} // capacity 1: a token means the open box has content
+	// runner runs the turns; written once, by Start.
+	runner atomic.Pointer[Loop]
+	// news is set by everything that puts something in, and cleared by take
+	// before it looks.
+	news atomic.Bool
 
 	// durable is the highest LSN announced; only the syncer writes it.
 	durable atomic.Uint64
@@ -68,19 +72,21 @@ type Inbox struct {
 
 // NewInbox makes an inbox that holds at most maxBytes of frames.
 func NewInbox(maxBytes int) *Inbox {
-	return &Inbox{maxBytes: maxBytes, wake: make(chan struct{}, 1)}
+	return &Inbox{maxBytes: maxBytes}
 }
 
-// Wake makes a waiting engine look into the inbox. Calls coalesce.
+// Wake has a turn run, if the engine has started.
 func (in *Inbox) Wake() {
-	select {
-	case in.wake <- struct{}{}:
-	default:
+	if l := in.runner.Load(); l != nil {
+		l.Run()
 	}
 }
 
-// Woken returns the channel on which a token arrives after Wake.
-func (in *Inbox) Woken() <-chan struct{} { return in.wake }
+// hasNews reports whether something came since the last take.
+func (in *Inbox) hasNews() bool { return in.news.Load() }
+
+// ignore forgets that there are news, because no turn will ever look at them.
+func (in *Inbox) ignore() { in.news.Store(false) }
 
 // put appends an item with a copy of b and reports whether there was room. An
 // empty box has room for a frame of any size: one that is refused whenever it
@@ -97,6 +103,7 @@ func (in *Inbox) put(it item, b []byte) bool {
 	open.data = append(open.data, b...)
 	it.to = len(open.data)
 	open.items = append(open.items, it)
+	in.news.Store(true)
 	return true
 }
 
@@ -142,12 +149,14 @@ func (in *Inbox) PeerDown(n uint16, why DownCause) {
 // Durable says that every record up to and including lsn is synced.
 func (in *Inbox) Durable(lsn wal.LSN) {
 	in.durable.Store(uint64(lsn))
+	in.news.Store(true)
 	in.Wake()
 }
 
 // Failed says that a write or sync of the WAL failed. It is final.
 func (in *Inbox) Failed(err error) {
 	in.failed.CompareAndSwap(nil, &err)
+	in.news.Store(true)
 	in.Wake()
 }
 
@@ -185,6 +194,7 @@ func (in *Inbox) Drain() {
 // take closes the open box and gives it to the caller, who hands back the box
 // it finished with.
 func (in *Inbox) take(done box) box {
+	in.news.Store(false)
 	clear(done.items)
 	done.items, done.data = done.items[:0], done.data[:0]
 	if cap(done.data) > 4<<20 {

@@ -2,24 +2,46 @@ package node
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
-// Loop is the goroutine that owns a Node. It is started by Start, woken by the
-// inbox and by the protocol clock, bounded in each round by what the inbox may
-// hold, and stopped by Stop or by a failure of the node.
+// Loop runs the turns of a Node. A turn is run by whoever brings news: the
+// event loop that read requests, the reader of a link, the syncer after a sync.
+// That spares every request two or three hand-overs between goroutines, each of
+// which costs more than the turn. Only one turn runs at a time: who finds one
+// running leaves its news in the inbox, and the runner looks there again before
+// it goes. A goroutine of the Loop's own runs the turns of the protocol clock.
+//
+// That goroutine is started by Start, woken by a ticker, bounded in each round by
+// what the inbox may hold, and stopped by Stop or by a failure of the node.
 type Loop struct {
 	node  *Node
 	clock func() Nanos
 	stop  chan struct{} // closed by Stop
+	fail  chan struct{} // capacity 1: a turn failed on another goroutine
 	done  chan struct{} // closed by the goroutine at its end
 	err   error         // set before done is closed
+
+	// turn is held while a turn runs. The node belongs to its holder.
+	turn struct {
+		sync.Mutex
+		err error // of the turn that failed; no turn runs after it
+		off bool  // set by Stop
+	}
 }
 
 // Start runs n until Stop is called or n fails. The clock must be monotonic and
 // aware of suspends. From now on n belongs to the loop.
 func Start(n *Node, clock func() Nanos) *Loop {
-	l := &Loop{node: n, clock: clock, stop: make(chan struct{}), done: make(chan struct{})}
+	l := &Loop{
+		node:  n,
+		clock: clock,
+		stop:  make(chan struct{}),
+		fail:  make(chan struct{}, 1),
+		done:  make(chan struct{}),
+	}
+	n.inbox.runner.Store(l)
 	go l.run()
 	return l
 }
@@ -29,15 +51,43 @@ func (l *Loop) run() {
 	ticker := time.NewTicker(time.Duration(l.node.opts.Tick))
 	defer ticker.Stop()
 	for {
-		if l.err = l.node.Turn(l.clock()); l.err != nil {
-			return
-		}
+		l.turn.Lock()
+		l.step()
+		l.turn.Unlock()
+		l.Run()
 		select {
-		case <-l.node.inbox.Woken():
 		case <-ticker.C:
+		case <-l.fail:
+			l.turn.Lock()
+			l.err = l.turn.err
+			l.turn.Unlock()
+			return
 		case <-l.stop:
 			return
 		}
+	}
+}
+
+// Run runs turns until the inbox is empty, unless another goroutine is running
+// one, which then sees to it.
+func (l *Loop) Run() {
+	for l.node.inbox.hasNews() {
+		if !l.turn.TryLock() {
+			return
+		}
+		l.step()
+		l.turn.Unlock()
+	}
+}
+
+// step runs one turn. Requires: turn is held.
+func (l *Loop) step() {
+	if l.turn.err != nil || l.turn.off {
+		l.node.inbox.ignore()
+		return
+	}
+	if l.turn.err = l.node.Turn(l.clock()); l.turn.err != nil {
+		l.fail <- struct{}{}
 	}
 }
 
@@ -50,6 +100,9 @@ func (l *Loop) Err() error { return l.err }
 
 // Stop ends the loop after the turn it is in and waits for that.
 func (l *Loop) Stop() {
+	l.turn.Lock()
+	l.turn.off = true
+	l.turn.Unlock()
 	close(l.stop)
 	<-l.done
 }

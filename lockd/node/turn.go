@@ -18,12 +18,12 @@ func (n *Node) Turn(now Nanos) error {
 		return n.failure
 	}
 	n.now = now
+	n.stats.Turns++
+	n.box = n.inbox.take(n.box)
 	if err := n.inbox.failed.Load(); err != nil {
 		n.fail(fmt.Errorf("node: the WAL failed: %w", *err))
 		return n.failure
 	}
-	n.stats.Turns++
-	n.box = n.inbox.take(n.box)
 	for i := range n.box.items {
 		n.dispatch(&n.box.items[i])
 	}
@@ -46,16 +46,16 @@ func (n *Node) Turn(now Nanos) error {
 }
 
 // finish sends what the turn produced: peers first, so that they sync while we
-// do, then the WAL, then the answers.
+// do, then the answers, then the WAL.
 func (n *Node) finish() {
 	for _, p := range n.peers {
 		n.flushPeer(p)
 	}
+	n.flushResponses()
 	if n.flushWAL {
 		n.flushWAL = false
 		n.deps.Log.Flush()
 	}
-	n.flushResponses()
 	for _, fn := range n.queries {
 		fn(n)
 	}
@@ -92,16 +92,14 @@ func (n *Node) dispatch(it *item) {
 	}
 }
 
-// onDurable releases what waited for records up to lsn. The log gives LSNs of
-// their own to the old records that it copies forward, so it may be durable
-// beyond the last record that came from here.
+// onDurable releases what waited for records up to lsn. The WAL gives positions
+// to records it copies forward too, so lsn may be above the last one appended
+// here.
 func (n *Node) onDurable(lsn wal.LSN) {
-	lsn = min(lsn, n.lastLSN)
-	if lsn <= n.durable {
-		return
+	if lsn > n.durable {
+		n.durable = lsn
+		n.held.release(lsn, n)
 	}
-	n.durable = lsn
-	n.held.release(lsn, n)
 }
 
 func (n *Node) onPeerUp(id uint16, disk paxos.DiskID) {
