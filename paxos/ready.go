@@ -9,8 +9,7 @@ const (
 	// must outlive every checkpoint: losing it breaks agreement.
 	RecordPromise RecordKind = iota + 1
 	// RecordAccept is the accepted entry of Slot. The one with the highest
-	// ballot counts. Needed while Slot is at or above Status.Lowest and above
-	// the checkpoint.
+	// ballot counts. Needed while Slot is above the durable checkpoint.
 	RecordAccept
 	// RecordChosen says that each slot ≤ Slot has its chosen value in the
 	// records before this one. Losing it is harmless.

@@ -27,8 +27,7 @@ func (r *Rand) percent(p int) bool { return r.Below(100) < p }
 type Report struct {
 	// Violation is the first broken invariant; empty for none.
 	Violation string
-	// Slots is how many were chosen, Ballots how many were led, Reads how many
-	// were confirmed or given up.
+	// Slots is how many were chosen, Reads how many were begun.
 	Slots paxos.Slot
 	Reads int
 }
@@ -95,14 +94,16 @@ func (c *chaos) begin(seed uint64) error {
 		nodes = 4
 		acceptors = 2 + c.rand.Below(2)
 	}
-	w, err := NewWorld(Options{Nodes: nodes, Acceptors: acceptors, Trace: c.trace, Config: paxos.Config{
+	opts := Options{Nodes: nodes, Acceptors: acceptors, Trace: c.trace}
+	opts.Config = paxos.Config{
 		Group: 7, ElectionTicks: chaosElectionTicks, HeartbeatTicks: 3, RankDelayTicks: 2,
 		Window:           1 + c.rand.Below(5),
 		RetainSlots:      paxos.Slot(1 + c.rand.Below(4)),
 		MaxMessageBytes:  1 + c.rand.Below(200),
 		MaxInflightBytes: 1 + c.rand.Below(300),
 		Seed:             seed,
-	}})
+	}
+	w, err := NewWorld(opts)
 	c.w = w
 	return err
 }
@@ -220,6 +221,13 @@ func (c *chaos) restartOne() {
 	}
 	if err := c.w.Start(n.ID); err != nil {
 		c.w.Checker.fail("restart of node %d: %v", n.ID, err)
+		return
+	}
+	for _, m := range c.w.nodes {
+		if m != n && m.Replica != nil && c.rand.percent(50) {
+			m.Replica.PeerUp(n.ID)
+			c.w.Drain(m)
+		}
 	}
 }
 

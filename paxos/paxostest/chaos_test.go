@@ -2,6 +2,8 @@ package paxostest
 
 import (
 	"flag"
+	"fmt"
+	"hash/fnv"
 	"testing"
 )
 
@@ -11,6 +13,23 @@ var (
 )
 
 const chaosSteps = 900
+
+// TestChaosRepeats: a seed fixes the run, message by message.
+func TestChaosRepeats(t *testing.T) {
+	for seed := uint64(1); seed <= 20; seed++ {
+		var lines [2]string
+		for i := range lines {
+			hash := fnv.New64a()
+			rep := Chaos(seed, chaosSteps, func(format string, args ...any) {
+				fmt.Fprintf(hash, format+"\n", args...)
+			})
+			lines[i] = fmt.Sprintf("%+v %x", rep, hash.Sum64())
+		}
+		if lines[0] != lines[1] {
+			t.Errorf("seed %d: got %s, then %s", seed, lines[0], lines[1])
+		}
+	}
+}
 
 // TestChaos runs the small world from many seeds (I1 to I6, I24, I28, I32).
 func TestChaos(t *testing.T) {

@@ -41,7 +41,8 @@ type Checker struct {
 
 func newChecker(w *World) *Checker {
 	return &Checker{
-		configs: []paxos.Configuration{w.firstConfig()}, value: make(map[at][]byte), holders: make(map[at]map[paxos.NodeID]bool),
+		configs: []paxos.Configuration{w.firstConfig()},
+		value:   make(map[at][]byte), holders: make(map[at]map[paxos.NodeID]bool),
 		chosen: make(map[paxos.Slot][]byte), hash: make(map[paxos.Slot]uint64),
 		durable: make(map[paxos.NodeID]paxos.Ballot),
 		spoken:  make(map[paxos.NodeID]paxos.Ballot),

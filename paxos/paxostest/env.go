@@ -23,7 +23,7 @@ type Env struct {
 
 // Do runs one verb:
 //
-//	cluster nodes=N [window= retain= message= inflight= election= beat= rank=]
+//	cluster nodes=N [acceptors= window= retain= message= inflight= election= beat= rank=]
 //	tick N|all [count=K]      beats of a clock; nothing is delivered
 //	pass [count=K]            K times: all tick, then everything is delivered
 //	lead N                    passes time on N alone until it serves
@@ -33,9 +33,11 @@ type Env struct {
 //	sync N|all                makes what was handed out durable
 //	stabilize                 delivers and syncs until nothing is in flight
 //	propose N VALUE, read N, transfer N to=M, checkpoint N
+//	change N acceptor=M       proposes on N to make M an acceptor, or not one
 //	crash N [keep=K]          keeps K unsynced records
 //	restart N
 //	reset N [seen=M]          all others, or M only, see N's conn reset
+//	up N                      all others see a conn to N stand
 //	cut A B, mend             cuts both ways; oneway: from A to B only
 //	status N|all, disk N
 //
@@ -84,6 +86,9 @@ func (v *Env) run(verb string, args []Arg) error {
 		return nil
 	case "propose":
 		return v.each(args[:1], v.propose(args))
+	case "change":
+		id := paxos.NodeID(number(args, "acceptor", 0))
+		return v.each(args, v.propose([]Arg{{}, {Key: string(Change(id))}}))
 	case "read":
 		return v.each(args, v.read)
 	case "transfer":
@@ -99,6 +104,8 @@ func (v *Env) run(verb string, args []Arg) error {
 		return v.each(args, func(n *Node) error { return v.world.Start(n.ID) })
 	case "reset":
 		return v.each(args, v.reset(args))
+	case "up":
+		return v.each(args, v.up)
 	case "cut", "oneway":
 		return v.cut(verb, args)
 	case "mend":
@@ -153,7 +160,8 @@ func (v *Env) each(args []Arg, do func(*Node) error) error {
 
 func (v *Env) cluster(args []Arg) error {
 	w, err := NewWorld(Options{
-		Nodes: number(args, "nodes", 3),
+		Nodes:     number(args, "nodes", 3),
+		Acceptors: number(args, "acceptors", 0),
 		Config: paxos.Config{
 			Group:            1,
 			ElectionTicks:    paxos.Ticks(number(args, "election", 10)),
@@ -321,6 +329,16 @@ func (v *Env) reset(args []Arg) func(*Node) error {
 		}
 		return nil
 	}
+}
+
+func (v *Env) up(n *Node) error {
+	for _, m := range v.world.nodes {
+		if m != n && m.Replica != nil {
+			m.Replica.PeerUp(n.ID)
+			v.world.Drain(m)
+		}
+	}
+	return nil
 }
 
 func (v *Env) cut(verb string, args []Arg) error {
