@@ -45,7 +45,9 @@ func TestOptionsMakeLoads(t *testing.T) {
 	want := []string{
 		"uncontended, 1 worker", "uncontended, 20 workers",
 		"contended, 1 workers on 7 keys, hold 0s", "contended, 20 workers on 7 keys, hold 0s",
-		"handoff", "open, 500 pairs/s", "open, 500 pairs/s", "failover", "failover",
+		"handoff (release to grant)", "open, 500 pairs/s", "open, 500 pairs/s",
+		"failover, 3 kills (lock: longest wait after each)",
+		"failover, 3 kills (lock: longest wait after each)",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got loads %q, want %q", got, want)

@@ -76,13 +76,15 @@ func (r *Report) ratioHead() string {
 	return " × " + r.Baseline + " |"
 }
 
-// ratio compares a rate with the baseline's under the same load.
+// ratio compares a rate with the baseline's under the same load. Only in a
+// closed loop does the rate say how fast a target is.
 func (r *Report) ratio(c *Cell, rate measure.Spread) string {
 	if r.Baseline == "" {
 		return ""
 	}
+	closed := c.Load.Workload == "uncontended" || c.Load.Workload == "contended"
 	for _, other := range r.Cells {
-		if other.Target != r.Baseline || other.Load != c.Load {
+		if !closed || other.Target != r.Baseline || other.Load != c.Load {
 			continue
 		}
 		base := other.spread(func(round Round) float64 { return round.PairsPerSecond })

@@ -38,6 +38,10 @@ func (l Load) String() string {
 		return fmt.Sprintf("contended, %d workers on %d keys, hold %v", l.Workers, l.Keys, l.Hold)
 	case l.Workload == "open":
 		return fmt.Sprintf("open, %.0f pairs/s", l.Rate)
+	case l.Workload == "handoff":
+		return "handoff (release to grant)"
+	case l.Workload == "failover":
+		return fmt.Sprintf("failover, %d kills (lock: longest wait after each)", l.Trials)
 	case l.Workload == "uncontended" && l.Workers == 1:
 		return "uncontended, 1 worker"
 	case l.Workload == "uncontended":
