@@ -188,9 +188,16 @@ func (c *Client) begin(x *Call) {
 
 // wait waits for a started Call and takes its channel back.
 func (c *Client) wait(ctx context.Context, x *Call) {
+	done := ctx.Done()
+	if done == nil {
+		<-x.wake
+		c.chans.Put(x.wake)
+		x.wake = nil
+		return
+	}
 	select {
 	case <-x.wake:
-	case <-ctx.Done():
+	case <-done:
 		c.mu.Lock()
 		c.mu.core.Abandon(x, fmt.Errorf("client: gave up %s %q: %w",
 			x.Kind, x.Name, context.Cause(ctx)))

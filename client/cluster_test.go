@@ -178,7 +178,8 @@ func (d *dumbCluster) hello(k *dumbConn, body []byte) {
 		w.Leaders = append(w.Leaders, g.leader)
 	}
 	for n := range d.nodes {
-		w.Nodes = append(w.Nodes, wire.Node{ID: uint16(n + 1), Address: fmt.Appendf(nil, "node%d", n+1)})
+		address := fmt.Appendf(nil, "node%d", n+1)
+		w.Nodes = append(w.Nodes, wire.Node{ID: uint16(n + 1), Address: address})
 	}
 	d.send(k.id, wire.AppendWelcome(nil, wire.Header{}, &w))
 }
@@ -218,7 +219,8 @@ func (d *dumbCluster) lead(group int, node uint16) {
 	g.leader = node
 	for conn := range g.touched {
 		if k := d.conns[conn]; k != nil {
-			d.send(conn, wire.AppendMoved(nil, wire.Header{Group: uint16(group)}, &wire.Moved{Leader: node}))
+			h := wire.Header{Group: uint16(group)}
+			d.send(conn, wire.AppendMoved(nil, h, &wire.Moved{Leader: node}))
 		}
 	}
 	clear(g.touched)
@@ -248,7 +250,9 @@ func (d *dumbCluster) advance(now Instant) {
 			}
 		}
 		for _, l := range g.locks {
-			l.holds = slices.DeleteFunc(l.holds, func(x dumbClaim) bool { return x.due != 0 && x.due <= now })
+			l.holds = slices.DeleteFunc(l.holds, func(x dumbClaim) bool {
+				return x.due != 0 && x.due <= now
+			})
 			d.pump(g, l)
 		}
 	}

@@ -9,12 +9,12 @@ import (
 
 // CoreConfig configures a Core. All fields are required.
 type CoreConfig struct {
-	Name        string
-	Endpoints   []string // addresses to begin with
-	Lease       time.Duration
-	Drift       float64
-	Margin      time.Duration
-	MaxInFlight int
+	Name        string        // of the client, as others see it
+	Endpoints   []string      // addresses to begin with
+	Lease       time.Duration // of a session, as the nodes are asked for it
+	Drift       float64       // as in Options
+	Margin      time.Duration // as in Options
+	MaxInFlight int           // calls that are open at a time
 	DialTimeout time.Duration // greeting included
 	Nonce       wire.Nonce    // random; the base of the nonces of all sessions
 	Seed        uint64        // random; for jitter

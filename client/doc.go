@@ -1,3 +1,54 @@
 // Package client is the Go client of lockd. It imports the standard library and
-// lockd/netio/wire, nothing else.
+// lockd/netio/wire, nothing else, and may be copied into any program.
+//
+//	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "billing"})
+//	h, err := c.Lock(ctx, "orders/42")
+//	defer h.Unlock(context.WithoutCancel(ctx))
+//
+// # What a caller can rely on
+//
+// A context governs a call, never the life of a hold. A Held is a value that can
+// be passed between goroutines; it ends by Unlock or by being lost. It is lost
+// when the client could not renew its session within the lease: Lost is closed
+// and Context ends before the nodes can grant the lock to anybody else, as long
+// as the clocks of this machine and of the nodes differ by less than
+// Options.Drift and this process gets to run. Where that is not enough, ask
+// Valid, which looks at the clock, and hand Token to what the lock guards: it
+// should refuse a smaller token than it has seen. That is safe always.
+//
+// Conns that break and leaders that move are not errors. A Lock that waits goes
+// on waiting, and keeps its place in the queue as long as the client's session
+// lives; if the session was lost it queues anew. Every error matches one of the
+// sentinels in errors.go or the error of the caller's context. An outcome that is
+// not known is never guessed: the request is sent again until it is, and if the
+// caller has gone by then, a lock found granted is given back.
+//
+// # How it works
+//
+// Core is the client without sockets, goroutines and clocks: it is stepped with
+// calls, bytes and time. The simulator runs it as it is. Client is the loop
+// round it: a main loop for time, and a reader and a writer per conn, all in
+// loop.go.
+//
+//	call.go      requests, the table that finds them by id
+//	core.go      Start, Abandon, Tick, Close
+//	route.go     conns, leaders, epochs, signs of life
+//	session.go   sessions, keepalives, leases
+//	exchange.go  bytes out, bytes in, what an answer means
+//
+// Callers append to the output of a conn under one short lock; the writer takes
+// all of it with one write, after yielding once if it is little, so that
+// callers who are about to run join in. The reader hands everything that came to
+// the Core and then wakes everybody at once. Once warm nothing is allocated per
+// request but the Held; LockAsync needs not even that.
+//
+// # Invariants
+//
+//   - A request is sent at most once per group and epoch, but for refusals as
+//     busy. The epoch of a group rises whenever the group is attached to a conn.
+//   - An answer counts only if it answers the last send of its request.
+//   - A lease counts from the send of the renewal that was answered.
+//   - An Acquire whose caller is gone is followed by a Cancel until that is
+//     answered or the session is over; a grant the Cancel finds is released.
+//   - Queues are bounded by MaxInFlight; so is the output of a conn.
 package client

@@ -46,7 +46,7 @@ type renewal struct {
 	sent    Instant
 }
 
-var errSilent = errors.New("node is silent")
+var errSilent = errors.New("client: node is silent")
 
 // addEndpoint adds an address, or learns whose it is.
 func (c *Core) addEndpoint(address string, node uint16) {

@@ -143,7 +143,8 @@ func FrameBytes(b []byte, limit int) (int, error) {
 		return 0, fmt.Errorf("%w: frame length %d, least %d", ErrTruncated, length, minLength)
 	}
 	if uint64(length)+4 > uint64(limit) {
-		return 0, fmt.Errorf("%w: frame of %d bytes, limit %d", ErrTooLarge, uint64(length)+4, limit)
+		return 0, fmt.Errorf("%w: frame of %d bytes, limit %d",
+			ErrTooLarge, uint64(length)+4, limit)
 	}
 	return int(length) + 4, nil
 }
@@ -156,10 +157,12 @@ func Parse(frame []byte) (Header, []byte, error) {
 	}
 	length := uint64(binary.LittleEndian.Uint32(frame)) + 4
 	if length > uint64(len(frame)) {
-		return Header{}, nil, fmt.Errorf("%w: frame of %d bytes says %d", ErrTruncated, len(frame), length)
+		return Header{}, nil, fmt.Errorf("%w: frame of %d bytes says %d",
+			ErrTruncated, len(frame), length)
 	}
 	if length < uint64(len(frame)) {
-		return Header{}, nil, fmt.Errorf("%w: frame of %d bytes says %d", ErrTrailing, len(frame), length)
+		return Header{}, nil, fmt.Errorf("%w: frame of %d bytes says %d",
+			ErrTrailing, len(frame), length)
 	}
 	return Header{
 		Kind:    Kind(frame[4]),

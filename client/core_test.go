@@ -1,0 +1,247 @@
+package client
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"lockd/netio/wire"
+)
+
+// bench is one Core whose conns a test plays by hand.
+type bench struct {
+	t     *testing.T
+	core  *Core
+	now   Instant
+	ready Ready
+}
+
+const benchLease = 10 * time.Second
+
+func newBench(t *testing.T) *bench {
+	b := &bench{t: t, now: 1e12}
+	b.core = NewCore(CoreConfig{
+		Endpoints: []string{"one", "two"}, Lease: benchLease, Drift: 0.01,
+		DialTimeout: time.Second, MaxInFlight: 4, Seed: 1,
+	}, b.now)
+	b.core.Reach(b.now)
+	b.core.Take(&b.ready)
+	for i, d := range b.ready.Dials {
+		b.core.Connected(b.now, d.Conn)
+		b.core.Output(d.Conn, nil)
+		b.receive(d.Conn, wire.AppendWelcome(nil, wire.Header{}, &wire.Welcome{
+			Version: 1, Node: uint16(i + 1), Limits: wire.DefaultLimits(), Leaders: []uint16{1},
+		}))
+		b.core.Output(d.Conn, nil)
+	}
+	return b
+}
+
+func (b *bench) receive(conn ConnID, frame []byte) {
+	b.t.Helper()
+	if used, err := b.core.Receive(b.now, conn, frame); err != nil || used != len(frame) {
+		b.t.Fatalf("receive: used %d of %d, %v", used, len(frame), err)
+	}
+}
+
+// after moves time and ticks when the Core wants it.
+func (b *bench) after(d time.Duration) {
+	end := b.now.Add(d)
+	for b.core.Next() <= end {
+		b.now = max(b.now, b.core.Next())
+		b.core.Tick(b.now)
+	}
+	b.now = end
+}
+
+// sent returns the frames of a kind that were written to a conn.
+func (b *bench) sent(conn ConnID, kind wire.Kind) []wire.Header {
+	b.t.Helper()
+	b.core.Tick(b.now)
+	var all []wire.Header
+	out := b.core.Output(conn, nil)
+	for len(out) > 0 {
+		n, err := wire.FrameBytes(out, wire.MaxFrameBytes)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		h, _, err := wire.Parse(out[:n])
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if h.Kind == kind {
+			all = append(all, h)
+		}
+		out = out[n:]
+	}
+	return all
+}
+
+func (b *bench) one(conn ConnID, kind wire.Kind) wire.Header {
+	b.t.Helper()
+	all := b.sent(conn, kind)
+	if len(all) != 1 {
+		b.t.Fatalf("got %d frames of kind %s on conn %d, want one", len(all), kind, conn)
+	}
+	return all[0]
+}
+
+func (b *bench) respond(conn ConnID, h wire.Header, r wire.Response) {
+	b.t.Helper()
+	b.receive(conn, wire.AppendResponse(nil, wire.Header{Request: h.Request}, &r))
+}
+
+// acquire starts a Call and, the first time, opens the session.
+func (b *bench) acquire(name string) *Call {
+	b.t.Helper()
+	x := &Call{Kind: wire.KindAcquire, Flags: wire.FlagWait, Name: name, Mode: wire.ModeEX}
+	b.core.Start(x)
+	if b.core.groups[0].session.state != sessionOpen {
+		open := b.one(1, wire.KindOpenSession)
+		b.respond(1, open, wire.Response{Status: wire.StatusOK, Token: 9})
+	}
+	return x
+}
+
+// TestLeaseFromSend proves that a lease counts from the send of what was
+// answered, for the opening and for every renewal (I25).
+func TestLeaseFromSend(t *testing.T) {
+	b := newBench(t)
+	span := Instant(float64(benchLease) * 0.99)
+	start := b.now
+	x := &Call{Kind: wire.KindAcquire, Name: "a"}
+	b.core.Start(x)
+	open := b.one(1, wire.KindOpenSession)
+	b.after(2 * time.Second)
+	b.respond(1, open, wire.Response{Status: wire.StatusOK, Token: 9})
+	b.respond(1, b.one(1, wire.KindAcquire), wire.Response{Status: wire.StatusOK, Token: 1})
+	if got, want := b.core.ValidUntil(x), start+span; got != want {
+		t.Errorf("opened: got %d, want %d", got-start, want-start)
+	}
+	b.after(benchLease/3 - 2*time.Second)
+	beat := b.one(1, wire.KindKeepalive)
+	sentAt := b.now
+	b.after(time.Second)
+	ack := []wire.Renewal{{Session: 9, Code: wire.CodeRenewed}}
+	b.receive(1, wire.AppendKeepaliveAck(nil, wire.Header{Request: beat.Request}, ack))
+	if got, want := b.core.ValidUntil(x), sentAt+span; got != want {
+		t.Errorf("renewed: got %d, want %d", got-start, want-start)
+	}
+	b.core.Take(&b.ready)
+	b.now = sentAt + span - 1
+	b.core.Tick(b.now)
+	if x.State() != StateHeld {
+		t.Errorf("one nanosecond before its end: got state %d, want held", x.State())
+	}
+	b.now++
+	b.core.Tick(b.now)
+	b.core.Take(&b.ready)
+	if x.State() != StateLost || len(b.ready.Lost) != 1 {
+		t.Errorf("at its end: got state %d and %d losses, want lost", x.State(), len(b.ready.Lost))
+	}
+}
+
+// TestOldAnswerIgnored proves that after Moved only the answer to the new send
+// counts: the old leader's may be about what the new one overtakes (I19).
+func TestOldAnswerIgnored(t *testing.T) {
+	b := newBench(t)
+	x := b.acquire("a")
+	old := b.one(1, wire.KindAcquire)
+	b.receive(1, wire.AppendMoved(nil, wire.Header{}, &wire.Moved{Leader: 2}))
+	again := b.one(2, wire.KindAcquire)
+	if again.Request != old.Request {
+		t.Errorf("got request %d, then %d, want the same", old.Request, again.Request)
+	}
+	b.respond(1, old, wire.Response{Status: wire.StatusHeld, Token: 3})
+	if x.State() != StateOpen {
+		t.Fatalf("an old answer counted: %v", x.Err)
+	}
+	b.respond(2, again, wire.Response{Status: wire.StatusOK, Token: 4})
+	if x.State() != StateHeld || x.Token != 4 {
+		t.Errorf("got state %d and token %d, want held and 4", x.State(), x.Token)
+	}
+}
+
+// TestReleaseTwice proves that a Release which was sent again and finds no hold
+// has worked, and one sent once has not (I18, I19).
+func TestReleaseTwice(t *testing.T) {
+	for _, moved := range []int{0, 1} {
+		b := newBench(t)
+		x := b.acquire("a")
+		b.respond(1, b.one(1, wire.KindAcquire), wire.Response{Status: wire.StatusOK, Token: 1})
+		x.Kind = wire.KindRelease
+		b.core.Start(x)
+		conn := ConnID(1)
+		h := b.one(conn, wire.KindRelease)
+		if moved == 1 {
+			b.receive(1, wire.AppendMoved(nil, wire.Header{}, &wire.Moved{Leader: 2}))
+			conn = 2
+			h = b.one(conn, wire.KindRelease)
+		}
+		b.respond(conn, h, wire.Response{Status: wire.StatusNotHolder})
+		if got := errors.Is(x.Err, ErrLost); got != (moved == 0) {
+			t.Errorf("moved %d times: got %v", moved, x.Err)
+		}
+	}
+}
+
+// TestInFlightBound proves that the bound is a refusal, and only as long as it
+// is reached (I22).
+func TestInFlightBound(t *testing.T) {
+	b := newBench(t)
+	first := b.acquire("a")
+	for range 3 {
+		b.acquire("a")
+	}
+	if x := b.acquire("a"); !errors.Is(x.Err, ErrBusy) {
+		t.Errorf("fifth of four: got %v, want ErrBusy", x.Err)
+	}
+	b.core.Abandon(first, errGone)
+	if x := b.acquire("a"); x.State() != StateOpen {
+		t.Errorf("after one ended: got %v, want open", x.Err)
+	}
+}
+
+// TestOtherClusterRefused proves that a node of another cluster is not asked
+// for anything (F-N6).
+func TestOtherClusterRefused(t *testing.T) {
+	b := newBench(t)
+	b.core.Disconnected(b.now, 2, errors.New("reset"))
+	b.after(time.Second)
+	b.core.Take(&b.ready)
+	x := &Call{Kind: wire.KindStatus, Node: 2, Timeout: time.Second}
+	b.core.Start(x)
+	b.core.Tick(b.now)
+	b.core.Take(&b.ready)
+	d := b.ready.Dials[len(b.ready.Dials)-1]
+	b.core.Connected(b.now, d.Conn)
+	_, err := b.core.Receive(b.now, d.Conn, wire.AppendWelcome(nil, wire.Header{}, &wire.Welcome{
+		Version: 1, Node: 2, Cluster: 99, Limits: wire.DefaultLimits(), Leaders: []uint16{1},
+	}))
+	if !errors.Is(err, ErrRefused) || !errors.Is(x.Err, ErrUnavailable) {
+		t.Errorf("got %v and %v, want ErrRefused and ErrUnavailable", err, x.Err)
+	}
+	b.core.Take(&b.ready)
+	if len(b.ready.Closes) != 1 || b.ready.Closes[0] != d.Conn {
+		t.Errorf("got closes %v, want conn %d", b.ready.Closes, d.Conn)
+	}
+}
+
+// TestKeepaliveUnanswered proves that a new leader is asked to renew at once, and
+// that a group that is not renewed is looked for elsewhere.
+func TestKeepaliveUnanswered(t *testing.T) {
+	b := newBench(t)
+	b.acquire("a")
+	b.after(benchLease / 3)
+	if h := b.one(1, wire.KindKeepalive); h.Request == 0 {
+		t.Error("got a keepalive without an id")
+	}
+	b.receive(1, wire.AppendMoved(nil, wire.Header{}, &wire.Moved{Leader: 2}))
+	if got := len(b.sent(2, wire.KindKeepalive)); got != 1 {
+		t.Errorf("after a move: got %d keepalives at the new leader, want 1 at once", got)
+	}
+	b.after(benchLease/4 + time.Second)
+	if b.core.groups[0].via == 1 && b.core.groups[0].epoch < 3 {
+		t.Error("a leader that does not renew is still believed")
+	}
+}

@@ -1,0 +1,70 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"time"
+
+	"lockd/client"
+)
+
+// A lock is taken, used and given back. The unlock does not depend on the
+// context of the work.
+func ExampleClient_Lock() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "billing"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	h, err := c.Lock(ctx, "orders/42")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer h.Unlock(context.WithoutCancel(ctx))
+	fmt.Println("token", h.Token())
+}
+
+// Do is the form to prefer: the context it hands to the work ends when the lock
+// is lost.
+func ExampleClient_Do() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "nightly"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	err = c.Do(ctx, "nightly", func(ctx context.Context, h *client.Held) error {
+		select {
+		case <-time.After(time.Minute): // the work
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	})
+	if errors.Is(err, client.ErrLost) {
+		log.Print("lost the lock before the work was done: ", err)
+	}
+}
+
+// A refused try says who has the lock.
+func ExampleHeldError() {
+	err := error(&client.HeldError{
+		Name: "prod/deploy", Position: 4,
+		Info: &client.LockInfo{HolderCount: 1, WaiterCount: 3, Holders: []client.Holder{{
+			Client: "ci-runner-7", Token: 88123, Mode: 5, Held: 252 * time.Second,
+			Since:     time.Date(2026, 11, 22, 7, 11, 3, 0, time.UTC),
+			LeaseLeft: 7400 * time.Millisecond,
+		}}},
+	})
+	fmt.Println(errors.Is(err, client.ErrHeld))
+	fmt.Println(err)
+	// Output:
+	// true
+	// lock "prod/deploy" is held
+	//   holder : ci-runner-7
+	//   mode   : exclusive   token: 88123   since: 2026-11-22T07:11:03Z (4m12s)   lease: 7.4s left
+	//   queue  : 3 waiting, you would be 4th
+}
