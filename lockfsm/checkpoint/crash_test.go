@@ -121,9 +121,9 @@ func (w *crashWorld) check() {
 	}
 }
 
-// TestCrash is F-C1: power is cut before the writes of saves, installs and
+// TestFC1PowerCut is F-C1: power is cut before the writes of saves, installs and
 // Pebble's own flushes, with none, half and all of the unsynced data kept.
-func TestCrash(t *testing.T) {
+func TestFC1PowerCut(t *testing.T) {
 	for seed := uint64(1); seed <= 3; seed++ {
 		crashRun(t, seed)
 	}

@@ -99,9 +99,9 @@ func read(t *testing.T, fs vfs.FS) (state, error) {
 	return state{slot, c}, err
 }
 
-// TestDamage is F-C2: with one bit flipped anywhere, the store says that it is
+// TestFC2Damage is F-C2: with one bit flipped anywhere, the store says that it is
 // damaged, or has a checkpoint that was saved, whole; never a mixture.
-func TestDamage(t *testing.T) {
+func TestFC2Damage(t *testing.T) {
 	for _, flush := range []bool{false, true} {
 		im := makeImage(t, flush)
 		outcomes := map[string]int{}
@@ -142,8 +142,8 @@ func (im *image) judge(t *testing.T, where string, got state, err error) string 
 	return ""
 }
 
-// TestBackgroundErrorReported lets table writes fail while flushing.
-func TestBackgroundErrorReported(t *testing.T) {
+// TestFC2BackgroundError lets table writes fail while flushing.
+func TestFC2BackgroundError(t *testing.T) {
 	var failing atomic.Bool
 	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if failing.Load() && op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") {

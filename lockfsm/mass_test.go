@@ -1,0 +1,139 @@
+package lockfsm
+
+import (
+	"fmt"
+	"testing"
+)
+
+// massLimits are those of production with room for one session to hold much.
+func massLimits() Limits {
+	l := DefaultLimits()
+	l.ClaimsPerSession = l.Claims
+	l.WorkPerApply = 1000
+	return l
+}
+
+// ticks applies ticks of 200 ms until nothing is pending, and checks that no
+// Apply does more than its share (I22). It returns how many it took.
+func (b *bench) ticks(until func() bool) int {
+	b.tb.Helper()
+	n := 0
+	for ; !until() || b.m.Pending(); n++ {
+		if n > 5000 {
+			b.tb.Fatalf("got 5000 ticks, want an end")
+		}
+		b.batch.Reset()
+		b.batch.Tick(200, nil)
+		b.apply()
+		// One claim may overshoot by the waiters it lets in; here that is one.
+		if got, most := len(b.out.Events), int(b.m.limits.WorkPerApply)+1; got > most {
+			b.tb.Fatalf("events of one Apply: got %d, want at most %d", got, most)
+		}
+	}
+	return n
+}
+
+// TestFK3OneSessionManyHolds: the end of a session with 100,000 holds, each
+// waited for by another, takes many Applies and hands every lock over.
+func TestFK3OneSessionManyHolds(t *testing.T) {
+	n := 100_000
+	if checkInvariants {
+		n = 2_000
+	}
+	b := newBench(t, massLimits())
+	b.fill(n)
+	l := b.m.limits
+	other := Command{Op: OpOpenSession, Nonce: Nonce{200}, Lease: l.LeaseMax}
+	b.one(&other, CodeOK)
+	name := make([]byte, 24)
+	for i := 0; i < n; {
+		b.batch.Reset()
+		for ; i < n && b.batch.Len() < 1000; i++ {
+			benchName(name, uint64(i))
+			b.batch.Append(&Command{Op: OpAcquire, Session: 2, Request: RequestID(i + 1),
+				Name: name, Mode: ModeEX, Flags: Wait})
+		}
+		b.apply()
+	}
+	took := b.ticks(func() bool { return !b.m.Session(1, &SessionInfo{}) })
+	if least := 2 * n / int(l.WorkPerApply); took < least {
+		t.Errorf("got %d ticks, want at least %d", took, least)
+	}
+	var info SessionInfo
+	if !b.m.Session(2, &info) || int(info.Claims) != n {
+		t.Fatalf("the other session: got %d claims, want %d", info.Claims, n)
+	}
+	held := 0
+	b.m.ForEachLock(func(l *LockInfo) bool {
+		held += len(l.Holders)
+		return len(l.Waiters) == 0
+	})
+	if held != n {
+		t.Errorf("locks handed over: got %d, want %d", held, n)
+	}
+	if err := b.m.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFK3ManySessionsEnd: sessions that end at the same moment end in the order
+// of their ids, a bounded number in each Apply.
+func TestFK3ManySessionsEnd(t *testing.T) {
+	n := 100_000
+	if checkInvariants {
+		n = 1_500
+	}
+	b := newBench(t, massLimits())
+	for i := range n {
+		b.open(uint64(i + 2))
+	}
+	last, ended := SessionID(0), 0
+	b.ticks(func() bool {
+		for _, e := range b.out.Events {
+			if e.Kind != EventSessionEnded || e.Session <= last {
+				t.Fatalf("event: got %v of session %d after %d", e.Kind, e.Session, last)
+			}
+			last = e.Session
+			ended++
+		}
+		return ended == n+1
+	})
+	if got := b.m.Stats().Sessions; got != 0 {
+		t.Errorf("sessions: got %d, want none", got)
+	}
+	if err := b.m.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFK3ManyWaiters: 10,000 readers behind a writer are granted by its release,
+// together and in order; as many writers one by one, in order.
+func TestFK3ManyWaiters(t *testing.T) {
+	for _, mode := range []Mode{ModePR, ModeEX} {
+		t.Run(fmt.Sprint(mode), func(t *testing.T) {
+			n := 10_000
+			if checkInvariants {
+				n = 500
+			}
+			b := newBench(t, massLimits())
+			b.acquire(1, []byte("hot"), ModeEX)
+			token := b.out.Results[0].Token
+			for i := range n {
+				b.one(&Command{Op: OpAcquire, Session: 1, Request: RequestID(i + 2),
+					Name: []byte("hot"), Mode: mode, Flags: Wait}, CodeQueued)
+			}
+			next := RequestID(2)
+			for int(next) < n+2 {
+				b.one(&Command{Op: OpRelease, Session: 1, Token: token, Name: []byte("hot")}, CodeOK)
+				for _, e := range b.out.Events {
+					if e.Kind != EventGranted || e.Request != next || e.Token <= token {
+						t.Fatalf("event: got %v of request %d token %d, want request %d above %d",
+							e.Kind, e.Request, e.Token, next, token)
+					}
+					token = e.Token
+					next++
+				}
+			}
+		})
+	}
+}
