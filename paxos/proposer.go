@@ -99,7 +99,13 @@ func (r *Replica) pump() {
 		}
 		r.propose(e.Value)
 	}
-	if r.lead.opened != 0 || r.lead.next <= r.seen() {
+	if r.lead.next <= r.seen() {
+		return
+	}
+	if r.lead.opened != 0 {
+		for r.fills() {
+			r.propose(nil)
+		}
 		return
 	}
 	if r.lead.first == 0 || r.lead.next-1 < r.lead.first {
@@ -109,6 +115,12 @@ func (r *Replica) pump() {
 		r.propose(nil)
 	}
 	r.lead.opened = r.lead.next - 1
+}
+
+// fills reports whether the next slot takes a no-op to bring a decided
+// configuration into effect: an idle log would never reach it.
+func (r *Replica) fills() bool {
+	return r.serving() && r.lead.next < r.configs[len(r.configs)-1].From && r.mayPropose()
 }
 
 // propose puts value in the next slot at the leader's ballot (phase 2a). The
@@ -129,7 +141,7 @@ func (r *Replica) propose(value []byte) {
 
 // CanPropose reports whether Propose would take a value.
 func (r *Replica) CanPropose() bool {
-	return r.serving() && r.lead.next > r.seen() && r.mayPropose()
+	return r.serving() && r.lead.next > r.seen() && r.mayPropose() && !r.fills()
 }
 
 // Propose puts value in a slot and returns the slot. It owns value from then
@@ -145,7 +157,10 @@ func (r *Replica) Propose(value []byte) (Slot, error) {
 		return 0, ErrNotLeader
 	}
 	r.pump()
-	if r.lead.next <= r.seen() || !r.mayPropose() {
+	switch {
+	case r.configOf(r.lead.next).place(r.cfg.Self, r.cfg.Disk) < 0:
+		return 0, ErrNotLeader
+	case r.lead.next <= r.seen() || !r.mayPropose():
 		return 0, ErrWindowFull
 	}
 	r.propose(value)

@@ -142,6 +142,8 @@ func (r *Replica) addConfig(c Configuration) {
 
 // Configure adds a configuration that the value of an applied slot decided. It
 // is called before any other method after the Ready that handed the slot out.
+// A leader fills the slots below c.From with no-ops, so that an idle log gets
+// there.
 // Requires: c.From is at least Window above that slot. The error is ErrConfig.
 func (r *Replica) Configure(c Configuration) error {
 	c = c.clone()
