@@ -8,6 +8,7 @@
 //	perf run --target lockd,redis,redis-go --workload uncontended \
 //	    --workers 1,20,80,320 --duration 5s --rounds 3 --markdown out.md
 //	perf run --workload contended --workers 150,1500 --keys 15
+//	perf run --workload async --target lockd --workers 1000,16000
 //	perf run --workload handoff
 //	perf run --workload failover --target lockd --trials 100
 //	perf run --workload open --rate 10000 --workers 512

@@ -38,7 +38,7 @@ type options struct {
 
 // workloads lists what --workload may name.
 func workloads() []string {
-	return []string{"uncontended", "contended", "open", "handoff", "failover"}
+	return []string{"uncontended", "async", "contended", "open", "handoff", "failover"}
 }
 
 // parseOptions reads the flags of perf run. Errors name the flag and what it

@@ -121,10 +121,10 @@ func TestRunNamesWhatIsMissing(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "make build") {
 		t.Errorf("without a binary: got %v, want the way to get one", err)
 	}
-	err = command(t.Context(), []string{"run", "--target", "echo", "--workload", "failover",
-		"--workers", "1", "--dir", t.TempDir()})
-	if !errors.Is(err, workload.ErrNoFailover) {
-		t.Errorf("failover of echo: got %v, want ErrNoFailover", err)
+	err = command(t.Context(), []string{"run", "--target", "echo", "--workload",
+		"failover,async", "--workers", "1", "--dir", t.TempDir()})
+	if err == nil || !strings.Contains(err.Error(), "failover needs") {
+		t.Errorf("failover of echo: got %v, want what it needs", err)
 	}
 }
 

@@ -24,6 +24,9 @@ func newProgress(cells int) *progress {
 	return &progress{out: os.Stderr, terminal: terminal, cells: cells}
 }
 
+// skip counts a measurement that is not made.
+func (p *progress) skip() { p.next++ }
+
 // begin announces a measurement; done ends its line.
 func (p *progress) begin(round int, name string, load workload.Load) (done func()) {
 	p.next++

@@ -129,7 +129,8 @@ func measureAll(ctx context.Context, o options, services []*service, r *report.R
 	for round := range o.rounds {
 		for _, load := range o.loads() {
 			for _, s := range services {
-				if load.Workload == "failover" && !s.Survives {
+				if !s.can(load) {
+					progress.skip()
 					continue
 				}
 				done := progress.begin(round+1, s.Name, load)
@@ -147,9 +148,22 @@ func measureAll(ctx context.Context, o options, services []*service, r *report.R
 		}
 	}
 	if len(r.Cells) == 0 {
-		return workload.ErrNoFailover
+		return errors.New("no target can run any of the loads: failover needs one that " +
+			"survives a server, async a client with asynchronous calls; lockd has both")
 	}
 	return nil
+}
+
+// can says whether a load makes sense for a target.
+func (s *service) can(load workload.Load) bool {
+	switch load.Workload {
+	case "failover":
+		return s.Survives
+	case "async":
+		_, ok := s.clients[0].(target.Chainer)
+		return ok
+	}
+	return true
 }
 
 // measureOne runs one load on one target, with what it cost.
@@ -181,6 +195,8 @@ func runLoad(ctx context.Context, s *service, load workload.Load,
 	switch load.Workload {
 	case "uncontended", "contended":
 		return workload.Closed(ctx, s.clients[0], load, began), nil
+	case "async":
+		return workload.Async(ctx, s.clients[0], load, began)
 	case "open":
 		return workload.Open(ctx, s.clients[0], load, began), nil
 	case "handoff":

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"lockd/perf/launch"
 )
@@ -30,6 +31,17 @@ type Locker interface {
 	Lock(ctx context.Context, key string) (Hold, error)
 	// Close gives up the connections. Holds must be unlocked before.
 	Close() error
+}
+
+// Chainer is a Locker that keeps many pairs under way without a goroutine for
+// each.
+type Chainer interface {
+	// Chain runs n chains of pairs at once and returns when all have ended. Each
+	// asks next for the key of its next pair, and ends when there is none or when
+	// a call fails. It tells done of every pair and of a failure. Both are called
+	// from goroutines of the client and must not block.
+	Chain(n int, next func() (key string, ok bool),
+		done func(chain int, lock, pair time.Duration, err error))
 }
 
 // Hold is a lock held once.

@@ -1,6 +1,7 @@
 // Package workload runs a load against a client and measures it.
 //
 //	uncontended  each worker locks and unlocks a fresh random key, closed loop
+//	async        the same by asynchronous calls, without a goroutine per worker
 //	contended    the same on a few shared keys, so that workers queue
 //	open         pairs begin at a fixed rate whether or not earlier ones ended;
 //	             latency counts from when a pair should have begun, so a stall

@@ -2,7 +2,6 @@ package workload
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -20,10 +19,6 @@ const (
 	// healTimeout bounds the wait for that.
 	healTimeout = 30 * time.Second
 )
-
-// ErrNoFailover means that a service is not meant to outlive one of its
-// processes, so there is no gap to measure.
-var ErrNoFailover = errors.New("workload: the target does not survive the loss of a server")
 
 // Failover kills one server after another, restarts it, and records for each
 // trial the longest that any of the workers waited for a pair that ended after

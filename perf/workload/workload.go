@@ -38,6 +38,8 @@ func (l Load) String() string {
 		return fmt.Sprintf("contended, %d workers on %d keys, hold %v", l.Workers, l.Keys, l.Hold)
 	case l.Workload == "open":
 		return fmt.Sprintf("open, %.0f pairs/s", l.Rate)
+	case l.Workload == "async":
+		return fmt.Sprintf("asynchronous, %d in flight", l.Workers)
 	case l.Workload == "handoff":
 		return "handoff (release to grant)"
 	case l.Workload == "failover":

@@ -184,3 +184,42 @@ func TestLongestCountsWaitsFromTheKill(t *testing.T) {
 		}
 	})
 }
+
+// fakeChains is a fake with asynchronous calls of a fixed length.
+type fakeChains struct{ fakeLocks }
+
+func (f *fakeChains) Chain(n int, next func() (string, bool),
+	done func(int, time.Duration, time.Duration, error)) {
+	var group sync.WaitGroup
+	for chain := range n {
+		group.Go(func() {
+			for {
+				if _, ok := next(); !ok {
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+				done(chain, 4*time.Millisecond, 10*time.Millisecond, nil)
+			}
+		})
+	}
+	group.Wait()
+	done(0, 0, 0, errors.New("after the end"))
+}
+
+func TestAsyncCountsPairs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		load := Load{Workload: "async", Workers: 5, Duration: 2 * time.Second}
+		r, err := Async(t.Context(), &fakeChains{}, load, func() {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		near(t, "lock p50", r.Lock.P50, 4*time.Millisecond)
+		near(t, "pair p50", r.Pair.P50, 10*time.Millisecond)
+		if r.PairsPerSecond < 495 || r.PairsPerSecond > 505 || r.Errors != 0 {
+			t.Errorf("got %v pairs/s and %d errors, want 500 and none", r.PairsPerSecond, r.Errors)
+		}
+		if _, err := Async(t.Context(), &fakeLocks{}, load, func() {}); !errors.Is(err, ErrNoAsync) {
+			t.Errorf("a client without: got %v, want ErrNoAsync", err)
+		}
+	})
+}
