@@ -1,0 +1,175 @@
+package faulttest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"lockd/client"
+)
+
+// binary is the lockd under test; TestMain writes it once.
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+
+// buildAndRun builds lockd unless LOCKD_BIN names one.
+func buildAndRun(m *testing.M) int {
+	if binary = os.Getenv("LOCKD_BIN"); binary != "" {
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "lockd-fault-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "lockd")
+	if out, err := exec.Command("go", "build", "-o", binary, "lockd/lockd").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "building lockd: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// groups of the clusters under test: enough to spread, few enough to be quick.
+const groups = 12
+
+// smallFlags make segments and checkpoints turn over within seconds.
+func smallFlags() []string {
+	return []string{"--groups", fmt.Sprint(groups), "--wal-segment", "1MiB", "--wal-segments", "3",
+		"--wal-segments-max", "32", "--checkpoint", "512KiB", "--checkpoint-cache", "4MiB"}
+}
+
+// newCluster starts a cluster that the test's end kills.
+func newCluster(t *testing.T, nodes int, flags ...string) *Cluster {
+	t.Helper()
+	c, err := New(Options{Binary: binary, Dir: t.TempDir(), Nodes: nodes,
+		Flags: append(smallFlags(), flags...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Errorf("killing what is left: %v", err)
+		}
+		if t.Failed() {
+			for _, n := range c.Nodes {
+				t.Logf("node %d:\n%s", n.ID, tail(n.Log(), 30))
+			}
+		}
+	})
+	if err := c.Start(within(t, 20*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// within is a context that ends with the test or after a while.
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// dial connects a client that the test's end closes.
+func dial(t *testing.T, c *Cluster, o client.Options) *client.Client {
+	t.Helper()
+	if o.Lease == 0 {
+		o.Lease = 30 * time.Second
+	}
+	cl, err := c.Dial(within(t, 10*time.Second), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// The nodes may be gone; a context that has ended closes all the same.
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = cl.Close(ctx)
+	})
+	return cl
+}
+
+// lockd runs the binary to its end and returns exit code and output.
+func lockd(t *testing.T, args ...string) (code int, output string) {
+	t.Helper()
+	cmd := exec.CommandContext(within(t, 20*time.Second), binary, args...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatalf("lockd %q: %v", args, err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String()
+}
+
+// rig is a cluster under load with holds that must be kept.
+type rig struct {
+	cluster *Cluster
+	load    *Load
+	keep    *Keep
+	watch   *client.Client
+}
+
+func newRig(t *testing.T, seed uint64) *rig {
+	t.Helper()
+	r := &rig{cluster: newCluster(t, 3)}
+	r.watch = dial(t, r.cluster, client.Options{Name: "watch"})
+	holder := dial(t, r.cluster, client.Options{Name: "holder", Lease: time.Minute})
+	other := dial(t, r.cluster, client.Options{Name: "other", Lease: time.Minute})
+	var err error
+	if r.keep, err = NewKeep(within(t, 20*time.Second), holder, other, 8); err != nil {
+		t.Fatal(err)
+	}
+	clients := []*client.Client{
+		dial(t, r.cluster, client.Options{Name: "load a"}),
+		dial(t, r.cluster, client.Options{Name: "load b"}),
+	}
+	r.load = StartLoad(LoadOptions{Clients: clients, Workers: 16, Names: 6, Groups: groups,
+		Seed: seed})
+	t.Cleanup(func() { r.load.cancel() })
+	r.serves(t)
+	return r
+}
+
+// serves demands that locks are granted again.
+func (r *rig) serves(t *testing.T) {
+	t.Helper()
+	if err := r.load.AwaitGrants(within(t, 20*time.Second), 100); err != nil {
+		t.Fatalf("the cluster does not serve: %v", err)
+	}
+}
+
+// intact demands that nothing has been violated or lost.
+func (r *rig) intact(t *testing.T, when string) {
+	t.Helper()
+	if err := r.load.Err(); err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+	if err := r.keep.Check(within(t, 20*time.Second)); err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+}
+
+// finish ends the load, converges, and passes the kept locks on.
+func (r *rig) finish(t *testing.T) {
+	t.Helper()
+	if err := r.load.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	r.intact(t, "at the end")
+	if err := r.keep.PassOn(within(t, 20*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.cluster.AwaitEqual(within(t, 20*time.Second), r.watch); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d grants, %d holds lost, %d calls without an answer", r.load.Grants.Load(),
+		r.load.Lost.Load(), r.load.Refused.Load())
+}
