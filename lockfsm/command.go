@@ -131,6 +131,19 @@ func (b *BatchBuilder) Append(c *Command) {
 	b.b = appendCommand(b.b, c)
 }
 
+// AppendBatch adds the commands of other. Requires: other has no tick.
+func (b *BatchBuilder) AppendBatch(other *BatchBuilder) {
+	if other.ticked {
+		panic("lockfsm: batch to append: have one with a tick, want one without")
+	}
+	if other.commands == 0 {
+		return
+	}
+	b.begin()
+	b.commands += other.commands
+	b.b = append(b.b, other.b[batchHeaderBytes:]...)
+}
+
 // Len returns the number of commands.
 func (b *BatchBuilder) Len() int { return b.commands }
 

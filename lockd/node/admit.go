@@ -26,7 +26,7 @@ func (n *Node) onRequest(id ConnID, frame []byte) {
 		n.respondStatus(c, h)
 		return
 	}
-	if c.inFlight >= n.opts.MaxInFlight {
+	if c.inFlight >= n.opts.MaxInFlight && !givesBack(h.Kind) {
 		n.answer(c, h, &wire.Response{Status: wire.StatusBusy, RetryMillis: busyRetryMillis})
 		return
 	}
@@ -44,6 +44,13 @@ func (n *Node) onRequest(id ConnID, frame []byte) {
 		return
 	}
 	n.admit(g, c, h, body)
+}
+
+// givesBack reports whether a request makes room. Such a one is never refused
+// for what else its conn has in flight: if all of that waits for locks, nothing
+// would ever come free. The size of a batch bounds them.
+func givesBack(k wire.Kind) bool {
+	return k == wire.KindRelease || k == wire.KindCancel || k == wire.KindCloseSession
 }
 
 // busyRetryMillis is how long a client is asked to wait after Busy: a few
@@ -85,6 +92,7 @@ func (n *Node) enqueue(g *group, cmd *lockfsm.Command, o origin) {
 	}
 	g.batch.Append(cmd)
 	g.origins = append(g.origins, o)
+	g.timed = g.timed || startsLease(cmd)
 	n.touch(g)
 }
 

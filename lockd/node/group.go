@@ -93,6 +93,8 @@ type group struct {
 	// lastTick is the moment up to which time steps have been proposed.
 	lastTick Nanos
 	tickDue  bool
+	// timed is set while a command in batch counts from the present log time.
+	timed bool
 	// early holds requests that came while the group had no leader and this
 	// node is a likely one; earlyUntil is the moment at which they are
 	// answered with a refusal.
@@ -177,14 +179,14 @@ func (n *Node) work(g *group) {
 // group with more to do is looked at again in the same turn.
 const maxRounds = 4
 
-// propose fills the next slot with everything that was admitted, and one before
-// it with the time step when that is due. It never waits for more to come: the
-// batch is whatever arrived while earlier slots were on their way.
+// propose fills the next slot with everything that was admitted. It never waits
+// for more to come: the batch is whatever arrived while earlier slots were on
+// their way.
 func (n *Node) propose(g *group) {
-	if g.tickDue && g.replica.CanPropose() {
+	if g.tickDue || g.timed {
 		n.proposeTick(g)
 	}
-	if g.batch.Len() == 0 || !g.replica.CanPropose() {
+	if g.batch.Len() == 0 || g.timed || !g.replica.CanPropose() {
 		return
 	}
 	value := append([]byte(nil), g.batch.Bytes()...)

@@ -63,7 +63,7 @@ func (n *Node) abandon(g *group) {
 	clear(g.origins)
 	g.origins, g.renewals = g.origins[:0], g.renewals[:0]
 	g.batch.Reset()
-	g.tickDue = false
+	g.tickDue, g.timed = false, false
 	for i := range g.reads {
 		n.leave(g.reads[i].conn, moved)
 	}

@@ -59,11 +59,18 @@ func (n *Node) beat() {
 }
 
 // proposeTick proposes the time since the last step, with the sessions renewed
-// since. The length is measured on this node's clock between two proposals and
-// rounded down, so that log time never runs ahead of real time; what a lost
-// leadership takes with it is simply never counted (I20, I21).
+// since, and behind it, in the same slot, what was admitted. The length is
+// measured on this node's clock between two proposals and rounded down, so that
+// log time never runs ahead of real time; what a lost leadership takes with it
+// is simply never counted (I20, I21).
+//
+// A command that starts a lease must not stand in a slot without such a step:
+// its deadline would be counted from the step before, and the time since then
+// once more by the step after, so that it ran out early.
 func (n *Node) proposeTick(g *group) {
-	g.tickDue = false
+	if !g.replica.CanPropose() {
+		return
+	}
 	delta := (n.now - g.lastTick) / Millisecond
 	g.lastTick += delta * Millisecond
 	n.sessionIDs = n.sessionIDs[:0]
@@ -72,10 +79,23 @@ func (n *Node) proposeTick(g *group) {
 	}
 	n.ticker.Reset()
 	n.ticker.Tick(lockfsm.Millis(min(delta, 1<<31)), n.sessionIDs)
-	value := append([]byte(nil), n.ticker.Bytes()...)
 	f := g.takeFlight()
 	f.renewals, g.renewals = g.renewals, f.renewals
-	n.proposeValue(g, value, f)
+	g.tickDue = false
+	if n.ticker.Size()+g.batch.Size() <= 2*n.opts.MaxBatchBytes {
+		n.ticker.AppendBatch(&g.batch)
+		f.origins, g.origins = g.origins, f.origins
+		g.batch.Reset()
+		g.timed = false
+	}
+	n.proposeValue(g, append([]byte(nil), n.ticker.Bytes()...), f)
+}
+
+// startsLease reports whether a command's deadline counts from the log time at
+// which it is applied.
+func startsLease(c *lockfsm.Command) bool {
+	return c.Op == lockfsm.OpOpenSession || c.Op == lockfsm.OpRenewHold ||
+		c.Op == lockfsm.OpAcquire && c.Flags&lockfsm.Detached != 0
 }
 
 // watchDisk notices a sync that takes too long. Heartbeats stop then, so that
