@@ -190,6 +190,10 @@ func (m *membership) hold(k *call, token uint64) {
 	if k.q.Session&wire.DetachedOwner != 0 {
 		h.owner, h.until = k.q.Session, k.beganOn+safe(k.ttl)
 	}
+	// What a session that is being closed still gets is not acted upon.
+	h.released = h.owner == 0 && slices.ContainsFunc(m.calls, func(o *call) bool {
+		return o.q.Kind == wire.KindCloseSession
+	})
 	m.holds = append(m.holds, h)
 	m.c.w.covered["held"]++
 	m.c.w.leases.Believe(m.group, h.name, check.Belief{

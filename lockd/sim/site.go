@@ -58,6 +58,11 @@ func (s *site) start() {
 		s.proc = p
 		p.wake()
 		p.beat()
+	case errors.Is(err, simdisk.ErrCut):
+		// The power went while it started.
+		s.drive.PowerCut()
+		s.w.covered["power cut at start"]++
+		s.w.restart(s)
 	default:
 		s.w.failf("node %d does not start: %v", s.id, err)
 	}

@@ -207,6 +207,7 @@ func (w *World) applied(
 	if m.Pending() {
 		pending = check.StillEnding
 	}
+	w.tell(g, e, out)
 	model := w.models[g]
 	if err := model.Apply(uint64(e.Slot), e.Value, out, pending); err != nil {
 		w.check(err)
@@ -225,6 +226,27 @@ func (w *World) applied(
 			w.covered["session expired"]++
 			w.check(w.leases.Ended(uint16(g), end.Session.ID, int64(w.agenda.now)))
 		}
+	}
+}
+
+// tell prints what a slot did, for people.
+func (w *World) tell(g paxos.GroupID, e *paxos.Entry, out *lockfsm.Outcome) {
+	if w.trace.print == nil {
+		return
+	}
+	b, _ := check.DecodeBatch(e.Value)
+	w.say("group %d slot %d ballot %v: tick %d renews %v, not %v", g, e.Slot, e.Ballot, b.Delta,
+		b.Renewed, out.NotRenewed)
+	for i := range b.Commands {
+		c, r := &b.Commands[i], &out.Results[i]
+		w.say("    %v session %d epoch %d request %d %q mode %v flags %d token %d: %v session %d "+
+			"token %d", c.Op, c.Session, c.Epoch, c.Request, c.Name, c.Mode, c.Flags, c.Token, r.Code,
+			r.Session, r.Token)
+	}
+	for i := range out.Events {
+		v := &out.Events[i]
+		w.say("    %v session %d request %d %q token %d reason %d", v.Kind, v.Session, v.Request,
+			v.Name, v.Token, v.Reason)
 	}
 }
 

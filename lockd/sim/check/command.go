@@ -10,7 +10,7 @@ import (
 // fields change nothing and are taken as they are; everything else must follow
 // from the state.
 func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
-	s.closing = false
+	s.closing = 0
 	if r.Op != c.Op {
 		return s.bad("result of %v for %v", r.Op, c.Op)
 	}
@@ -31,7 +31,7 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 	}
 	switch c.Op {
 	case lockfsm.OpCloseSession:
-		s.closing = true
+		s.closing = c.Session
 		return nil
 	case lockfsm.OpPark:
 		p.parked = true
@@ -97,6 +97,13 @@ func (s *step) enter(c *lockfsm.Command, r *lockfsm.Result) (*Session, bool, err
 		if r.Code != lockfsm.CodeStaleEpoch {
 			return nil, true, s.bad("I19: %v of session %d at epoch %d, it is at %d, answered %v",
 				c.Op, c.Session, c.Epoch, p.epoch, r.Code)
+		}
+		return nil, true, nil
+	case c.Op == lockfsm.OpAcquire && p.parked && c.Epoch == p.epoch:
+		// Its conn is gone, so nobody would hear of a grant.
+		if r.Code != lockfsm.CodeStaleEpoch {
+			return nil, true, s.bad("I16: acquire of parked session %d at its epoch %d answered %v",
+				c.Session, c.Epoch, r.Code)
 		}
 		return nil, true, nil
 	case r.Code == lockfsm.CodeStaleEpoch, r.Code == lockfsm.CodeSessionUnknown,

@@ -136,8 +136,8 @@ func (m *Model) Session(id lockfsm.SessionID) *Session {
 type step struct {
 	*Model
 	out     *lockfsm.Outcome
-	event   int  // the next one not yet justified
-	closing bool // the command at hand ends a session by itself
+	event   int               // the next one not yet justified
+	closing lockfsm.SessionID // the session that the command at hand closes
 	results lockfsm.Token
 	events  lockfsm.Token
 	touched map[string]struct{}
@@ -262,7 +262,7 @@ func (s *step) sessionEnded(e *lockfsm.Event) bool {
 	if e.Reason == lockfsm.ReasonExpired && p.deadline > s.logTime {
 		return false
 	}
-	if e.Reason == lockfsm.ReasonClosed && !s.closing {
+	if e.Reason == lockfsm.ReasonClosed && s.closing != e.Session {
 		return false
 	}
 	s.end(p, e.Reason)
