@@ -35,8 +35,10 @@ type peer struct {
 	promised       bool
 	first, through Slot
 
-	// beat is how long ago it answered a heartbeat or accepted at our ballot,
-	// and seq the highest heartbeat round it answered.
+	// beat is how long ago it answered a heartbeat of our ballot, and seq the
+	// highest round it answered. Accepting does not count: a node whose disk
+	// stalls sends no heartbeats and is to lose its leaderships (I30), while
+	// its peers may still choose what it proposes.
 	beat Ticks
 	seq  uint64
 	// refused says that it promised above our ballot, refusedFor for how long.

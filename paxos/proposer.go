@@ -177,7 +177,7 @@ func (r *Replica) onAccepted(m *Message, p *peer) {
 	node, disk := r.cfg.Self, r.cfg.Disk
 	if p != nil {
 		node, disk = p.node, p.disk
-		p.beat, p.refused, p.refusedFor = 0, false, 0
+		p.refused, p.refusedFor = false, 0
 	} else if m.From != r.cfg.Self {
 		return
 	}

@@ -110,7 +110,8 @@ func (r *Replica) HasReady() bool {
 	if r.role != RoleLeading {
 		return r.mayLead()
 	}
-	if r.lead.beatDue || r.fills() || (r.lead.opened == 0 || r.lead.next <= r.seen()) && r.mayPropose() {
+	if r.lead.beatDue || r.fills() ||
+		(r.lead.opened == 0 || r.lead.next <= r.seen()) && r.mayPropose() {
 		return true
 	}
 	for i := range r.peers {

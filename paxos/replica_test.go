@@ -176,3 +176,21 @@ func TestObserverNeverAsks(t *testing.T) {
 		t.Errorf("got %d slots, want 2", len(out.chosen))
 	}
 }
+
+// TestLeaderWithoutHeartbeatsStepsDown: a caller that withholds heartbeats, as
+// it does while its disk stalls, costs the leadership, even though the peers
+// accept what is proposed (I30).
+func TestLeaderWithoutHeartbeatsStepsDown(t *testing.T) {
+	r := newReplica(t, 1, nil)
+	b := leading(t, r)
+	for range 10 {
+		r.Tick()
+		if s, err := r.Propose([]byte("x")); err == nil {
+			takeTurn(r)
+			step(r, Message{Kind: KindAccepted, From: 2, Ballot: b, Slot: s, Last: s})
+		}
+	}
+	if got := r.Role(); got != RolePassive {
+		t.Errorf("got %v without an answered heartbeat, want passive", got)
+	}
+}
