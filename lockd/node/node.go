@@ -115,7 +115,9 @@ func New(o Options, d Deps, inbox *Inbox, rec *Recovery) (*Node, error) {
 	}
 	self := paxos.Acceptor{Node: n.identity.Node, Disk: n.identity.Disk}
 	n.birth = newBirth(self, ids, n.identity.Roster)
-	return n, nil
+	// A cluster of one has nobody to wait for.
+	n.advanceBirth()
+	return n, n.failure
 }
 
 // publishIdentity lets handshakes see the identity as it is now stored.

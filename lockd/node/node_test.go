@@ -385,3 +385,13 @@ func TestBirthNeedsOneRoster(t *testing.T) {
 		t.Error("not unanimous with three equal rosters")
 	}
 }
+
+func TestClusterOfOneIsBornAndServes(t *testing.T) {
+	o := testOptions()
+	o.Nodes = o.Nodes[:1]
+	w := newWorld(t, o)
+	u := w.user(1, 0)
+	if got := u.lock(w.nameIn(0, 0)); got.Status != wire.StatusOK {
+		t.Errorf("lock in a cluster of one: got %v, want ok", got.Status)
+	}
+}
