@@ -25,6 +25,11 @@ func (n *Node) apply(g *group, e *paxos.Entry) {
 		n.observe(Event{Kind: EventMalformed, Group: g.id, Slot: e.Slot, Text: err.Error()})
 	}
 	n.probeApplied(g, e)
+	if g.leading && g.machine.Pending() {
+		// Endings go on in the next slot, not on the next beat.
+		g.tickDue = true
+		n.touch(g)
+	}
 	f, ours := g.popFlight(e.Slot, e.Ballot)
 	if ours && len(f.origins) != len(n.outcome.Results) {
 		panic(fmt.Sprintf("node: group %d slot %d: %d results for %d commands",

@@ -99,6 +99,9 @@ func New(o Options, d Deps, inbox *Inbox, rec *Recovery) (*Node, error) {
 	n.conns.init()
 	n.snapshots.init()
 	n.lastLSN, n.durable = rec.lastLSN, rec.lastLSN
+	// What the log still holds counts towards the next checkpoint, or a node
+	// that crashes again and again would fill its disk.
+	n.walBytes = rec.bytes
 	inbox.durable.Store(uint64(rec.lastLSN))
 	var ids []paxos.NodeID
 	for _, p := range o.Nodes {

@@ -17,6 +17,8 @@ type Recovery struct {
 	limits   lockfsm.Limits
 	groups   map[uint16]*recoveredGroup
 	lastLSN  wal.LSN
+	// bytes is how much data was replayed.
+	bytes int64
 }
 
 type recoveredGroup struct {
@@ -60,6 +62,7 @@ func (r *Recovery) Checkpoint(group uint16, m *lockfsm.Machine) {
 // Replay takes one record of the WAL, in order; it copies what it keeps.
 func (r *Recovery) Replay(lsn wal.LSN, rec wal.Record) error {
 	r.lastLSN = max(r.lastLSN, lsn)
+	r.bytes += int64(len(rec.Data))
 	g, err := r.at(rec.Group)
 	if err != nil {
 		return err
