@@ -175,7 +175,7 @@ func (w *World) bounded() {
 		w.covered["segments recycled"] += st.Recycled
 		w.covered["records copied forward"] += st.CopiedRecords
 		if limit := w.segmentBound(); st.Segments > limit {
-			w.failf("I22: node %d uses %d segments, %d at most", s.id, st.Segments, limit)
+			w.failf("I22: node %d uses %d segments, %d at most: %+v", s.id, st.Segments, limit, st)
 		}
 	}
 }
