@@ -75,7 +75,7 @@ func (a *assembly) open() error {
 		return err
 	}
 	clients := clientHandler{&clientPort{inbox: a.inbox}}
-	peers := &peerPort{inbox: a.inbox}
+	peers := &peerPort{inbox: a.inbox, log: a.log}
 	a.node, err = node.New(o, node.Deps{
 		Log:         logPort{a.syncer},
 		Peers:       peers,

@@ -27,11 +27,12 @@ func newLogger(w io.Writer, level, format string) *slog.Logger {
 // eventLog writes what the engine observes. The engine only hands events over:
 // a standard error that nobody reads must not stop it.
 type eventLog struct {
-	log    *slog.Logger
-	groups int
-	events chan node.Event // the engine sends; never closed
-	stop   chan struct{}   // closed by end
-	done   chan struct{}   // closed by the loop
+	log     *slog.Logger
+	groups  int
+	events  chan node.Event // the engine sends; never closed
+	stop    chan struct{}   // closed by end
+	done    chan struct{}   // closed by the loop
+	refused repeats
 	// lost counts events that found the channel full; the engine writes it.
 	lost atomic.Uint64
 }
@@ -104,6 +105,9 @@ func (l *eventLog) writeLeaders(t *leaderTable) {
 func (l *eventLog) write(e node.Event) {
 	level := levelOf(e.Kind)
 	if !l.log.Enabled(context.Background(), level) {
+		return
+	}
+	if e.Kind == node.EventRefusedUs && !l.refused.news(uint16(e.Node), e.Text, time.Now()) {
 		return
 	}
 	var args []any

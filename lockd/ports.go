@@ -1,7 +1,9 @@
 package main
 
 import (
+	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"lockd/lockd/node"
 	"lockd/netio"
@@ -88,16 +90,25 @@ func (h clientHandler) Closed(c netio.ConnID) { h.inbox.ConnClosed(node.ConnID(c
 // peerPort carries frames between the links and the engine. links is set
 // before the engine starts.
 type peerPort struct {
-	node  *node.Node
-	inbox *node.Inbox
-	links *netio.Links
+	node    *node.Node
+	inbox   *node.Inbox
+	links   *netio.Links
+	log     *slog.Logger
+	refused repeats
 }
 
 // Send makes it a node.Peers.
 func (p *peerPort) Send(to uint16, frame []byte) { p.links.Send(to, frame) }
 
-// Check admits a peer at the handshake.
-func (p *peerPort) Check(h wire.PeerHello) *wire.PeerRefused { return p.node.CheckPeer(&h) }
+// Check admits a peer at the handshake. The peer is told why not, and so is
+// whoever reads the log here: the mistake may be on this side.
+func (p *peerPort) Check(h wire.PeerHello) *wire.PeerRefused {
+	r := p.node.CheckPeer(&h)
+	if r != nil && p.refused.news(h.From, string(r.Text), time.Now()) {
+		p.log.Warn("peer refused", "peer", h.From, "reason", string(r.Text))
+	}
+	return r
+}
 
 // PeerUp passes on that a link stands.
 func (p *peerPort) PeerUp(n uint16, h wire.PeerHello) { p.inbox.PeerUp(n, h.Disk) }

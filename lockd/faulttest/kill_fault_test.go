@@ -98,8 +98,8 @@ func TestFT3PauseMajority(t *testing.T) {
 	time.Sleep(3 * time.Second)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if err := r.load.AwaitGrants(ctx, 100); err == nil {
-		t.Error("100 locks were granted with one node of three")
+	if err := r.load.AwaitGrants(ctx, 5); err == nil {
+		t.Error("every lock was granted with one node of three")
 	}
 	for _, n := range r.cluster.Nodes[:2] {
 		if err := n.Resume(); err != nil {

@@ -30,7 +30,7 @@ func (r *rig) round(t *testing.T, victim int) {
 	}
 	r.serves(t)
 	r.intact(t, "with the node back")
-	t.Logf("node %d killed: 100 grants after %v", n.ID, gap.Round(time.Millisecond))
+	t.Logf("node %d killed: every lock granted 5 times after %v", n.ID, gap.Round(time.Millisecond))
 }
 
 // TestStopInOrderLosesNothing stops each node with SIGTERM under load: it moves

