@@ -31,7 +31,8 @@ func (c *clusterFlags) declare(flags *flag.FlagSet) {
 }
 
 // dial connects to the cluster.
-func (c *clusterFlags) dial(ctx context.Context, sh *shell, o client.Options) (*client.Client, error) {
+func (c *clusterFlags) dial(ctx context.Context, sh *shell,
+	o client.Options) (*client.Client, error) {
 	text := c.addresses
 	if text == "" {
 		text = sh.getenv("LOCKD_ADDR")

@@ -269,7 +269,8 @@ func (k *keeper) sweep(since time.Time) error {
 }
 
 // loadMachine builds a group's machine from its checkpoint.
-func loadMachine(store *checkpoint.Store, group uint16, l lockfsm.Limits) (*lockfsm.Machine, error) {
+func loadMachine(store *checkpoint.Store, group uint16,
+	l lockfsm.Limits) (*lockfsm.Machine, error) {
 	m, err := lockfsm.New(l)
 	if err != nil {
 		return nil, err

@@ -15,7 +15,9 @@ import (
 
 // Locks answers questions about locks. *client.Client does.
 type Locks interface {
+	// Get describes one lock; client.ErrNotFound when nobody has to do with it.
 	Get(ctx context.Context, name string) (*client.LockInfo, error)
+	// List describes a page of locks in the order of their names.
 	List(ctx context.Context, prefix string, opts client.ListOptions) ([]client.ListEntry, error)
 }
 

@@ -35,19 +35,28 @@ type Config struct {
 	// Heartbeat, ElectionTimeout and RankDelay are lengths on this node's
 	// clock, whole numbers of ticks.
 	Heartbeat, ElectionTimeout, RankDelay time.Duration
-	Window                                int
-	BatchBytes                            int64
-	InboxBytes                            int64
-	RetainSlots                           int
-	CheckpointBytes                       int64
-	CheckpointCacheBytes                  int64
+	// Window is slots in flight per group, RetainSlots applied slots kept.
+	Window, RetainSlots int
+	// BatchBytes bounds the commands of one slot, InboxBytes what waits for
+	// the engine.
+	BatchBytes, InboxBytes int64
+	// CheckpointBytes of log lie between two rounds of checkpoints, which are
+	// read through a cache of CheckpointCacheBytes.
+	CheckpointBytes, CheckpointCacheBytes int64
 
-	WALSegmentBytes      int64
-	WALTarget, WALBound  int
+	// WALSegmentBytes is the size of a segment, WALTarget the segments before
+	// the oldest is freed, and WALBound the most there may be.
+	WALSegmentBytes     int64
+	WALTarget, WALBound int
+	// Conns is the most conns of clients, 0 for what the file limit leaves;
+	// ConnsInFlight the most unanswered requests of one.
 	Conns, ConnsInFlight int
-	EventLoops           int
-	OutboundBytes        int64
-	IdleTimeout          time.Duration
+	// EventLoops serve the conns; 0 means half the cores.
+	EventLoops int
+	// OutboundBytes is what one conn may leave unread, IdleTimeout how long it
+	// may be silent.
+	OutboundBytes int64
+	IdleTimeout   time.Duration
 }
 
 // Node is one node of the cluster as the file or a flag names it.

@@ -30,7 +30,8 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	lockdPath = filepath.Join(dir, "lockd")
-	if out, err := exec.Command("go", "build", "-o", lockdPath, "lockd/lockd").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", lockdPath, "lockd/lockd")
+	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building lockd: %v\n%s", err, out)
 		return 1
 	}
