@@ -108,7 +108,7 @@ func (l *link) send(p *process, kind wire.PeerKind, payload []byte) {
 	ln := &l.lanes[side]
 	f := heldFrame{kind, append([]byte(nil), payload...)}
 	ln.bytes += len(payload)
-	if ln.bytes > l.w.opts.QueueBytes {
+	if ln.bytes > l.w.opts.QueueBytes && ln.bytes > len(payload) {
 		l.w.covered["link overflow"]++
 		l.breakOff(node.DownReset)
 		return

@@ -327,14 +327,18 @@ func (s *step) mayGrant(c *Claim) bool {
 	return false
 }
 
-// admits reports whether the holders that may still count let a mode in.
+// admits reports whether the holders that still count let a mode in.
 func (s *step) admits(l *lockModel, mode lockfsm.Mode) bool {
+	n := 0
 	for _, h := range l.holders {
-		if !h.gone() && !compatible(h.mode, mode) {
+		if h.gone() {
+			continue
+		}
+		if n++; !compatible(h.mode, mode) {
 			return false
 		}
 	}
-	return true
+	return n < int(s.limits.HoldersPerLock)
 }
 
 // gone reports whether the machine may have released a claim without a word.
@@ -455,7 +459,7 @@ func (s *step) pumped(name string, l *lockModel) error {
 		if w.session.parked {
 			continue
 		}
-		if s.admits(l, w.mode) && len(l.holders) < int(s.limits.HoldersPerLock) {
+		if s.admits(l, w.mode) {
 			return s.bad("I17: request %d of session %d waits for %q in %v for nobody",
 				w.key.request, w.key.session, name, w.mode)
 		}
