@@ -192,6 +192,15 @@ func (t *callTable) get(request uint64) *Call {
 	return x
 }
 
+// replace gives the id and the place of x to y.
+func (t *callTable) replace(x, y *Call) {
+	if x.request == 0 {
+		return
+	}
+	t.slots[x.request&uint64(len(t.slots)-1)] = y
+	x.request = 0
+}
+
 // drop frees the place of x and makes its id unknown.
 func (t *callTable) drop(x *Call) {
 	if x.request == 0 {

@@ -266,6 +266,8 @@ func (c *Core) Abandon(x *Call, err error) {
 		return
 	}
 	switch {
+	case x.Kind == wire.KindAcquire && x.sends > 0 && x.Flags&wire.FlagWait == 0:
+		c.outlive(x)
 	case x.Kind == wire.KindAcquire && x.sends > 0:
 		c.startBackground(&Call{
 			Kind: wire.KindCancel, Name: x.Name, Session: x.Session, Flags: x.Flags,
@@ -278,6 +280,20 @@ func (c *Core) Abandon(x *Call, err error) {
 		})
 	}
 	c.end(x, err)
+}
+
+// outlive lets a try go on without its caller. Its answer comes soon by itself,
+// so a Cancel would only be one more request; what it brings is given back.
+func (c *Core) outlive(x *Call) {
+	y := &Call{}
+	*y = *x
+	y.background, y.wake, y.held, y.list, y.prev, y.next = true, nil, nil, nil, nil, nil
+	y.Timeout, y.deadline = 0, 0
+	if x.detached() {
+		y.Timeout = x.TTL
+	}
+	c.calls.replace(x, y)
+	c.groups[x.Group].calls.push(y)
 }
 
 // startBackground starts a Call of the Core itself. It lives as long as the

@@ -48,7 +48,8 @@
 //     busy. The epoch of a group rises whenever the group is attached to a conn.
 //   - An answer counts only if it answers the last send of its request.
 //   - A lease counts from the send of the renewal that was answered.
-//   - An Acquire whose caller is gone is followed by a Cancel until that is
-//     answered or the session is over; a grant the Cancel finds is released.
+//   - An Acquire that waits and whose caller is gone is followed by a Cancel until
+//     that is answered or the session is over; a try is let end. What either
+//     turns out to have been granted is released.
 //   - Queues are bounded by MaxInFlight; so is the output of a conn.
 package client

@@ -386,10 +386,7 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 	case wire.KindCancel:
 		c.end(x, nil)
 		if r.Status == wire.StatusAlreadyGranted {
-			c.startBackground(&Call{
-				Kind: wire.KindRelease, Name: x.Name, Session: x.Session, Flags: x.Flags,
-				Group: x.Group, Token: r.Token, TTL: x.TTL,
-			})
+			c.giveBack(x, r.Token)
 		}
 	case wire.KindCloseSession:
 		c.end(x, nil)
@@ -397,6 +394,14 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 		c.finish(x, r)
 	}
 	return nil
+}
+
+// giveBack releases, in the background, what nobody waits for any more.
+func (c *Core) giveBack(x *Call, token uint64) {
+	c.startBackground(&Call{
+		Kind: wire.KindRelease, Name: x.Name, Session: x.Session, Flags: x.Flags,
+		Group: x.Group, Token: token, TTL: x.TTL,
+	})
 }
 
 func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
@@ -419,6 +424,11 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 	}
 	if r.Token == 0 {
 		return fmt.Errorf("%w: grant without a token", ErrProtocol)
+	}
+	if x.background {
+		c.end(x, nil)
+		c.giveBack(x, r.Token)
+		return nil
 	}
 	x.Token = r.Token
 	if !x.detached() {

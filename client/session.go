@@ -105,7 +105,11 @@ func (c *Core) tickSession(g *group, number uint16) {
 	}
 	limit := s.askedAt.Add(c.cfg.Lease / 4)
 	if limit <= c.now {
-		c.detach(g, 0)
+		if e := c.endpoints[g.via]; e.heard < s.askedAt {
+			c.shut(g.via, errSilent)
+		} else {
+			c.detach(g, 0)
+		}
 		return
 	}
 	c.schedule(limit)
@@ -123,6 +127,8 @@ func (c *Core) endSession(g *group, cause error) {
 		next := x.next
 		switch {
 		case x.Session != id || x.detached():
+		case x.background && x.Kind == wire.KindAcquire:
+			c.end(x, nil)
 		case x.Kind == wire.KindAcquire:
 			c.calls.drop(x)
 			x.sentEpoch, x.sends, x.Session = 0, 0, 0
