@@ -1,7 +1,13 @@
 package sim
 
 import (
+	"encoding/binary"
+	"strconv"
+	"strings"
+
 	"lockd/lockd/node"
+	"lockd/wal/disk"
+	"lockd/wal/disk/simdisk"
 )
 
 // planFaults lets one thing go wrong after the other, until the world heals.
@@ -62,6 +68,13 @@ func (w *World) breakOne() {
 			each.crash("with all others")
 			w.restart(each)
 		}
+	case FaultError:
+		if s.proc != nil {
+			s.drive.Plan(s.drive.Ops()+d.between(1, 12), simdisk.Fault{Err: simdisk.ErrIO,
+				Effect: pick(d, simdisk.EffectNone, simdisk.EffectPart, simdisk.EffectAll)})
+		}
+	case FaultDamage:
+		w.damage(s)
 	case FaultLossy, FaultStore:
 		// These are always at work while they are on.
 	}
@@ -210,16 +223,61 @@ func (w *World) drain(s *site) {
 // wipe empties one directory, within what a cluster is to survive: one of three
 // or more, and only once the cluster is born.
 func (w *World) wipe(s *site) {
+	if w.mayLoseOne() {
+		s.crash("to be wiped")
+		s.wipe()
+		w.restart(s)
+	}
+}
+
+// mayLoseOne reports whether the cluster is to survive the loss of a disk.
+func (w *World) mayLoseOne() bool {
 	if len(w.sites) < 3 {
-		return
+		return false
 	}
 	for _, each := range w.sites {
-		if each.lost || !each.born() {
-			return
+		if each.lost || each.damaged || !each.born() {
+			return false
 		}
 	}
-	s.crash("to be wiped")
-	s.wipe()
+	return true
+}
+
+// damage flips a bit in a batch that was synced long ago.
+func (w *World) damage(s *site) {
+	if !w.mayLoseOne() {
+		return
+	}
+	var segments []string
+	for _, name := range s.drive.Names() {
+		if strings.HasSuffix(name, ".wal") {
+			segments = append(segments, name)
+		}
+	}
+	if len(segments) < 2 {
+		return
+	}
+	// In the last segment damage to its end could pass for a torn write.
+	name := segments[w.dice.faults.IntN(len(segments)-1)]
+	number, err := strconv.ParseUint(strings.TrimSuffix(name, ".wal"), 16, 64)
+	if err != nil {
+		return
+	}
+	data := s.drive.Content(name)
+	var batches []int
+	for off := disk.AlignBytes; off+64 <= len(data); off += disk.AlignBytes {
+		if string(data[off:off+4]) == "LDBH" && binary.LittleEndian.Uint64(data[off+8:]) == number {
+			batches = append(batches, off)
+		}
+	}
+	if len(batches) == 0 {
+		return
+	}
+	s.crash("to be damaged")
+	s.damaged = true
+	w.covered["batch damaged"]++
+	off := batches[w.dice.faults.IntN(len(batches))]
+	data[off+w.dice.faults.IntN(128)] ^= 1 << w.dice.faults.IntN(8)
 	w.restart(s)
 }
 

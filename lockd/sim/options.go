@@ -30,13 +30,16 @@ const (
 	FaultDrain                        // a node gives its leaderships away and restarts
 	FaultWipe                         // a directory is wiped and comes back empty
 	FaultAll                          // every node dies at once
+	FaultError                        // an operation of a disk fails
+	FaultDamage                       // a bit of a log flips at rest
 
 	faultEnd
 )
 
 func (f Fault) String() string {
 	names := [...]string{"crash", "crash in turn", "power", "pause", "freeze", "cut", "lossy",
-		"reset", "clog", "stall", "store", "silence", "stale", "drain", "wipe", "all down"}
+		"reset", "clog", "stall", "store", "silence", "stale", "drain", "wipe", "all down",
+		"disk error", "damage"}
 	s := ""
 	for i, name := range names {
 		if f&(1<<i) != 0 {

@@ -29,8 +29,9 @@ type site struct {
 	pausedUntil, stalledUntil Time
 	// lost says that the directory was wiped and must not be admitted again.
 	lost bool
-	// downUntil keeps a process that died from being started at once.
-	downUntil Time
+	// damaged says that a bit of the log was flipped. The node must then not
+	// start, or find all that was ever synced; halted says that it did not.
+	damaged, halted bool
 }
 
 func newSite(w *World, id uint16) *site {
@@ -46,7 +47,7 @@ func newSite(w *World, id uint16) *site {
 
 // start begins a life with what the disk holds.
 func (s *site) start() {
-	if s.proc != nil || s.w.failure != nil {
+	if s.proc != nil || s.halted || s.w.failure != nil {
 		return
 	}
 	s.lives++
@@ -63,6 +64,13 @@ func (s *site) start() {
 		s.drive.PowerCut()
 		s.w.covered["power cut at start"]++
 		s.w.restart(s)
+	case errors.Is(err, simdisk.ErrIO):
+		s.drive.Unmount()
+		s.w.restart(s)
+	case s.damaged && errors.Is(err, wal.ErrCorrupt):
+		s.w.covered["damage found"]++
+		s.drive.Unmount()
+		s.halted = true
 	default:
 		s.w.failf("node %d does not start: %v", s.id, err)
 	}

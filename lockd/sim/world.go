@@ -181,6 +181,10 @@ func (w *World) stopped(p *process, err error) {
 	case p.site.lost && errors.Is(err, node.ErrWiped):
 		w.covered["wiped node stopped"]++
 	case errors.Is(err, simdisk.ErrCut):
+		w.restart(p.site)
+	case errors.Is(err, simdisk.ErrIO):
+		w.covered["disk error stopped a node"]++
+		w.restart(p.site)
 	default:
 		w.failf("node %d stops without a reason: %v", p.site.id, err)
 	}
