@@ -77,6 +77,9 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 		cmd.Op != lockfsm.OpRenewHold {
 		n.bind(g, c, cmd.Session, cmd.Epoch)
 	}
+	if cmd.Op == lockfsm.OpCancel || cmd.Op == lockfsm.OpCloseSession {
+		n.settleTries(g, c)
+	}
 	if _, refused := g.machine.Refusal(cmd); refused {
 		n.admitTry(g, c, h, cmd)
 		return

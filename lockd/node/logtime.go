@@ -124,6 +124,12 @@ func (n *Node) onKeepalive(c *conn, h wire.Header, body []byte) {
 		n.respond(c, h, wire.StatusBadRequest)
 		return
 	}
+	if items.Len() == 0 {
+		// A sign of life, asked for on a conn that has nothing else to say.
+		c.out = wire.AppendKeepaliveAck(c.out, wire.Header{Request: h.Request}, nil)
+		n.conns.touch(c)
+		return
+	}
 	for i := range items.Len() {
 		it := items.At(i)
 		g := n.group(it.Group)

@@ -76,6 +76,14 @@ func (u *user) unlock(name []byte, token uint64) wire.Response {
 	}))
 }
 
+// release sends a release and does not wait for its answer.
+func (u *user) release(name []byte, token uint64) {
+	h := u.header(wire.KindRelease)
+	u.w.leaderOf(u.group).inbox.Request(u.conn, wire.AppendRelease(nil, h, &wire.Release{
+		Session: u.session, Token: token, Epoch: u.epoch, Name: name,
+	}))
+}
+
 func (u *user) get(name []byte) wire.LockInfo {
 	u.w.t.Helper()
 	h := u.header(wire.KindGet)
@@ -393,5 +401,41 @@ func TestClusterOfOneIsBornAndServes(t *testing.T) {
 	u := w.user(1, 0)
 	if got := u.lock(w.nameIn(0, 0)); got.Status != wire.StatusOK {
 		t.Errorf("lock in a cluster of one: got %v, want ok", got.Status)
+	}
+}
+
+// A cancel must not overtake the try it is meant for, although the try waits
+// for a confirmation that the cancel does not need.
+func TestCancelDoesNotOvertakeATry(t *testing.T) {
+	w := newWorld(t, testOptions())
+	name := w.nameIn(1, 0)
+	a, b := w.user(1, 1), w.user(2, 1)
+	held := a.lock(name)
+	a.release(name, held.Token)
+	try := b.acquire(name, 0)
+	h := b.header(wire.KindCancel)
+	w.leaderOf(1).inbox.Request(b.conn, wire.AppendCancel(nil, h, &wire.Cancel{
+		Session: b.session, Target: try, Epoch: b.epoch, Name: name,
+	}))
+	tried, cancelled := b.wait(try, Second), b.wait(h.Request, Second)
+	switch {
+	case tried.Status == wire.StatusOK && cancelled.Status == wire.StatusAlreadyGranted:
+	case tried.Status == wire.StatusHeld && cancelled.Status == wire.StatusCancelled:
+	default:
+		t.Errorf("try %v, cancel %v: they disagree", tried.Status, cancelled.Status)
+	}
+	if got := b.get(name); tried.Status == wire.StatusHeld && got.HolderCount != 0 {
+		t.Errorf("a cancelled try holds the lock: %+v", got)
+	}
+}
+
+func TestEmptyKeepaliveIsAnswered(t *testing.T) {
+	w := newWorld(t, testOptions())
+	h := wire.Header{Kind: wire.KindKeepalive, Request: 7}
+	w.nodes[2].inbox.Request(9, wire.AppendKeepalive(nil, h, nil))
+	w.run(2 * Millisecond)
+	got, _, err := wire.Parse(w.nodes[2].sent[9])
+	if err != nil || got.Kind != wire.KindKeepaliveAck || got.Request != 7 {
+		t.Errorf("got %+v, error %v; want an empty acknowledgement", got, err)
 	}
 }

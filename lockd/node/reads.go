@@ -53,6 +53,23 @@ func (n *Node) admitTry(g *group, c *conn, h wire.Header, cmd *lockfsm.Command) 
 	n.touch(g)
 }
 
+// settleTries puts the conn's tries that wait for a confirmation into the
+// batch, before a command that must not overtake them.
+func (n *Node) settleTries(g *group, c *conn) {
+	kept := g.reads[:0]
+	for i := range g.reads {
+		r := &g.reads[i]
+		if r.kind != wire.KindAcquire || r.conn != c.id {
+			kept = append(kept, *r)
+			continue
+		}
+		n.enqueue(g, &r.acquire, origin{conn: r.conn, request: r.request, kind: r.kind,
+			flags: r.flags})
+	}
+	clear(g.reads[len(kept):])
+	g.reads = kept
+}
+
 // startReads begins one confirmation round for all questions that have none. A
 // round never serves a question that came after it began (I24). It waits until
 // what was admitted before the questions has its slot.
