@@ -136,9 +136,6 @@ func crashRun(t *testing.T, seed uint64) {
 	for g := uint16(1); g <= 3; g++ {
 		w.mu.old[g] = state{0, checkpointtest.Content{}}
 	}
-	if err := w.fs.MkdirAll("db", 0o755); err != nil {
-		t.Fatalf("mkdir: got %v, want no error", err)
-	}
 	w.s = mustOpen(t, errorfs.Wrap(w.fs, w), testOptions(t))
 	for round := range 16 {
 		if round%4 == 3 {
@@ -151,6 +148,9 @@ func crashRun(t *testing.T, seed uint64) {
 				t.Fatalf("flush: got %v, want no error", err)
 			}
 		}
+		if round%6 == 5 {
+			w.reopen()
+		}
 		w.check()
 	}
 	if err := w.s.Close(); err != nil {
@@ -160,6 +160,15 @@ func crashRun(t *testing.T, seed uint64) {
 	if w.cuts < 60 {
 		t.Errorf("seed %d: got %d crashes, want at least 60", seed, w.cuts)
 	}
+}
+
+// reopen makes Pebble move on to another manifest while there is something to
+// lose.
+func (w *crashWorld) reopen() {
+	if err := w.s.Close(); err != nil {
+		w.t.Fatalf("close: got %v, want no error", err)
+	}
+	w.s = mustOpen(w.t, errorfs.Wrap(w.fs, w), testOptions(w.t))
 }
 
 func (w *crashWorld) saveRound(g uint16, round int) {
