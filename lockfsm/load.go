@@ -267,7 +267,9 @@ func (m *Machine) Loaded() error {
 	}
 	m.loading = loading{}
 	if checkInvariants {
-		m.mustBeValid()
+		if err := m.Validate(); err != nil {
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 	}
 	return nil
 }
