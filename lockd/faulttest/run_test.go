@@ -1,0 +1,321 @@
+package faulttest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"lockd/client"
+)
+
+// started is a lockd run in the background.
+type started struct {
+	cmd *exec.Cmd
+	out bytes.Buffer
+}
+
+// startRun starts lockd run with some arguments.
+func startRun(t *testing.T, c *Cluster, args ...string) *started {
+	t.Helper()
+	s := &started{}
+	args = append([]string{"run", "--addr", strings.Join(c.Addresses(), ",")}, args...)
+	s.cmd = exec.CommandContext(within(t, 60*time.Second), lockdPath, args...)
+	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
+	// A grandchild that outlives its parents must not keep the test waiting.
+	s.cmd.WaitDelay = 5 * time.Second
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// code waits for the end and returns the exit code.
+func (s *started) code(t *testing.T) int {
+	t.Helper()
+	if err := s.cmd.Wait(); err != nil && s.cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return s.cmd.ProcessState.ExitCode()
+}
+
+// awaitFile waits until a file has content and returns it.
+func awaitFile(t *testing.T, path string) string {
+	t.Helper()
+	ctx := within(t, 20*time.Second)
+	for {
+		if b, err := os.ReadFile(path); err == nil && len(b) > 0 {
+			return strings.TrimSpace(string(b))
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s is not written", path)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+// gone reports whether a process ends within a while.
+func gone(pid int, within time.Duration) bool {
+	for end := time.Now().Add(within); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
+			return true
+		}
+		state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err == nil && strings.Contains(string(state), ") Z ") {
+			return true // ended, and nobody has asked for its exit code
+		}
+	}
+	return false
+}
+
+// TestRun is the contract of lockd run, on one cluster.
+func TestRun(t *testing.T) {
+	c := newCluster(t, 3)
+	cl := dial(t, c, client.Options{Name: "test"})
+	t.Run("ExitCodes", func(t *testing.T) { runExitCodes(t, c) })
+	t.Run("Conflict", func(t *testing.T) { runConflict(t, c, cl) })
+	t.Run("InputAndEnvironment", func(t *testing.T) { runInputAndEnvironment(t, c) })
+	t.Run("SignalsReachTheGroup", func(t *testing.T) { runSignals(t, c, cl) })
+	t.Run("SignalWhileWaiting", func(t *testing.T) { runSignalWhileWaiting(t, c, cl) })
+	t.Run("DiesWithParent", func(t *testing.T) { runDiesWithParent(t, c, cl) })
+	t.Run("FT4Paused", func(t *testing.T) { runPaused(t, c, cl) })
+	t.Run("LostWhileRunning", func(t *testing.T) { runLost(t, c) })
+	t.Run("Unavailable", func(t *testing.T) {
+		code, out := lockd(t, "run", "--addr", c.Nodes[0].Client, "--timeout", "300ms", "x", "--",
+			"true")
+		if code != 69 {
+			t.Errorf("no cluster: got exit code %d and %q, want 69", code, out)
+		}
+	})
+}
+
+func runExitCodes(t *testing.T, c *Cluster) {
+	for _, row := range []struct {
+		command []string
+		want    int
+	}{
+		{[]string{"true"}, 0},
+		{[]string{"sh", "-c", "exit 42"}, 42},
+		{[]string{"sh", "-c", "kill -9 $$"}, 128 + 9},
+		{[]string{"no-such-command"}, 127},
+		{[]string{"/"}, 126},
+	} {
+		s := startRun(t, c, append([]string{"codes", "--"}, row.command...)...)
+		if got := s.code(t); got != row.want {
+			t.Errorf("%q: got exit code %d and %q, want %d", row.command, got, s.out.String(), row.want)
+		}
+	}
+}
+
+func runConflict(t *testing.T, c *Cluster, cl *client.Client) {
+	h, err := cl.Lock(within(t, 10*time.Second), "conflict")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startRun(t, c, "-n", "conflict", "--", "true")
+	if got := s.code(t); got != 1 || !strings.Contains(s.out.String(), "holder : test") {
+		t.Errorf("-n: got exit code %d and %q, want 1 and the holder", got, s.out.String())
+	}
+	began := time.Now()
+	s = startRun(t, c, "-w", "300ms", "-E", "9", "conflict", "--", "true")
+	if got := s.code(t); got != 9 || time.Since(began) < 300*time.Millisecond {
+		t.Errorf("-w -E: got exit code %d after %v, want 9 after 300ms", got, time.Since(began))
+	}
+	if err := h.Unlock(within(t, 10*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	a := startRun(t, c, "-s", "conflict", "--", "sh", "-c", "sleep 1")
+	b := startRun(t, c, "-s", "-w", "900ms", "conflict", "--", "true")
+	if got := b.code(t); got != 0 {
+		t.Errorf("-s beside -s: got exit code %d and %q, want 0", got, b.out.String())
+	}
+	if got := a.code(t); got != 0 {
+		t.Errorf("-s: got exit code %d and %q, want 0", got, a.out.String())
+	}
+}
+
+func runInputAndEnvironment(t *testing.T, c *Cluster) {
+	cmd := exec.CommandContext(within(t, 20*time.Second), lockdPath, "run", "--addr",
+		c.Nodes[1].Client, "env", "--", "sh", "-c",
+		`read line; echo "$line $LOCKD_NAME $((LOCKD_TOKEN > 0)) $((LOCKD_SESSION > 0))"`)
+	cmd.Stdin = strings.NewReader("typed\n")
+	out, err := cmd.Output()
+	if got, want := string(out), "typed env 1 1\n"; err != nil || got != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
+
+func runSignals(t *testing.T, c *Cluster, cl *client.Client) {
+	ready := filepath.Join(t.TempDir(), "ready")
+	// Both the shell and what it started must hear of it.
+	s := startRun(t, c, "signals", "--", "sh", "-c",
+		`sh -c 'trap "exit 0" TERM; while :; do sleep 0.01; done' & inner=$!
+		 trap 'wait $inner; echo inner ended with $?; exit 33' TERM
+		 echo $$ > `+ready+`; while :; do sleep 0.01; done`)
+	awaitFile(t, ready)
+	time.Sleep(100 * time.Millisecond)
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.code(t); got != 33 || !strings.Contains(s.out.String(), "inner ended with") {
+		t.Errorf("got exit code %d and %q, want 33 after the inner shell ended", got, s.out.String())
+	}
+	free(t, cl, "signals")
+}
+
+// free demands that a lock can be had at once.
+func free(t *testing.T, cl *client.Client, name string) {
+	t.Helper()
+	h, err := cl.TryLock(within(t, 10*time.Second), name)
+	if err != nil {
+		t.Fatalf("%q should be free: %v", name, err)
+	}
+	if err := h.Unlock(within(t, 10*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func runSignalWhileWaiting(t *testing.T, c *Cluster, cl *client.Client) {
+	ctx := within(t, 20*time.Second)
+	h, err := cl.Lock(ctx, "waiting")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startRun(t, c, "waiting", "--", "true")
+	awaitWaiters(t, cl, "waiting", 1)
+	if err := s.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.code(t); got != 128+int(syscall.SIGINT) {
+		t.Errorf("got exit code %d and %q, want %d", got, s.out.String(), 128+int(syscall.SIGINT))
+	}
+	awaitWaiters(t, cl, "waiting", 0)
+	if err := h.Unlock(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// awaitWaiters waits until so many wait for a lock.
+func awaitWaiters(t *testing.T, cl *client.Client, name string, want int) {
+	t.Helper()
+	ctx := within(t, 20*time.Second)
+	for {
+		info, err := cl.Get(ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.WaiterCount == want {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func runDiesWithParent(t *testing.T, c *Cluster, cl *client.Client) {
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	s := startRun(t, c, "--lease", "1s", "--kill-grace", "100ms", "parent", "--", "sh", "-c",
+		"echo $$ > "+pidFile+"; exec sleep 1000")
+	pid, err := strconv.Atoi(awaitFile(t, pidFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	s.code(t)
+	if !gone(pid, 5*time.Second) {
+		t.Errorf("the command, pid %d, lives on after kill -9 of lockd run", pid)
+	}
+	// Nobody gave the lock back; the lease does.
+	h, err := cl.Lock(within(t, 10*time.Second), "parent")
+	if err != nil {
+		t.Fatalf("the lock of a dead client: %v", err)
+	}
+	if err := h.Unlock(within(t, 10*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runPaused is F-T4: a holder that is stopped for longer than its lease loses
+// the lock, finds out when it goes on, and stops its command.
+func runPaused(t *testing.T, c *Cluster, cl *client.Client) {
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	s := startRun(t, c, "--lease", "1s", "--kill-grace", "100ms", "paused", "--", "sh", "-c",
+		"echo $$ $LOCKD_TOKEN > "+pidFile+"; exec sleep 1000")
+	var pid int
+	var token uint64
+	if _, err := fmt.Sscan(awaitFile(t, pidFile), &pid, &token); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	h, err := cl.Lock(within(t, 20*time.Second), "paused")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Token() <= token {
+		t.Errorf("got token %d after token %d", h.Token(), token)
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.code(t); got != 79 {
+		t.Errorf("got exit code %d and %q, want 79", got, s.out.String())
+	}
+	if !gone(pid, 5*time.Second) {
+		t.Error("the command lives on without the lock")
+	}
+	if !h.Valid() {
+		t.Error("the new holder was disturbed")
+	}
+	if err := h.Unlock(within(t, 10*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// runLost takes the whole cluster away. The command must be dead before the
+// lease, counted from the last renewal that can have been answered, has passed.
+func runLost(t *testing.T, c *Cluster) {
+	const lease = 3 * time.Second
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	// A command that ignores TERM has to be killed.
+	s := startRun(t, c, "--lease", lease.String(), "--kill-grace", "500ms", "lost", "--", "sh", "-c",
+		"trap 'echo told' TERM; echo $$ > "+pidFile+"; while :; do sleep 0.01; done")
+	w := startRun(t, c, "--lease", lease.String(), "--kill-grace", "500ms", "--on-lost", "warn",
+		"warned", "--", "sh", "-c", "echo $$ > "+pidFile+".warned; exec sleep 4")
+	awaitFile(t, pidFile+".warned")
+	pid, err := strconv.Atoi(awaitFile(t, pidFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range c.Nodes {
+		if err := n.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	killed := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), lease)
+	defer cancel()
+	for !gone(pid, 10*time.Millisecond) {
+		if ctx.Err() != nil {
+			t.Fatalf("the command runs on %v after the cluster is gone", lease)
+		}
+	}
+	t.Logf("killed %v after the cluster, lease %v", time.Since(killed).Round(time.Millisecond), lease)
+	if got := s.code(t); got != 79 || !strings.Contains(s.out.String(), "told") {
+		t.Errorf("got exit code %d and %q, want 79 after a TERM", got, s.out.String())
+	}
+	if got := w.code(t); got != 79 || !strings.Contains(w.out.String(), "goes on without it") {
+		t.Errorf("--on-lost warn: got exit code %d and %q, want 79 and a warning", got, w.out.String())
+	}
+}

@@ -1,0 +1,215 @@
+package faulttest
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"lockd/client"
+)
+
+// TestTools looks at one cluster with every verb that only looks, and then at
+// what it left on disk.
+func TestTools(t *testing.T) {
+	c := newCluster(t, 3)
+	cl := dial(t, c, client.Options{Name: "holder"})
+	h, err := cl.Lock(within(t, 10*time.Second), "tools/a b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	StartWaiter(dial(t, c, client.Options{Name: "next"}), h.Name())
+	awaitWaiters(t, cl, h.Name(), 1)
+	addr := strings.Join(c.Addresses(), ",")
+	for _, row := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"get", "--addr", addr, "tools/a b"}, []string{"holds\tholder\texclusive\t",
+			"waits 1\tnext\texclusive\t-"}},
+		{[]string{"ls", "--addr", addr, "tools/"}, []string{"NAME\tHOLDER\tMODE",
+			"tools/a b\tholder\texclusive\t"}},
+		{[]string{"get", "--addr", addr, "-o", "json", "tools/a b"}, []string{`"holder":"holder"`}},
+		{[]string{"ls", "--addr", addr, "-o", "json"}, []string{`"name":"tools/a b"`}},
+		{[]string{"cluster", "status", "--addr", addr}, []string{"NODE\tADDRESS\tSTATE",
+			"3\t" + c.Nodes[2].Client + "\tup\t"}},
+		{[]string{"cluster", "status", "--addr", addr, "--groups"}, []string{"APPLIED 3"}},
+		{[]string{"cluster", "status", "--addr", addr, "-o", "json"}, []string{`"up":true`}},
+	} {
+		code, out := lockd(t, row.args...)
+		for _, want := range row.want {
+			if code != 0 || !strings.Contains(out, want) {
+				t.Errorf("%q: got exit code %d and\n%s\nwant 0 and %q", row.args, code, out, want)
+			}
+		}
+		if row.args[len(row.args)-1] == "json" && !json.Valid([]byte(out)) {
+			t.Errorf("%q: no JSON: %s", row.args, out)
+		}
+	}
+	if code, out := lockd(t, "get", "--addr", addr, "nobody's"); code != 1 {
+		t.Errorf("get of a free lock: got exit code %d and %q, want 1", code, out)
+	}
+	t.Run("Admin", func(t *testing.T) { adminPages(t, c) })
+	t.Run("StatusWithANodeDown", func(t *testing.T) { statusWithANodeDown(t, c) })
+	t.Run("Dump", func(t *testing.T) { dumpDirectory(t, c.Nodes[2]) })
+}
+
+func adminPages(t *testing.T, c *Cluster) {
+	get := func(path string) (int, string) {
+		t.Helper()
+		resp, err := http.Get("http://" + c.Nodes[0].Admin + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(body)
+	}
+	for _, row := range []struct {
+		path string
+		code int
+		want string
+	}{
+		{"/healthz", 200, "ok"},
+		{"/readyz", 200, "ready"},
+		{"/metrics", 200, "lockd_wal_syncs_total"},
+		{"/metrics", 200, `lockd_peer_up{peer="2"} 1`},
+		{"/metrics", 200, "lockd_groups_leading"},
+		{"/metrics", 200, "go_goroutines"},
+		{"/v1/status", 200, `"cluster":"fault"`},
+		{"/v1/locks?prefix=tools/", 200, `"name":"tools/a b"`},
+		{"/v1/locks?limit=0", 400, `limit is`},
+		{"/v1/lock?name=tools/a%20b", 200, `"waiter":"next"`},
+		{"/v1/lock?name=none", 404, `error`},
+		{"/v1/lock", 400, `name is missing`},
+		{"/debug/pprof/", 200, "goroutine"},
+		{"/nothing", 404, ""},
+	} {
+		code, body := get(row.path)
+		if code != row.code || !strings.Contains(body, row.want) {
+			t.Errorf("%s: got %d and %.300q, want %d and %q", row.path, code, body, row.code, row.want)
+		}
+	}
+	if _, body := get("/metrics"); strings.Contains(body, "tools/a b") {
+		t.Error("the name of a lock is in the metrics")
+	}
+}
+
+func statusWithANodeDown(t *testing.T, c *Cluster) {
+	if err := c.Nodes[2].Stop(); err != nil {
+		t.Fatal(err)
+	}
+	code, out := lockd(t, "cluster", "status", "--addr", c.Nodes[0].Client)
+	if code != 1 || !strings.Contains(out, "\tdown\t") ||
+		!strings.Contains(out, "node 3 does not answer") {
+		t.Errorf("got exit code %d and\n%s\nwant 1 and node 3 down", code, out)
+	}
+}
+
+// dumpDirectory reads a stopped node's directory, a read-only copy of it, and
+// one with a damaged byte.
+func dumpDirectory(t *testing.T, n *Node) {
+	wants := []string{`cluster "fault"  node 3`, "roster: node 2", "promise of ballot",
+		`acquire "tools/a b"`, "tick ", "segment 1"}
+	code, out := lockd(t, "dump", "--records", "--locks", n.Dir)
+	for _, want := range wants {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("dump: got exit code %d and %d bytes, want 0 and %q", code, len(out), want)
+		}
+	}
+	copied := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(copied, os.DirFS(n.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("chmod", "-R", "a-w", copied).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	codeCopy, outCopy := lockd(t, "dump", "--records", "--locks", copied)
+	if out, err := exec.Command("chmod", "-R", "u+w", copied).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if codeCopy != 0 || outCopy != out {
+		t.Errorf("read-only copy: got exit code %d and %d bytes, want 0 and the same %d bytes",
+			codeCopy, len(outCopy), len(out))
+	}
+	damage(t, filepath.Join(copied, "wal"))
+	if code, out := lockd(t, "dump", copied); code != 1 || !strings.Contains(out, "DAMAGE") {
+		t.Errorf("damaged copy: got exit code %d and\n%s\nwant 1 and DAMAGE", code, out)
+	}
+	if code, out := lockd(t, "dump", t.TempDir()); code != 1 ||
+		!strings.Contains(out, "no data directory") {
+		t.Errorf("some other directory: got exit code %d and %q", code, out)
+	}
+}
+
+// damage flips one bit of the second chunk of the first segment, which later
+// chunks prove to have been synced.
+func damage(t *testing.T, dir string) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b) < 64<<10 || strings.HasSuffix(name, ".spare") {
+			continue
+		}
+		b[4096+70] ^= 1
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Fatalf("no segment among %q", names)
+}
+
+// TestDev runs the one-process cluster from its first line to its end.
+func TestDev(t *testing.T) {
+	addresses, err := freeAddresses(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := strings.Cut(addresses[0], ":")
+	dir := t.TempDir()
+	cmd := exec.CommandContext(within(t, 30*time.Second), lockdPath, "dev", "--port", port,
+		"--data", dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	first := make([]byte, 64)
+	if _, err := io.ReadFull(out, first); err != nil {
+		t.Fatalf("lockd dev ended early: %v", err)
+	}
+	if want := "lockd dev: 3 nodes are ready"; !strings.HasPrefix(string(first), want) {
+		t.Errorf("got %q, want %q", first, want)
+	}
+	if code, text := lockd(t, "run", "--addr", addresses[0], "x", "--", "true"); code != 0 {
+		t.Errorf("lockd run: got exit code %d and %q, want 0", code, text)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, out); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("lockd dev after SIGTERM: %v, want exit code 0", err)
+	}
+}
