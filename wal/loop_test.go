@@ -167,3 +167,48 @@ func TestFD10SyncerWithoutSpares(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestSyncerFlushNow flushes on the appender's goroutine, also from within a
+// callback of the flush loop, where it must not wait for itself.
+func TestSyncerFlushNow(t *testing.T) {
+	d := simdisk.New(drawFrom(1))
+	w, _, err := open(mustMount(d), smallOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Prepare(); err != nil { // so that the spare loop stays away
+		t.Fatal(err)
+	}
+	var s *Syncer
+	var last LSN
+	ready, again := make(chan struct{}), make(chan LSN, 8)
+	s = StartSyncer(w, SyncerOptions{
+		OnDurable: func(lsn LSN) {
+			select {
+			case <-ready:
+			default:
+				return
+			}
+			if lsn == last {
+				s.Append(Record{Group: 1, Kind: KindState, Data: []byte("again")})
+				s.FlushNow()
+			}
+			again <- lsn
+		},
+		OnFailed: func(err error) { t.Errorf("failed: %v", err) },
+	})
+	lsn := s.Append(Record{Group: 1, Kind: KindState, Data: []byte("x")})
+	s.FlushNow()
+	if got := s.Stats().Durable; got < lsn {
+		t.Fatalf("durable up to %d when FlushNow returned, want %d", got, lsn)
+	}
+	last = s.Append(Record{Group: 1, Kind: KindState, Data: []byte("y")})
+	close(ready)
+	s.Submit()
+	for got := LSN(0); got <= last; {
+		got = <-again
+	}
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+}
