@@ -303,6 +303,7 @@ func (m *membership) send(k *call) {
 		k.q.Floor = w.history.Began(m.group)
 	}
 	k.conn, k.sentAt = m.c.conns[m.route], w.agenda.now
+	k.conn.owed[k.q.Request]++
 	h := wire.Header{Group: m.group, Request: k.q.Request, Flags: k.flags}
 	name := []byte(k.q.Name)
 	var b []byte

@@ -18,6 +18,9 @@ type conn struct {
 	// nodeOpen and clientOpen say whether each side still uses it.
 	nodeOpen, clientOpen bool
 	toNode, toClient     stream
+	// owed is how many answers may come to a request: an answer does not say
+	// which send of it is meant.
+	owed map[uint64]int
 }
 
 // stream is one direction: chunks on their way, oldest first.
@@ -55,7 +58,8 @@ func (w *World) openConn(cl *client, s *site) *conn {
 		return nil
 	}
 	w.nextConn++
-	c := &conn{w: w, id: w.nextConn, client: cl, p: p, nodeOpen: true, clientOpen: true}
+	c := &conn{w: w, id: w.nextConn, client: cl, p: p, nodeOpen: true, clientOpen: true,
+		owed: make(map[uint64]int)}
 	p.conns = append(p.conns, c)
 	x := p.node.Welcome(wire.Version)
 	c.push(&c.toClient, wire.AppendWelcome(nil, wire.Header{}, &x), 0, c.arriveClient)

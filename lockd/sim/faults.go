@@ -70,8 +70,7 @@ func (w *World) breakOne() {
 		}
 	case FaultError:
 		if s.proc != nil {
-			s.drive.Plan(s.drive.Ops()+d.between(1, 12), simdisk.Fault{Err: simdisk.ErrIO,
-				Effect: pick(d, simdisk.EffectNone, simdisk.EffectPart, simdisk.EffectAll)})
+			s.plan(d.between(1, 12), simdisk.ErrIO)
 		}
 	case FaultDamage:
 		w.damage(s)

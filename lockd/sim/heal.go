@@ -23,6 +23,7 @@ func (w *World) heal() {
 	w.releaseAll()
 	for _, s := range w.sites {
 		s.pausedUntil, s.stalledUntil = min(s.pausedUntil, w.agenda.now), 0
+		s.mend()
 		s.clock.thaw = min(s.clock.thaw, w.agenda.now)
 		if s.proc != nil && s.proc.doomed >= 0 {
 			s.proc.doomed = -1

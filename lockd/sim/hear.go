@@ -32,9 +32,7 @@ func (c *client) hear(conn *conn, h wire.Header, body []byte) {
 	case wire.KindMoved:
 		var x wire.Moved
 		if x, err = wire.DecodeMoved(body); err == nil {
-			if m := c.groups[h.Group]; c.conns[m.route] == conn {
-				m.reroute(x.Leader)
-			}
+			c.moved(conn, c.groups[h.Group], x.Leader)
 		}
 	case wire.KindSessionLost:
 		var x wire.SessionLost
@@ -53,6 +51,17 @@ func (c *client) hear(conn *conn, h wire.Header, body []byte) {
 			conn.p.site.id, h.Kind, err)
 	}
 	c.pump()
+}
+
+// moved hears that a node does not lead a group any more. What it had been sent
+// for the group it will not answer.
+func (c *client) moved(conn *conn, m *membership, leader uint16) {
+	for _, k := range m.calls {
+		delete(conn.owed, k.q.Request)
+	}
+	if c.conns[m.route] == conn {
+		m.reroute(leader)
+	}
 }
 
 // welcome takes hints for groups in which nothing is under way.
@@ -99,15 +108,27 @@ func (c *client) renewed(conn *conn, h wire.Header, x wire.KeepaliveAck) {
 	}
 }
 
+// refusal reports whether an answer would end a call with nothing, although a
+// later send of it may yet be granted.
+func refusal(k *call, x *wire.Response) bool {
+	return k.q.Kind == wire.KindAcquire && x.Status != wire.StatusOK
+}
+
 // response takes the answer to a call, if it is the one the client waits for:
 // an answer to an earlier send says nothing about the later one.
 func (c *client) response(conn *conn, h wire.Header, x *wire.Response) {
 	m := c.groups[h.Group]
 	at := slices.IndexFunc(m.calls, func(k *call) bool { return k.q.Request == h.Request })
-	if at < 0 || m.calls[at].conn != conn {
+	if at < 0 {
 		return
 	}
 	k := m.calls[at]
+	if conn.owed[h.Request] > 0 {
+		conn.owed[h.Request]--
+	}
+	if k.conn != conn || conn.owed[h.Request] > 0 && refusal(k, x) {
+		return
+	}
 	c.w.statuses[x.Status]++
 	c.w.note("answer", uint64(c.id), uint64(h.Group), h.Request, uint64(x.Status), x.Token, x.Slot)
 	switch x.Status {

@@ -32,6 +32,7 @@ type site struct {
 	// damaged says that a bit of the log was flipped. The node must then not
 	// start, or find all that was ever synced; halted says that it did not.
 	damaged, halted bool
+	plans           []int // operations of the disk that are to fail
 }
 
 func newSite(w *World, id uint16) *site {
@@ -174,9 +175,7 @@ func (s *site) crash(why string) {
 	power := w.faulty(FaultPower) && w.dice.faults.permille(600)
 	if p.log.started != 0 && w.dice.disk.permille(600) {
 		if power {
-			s.drive.Plan(s.drive.Ops()+w.dice.disk.between(1, 4),
-				simdisk.Fault{Err: simdisk.ErrCut, Effect: pick(w.dice.disk,
-					simdisk.EffectNone, simdisk.EffectPart, simdisk.EffectAll)})
+			s.plan(w.dice.disk.between(1, 4), simdisk.ErrCut)
 		}
 		// Whether it fails or not, nobody hears of it.
 		_, _ = p.log.writer.Flush()
@@ -196,6 +195,22 @@ func (s *site) crash(why string) {
 		c.died()
 	}
 	p.conns = nil
+}
+
+// plan makes the disk operation that is in so many steps from now fail.
+func (s *site) plan(steps int, err error) {
+	op := s.drive.Ops() + steps
+	s.plans = append(s.plans, op)
+	s.drive.Plan(op, simdisk.Fault{Err: err, Effect: pick(s.w.dice.disk, simdisk.EffectNone,
+		simdisk.EffectPart, simdisk.EffectAll)})
+}
+
+// mend takes back what was planned and has not happened.
+func (s *site) mend() {
+	for _, op := range s.plans {
+		s.drive.Plan(op, simdisk.Fault{Effect: simdisk.EffectAll})
+	}
+	s.plans = nil
 }
 
 // wipe empties the directory. Requires: nothing runs here.
