@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"lockd/paxos"
+	"lockd/wal"
 )
 
 // checkpoint saves the groups one after the other once enough WAL has been
@@ -92,8 +93,7 @@ func (n *Node) onSaved(d SaveDone) {
 	g.changes = nil
 	g.saved = max(g.saved, slot)
 	n.stats.Saves++
-	g.replica.Release(g.saved)
-	n.deps.Log.Release(uint16(g.id), uint64(g.saved))
+	n.release(g)
 	n.touch(g)
 	n.observe(Event{Kind: EventCheckpoint, Group: g.id, Slot: slot})
 	if n.saveLeft > 0 {
@@ -101,3 +101,19 @@ func (n *Node) onSaved(d SaveDone) {
 		n.saveSome()
 	}
 }
+
+// release forgets what the group's checkpoint covers. A mark in the WAL says so
+// first: a store that comes back without that checkpoint would leave a hole in
+// which accepts are forgotten, and the node must notice (I10, I12).
+func (n *Node) release(g *group) {
+	n.lastLSN = n.deps.Log.Append(wal.Record{
+		Group: savedMark | uint16(g.id), Kind: wal.KindState, Slot: uint64(g.saved),
+	})
+	n.flushWAL = true
+	g.replica.Release(g.saved)
+	n.deps.Log.Release(uint16(g.id), uint64(g.saved))
+}
+
+// savedMark, added to a group's id, makes the group under which the WAL keeps
+// the slot of that group's newest checkpoint. Group ids are below it.
+const savedMark = 1 << 15

@@ -6,6 +6,7 @@ import (
 
 	"lockd/netio/wire"
 	"lockd/paxos"
+	"lockd/wal"
 )
 
 // user is a client on one conn, as far as the tests need one.
@@ -437,5 +438,33 @@ func TestEmptyKeepaliveIsAnswered(t *testing.T) {
 	got, _, err := wire.Parse(w.nodes[2].sent[9])
 	if err != nil || got.Kind != wire.KindKeepaliveAck || got.Request != 7 {
 		t.Errorf("got %+v, error %v; want an empty acknowledgement", got, err)
+	}
+}
+
+// F-C2: a store that comes back without the checkpoint on whose strength the
+// WAL dropped records leaves a hole, and the node must not start.
+func TestFC2LostCheckpointIsNoticed(t *testing.T) {
+	o := testOptions()
+	o.CheckpointBytes = 512
+	w := newWorld(t, o)
+	u := w.user(1, 0)
+	name := w.nameIn(0, 0)
+	for range 30 {
+		u.unlock(name, u.lock(name).Token)
+	}
+	w.run(Second)
+	n := w.nodes[2]
+	if n.slots[0] == 0 {
+		t.Fatal("group 0 was not saved")
+	}
+	o.Self = 2
+	rec := NewRecovery(n.node.identity, o)
+	for i, r := range n.records {
+		if err := rec.Replay(wal.LSN(i+1), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := rec.group(0); !errors.Is(err, ErrLostCheckpoint) {
+		t.Errorf("got %v, want ErrLostCheckpoint", err)
 	}
 }

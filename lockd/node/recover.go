@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 
 	"lockd/lockfsm"
@@ -24,7 +25,14 @@ type Recovery struct {
 type recoveredGroup struct {
 	machine *lockfsm.Machine
 	log     paxos.Recovered
+	// saved is the slot of the newest checkpoint that the WAL relied on.
+	saved uint64
 }
+
+// ErrLostCheckpoint means that the checkpoint store has an older state than the
+// one on whose strength records were dropped from the WAL. Accepts are missing
+// in between: the node must not start.
+var ErrLostCheckpoint = errors.New("node: checkpoint is older than the WAL relies on")
 
 // NewRecovery begins with the identity of the directory.
 func NewRecovery(id Identity, o Options) *Recovery {
@@ -63,9 +71,13 @@ func (r *Recovery) Checkpoint(group uint16, m *lockfsm.Machine) {
 func (r *Recovery) Replay(lsn wal.LSN, rec wal.Record) error {
 	r.lastLSN = max(r.lastLSN, lsn)
 	r.bytes += int64(len(rec.Data))
-	g, err := r.at(rec.Group)
+	g, err := r.at(rec.Group &^ savedMark)
 	if err != nil {
 		return err
+	}
+	if rec.Group&savedMark != 0 {
+		g.saved = max(g.saved, rec.Slot)
+		return nil
 	}
 	if err := g.log.Add(recordOf(&rec)); err != nil {
 		return fmt.Errorf("node: replaying record %d of group %d: %w", lsn, rec.Group, err)
@@ -84,5 +96,9 @@ func (r *Recovery) group(id uint16) (*lockfsm.Machine, *paxos.Recovered, error) 
 		return nil, nil, err
 	}
 	delete(r.groups, id)
+	if g.machine.Applied() < g.saved {
+		return nil, nil, fmt.Errorf("%w: group %d has slot %d, and slot %d was saved",
+			ErrLostCheckpoint, id, g.machine.Applied(), g.saved)
+	}
 	return g.machine, &g.log, nil
 }

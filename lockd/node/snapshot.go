@@ -231,8 +231,7 @@ func (n *Node) adopt(g *group, d InstallDone) {
 	} else {
 		g.replace = true
 	}
-	g.replica.Release(slot)
-	n.deps.Log.Release(uint16(g.id), d.Slot)
+	n.release(g)
 	n.stats.Installs++
 	n.observe(Event{
 		Kind: EventSnapshotInstalled, Group: g.id, Node: paxos.NodeID(d.Peer), Slot: slot,
