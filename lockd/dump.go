@@ -203,9 +203,17 @@ func (d *dump) log() error {
 		case wal.ItemDamage:
 			d.damage++
 		case wal.ItemRecord:
-			counts[it.Record.Kind]++
-			if !d.records || !d.shows(it.Record.Group) {
+			group, mark := node.SavedMark(&it.Record)
+			if !mark {
+				counts[it.Record.Kind]++
+			}
+			if !d.records || !d.shows(group) {
 				return nil
+			}
+			if mark {
+				_, err := fmt.Fprintf(d.out, "%v  group %d: checkpoint of slot %d\n", it, group,
+					it.Record.Slot)
+				return err
 			}
 			return d.record(it)
 		case wal.ItemBatch:
