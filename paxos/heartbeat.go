@@ -39,7 +39,7 @@ func (r *Replica) ConfirmRead() (uint64, error) {
 
 // flushHeartbeat hands out the heartbeat that is due to all peers.
 func (r *Replica) flushHeartbeat() {
-	r.lead.beatDue, r.lead.sinceBeat = false, 0
+	r.lead.beatDue = false
 	r.reads.seq++
 	for i := range r.peers {
 		r.send(Message{
@@ -122,8 +122,7 @@ func (r *Replica) tickLeading() {
 		}
 	}
 	r.heard = 0
-	r.lead.sinceBeat++
-	if r.lead.sinceBeat >= r.cfg.HeartbeatTicks {
+	if r.ticks%r.cfg.HeartbeatTicks == 0 {
 		r.lead.beatDue = true
 	}
 	raise := false

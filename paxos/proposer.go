@@ -21,8 +21,6 @@ type leadership struct {
 	leaving bool
 	// beatDue says that a heartbeat is to leave in the next Ready.
 	beatDue bool
-	// sinceBeat is how long ago the last one left.
-	sinceBeat Ticks
 }
 
 func (l *leadership) begin() { *l = leadership{} }

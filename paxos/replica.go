@@ -30,6 +30,10 @@ type Replica struct {
 	configs []config
 	peers   []peer
 	draws   draws
+	// ticks counts calls of Tick. A leader beats when it is a multiple of
+	// HeartbeatTicks, so that the beats of all groups of a node, whose replicas
+	// are made and ticked together, fall into the same turn and frame.
+	ticks Ticks
 
 	// promised is the highest ballot this acceptor promised, accepted or learned.
 	// Invariant: it never decreases, restarts included (I3).
@@ -274,6 +278,7 @@ func (r *Replica) dispatch(m *Message) {
 
 // Tick moves the replica's clock by one beat.
 func (r *Replica) Tick() {
+	r.ticks++
 	for i := range r.peers {
 		r.peers[i].tick()
 	}
