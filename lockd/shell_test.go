@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"slices"
+	"strings"
+	"testing"
+
+	"lockd/lockd/config"
+)
+
+// call carries out one command line and returns exit code and output.
+func call(args ...string) (code int, out, problems string) {
+	var o, e bytes.Buffer
+	sh := &shell{out: &o, err: &e}
+	code = sh.run(args)
+	return code, o.String(), e.String()
+}
+
+func TestHelpNamesEveryVerbAndFlag(t *testing.T) {
+	code, list, _ := call("help")
+	if code != 0 {
+		t.Errorf("help: got exit code %d, want 0", code)
+	}
+	for _, v := range verbs() {
+		if !strings.Contains(list, "\n  "+v.name+" ") {
+			t.Errorf("help does not list %q", v.name)
+		}
+		flags := flag.NewFlagSet(v.name, flag.ContinueOnError)
+		v.begin(flags)
+		for _, args := range [][]string{
+			append([]string{"help"}, strings.Fields(v.name)...),
+			append(strings.Fields(v.name), "--help"),
+			append(strings.Fields(v.name), "-h"),
+		} {
+			code, page, problems := call(args...)
+			if code != 0 || problems != "" {
+				t.Errorf("%q: got exit code %d and %q, want 0", args, code, problems)
+			}
+			flags.VisitAll(func(f *flag.Flag) {
+				if !strings.Contains(page, "-"+f.Name) {
+					t.Errorf("%q does not explain --%s", args, f.Name)
+				}
+			})
+		}
+	}
+	if code, _, problems := call(); code != exitUsage || !strings.Contains(problems, "lockd VERB") {
+		t.Errorf("no verb: got exit code %d and %q, want %d and the list", code, problems, exitUsage)
+	}
+}
+
+func TestHelpFitsATerminal(t *testing.T) {
+	for _, v := range verbs() {
+		_, page, _ := call(append([]string{"help"}, strings.Fields(v.name)...)...)
+		for line := range strings.SplitSeq(page, "\n") {
+			if len(line) > 88 {
+				t.Errorf("help %s: a line of %d bytes: %s", v.name, len(line), line)
+			}
+		}
+	}
+}
+
+func TestVersionSaysWhatItSpeaks(t *testing.T) {
+	for _, args := range [][]string{{"version"}, {"--version"}, {"-v"}} {
+		code, out, _ := call(args...)
+		if code != 0 || !strings.Contains(out, "client protocol 1, peer protocol 1") {
+			t.Errorf("%q: got exit code %d and %q", args, code, out)
+		}
+	}
+}
+
+func TestFlagsStandAnywhereBeforeTheDashes(t *testing.T) {
+	for _, row := range []struct{ line, x, rest string }{
+		{"a b", "", "a b"},
+		{"-x 1 a", "1", "a"},
+		{"a -x 1 b", "1", "a b"},
+		{"a b -x=1", "1", "a b"},
+		{"a -- -x 1", "", "a -- -x 1"},
+		{"-x 1 a -- b -x 2", "1", "a -- b -x 2"},
+		{"--", "", "--"},
+	} {
+		flags := flag.NewFlagSet("verb", flag.ContinueOnError)
+		x := flags.String("x", "", "")
+		rest, err := parseFlags(flags, strings.Fields(row.line))
+		if err != nil || *x != row.x || !slices.Equal(rest, strings.Fields(row.rest)) {
+			t.Errorf("%q: got x %q, rest %q, %v, want x %q, rest %q", row.line, *x, rest, err,
+				row.x, row.rest)
+		}
+	}
+}
+
+func TestEverySettingIsAFlagOfServe(t *testing.T) {
+	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
+	serveVerb().begin(flags)
+	for _, s := range config.Settings() {
+		if flags.Lookup(s.Flag) == nil {
+			t.Errorf("serve has no flag --%s for %s", s.Flag, s.Key)
+		}
+	}
+}
+
+func TestTableIsTabSeparatedInAPipe(t *testing.T) {
+	var out bytes.Buffer
+	table := table{header: []string{"NAME", "TOKEN"}}
+	table.add("a b", "1")
+	table.add("tab\tand\nline", "2")
+	table.add("\x1b[2Jterminal", "3")
+	table.add("größe", "4")
+	if err := table.print(&shell{out: &out}); err != nil {
+		t.Fatal(err)
+	}
+	want := "NAME\tTOKEN\na b\t1\n\"tab\\tand\\nline\"\t2\n\"\\x1b[2Jterminal\"\t3\ngröße\t4\n"
+	if got := out.String(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAlignedColumnsCountLettersNotBytes(t *testing.T) {
+	if got, want := aligned([]string{"größe", "1"}, []int{7, 1}), "größe    1"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestExitCodeComesFromTheFailure(t *testing.T) {
+	wrapped := errors.Join(errors.New("other"), failf(exitUnavailable, "nobody there"))
+	for _, row := range []struct {
+		err  error
+		want int
+	}{
+		{nil, 0}, {errors.New("x"), 1}, {failf(77, "x"), 77}, {wrapped, 69},
+		{&failure{code: 137}, 137},
+	} {
+		if got := exitCode(row.err); got != row.want {
+			t.Errorf("%v: got %d, want %d", row.err, got, row.want)
+		}
+	}
+}
+
+func TestRunRefusesACommandLineThatSaysTwoThings(t *testing.T) {
+	for line, want := range map[string]string{
+		"run -n -w 1s x -- true":         "-n and -w exclude each other",
+		"run -E 300 x -- true":           "must be 0 to 255",
+		"run --on-lost ask x -- true":    "must be kill or warn",
+		"run --kill-grace 9s x -- true":  "must be 0 to 3.333333333s",
+		"run x y -- true":                `unexpected argument "y"`,
+		"run -- true":                    "NAME is missing",
+		"run x --":                       "the command is missing",
+		"get":                            "NAME is missing",
+		"get a b":                        `unexpected argument "b"`,
+		"dump":                           "DIR is missing",
+		"dev --port 70000":               "--port is 70000",
+		"ls --limit 0":                   "--limit is 0",
+		"config check /nonexistent.toml": "no such file",
+	} {
+		code, _, problems := call(strings.Fields(line)...)
+		if code != exitUsage && !strings.HasPrefix(line, "config") || code == 0 ||
+			!strings.Contains(problems, want) {
+			t.Errorf("%q: got exit code %d and %q, want %d and %q", line, code, problems, exitUsage,
+				want)
+		}
+	}
+}
