@@ -149,7 +149,7 @@ func (a *assembly) drain(ctx context.Context, signals <-chan os.Signal) error {
 	defer poll.Stop()
 	for {
 		s := a.node.Status()
-		if s == nil || !s.Born || s.Draining && s.Leading() == 0 {
+		if s == nil || !s.Born || s.Drained {
 			return nil
 		}
 		alone := true

@@ -62,10 +62,12 @@ func (n *Node) abandon(g *group) {
 	n.leaveAll(g.origins, g.renewals, g, moved)
 	clear(g.origins)
 	g.origins, g.renewals = g.origins[:0], g.renewals[:0]
+	g.parks = g.parks[:0]
 	g.batch.Reset()
 	g.tickDue, g.timed = false, false
 	for i := range g.reads {
 		n.leave(g.reads[i].conn, moved)
+		n.countTry(&g.reads[i], -1)
 	}
 	clear(g.reads)
 	g.reads = g.reads[:0]
@@ -95,7 +97,7 @@ func (n *Node) leaveAll(os []origin, rs []renewal, g *group, moved map[ConnID]st
 		}
 	}
 	for _, r := range rs {
-		n.acks.add(r.conn, r.request, uint16(g.id), uint64(r.session), wire.CodeNotLeader)
+		n.ackRenewal(g, r, wire.CodeNotLeader)
 	}
 }
 
@@ -175,25 +177,37 @@ func (n *Node) onDrain() {
 }
 
 // drain moves every group this node still leads to its best peer, and reports
-// once none is left.
+// once none is left, or nobody is there to take one.
 func (n *Node) drain() {
 	left := 0
 	for _, g := range n.groups {
-		if !g.leading {
-			continue
-		}
-		left++
-		for _, id := range n.successors(g.id) {
-			if p := n.peer(uint16(id)); p != nil && p.up && !p.leaving && n.caughtUp(g, id) {
-				n.transfer(g, id)
-				break
-			}
+		if g.leading && n.handOver(g) {
+			left++
 		}
 	}
 	if left == 0 && !n.drained {
 		n.drained = true
+		n.statusAt = 0
 		n.observe(Event{Kind: EventDrained})
 	}
+}
+
+// handOver begins to hand a group to its first successor that can take it, and
+// reports whether any peer may be able to.
+func (n *Node) handOver(g *group) bool {
+	found := false
+	for _, id := range n.successors(g.id) {
+		p := n.peer(uint16(id))
+		if p == nil || !p.up || p.leaving {
+			continue
+		}
+		found = true
+		if n.caughtUp(g, id) {
+			n.transfer(g, id)
+			break
+		}
+	}
+	return found
 }
 
 // Leading reports how many groups this node serves.

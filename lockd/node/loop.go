@@ -114,7 +114,7 @@ func (l *Loop) Drain(ctx context.Context) error {
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		if s := l.node.Status(); s != nil && s.Draining && s.Leading() == 0 {
+		if s := l.node.Status(); s != nil && s.Drained {
 			return nil
 		}
 		select {

@@ -468,3 +468,18 @@ func TestFC2LostCheckpointIsNoticed(t *testing.T) {
 		t.Errorf("got %v, want ErrLostCheckpoint", err)
 	}
 }
+
+// All nodes that leave together have nobody to hand over to, and must not wait
+// for each other.
+func TestDrainOfAllNodesEnds(t *testing.T) {
+	w := newWorld(t, testOptions())
+	for _, n := range w.nodes {
+		n.inbox.Drain()
+	}
+	w.run(500 * Millisecond)
+	for id, n := range w.nodes {
+		if !n.node.Status().Drained {
+			t.Errorf("node %d waits for a successor that leaves as well", id)
+		}
+	}
+}

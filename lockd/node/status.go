@@ -50,6 +50,7 @@ type Status struct {
 	Born     bool
 	Waiting  []paxos.NodeID // nodes not yet met, before the cluster is born
 	Draining bool
+	Drained  bool // no leadership is left, or nobody is there to take one
 	Stalled  bool
 	Uptime   Nanos
 	// Durable is the position of the newest synced record, Appended that of
@@ -96,6 +97,7 @@ func (n *Node) publishStatus() {
 		Cluster:  n.identity.Cluster,
 		Born:     n.birth == nil,
 		Draining: n.draining,
+		Drained:  n.drained,
 		Stalled:  n.stalled,
 		Uptime:   n.now - n.startedAt,
 		Durable:  uint64(n.durable),
