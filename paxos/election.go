@@ -206,7 +206,9 @@ func (r *Replica) onPromise(m *Message) {
 		p.first = m.Slot
 	}
 	for i := range m.Entries {
-		r.report(m, &m.Entries[i])
+		if !r.comesLate(&m.Entries[i]) {
+			r.report(m, &m.Entries[i])
+		}
 	}
 	p.through = max(p.through, m.Last, m.Slot-1)
 	r.elect.wait = r.cfg.ElectionTicks
@@ -220,6 +222,17 @@ func (r *Replica) onPromise(m *Message) {
 		r.askLearn(p.node)
 	}
 	r.maybeLead()
+}
+
+// comesLate reports whether a prepare quorum of the entry's slot had promised,
+// and thereby said that it was not chosen, before the promise that reports it
+// came. Proposing it all the same would be safe for agreement, but would put
+// what an earlier leader wanted behind what this one has begun. Above the
+// window the configuration may be another than is known here, so there every
+// promise counts.
+func (r *Replica) comesLate(e *Entry) bool {
+	return r.role == RoleLeading && e.Slot <= r.log.applied+Slot(r.cfg.Window) &&
+		r.promisedTo(r.configOf(e.Slot))
 }
 
 // report keeps the entry of the highest ballot reported for its slot. What the
