@@ -61,8 +61,12 @@ func decodeRecord(r *wal.Record) (paxos.Entry, error) {
 	return e, nil
 }
 
-// Appended notes a record handed to the log.
+// Appended notes a record handed to the log. Records of no group are the node's
+// own marks.
 func (d *Disk) Appended(lsn wal.LSN, r *wal.Record) error {
+	if int(r.Group) >= len(d.groups) {
+		return nil
+	}
 	e, err := decodeRecord(r)
 	if err != nil {
 		return err
@@ -146,6 +150,9 @@ func NewFound(groups int) *Found {
 
 // Add notes one record of the replay.
 func (f *Found) Add(r *wal.Record) error {
+	if int(r.Group) >= len(f.groups) {
+		return nil
+	}
 	e, err := decodeRecord(r)
 	if err != nil {
 		return err

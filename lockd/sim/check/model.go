@@ -180,6 +180,10 @@ func (m *Model) Apply(slot uint64, value []byte, out *lockfsm.Outcome, pending P
 			return err
 		}
 	}
+	// Waiters behind those of a session that ended may have become first.
+	if err := s.follow(); err != nil {
+		return err
+	}
 	if len(b.Commands) != len(out.Results) {
 		return s.bad("%d results of %d commands", len(out.Results), len(b.Commands))
 	}

@@ -1,0 +1,50 @@
+//go:build plant
+
+package sim
+
+import (
+	"errors"
+	"fmt"
+
+	"lockd/lockd/node"
+	"lockd/lockfsm"
+	"lockd/paxos"
+	"lockd/wal"
+)
+
+// ErrNotPlantable means that no package has a planted bug of that name.
+var ErrNotPlantable = errors.New("sim: no such planted bug")
+
+// plantable lists the bugs that the simulator is to find, by package.
+func plantable() map[*string][]string {
+	return map[*string][]string{
+		&node.Planted: {"answer-before-sync"},
+		&paxos.Planted: {"own-accept-early", "promise-unsynced", "ballot-reused", "gap-unfilled",
+			"promise-answer-cut", "confirmation-reused", "chosen-ignores-ballot",
+			"read-before-own-slot"},
+		&wal.Planted: {"wal-durable-before-sync", "wal-answer-after-failed-sync",
+			"wal-removal-forgets-promise", "wal-damage-cut-as-torn"},
+		&lockfsm.Planted: {"dedup-off", "unknown-session-recreated", "tick-uncapped",
+			"expire-before-renew", "grant-to-dead-session", "token-per-key",
+			"unlock-without-token", "dedup-not-in-checkpoint", "checkpoint-order-from-table"},
+	}
+}
+
+// Plant plants the named bug in the package that has it, and takes out the one
+// that was planted before. An empty name plants none.
+func Plant(name string) error {
+	found := name == ""
+	for planted, names := range plantable() { // order: each package by itself
+		*planted = ""
+		for _, n := range names {
+			if n == name {
+				*planted = name
+				found = true
+			}
+		}
+	}
+	if !found {
+		return fmt.Errorf("%w: %q", ErrNotPlantable, name)
+	}
+	return nil
+}
