@@ -23,11 +23,15 @@ func (n *Node) onRequest(id ConnID, frame []byte) {
 		n.onKeepalive(c, h, body)
 		return
 	case wire.KindStatus:
+		if len(c.out) > maxAnswerBytes {
+			n.busy(c, h)
+			return
+		}
 		n.respondStatus(c, h)
 		return
 	}
 	if c.inFlight >= n.opts.MaxInFlight && !givesBack(h.Kind) {
-		n.answer(c, h, &wire.Response{Status: wire.StatusBusy, RetryMillis: busyRetryMillis})
+		n.busy(c, h)
 		return
 	}
 	if n.birth != nil {
@@ -57,6 +61,16 @@ func givesBack(k wire.Kind) bool {
 // batches.
 const busyRetryMillis = 20
 
+// busy refuses a request for want of room.
+func (n *Node) busy(c *conn, h wire.Header) {
+	n.stats.Busy++
+	n.answer(c, h, &wire.Response{Status: wire.StatusBusy, RetryMillis: busyRetryMillis})
+}
+
+// maxAnswerBytes bounds what a conn is sent in one turn beyond which questions,
+// whose answers are much longer than they are, find no room.
+const maxAnswerBytes = 1 << 20
+
 // admit takes a request at the leader of its group.
 func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 	if h.Kind == wire.KindGet || h.Kind == wire.KindList {
@@ -64,8 +78,7 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 		return
 	}
 	if g.batch.Size() > n.opts.MaxBatchBytes {
-		n.stats.Busy++
-		n.answer(c, h, &wire.Response{Status: wire.StatusBusy, RetryMillis: busyRetryMillis})
+		n.busy(c, h)
 		return
 	}
 	cmd := &n.command
@@ -77,7 +90,7 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 		cmd.Op != lockfsm.OpRenewHold {
 		n.bind(g, c, cmd.Session, cmd.Epoch)
 	}
-	if cmd.Op == lockfsm.OpCancel || cmd.Op == lockfsm.OpCloseSession {
+	if c.tries > 0 && (cmd.Op == lockfsm.OpCancel || cmd.Op == lockfsm.OpCloseSession) {
 		n.settleTries(g, c)
 	}
 	if _, refused := g.machine.Refusal(cmd); refused {
@@ -188,15 +201,42 @@ func (n *Node) refuseOrHold(g *group, c *conn, h wire.Header, frame []byte) {
 		// Elected, but not before a slot of its own ballot is chosen.
 		leader = paxos.NoNode
 	}
-	if leader == paxos.NoNode && !n.draining && g.earlyBytes+len(frame) <= maxEarlyBytes {
+	if leader == paxos.NoNode && !n.draining && !g.earlyFull &&
+		g.earlyBytes+len(frame) <= maxEarlyBytes {
 		if len(g.early) == 0 {
 			g.earlyUntil = n.now + Nanos(n.opts.ElectionTicks)*n.opts.Tick
 		}
 		g.early = append(g.early, earlyRequest{c.id, append([]byte(nil), frame...)})
 		g.earlyBytes += len(frame)
+		if c.early == nil {
+			c.early = make(map[paxos.GroupID]struct{})
+		}
+		c.early[g.id] = struct{}{}
 		return
 	}
+	g.earlyFull = len(g.early) > 0
+	if _, ok := c.early[g.id]; ok {
+		n.refuseEarly(g, c, leader)
+	}
 	n.answer(c, h, &wire.Response{Status: wire.StatusNotLeader, Leader: uint16(leader)})
+}
+
+// refuseEarly refuses what the group holds of a conn: after one request was
+// refused, none that was sent before it may be carried out.
+func (n *Node) refuseEarly(g *group, c *conn, leader paxos.NodeID) {
+	delete(c.early, g.id)
+	kept := g.early[:0]
+	for _, e := range g.early {
+		if e.conn != c.id {
+			kept = append(kept, e)
+			continue
+		}
+		g.earlyBytes -= len(e.frame)
+		h, _, _ := wire.Parse(e.frame)
+		n.answer(c, h, &wire.Response{Status: wire.StatusNotLeader, Leader: uint16(leader)})
+	}
+	clear(g.early[len(kept):])
+	g.early = kept
 }
 
 // maxEarlyBytes bounds the frames a group holds while it has no leader.
@@ -206,12 +246,13 @@ const maxEarlyBytes = 256 << 10
 // up.
 func (n *Node) settleEarly(g *group) {
 	held := g.early
-	g.early, g.earlyBytes = nil, 0
+	g.early, g.earlyBytes, g.earlyFull = nil, 0, false
 	for _, e := range held {
 		c := n.conns.find(e.conn)
 		if c == nil {
 			continue
 		}
+		delete(c.early, g.id)
 		h, body, _ := wire.Parse(e.frame)
 		if g.leading {
 			n.admit(g, c, h, body)

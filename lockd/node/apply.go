@@ -3,7 +3,6 @@ package node
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"lockd/lockfsm"
 	"lockd/netio/wire"
@@ -61,6 +60,9 @@ func (n *Node) onResult(g *group, slot uint64, o *origin, r *lockfsm.Result) {
 	case r.Code == lockfsm.CodeQueued:
 		n.noteQueued(g, o, r)
 		return
+	case r.Code == lockfsm.CodeSessionUnknown || r.Code == lockfsm.CodeSessionEnded:
+		// Its id never comes back.
+		n.unbind(g, r.Session)
 	case r.Op == lockfsm.OpCancel && r.Code == lockfsm.CodeCancelled:
 		n.answerWait(g, r.Session, r.Request, &wire.Response{
 			Status: wire.StatusCancelled, Slot: slot,
@@ -106,8 +108,18 @@ func (n *Node) noteQueued(g *group, o *origin, r *lockfsm.Result) {
 			c.inFlight--
 		}
 	}
+	b, ok := g.bound[r.Session]
+	if n.conns.find(o.conn) == nil {
+		// The conn went while the command was on its way. Unless the session
+		// has come back on another one, nobody is there to be granted.
+		delete(g.waits, key)
+		if !ok {
+			n.park(g, r.Session, 0)
+		}
+		return
+	}
 	g.waits[key] = o.conn
-	if b, ok := g.bound[r.Session]; ok {
+	if ok {
 		b.waited = true
 		g.bound[r.Session] = b
 	}
@@ -146,21 +158,31 @@ func (n *Node) onEvent(g *group, slot uint64, e *lockfsm.Event) {
 				&wire.SessionLost{Session: uint64(e.Session), Reason: reasonOf(e.Reason)})
 			n.conns.touch(c)
 		}
+		n.unbind(g, e.Session)
 	default:
 		panic(fmt.Sprintf("node: event of unknown kind %d", e.Kind))
 	}
 }
 
-// ackRenewals answers the keepalives whose time step has been applied.
+// ackRenewals answers the keepalives whose time step has been applied. The
+// sessions that are not alive come in the order in which the step named them.
 func (n *Node) ackRenewals(g *group, f *flight) {
+	unknown := n.outcome.NotRenewed
 	for _, r := range f.renewals {
 		code := wire.CodeRenewed
-		if slices.Contains(n.outcome.NotRenewed, r.session) {
+		if len(unknown) > 0 && unknown[0] == r.session {
+			unknown = unknown[1:]
 			code = wire.CodeUnknown
-			if b, ok := g.bound[r.session]; ok {
-				n.unbind(g, r.session, b)
-			}
+			n.unbind(g, r.session)
 		}
-		n.acks.add(r.conn, r.request, uint16(g.id), uint64(r.session), code)
+		n.ackRenewal(g, r, code)
 	}
+}
+
+// ackRenewal answers one renewal.
+func (n *Node) ackRenewal(g *group, r renewal, code wire.Code) {
+	if c := n.conns.find(r.conn); c != nil {
+		c.renewing--
+	}
+	n.acks.add(r.conn, r.request, uint16(g.id), uint64(r.session), code)
 }

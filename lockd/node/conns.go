@@ -18,6 +18,13 @@ type conn struct {
 	// inFlight counts requests that have not been answered, those queued in a
 	// machine included.
 	inFlight int
+	// renewing counts the renewals that have not been answered.
+	renewing int
+	// tries counts the reads that are tries.
+	tries int
+	// early names the groups that hold requests of the conn until they have a
+	// leader; nil if there never was one.
+	early map[paxos.GroupID]struct{}
 	// sessions are those whose events go out here.
 	sessions map[boundSession]struct{}
 }
@@ -83,14 +90,18 @@ func (n *Node) bind(g *group, c *conn, s lockfsm.SessionID, e lockfsm.Epoch) {
 	case ok && e < b.epoch:
 		return
 	case ok:
-		n.unbind(g, s, b)
+		n.unbind(g, s)
 	}
 	g.bound[s] = binding{conn: c.id, epoch: e}
 	c.sessions[boundSession{g.id, s}] = struct{}{}
 }
 
-// unbind forgets the conn of a session.
-func (n *Node) unbind(g *group, s lockfsm.SessionID, b binding) {
+// unbind forgets the conn of a session, if it has one.
+func (n *Node) unbind(g *group, s lockfsm.SessionID) {
+	b, ok := g.bound[s]
+	if !ok {
+		return
+	}
 	delete(g.bound, s)
 	if old := n.conns.find(b.conn); old != nil {
 		delete(old.sessions, boundSession{g.id, s})
@@ -107,18 +118,40 @@ func (n *Node) onConnClosed(id ConnID) {
 	for _, bs := range sortedSessions(c.sessions) {
 		g := n.groups[bs.group]
 		b := g.bound[bs.session]
-		n.unbind(g, bs.session, b)
+		n.unbind(g, bs.session)
 		if g.leading && b.waited {
-			n.command = lockfsm.Command{Op: lockfsm.OpPark, Session: bs.session, Epoch: b.epoch}
-			g.batch.Append(&n.command)
-			g.origins = append(g.origins, origin{})
-			n.touch(g)
+			n.park(g, bs.session, b.epoch)
 		}
 	}
 	delete(n.conns.conns, id)
 	if n.conns.last == c {
 		n.conns.last = nil
 	}
+}
+
+// park has the waits of a session set aside. Epoch zero stands for the one the
+// machine knows.
+func (n *Node) park(g *group, s lockfsm.SessionID, e lockfsm.Epoch) {
+	if e == 0 {
+		var x lockfsm.SessionInfo
+		if !g.machine.Session(s, &x) {
+			return
+		}
+		e = x.Epoch
+	}
+	g.parks = append(g.parks, lockfsm.Command{Op: lockfsm.OpPark, Session: s, Epoch: e})
+	n.touch(g)
+}
+
+// batchParks puts sessions that are to be parked into the batch, as many as it
+// takes. What they asked for was admitted before, so that stands before them.
+func (n *Node) batchParks(g *group) {
+	k := 0
+	for k < len(g.parks) && g.batch.Size() <= n.opts.MaxBatchBytes {
+		n.enqueue(g, &g.parks[k], origin{})
+		k++
+	}
+	g.parks = append(g.parks[:0], g.parks[k:]...)
 }
 
 // sortedSessions returns the set in order, so that map order never reaches the

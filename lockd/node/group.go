@@ -83,6 +83,7 @@ type group struct {
 	flights []flight             // proposed and not applied, in slot order
 	idle    []flight             // spent flights, for their memory
 	reads   []read
+	parks   []lockfsm.Command // sessions to be parked as the batch has room
 	// confirmed is the highest read round confirmed; launched and landed count
 	// the flights of this node since it last began to lead.
 	confirmed        uint64
@@ -100,6 +101,9 @@ type group struct {
 	// answered with a refusal.
 	early      []earlyRequest
 	earlyBytes int
+	// earlyFull is set once there was no room for another; until those held
+	// are settled nothing more is.
+	earlyFull  bool
 	earlyUntil Nanos
 }
 
@@ -162,17 +166,15 @@ func (n *Node) work(g *group) {
 			n.startReads(g)
 		}
 		if !g.replica.HasReady() {
-			break
+			return
 		}
 		n.ready(g)
 		if n.failure != nil {
 			return
 		}
 	}
-	n.noteLeadership(g)
-	if g.replica.HasReady() {
-		n.touch(g)
-	}
+	// What the last round applied may have made room for what waits.
+	n.touch(g)
 }
 
 // maxRounds bounds what one group does before the others have their chance. A
@@ -183,6 +185,9 @@ const maxRounds = 4
 // for more to come: the batch is whatever arrived while earlier slots were on
 // their way.
 func (n *Node) propose(g *group) {
+	if len(g.parks) > 0 {
+		n.batchParks(g)
+	}
 	if g.tickDue || g.timed {
 		n.proposeTick(g)
 	}

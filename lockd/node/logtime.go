@@ -74,14 +74,20 @@ func (n *Node) proposeTick(g *group) {
 	delta := (n.now - g.lastTick) / Millisecond
 	g.lastTick += delta * Millisecond
 	n.sessionIDs = n.sessionIDs[:0]
-	for i := range g.renewals {
+	k := min(len(g.renewals), n.maxRenewals())
+	for i := range k {
 		n.sessionIDs = append(n.sessionIDs, g.renewals[i].session)
 	}
 	n.ticker.Reset()
 	n.ticker.Tick(lockfsm.Millis(min(delta, 1<<31)), n.sessionIDs)
 	f := g.takeFlight()
-	f.renewals, g.renewals = g.renewals, f.renewals
-	g.tickDue = false
+	if k == len(g.renewals) {
+		f.renewals, g.renewals = g.renewals, f.renewals
+	} else {
+		f.renewals = append(f.renewals, g.renewals[:k]...)
+		g.renewals = append(g.renewals[:0], g.renewals[k:]...)
+	}
+	g.tickDue = len(g.renewals) > 0
 	if n.ticker.Size()+g.batch.Size() <= 2*n.opts.MaxBatchBytes {
 		n.ticker.AppendBatch(&g.batch)
 		f.origins, g.origins = g.origins, f.origins
@@ -90,6 +96,10 @@ func (n *Node) proposeTick(g *group) {
 	}
 	n.proposeValue(g, append([]byte(nil), n.ticker.Bytes()...), f)
 }
+
+// maxRenewals bounds the sessions one time step names, so that it and a batch
+// fit a slot. The rest follow in the next.
+func (n *Node) maxRenewals() int { return n.opts.MaxBatchBytes / 2 / 8 }
 
 // startsLease reports whether a command's deadline counts from the log time at
 // which it is applied.
@@ -130,17 +140,24 @@ func (n *Node) onKeepalive(c *conn, h wire.Header, body []byte) {
 		n.conns.touch(c)
 		return
 	}
+	if c.renewing+items.Len() > max(n.opts.MaxInFlight, wire.MaxGroups) {
+		n.busy(c, h)
+		return
+	}
 	for i := range items.Len() {
 		it := items.At(i)
 		g := n.group(it.Group)
 		session := lockfsm.SessionID(it.Session)
 		switch {
+		case n.birth != nil:
+			n.acks.add(c.id, h.Request, it.Group, it.Session, wire.CodeNotLeader)
 		case g == nil:
 			n.acks.add(c.id, h.Request, it.Group, it.Session, wire.CodeUnknown)
 		case !g.leading:
 			n.acks.add(c.id, h.Request, it.Group, it.Session, wire.CodeNotLeader)
 		default:
 			g.renewals = append(g.renewals, renewal{c.id, h.Request, session})
+			c.renewing++
 			if _, ok := g.bound[session]; !ok {
 				n.bind(g, c, session, 0)
 			}

@@ -10,6 +10,10 @@ import (
 // admitRead puts a question on the list of those that wait for the proof that
 // this node still leads the group.
 func (n *Node) admitRead(g *group, c *conn, h wire.Header, body []byte) {
+	if len(g.reads) >= maxReads {
+		n.busy(c, h)
+		return
+	}
 	r := read{conn: c.id, request: h.Request, kind: h.Kind}
 	if h.Kind == wire.KindGet {
 		x, err := wire.DecodeGet(body)
@@ -46,10 +50,15 @@ func (n *Node) admitRead(g *group, c *conn, h wire.Header, body []byte) {
 // the log is spared. If the lock has become free by then, the try goes into the
 // batch after all.
 func (n *Node) admitTry(g *group, c *conn, h wire.Header, cmd *lockfsm.Command) {
+	if len(g.reads) >= maxReads {
+		n.busy(c, h)
+		return
+	}
 	r := read{conn: c.id, request: h.Request, kind: h.Kind, flags: h.Flags, acquire: *cmd}
 	r.acquire.Name = bytes.Clone(cmd.Name)
 	g.reads = append(g.reads, r)
 	c.inFlight++
+	c.tries++
 	n.touch(g)
 }
 
@@ -63,12 +72,38 @@ func (n *Node) settleTries(g *group, c *conn) {
 			kept = append(kept, *r)
 			continue
 		}
-		n.enqueue(g, &r.acquire, origin{conn: r.conn, request: r.request, kind: r.kind,
-			flags: r.flags})
+		n.batchTry(g, r)
 	}
 	clear(g.reads[len(kept):])
 	g.reads = kept
 }
+
+// batchTry puts a try into the batch after all, if that has room.
+func (n *Node) batchTry(g *group, r *read) {
+	n.countTry(r, -1)
+	if g.batch.Size() > n.opts.MaxBatchBytes {
+		n.stats.Busy++
+		n.reply(g, r.conn, r.request, &wire.Response{
+			Status: wire.StatusBusy, RetryMillis: busyRetryMillis,
+		})
+		return
+	}
+	n.enqueue(g, &r.acquire, origin{conn: r.conn, request: r.request, kind: r.kind,
+		flags: r.flags})
+}
+
+// countTry keeps count of the tries of a conn among the reads.
+func (n *Node) countTry(r *read, by int) {
+	if r.kind != wire.KindAcquire {
+		return
+	}
+	if c := n.conns.find(r.conn); c != nil {
+		c.tries += by
+	}
+}
+
+// maxReads bounds the questions of a group that wait for a confirmation.
+const maxReads = 1 << 14
 
 // startReads begins one confirmation round for all questions that have none. A
 // round never serves a question that came after it began (I24). It waits until
@@ -106,16 +141,28 @@ func (n *Node) answerReads(g *group, confirmed uint64) {
 }
 
 func (n *Node) answerRead(g *group, r *read) {
+	c := n.conns.find(r.conn)
+	if c == nil {
+		return
+	}
 	n.stats.Reads++
+	if len(c.out) > maxAnswerBytes {
+		n.stats.Busy++
+		n.countTry(r, -1)
+		n.reply(g, r.conn, r.request, &wire.Response{
+			Status: wire.StatusBusy, RetryMillis: busyRetryMillis,
+		})
+		return
+	}
 	x := wire.Response{Status: wire.StatusOK, Slot: g.machine.Applied()}
 	switch r.kind {
 	case wire.KindAcquire:
 		res, refused := g.machine.Refusal(&r.acquire)
 		if !refused {
-			n.enqueue(g, &r.acquire, origin{conn: r.conn, request: r.request, kind: r.kind,
-				flags: r.flags})
+			n.batchTry(g, r)
 			return
 		}
+		n.countTry(r, -1)
 		n.fillHeld(g, &x, &res, r.acquire.Name, r.flags)
 	case wire.KindGet:
 		x.Payload = n.describe(g, r.name)
