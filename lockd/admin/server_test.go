@@ -1,0 +1,166 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"lockd/client"
+	"lockd/lockd/node"
+)
+
+// fakeLocks answers questions about locks from two variables.
+type fakeLocks struct {
+	err   error
+	asked string
+}
+
+func (f *fakeLocks) Get(_ context.Context, name string) (*client.LockInfo, error) {
+	f.asked = name
+	return &client.LockInfo{Name: name, HolderCount: 1,
+		Holders: []client.Holder{{Client: "me", Token: 7}}}, f.err
+}
+
+func (f *fakeLocks) List(_ context.Context, prefix string,
+	o client.ListOptions) ([]client.ListEntry, error) {
+	f.asked = fmt.Sprintf("%s %s %d", prefix, o.After, o.Limit)
+	return []client.ListEntry{{Name: "a\xff", Token: 1 << 60}, {Name: "b"}}, f.err
+}
+
+// picture is a node that can serve.
+func picture() *node.Status {
+	return &node.Status{Node: 1, Cluster: "c", Born: true,
+		Groups: []node.GroupStatus{{Group: 0, Leader: 1, Leading: true}, {Group: 1, Leader: 2}},
+		Peers:  []node.PeerStatus{{Node: 2, Up: true}}}
+}
+
+type site struct {
+	status *node.Status
+	failed error
+	locks  fakeLocks
+}
+
+func (s *site) get(path string) (int, string) {
+	h := NewHandler(Options{
+		Status:  func() *node.Status { return s.status },
+		Failed:  func() error { return s.failed },
+		Samples: func() []Sample { return []Sample{{Name: "peer_up", Help: "x.", Peer: "2"}} },
+		Locks:   func(context.Context) (Locks, error) { return &s.locks, nil },
+		Build:   "v1",
+	})
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+	return w.Code, w.Body.String()
+}
+
+func TestReadyOnlyWhenItCanServe(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		change func(*site)
+		code   int
+		want   string
+	}{
+		{"serving", func(*site) {}, 200, "ready"},
+		{"starting", func(s *site) { s.status = nil }, 503, "starting"},
+		{"unborn", func(s *site) {
+			s.status.Born, s.status.Waiting = false, append(s.status.Waiting, 3)
+		}, 503, "waiting for nodes [3]"},
+		{"leaderless", func(s *site) { s.status.Groups[1].Leader = 0 }, 503,
+			"1 of 2 groups have no known leader"},
+		{"stalled", func(s *site) { s.status.Stalled = true }, 503, "disk does not move"},
+		{"leaving", func(s *site) { s.status.Draining = true }, 503, "leaving"},
+		{"failed", func(s *site) { s.failed = errors.New("disk on fire") }, 503, "disk on fire"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := &site{status: picture()}
+			row.change(s)
+			code, body := s.get("/readyz")
+			if code != row.code || !strings.Contains(body, row.want) {
+				t.Errorf("got %d %q, want %d %q", code, body, row.code, row.want)
+			}
+			code, _ = s.get("/healthz")
+			if healthy := s.failed == nil; (code == 200) != healthy {
+				t.Errorf("/healthz: got %d, failed is %v", code, s.failed)
+			}
+		})
+	}
+}
+
+func TestLocksAreAskedForAsWritten(t *testing.T) {
+	s := &site{status: picture()}
+	code, body := s.get("/v1/locks?prefix=a%2F&after=a%2Fb&limit=2")
+	if want := "a/ a/b 2"; code != 200 || s.locks.asked != want {
+		t.Errorf("got %d, asked %q, want 200, %q", code, s.locks.asked, want)
+	}
+	var page struct {
+		Locks []struct {
+			Name       string `json:"name"`
+			NameBase64 []byte `json:"name_base64"`
+			Token      uint64 `json:"token"`
+		} `json:"locks"`
+		Next string `json:"next"`
+	}
+	if err := json.Unmarshal([]byte(body), &page); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	if len(page.Locks) != 2 || string(page.Locks[0].NameBase64) != "a\xff" ||
+		page.Locks[0].Token != 1<<60 || page.Next != "b" {
+		t.Errorf("got %+v, want two locks, the first with its bytes, and next b", page)
+	}
+	for _, limit := range []string{"0", "-1", "x", "1000000"} {
+		if code, body := s.get("/v1/locks?limit=" + limit); code != 400 {
+			t.Errorf("limit %s: got %d %q, want 400", limit, code, body)
+		}
+	}
+}
+
+func TestErrorsOfTheClusterHaveAStatus(t *testing.T) {
+	for _, row := range []struct {
+		err  error
+		code int
+	}{
+		{nil, 200}, {client.ErrNotFound, 404}, {client.ErrNameTooLong, 400}, {client.ErrBusy, 429},
+		{client.ErrUnavailable, 503}, {client.ErrProtocol, 502},
+	} {
+		s := &site{status: picture(), locks: fakeLocks{err: row.err}}
+		code, body := s.get("/v1/lock?name=x")
+		if code != row.code || !json.Valid([]byte(body)) {
+			t.Errorf("%v: got %d %s, want %d and JSON", row.err, code, body, row.code)
+		}
+	}
+}
+
+func TestMetricsHaveNamesAndPeers(t *testing.T) {
+	s := &site{status: picture()}
+	_, body := s.get("/metrics")
+	for _, want := range []string{`lockd_build_info{version="v1"} 1`, `lockd_peer_up{peer="2"} 0`,
+		"lockd_groups 2", "lockd_groups_leading 1", "lockd_ready 1", "# TYPE lockd_turns_total counter"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("metrics lack %q", want)
+		}
+	}
+	s.status = nil
+	if code, _ := s.get("/metrics"); code != 200 {
+		t.Errorf("before the first picture: got %d, want 200", code)
+	}
+}
+
+func TestJSONOfTheCommandLine(t *testing.T) {
+	now := time.Now()
+	for name, b := range map[string][]byte{
+		"node": AppendNode(nil, picture(), "v"),
+		"lock": AppendLock(nil, &client.LockInfo{Name: "x\n\"", Holders: []client.Holder{{Since: now}},
+			Waiters: []client.Waiter{{Client: "\xff"}}}),
+		"cluster": AppendCluster(nil, []client.NodeStatus{{Node: 1, Err: errors.New("a \"b\"")},
+			{Node: 2, Groups: make([]client.GroupStatus, 2)}}),
+	} {
+		if !json.Valid(b) {
+			t.Errorf("%s: no JSON: %s", name, b)
+		}
+	}
+}
