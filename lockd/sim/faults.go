@@ -247,37 +247,50 @@ func (w *World) damage(s *site) {
 	if !w.mayLoseOne() {
 		return
 	}
-	var segments []string
+	var places []damagePlace
 	for _, name := range s.drive.Names() {
-		if strings.HasSuffix(name, ".wal") {
-			segments = append(segments, name)
-		}
+		places = append(places, s.oldBatches(name)...)
 	}
-	if len(segments) < 2 {
+	if len(places) == 0 {
 		return
 	}
-	// In the last segment damage to its end could pass for a torn write.
-	name := segments[w.dice.faults.IntN(len(segments)-1)]
-	number, err := strconv.ParseUint(strings.TrimSuffix(name, ".wal"), 16, 64)
-	if err != nil {
-		return
-	}
-	data := s.drive.Content(name)
-	var batches []int
-	for off := disk.AlignBytes; off+64 <= len(data); off += disk.AlignBytes {
-		if string(data[off:off+4]) == "LDBH" && binary.LittleEndian.Uint64(data[off+8:]) == number {
-			batches = append(batches, off)
-		}
-	}
-	if len(batches) == 0 {
-		return
-	}
+	place := places[w.dice.faults.IntN(len(places))]
 	s.crash("to be damaged")
 	s.damaged = true
 	w.covered["batch damaged"]++
-	off := batches[w.dice.faults.IntN(len(batches))]
-	data[off+w.dice.faults.IntN(128)] ^= 1 << w.dice.faults.IntN(8)
+	place.data[place.off+w.dice.faults.IntN(88)] ^= 1 << w.dice.faults.IntN(8)
 	w.restart(s)
+}
+
+// damagePlace is the start of a batch on a disk.
+type damagePlace struct {
+	data []byte
+	off  int
+}
+
+// oldBatches finds the batches of a segment which a later batch of the same
+// segment calls durable. Damage to others could pass for a torn write. It reads
+// the format by its description, not by the code that writes it.
+func (s *site) oldBatches(name string) (places []damagePlace) {
+	hex, ok := strings.CutSuffix(name, ".wal")
+	number, err := strconv.ParseUint(hex, 16, 64)
+	if !ok || err != nil {
+		return nil
+	}
+	le := binary.LittleEndian
+	data := s.drive.Content(name)
+	durable := uint64(0)
+	for off := len(data) - disk.AlignBytes; off >= disk.AlignBytes; off -= disk.AlignBytes {
+		b := data[off:]
+		if string(b[:4]) != "LDBH" || le.Uint64(b[8:]) != number {
+			continue
+		}
+		if last := le.Uint64(b[16:]) + uint64(le.Uint32(b[44:])); last <= durable+1 {
+			places = append(places, damagePlace{data, off})
+		}
+		durable = max(durable, le.Uint64(b[24:]))
+	}
+	return places
 }
 
 // born reports whether the directory says that the cluster is born.

@@ -149,18 +149,21 @@ func (l *link) carry(side int, f heldFrame) {
 			ln.latest = max(ln.latest, at)
 			at = ln.latest
 		}
-		number, last := l.conn, i == copies-1
-		w.agenda.at(at, func() { l.arrive(side, number, f, last) })
+		number, freed := l.conn, 0
+		if i == copies-1 {
+			freed = len(f.payload)
+		}
+		w.agenda.at(at, func() { l.arrive(side, number, f, freed) })
 	}
 }
 
-func (l *link) arrive(side int, number uint64, f heldFrame, last bool) {
+// arrive hands a frame to the process at the end of its lane, which has so many
+// bytes less on their way then.
+func (l *link) arrive(side int, number uint64, f heldFrame, freed int) {
 	if !l.up || l.conn != number {
 		return
 	}
-	if last {
-		l.lanes[side].bytes -= len(f.payload)
-	}
+	l.lanes[side].bytes -= freed
 	p := l.ends[side]
 	l.w.note("frame", uint64(l.site(1-side).id), uint64(p.site.id), uint64(f.kind),
 		uint64(len(f.payload)))

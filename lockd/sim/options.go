@@ -36,6 +36,7 @@ const (
 	faultEnd
 )
 
+// String names the classes in f, separated by commas.
 func (f Fault) String() string {
 	names := [...]string{"crash", "crash in turn", "power", "pause", "freeze", "cut", "lossy",
 		"reset", "clog", "stall", "store", "silence", "stale", "drain", "wipe", "all down",
@@ -54,6 +55,7 @@ func (f Fault) String() string {
 
 // Options are what a world is made of. Draw makes them from a seed.
 type Options struct {
+	// Seed decides everything that is drawn.
 	Seed uint64
 	// Nodes, Groups, Clients and Names (per group) are the sizes.
 	Nodes, Groups, Clients, Names int

@@ -17,9 +17,8 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 	if c.Op == lockfsm.OpOpenSession {
 		return s.open(c, r)
 	}
-	detached := c.Flags&lockfsm.Detached != 0 || c.Op == lockfsm.OpRenewHold
 	var p *Session
-	if !detached {
+	if !isDetached(c) {
 		var done bool
 		var err error
 		if p, done, err = s.enter(c, r); done || err != nil {
@@ -44,7 +43,7 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 	case lockfsm.OpAcquire:
 		return s.acquire(c, r, p)
 	case lockfsm.OpRelease:
-		return s.release(c, r, detached)
+		return s.release(c, r)
 	case lockfsm.OpCancel:
 		return s.cancel(c, r)
 	case lockfsm.OpRenewHold:
@@ -205,22 +204,27 @@ func (s *step) acquireAgain(c *lockfsm.Command, r *lockfsm.Result, old *Claim) e
 	return nil
 }
 
+// isDetached reports whether a command is about a detached hold.
+func isDetached(c *lockfsm.Command) bool {
+	return c.Flags&lockfsm.Detached != 0 || c.Op == lockfsm.OpRenewHold
+}
+
 // holder finds the hold that a command names.
-func (s *step) holder(c *lockfsm.Command, detached bool) *Claim {
+func (s *step) holder(c *lockfsm.Command) *Claim {
 	l := s.locks[string(c.Name)]
 	if l == nil {
 		return nil
 	}
 	for _, h := range l.holders {
-		if h.token == c.Token && h.key.session == c.Session && h.key.detached == detached {
+		if h.token == c.Token && h.key.session == c.Session && h.key.detached == isDetached(c) {
 			return h
 		}
 	}
 	return nil
 }
 
-func (s *step) release(c *lockfsm.Command, r *lockfsm.Result, detached bool) error {
-	h := s.holder(c, detached)
+func (s *step) release(c *lockfsm.Command, r *lockfsm.Result) error {
+	h := s.holder(c)
 	switch {
 	case r.Code == lockfsm.CodeOK && h == nil:
 		return s.bad("I18: release of %q by session %d with token %d, which it does not hold, is ok",
@@ -249,7 +253,7 @@ func (s *step) cancel(c *lockfsm.Command, r *lockfsm.Result) error {
 }
 
 func (s *step) renew(c *lockfsm.Command, r *lockfsm.Result) error {
-	h := s.holder(c, true)
+	h := s.holder(c)
 	switch {
 	case (r.Code == lockfsm.CodeOK) != (h != nil):
 		return s.bad("I18: renewal of %q token %d answered %v", c.Name, c.Token, r.Code)
