@@ -29,6 +29,7 @@ func endsWith(t *testing.T, n *Node, words ...string) {
 // TestFD7WipedDirectoryRefused shows that a node which lost its directory never
 // comes back as itself: it would have forgotten its promises.
 func TestFD7WipedDirectoryRefused(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3)
 	cl := dial(t, c, client.Options{Name: "good"})
 	ctx := within(t, 30*time.Second)
@@ -59,6 +60,7 @@ func TestFD7WipedDirectoryRefused(t *testing.T) {
 
 // TestFD7SecondProcessRefused shows that a directory serves one process.
 func TestFD7SecondProcessRefused(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1)
 	n := c.Nodes[0]
 	other, err := New(Options{Binary: lockdPath, Dir: t.TempDir(), Nodes: 1})
@@ -79,6 +81,7 @@ func TestFD7SecondProcessRefused(t *testing.T) {
 
 // TestFN6AddressInUse shows that two nodes never share a port.
 func TestFN6AddressInUse(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 1)
 	for _, use := range []string{"client", "peer"} {
 		other, err := New(Options{Binary: lockdPath, Dir: t.TempDir(), Nodes: 1})
@@ -102,6 +105,7 @@ func TestFN6AddressInUse(t *testing.T) {
 // TestFN6OtherClusterRefused shows that a node of another cluster, or with
 // other cluster settings, is kept out and told why.
 func TestFN6OtherClusterRefused(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3)
 	cl := dial(t, c, client.Options{Name: "good"})
 	n := c.Nodes[2]

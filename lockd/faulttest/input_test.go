@@ -63,6 +63,7 @@ func TestFW1UnknownConfigKey(t *testing.T) {
 // TestFW1BadInput throws bad input at one cluster and demands after each piece
 // that it serves as before.
 func TestFW1BadInput(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3)
 	cl := dial(t, c, client.Options{Name: "good"})
 	held, err := cl.Lock(within(t, 10*time.Second), "held")

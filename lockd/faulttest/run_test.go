@@ -79,6 +79,7 @@ func gone(pid int, within time.Duration) bool {
 
 // TestRun is the contract of lockd run, on one cluster.
 func TestRun(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3)
 	cl := dial(t, c, client.Options{Name: "test"})
 	t.Run("ExitCodes", func(t *testing.T) { runExitCodes(t, c) })

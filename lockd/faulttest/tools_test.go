@@ -20,6 +20,7 @@ import (
 // TestTools looks at one cluster with every verb that only looks, and then at
 // what it left on disk.
 func TestTools(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, 3)
 	cl := dial(t, c, client.Options{Name: "holder"})
 	h, err := cl.Lock(within(t, 10*time.Second), "tools/a b")
