@@ -197,6 +197,9 @@ func (s *step) acquireAgain(c *lockfsm.Command, r *lockfsm.Result, old *Claim) e
 	if old.name != string(c.Name) || old.mode != c.Mode {
 		want = lockfsm.CodeRequestReused
 	}
+	if r.Code == lockfsm.CodeQueued && want == lockfsm.CodeOK && old.eventSlot == s.slot {
+		return nil
+	}
 	if r.Code != want || want == lockfsm.CodeOK && r.Token != old.token {
 		return s.bad("I19: request %d of session %d again: answered %v token %d, it has token %d",
 			c.Request, c.Session, r.Code, r.Token, old.token)

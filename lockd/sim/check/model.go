@@ -59,6 +59,9 @@ type Claim struct {
 	token    lockfsm.Token // zero while it waits
 	session  *Session      // nil for a detached hold
 	deadline uint64        // of a detached hold
+	// eventSlot is the slot that granted it by an event. The event does not say
+	// between which commands of the slot that was.
+	eventSlot uint64
 }
 
 // claimKey names a request.
@@ -310,7 +313,7 @@ func (s *step) eventGrant(e *lockfsm.Event) (bool, error) {
 	if e.Token <= s.events {
 		return false, s.bad("I15: token %d granted after %d", e.Token, s.events)
 	}
-	s.events = e.Token
+	s.events, c.eventSlot = e.Token, s.slot
 	return true, s.grant(c, e.Token)
 }
 
