@@ -29,7 +29,7 @@ func (n *Node) checkpoint() {
 func (n *Node) saveSome() {
 	for n.saveLeft > 0 && n.now >= n.saveAfter {
 		g := n.groups[n.saveNext]
-		if g.installing || g.changes == nil && !g.replace &&
+		if n.installs(g) || g.changes == nil && !g.replace &&
 			paxos.Slot(g.machine.Applied()) == g.saved {
 			n.nextSave()
 			continue

@@ -75,8 +75,6 @@ type group struct {
 	changes *SaveRequest
 	// replace says that the store must begin anew with the next save.
 	replace bool
-	// installing is set while a snapshot for the group arrives.
-	installing bool
 
 	batch   lockfsm.BatchBuilder // admitted and not proposed yet
 	origins []origin             // of the commands in batch, in order

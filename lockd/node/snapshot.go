@@ -41,6 +41,8 @@ type incoming struct {
 	slot  paxos.Slot
 	chunk uint32 // the one being stored
 	busy  bool
+	// gone is set if the link went while the chunk was being stored.
+	gone  bool
 	heard Nanos
 }
 
@@ -56,12 +58,28 @@ func (t *snapshotTable) init() {
 }
 
 // forget drops the transfers with a peer whose link is gone.
-func (t *snapshotTable) forget(n *Node, id paxos.NodeID) {
+func (t *snapshotTable) forget(id paxos.NodeID) {
 	delete(t.out, id)
-	if in := t.in[id]; in != nil {
-		n.groups[in.group].installing = false
+	if in := t.in[id]; in != nil && !in.busy {
 		delete(t.in, id)
+	} else if in != nil {
+		in.gone = true
 	}
+}
+
+// installs reports whether a snapshot for g arrives, and forgets one that came
+// to a stop. While one does, nothing else may change the group's checkpoint.
+func (n *Node) installs(g *group) bool {
+	for id, t := range n.snapshots.in { // order: at most one matches
+		if t.group != g.id {
+			continue
+		}
+		if t.busy || n.now-t.heard < snapshotTimeout {
+			return true
+		}
+		delete(n.snapshots.in, id)
+	}
+	return false
 }
 
 // startSnapshot begins a transfer to a peer that asked for slots which are
@@ -155,7 +173,6 @@ func (n *Node) onSnapshot(p *peer, b []byte) {
 	case chunk == 0 && slot > g.replica.Chosen() && n.mayInstall(g, p.id):
 		t = &incoming{from: p.id, group: g.id, slot: slot}
 		n.snapshots.in[p.id] = t
-		g.installing = true
 	case t == nil || t.group != g.id || t.slot != slot || t.busy || chunk != t.chunk+1:
 		n.ackSnapshot(p, g.id, slot, chunk, ackRefused)
 		return
@@ -170,19 +187,11 @@ func (n *Node) onSnapshot(p *peer, b []byte) {
 // mayInstall reports whether a new transfer for a group may begin: one at a
 // time, unless the one that runs has died, and not while a save is running.
 func (n *Node) mayInstall(g *group, from paxos.NodeID) bool {
-	if n.saving == int(g.id) {
+	t := n.snapshots.in[from]
+	if n.saving == int(g.id) || t != nil && t.busy {
 		return false
 	}
-	for id, t := range n.snapshots.in { // order: at most one matches
-		if t.group == g.id && id != from {
-			if t.busy || n.now-t.heard < snapshotTimeout {
-				return false
-			}
-			delete(n.snapshots.in, id)
-		}
-	}
-	t := n.snapshots.in[from]
-	return t == nil || !t.busy
+	return t != nil && t.group == g.id || !n.installs(g)
 }
 
 func (n *Node) ackSnapshot(p *peer, g paxos.GroupID, s paxos.Slot, chunk uint32, verdict byte) {
@@ -205,12 +214,16 @@ func (n *Node) onInstalled(d InstallDone) {
 		verdict = ackRefused
 		n.observe(Event{Kind: EventSnapshotFailed, Group: g.id, Node: from, Text: d.Err.Error()})
 	}
-	if known && (d.Last || d.Err != nil) {
+	if known && (d.Last || d.Err != nil || t.gone) {
 		delete(n.snapshots.in, from)
-		g.installing = false
 	}
-	if d.Last && d.Err == nil {
+	switch {
+	case d.Last && d.Err == nil:
 		n.adopt(g, d)
+	case d.Last:
+		// The store may hold the snapshot or what it held before, so the next
+		// save is a full one.
+		g.changes, g.replace = nil, true
 	}
 	if p := n.peer(d.Peer); p != nil {
 		n.ackSnapshot(p, g.id, paxos.Slot(d.Slot), d.Chunk, verdict)

@@ -128,7 +128,7 @@ func (n *Node) onPeerDown(id uint16, why DownCause) {
 	}
 	p.up = false
 	p.out = p.out[:0]
-	n.snapshots.forget(n, p.id)
+	n.snapshots.forget(p.id)
 	n.observe(Event{Kind: EventPeerDown, Node: p.id, Cause: why})
 	if why != DownReset {
 		return

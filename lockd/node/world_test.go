@@ -45,6 +45,9 @@ type testNode struct {
 	chunks  map[uint16][]KeyValue
 	events  []Event
 	saveErr error
+	// slow puts installs off until finish; jobs are those that wait.
+	slow    bool
+	jobs    []func()
 	syncing Nanos
 }
 
@@ -180,6 +183,23 @@ func (n *testNode) Read(r ChunkRequest) {
 }
 
 func (n *testNode) Install(r InstallRequest) {
+	if n.slow {
+		n.jobs = append(n.jobs, func() { n.install(r) })
+		return
+	}
+	n.install(r)
+}
+
+// finish carries out what slow put off.
+func (n *testNode) finish() {
+	jobs := n.jobs
+	n.jobs = nil
+	for _, job := range jobs {
+		job()
+	}
+}
+
+func (n *testNode) install(r InstallRequest) {
 	if r.Chunk == 0 {
 		n.chunks = map[uint16][]KeyValue{}
 	}
