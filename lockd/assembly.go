@@ -234,10 +234,22 @@ func (a *assembly) listenAdmin() error {
 	return nil
 }
 
-// stoppedBy returns what stopped the node, nil while it runs.
+// stuckAfter is how old the engine's last picture of itself may be. It takes
+// several a second.
+const stuckAfter = 5 * time.Second
+
+// stoppedBy returns what stopped the node or keeps it from moving, nil while it
+// runs.
 func (a *assembly) stoppedBy() error {
 	if p := a.failure.Load(); p != nil {
 		return *p
+	}
+	s := a.node.Status()
+	if s == nil {
+		return nil
+	}
+	if age := time.Duration(bootNanos() - s.At); age > stuckAfter {
+		return fmt.Errorf("the engine has not finished a turn for %v", age.Round(time.Millisecond))
 	}
 	return nil
 }

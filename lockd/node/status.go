@@ -53,6 +53,9 @@ type Status struct {
 	Drained  bool // no leadership is left, or nobody is there to take one
 	Stalled  bool
 	Uptime   Nanos
+	// At is the moment of the picture on the engine's clock. One that is old
+	// shows an engine that cannot finish its turn.
+	At Nanos
 	// Durable is the position of the newest synced record, Appended that of
 	// the newest record.
 	Durable, Appended uint64
@@ -100,6 +103,7 @@ func (n *Node) publishStatus() {
 		Drained:  n.drained,
 		Stalled:  n.stalled,
 		Uptime:   n.now - n.startedAt,
+		At:       n.now,
 		Durable:  uint64(n.durable),
 		Appended: uint64(n.lastLSN),
 		Conns:    len(n.conns.conns),
