@@ -145,13 +145,13 @@ func (n *Node) announceRoster() {
 }
 
 // announceRosterTo sends one peer the fingerprint of the recorded roster, zero
-// if there is none, and whether this node is leaving:
+// if there is none, and whether this node is leaving or its disk stands still:
 //
 //	PeerRoster  roster hash u64 | flags u8, bit 0: leaving
 func (n *Node) announceRosterTo(p *peer) {
 	body := binary.LittleEndian.AppendUint64(nil, RosterHash(n.identity.Roster))
 	flags := byte(0)
-	if n.draining {
+	if n.draining || n.stalled {
 		flags |= noticeLeaving
 	}
 	n.sendFrame(p, wire.PeerKindRoster, append(body, flags))
@@ -166,7 +166,11 @@ func (n *Node) onRoster(from *peer, payload []byte) {
 		n.stats.BadFrames++
 		return
 	}
-	from.leaving = payload[8]&noticeLeaving != 0
+	leaving := payload[8]&noticeLeaving != 0
+	if from.leaving && !leaving {
+		from.upSince = n.now // let it prove itself like one that came back
+	}
+	from.leaving = leaving
 	hash := binary.LittleEndian.Uint64(payload)
 	if n.birth == nil || hash == 0 {
 		return

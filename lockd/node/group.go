@@ -69,6 +69,11 @@ type group struct {
 	dirty   bool
 	leading bool
 	leader  paxos.NodeID
+	// movingTo is the node that was last asked to take over from this one.
+	movingTo paxos.NodeID
+	// moveAfter is the moment before which the group is not moved to its
+	// preferred leader.
+	moveAfter Nanos
 	// saved is the slot of the durable checkpoint.
 	saved paxos.Slot
 	// changes is a change set that is being saved, or could not be saved yet.

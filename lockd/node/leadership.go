@@ -16,6 +16,7 @@ func (n *Node) noteLeadership(g *group) {
 	}
 	was := g.leading
 	g.leading = leading
+	g.movingTo = paxos.NoNode
 	if leader != g.leader {
 		g.leader = leader
 		n.statusAt = 0
@@ -137,7 +138,7 @@ func (n *Node) balance() {
 	for range n.groups {
 		n.moveNext = (n.moveNext + 1) % len(n.groups)
 		g := n.groups[n.moveNext]
-		if !g.leading {
+		if !g.leading || n.now < g.moveAfter {
 			continue
 		}
 		first := n.preferred[g.id]
@@ -145,11 +146,17 @@ func (n *Node) balance() {
 		if p == nil || !p.up || p.leaving || n.now-p.upSince < settle || !n.caughtUp(g, first) {
 			continue
 		}
+		g.movingTo = paxos.NoNode
 		n.transfer(g, first)
 		n.nextMove = n.now + 2*n.opts.Tick
+		g.moveAfter = n.now + moveAgain
 		return
 	}
 }
+
+// moveAgain is how long a group stays if it was moved to its preferred leader
+// and fell back: that node cannot lead, although it seems able to.
+const moveAgain = 30 * Second
 
 // maxTransferGap is how many slots the next leader may be behind when a
 // transfer begins; it catches up while the group takes no proposals.
@@ -160,13 +167,18 @@ func (n *Node) caughtUp(g *group, id paxos.NodeID) bool {
 	return ok && chosen+maxTransferGap >= g.replica.Chosen()
 }
 
-// transfer begins to hand a group over. Whether it worked shows in who leads.
-func (n *Node) transfer(g *group, to paxos.NodeID) {
+// transfer begins to hand a group over, or goes on with it, and reports whether
+// the target can be asked. Whether it worked shows in who leads.
+func (n *Node) transfer(g *group, to paxos.NodeID) bool {
 	if err := g.replica.TransferLead(to); err != nil {
-		return
+		return false
 	}
-	n.observe(Event{Kind: EventTransfer, Group: g.id, Node: to})
+	if g.movingTo != to {
+		g.movingTo = to
+		n.observe(Event{Kind: EventTransfer, Group: g.id, Node: to})
+	}
 	n.touch(g)
+	return true
 }
 
 // onDrain begins to give all leaderships away.
@@ -202,8 +214,7 @@ func (n *Node) handOver(g *group) bool {
 			continue
 		}
 		found = true
-		if n.caughtUp(g, id) {
-			n.transfer(g, id)
+		if n.caughtUp(g, id) && n.transfer(g, id) {
 			break
 		}
 	}

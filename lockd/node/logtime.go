@@ -118,6 +118,7 @@ func (n *Node) watchDisk() {
 		return
 	}
 	n.stalled = stalled
+	n.announceRoster()
 	if stalled {
 		n.observe(Event{Kind: EventDiskStalled})
 	} else {

@@ -16,9 +16,10 @@ type peer struct {
 	disk paxos.DiskID // shown at the handshake of the link that stands
 	out  []byte       // messages of this turn, sent as one frame at its end
 	up   bool
-	// leaving is set while the peer gives its leaderships away.
+	// leaving is set while the peer gives its leaderships away, or wants none
+	// because its disk stands still.
 	leaving bool
-	// upSince is the moment the link stood; leadership is given back to a
+	// upSince is the moment the link stood or the peer left off leaving; leadership is given back to a
 	// preferred node only after it has been up for a while.
 	upSince Nanos
 }

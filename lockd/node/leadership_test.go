@@ -1,0 +1,81 @@
+package node
+
+import "testing"
+
+// count is how many events of a kind a node has seen.
+func (n *testNode) count(k EventKind) int {
+	c := 0
+	for _, e := range n.events {
+		if e.Kind == k {
+			c++
+		}
+	}
+	return c
+}
+
+// A node whose disk stands still must not be handed the leaderships it lost.
+func TestStalledPreferredLeaderIsLeftAlone(t *testing.T) {
+	w := newWorld(t, testOptions())
+	u := w.user(1, 0)
+	old := w.leaderOf(0)
+	if old.id != 1 {
+		t.Fatalf("leader of group 0: got node %d, want 1", old.id)
+	}
+	old.syncing = w.now
+	u.acquire(w.nameIn(0, 0), 0)
+	w.run(4 * Second)
+	before := w.nodes[2].count(EventLeader)
+	for range 50 {
+		w.run(200 * Millisecond)
+		if got := w.leaderOf(0).id; got == 1 {
+			t.Fatal("a leadership went back to the node whose disk stands still")
+		}
+	}
+	if got := w.nodes[2].count(EventLeader) - before; got > 0 {
+		t.Errorf("leaders changed %d times, want 0", got)
+	}
+	if got := w.nodes[2].count(EventTransfer) + w.nodes[3].count(EventTransfer); got != 0 {
+		t.Errorf("transfers: got %d, want none", got)
+	}
+	old.syncing = 0
+	w.run(4 * Second)
+	if got := w.leaderOf(0).id; got != 1 {
+		t.Errorf("leader after the disk moves: got node %d, want 1 again", got)
+	}
+}
+
+// The peer that is asked first may not answer: another one takes the group.
+func TestDrainPassesOverAPeerThatDoesNotAnswer(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.nodes[1]
+	first := uint16(n.node.successors(0)[1])
+	w.nodes[first].node = nil // paused: its link stands
+	w.run(1500 * Millisecond)
+	n.inbox.Drain()
+	w.run(Second)
+	for g := range uint16(4) {
+		if got := w.leaderOf(g).id; got == 1 {
+			t.Errorf("group %d is still led by the node that leaves", g)
+		}
+	}
+	if got := n.count(EventTransfer); got > 4 {
+		t.Errorf("transfers reported: got %d, want at most one a group", got)
+	}
+}
+
+func TestGroupThatFellBackIsNotMovedAgainAtOnce(t *testing.T) {
+	w := newWorld(t, testOptions())
+	w.run(100 * Millisecond)
+	n := w.nodes[1].node
+	g := n.groups[0]
+	n.preferred[0] = 2
+	n.balance()
+	if g.movingTo != 2 {
+		t.Fatalf("moving to node %d, want 2", g.movingTo)
+	}
+	g.movingTo, n.nextMove = 0, 0
+	n.balance()
+	if g.movingTo != 0 {
+		t.Error("a group that fell back was moved again at once")
+	}
+}
