@@ -115,5 +115,6 @@ func (n *Node) release(g *group) {
 }
 
 // savedMark, added to a group's id, makes the group under which the WAL keeps
-// the slot of that group's newest checkpoint. Group ids are below it.
-const savedMark = 1 << 15
+// the slot of that group's newest checkpoint. Group ids are below it; it is no
+// larger than that because the WAL keeps a table by group.
+const savedMark = 1 << 10
