@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -58,20 +59,30 @@ func New(o Options) (*Cluster, error) {
 	return c, nil
 }
 
+// Ports of nodes are drawn below those that the kernel hands out by itself:
+// between the choice and the start of a node, and while a node is down, some
+// conn could otherwise be given its port.
+const (
+	firstPort = 10_000
+	ports     = 20_000
+)
+
 // freeAddresses finds addresses that nobody listens on. They are all open at
 // one time, so that none is found twice.
 func freeAddresses(n int) ([]string, error) {
 	var open []net.Listener
 	var addresses []string
 	var problems []error
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+	for try := 0; len(open) < n && try < 100*n; try++ {
+		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(ports)))
 		if err != nil {
-			problems = append(problems, err)
-			break
+			continue // somebody has it
 		}
 		open = append(open, ln)
 		addresses = append(addresses, ln.Addr().String())
+	}
+	if len(open) < n {
+		problems = append(problems, fmt.Errorf("faulttest: found %d free ports of %d", len(open), n))
 	}
 	for _, ln := range open {
 		problems = append(problems, ln.Close())

@@ -1,6 +1,8 @@
 package faulttest
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +78,60 @@ func TestFD7SecondProcessRefused(t *testing.T) {
 	endsWith(t, second, n.Dir, "in use by another process", "What to do:")
 	if reason, ok := n.Ready(); !ok {
 		t.Errorf("the first process is disturbed: %s", reason)
+	}
+}
+
+// TestFD3DamagedDirectoryRefused shows that a node with a damaged directory
+// stops before it speaks, and that the others go on.
+func TestFD3DamagedDirectoryRefused(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3)
+	cl := dial(t, c, client.Options{Name: "good"})
+	n := c.Nodes[0]
+	if err := n.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name   string
+		change func(t *testing.T, n *Node)
+		flags  []string
+		want   []string
+	}{
+		{"flipped bit in the log", func(t *testing.T, n *Node) {
+			damage(t, filepath.Join(n.Dir, "wal"))
+		}, nil, []string{"synced record damaged", "What to do: do not repair"}},
+		{"identity gone", func(t *testing.T, n *Node) {
+			if err := os.Remove(filepath.Join(n.Dir, "IDENTITY")); err != nil {
+				t.Fatal(err)
+			}
+		}, nil, []string{"data directory incomplete", "What to do: put the missing file back"}},
+		{"identity cut short", func(t *testing.T, n *Node) {
+			if err := os.Truncate(filepath.Join(n.Dir, "IDENTITY"), 40); err != nil {
+				t.Fatal(err)
+			}
+		}, nil, []string{"identity file unusable"}},
+		{"other settings", func(*testing.T, *Node) {}, []string{"--log-tick", "100ms"},
+			[]string{"the cluster settings differ from those at its birth", "What to do: check"}},
+		{"other node", func(*testing.T, *Node) {}, []string{"--id", "2"},
+			[]string{"the directory belongs to node 1, not 2"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			whole := n.Dir
+			n.Dir = filepath.Join(t.TempDir(), "copy")
+			if err := os.CopyFS(n.Dir, os.DirFS(whole)); err != nil {
+				t.Fatal(err)
+			}
+			row.change(t, n)
+			if err := n.StartWith(append(n.Args(), row.flags...)...); err != nil {
+				t.Fatal(err)
+			}
+			endsWith(t, n, row.want...)
+			n.Dir = whole
+		})
+	}
+	free(t, cl, "still served")
+	if err := c.Start(within(t, 20*time.Second)); err != nil {
+		t.Errorf("the node with its own directory: %v", err)
 	}
 }
 

@@ -123,8 +123,22 @@ func (n *Node) end(sig syscall.Signal, limit time.Duration) error {
 	case <-n.ended:
 		return nil
 	case <-time.After(limit):
-		return fmt.Errorf("faulttest: node %d still runs %v after %v", n.ID, limit, sig)
+		return fmt.Errorf("faulttest: node %d still runs %v after %v:\n%s", n.ID, limit, sig,
+			n.stacks())
 	}
+}
+
+// stacks ends a process that hangs so that it prints what it is waiting for.
+func (n *Node) stacks() string {
+	before := len(n.Log())
+	if err := n.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
+		return err.Error()
+	}
+	select {
+	case <-n.ended:
+	case <-time.After(5 * time.Second):
+	}
+	return n.Log()[before:]
 }
 
 // Wait waits until the process ends by itself and returns its exit code.
