@@ -13,13 +13,15 @@ import (
 // running leaves its news in the inbox, and the runner looks there again before
 // it goes. A goroutine of the Loop's own runs the turns of the protocol clock.
 //
-// That goroutine is started by Start, woken by a ticker, bounded in each round by
+// That goroutine is started by Start, woken by a ticker and by
+// runners that had their share, bounded in each round by
 // what the inbox may hold, and stopped by Stop or by a failure of the node.
 type Loop struct {
 	node  *Node
 	clock func() Nanos
 	stop  chan struct{} // closed by Stop
 	fail  chan struct{} // capacity 1: a turn failed on another goroutine
+	more  chan struct{} // capacity 1: somebody ran its share of turns
 	done  chan struct{} // closed by the goroutine at its end
 	err   error         // set before done is closed
 
@@ -39,6 +41,7 @@ func Start(n *Node, clock func() Nanos) *Loop {
 		clock: clock,
 		stop:  make(chan struct{}),
 		fail:  make(chan struct{}, 1),
+		more:  make(chan struct{}, 1),
 		done:  make(chan struct{}),
 	}
 	n.inbox.runner.Store(l)
@@ -57,6 +60,7 @@ func (l *Loop) run() {
 		l.Run()
 		select {
 		case <-ticker.C:
+		case <-l.more:
 		case <-l.fail:
 			l.turn.Lock()
 			l.err = l.turn.err
@@ -69,16 +73,24 @@ func (l *Loop) run() {
 }
 
 // Run runs turns until the inbox is empty, unless another goroutine is running
-// one, which then sees to it.
+// one, which then sees to it. Who has run its share leaves the rest to the
+// Loop's own goroutine: under load from all sides nobody else would get away.
 func (l *Loop) Run() {
-	for l.node.inbox.hasNews() {
-		if !l.turn.TryLock() {
+	for range maxTurns {
+		if !l.node.inbox.hasNews() || !l.turn.TryLock() {
 			return
 		}
 		l.step()
 		l.turn.Unlock()
 	}
+	select {
+	case l.more <- struct{}{}:
+	default:
+	}
 }
+
+// maxTurns is the share of whoever brings news.
+const maxTurns = 64
 
 // step runs one turn. Requires: turn is held.
 func (l *Loop) step() {

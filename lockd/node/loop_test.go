@@ -1,0 +1,72 @@
+package node
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+)
+
+// looped starts the loop of a cluster of one on a clock that moves with every
+// look at it.
+func looped(t *testing.T) (*testNode, *Loop) {
+	t.Helper()
+	o := testOptions()
+	o.Nodes = o.Nodes[:1]
+	w := newWorld(t, o)
+	n := w.nodes[1]
+	var now atomic.Int64
+	now.Store(int64(w.now))
+	return n, Start(n.node, func() Nanos { return Nanos(now.Add(int64(Millisecond / 10))) })
+}
+
+// Who brings news must get away again even if there is always more of it.
+func TestRunnerIsLetGoUnderLoad(t *testing.T) {
+	n, l := looped(t)
+	var again func(*Node)
+	turns, enough := 0, make(chan struct{})
+	again = func(*Node) {
+		if turns++; turns == 10*maxTurns {
+			close(enough)
+		}
+		n.inbox.Query(again)
+	}
+	n.inbox.Query(again)
+	<-enough
+	l.Stop()
+	n.inbox.Wake() // nobody looks at news any more; it must return
+}
+
+func TestNewsAfterAFailureAreIgnored(t *testing.T) {
+	n, l := looped(t)
+	bad := errors.New("disk on fire")
+	n.inbox.Failed(bad)
+	<-l.Done()
+	if !errors.Is(l.Err(), bad) {
+		t.Errorf("got %v, want %v", l.Err(), bad)
+	}
+	n.inbox.Query(func(*Node) { t.Error("a turn ran after the failure") })
+	l.Stop()
+}
+
+func TestManyBringersLoseNoNews(t *testing.T) {
+	n, l := looped(t)
+	const bringers, each = 4, 2000
+	var seen atomic.Int64
+	all := make(chan struct{})
+	for range bringers {
+		go func() {
+			for range each {
+				n.inbox.Query(func(*Node) {
+					if seen.Add(1) == bringers*each {
+						close(all)
+					}
+				})
+			}
+		}()
+	}
+	<-all
+	l.Stop()
+	if l.Err() != nil {
+		t.Errorf("got %v, want no failure", l.Err())
+	}
+}
