@@ -35,6 +35,13 @@ func (p logPort) Append(r wal.Record) wal.LSN       { return p.syncer.Append(r) 
 func (p logPort) Release(group uint16, slot uint64) { p.syncer.Release(group, slot) }
 func (p logPort) SyncingSince() node.Nanos          { return node.Nanos(p.syncer.SyncStarted()) }
 
+// Cramped leaves new work out while the WAL is nearly full.
+func (p logPort) Cramped() bool { return p.syncer.Stats().RoomBytes < leastRoomBytes }
+
+// leastRoomBytes is what the WAL must have room for besides new work: releases,
+// renewals and what peers have to say until the next beat.
+const leastRoomBytes = 4 << 20
+
 // clientPort carries frames between the client port and the engine.
 type clientPort struct {
 	node  *node.Node

@@ -57,6 +57,13 @@ func givesBack(k wire.Kind) bool {
 	return k == wire.KindRelease || k == wire.KindCancel || k == wire.KindCloseSession
 }
 
+// takes reports whether a request asks for something new. Such a one is refused
+// while the log is nearly full, so that room is left for what gives back and
+// for live sessions to be renewed (I33).
+func takes(k wire.Kind) bool {
+	return k == wire.KindOpenSession || k == wire.KindAcquire
+}
+
 // busyRetryMillis is how long a client is asked to wait after Busy: a few
 // batches.
 const busyRetryMillis = 20
@@ -77,7 +84,7 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 		n.admitRead(g, c, h, body)
 		return
 	}
-	if g.batch.Size() > n.opts.MaxBatchBytes {
+	if g.batch.Size() > n.opts.MaxBatchBytes || n.cramped && takes(h.Kind) {
 		n.busy(c, h)
 		return
 	}

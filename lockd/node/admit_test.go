@@ -297,3 +297,23 @@ func TestRenewalsRespectTheSlotAndTheConn(t *testing.T) {
 			c.renewing, len(c.sessions))
 	}
 }
+
+func TestRequestIsRefusedWhileTheLogIsCramped(t *testing.T) {
+	w := newWorld(t, testOptions())
+	u := w.user(1, 0)
+	name, other := w.nameIn(0, 0), w.nameIn(0, 1)
+	held := u.lock(name)
+	w.leaderOf(0).cramped = true
+	w.run(50 * Millisecond)
+	if x := u.lock(other); x.Status != wire.StatusBusy || x.RetryMillis == 0 {
+		t.Errorf("acquire: got %v, retry after %d ms; want busy and a hint", x.Status, x.RetryMillis)
+	}
+	if x := u.unlock(name, held.Token); x.Status != wire.StatusOK {
+		t.Errorf("release: got %v, want ok", x.Status)
+	}
+	w.leaderOf(0).cramped = false
+	w.run(50 * Millisecond)
+	if x := u.lock(other); x.Status != wire.StatusOK {
+		t.Errorf("acquire with room: got %v, want ok", x.Status)
+	}
+}

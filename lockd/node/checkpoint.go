@@ -15,7 +15,11 @@ func (n *Node) checkpoint() {
 		return
 	}
 	if n.saveLeft == 0 {
-		if n.walBytes-n.savedAt < n.opts.CheckpointBytes {
+		due := n.opts.CheckpointBytes
+		if n.cramped {
+			due /= 16 // what is covered makes room
+		}
+		if n.walBytes-n.savedAt < due {
 			return
 		}
 		n.savedAt = n.walBytes

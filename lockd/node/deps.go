@@ -24,6 +24,9 @@ type Log interface {
 	Flush()
 	// Release says that a durable checkpoint covers the group up to slot.
 	Release(group uint16, slot uint64)
+	// Cramped reports that the log has so little room that nothing new should
+	// be admitted. It is asked once a beat of the protocol clock.
+	Cramped() bool
 	// SyncingSince is the moment at which the sync now running began, zero
 	// when none is running.
 	SyncingSince() Nanos

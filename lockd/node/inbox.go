@@ -70,7 +70,8 @@ type Inbox struct {
 	}
 }
 
-// NewInbox makes an inbox that holds at most maxBytes of frames.
+// NewInbox makes an inbox that holds at most maxBytes of frames and what it
+// takes to keep them.
 func NewInbox(maxBytes int) *Inbox {
 	return &Inbox{maxBytes: maxBytes}
 }
@@ -88,6 +89,10 @@ func (in *Inbox) hasNews() bool { return in.news.Load() }
 // ignore forgets that there are news, because no turn will ever look at them.
 func (in *Inbox) ignore() { in.news.Store(false) }
 
+// itemBytes is what an item counts besides its bytes: small frames in a flood
+// take more room for the items than for themselves.
+const itemBytes = 64
+
 // put appends an item with a copy of b and reports whether there was room. An
 // empty box has room for a frame of any size: one that is refused whenever it
 // comes would be sent again for ever.
@@ -95,7 +100,8 @@ func (in *Inbox) put(it item, b []byte) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	open := &in.mu.open
-	if len(b) > 0 && len(open.data) > 0 && len(open.data)+len(b) > in.maxBytes {
+	if len(b) > 0 && len(open.data) > 0 &&
+		len(open.data)+len(b)+itemBytes*len(open.items) > in.maxBytes {
 		in.dropped.Add(1)
 		return false
 	}
@@ -199,6 +205,9 @@ func (in *Inbox) take(done box) box {
 	done.items, done.data = done.items[:0], done.data[:0]
 	if cap(done.data) > 4<<20 {
 		done.data = nil
+	}
+	if cap(done.items) > 4<<20/itemBytes {
+		done.items = nil
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()

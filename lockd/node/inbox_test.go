@@ -15,3 +15,20 @@ func TestInboxTakesOneFrameOfAnySize(t *testing.T) {
 		t.Error("an inbox refused a frame that fits after a turn, want it taken")
 	}
 }
+
+// Frames of a few bytes are bounded by what their items take.
+func TestInboxCountsItems(t *testing.T) {
+	const room = 10 << 10
+	in := NewInbox(room)
+	taken := 0
+	for in.Request(1, make([]byte, 16)) {
+		taken++
+	}
+	if most := room / itemBytes; taken == 0 || taken > most {
+		t.Errorf("took %d frames of 16 bytes, want 1 to %d", taken, most)
+	}
+	in.ConnClosed(1)
+	if got := in.take(box{}); len(got.items) != taken+1 {
+		t.Errorf("items: got %d, want %d: the end of a conn is always heard", len(got.items), taken+1)
+	}
+}

@@ -36,6 +36,7 @@ func (n *Node) onClock() {
 		n.expireEarly(g)
 	}
 	n.watchDisk()
+	n.cramped = n.deps.Log.Cramped()
 	n.beat()
 	n.balance()
 	n.checkpoint()

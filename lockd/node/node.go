@@ -61,6 +61,7 @@ type Node struct {
 	moveNext   int   // group looked at last for a move
 	preferred  []paxos.NodeID
 	stalled    bool // the running sync is suspiciously long
+	cramped    bool // the log has hardly any room
 	draining   bool
 	drained    bool
 	failure    error

@@ -133,6 +133,10 @@ func (o *Options) validateTimes() error {
 		return fmt.Errorf("%w: log tick of %d ns is below the tick of %d ns",
 			ErrOptions, o.LogTick, o.Tick)
 	}
+	if o.MaxBatchBytes > 1<<20 {
+		return fmt.Errorf("%w: batch of %d bytes, must be at most 1 MiB: two of them and a "+
+			"frame that is nearly full must fit a frame between nodes", ErrOptions, o.MaxBatchBytes)
+	}
 	if o.Window < 1 || o.MaxBatchBytes < 4096 || o.MaxInFlight < 1 ||
 		o.MaxInboxBytes < o.MaxBatchBytes || o.CheckpointBytes < 1 {
 		return fmt.Errorf("%w: window %d, batch %d B, in flight %d, inbox %d B, checkpoint %d B",

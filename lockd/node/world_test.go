@@ -49,6 +49,7 @@ type testNode struct {
 	slow    bool
 	jobs    []func()
 	syncing Nanos
+	cramped bool
 }
 
 func testOptions() Options {
@@ -133,6 +134,7 @@ func (n *testNode) Append(r wal.Record) wal.LSN {
 }
 func (n *testNode) Flush()                         { n.flushed = true }
 func (n *testNode) Release(uint16, uint64)         {}
+func (n *testNode) Cramped() bool                  { return n.cramped }
 func (n *testNode) SyncingSince() Nanos            { return n.syncing }
 func (n *testNode) Store(b []byte) error           { n.stored = bytes.Clone(b); return nil }
 func (n *testNode) CloseConn(ConnID)               {}

@@ -88,5 +88,8 @@ func (l *nodeLog) Release(group uint16, slot uint64) {
 	l.p.site.released(group, slot)
 }
 
+// Cramped implements node.Log: disks of the simulation have no bound.
+func (l *nodeLog) Cramped() bool { return false }
+
 // SyncingSince implements node.Log.
 func (l *nodeLog) SyncingSince() node.Nanos { return l.started }
