@@ -77,7 +77,7 @@ func (a *assembly) open() error {
 	clients := clientHandler{&clientPort{inbox: a.inbox}}
 	peers := &peerPort{inbox: a.inbox, log: a.log}
 	a.node, err = node.New(o, node.Deps{
-		Log:         logPort{a.syncer},
+		Log:         newLogPort(a.syncer, a.cfg.WALSegmentBytes),
 		Peers:       peers,
 		Clients:     clients.clientPort,
 		Checkpoints: a.keeper,

@@ -15,7 +15,20 @@ import (
 // below it, and the other way round.
 
 // logPort is the WAL as the engine sees it.
-type logPort struct{ syncer *wal.Syncer }
+type logPort struct {
+	syncer *wal.Syncer
+	// leastRoom is what the WAL must have room for besides new work: releases,
+	// renewals and what peers have to say until the next beat.
+	leastRoom int64
+}
+
+// newLogPort keeps half a segment free, or as much as a large one needs. Even
+// with segments of the smallest size a healthy log has more room than that: it
+// keeps whole ones in reserve.
+func newLogPort(s *wal.Syncer, segmentBytes int64) logPort {
+	const enough = 4 << 20
+	return logPort{syncer: s, leastRoom: min(enough, segmentBytes/2)}
+}
 
 // fastSync is the usual time of a sync up to which the turn that asks for it
 // waits for it. A hand-over to the syncer and back costs about a tenth of it.
@@ -36,11 +49,7 @@ func (p logPort) Release(group uint16, slot uint64) { p.syncer.Release(group, sl
 func (p logPort) SyncingSince() node.Nanos          { return node.Nanos(p.syncer.SyncStarted()) }
 
 // Cramped leaves new work out while the WAL is nearly full.
-func (p logPort) Cramped() bool { return p.syncer.Stats().RoomBytes < leastRoomBytes }
-
-// leastRoomBytes is what the WAL must have room for besides new work: releases,
-// renewals and what peers have to say until the next beat.
-const leastRoomBytes = 4 << 20
+func (p logPort) Cramped() bool { return p.syncer.Stats().RoomBytes < p.leastRoom }
 
 // clientPort carries frames between the client port and the engine.
 type clientPort struct {
