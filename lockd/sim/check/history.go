@@ -95,7 +95,10 @@ func (h *History) Answered(q *Question, x *wire.Response) error {
 	}
 	gh := &h.groups[q.Group]
 	read := q.Kind == wire.KindGet || q.Kind == wire.KindList || h.unlogged(q, x)
-	if q.Kind == wire.KindAcquire && x.Status != wire.StatusOK && x.Status != wire.StatusStaleEpoch {
+	// A detached acquire has no session whose epoch could shut a late frame out;
+	// what that takes lives no longer than its own time.
+	if q.Kind == wire.KindAcquire && q.Session&wire.DetachedOwner == 0 &&
+		x.Status != wire.StatusOK && x.Status != wire.StatusStaleEpoch {
 		h.refused[refusedKey{q.Group, q.Session, q.Request}] = struct{}{}
 	}
 	if x.Slot < q.Floor || x.Slot == q.Floor && !read {
