@@ -118,6 +118,9 @@ func Draw(seed uint64) Options {
 		MaxSegments:    256,
 		Spares:         pick(d, 1, 2),
 	}
+	// What waits for a checkpoint is live and must leave room to copy the rest.
+	o.Node.CheckpointBytes = min(o.Node.CheckpointBytes,
+		o.Log.SegmentBytes*int64(o.Log.TargetSegments)/8)
 	return o
 }
 
