@@ -50,7 +50,12 @@ func newBirth(self paxos.Acceptor, nodes []paxos.NodeID, roster []paxos.Acceptor
 
 // meet remembers the disk a peer showed at the handshake. A peer that shows
 // another disk before anything was recorded has simply been formatted again.
-func (b *birth) meet(n paxos.NodeID, d paxos.DiskID) { b.seen[n] = d }
+func (b *birth) meet(n paxos.NodeID, d paxos.DiskID) {
+	if old, ok := b.seen[n]; ok && old != d {
+		delete(b.announced, n) // the old disk said it
+	}
+	b.seen[n] = d
+}
 
 // hear remembers what a peer says it recorded.
 func (b *birth) hear(n paxos.NodeID, hash uint64) { b.announced[n] = hash }
@@ -147,18 +152,28 @@ func (n *Node) announceRoster() {
 // announceRosterTo sends one peer the fingerprint of the recorded roster, zero
 // if there is none, and whether this node is leaving or its disk stands still:
 //
-//	PeerRoster  roster hash u64 | flags u8, bit 0: leaving
+//	PeerRoster  roster hash u64 | flags u8, bit 0: leaving, bit 1: unborn
 func (n *Node) announceRosterTo(p *peer) {
 	body := binary.LittleEndian.AppendUint64(nil, RosterHash(n.identity.Roster))
 	flags := byte(0)
 	if n.draining || n.stalled {
 		flags |= noticeLeaving
 	}
+	if n.birth != nil {
+		flags |= noticeUnborn
+	}
 	n.sendFrame(p, wire.PeerKindRoster, append(body, flags))
 }
 
 // noticeLeaving says that the sender gives its leaderships away and wants none.
 const noticeLeaving = 1
+
+// noticeUnborn says that the sender waits for announcements. It is repeated,
+// because a frame that finds an inbox full is dropped.
+const noticeUnborn = 2
+
+// announceEvery is how often a node that is not born yet says so.
+const announceEvery = Second
 
 // onRoster hears what a peer recorded, and whether it is leaving.
 func (n *Node) onRoster(from *peer, payload []byte) {
@@ -171,6 +186,9 @@ func (n *Node) onRoster(from *peer, payload []byte) {
 		from.upSince = n.now // let it prove itself like one that came back
 	}
 	from.leaving = leaving
+	if n.birth == nil && payload[8]&noticeUnborn != 0 {
+		n.announceRosterTo(from)
+	}
 	hash := binary.LittleEndian.Uint64(payload)
 	if n.birth == nil || hash == 0 {
 		return

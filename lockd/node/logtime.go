@@ -35,6 +35,10 @@ func (n *Node) onClock() {
 		}
 		n.expireEarly(g)
 	}
+	if n.birth != nil && n.now >= n.nextAnnounce {
+		n.nextAnnounce = n.now + announceEvery
+		n.announceRoster()
+	}
 	n.watchDisk()
 	n.cramped = n.deps.Log.Cramped()
 	n.beat()

@@ -53,39 +53,40 @@ type Node struct {
 	lastLSN, durable wal.LSN
 	held             heldQueue
 
-	now        Nanos
-	lastTick   Nanos
-	lastBeat   Nanos // the beat of log time in which leaders last stepped it
-	flushWAL   bool
-	nextMove   Nanos // before which no leadership is moved again
-	moveNext   int   // group looked at last for a move
-	preferred  []paxos.NodeID
-	stalled    bool // the running sync is suspiciously long
-	cramped    bool // the log has hardly any room
-	draining   bool
-	drained    bool
-	failure    error
-	savedAt    int64 // walBytes at the last round of checkpoints
-	walBytes   int64
-	saving     int   // group being checkpointed, -1 when none
-	saveNext   int   // group with which the next round goes on
-	saveLeft   int   // groups still to save in this round
-	saveAfter  Nanos // before which a failed save is not tried again
-	snapshots  snapshotTable
-	stats      Stats
-	status     atomic.Pointer[Status]
-	statusAt   Nanos
-	startedAt  Nanos
-	outcome    lockfsm.Outcome
-	command    lockfsm.Command // scratch for admission
-	ticker     lockfsm.BatchBuilder
-	sessionIDs []lockfsm.SessionID
-	found      lockfsm.LockInfo // scratch for describe
-	names      [][]byte         // scratch for listPage
-	scratch    []byte           // payload of the answer being built
-	lockInfo   wire.LockInfo    // scratch for describe
-	self       []paxos.Message  // to this node itself, stepped after a Ready
-	message    paxos.Message    // scratch for decoding
+	now          Nanos
+	lastTick     Nanos
+	lastBeat     Nanos // the beat of log time in which leaders last stepped it
+	flushWAL     bool
+	nextAnnounce Nanos // before which the roster is not announced again
+	nextMove     Nanos // before which no leadership is moved again
+	moveNext     int   // group looked at last for a move
+	preferred    []paxos.NodeID
+	stalled      bool // the running sync is suspiciously long
+	cramped      bool // the log has hardly any room
+	draining     bool
+	drained      bool
+	failure      error
+	savedAt      int64 // walBytes at the last round of checkpoints
+	walBytes     int64
+	saving       int   // group being checkpointed, -1 when none
+	saveNext     int   // group with which the next round goes on
+	saveLeft     int   // groups still to save in this round
+	saveAfter    Nanos // before which a failed save is not tried again
+	snapshots    snapshotTable
+	stats        Stats
+	status       atomic.Pointer[Status]
+	statusAt     Nanos
+	startedAt    Nanos
+	outcome      lockfsm.Outcome
+	command      lockfsm.Command // scratch for admission
+	ticker       lockfsm.BatchBuilder
+	sessionIDs   []lockfsm.SessionID
+	found        lockfsm.LockInfo // scratch for describe
+	names        [][]byte         // scratch for listPage
+	scratch      []byte           // payload of the answer being built
+	lockInfo     wire.LockInfo    // scratch for describe
+	self         []paxos.Message  // to this node itself, stepped after a Ready
+	message      paxos.Message    // scratch for decoding
 }
 
 // New makes a node from what its directory held. Groups start at once when the

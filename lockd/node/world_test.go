@@ -22,6 +22,8 @@ type world struct {
 	nodes map[uint16]*testNode
 	// queue holds frames between nodes until deliver.
 	queue []testFrame
+	// drop says which frames are lost, nil for none.
+	drop func(f testFrame) bool
 }
 
 type testFrame struct {
@@ -63,6 +65,14 @@ func testOptions() Options {
 
 func newWorld(t *testing.T, o Options) *world {
 	t.Helper()
+	w := strangers(t, o)
+	w.run(2 * Second)
+	return w
+}
+
+// strangers returns nodes that are linked and have not spoken yet.
+func strangers(t *testing.T, o Options) *world {
+	t.Helper()
 	w := &world{t: t, opts: o, now: Second, nodes: make(map[uint16]*testNode)}
 	for _, p := range o.Nodes {
 		n := &testNode{w: w, id: p.ID, sent: make(map[ConnID][]byte),
@@ -73,7 +83,6 @@ func newWorld(t *testing.T, o Options) *world {
 	for _, p := range o.Nodes {
 		w.link(p.ID)
 	}
-	w.run(2 * Second)
 	return w
 }
 
@@ -277,7 +286,7 @@ func (w *world) step() {
 	w.queue = nil
 	for _, f := range frames {
 		to := w.nodes[f.to]
-		if to.node == nil || w.nodes[f.from].node == nil {
+		if to.node == nil || w.nodes[f.from].node == nil || w.drop != nil && w.drop(f) {
 			continue
 		}
 		kind, payload, err := wire.ParsePeer(f.frame)
