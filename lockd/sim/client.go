@@ -62,7 +62,8 @@ type call struct {
 	began   Time // of the first send
 	beganOn node.Nanos
 	retryAt Time
-	hold    *hold // what a Release or RenewHold is about
+	busyIn  uint32 // the epoch in which it was last refused as busy
+	hold    *hold  // what a Release or RenewHold is about
 }
 
 // hold is a lock that the client has, as far as it knows.
@@ -266,6 +267,11 @@ func (m *membership) pump() {
 	m.open()
 	for _, k := range m.calls {
 		if k.conn != nil || k.retryAt > now {
+			continue
+		}
+		if k.busyIn == m.epoch && m.cancels(k) {
+			// Its cancel is on the way in this epoch and must not be overtaken
+			// by what it cancels.
 			continue
 		}
 		if k.q.Kind != wire.KindOpenSession && k.ofSession() {

@@ -52,7 +52,7 @@ func (w *World) heal() {
 	w.await("I32: everything pending ended", 40*second, w.allGone)
 	w.await("I31: what was left behind passed on",
 		Time(w.opts.Lease)*millisecond+20*second, w.allFree)
-	w.await("I32: machines equal", 10*second, w.allEqual)
+	w.await("I32: machines equal", 30*second, w.allEqual)
 	if w.failure == nil {
 		w.bounded()
 		w.note("healed", uint64(w.agenda.now-began))

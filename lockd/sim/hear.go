@@ -136,7 +136,7 @@ func (c *client) response(conn *conn, h wire.Header, x *wire.Response) {
 		m.reroute(x.Leader)
 		return
 	case wire.StatusBusy:
-		k.conn = nil
+		k.conn, k.busyIn = nil, m.epoch
 		k.retryAt = c.w.agenda.now + Time(x.RetryMillis)*millisecond
 		return
 	}
