@@ -1,0 +1,165 @@
+package check
+
+import (
+	"encoding/binary"
+	"strings"
+	"testing"
+
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+	"lockd/paxos"
+	"lockd/wal"
+)
+
+// wants fails unless err names the invariant, or is nil if that is empty.
+func wants(t *testing.T, err error, invariant string) {
+	t.Helper()
+	switch {
+	case err == nil && invariant != "":
+		t.Errorf("got no complaint, want one of %s", invariant)
+	case err != nil && (invariant == "" || !strings.Contains(err.Error(), invariant+":")):
+		t.Errorf("got %q, want a complaint of %q", err, invariant)
+	}
+}
+
+func ballot(round uint64) paxos.Ballot { return paxos.Ballot{Round: round, Node: 1} }
+
+func record(kind wal.Kind, slot, round uint64, value string) *wal.Record {
+	data := binary.LittleEndian.AppendUint64([]byte{1}, round)
+	data = binary.LittleEndian.AppendUint16(data, 1)
+	return &wal.Record{Kind: kind, Slot: slot, Data: append(data, value...)}
+}
+
+func TestDiskHoldsMessagesAgainstWhatIsSynced(t *testing.T) {
+	d := NewDisk(1, 1, NewChosen(1, 2))
+	promise := &paxos.Message{Kind: paxos.KindPromise, Ballot: ballot(3)}
+	accepted := &paxos.Message{Kind: paxos.KindAccepted, Ballot: ballot(3), Slot: 1, Last: 1}
+	wants(t, d.Appended(1, record(wal.KindState, 0, 3, "")), "")
+	wants(t, d.Sent(promise), "I4")
+	wants(t, d.Synced(1), "")
+	wants(t, d.Sent(promise), "")
+	wants(t, d.Appended(2, record(wal.KindEntry, 1, 3, "x")), "")
+	wants(t, d.Sent(accepted), "I4")
+	wants(t, d.Synced(2), "")
+	wants(t, d.Sent(accepted), "")
+	wants(t, d.Appended(3, record(wal.KindEntry, 2, 2, "y")), "I3")
+	wants(t, d.Appended(4, record(wal.KindState, 0, 2, "")), "I3")
+}
+
+func TestDiskHoldsAStartAgainstWhatWasSynced(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		found []*wal.Record
+		want  string
+	}{
+		{"all", []*wal.Record{record(wal.KindState, 0, 3, ""), record(wal.KindEntry, 1, 3, "x")}, ""},
+		{"no promise", []*wal.Record{record(wal.KindEntry, 1, 3, "x")}, "I10"},
+		{"no accept", []*wal.Record{record(wal.KindState, 0, 3, "")}, "I10"},
+		{"invented", []*wal.Record{record(wal.KindState, 0, 4, ""), record(wal.KindEntry, 1, 3, "x")},
+			"I8"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := NewDisk(1, 1, NewChosen(1, 2))
+			wants(t, d.Appended(1, record(wal.KindState, 0, 3, "")), "")
+			wants(t, d.Appended(2, record(wal.KindEntry, 1, 3, "x")), "")
+			wants(t, d.Synced(2), "")
+			f := NewFound(1)
+			for _, r := range c.found {
+				wants(t, f.Add(r), "")
+			}
+			wants(t, d.Restarted(f), c.want)
+		})
+	}
+}
+
+func TestChosenWantsAQuorumAndOneValue(t *testing.T) {
+	c := NewChosen(1, 2)
+	x := &paxos.Entry{Slot: 1, Ballot: ballot(1), Value: []byte("x")}
+	y := &paxos.Entry{Slot: 1, Ballot: ballot(1), Value: []byte("y")}
+	wants(t, c.Synced(1, 0, x), "")
+	_, err := c.Applied(1, 0, x, 5, 6)
+	wants(t, err, "I1")
+	wants(t, c.Offered(0, y), "I2")
+	wants(t, c.Synced(2, 0, x), "")
+	first, err := c.Applied(1, 0, x, 5, 6)
+	if wants(t, err, ""); !first {
+		t.Error("got a slot that was applied before, want the first time")
+	}
+	_, err = c.Applied(2, 0, y, 5, 6)
+	wants(t, err, "I1")
+	_, err = c.Applied(2, 0, x, 5, 7)
+	wants(t, err, "I13")
+	wants(t, c.Adopted(3, 0, 1, 9), "I12")
+}
+
+// applied runs commands through a machine and shows them to a model, after
+// spoil has had its way with the outcome.
+func applied(t *testing.T, spoil func(*lockfsm.Outcome), commands ...lockfsm.Command) error {
+	t.Helper()
+	limits := lockfsm.DefaultLimits()
+	machine, err := lockfsm.New(limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	model := NewModel(0, limits)
+	var b lockfsm.BatchBuilder
+	for i := range commands {
+		b.Append(&commands[i])
+	}
+	var out lockfsm.Outcome
+	if err := machine.Apply(1, b.Bytes(), &out); err != nil {
+		t.Fatal(err)
+	}
+	spoil(&out)
+	return model.Apply(1, b.Bytes(), &out, AllDone)
+}
+
+func TestModelAcceptsTheMachineAndNothingElse(t *testing.T) {
+	name := []byte("a")
+	open := lockfsm.Command{Op: lockfsm.OpOpenSession, Nonce: lockfsm.Nonce{1}, Lease: 1000, Epoch: 1}
+	lock := lockfsm.Command{Op: lockfsm.OpAcquire, Session: 1, Epoch: 1, Request: 1, Name: name,
+		Mode: lockfsm.ModeEX}
+	wait := lock
+	wait.Request, wait.Flags = 2, lockfsm.Wait
+	for _, c := range []struct {
+		name  string
+		spoil func(*lockfsm.Outcome)
+		want  string
+	}{
+		{"as it was", func(*lockfsm.Outcome) {}, ""},
+		{"two holders", func(o *lockfsm.Outcome) { o.Results[2].Code, o.Results[2].Token = 1, 9 }, "I14"},
+		{"token zero", func(o *lockfsm.Outcome) { o.Results[1].Token = 0 }, "I15"},
+		{"free lock refused", func(o *lockfsm.Outcome) { o.Results[1].Code = lockfsm.CodeHeld }, "I17"},
+		{"grant from nowhere", func(o *lockfsm.Outcome) {
+			o.Events = append(o.Events, lockfsm.Event{Kind: lockfsm.EventGranted, Session: 1, Request: 2,
+				Token: 9, Name: name})
+		}, "I17"},
+	} {
+		t.Run(c.name, func(t *testing.T) { wants(t, applied(t, c.spoil, open, lock, wait), c.want) })
+	}
+}
+
+func TestLeasesKnowWhenItIsEarly(t *testing.T) {
+	l := NewLeases(10_000)
+	wants(t, l.Renewed(0, 1, 100e6, 1000e6), "")
+	wants(t, l.Ended(0, 1, 1000e6), "I21")
+	l = NewLeases(10_000)
+	wants(t, l.Renewed(0, 1, 100e6, 1000e6), "")
+	wants(t, l.Ended(0, 1, 1095e6), "")
+	believes := true
+	l.Believe(0, "a", Belief{Token: 1, Mode: lockfsm.ModeEX, Believes: func() bool { return believes }})
+	grant := &Grant{Token: 2, Name: "a", Mode: lockfsm.ModePR}
+	wants(t, l.Granted(0, grant), "I25")
+	believes = false
+	wants(t, l.Granted(0, grant), "")
+}
+
+func TestHistoryKeepsRealTimeOrder(t *testing.T) {
+	h := NewHistory([]*Model{NewModel(0, lockfsm.DefaultLimits())})
+	early := Question{Kind: wire.KindGet, Floor: h.Began(0)}
+	wants(t, h.Answered(&early, &wire.Response{Status: wire.StatusNotFound, Slot: 7}), "")
+	late := Question{Kind: wire.KindGet, Floor: h.Began(0)}
+	wants(t, h.Answered(&late, &wire.Response{Status: wire.StatusNotFound, Slot: 6}), "I24")
+	missing := Question{Kind: wire.KindRelease}
+	wants(t, h.Answered(&missing, &wire.Response{Status: wire.StatusOK, Slot: 9}), "I23")
+}
