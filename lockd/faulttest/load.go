@@ -73,6 +73,22 @@ func (l *Load) Err() error {
 		l.mu.violations[0])
 }
 
+// describe says how the load goes on and what the cluster knows of a lock that
+// nobody gets.
+func (l *Load) describe(name string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	before := l.Grants.Load()
+	pause(ctx, time.Second)
+	text := fmt.Sprintf("%d grants in all, %d of them in the last second, %d calls without an answer",
+		before, l.Grants.Load()-before, l.Refused.Load())
+	info, err := l.opts.Clients[0].Get(ctx, name)
+	if err != nil {
+		return text + "; " + err.Error()
+	}
+	return fmt.Sprintf("%s; held by %+v, waited for by %+v", text, info.Holders, info.Waiters)
+}
+
 func (l *Load) violate(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,13 +100,16 @@ func (l *Load) violate(format string, args ...any) {
 func (l *Load) AwaitGrants(ctx context.Context, n uint64) error {
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()
-	for _, r := range l.registers {
-		want := r.grants.Load() + n
-		for r.grants.Load() < want {
+	want := make([]uint64, len(l.registers))
+	for i, r := range l.registers {
+		want[i] = r.grants.Load() + n
+	}
+	for i, r := range l.registers {
+		for r.grants.Load() < want[i] {
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("faulttest: %q was granted %d times, want %d: %w", r.name,
-					n-(want-r.grants.Load()), n, ctx.Err())
+				return fmt.Errorf("faulttest: %q was granted %d times, want %d: %w: %s", r.name,
+					n-(want[i]-r.grants.Load()), n, ctx.Err(), l.describe(r.name))
 			case <-poll.C:
 			}
 		}
