@@ -172,6 +172,7 @@ func (w *World) bounded() {
 		if s.proc == nil {
 			continue
 		}
+		s.proc.log.seal()
 		st := s.proc.log.writer.Stats()
 		w.covered["segments recycled"] += st.Recycled
 		w.covered["records copied forward"] += st.CopiedRecords

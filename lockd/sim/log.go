@@ -17,6 +17,7 @@ type nodeLog struct {
 	started      node.Nanos
 	again        bool // a flush was asked for while one runs
 	failed       bool
+	idle         int // raised by each sync; an older wait for a seal is void
 }
 
 // Append implements node.Log.
@@ -75,6 +76,30 @@ func (l *nodeLog) finish() {
 	l.p.wake()
 	if l.again {
 		l.begin()
+		return
+	}
+	l.idle++
+	idle := l.idle
+	w.agenda.after(sealDelay, func() {
+		if l.idle == idle && l.p.alive {
+			l.seal()
+		}
+	})
+}
+
+// sealDelay is how long the log is left alone before it is sealed, as the
+// Syncer does it.
+const sealDelay = 200 * millisecond
+
+// seal marks what is durable, unless something waits to be written.
+func (l *nodeLog) seal() {
+	if l.started != 0 || l.failed || l.last > l.writer.Durable() {
+		return
+	}
+	if err := l.writer.Seal(); err != nil {
+		l.failed = true
+		l.p.inbox.Failed(err)
+		l.p.wake()
 	}
 }
 
