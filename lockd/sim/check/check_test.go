@@ -127,7 +127,9 @@ func TestModelAcceptsTheMachineAndNothingElse(t *testing.T) {
 		want  string
 	}{
 		{"as it was", func(*lockfsm.Outcome) {}, ""},
-		{"two holders", func(o *lockfsm.Outcome) { o.Results[2].Code, o.Results[2].Token = 1, 9 }, "I14"},
+		{"two holders", func(o *lockfsm.Outcome) {
+			o.Results[2].Code, o.Results[2].Token = lockfsm.CodeOK, 9
+		}, "I14"},
 		{"token zero", func(o *lockfsm.Outcome) { o.Results[1].Token = 0 }, "I15"},
 		{"free lock refused", func(o *lockfsm.Outcome) { o.Results[1].Code = lockfsm.CodeHeld }, "I17"},
 		{"grant from nowhere", func(o *lockfsm.Outcome) {
@@ -147,7 +149,8 @@ func TestLeasesKnowWhenItIsEarly(t *testing.T) {
 	wants(t, l.Renewed(0, 1, 100e6, 1000e6), "")
 	wants(t, l.Ended(0, 1, 1095e6), "")
 	believes := true
-	l.Believe(0, "a", Belief{Token: 1, Mode: lockfsm.ModeEX, Believes: func() bool { return believes }})
+	l.Believe(0, "a", Belief{Token: 1, Mode: lockfsm.ModeEX,
+		Believes: func() bool { return believes }})
 	grant := &Grant{Token: 2, Name: "a", Mode: lockfsm.ModePR}
 	wants(t, l.Granted(0, grant), "I25")
 	believes = false
