@@ -17,7 +17,8 @@
 //	site.go      a place where a node lives: disk, clock, crashes and starts
 //	process.go   one life of a node, and what it touches; log.go, store.go
 //	link.go      between nodes; conn.go between clients and nodes
-//	client.go    a client that follows the epoch rule; tasks.go what it wants
+//	client.go    a client that follows the epoch rule; hear.go what it is told,
+//	             tasks.go what it wants
 //	faults.go    what goes wrong; heal.go what must then become right
 //
 // Package run is the command.
