@@ -53,6 +53,8 @@ type Inbox struct {
 	maxBytes int
 	// runner runs the turns; written once, by Start.
 	runner atomic.Pointer[Loop]
+	// weight is about how many bytes wait; written under the lock.
+	weight atomic.Int64
 	// news is set by everything that puts something in, and cleared by take
 	// before it looks.
 	news atomic.Bool
@@ -86,6 +88,13 @@ func (in *Inbox) Wake() {
 // hasNews reports whether something came since the last take.
 func (in *Inbox) hasNews() bool { return in.news.Load() }
 
+// light reports whether little waits: what one caller at a time brings.
+func (in *Inbox) light() bool { return in.weight.Load() <= lightBytes }
+
+// lightBytes is the weight of a few requests, or of a peer's frame with a few
+// messages.
+const lightBytes = 1024
+
 // ignore forgets that there are news, because no turn will ever look at them.
 func (in *Inbox) ignore() { in.news.Store(false) }
 
@@ -109,6 +118,7 @@ func (in *Inbox) put(it item, b []byte) bool {
 	open.data = append(open.data, b...)
 	it.to = len(open.data)
 	open.items = append(open.items, it)
+	in.weight.Store(int64(len(open.data) + itemBytes*len(open.items)))
 	in.news.Store(true)
 	return true
 }
@@ -213,5 +223,6 @@ func (in *Inbox) take(done box) box {
 	defer in.mu.Unlock()
 	full := in.mu.open
 	in.mu.open = done
+	in.weight.Store(0)
 	return full
 }

@@ -3,19 +3,21 @@ package node
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// Loop runs the turns of a Node. A turn is run by whoever brings news: the
-// event loop that read requests, the reader of a link, the syncer after a sync.
-// That spares every request two or three hand-overs between goroutines, each of
-// which costs more than the turn. Only one turn runs at a time: who finds one
-// running leaves its news in the inbox, and the runner looks there again before
-// it goes. A goroutine of the Loop's own runs the turns of the protocol clock.
+// Loop runs the turns of a Node. While there is little to do, a turn is run by
+// whoever brings news: the event loop that read requests, the reader of a link,
+// the syncer after a sync. That spares every request two or three hand-overs
+// between goroutines, each of which costs more than the turn. When there is
+// more, a goroutine of the Loop's own takes all that has come, turn after turn.
+// Only one turn runs at a time: who finds one running leaves its news in the
+// inbox, and the runner looks there again before it goes.
 //
-// That goroutine is started by Start, woken by a ticker and by
-// runners that had their share, bounded in each round by
-// what the inbox may hold, and stopped by Stop or by a failure of the node.
+// The Loop's goroutine is started by Start, woken by a ticker and by those who
+// bring more than a little, bounded in each turn by what the inbox may hold, and
+// stopped by Stop or by a failure of the node.
 type Loop struct {
 	node  *Node
 	clock func() Nanos
@@ -24,6 +26,9 @@ type Loop struct {
 	more  chan struct{} // capacity 1: somebody ran its share of turns
 	done  chan struct{} // closed by the goroutine at its end
 	err   error         // set before done is closed
+
+	// busy is set while the Loop's own goroutine runs turns; it writes it.
+	busy atomic.Bool
 
 	// turn is held while a turn runs. The node belongs to its holder.
 	turn struct {
@@ -54,10 +59,7 @@ func (l *Loop) run() {
 	ticker := time.NewTicker(time.Duration(l.node.opts.Tick))
 	defer ticker.Stop()
 	for {
-		l.turn.Lock()
-		l.step()
-		l.turn.Unlock()
-		l.Run()
+		l.own()
 		select {
 		case <-ticker.C:
 		case <-l.more:
@@ -72,25 +74,56 @@ func (l *Loop) run() {
 	}
 }
 
-// Run runs turns until the inbox is empty, unless another goroutine is running
-// one, which then sees to it. Who has run its share leaves the rest to the
-// Loop's own goroutine: under load from all sides nobody else would get away.
+// own runs turns on the Loop's goroutine until the inbox is empty. Meanwhile
+// those who bring news leave them there: under load every reader reads, and one
+// goroutine takes all that has come while the last sync ran.
+func (l *Loop) own() {
+	l.busy.Store(true)
+	for ok := true; ok; ok = l.node.inbox.hasNews() {
+		l.turn.Lock()
+		l.step()
+		l.turn.Unlock()
+	}
+	l.busy.Store(false)
+	if l.node.inbox.hasNews() {
+		l.askMore()
+	}
+}
+
+// Run deals with news on the goroutine that brought them, if they are light:
+// one turn for them and one for what it made durable. Anything more is for the
+// Loop's own goroutine. A reader that runs turns does not read, and what it has
+// not read is missing from the next batch.
 func (l *Loop) Run() {
-	for range maxTurns {
-		if !l.node.inbox.hasNews() || !l.turn.TryLock() {
+	in := l.node.inbox
+	for range share {
+		if l.busy.Load() || !in.hasNews() {
+			return
+		}
+		if !in.light() {
+			break
+		}
+		if !l.turn.TryLock() {
 			return
 		}
 		l.step()
 		l.turn.Unlock()
 	}
+	if in.hasNews() {
+		l.askMore()
+	}
+}
+
+// share is how many turns run where the news come from.
+const share = 2
+
+// askMore wakes the Loop's own goroutine.
+func (l *Loop) askMore() {
 	select {
 	case l.more <- struct{}{}:
 	default:
 	}
 }
-
-// maxTurns is the share of whoever brings news.
-const maxTurns = 64
 
 // step runs one turn. Requires: turn is held.
 func (l *Loop) step() {
