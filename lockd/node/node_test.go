@@ -148,11 +148,16 @@ func TestLockIsHandedOverInOrder(t *testing.T) {
 	}
 	token, holder := first.Token, users[0]
 	for i, request := range waiting {
-		if x := holder.unlock(name, token); x.Status != wire.StatusOK {
-			t.Fatalf("unlock: got %v, want ok", x.Status)
+		unlocked := holder.unlock(name, token)
+		if unlocked.Status != wire.StatusOK {
+			t.Fatalf("unlock: got %v, want ok", unlocked.Status)
 		}
 		holder = users[i+1]
 		x := holder.wait(request, 100*Millisecond)
+		if x.Slot != unlocked.Slot {
+			t.Errorf("hand-over: released in slot %d, granted in slot %d; want one commit",
+				unlocked.Slot, x.Slot)
+		}
 		if x.Status != wire.StatusOK || x.Token <= token {
 			t.Fatalf("waiter %d: got %v token %d, want ok above %d", i, x.Status, x.Token, token)
 		}
