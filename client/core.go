@@ -85,6 +85,7 @@ type group struct {
 	cursor  int     // endpoint to ask next when the leader is unknown
 	retryAt Instant // when to look for a leader again; never if nothing to do
 	dirty   bool    // has calls that Start could not send
+	debts   []debt  // of conns that are up, at most one each
 }
 
 // NewConn asks for a conn.

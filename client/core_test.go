@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,16 +11,20 @@ import (
 
 // bench is one Core whose conns a test plays by hand.
 type bench struct {
-	t     *testing.T
-	core  *Core
-	now   Instant
-	ready Ready
+	t       *testing.T
+	core    *Core
+	now     Instant
+	ready   Ready
+	leaders []uint16
 }
 
 const benchLease = 10 * time.Second
 
-func newBench(t *testing.T) *bench {
-	b := &bench{t: t, now: 1e12}
+func newBench(t *testing.T) *bench { return newBenchOf(t, 1) }
+
+// newBenchOf returns a bench whose node 1 leads that many groups.
+func newBenchOf(t *testing.T, groups int) *bench {
+	b := &bench{t: t, now: 1e12, leaders: slices.Repeat([]uint16{1}, groups)}
 	b.core = NewCore(CoreConfig{
 		Endpoints: []string{"one", "two"}, Lease: benchLease, Drift: 0.01,
 		DialTimeout: time.Second, MaxInFlight: 4, Seed: 1,
@@ -27,14 +32,20 @@ func newBench(t *testing.T) *bench {
 	b.core.Reach(b.now)
 	b.core.Take(&b.ready)
 	for i, d := range b.ready.Dials {
-		b.core.Connected(b.now, d.Conn)
-		b.core.Output(d.Conn, nil)
-		b.receive(d.Conn, wire.AppendWelcome(nil, wire.Header{}, &wire.Welcome{
-			Version: 1, Node: uint16(i + 1), Limits: wire.DefaultLimits(), Leaders: []uint16{1},
-		}))
+		b.welcome(d.Conn, uint16(i+1))
 		b.core.Output(d.Conn, nil)
 	}
 	return b
+}
+
+// welcome plays the node's part of a greeting.
+func (b *bench) welcome(conn ConnID, node uint16) {
+	b.t.Helper()
+	b.core.Connected(b.now, conn)
+	b.core.Output(conn, nil)
+	b.receive(conn, wire.AppendWelcome(nil, wire.Header{}, &wire.Welcome{
+		Version: 1, Node: node, Limits: wire.DefaultLimits(), Leaders: b.leaders,
+	}))
 }
 
 func (b *bench) receive(conn ConnID, frame []byte) {
@@ -88,7 +99,7 @@ func (b *bench) one(conn ConnID, kind wire.Kind) wire.Header {
 
 func (b *bench) respond(conn ConnID, h wire.Header, r wire.Response) {
 	b.t.Helper()
-	b.receive(conn, wire.AppendResponse(nil, wire.Header{Request: h.Request}, &r))
+	b.receive(conn, wire.AppendResponse(nil, wire.Header{Group: h.Group, Request: h.Request}, &r))
 }
 
 // acquire starts a Call and, the first time, opens the session.
@@ -96,7 +107,7 @@ func (b *bench) acquire(name string) *Call {
 	b.t.Helper()
 	x := &Call{Kind: wire.KindAcquire, Flags: wire.FlagWait, Name: name, Mode: wire.ModeEX}
 	b.core.Start(x)
-	if b.core.groups[0].session.state != sessionOpen {
+	if b.core.groups[x.Group].session.state != sessionOpen {
 		open := b.one(1, wire.KindOpenSession)
 		b.respond(1, open, wire.Response{Status: wire.StatusOK, Token: 9})
 	}

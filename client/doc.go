@@ -33,6 +33,7 @@
 //	call.go      requests, the table that finds them by id
 //	core.go      Start, Abandon, Tick, Close
 //	route.go     conns, leaders, epochs, signs of life
+//	debt.go      answers that a conn owes a group that has left it
 //	session.go   sessions, keepalives, leases
 //	exchange.go  bytes out, bytes in, what an answer means
 //
@@ -46,7 +47,13 @@
 //
 //   - A request is sent at most once per group and epoch, but for refusals as
 //     busy. The epoch of a group rises whenever the group is attached to a conn.
-//   - An answer counts only if it answers the last send of its request.
+//   - An answer counts only if it answers the last send of its request. It does
+//     not say which send that is, only its conn does; so a request is not sent
+//     on a conn that may still answer an earlier send of it. A group that comes
+//     back to such a conn has it closed and dialed anew (debt.go). Otherwise a
+//     refusal of the first send could end a call whose second is granted later:
+//     a lock that nobody knows to hold. Moved counts as the answer to all that
+//     the node was asked of the group.
 //   - A lease counts from the send of the renewal that was answered.
 //   - An Acquire that waits and whose caller is gone is followed by a Cancel until
 //     that is answered or the session is over; a try is let end. What either

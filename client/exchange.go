@@ -165,7 +165,9 @@ func (c *Core) Receive(now Instant, conn ConnID, data []byte) (int, error) {
 		if err != nil {
 			e := c.endpoints[i]
 			err = fmt.Errorf("node %d at %s: %w", e.node, e.address, err)
-			c.shut(i, err)
+			if e.conn == conn {
+				c.shut(i, err)
+			}
 			return len(data), err
 		}
 		used += n
@@ -268,13 +270,15 @@ func (c *Core) adopt(w *wire.Welcome) {
 	}
 }
 
-// onMoved takes the push that a node no longer leads a group.
+// onMoved takes the push that a node no longer leads a group. What the node had
+// of the group it will not answer.
 func (c *Core) onMoved(i int, h wire.Header, body []byte) error {
 	m, err := wire.DecodeMoved(body)
 	if err != nil {
 		return err
 	}
 	g := &c.groups[h.Group]
+	g.forgive(c.endpoints[i].conn)
 	if g.live && g.via == i {
 		c.detach(g, m.Leader)
 	}
@@ -290,6 +294,9 @@ func (c *Core) onResponse(i int, h wire.Header, body []byte) error {
 		return err
 	}
 	e := c.endpoints[i]
+	if r.Status != wire.StatusQueued {
+		c.groups[h.Group].paid(e.conn, h.Request)
+	}
 	x := c.calls.get(h.Request)
 	if x == nil || x.conn != e.conn {
 		return nil
@@ -314,7 +321,8 @@ func (c *Core) onResponse(i int, h wire.Header, body []byte) error {
 		} else if hint == e.node {
 			hint = 0
 		}
-		c.detach(g, hint)
+		x.sentEpoch = 0
+		c.leave(g, hint)
 	case wire.StatusBusy:
 		c.delay(g, x, time.Duration(r.RetryMillis)*time.Millisecond)
 	case wire.StatusSessionUnknown, wire.StatusSessionEnded:

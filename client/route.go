@@ -141,11 +141,17 @@ func (c *Core) route(g *group) {
 	}
 }
 
-// attach raises the epoch and sends all open calls of the group, in order.
+// attach raises the epoch and sends all open calls of the group, in order. A
+// conn that still owes the group answers is replaced first.
 func (c *Core) attach(g *group) {
+	e := c.endpoints[g.via]
+	if c.indebted(g, e.conn) {
+		c.replace(g.via)
+		return
+	}
+	g.forgive(e.conn)
 	g.live = true
 	g.epoch++
-	e := c.endpoints[g.via]
 	if g.session.state == sessionOpen {
 		e.renewAt = min(e.renewAt, g.session.renewedAt.Add(c.cfg.Lease/3))
 		if g.session.askedAt != 0 {
@@ -231,9 +237,12 @@ func (c *Core) Disconnected(now Instant, conn ConnID, err error) {
 	}
 }
 
-// drop forgets a conn and routes the groups attached to it anew.
-func (c *Core) drop(i int, err error) {
+// unlink forgets a conn and what was asked of its node alone.
+func (c *Core) unlink(i int, err error) {
 	e := c.endpoints[i]
+	for j := range c.groups {
+		c.groups[j].forgive(e.conn)
+	}
 	for x := c.direct.head; x != nil; {
 		next := x.next
 		if x.conn == e.conn {
@@ -244,6 +253,12 @@ func (c *Core) drop(i int, err error) {
 	}
 	e.conn, e.state, e.out, e.err = 0, connNone, e.out[:0], err
 	e.renewAt = never
+}
+
+// drop forgets a conn and routes the groups attached to it anew.
+func (c *Core) drop(i int, err error) {
+	c.unlink(i, err)
+	e := c.endpoints[i]
 	e.dialAt = c.now.Add(c.backoff(redialLeast, redialMost, e.failures))
 	e.failures++
 	c.schedule(e.dialAt)

@@ -108,7 +108,7 @@ func (c *Core) tickSession(g *group, number uint16) {
 		if e := c.endpoints[g.via]; e.heard < s.askedAt {
 			c.shut(g.via, errSilent)
 		} else {
-			c.detach(g, 0)
+			c.leave(g, 0)
 		}
 		return
 	}
@@ -217,7 +217,7 @@ func (c *Core) onRenewal(i int, g *group, r wire.Renewal, sent Instant) {
 			ErrSessionEnded, r.Group, r.Session))
 	case wire.CodeNotLeader:
 		if g.live && g.via == i {
-			c.detach(g, 0)
+			c.leave(g, 0)
 		}
 	}
 }
