@@ -51,7 +51,7 @@ const (
 // Ready.Writes with Output.
 type Core struct {
 	cfg       CoreConfig
-	leaseSpan time.Duration // Lease less Drift and Margin: what a renewal is worth
+	leaseSpan time.Duration // Lease less drift and Margin: what a renewal is worth
 	now       Instant
 	alarm     Instant // next, as the last Tick left it
 	next      Instant // when Tick wants to be called
@@ -114,10 +114,9 @@ type LostHold struct {
 
 // NewCore returns a Core that has done nothing yet.
 func NewCore(cfg CoreConfig, now Instant) *Core {
-	span := time.Duration(float64(cfg.Lease)*(1-cfg.Drift)) - cfg.Margin
 	c := &Core{
 		cfg:       cfg,
-		leaseSpan: span,
+		leaseSpan: lessDrift(cfg.Lease, cfg.Drift) - cfg.Margin,
 		now:       now,
 		alarm:     never,
 		next:      now,
@@ -129,6 +128,14 @@ func NewCore(cfg CoreConfig, now Instant) *Core {
 		c.addEndpoint(address, 0)
 	}
 	return c
+}
+
+// lessDrift returns how much of d, which the nodes count on their clocks, ours
+// may count. Theirs may run fast and ours slow, each by drift; then d has passed
+// there when d * (1 - drift) / (1 + drift) has here, which is never less than
+// d * (1 - 2 * drift).
+func lessDrift(d time.Duration, drift float64) time.Duration {
+	return time.Duration(float64(d) * (1 - 2*drift))
 }
 
 // Next returns when Tick wants to be called: at once if not after now.

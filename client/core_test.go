@@ -118,7 +118,7 @@ func (b *bench) acquire(name string) *Call {
 // answered, for the opening and for every renewal (I25).
 func TestLeaseFromSend(t *testing.T) {
 	b := newBench(t)
-	span := Instant(float64(benchLease) * 0.99)
+	span := Instant(float64(benchLease) * 0.98)
 	start := b.now
 	x := &Call{Kind: wire.KindAcquire, Name: "a"}
 	b.core.Start(x)

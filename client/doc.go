@@ -11,7 +11,7 @@
 // be passed between goroutines; it ends by Unlock or by being lost. It is lost
 // when the client could not renew its session within the lease: Lost is closed
 // and Context ends before the nodes can grant the lock to anybody else, as long
-// as the clocks of this machine and of the nodes differ by less than
+// as the clocks of this machine and of the nodes each keep to true time within
 // Options.Drift and this process gets to run. Where that is not enough, ask
 // Valid, which looks at the clock, and hand Token to what the lock guards: it
 // should refuse a smaller token than it has seen. That is safe always.
@@ -54,7 +54,8 @@
 //     refusal of the first send could end a call whose second is granted later:
 //     a lock that nobody knows to hold. Moved counts as the answer to all that
 //     the node was asked of the group.
-//   - A lease counts from the send of the renewal that was answered.
+//   - A lease counts from the send of the renewal that was answered, and twice
+//     Drift less than the nodes were asked for: each side may be off by once.
 //   - An Acquire that waits and whose caller is gone is followed by a Cancel until
 //     that is answered or the session is over; a try is let end. What either
 //     turns out to have been granted is released.

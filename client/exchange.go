@@ -451,7 +451,7 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 
 // ttlSpan returns what a time to live is worth, counted from the send.
 func (c *Core) ttlSpan(ttl time.Duration) time.Duration {
-	return time.Duration(float64(ttl)*(1-c.cfg.Drift)) - min(c.cfg.Margin, ttl/10)
+	return lessDrift(ttl, c.cfg.Drift) - min(c.cfg.Margin, ttl/10)
 }
 
 func (c *Core) onHoldRenewed(x *Call, r *wire.Response) {

@@ -8,6 +8,9 @@ import (
 	"lockd/netio/wire"
 )
 
+// maxDrift bounds Options.Drift.
+const maxDrift = 0.25
+
 // Options configure a Client. The zero value of each field is its default.
 type Options struct {
 	// Name is what others see as the holder, at most 128 bytes. Default: none;
@@ -26,11 +29,14 @@ type Options struct {
 	// MaxInFlight bounds the requests that wait for an answer, waiting locks
 	// included; one more is refused as ErrBusy. Default 16384.
 	MaxInFlight int
-	// Drift is how much faster, as a fraction, the clock of a node may run than
-	// ours. Default 0.01. Holds are given up that much earlier.
+	// Drift is how much faster or slower than true time, as a fraction, a clock
+	// may run: ours and that of each node. Default 0.01; at most 0.25. A hold is
+	// believed in for Lease * (1 - 2*Drift) - Margin after a renewal was sent,
+	// since ours may be slow while theirs is fast. That must be more than
+	// Lease / 3, the time between renewals.
 	Drift float64
-	// Margin is taken off the lease besides Drift: time to stop what a lost
-	// lock guarded. Default Lease / 50.
+	// Margin is taken off the lease besides: time to stop what a lost lock
+	// guarded. Default Lease / 50; at most Lease / 2.
 	Margin time.Duration
 	// Logger gets one line per event of a conn or a session, none per lock.
 	// Default: none.
@@ -63,10 +69,14 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("%w: negative timeout", ErrOptions)
 	case o.MaxInFlight < 1 || o.MaxInFlight > 1<<20:
 		return o, fmt.Errorf("%w: MaxInFlight %d, must be 1 to %d", ErrOptions, o.MaxInFlight, 1<<20)
-	case o.Drift < 0 || o.Drift > 0.5:
-		return o, fmt.Errorf("%w: Drift %v, must be 0 to 0.5", ErrOptions, o.Drift)
+	case !(o.Drift >= 0 && o.Drift <= maxDrift): // so that NaN is refused
+		return o, fmt.Errorf("%w: Drift %v, must be 0 to %v", ErrOptions, o.Drift, maxDrift)
 	case o.Margin < 0 || o.Margin > o.Lease/2:
 		return o, fmt.Errorf("%w: Margin %s, must be 0 to Lease/2", ErrOptions, o.Margin)
+	}
+	if left := lessDrift(o.Lease, o.Drift) - o.Margin; left <= o.Lease/3 {
+		return o, fmt.Errorf("%w: Lease %s less twice the Drift of %v and a Margin of %s leaves %s, "+
+			"must be more than Lease/3", ErrOptions, o.Lease, o.Drift, o.Margin, left)
 	}
 	return o, nil
 }
