@@ -52,8 +52,8 @@
 //     on a conn that may still answer an earlier send of it. A group that comes
 //     back to such a conn has it closed and dialed anew (debt.go). Otherwise a
 //     refusal of the first send could end a call whose second is granted later:
-//     a lock that nobody knows to hold. Moved counts as the answer to all that
-//     the node was asked of the group.
+//     a lock that nobody knows to hold. Moved answers nothing: what crossed it on
+//     the way may yet be executed.
 //   - A lease counts from the send of the renewal that was answered, and twice
 //     Drift less than the nodes were asked for: each side may be off by once.
 //   - An Acquire that waits and whose caller is gone is followed by a Cancel until

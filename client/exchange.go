@@ -271,16 +271,17 @@ func (c *Core) adopt(w *wire.Welcome) {
 }
 
 // onMoved takes the push that a node no longer leads a group. What the node had
-// of the group it will not answer.
+// of the group when it sent the push it will not answer; what was on its way to
+// the node then, it may: it can be elected again before it reads it. The client
+// cannot tell the two apart, so all of it counts as owed.
 func (c *Core) onMoved(i int, h wire.Header, body []byte) error {
 	m, err := wire.DecodeMoved(body)
 	if err != nil {
 		return err
 	}
 	g := &c.groups[h.Group]
-	g.forgive(c.endpoints[i].conn)
 	if g.live && g.via == i {
-		c.detach(g, m.Leader)
+		c.leave(g, m.Leader)
 	}
 	return nil
 }
