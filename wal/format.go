@@ -24,9 +24,6 @@ const (
 )
 
 const (
-	// segmentHeaderBytes = magic 8 + version 2 + reserved 6 + number 8 + stamp
-	// 8 + size 8 + first LSN 8 + oldest 8 + reserved 4 + checksum 4.
-	segmentHeaderBytes = 64
 	// batchHeaderBytes = magic 4 + checksum 4 + segment 8 + first LSN 8 +
 	// durable 8 + oldest 8 + chunk 4 + count 4 + bytes 4 + reserved 12.
 	batchHeaderBytes = 64
@@ -146,9 +143,6 @@ type batchHeader struct {
 	// bytes is the length of the records, without this header and padding.
 	bytes uint32
 }
-
-// last is the LSN of the batch's last record; first − 1 in a seal.
-func (h *batchHeader) last() LSN { return h.first + LSN(h.count) - 1 }
 
 // extent is the length of the whole batch in the file.
 func (h *batchHeader) extent() int64 {

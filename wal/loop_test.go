@@ -108,9 +108,8 @@ func TestFD5SyncerFailureIsFinal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, spare := range []string{"a", "b"}[:opts.Spares] {
-		w.front.spares = append(w.front.spares, spare) // keep the spare loop away
-	}
+	// These keep the spare loop away.
+	w.front.spares = append(w.front.spares, []string{"a", "b"}[:opts.Spares]...)
 	d.Plan(d.Ops()+2, simdisk.Fault{Err: simdisk.ErrIO})
 	failed := make(chan error, 2)
 	var calls sync.Map
