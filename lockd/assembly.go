@@ -200,7 +200,7 @@ func (a *assembly) listen(clients clientHandler, peers *peerPort) error {
 		return err
 	}
 	peers.links = a.links
-	a.onClose(func() error { return a.links.Close(context.Background()) })
+	a.onClose(func() error { return a.closeLinks(time.Second) })
 
 	server := a.cfg.ServerOptions()
 	server.Logf = func(format string, args ...any) { a.log.Warn(fmt.Sprintf(format, args...)) }
@@ -264,6 +264,16 @@ func (a *assembly) close() error {
 	}
 	a.undo = nil
 	return errors.Join(problems...)
+}
+
+// closeLinks does not wait for a peer that takes nothing.
+func (a *assembly) closeLinks(limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if err := a.links.Close(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
 }
 
 func (a *assembly) stopServer(limit time.Duration) error {

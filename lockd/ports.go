@@ -142,13 +142,13 @@ func (p *peerPort) Check(h wire.PeerHello) *wire.PeerRefused {
 // PeerUp passes on that a link stands.
 func (p *peerPort) PeerUp(n uint16, h wire.PeerHello) { p.inbox.PeerUp(n, h.Disk) }
 
-// PeerDown passes on that a link is gone. A node that comes again on a new
-// link has been started anew, so its old process is as dead as after a reset.
+// PeerDown passes on that a link is gone. A replaced link belongs to the same
+// process, which lives and has connected again.
 func (p *peerPort) PeerDown(n uint16, cause netio.DownCause) {
 	switch cause {
-	case netio.DownReset, netio.DownReplaced:
+	case netio.DownReset:
 		p.inbox.PeerDown(n, node.DownReset)
-	case netio.DownClosed, netio.DownRefused:
+	case netio.DownClosed, netio.DownRefused, netio.DownReplaced:
 		p.inbox.PeerDown(n, node.DownClosed)
 	default:
 		p.inbox.PeerDown(n, node.DownTimeout)
