@@ -129,7 +129,7 @@ type Deps struct {
 	Clients     Clients
 	Checkpoints Checkpoints
 	Superblock  Superblock
-	// Observe is told what happened, on the engine's goroutine. It must be
+	// Observe is told what happened, within a turn. It must be
 	// quick and must not call back.
 	Observe func(Event)
 	// Probe watches the machines, nil for none.

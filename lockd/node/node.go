@@ -26,8 +26,8 @@ type peer struct {
 
 // Node is the engine room of one process: all groups, the people who wait for
 // them, and one Turn that deals with everything that happened since the last.
-// It is steppable: it belongs to one goroutine, touches the world only through
-// Deps, and reads no clock of its own.
+// It is steppable: it belongs to whoever runs the turn, one at a time, touches
+// the world only through Deps, and reads no clock of its own.
 type Node struct {
 	opts  Options
 	deps  Deps
