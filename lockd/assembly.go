@@ -160,12 +160,13 @@ func (a *assembly) openStore(recovery *node.Recovery) error {
 	}
 	a.store = store
 	a.onClose(store.Close)
-	for _, g := range store.Groups() {
-		m, err := loadMachine(store, g.Group, recovery.Limits())
-		if err != nil {
-			return err
-		}
-		recovery.Checkpoint(g.Group, m)
+	groups := store.Groups()
+	machines, err := loadMachines(store, groups, recovery.Limits())
+	if err != nil {
+		return err
+	}
+	for i, g := range groups {
+		recovery.Checkpoint(g.Group, machines[i])
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -266,6 +267,18 @@ func (k *keeper) sweep(since time.Time) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// loadMachines builds the machines of all groups, as many at a time as there
+// are cores: it is most of the time a restart takes.
+func loadMachines(store *checkpoint.Store, groups []checkpoint.GroupInfo,
+	l lockfsm.Limits) ([]*lockfsm.Machine, error) {
+	machines := make([]*lockfsm.Machine, len(groups))
+	problems := make([]error, len(groups))
+	sideBySide(len(groups), runtime.GOMAXPROCS(0), func(i int) {
+		machines[i], problems[i] = loadMachine(store, groups[i].Group, l)
+	})
+	return machines, errors.Join(problems...)
 }
 
 // loadMachine builds a group's machine from its checkpoint.

@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"lockd/lockd/node"
@@ -110,3 +112,20 @@ func awaitEngine(l *node.Loop, failed chan<- error) {
 
 // inBackground runs one call whose result comes by a channel it sends to.
 func inBackground(call func()) { go call() }
+
+// sideBySide calls fn for 0 to n-1 on a few goroutines of its own and returns
+// when all calls have.
+func sideBySide(n, goroutines int, fn func(i int)) {
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for range min(n, goroutines) {
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				fn(int(i))
+			}
+		}()
+	}
+	running.Wait()
+}

@@ -1,11 +1,5 @@
 package lockfsm
 
-import (
-	"bytes"
-	"cmp"
-	"slices"
-)
-
 // Dirty calls fn with a record of everything that changed since the last call,
 // or since the machine was made or loaded: value is nil where the record must
 // be deleted. Keys ascend; the first is the meta record, written always. A lock
@@ -61,6 +55,9 @@ func (m *Machine) Dirty(fn func(key, value []byte)) {
 	}
 }
 
+// Changed returns how many records Dirty would hand out, or a few more.
+func (m *Machine) Changed() int { return 1 + len(m.dirtySessions) + len(m.dirtyLocks) }
+
 // All calls fn with every record of the machine, keys ascending. key and value
 // are borrowed until fn returns. It does not change what Dirty will report.
 func (m *Machine) All(fn func(key, value []byte)) {
@@ -115,20 +112,18 @@ func (m *Machine) orderLocks() {
 	}
 }
 
-func (m *Machine) sortLocks(refs []ref) {
-	slices.SortFunc(refs, func(a, b ref) int {
-		return bytes.Compare(m.lockName(m.locks.at(a)), m.lockName(m.locks.at(b)))
-	})
-}
-
+// sortSessions sorts sessions by id, and detached holds behind them by token.
 func (m *Machine) sortSessions(refs []ref) {
-	slices.SortFunc(refs, func(a, b ref) int {
-		x, y := m.sessions.at(a), m.sessions.at(b)
-		if c := cmp.Compare(x.kind, y.kind); c != 0 {
-			return c
+	sessions := 0
+	for i, r := range refs {
+		if m.sessions.at(r).kind == kindSession {
+			refs[i], refs[sessions] = refs[sessions], refs[i]
+			sessions++
 		}
-		return cmp.Compare(x.expiryID(), y.expiryID())
-	})
+	}
+	id := func(r ref) uint64 { return m.sessions.at(r).expiryID() }
+	m.sortBy(refs[:sessions], id)
+	m.sortBy(refs[sessions:], id)
 }
 
 func (m *Machine) emitMeta(fn func(key, value []byte)) {

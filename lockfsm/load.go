@@ -70,6 +70,10 @@ func (m *Machine) loadMeta(rest []byte, r *reader) error {
 	want := &m.loading
 	want.wantLocks, want.wantClaims = r.u32(), r.u32()
 	want.wantSessions, want.wantDetached = r.u32(), r.u32()
+	m.byName.reserve(min(want.wantLocks, m.limits.Locks))
+	m.byRequest.reserve(min(want.wantClaims, m.limits.Claims))
+	m.byID.reserve(min(want.wantSessions, m.limits.Sessions))
+	m.byNonce.reserve(min(want.wantSessions, m.limits.Sessions))
 	return nil
 }
 
@@ -280,9 +284,7 @@ func (m *Machine) linkClaims() error {
 	for i := range refs {
 		refs[i] = ref(i + 1)
 	}
-	slices.SortFunc(refs, func(a, b ref) int {
-		return cmp.Compare(m.claims.at(a).stamp, m.claims.at(b).stamp)
-	})
+	m.sortBy(refs, func(r ref) uint64 { return uint64(m.claims.at(r).stamp) })
 	var last Token
 	for _, r := range refs {
 		c := m.claims.at(r)

@@ -46,6 +46,7 @@ type Machine struct {
 	loading loading
 	scratch []byte
 	order   []ref
+	keyed   []keyed
 }
 
 // New returns an empty machine at slot 0 and log time 0. It fails with

@@ -93,6 +93,19 @@ func (t *table) remove(hash uint32, r ref) {
 	t.n--
 }
 
+// reserveMost bounds what reserve believes: the number comes from a record whose
+// damage shows only when all have been read.
+const reserveMost = 1 << 20
+
+// reserve makes room for n entries. Requires: the table is empty.
+func (t *table) reserve(n uint32) {
+	size := tableMinSlots
+	for size*7 < int(min(n, reserveMost))*8 {
+		size *= 2
+	}
+	t.slots = make([]slot, size)
+}
+
 func (t *table) grow() {
 	if len(t.old) > 0 {
 		t.migrate(len(t.old) * 2)
