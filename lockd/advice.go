@@ -24,8 +24,12 @@ func advice(err error) string {
 	case errors.Is(err, disk.ErrLocked):
 		return "stop the other process first, or give this node a data directory of its own."
 	case errors.Is(err, node.ErrWiped):
-		return "put the node's old data directory back. If it is lost for good, leave this node " +
-			"stopped: the others go on without it as long as they are a majority."
+		return "put the node's old data directory back. If it is lost for good, ask another node to " +
+			"take this one in its place: lockd cluster replace."
+	case errors.Is(err, node.ErrRolledBack):
+		return "if the node's newest data directory still exists, start it on that one. Otherwise " +
+			"move this directory away and give the node a new, empty one: lockd cluster replace, " +
+			"asked of another node, admits it."
 	case errors.Is(err, errNoIdentity):
 		return "put the missing file back, or move the whole directory away. Never start a node " +
 			"that was part of a cluster on a part of its directory."

@@ -140,7 +140,7 @@ func (p *peerPort) Check(h wire.PeerHello) *wire.PeerRefused {
 }
 
 // PeerUp passes on that a link stands.
-func (p *peerPort) PeerUp(n uint16, h wire.PeerHello) { p.inbox.PeerUp(n, h.Disk) }
+func (p *peerPort) PeerUp(n uint16, h wire.PeerHello) { p.inbox.PeerUp(n, &h) }
 
 // PeerDown passes on that a link is gone. A replaced link belongs to the same
 // process, which lives and has connected again.

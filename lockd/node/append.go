@@ -1,6 +1,8 @@
 package node
 
 import (
+	"encoding/binary"
+
 	"lockd/netio/wire"
 	"lockd/paxos"
 	"lockd/wal"
@@ -59,6 +61,7 @@ func (n *Node) appendRecord(g *group, r *paxos.Record) {
 	n.lastLSN = n.deps.Log.Append(wal.Record{
 		Group: uint16(g.id), Kind: kind, Slot: uint64(r.Slot), Data: r.Data,
 	})
+	n.spokenLSN = n.lastLSN
 	n.walBytes += int64(len(r.Data))
 	n.flushWAL = true
 }
@@ -90,12 +93,23 @@ func (n *Node) send(m *paxos.Message) {
 		return
 	}
 	n.stats.MessagesOut++
-	if len(p.out) == 0 {
-		p.out = wire.BeginPeer(p.out, wire.PeerKindMessages)
-	}
+	p.begin()
 	p.out = paxos.AppendMessage(p.out, m)
 	if len(p.out) > maxFrameBytes {
 		n.flushPeer(p)
+	}
+}
+
+// messagesHeadBytes is what stands before the messages of a frame: the position
+// up to which the sender's log is synced. All that a message depends on is at
+// or below it.
+const messagesHeadBytes = 8
+
+// begin makes sure that a frame of messages is open.
+func (p *peer) begin() {
+	if len(p.out) == 0 {
+		p.out = wire.BeginPeer(p.out, wire.PeerKindMessages)
+		p.out = append(p.out, make([]byte, messagesHeadBytes)...)
 	}
 }
 
@@ -105,9 +119,7 @@ func (n *Node) sendEncoded(p *peer, b []byte) {
 		return
 	}
 	n.stats.MessagesOut++
-	if len(p.out) == 0 {
-		p.out = wire.BeginPeer(p.out, wire.PeerKindMessages)
-	}
+	p.begin()
 	p.out = append(p.out, b...)
 	if len(p.out) > maxFrameBytes {
 		n.flushPeer(p)
@@ -119,6 +131,7 @@ func (n *Node) flushPeer(p *peer) {
 	if len(p.out) == 0 {
 		return
 	}
+	binary.LittleEndian.PutUint64(p.out[wire.PeerHeaderBytes:], uint64(n.position()))
 	p.out = wire.EndPeer(p.out, 0)
 	n.deps.Peers.Send(uint16(p.id), p.out)
 	p.out = p.out[:0]

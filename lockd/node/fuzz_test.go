@@ -63,11 +63,11 @@ func FuzzPeerFrame(f *testing.F) {
 	m := paxos.Message{Kind: paxos.KindAccept, From: 2, To: 1,
 		Ballot:  paxos.Ballot{Round: 9, Node: 2},
 		Entries: []paxos.Entry{{Slot: 3, Ballot: paxos.Ballot{Round: 9, Node: 2}, Value: []byte{1, 0}}}}
-	f.Add(uint8(wire.PeerKindMessages), paxos.AppendMessage(nil, &m))
+	f.Add(uint8(wire.PeerKindMessages), paxos.AppendMessage(make([]byte, messagesHeadBytes), &m))
 	for k := paxos.KindPrePrepare; k <= paxos.KindTakeOver; k++ {
 		m := paxos.Message{Kind: k, From: 2, To: 1, Ballot: paxos.Ballot{Round: 99, Node: 2},
 			Slot: 4, Last: 9, Chosen: 7}
-		f.Add(uint8(wire.PeerKindMessages), paxos.AppendMessage(nil, &m))
+		f.Add(uint8(wire.PeerKindMessages), paxos.AppendMessage(make([]byte, messagesHeadBytes), &m))
 	}
 	f.Add(uint8(wire.PeerKindRoster), make([]byte, 9))
 	f.Add(uint8(wire.PeerKindSnapshotAck), append(appendSnapshotHead(nil, 1, 5, 0), 0))

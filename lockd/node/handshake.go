@@ -5,6 +5,7 @@ import (
 
 	"lockd/netio/wire"
 	"lockd/paxos"
+	"lockd/wal"
 )
 
 // The methods of this file answer handshakes. They may be called from any
@@ -18,7 +19,16 @@ func (n *Node) PeerHello() wire.PeerHello {
 		Settings: id.Settings,
 		Disk:     uint64(id.Disk),
 		Durable:  n.inbox.durable.Load(),
+		Starts:   id.Starts,
+		Start:    n.start,
 		Roster:   RosterHash(id.Roster),
+	}
+}
+
+// shown is what a hello says about the sender's disk.
+func shown(h *wire.PeerHello) memory {
+	return memory{
+		disk: paxos.DiskID(h.Disk), starts: h.Starts, start: h.Start, position: wal.LSN(h.Durable),
 	}
 }
 
@@ -40,11 +50,20 @@ func (n *Node) CheckPeer(h *wire.PeerHello) *wire.PeerRefused {
 				"log tick must be equal everywhere", h.From, id.Node)
 	case n.peer(h.From) == nil:
 		return refuse(wire.RefusedNode, "node %d is not a node of cluster %q", h.From, id.Cluster)
-	case len(id.Roster) == 0:
+	}
+	if lost := n.memories.forgets(paxos.NodeID(h.From), shown(h)); lost != "" {
+		return refuse(wire.RefusedRollback,
+			"node %d came back with disk %016x, but %s: its data directory was restored from a "+
+				"copy, or its disk lost what it had synced. A node that forgot its promises must "+
+				"not come back: lockd cluster replace %d gives it a new disk id", h.From, h.Disk,
+			lost, h.From)
+	}
+	if len(id.Roster) == 0 {
 		return nil
 	}
 	for _, a := range id.Roster {
-		if a.Node != paxos.NodeID(h.From) || a.Disk == paxos.DiskID(h.Disk) {
+		if a.Node != paxos.NodeID(h.From) || a.Disk == paxos.DiskID(h.Disk) ||
+			plantedIs("wiped-node-admitted") {
 			continue
 		}
 		return refuse(wire.RefusedDisk,
@@ -91,6 +110,9 @@ func (n *Node) Welcome(version uint16) wire.Welcome {
 // must not go on.
 func (n *Node) onRefused(id uint16, code wire.Refusal, text string) {
 	n.observe(Event{Kind: EventRefusedUs, Node: paxos.NodeID(id), Text: text})
+	if code == wire.RefusedRollback {
+		n.fail(fmt.Errorf("%w: node %d refuses this node: %s", ErrRolledBack, id, text))
+	}
 	if code == wire.RefusedDisk && n.birth != nil {
 		n.fail(fmt.Errorf("%w: node %d refuses this node: %s", ErrWiped, id, text))
 	}

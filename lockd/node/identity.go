@@ -28,6 +28,9 @@ type Identity struct {
 	// Born is set once every node is known to have recorded the same roster.
 	// Before that the node neither promises nor accepts.
 	Born bool
+	// Starts counts the starts of the node on this directory. Each is counted
+	// before any peer hears of it.
+	Starts uint64
 }
 
 const (
@@ -46,7 +49,7 @@ var ErrWiped = errors.New("node: data directory is not the one the cluster knows
 //
 //	magic u32 | version u16 | node u16 | disk u64 | groups u16 | born u8 |
 //	settings u64 | name length u8, name | roster count u8, (node u16, disk u64)… |
-//	crc32c u32 over all before it
+//	starts u64 | crc32c u32 over all before it
 func AppendIdentity(dst []byte, id *Identity) []byte {
 	start := len(dst)
 	dst = binary.LittleEndian.AppendUint32(dst, identityMagic)
@@ -63,6 +66,7 @@ func AppendIdentity(dst []byte, id *Identity) []byte {
 	dst = append(dst, byte(len(id.Cluster)))
 	dst = append(dst, id.Cluster...)
 	dst = appendRoster(dst, id.Roster)
+	dst = binary.LittleEndian.AppendUint64(dst, id.Starts)
 	sum := crc32.Checksum(dst[start:], crc32.MakeTable(crc32.Castagnoli))
 	return binary.LittleEndian.AppendUint32(dst, sum)
 }
@@ -118,10 +122,11 @@ func DecodeIdentity(b []byte) (Identity, error) {
 	}
 	id.Cluster = string(body[fixed : fixed+name])
 	roster, rest, ok := decodeRoster(body[fixed+name:])
-	if !ok || len(rest) != 0 {
+	if !ok || len(rest) != 8 {
 		return id, fmt.Errorf("%w: roster malformed", ErrIdentity)
 	}
 	id.Roster = roster
+	id.Starts = binary.LittleEndian.Uint64(rest)
 	return id, nil
 }
 

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"lockd/paxos"
+	"lockd/netio/wire"
 	"lockd/wal"
 )
 
@@ -35,9 +35,8 @@ type item struct {
 	sub      uint8 // frame kind of a peer frame; cause of a peer's loss
 	node     uint16
 	conn     ConnID
-	disk     paxos.DiskID
 	from, to int
-	done     any // completion of a checkpoint job, or a query
+	done     any // completion of a checkpoint job, a query, or what a peer showed
 }
 
 // box is what one turn takes: items in order and the bytes they refer to.
@@ -143,9 +142,9 @@ func (in *Inbox) PeerFrame(from uint16, kind uint8, payload []byte) {
 	in.Wake()
 }
 
-// PeerUp says that a link to a peer stands and that its disk has been checked.
-func (in *Inbox) PeerUp(n uint16, disk uint64) {
-	in.put(item{kind: itemPeerUp, node: n, disk: paxos.DiskID(disk)}, nil)
+// PeerUp says that a link to a peer stands and that CheckPeer took its hello.
+func (in *Inbox) PeerUp(n uint16, h *wire.PeerHello) {
+	in.put(item{kind: itemPeerUp, node: n, done: shown(h)}, nil)
 	in.Wake()
 }
 

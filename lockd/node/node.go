@@ -35,6 +35,7 @@ type Node struct {
 	box   box // being worked on
 
 	identity Identity
+	start    uint64                   // random mark of this start
 	admitted atomic.Pointer[Identity] // written by the engine, read by handshakes
 	birth    *birth                   // nil once the cluster is born
 	recovery *Recovery                // what startGroups builds replicas from
@@ -51,7 +52,11 @@ type Node struct {
 	// the newest one synced. What must not leave before a record is synced
 	// waits in held, in order of position.
 	lastLSN, durable wal.LSN
-	held             heldQueue
+	// spokenLSN is the position of the newest record of a replica: what peers
+	// are told is how far those are synced.
+	spokenLSN wal.LSN
+	memories  memories
+	held      heldQueue
 
 	now          Nanos
 	lastTick     Nanos
@@ -101,7 +106,8 @@ func New(o Options, d Deps, inbox *Inbox, rec *Recovery) (*Node, error) {
 	n := &Node{opts: o, deps: d, inbox: inbox, identity: rec.identity, recovery: rec, saving: -1}
 	n.conns.init()
 	n.snapshots.init()
-	n.lastLSN, n.durable = rec.lastLSN, rec.lastLSN
+	n.lastLSN, n.durable, n.spokenLSN = rec.lastLSN, rec.lastLSN, rec.lastLSN
+	n.memories.init(rec.memories)
 	// What the log still holds counts towards the next checkpoint, or a node
 	// that crashes again and again would fill its disk.
 	n.walBytes = rec.bytes
@@ -115,7 +121,12 @@ func New(o Options, d Deps, inbox *Inbox, rec *Recovery) (*Node, error) {
 		n.peers = append(n.peers, &peer{id: paxos.NodeID(p.ID)})
 		n.peerOf[p.ID] = uint8(len(n.peers))
 	}
-	n.publishIdentity()
+	// The start is counted before anybody hears of it (I7).
+	n.identity.Starts++
+	n.start = fnvUint(fnvUint(fnvOffset, o.Seed), n.identity.Starts) | 1
+	if !n.storeIdentity() {
+		return nil, n.failure
+	}
 	if n.identity.Born {
 		return n, n.openGroups()
 	}

@@ -18,6 +18,7 @@ type Recovery struct {
 	limits   lockfsm.Limits
 	groups   map[uint16]*recoveredGroup
 	lastLSN  wal.LSN
+	memories map[paxos.NodeID]memory
 	// bytes is how much data was replayed.
 	bytes int64
 }
@@ -71,6 +72,14 @@ func (r *Recovery) Checkpoint(group uint16, m *lockfsm.Machine) {
 func (r *Recovery) Replay(lsn wal.LSN, rec wal.Record) error {
 	r.lastLSN = max(r.lastLSN, lsn)
 	r.bytes += int64(len(rec.Data))
+	if rec.Group == memoryMark {
+		of, err := decodeMemories(rec.Data)
+		if err != nil {
+			return fmt.Errorf("record %d: %w", lsn, err)
+		}
+		r.memories = of
+		return nil
+	}
 	g, err := r.at(rec.Group &^ savedMark)
 	if err != nil {
 		return err

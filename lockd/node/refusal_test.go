@@ -234,7 +234,7 @@ func TestHeldQueueKeepsItsOrderWhenCompacted(t *testing.T) {
 		t.Errorf("got %d items and %d bytes left, want none", len(q.items), len(q.data))
 	}
 	var m paxos.Message
-	b := n.peer(2).out[wire.PeerHeaderBytes:]
+	b := n.peer(2).out[wire.PeerHeaderBytes+messagesHeadBytes:]
 	for i := range count {
 		rest, err := paxos.DecodeMessage(b, &m)
 		if err != nil || m.Seq != uint64(i) {

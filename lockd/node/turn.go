@@ -1,6 +1,7 @@
 package node
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"lockd/netio/wire"
@@ -52,6 +53,7 @@ func (n *Node) finish() {
 		n.flushPeer(p)
 	}
 	n.flushResponses()
+	n.rememberPeers()
 	if n.flushWAL {
 		n.flushWAL = false
 		n.deps.Log.Flush()
@@ -72,7 +74,7 @@ func (n *Node) dispatch(it *item) {
 	case itemPeerFrame:
 		n.onPeerFrame(it.node, wire.PeerKind(it.sub), b)
 	case itemPeerUp:
-		n.onPeerUp(it.node, it.disk)
+		n.onPeerUp(it.node, it.done.(memory))
 	case itemPeerDown:
 		n.onPeerDown(it.node, DownCause(it.sub))
 	case itemSaved:
@@ -102,11 +104,16 @@ func (n *Node) onDurable(lsn wal.LSN) {
 	}
 }
 
-func (n *Node) onPeerUp(id uint16, disk paxos.DiskID) {
+// onPeerUp hears that a link stands. What the peer showed was checked at the
+// handshake; it is checked again here, because another process on a copy of the
+// same directory may have come in between.
+func (n *Node) onPeerUp(id uint16, seen memory) {
 	p := n.peer(id)
-	if p == nil {
+	if p == nil || n.memories.forgets(p.id, seen) != "" {
 		return
 	}
+	n.memories.meet(p.id, seen)
+	disk := seen.disk
 	p.up, p.disk, p.upSince, p.leaving = true, disk, n.now, false
 	p.out = p.out[:0]
 	n.observe(Event{Kind: EventPeerUp, Node: p.id})
@@ -161,6 +168,12 @@ func (n *Node) onPeerFrame(id uint16, kind wire.PeerKind, b []byte) {
 }
 
 func (n *Node) onMessages(p *peer, b []byte) {
+	if len(b) < messagesHeadBytes {
+		n.stats.BadFrames++
+		return
+	}
+	n.memories.hear(p.id, p.disk, wal.LSN(binary.LittleEndian.Uint64(b)))
+	b = b[messagesHeadBytes:]
 	m := &n.message
 	for len(b) > 0 {
 		rest, err := paxos.DecodeMessage(b, m)

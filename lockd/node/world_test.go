@@ -242,10 +242,21 @@ func sortedRecords(m map[string][]byte) []KeyValue {
 func (w *world) link(id uint16) {
 	for _, other := range w.nodes {
 		if other.id != id && other.node != nil {
-			other.inbox.PeerUp(id, uint64(id)*1111)
-			w.nodes[id].inbox.PeerUp(other.id, uint64(other.id)*1111)
+			w.greet(w.nodes[id], other)
+			w.greet(other, w.nodes[id])
 		}
 	}
+}
+
+// greet shows a node to another, which takes it or refuses it.
+func (w *world) greet(from, to *testNode) {
+	h := from.node.PeerHello()
+	h.From, h.To = from.id, to.id
+	if r := to.node.CheckPeer(&h); r != nil {
+		from.inbox.Refused(to.id, uint8(r.Code), string(r.Text))
+		return
+	}
+	to.inbox.PeerUp(from.id, &h)
 }
 
 // kill ends a node; its peers see a reset.

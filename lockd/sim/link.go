@@ -82,8 +82,8 @@ func (l *link) dial() {
 	l.ends = [2]*process{a, b}
 	l.lanes = [2]lane{}
 	l.w.note("link", uint64(l.a.id), uint64(l.b.id), l.conn)
-	a.inbox.PeerUp(l.b.id, fromB.Disk)
-	b.inbox.PeerUp(l.a.id, fromA.Disk)
+	a.inbox.PeerUp(l.b.id, &fromB)
+	b.inbox.PeerUp(l.a.id, &fromA)
 	a.wake()
 	b.wake()
 }

@@ -110,7 +110,7 @@ func (p peers) Send(to uint16, frame []byte) {
 		return
 	}
 	if kind == wire.PeerKindMessages {
-		p.inspect(payload)
+		p.inspect(payload[8:]) // behind the position
 	}
 	p.w.link(p.site.id, to).send(p.process, kind, payload)
 }

@@ -143,7 +143,8 @@ func requestSamples() []sample {
 func peerSamples() []sample {
 	hello := PeerHello{
 		Version: 1, MinVersion: 1, Cluster: 0x1122334455667788, Settings: 0x99aabbccddeeff00,
-		Disk: 0x0123456789abcdef, Durable: 1000, From: 1, To: 2, Nonce: goldenNonce(),
+		Disk: 0x0123456789abcdef, Durable: 1000, Starts: 12, Start: 0x5566778899aabbcc, Record: 77,
+		From: 1, To: 2, Nonce: goldenNonce(),
 	}
 	welcome := hello
 	welcome.From, welcome.To = 2, 1

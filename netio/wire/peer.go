@@ -144,6 +144,9 @@ type PeerHello struct {
 	Disk       uint64 // random identity of the sender's data directory
 	Durable    uint64 // highest log position the sender has synced
 	Roster     uint64 // hash of the roster the sender knows; zero is none
+	Starts     uint64 // how often the sender has started on that directory
+	Start      uint64 // random mark of this start
+	Record     uint64 // version of the cluster record the sender knows
 	From, To   uint16 // node ids
 	Nonce      Nonce  // challenge to the other side
 	Proof      Proof  // in a PeerWelcome: answer to the challenge of the PeerHello
@@ -163,6 +166,9 @@ func AppendPeerHello(dst []byte, k PeerKind, x *PeerHello) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, x.Disk)
 	dst = binary.LittleEndian.AppendUint64(dst, x.Durable)
 	dst = binary.LittleEndian.AppendUint64(dst, x.Roster)
+	dst = binary.LittleEndian.AppendUint64(dst, x.Starts)
+	dst = binary.LittleEndian.AppendUint64(dst, x.Start)
+	dst = binary.LittleEndian.AppendUint64(dst, x.Record)
 	dst = binary.LittleEndian.AppendUint16(dst, x.From)
 	dst = binary.LittleEndian.AppendUint16(dst, x.To)
 	dst = append(dst, x.Nonce[:]...)
@@ -185,6 +191,7 @@ func DecodePeerHello(payload []byte) (PeerHello, error) {
 	}
 	x.Features, x.Cluster, x.Settings = c.u64(), c.u64(), c.u64()
 	x.Disk, x.Durable, x.Roster = c.u64(), c.u64(), c.u64()
+	x.Starts, x.Start, x.Record = c.u64(), c.u64(), c.u64()
 	x.From, x.To = c.u16(), c.u16()
 	copy(x.Nonce[:], c.take(len(x.Nonce)))
 	copy(x.Proof[:], c.take(len(x.Proof)))
