@@ -128,7 +128,8 @@
 //
 //	1 PeerHello        "LKP1" | version u16 | least version u16 | features u64 |
 //	                   cluster u64 | settings u64 | disk u64 | durable u64 |
-//	                   roster u64 | starts u64 | start u64 | record u64 | from u16 | to u16 | nonce [16] | proof [32]
+//	                   roster u64 | starts u64 | start u64 | record u64 |
+//	                   from u16 | to u16 | nonce [16] | proof [32]
 //	2 PeerWelcome      the same, of the side that was dialed
 //	3 PeerRefused      code u8 | 0 u8 | text; then the link is closed
 //	4 PeerProof        proof [32]
