@@ -3,7 +3,9 @@ package paxos
 import "fmt"
 
 // check panics if an invariant of this replica is broken. It does nothing
-// unless built with the invariants tag; it then looks at every slot held.
+// unless built with the invariants tag; it then looks at every slot held that
+// was not applied when it last looked: those below do not change any more, and
+// the promised ballot only rises.
 func (r *Replica) check() {
 	if !invariantsOn {
 		return
@@ -17,7 +19,7 @@ func (r *Replica) check() {
 		r.broken("I3: promised %v after %v", r.promised, r.floor)
 	}
 	r.floor = r.promised
-	for s := w.released + 1; s <= max(w.last, w.chosen); s++ {
+	for s := max(w.released, r.checked) + 1; s <= max(w.last, w.chosen); s++ {
 		switch have := w.ballot(s); {
 		case have.IsZero() && s <= w.chosen:
 			r.broken("I6: chosen slot %d holds nothing", s)
@@ -25,6 +27,7 @@ func (r *Replica) check() {
 			r.broken("I3: slot %d accepted in %v, promised %v", s, have, r.promised)
 		}
 	}
+	r.checked = w.applied
 	if r.reads.confirmed > r.reads.seq {
 		r.broken("I24: round %d confirmed, %d begun", r.reads.confirmed, r.reads.seq)
 	}

@@ -63,8 +63,9 @@ type Replica struct {
 	out, spare *outbox
 	// told is the last Confirmed handed out.
 	told uint64
-	// floor is the promised ballot at the last check.
-	floor Ballot
+	// floor is the promised ballot, checked the applied slot at the last check.
+	floor   Ballot
+	checked Slot
 }
 
 // config is a Configuration with its quorums.

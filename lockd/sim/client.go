@@ -127,8 +127,8 @@ func (c *client) expire() {
 			c.w.covered["lease ran out"]++
 			m.loseSession()
 		}
-		for _, h := range slices.Clone(m.holds) {
-			if h.owner != 0 && now >= h.until {
+		for i := len(m.holds) - 1; i >= 0; i-- {
+			if h := m.holds[i]; h.owner != 0 && now >= h.until {
 				m.forget(h)
 			}
 		}

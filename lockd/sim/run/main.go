@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ type settings struct {
 	planted           string
 	procs             int
 	hashes            bool
+	cpuProfile        string
 }
 
 func run() error {
@@ -44,21 +46,44 @@ func run() error {
 	flag.BoolVar(&s.hashes, "hashes", false, "print the trace hash of every seed")
 	flag.StringVar(&s.planted, "planted", "", "plant this bug first (needs -tags plant)")
 	flag.IntVar(&s.procs, "procs", runtime.GOMAXPROCS(0), "how many worlds run at a time")
+	flag.StringVar(&s.cpuProfile, "cpuprofile", "", "write a profile of the processor to this file")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
 	}
 	// Worlds are small and short-lived: memory is cheaper here than collecting.
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(1000)
 	if s.planted != "" {
 		if err := sim.Plant(s.planted); err != nil {
 			return err
 		}
 	}
+	if s.cpuProfile != "" {
+		stop, err := profile(s.cpuProfile)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	if s.seed != 0 {
 		return s.one()
 	}
 	return s.many()
+}
+
+// profile begins to write a profile; stop ends it.
+func profile(path string) (stop func(), err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}, nil
 }
 
 // one runs a single seed.

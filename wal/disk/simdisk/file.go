@@ -15,6 +15,8 @@ type file struct {
 	// was written and not synced, what the disk held before.
 	data []byte
 	old  map[int64][]byte
+	// idle are spent values of old, for their memory.
+	idle [][]byte
 }
 
 // clone returns an independent copy.
@@ -38,14 +40,28 @@ func (f *file) write(p []byte, off int64) {
 	}
 	for n := off / SectorBytes; n*SectorBytes < off+int64(len(p)); n++ {
 		if _, dirty := f.old[n]; !dirty {
-			f.old[n] = slices.Clone(f.sector(n))
+			f.old[n] = f.keep(f.sector(n))
 		}
 	}
 	copy(f.data[off:], p)
 }
 
+// keep returns a copy of a sector, in memory of an earlier one.
+func (f *file) keep(sector []byte) []byte {
+	var b []byte
+	if k := len(f.idle); k > 0 {
+		b, f.idle = f.idle[k-1], f.idle[:k-1]
+	}
+	return append(b[:0], sector...)
+}
+
 // sync makes everything written durable.
-func (f *file) sync() { clear(f.old) }
+func (f *file) sync() {
+	for _, b := range f.old { // order: what they hold is spent
+		f.idle = append(f.idle, b)
+	}
+	clear(f.old)
+}
 
 // settle decides what became of each unsynced sector.
 func (f *file) settle(draw Draw) {
