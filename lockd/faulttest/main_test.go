@@ -50,6 +50,16 @@ func smallFlags() []string {
 // newCluster starts a cluster that the test's end kills.
 func newCluster(t *testing.T, nodes int, flags ...string) *Cluster {
 	t.Helper()
+	c := newStoppedCluster(t, nodes, flags...)
+	if err := c.Start(within(t, 20*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// newStoppedCluster is newCluster without the start.
+func newStoppedCluster(t *testing.T, nodes int, flags ...string) *Cluster {
+	t.Helper()
 	c, err := New(Options{Binary: lockdPath, Dir: t.TempDir(), Nodes: nodes,
 		Flags: append(smallFlags(), flags...)})
 	if err != nil {
@@ -65,9 +75,6 @@ func newCluster(t *testing.T, nodes int, flags ...string) *Cluster {
 			}
 		}
 	})
-	if err := c.Start(within(t, 20*time.Second)); err != nil {
-		t.Fatal(err)
-	}
 	return c
 }
 
@@ -120,17 +127,23 @@ type rig struct {
 
 func newRig(t *testing.T, seed uint64) *rig {
 	t.Helper()
-	r := &rig{cluster: newCluster(t, 3)}
-	r.watch = dial(t, r.cluster, client.Options{Name: "watch"})
-	holder := dial(t, r.cluster, client.Options{Name: "holder", Lease: time.Minute})
-	other := dial(t, r.cluster, client.Options{Name: "other", Lease: time.Minute})
+	return startRig(t, newCluster(t, 3), seed)
+}
+
+// startRig puts load and holds onto a cluster that runs.
+func startRig(t *testing.T, c *Cluster, seed uint64) *rig {
+	t.Helper()
+	r := &rig{cluster: c}
+	r.watch = dial(t, c, client.Options{Name: "watch"})
+	holder := dial(t, c, client.Options{Name: "holder", Lease: time.Minute})
+	other := dial(t, c, client.Options{Name: "other", Lease: time.Minute})
 	var err error
 	if r.keep, err = NewKeep(within(t, 20*time.Second), holder, other, 8); err != nil {
 		t.Fatal(err)
 	}
 	clients := []*client.Client{
-		dial(t, r.cluster, client.Options{Name: "load a"}),
-		dial(t, r.cluster, client.Options{Name: "load b"}),
+		dial(t, c, client.Options{Name: "load a"}),
+		dial(t, c, client.Options{Name: "load b"}),
 	}
 	r.load = StartLoad(LoadOptions{Clients: clients, Workers: 16, Names: 6, Groups: groups,
 		Seed: seed})
