@@ -5,7 +5,6 @@ import (
 	crand "crypto/rand"
 	"encoding/binary"
 	"fmt"
-	"net"
 	"sync"
 )
 
@@ -15,7 +14,6 @@ import (
 type Client struct {
 	opts  Options
 	clock func() Instant
-	dial  func(ctx context.Context, address string) (net.Conn, error)
 
 	wake    chan struct{} // capacity 1: the main loop has something to do
 	quit    chan struct{} // closed by the end of Close
@@ -37,15 +35,12 @@ type Client struct {
 // without a deadline it ends when every address had DialTimeout to answer. The
 // error is ErrUnavailable with what went wrong at each address.
 func Dial(ctx context.Context, addresses []string, opts Options) (*Client, error) {
-	var dialer net.Dialer
-	return dialWith(ctx, addresses, opts, newClock(),
-		func(ctx context.Context, address string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "tcp", address)
-		})
+	return dialWith(ctx, addresses, opts, newClock())
 }
 
-func dialWith(ctx context.Context, addresses []string, opts Options, clock func() Instant,
-	dial func(context.Context, string) (net.Conn, error)) (*Client, error) {
+// dialWith is Dial with another clock.
+func dialWith(ctx context.Context, addresses []string, opts Options,
+	clock func() Instant) (*Client, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
@@ -67,7 +62,7 @@ func dialWith(ctx context.Context, addresses []string, opts Options, clock func(
 	cfg.Seed = binary.LittleEndian.Uint64(seed[:])
 	now := clock()
 	c := &Client{
-		opts: opts, clock: clock, dial: dial,
+		opts: opts, clock: clock,
 		wake: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
 	c.chans.New = func() any { return make(chan struct{}, 1) }

@@ -490,7 +490,7 @@ func TestDialFails(t *testing.T) {
 		for _, a := range []string{"node1", "node2", "node3"} {
 			n.mu.down[a] = true
 		}
-		_, err := dialWith(t.Context(), []string{"node1", "node2"}, Options{}, n.now, n.dial)
+		_, err := dialWith(t.Context(), []string{"node1", "node2"}, Options{Dial: n.dial}, n.now)
 		reason := "node2: connection refused"
 		if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), reason) {
 			t.Errorf("got %v, want ErrUnavailable with the reason", err)
@@ -499,7 +499,7 @@ func TestDialFails(t *testing.T) {
 			t.Errorf("no addresses: got %v, want ErrOptions", err)
 		}
 		n.mu.down = nil
-		c, err := dialWith(t.Context(), []string{"node3"}, Options{}, n.now, n.dial)
+		c, err := dialWith(t.Context(), []string{"node3"}, Options{Dial: n.dial}, n.now)
 		if err != nil {
 			t.Fatal(err)
 		}

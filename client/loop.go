@@ -128,7 +128,7 @@ func (c *Client) open(d NewConn) {
 func (c *Client) serve(k *conn, address string) {
 	defer c.stopped.Done()
 	defer k.cancel()
-	sock, err := c.dial(k.ctx, address)
+	sock, err := c.opts.Dial(k.ctx, address)
 	if err == nil {
 		unhook := context.AfterFunc(k.ctx, func() { sock.Close() })
 		defer unhook()

@@ -160,7 +160,8 @@ func (n *testNodes) setCut(cut bool) {
 func (n *testNodes) client(t *testing.T, opts Options) *Client {
 	t.Helper()
 	addresses := []string{"node1", "node2", "node3"}
-	c, err := dialWith(t.Context(), addresses, opts, n.now, n.dial)
+	opts.Dial = n.dial
+	c, err := dialWith(t.Context(), addresses, opts, n.now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,10 @@
 package client
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"lockd/netio/wire"
@@ -41,6 +43,10 @@ type Options struct {
 	// Logger gets one line per event of a conn or a session, none per lock.
 	// Default: none.
 	Logger *slog.Logger
+	// Dial makes a conn to a node's address (host:port) before ctx ends: for
+	// tunnels, proxies and tests. Closing the conn must end its Read and Write.
+	// Default: a net.Dialer for TCP.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
 
 // withDefaults returns o with every default filled in, or ErrOptions.
@@ -57,6 +63,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Dial == nil {
+		o.Dial = dialTCP
 	}
 	const least, most = wire.MinLeaseMillis * time.Millisecond, wire.MaxLeaseMillis * time.Millisecond
 	switch {
@@ -79,6 +88,11 @@ func (o Options) withDefaults() (Options, error) {
 			"must be more than Lease/3", ErrOptions, o.Lease, o.Drift, o.Margin, left)
 	}
 	return o, nil
+}
+
+func dialTCP(ctx context.Context, address string) (net.Conn, error) {
+	var dialer net.Dialer
+	return dialer.DialContext(ctx, "tcp", address)
 }
 
 func setDuration(d *time.Duration, value time.Duration) {
