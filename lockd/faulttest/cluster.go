@@ -25,11 +25,26 @@ type Options struct {
 	Nodes int
 	// Flags are added to the command line of every node.
 	Flags []string
+	// Network says what lies between the nodes, and between clients and nodes.
+	// Default Direct.
+	Network Network
+	// Seed draws what proxies do.
+	Seed uint64
 }
+
+// Network is what lies between the nodes, and between clients and nodes.
+type Network uint8
+
+// The networks.
+const (
+	Direct  Network = iota // loopback
+	Proxied                // a proxy for each pair of nodes, and one before each node
+)
 
 // Cluster is some nodes on loopback. Its methods belong to one goroutine.
 type Cluster struct {
 	Nodes []*Node
+	Mesh  *Mesh // of a Proxied cluster, else nil
 	opts  Options
 }
 
@@ -55,6 +70,11 @@ func New(o Options) (*Cluster, error) {
 			Admin:   addresses[3*i+2],
 			cluster: c,
 		})
+	}
+	if o.Network == Proxied {
+		if c.Mesh, err = newMesh(c); err != nil {
+			return nil, err
+		}
 	}
 	return c, nil
 }
@@ -115,6 +135,9 @@ func (c *Cluster) Close() error {
 		if n.Running() {
 			problems = append(problems, n.Resume(), n.Kill())
 		}
+	}
+	if c.Mesh != nil {
+		problems = append(problems, c.Mesh.Close())
 	}
 	return errors.Join(problems...)
 }

@@ -3,6 +3,8 @@ package faulttest
 import (
 	"context"
 	"os/exec"
+
+	"lockd/client"
 )
 
 // reap waits for a process in the background. Start starts it, and it ends with
@@ -31,4 +33,15 @@ func (w *Waiter) start(ctx context.Context) {
 		w.held, w.err = w.client.Lock(ctx, w.Name)
 		close(w.done)
 	}()
+}
+
+// start runs the workers of a probe, each until ctx ends.
+func (p *Probe) start(ctx context.Context, clients []*client.Client) {
+	for g := range p.mu.groups {
+		p.running.Add(1)
+		go func() {
+			defer p.running.Done()
+			p.work(ctx, clients[g%len(clients)], g)
+		}()
+	}
 }

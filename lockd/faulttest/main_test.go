@@ -50,7 +50,14 @@ func smallFlags() []string {
 // newCluster starts a cluster that the test's end kills.
 func newCluster(t *testing.T, nodes int, flags ...string) *Cluster {
 	t.Helper()
-	c := newStoppedCluster(t, nodes, flags...)
+	return startCluster(t, Options{Nodes: nodes, Flags: append(smallFlags(), flags...)})
+}
+
+// startCluster starts a cluster of the binary under test in a directory of its
+// own. The test's end kills it.
+func startCluster(t *testing.T, o Options) *Cluster {
+	t.Helper()
+	c := makeCluster(t, o)
 	if err := c.Start(within(t, 20*time.Second)); err != nil {
 		t.Fatal(err)
 	}
@@ -60,8 +67,14 @@ func newCluster(t *testing.T, nodes int, flags ...string) *Cluster {
 // newStoppedCluster is newCluster without the start.
 func newStoppedCluster(t *testing.T, nodes int, flags ...string) *Cluster {
 	t.Helper()
-	c, err := New(Options{Binary: lockdPath, Dir: t.TempDir(), Nodes: nodes,
-		Flags: append(smallFlags(), flags...)})
+	return makeCluster(t, Options{Nodes: nodes, Flags: append(smallFlags(), flags...)})
+}
+
+// makeCluster is startCluster without a start.
+func makeCluster(t *testing.T, o Options) *Cluster {
+	t.Helper()
+	o.Binary, o.Dir = lockdPath, t.TempDir()
+	c, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,14 @@ type Node struct {
 	ID                  int
 	Dir                 string
 	Peer, Client, Admin string // host:port
+	// Listen is where the node itself listens for clients, if a proxy has its
+	// place at Client.
+	Listen string
+	// Prefix is the start of the node's command line, before the path of lockd:
+	// a command that runs another, or nothing.
+	Prefix []string
+	// Flags are added to the command line of this node.
+	Flags []string
 
 	cluster *Cluster
 	cmd     *exec.Cmd
@@ -42,7 +50,9 @@ func (n *Node) start(args []string) error {
 	if err != nil {
 		return err
 	}
-	n.cmd = exec.Command(n.cluster.opts.Binary, args...)
+	line := append(append([]string(nil), n.Prefix...), n.cluster.opts.Binary)
+	line = append(line, args...)
+	n.cmd = exec.Command(line[0], line[1:]...)
 	n.cmd.Stdout, n.cmd.Stderr = log, log
 	// A test that dies takes its nodes along.
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -63,9 +73,16 @@ func (n *Node) Args() []string {
 	args := []string{"serve", "--id", strconv.Itoa(n.ID), "--data", n.Dir, "--admin", n.Admin,
 		"--cluster", n.cluster.opts.Name}
 	for _, other := range n.cluster.Nodes {
-		args = append(args, "--node", fmt.Sprintf("%d=%s/%s", other.ID, other.Peer, other.Client))
+		peer := other.Peer
+		if mesh := n.cluster.Mesh; mesh != nil {
+			peer = mesh.addressFor(n.ID, other)
+		}
+		args = append(args, "--node", fmt.Sprintf("%d=%s/%s", other.ID, peer, other.Client))
 	}
-	return append(args, n.cluster.opts.Flags...)
+	if n.Listen != "" {
+		args = append(args, "--client-listen", n.Listen)
+	}
+	return append(append(args, n.cluster.opts.Flags...), n.Flags...)
 }
 
 // LogPath is the file that collects the node's output over all its lives.
