@@ -31,6 +31,9 @@ const (
 	// CodeSessionEnded: the session has ended; some of its claims are still
 	// being released.
 	CodeSessionEnded Code = 20
+	// CodeConflict: the register has another version than the write names; the
+	// result's Token is that version.
+	CodeConflict Code = 21
 
 	// CodeBadRequest: the fields of the command contradict each other, or one
 	// that must not be zero is.
@@ -59,6 +62,8 @@ const (
 	CodeTooManyWaiters Code = 52
 	// CodeTooManyDetached refuses for all detached holds of the group.
 	CodeTooManyDetached Code = 53
+	// CodeTooManyRegisters refuses a register that does not exist yet.
+	CodeTooManyRegisters Code = 54
 )
 
 // String returns the name of the code in lower case.
@@ -106,6 +111,10 @@ func (c Code) String() string {
 		return "too many waiters"
 	case CodeTooManyDetached:
 		return "too many detached holds"
+	case CodeConflict:
+		return "conflict"
+	case CodeTooManyRegisters:
+		return "too many registers"
 	default:
 		return fmt.Sprintf("Code(%d)", uint8(c))
 	}

@@ -28,6 +28,9 @@ const (
 	// OpRenewHold extends a detached hold: Session (its owner), Token, Lease,
 	// Name.
 	OpRenewHold Op = 7
+	// OpWrite replaces a register if it has the version named: Token (that
+	// version), Name, Value. It is the cluster's own; clients have no such request.
+	OpWrite Op = 8
 )
 
 // String returns the name of the opcode.
@@ -47,6 +50,8 @@ func (o Op) String() string {
 		return "park"
 	case OpRenewHold:
 		return "renew"
+	case OpWrite:
+		return "write"
 	default:
 		return fmt.Sprintf("Op(%d)", uint8(o))
 	}
@@ -80,6 +85,7 @@ type Command struct {
 	Token   Token
 	Nonce   Nonce
 	Name    []byte // borrowed; at most 65535 bytes
+	Value   []byte // of a register; borrowed
 }
 
 // batchVersion is the first byte of every batch.
@@ -192,8 +198,12 @@ func appendCommand(dst []byte, c *Command) []byte {
 		dst = le.AppendUint64(dst, uint64(c.Session))
 		dst = le.AppendUint64(dst, uint64(c.Token))
 		dst = le.AppendUint32(dst, uint32(c.Lease))
+	case OpWrite:
+		dst = le.AppendUint64(dst, uint64(c.Token))
+		dst = le.AppendUint32(dst, uint32(len(c.Value)))
+		dst = append(dst, c.Value...)
 	default:
-		panic(fmt.Sprintf("lockfsm: opcode: have %d, want 1 to %d", uint8(c.Op), OpRenewHold))
+		panic(fmt.Sprintf("lockfsm: opcode: have %d, want one that is known", uint8(c.Op)))
 	}
 	if len(c.Name) > 1<<16-1 {
 		panic(fmt.Sprintf("lockfsm: name: have %d bytes, want at most %d", len(c.Name), 1<<16-1))

@@ -85,6 +85,9 @@ func (r *reader) command(c *Command) error {
 		c.Session = SessionID(r.u64())
 		c.Token = Token(r.u64())
 		c.Lease = Millis(r.u32())
+	case OpWrite:
+		c.Token = Token(r.u64())
+		c.Value = r.take(int(r.u32()))
 	default:
 		r.at = start
 		return ErrTooNew

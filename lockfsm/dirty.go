@@ -53,10 +53,13 @@ func (m *Machine) Dirty(fn func(key, value []byte)) {
 		m.emitLock(l, fn)
 		l.flags |= entryStored
 	}
+	m.emitRegisters(registersWritten, fn)
 }
 
 // Changed returns how many records Dirty would hand out, or a few more.
-func (m *Machine) Changed() int { return 1 + len(m.dirtySessions) + len(m.dirtyLocks) }
+func (m *Machine) Changed() int {
+	return 1 + len(m.dirtySessions) + len(m.dirtyLocks) + len(m.registers)
+}
 
 // All calls fn with every record of the machine, keys ascending. key and value
 // are borrowed until fn returns. It does not change what Dirty will report.
@@ -76,6 +79,7 @@ func (m *Machine) All(fn func(key, value []byte)) {
 	for _, r := range m.order {
 		m.emitLock(m.locks.at(r), fn)
 	}
+	m.emitRegisters(registersAll, fn)
 }
 
 // Digest hashes the logical content: it is equal on two replicas at the same
@@ -94,6 +98,7 @@ func (m *Machine) Digest() uint64 {
 			m.emitLock(l, add)
 		}
 	}
+	m.emitRegisters(registersAll, add)
 	return sum
 }
 

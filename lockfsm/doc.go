@@ -20,6 +20,7 @@
 //	 5 cancel   session u64 | epoch u32 | request u64 | name
 //	 6 park     session u64 | epoch u32
 //	 7 renew    owner u64 | token u64 | hold time u32 | name
+//	 8 write    version u64 | length u32 | value | name
 //	name     length u16 | bytes
 //	flags    1: wait, 2: detached
 //
@@ -49,6 +50,9 @@
 //
 // Tokens. One counter per group gives a larger token to every later grant,
 // whatever the name, and is part of the state, not of a lock.
+//
+// Registers. A few small records are the cluster's own: who accepts for the
+// group, what the cluster is made of. A write names the version it replaces.
 //
 // Invariants I13 to I20 and I22 of the reliability page are upheld here;
 // Validate checks those that one state can show, after every Apply in builds

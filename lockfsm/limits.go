@@ -104,6 +104,7 @@ func (l *Limits) validate() error {
 //	2·Locks    × (entry + table slots + longest name)
 //	+ Claims   × (entry + table slots)
 //	+ 2·(Sessions+Detached) × (entry + two tables' slots + heap + longest name)
+//	+ registers at their largest
 //
 // Locks, sessions and detached holds count twice because one that is gone but
 // still stands in the last checkpoint keeps its entry until the next. Table
@@ -118,5 +119,5 @@ func (l *Limits) MemoryBytes() uint64 {
 	claims := uint64(l.Claims) * (claimBytes + slots)
 	sessions := 2 * (uint64(l.Sessions) + uint64(l.Detached)) *
 		(sessionBytes + 2*slots + heapBytes + sessionName)
-	return locks + claims + sessions
+	return locks + claims + sessions + maxRegisters*(MaxRegisterBytes+maxRegisterNameBytes)
 }

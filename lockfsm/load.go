@@ -15,7 +15,7 @@ type loading struct {
 	ending   []ref
 	claimed  int // of detached
 	// want are the counts that the meta record promises.
-	wantLocks, wantClaims, wantSessions, wantDetached uint32
+	wantLocks, wantClaims, wantSessions, wantDetached, wantRegisters uint32
 }
 
 // Load adds one record of a checkpoint or snapshot to a new machine. It copies
@@ -45,6 +45,8 @@ func (m *Machine) Load(key, value []byte) error {
 		err = m.loadDetached(key[1:], &r)
 	case keyLock:
 		err = m.loadLock(key[1:], &r)
+	case keyRegister:
+		err = m.loadRegister(key[1:], &r)
 	default:
 		// A record kind of a later version, beside records of this one.
 		return fmt.Errorf("%w: record kind %d", ErrTooNew, key[0])
@@ -70,6 +72,7 @@ func (m *Machine) loadMeta(rest []byte, r *reader) error {
 	want := &m.loading
 	want.wantLocks, want.wantClaims = r.u32(), r.u32()
 	want.wantSessions, want.wantDetached = r.u32(), r.u32()
+	want.wantRegisters = r.u32()
 	m.byName.reserve(min(want.wantLocks, m.limits.Locks))
 	m.byRequest.reserve(min(want.wantClaims, m.limits.Claims))
 	m.byID.reserve(min(want.wantSessions, m.limits.Sessions))
@@ -250,6 +253,10 @@ func (m *Machine) loadPlace(l *lock, n ref) error {
 // loaded is as New made it.
 func (m *Machine) Loaded() error {
 	want := &m.loading
+	if got := uint32(len(m.registers)); got != want.wantRegisters {
+		return fmt.Errorf("%w: %d registers; meta record says %d", ErrDamaged, got,
+			want.wantRegisters)
+	}
 	have := [...]uint32{m.lockCount, m.claimCount, m.sessionCount, m.detachedCount}
 	meta := [...]uint32{want.wantLocks, want.wantClaims, want.wantSessions, want.wantDetached}
 	if have != meta || int(m.detachedCount) != want.claimed {

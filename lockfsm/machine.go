@@ -23,6 +23,8 @@ type Machine struct {
 	sessions arena[session] // sessions and detached holds
 	names    nameStore
 
+	registers []register // by name
+
 	freeLock, freeClaim, freeSession ref
 
 	byName    table // locks
@@ -149,6 +151,8 @@ func (m *Machine) execute(c *Command, out *Outcome) Result {
 		return m.park(c, out)
 	case OpRenewHold:
 		return m.renewHold(c)
+	case OpWrite:
+		return m.write(c, out)
 	default:
 		panic(fmt.Sprintf("lockfsm: opcode: have %d, want one that decodes", uint8(c.Op)))
 	}

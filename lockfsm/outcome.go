@@ -64,6 +64,9 @@ const (
 	// EventWaitEnded: a waiting request of an ended session was removed.
 	// Session, Request and Name are set.
 	EventWaitEnded EventKind = 4
+	// EventWritten: a register was written. Name is the register's, Token its
+	// version.
+	EventWritten EventKind = 5
 )
 
 // String returns the name of the kind.
@@ -77,6 +80,8 @@ func (k EventKind) String() string {
 		return "session-ended"
 	case EventWaitEnded:
 		return "wait-ended"
+	case EventWritten:
+		return "written"
 	default:
 		return fmt.Sprintf("EventKind(%d)", uint8(k))
 	}
@@ -99,7 +104,7 @@ type Event struct {
 	Session SessionID
 	Request RequestID
 	Token   Token
-	// Name is the lock's name, borrowed from the Outcome.
+	// Name is that of the lock or register, borrowed from the Outcome.
 	Name []byte
 }
 

@@ -12,13 +12,15 @@ import (
 //	record    key            value after the version
 //	meta      00             applied u64 | log time u64 | stamps u64 |
 //	                         last session u64 | endings u64 |
-//	                         locks u32 | claims u32 | sessions u32 | detached u32
+//	                         locks u32 | claims u32 | sessions u32 | detached u32 |
+//	                         registers u32
 //	session   01 id u64      deadline u64 | lease u32 | epoch u32 | order u64 |
 //	                         state u8 (1: parked, 2: ending) | nonce 16 B | name
 //	detached  02 token u64   owner u64 | deadline u64 | hold time u32
 //	lock      03 name        holders u32 | waiters u32 | claims
 //	claim                    flags u8 (1: detached) | mode u8 | weight u8 |
 //	                         session u64 | request u64 | stamp u64 | since u64
+//	register  04 name        version u64 | value
 //
 // Holders stand in the order of their stamps, waiters in queue order, so equal
 // states have equal bytes. A version above 1 is ErrTooNew; anything else that
@@ -30,6 +32,7 @@ const (
 	keySession  = 0x01
 	keyDetached = 0x02
 	keyLock     = 0x03
+	keyRegister = 0x04
 
 	stateParked = 1 << 0
 	stateEnding = 1 << 1
@@ -64,7 +67,8 @@ func (m *Machine) appendMeta(dst []byte) []byte {
 	dst = le.AppendUint32(dst, m.lockCount)
 	dst = le.AppendUint32(dst, m.claimCount)
 	dst = le.AppendUint32(dst, m.sessionCount)
-	return le.AppendUint32(dst, m.detachedCount)
+	dst = le.AppendUint32(dst, m.detachedCount)
+	return le.AppendUint32(dst, uint32(len(m.registers)))
 }
 
 func (m *Machine) appendSession(dst []byte, s *session) []byte {
@@ -110,6 +114,12 @@ func (m *Machine) appendLock(dst []byte, l *lock) []byte {
 		dst = m.appendClaim(dst, m.claims.at(r))
 	}
 	return dst
+}
+
+func (r *register) append(dst []byte) []byte {
+	dst = append(dst, recordVersion)
+	dst = binary.LittleEndian.AppendUint64(dst, r.version)
+	return append(dst, r.value...)
 }
 
 func (m *Machine) appendClaim(dst []byte, c *claim) []byte {

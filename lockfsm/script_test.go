@@ -117,7 +117,7 @@ func parseBatch(t *testing.T, d *datadriven.TestData) []byte {
 func parseCommand(t *testing.T, words []string) Command {
 	t.Helper()
 	c := Command{Mode: ModeEX, Lease: 1000}
-	for o := OpOpenSession; o <= OpRenewHold; o++ {
+	for o := OpOpenSession; o <= OpWrite; o++ {
 		if o.String() == words[0] {
 			c.Op = o
 		}

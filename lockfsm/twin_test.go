@@ -1,6 +1,7 @@
 package lockfsm
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"sort"
@@ -19,6 +20,8 @@ type twin struct {
 	ending      []*twinSession
 	detached    []*twinClaim
 	locks       map[string]*twinLock
+	registers   map[string]Token // versions
+	slot        uint64
 	work        int
 	out         *Outcome
 }
@@ -51,11 +54,13 @@ type twinLock struct {
 }
 
 func newTwin(l Limits) *twin {
-	return &twin{l: l, sessions: map[SessionID]*twinSession{}, locks: map[string]*twinLock{}}
+	return &twin{l: l, sessions: map[SessionID]*twinSession{}, locks: map[string]*twinLock{},
+		registers: map[string]Token{}}
 }
 
 func (t *twin) apply(tick bool, delta Millis, renewed []SessionID, cs []Command, out *Outcome) {
 	out.reset()
+	t.slot++
 	t.out, t.work = out, int(t.l.WorkPerApply)
 	if tick {
 		t.now += Time(min(delta, t.l.TickCap))
@@ -74,12 +79,31 @@ func (t *twin) apply(tick bool, delta Millis, renewed []SessionID, cs []Command,
 	}
 }
 
+func (t *twin) write(c *Command) Result {
+	have, known := t.registers[string(c.Name)]
+	res := Result{Op: c.Op, Token: have}
+	switch {
+	case have != c.Token || have == Token(t.slot):
+		return res.with(CodeConflict)
+	case !known && len(t.registers) == 16:
+		return res.with(CodeTooManyRegisters)
+	}
+	res.Token = Token(t.slot)
+	t.registers[string(c.Name)] = res.Token
+	t.out.Events = append(t.out.Events, Event{
+		Kind: EventWritten, Token: res.Token, Name: bytes.Clone(c.Name),
+	})
+	return res.with(CodeOK)
+}
+
 func (t *twin) command(c *Command) Result {
 	res := Result{Op: c.Op, Session: c.Session, Detached: c.Flags&Detached != 0}
 	switch c.Op {
 	case OpOpenSession:
 		res.Code, res.Session = t.open(c)
 		return res
+	case OpWrite:
+		return t.write(c)
 	case OpRenewHold:
 		res.Token, res.Detached = c.Token, true
 		if c.Lease < t.l.HoldMin || c.Lease > t.l.HoldMax {

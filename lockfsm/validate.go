@@ -40,6 +40,9 @@ func (m *Machine) Validate() error {
 	if err := m.validateEnding(); err != nil {
 		return err
 	}
+	if err := m.validateRegisters(); err != nil {
+		return err
+	}
 	return m.validateBounds()
 }
 

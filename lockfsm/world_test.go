@@ -69,12 +69,12 @@ func drawOp(n int) Op {
 		below int
 		op    Op
 	}{{12, OpOpenSession}, {14, OpCloseSession}, {62, OpAcquire}, {78, OpRelease},
-		{85, OpCancel}, {91, OpPark}} {
+		{85, OpCancel}, {91, OpPark}, {97, OpRenewHold}} {
 		if n < share.below {
 			return share.op
 		}
 	}
-	return OpRenewHold
+	return OpWrite
 }
 
 // session draws a session that mostly is there.
@@ -134,6 +134,11 @@ func (w *world) finish(c Command) Command {
 	r := w.rng
 	all := w.twin.claims()
 	switch c.Op {
+	case OpWrite:
+		c.Name, c.Value = fmt.Appendf(nil, "r%02d", r.IntN(20)), make([]byte, r.IntN(9))
+		if c.Token = w.twin.registers[string(c.Name)]; r.IntN(8) == 0 {
+			c.Token++
+		}
 	case OpOpenSession:
 		c.Nonce[0] = byte(r.IntN(9))
 		c.Lease = 100 + 100*Millis(r.IntN(5))
@@ -338,7 +343,7 @@ func TestTwin(t *testing.T) {
 			t.Errorf("got no result with code %v, want some", c)
 		}
 	}
-	if len(met.events) != 5 {
-		t.Errorf("got events %v, want five kinds and reasons", met.events)
+	if len(met.events) != 6 {
+		t.Errorf("got events %v, want six kinds and reasons", met.events)
 	}
 }
