@@ -120,19 +120,24 @@ func (n *testNode) start() {
 }
 
 func (n *testNode) load(kvs map[string][]byte) *lockfsm.Machine {
-	m, err := lockfsm.New(n.w.opts.machineLimits())
+	m, err := n.tryLoad(kvs)
 	if err != nil {
 		n.w.t.Fatal(err)
 	}
+	return m
+}
+
+func (n *testNode) tryLoad(kvs map[string][]byte) (*lockfsm.Machine, error) {
+	m, err := lockfsm.New(n.w.opts.machineLimits())
+	if err != nil {
+		return nil, err
+	}
 	for _, kv := range sortedRecords(kvs) {
 		if err := m.Load(kv.Key, kv.Value); err != nil {
-			n.w.t.Fatal(err)
+			return nil, err
 		}
 	}
-	if err := m.Loaded(); err != nil {
-		n.w.t.Fatal(err)
-	}
-	return m
+	return m, m.Loaded()
 }
 
 func (n *testNode) Append(r wal.Record) wal.LSN {
@@ -214,16 +219,25 @@ func (n *testNode) install(r InstallRequest) {
 	if r.Chunk == 0 {
 		n.chunks = map[uint16][]KeyValue{}
 	}
-	k := int(r.Data[0]) | int(r.Data[1])<<8
-	n.chunks[r.Group] = append(n.chunks[r.Group], KeyValue{r.Data[2 : 2+k], r.Data[2+k:]})
 	d := InstallDone{Group: r.Group, Peer: r.Peer, Slot: r.Slot, Chunk: r.Chunk, Last: r.Last}
+	k := len(r.Data)
+	if len(r.Data) >= 2 {
+		k = int(r.Data[0]) | int(r.Data[1])<<8
+	}
+	if 2+k > len(r.Data) {
+		d.Err = errors.New("no chunk")
+		n.inbox.Installed(d)
+		return
+	}
+	n.chunks[r.Group] = append(n.chunks[r.Group], KeyValue{r.Data[2 : 2+k], r.Data[2+k:]})
 	if r.Last {
-		n.saved[r.Group] = make(map[string][]byte)
+		whole := make(map[string][]byte)
 		for _, kv := range n.chunks[r.Group] {
-			n.saved[r.Group][string(kv.Key)] = kv.Value
+			whole[string(kv.Key)] = kv.Value
 		}
-		n.slots[r.Group] = r.Slot
-		d.Machine = n.load(n.saved[r.Group])
+		if d.Machine, d.Err = n.tryLoad(whole); d.Err == nil {
+			n.saved[r.Group], n.slots[r.Group] = whole, r.Slot
+		}
 	}
 	n.inbox.Installed(d)
 }
