@@ -39,7 +39,8 @@ func floors() []floor {
 			"paxos/...", "lockfsm", "wal", "netio/wire", "client", "lockd/node"}},
 		{dir: "lockd/sim", number: 4, may: []string{
 			"paxos/...", "lockfsm", "wal/...", "netio/wire", "client", "lockd/node",
-			"lockd/sim/..."}},
+			"lockd/sim/...", "lockd/faulttest/history"}},
+		{dir: "lockd/faulttest/history", number: 0},
 		{dir: "lockd/faulttest", number: 4, may: []string{
 			"client/...", "netio/wire", "lockd/faulttest/...", "lockd/sim/..."}},
 		{dir: "perf", number: 4, may: []string{"client", "netio/wire", "perf/..."}},

@@ -1,0 +1,208 @@
+package history
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// Errors of Report.Err.
+var (
+	// ErrViolation: no order of the operations explains the answers.
+	ErrViolation = errors.New("history: not linearizable")
+	// ErrUndecided: a search was not over in time. Make the history smaller.
+	ErrUndecided = errors.New("history: not decided in time")
+)
+
+// Report says what Check did and found.
+type Report struct {
+	Operations int // Expire not counted
+	Partitions int // names
+	Largest    int // operations of one name
+	Uncertain  int // operations without a definite answer
+	// Again is how many names were searched a second time, because they cannot
+	// be explained without an uncertain acquire that took effect.
+	Again    int
+	Took     time.Duration
+	Failures []Failure
+}
+
+// Failure is one name whose history is not linearizable, or not known to be.
+type Failure struct {
+	Name string
+	Err  error  // ErrViolation or ErrUndecided
+	Text string // the operations, in the longest order found, then the others
+}
+
+// Err returns what failed, nil if nothing did.
+func (r *Report) Err() error {
+	if len(r.Failures) == 0 {
+		return nil
+	}
+	f := &r.Failures[0]
+	return fmt.Errorf("%w: %d of %d names, the first %q:\n%s", f.Err, len(r.Failures), r.Partitions,
+		f.Name, f.Text)
+}
+
+// Add counts other in.
+func (r *Report) Add(other *Report) {
+	r.Operations += other.Operations
+	r.Partitions += other.Partitions
+	r.Largest = max(r.Largest, other.Largest)
+	r.Uncertain += other.Uncertain
+	r.Again += other.Again
+	r.Took += other.Took
+	r.Failures = append(r.Failures, other.Failures...)
+}
+
+// String returns the figures in one line.
+func (r *Report) String() string {
+	return fmt.Sprintf("%d operations of %d names, at most %d of one, %.2f %% uncertain, %d names "+
+		"searched again, %.2fs of checking", r.Operations, r.Partitions, r.Largest,
+		100*float64(r.Uncertain)/float64(max(1, r.Operations)), r.Again, r.Took.Seconds())
+}
+
+// Check searches the history of each name. Limit bounds each search. All must
+// be operations of what the model describes, from the first on: a name begins
+// free, a register with value and token zero.
+func Check(m Model, all []Operation, limit time.Duration) Report {
+	began := time.Now()
+	var r Report
+	for _, name := range byName(all) {
+		r.Partitions++
+		p := newPartition(m, name)
+		r.Operations += p.counted
+		r.Largest = max(r.Largest, p.counted)
+		r.Uncertain += p.uncertain
+		verdict := p.search(p.definite, limit)
+		if verdict == porcupine.Illegal && len(p.perhaps) > 0 {
+			r.Again++
+			verdict = p.search(slices.Concat(p.definite, p.perhaps), limit)
+		}
+		if verdict != porcupine.Ok {
+			r.Failures = append(r.Failures, p.failure(name[0].Name, verdict))
+		}
+	}
+	r.Took = time.Since(began)
+	return r
+}
+
+// byName sorts operations into one slice per name, in the order of the names.
+func byName(all []Operation) [][]*Operation {
+	sorted := make([]*Operation, len(all))
+	for i := range all {
+		sorted[i] = &all[i]
+	}
+	slices.SortStableFunc(sorted, func(a, b *Operation) int { return cmp.Compare(a.Name, b.Name) })
+	var names [][]*Operation
+	for len(sorted) > 0 {
+		n := 1
+		for n < len(sorted) && sorted[n].Name == sorted[0].Name {
+			n++
+		}
+		names = append(names, sorted[:n:n])
+		sorted = sorted[n:]
+	}
+	return names
+}
+
+// partition is the history of one name, ready to be searched.
+type partition struct {
+	model porcupine.Model
+	// definite are the operations that every explanation needs; perhaps are the
+	// uncertain acquires, which most explanations do without.
+	definite, perhaps  []porcupine.Operation
+	counted, uncertain int
+}
+
+func newPartition(m Model, all []*Operation) *partition {
+	p := &partition{model: m.porcupine()}
+	granted := make(map[uint64]struct{})
+	for _, o := range all {
+		if o.Kind == Acquire && o.Outcome == Granted {
+			granted[o.Token] = struct{}{}
+		}
+	}
+	for _, o := range all {
+		if o.Kind != Expire {
+			p.counted++
+			if o.Outcome == Uncertain {
+				p.uncertain++
+			}
+		}
+		a := &attempt{Operation: o, granted: granted}
+		a.crowded = o.Kind == Acquire && o.Outcome == Refused && crowded(all, o)
+		op := porcupine.Operation{ClientId: o.Client, Input: a, Call: o.Began, Return: o.Ended}
+		switch {
+		case o.Outcome != Uncertain:
+			p.definite = append(p.definite, op)
+		case o.Kind == Acquire:
+			p.perhaps = append(p.perhaps, op)
+		case (o.Kind == Expire || o.Kind == Release) && !a.unknown(o.Token):
+			p.definite = append(p.definite, op)
+		default: // it changes nothing, or ends a hold that nobody was told of
+		}
+	}
+	return p
+}
+
+// crowded reports whether somebody was waiting at some moment of o.
+func crowded(all []*Operation, o *Operation) bool {
+	return slices.ContainsFunc(all, func(w *Operation) bool {
+		return w.Kind == Acquire && w.Waits == Queues && w.Began <= o.Ended && w.Ended >= o.Began
+	})
+}
+
+func (m Model) porcupine() porcupine.Model {
+	return porcupine.Model{
+		Init: func() any { return &state{} },
+		Step: func(s, input, _ any) (bool, any) {
+			next := s.(*state).clone()
+			return m.step(next, input.(*attempt)), next
+		},
+		Equal: func(a, b any) bool { return a.(*state).equal(b.(*state)) },
+		Hash:  func(s any) uint64 { return s.(*state).hash() },
+	}
+}
+
+func (p *partition) search(ops []porcupine.Operation, limit time.Duration) porcupine.CheckResult {
+	return porcupine.CheckOperationsTimeout(p.model, ops, limit)
+}
+
+// failure describes a name that could not be explained.
+func (p *partition) failure(name string, verdict porcupine.CheckResult) Failure {
+	f := Failure{Name: name, Err: ErrViolation}
+	if verdict == porcupine.Unknown {
+		f.Err = ErrUndecided
+	}
+	all := slices.Concat(p.definite, p.perhaps)
+	_, info := porcupine.CheckOperationsVerbose(p.model, all, time.Second)
+	var longest []porcupine.Operation
+	for _, partial := range info.PartialLinearizationsOperations() {
+		for _, order := range partial {
+			if len(order) > len(longest) {
+				longest = order
+			}
+		}
+	}
+	var b strings.Builder
+	done := make(map[*attempt]bool)
+	for i := range longest {
+		a := longest[i].Input.(*attempt)
+		done[a] = true
+		fmt.Fprintf(&b, "  %3d. %s\n", i+1, a.Operation)
+	}
+	slices.SortFunc(all, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
+	for i := range all {
+		if a := all[i].Input.(*attempt); !done[a] {
+			fmt.Fprintf(&b, "  not explained: %s\n", a.Operation)
+		}
+	}
+	f.Text = b.String()
+	return f
+}
