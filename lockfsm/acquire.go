@@ -53,18 +53,28 @@ func (m *Machine) acquire(c *Command, out *Outcome) Result {
 	if code := m.checkAcquire(c); code != CodeOK {
 		return res.with(code)
 	}
-	if r := m.findClaim(s, c.Request); r != 0 {
+	if r := m.findClaim(s, c.Request); r != 0 &&
+		!(c.Op == OpEnter && plantedIs("reentry-counted-twice")) {
 		return m.acquireAgain(r, c, res)
 	}
 	hash := m.hashName(c.Name)
 	lr := m.findLock(c.Name, hash)
+	inUse := lr != 0 && !m.locks.at(lr).ghost()
+	if inUse && m.locks.at(lr).capacity() != c.capacity() {
+		return m.locks.at(lr).otherKind(res)
+	}
 	if code := m.roomFor(lr, s); code != CodeOK {
 		return res.with(code)
 	}
-	if lr != 0 && c.Flags&Wait == 0 {
+	if inUse && c.Op == OpEnter {
+		if br := m.findOwned(lr, of, c.Owner); br != 0 {
+			return m.deepen(br, c, res)
+		}
+	}
+	if inUse && c.Flags&Wait == 0 {
 		l := m.locks.at(lr)
-		if l.waiters == 0 && !m.admits(l, c.Mode) {
-			return m.refuse(l, c.Mode, res)
+		if l.waiters == 0 && !m.admits(l, c.mode(), c.permits()) {
+			return m.refuse(l, c.mode(), res)
 		}
 	}
 	if lr == 0 {
@@ -85,7 +95,11 @@ func (m *Machine) checkAcquire(c *Command) Code {
 		return CodeBadRequest
 	case c.Flags&Detached != 0 && (c.Flags&Wait != 0 || c.Session == 0):
 		return CodeBadRequest
-	case !c.Mode.Valid():
+	case c.Op == OpTake && (c.Permits == 0 || c.Permits > c.Capacity):
+		return CodeBadRequest
+	case c.Op == OpEnter && (c.Owner == 0 || c.Flags&Detached != 0):
+		return CodeBadRequest
+	case !c.mode().Valid():
 		return CodeBadMode
 	case c.Flags&Detached != 0 && !m.validHold(c.Lease):
 		return CodeBadLease
@@ -107,10 +121,11 @@ func (m *Machine) acquireAgain(r ref, c *Command, res Result) Result {
 	cl := m.claims.at(r)
 	l := m.locks.at(cl.lock)
 	switch {
-	case cl.mode != c.Mode || !bytes.Equal(m.lockName(l), c.Name):
+	case cl.mode != c.mode() || l.capacity() != c.capacity() || l.permits(cl) != c.permits() ||
+		m.ownerOf(l, cl) != c.owner() || !bytes.Equal(m.lockName(l), c.Name):
 		return res.with(CodeRequestReused)
-	case cl.state == claimHolds:
-		res.Token = cl.stamp
+	case m.holds(cl):
+		res.Token = m.base(cl).stamp
 		return res.with(CodeOK)
 	default:
 		res.Waiting = l.waiting
@@ -138,19 +153,40 @@ func (m *Machine) roomFor(lr ref, s *session) Code {
 // newClaim makes a claim that is in its session's list and in the index, but in
 // neither list of its lock.
 func (m *Machine) newClaim(c *Command, of, lr ref) ref {
-	if m.locks.at(lr).ghost() {
+	if l := m.locks.at(lr); l.ghost() {
 		m.lockCount++
+		l.become(c.capacity())
 	}
 	r := m.allocClaim()
-	cl := m.claims.at(r)
-	*cl = claim{request: c.Request, lock: lr, session: of, mode: c.Mode, weight: c.Weight,
-		since: m.logTime}
-	s := m.sessions.at(of)
+	*m.claims.at(r) = claim{request: c.Request, lock: lr, session: of, mode: c.mode(),
+		weight: c.Weight, since: m.logTime, extra: uint32(c.permits())}
+	m.joinSession(r)
+	if c.Op == OpEnter {
+		m.own(r, c.Owner)
+	}
+	return r
+}
+
+// joinSession puts a new claim into its session's list and into the index.
+func (m *Machine) joinSession(r ref) {
+	c := m.claims.at(r)
+	s := m.sessions.at(c.session)
 	m.linkOwn(s, r)
 	s.count++
 	m.claimCount++
-	m.byRequest.insert(m.hashRequest(s, c.Request), r)
-	return r
+	m.byRequest.insert(m.hashRequest(s, c.request), r)
+}
+
+// leaveSession undoes joinSession and frees the claim.
+func (m *Machine) leaveSession(r ref) {
+	c := m.claims.at(r)
+	s := m.sessions.at(c.session)
+	m.unlinkOwn(s, r)
+	s.count--
+	m.claimCount--
+	m.byRequest.remove(m.hashRequest(s, c.request), r)
+	*c = claim{next: m.freeClaim}
+	m.freeClaim = r
 }
 
 func (m *Machine) allocClaim() ref {
@@ -166,7 +202,7 @@ func (m *Machine) allocClaim() ref {
 func (m *Machine) place(r ref, f Flags, res Result, out *Outcome) Result {
 	c := m.claims.at(r)
 	l := m.locks.at(c.lock)
-	if l.waiters == 0 && m.admits(l, c.mode) {
+	if l.waiters == 0 && m.admits(l, c.mode, l.permits(c)) {
 		m.grant(r)
 	} else {
 		m.enqueue(r)
@@ -229,9 +265,10 @@ func (m *Machine) refuse(l *lock, mode Mode, res Result) Result {
 	return res.with(CodeHeld)
 }
 
-// admits reports whether the holders let one more of this mode in.
-func (m *Machine) admits(l *lock, mode Mode) bool {
-	return l.held&^mode.compatible() == 0 && l.holderCount() < m.limits.HoldersPerLock
+// admits reports whether the holders let one more in, of this mode or with this
+// many permits.
+func (m *Machine) admits(l *lock, mode Mode, n Permits) bool {
+	return l.held&^mode.compatible() == 0 && l.holderCount() < m.limits.HoldersPerLock && l.has(n)
 }
 
 // enqueue gives a claim its place: after all of its weight and more.
@@ -263,8 +300,9 @@ func (m *Machine) enqueue(r ref) {
 // pump grants waiters of a lock from the head of its queue for as long as they
 // are compatible with all who hold, and stops at the first that is not; so a
 // reader stays behind a writer that came before, and readers side by side go
-// together. Dormant waiters are passed over. It returns how many it granted;
-// the one of the request being executed gets no event.
+// together; and a request for many permits is not passed by those for few.
+// Dormant waiters are passed over. It returns how many it granted; the one of
+// the request being executed gets no event.
 func (m *Machine) pump(lr, asking ref, out *Outcome) int {
 	l := m.locks.at(lr)
 	granted := 0
@@ -273,7 +311,7 @@ func (m *Machine) pump(lr, asking ref, out *Outcome) int {
 		next := c.next
 		s := m.sessions.at(c.session)
 		if !s.dormant() {
-			if !m.admits(l, c.mode) {
+			if !m.admits(l, c.mode, l.permits(c)) {
 				break
 			}
 			m.unlink(&l.waiters, r)
@@ -281,8 +319,7 @@ func (m *Machine) pump(lr, asking ref, out *Outcome) int {
 			m.grant(r)
 			granted++
 			if r != asking {
-				out.Events = append(out.Events, Event{Kind: EventGranted, Session: s.id,
-					Request: c.request, Token: c.stamp, Name: out.copyName(m.lockName(l))})
+				granted += m.tell(l, r, out)
 			}
 		}
 		r = next
@@ -291,6 +328,24 @@ func (m *Machine) pump(lr, asking ref, out *Outcome) int {
 		m.touchLock(lr)
 	}
 	return granted
+}
+
+// tell says that a waiting claim was granted, to each of its levels too. It
+// returns the number of those.
+func (m *Machine) tell(l *lock, r ref, out *Outcome) int {
+	c := m.claims.at(r)
+	e := Event{Kind: EventGranted, Session: m.sessions.at(c.session).id, Request: c.request,
+		Token: c.stamp, Name: out.copyName(m.lockName(l))}
+	out.Events = append(out.Events, e)
+	k := m.stack(l, c)
+	if k == nil {
+		return 0
+	}
+	for up := k.levels; up != 0; up = m.claims.at(up).next {
+		e.Request = m.claims.at(up).request
+		out.Events = append(out.Events, e)
+	}
+	return int(k.count)
 }
 
 // grant makes a claim that is in neither list of its lock a hold.

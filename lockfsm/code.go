@@ -34,6 +34,13 @@ const (
 	// CodeConflict: the register has another version than the write names; the
 	// result's Token is that version.
 	CodeConflict Code = 21
+	// CodeOtherKind: the name is in use as another kind of lock, or as a
+	// semaphore of another capacity. The result says the capacity in force, zero
+	// for a lock with modes. It is so until nobody holds the name or waits for it.
+	CodeOtherKind Code = 24
+	// CodeOtherMode: the owner holds the lock, or waits for it, in another mode.
+	// To wait for a stronger one would be to wait for itself.
+	CodeOtherMode Code = 25
 
 	// CodeBadRequest: the fields of the command contradict each other, or one
 	// that must not be zero is.
@@ -46,8 +53,8 @@ const (
 	CodeBadName Code = 35
 	// CodeNameTooLong: the lock or session name is above its limit.
 	CodeNameTooLong Code = 36
-	// CodeRequestReused: the request id belongs to another acquire, of another
-	// name or mode.
+	// CodeRequestReused: the request id belongs to another acquire: of another
+	// name, mode, owner or number of permits.
 	CodeRequestReused Code = 37
 
 	// CodeTooManySessions and those below: the limit of that name is reached.
@@ -87,6 +94,10 @@ func (c Code) String() string {
 		return "session unknown"
 	case CodeSessionEnded:
 		return "session ended"
+	case CodeOtherKind:
+		return "other kind"
+	case CodeOtherMode:
+		return "other mode"
 	case CodeBadRequest:
 		return "bad request"
 	case CodeBadMode:

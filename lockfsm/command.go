@@ -31,7 +31,43 @@ const (
 	// OpWrite replaces a register if it has the version named: Token (that
 	// version), Name, Value. It is the cluster's own; clients have no such request.
 	OpWrite Op = 8
+
+	// OpTake asks for permits of a semaphore: Session, Epoch, Request, Name,
+	// Permits, Capacity, Weight, Flags, and Lease if Detached. OpRelease gives
+	// them back, all of one hold together.
+	OpTake Op = 16
+	// OpEnter asks for a lock that its owner may ask for again while it holds it:
+	// Session, Epoch, Request, Owner, Name, Mode, Weight, Flags without Detached.
+	OpEnter Op = 17
+	// OpLeave takes one OpEnter back, the one with that request; the lock comes
+	// free with the last of its owner: Session, Epoch, Request, Token, Name.
+	OpLeave Op = 18
 )
+
+// Formats of batches and records. A batch or record has the least format that
+// can say what it says, so that a cluster in which nobody uses what is new
+// writes what an older binary reads.
+const (
+	// FormatFirst is the format of sessions, modes and detached holds.
+	FormatFirst = 1
+	// FormatKinds adds permits and owners: OpTake, OpEnter and OpLeave.
+	FormatKinds = 2
+	// FormatLatest is the newest format this binary reads and writes.
+	FormatLatest = FormatKinds
+)
+
+// Format returns the first format that has the opcode.
+func (o Op) Format() uint8 {
+	switch o {
+	case OpTake, OpEnter, OpLeave:
+		return FormatKinds
+	default:
+		return FormatFirst
+	}
+}
+
+// Acquires reports whether the opcode asks for a lock.
+func (o Op) Acquires() bool { return o == OpAcquire || o == OpTake || o == OpEnter }
 
 // String returns the name of the opcode.
 func (o Op) String() string {
@@ -52,6 +88,12 @@ func (o Op) String() string {
 		return "renew"
 	case OpWrite:
 		return "write"
+	case OpTake:
+		return "take"
+	case OpEnter:
+		return "enter"
+	case OpLeave:
+		return "leave"
 	default:
 		return fmt.Sprintf("Op(%d)", uint8(o))
 	}
@@ -74,22 +116,22 @@ const (
 // Command is one command of a batch. Which fields an opcode uses is said at
 // the opcode; the others are neither encoded nor read.
 type Command struct {
-	Op      Op
-	Flags   Flags
-	Mode    Mode
-	Weight  uint8 // larger goes first in the queue
-	Epoch   Epoch
-	Lease   Millis // of a session, or of a detached hold
-	Session SessionID
-	Request RequestID
-	Token   Token
-	Nonce   Nonce
-	Name    []byte // borrowed; at most 65535 bytes
-	Value   []byte // of a register; borrowed
+	Op       Op
+	Flags    Flags
+	Mode     Mode
+	Weight   uint8 // larger goes first in the queue
+	Epoch    Epoch
+	Lease    Millis // of a session, or of a detached hold
+	Permits  Permits
+	Capacity Permits // of the semaphore, by all who use it
+	Session  SessionID
+	Request  RequestID
+	Token    Token
+	Owner    Owner
+	Nonce    Nonce
+	Name     []byte // borrowed; at most 65535 bytes
+	Value    []byte // of a register; borrowed
 }
-
-// batchVersion is the first byte of every batch.
-const batchVersion = 1
 
 const batchHeaderBytes = 2
 
@@ -134,6 +176,7 @@ func (b *BatchBuilder) Tick(delta Millis, renewed []SessionID) {
 func (b *BatchBuilder) Append(c *Command) {
 	b.begin()
 	b.commands++
+	b.b[0] = max(b.b[0], c.Op.Format())
 	b.b = appendCommand(b.b, c)
 }
 
@@ -147,6 +190,7 @@ func (b *BatchBuilder) AppendBatch(other *BatchBuilder) {
 	}
 	b.begin()
 	b.commands += other.commands
+	b.b[0] = max(b.b[0], other.b[0])
 	b.b = append(b.b, other.b[batchHeaderBytes:]...)
 }
 
@@ -156,13 +200,21 @@ func (b *BatchBuilder) Len() int { return b.commands }
 // Size returns the encoded length in bytes.
 func (b *BatchBuilder) Size() int { return len(b.b) }
 
+// Format returns the format of the batch: the least that has all its commands.
+func (b *BatchBuilder) Format() uint8 {
+	if len(b.b) == 0 {
+		return FormatFirst
+	}
+	return b.b[0]
+}
+
 // Bytes returns the batch, borrowed until the next call of another method. It
 // is empty, and so a no-op, if neither Tick nor Append was called.
 func (b *BatchBuilder) Bytes() []byte { return b.b[:len(b.b):len(b.b)] }
 
 func (b *BatchBuilder) begin() {
 	if len(b.b) == 0 {
-		b.b = append(b.b, batchVersion, 0)
+		b.b = append(b.b, FormatFirst, 0)
 	}
 }
 
@@ -202,6 +254,19 @@ func appendCommand(dst []byte, c *Command) []byte {
 		dst = le.AppendUint64(dst, uint64(c.Token))
 		dst = le.AppendUint32(dst, uint32(len(c.Value)))
 		dst = append(dst, c.Value...)
+	case OpTake:
+		dst = appendTake(dst, c)
+	case OpEnter:
+		dst = append(dst, byte(c.Flags), byte(c.Mode), c.Weight)
+		dst = le.AppendUint64(dst, uint64(c.Session))
+		dst = le.AppendUint32(dst, uint32(c.Epoch))
+		dst = le.AppendUint64(dst, uint64(c.Request))
+		dst = le.AppendUint64(dst, uint64(c.Owner))
+	case OpLeave:
+		dst = le.AppendUint64(dst, uint64(c.Session))
+		dst = le.AppendUint32(dst, uint32(c.Epoch))
+		dst = le.AppendUint64(dst, uint64(c.Request))
+		dst = le.AppendUint64(dst, uint64(c.Token))
 	default:
 		panic(fmt.Sprintf("lockfsm: opcode: have %d, want one that is known", uint8(c.Op)))
 	}
@@ -210,4 +275,18 @@ func appendCommand(dst []byte, c *Command) []byte {
 	}
 	dst = le.AppendUint16(dst, uint16(len(c.Name)))
 	return append(dst, c.Name...)
+}
+
+func appendTake(dst []byte, c *Command) []byte {
+	le := binary.LittleEndian
+	dst = append(dst, byte(c.Flags), c.Weight)
+	dst = le.AppendUint64(dst, uint64(c.Session))
+	dst = le.AppendUint32(dst, uint32(c.Epoch))
+	dst = le.AppendUint64(dst, uint64(c.Request))
+	dst = le.AppendUint32(dst, uint32(c.Permits))
+	dst = le.AppendUint32(dst, uint32(c.Capacity))
+	if c.Flags&Detached != 0 {
+		dst = le.AppendUint32(dst, uint32(c.Lease))
+	}
+	return dst
 }

@@ -8,6 +8,8 @@ type reader struct {
 	b      []byte
 	at     int
 	failed bool
+	// newest is the newest format of a batch to read, version that of this one.
+	newest, version uint8
 }
 
 func (r *reader) take(n int) []byte {
@@ -49,10 +51,14 @@ func (r *reader) u64() uint64 {
 }
 
 // command decodes one command into c, whose name then borrows from the batch.
-// It reports ErrTooNew for an opcode or flag it does not know.
+// It reports ErrTooNew for an opcode or flag that the format does not have.
 func (r *reader) command(c *Command) error {
 	start := r.at
 	*c = Command{Op: Op(r.u8())}
+	if c.Op.Format() > r.version {
+		r.at = start
+		return ErrTooNew
+	}
 	switch c.Op {
 	case OpOpenSession:
 		c.Epoch = Epoch(r.u32())
@@ -88,6 +94,21 @@ func (r *reader) command(c *Command) error {
 	case OpWrite:
 		c.Token = Token(r.u64())
 		c.Value = r.take(int(r.u32()))
+	case OpTake:
+		r.takeCommand(c)
+	case OpEnter:
+		c.Flags = Flags(r.u8())
+		c.Mode = Mode(r.u8())
+		c.Weight = r.u8()
+		c.Session = SessionID(r.u64())
+		c.Epoch = Epoch(r.u32())
+		c.Request = RequestID(r.u64())
+		c.Owner = Owner(r.u64())
+	case OpLeave:
+		c.Session = SessionID(r.u64())
+		c.Epoch = Epoch(r.u32())
+		c.Request = RequestID(r.u64())
+		c.Token = Token(r.u64())
 	default:
 		r.at = start
 		return ErrTooNew
@@ -98,6 +119,19 @@ func (r *reader) command(c *Command) error {
 	}
 	c.Name = r.take(int(r.u16()))
 	return r.checked()
+}
+
+func (r *reader) takeCommand(c *Command) {
+	c.Flags = Flags(r.u8())
+	c.Weight = r.u8()
+	c.Session = SessionID(r.u64())
+	c.Epoch = Epoch(r.u32())
+	c.Request = RequestID(r.u64())
+	c.Permits = Permits(r.u32())
+	c.Capacity = Permits(r.u32())
+	if c.Flags&Detached != 0 {
+		c.Lease = Millis(r.u32())
+	}
 }
 
 func (r *reader) checked() error {
@@ -116,11 +150,11 @@ type tick struct {
 
 // header decodes everything before the first command.
 func (r *reader) header() (tick, error) {
-	version := r.u8()
-	if !r.failed && version == 0 {
+	r.version = r.u8()
+	if !r.failed && r.version == 0 {
 		r.failed = true
 	}
-	if !r.failed && version > batchVersion {
+	if !r.failed && r.version > r.newest {
 		r.at = 0
 		return tick{}, ErrTooNew
 	}
@@ -144,8 +178,8 @@ func (r *reader) header() (tick, error) {
 // checkBatch decodes the whole of a batch without executing any of it, so that
 // a batch is executed in full or not at all. It returns the offset at which it
 // stopped.
-func checkBatch(value []byte) (int, error) {
-	r := reader{b: value}
+func checkBatch(value []byte, newest uint8) (int, error) {
+	r := reader{b: value, newest: newest}
 	if _, err := r.header(); err != nil {
 		return r.at, err
 	}

@@ -9,7 +9,7 @@
 // The value of a slot is a batch; an empty value is a no-op. All numbers are
 // little-endian.
 //
-//	batch    version u8 = 1 | flags u8 (1: tick) | tick? | command*
+//	batch    version u8 (1, 2) | flags u8 (1: tick) | tick? | command*
 //	tick     delta u32 (ms) | n u32 | n × session u64
 //	command  opcode u8, then
 //	 1 open     epoch u32 | lease u32 | nonce 16 B | name
@@ -21,11 +21,17 @@
 //	 6 park     session u64 | epoch u32
 //	 7 renew    owner u64 | token u64 | hold time u32 | name
 //	 8 write    version u64 | length u32 | value | name
+//	16 take     flags u8 | weight u8 | session u64 | epoch u32 | request u64 |
+//	            permits u32 | capacity u32 | hold time u32 if detached | name
+//	17 enter    flags u8 | mode u8 | weight u8 | session u64 | epoch u32 |
+//	            request u64 | owner u64 | name
+//	18 leave    session u64 | epoch u32 | request u64 | token u64 | name
 //	name     length u16 | bytes
 //	flags    1: wait, 2: detached
 //
-// A version, opcode or flag this binary does not know is ErrTooNew, never
-// damage. A batch is executed in full or not at all.
+// A batch has version 1 unless it has a command from 16 on; then it has version
+// 2. A version, or an opcode or flag that its version does not have, is
+// ErrTooNew, never damage. A batch is executed in full or not at all.
 //
 // # Rules
 //
@@ -47,6 +53,16 @@
 // expiry, parking and the end of a session pump in the same Apply, so a lock
 // passes on in one commit. A request id finds its own claim again, which makes
 // a retry safe without a cache of answers.
+//
+// Semaphores. A name in use is either a lock with modes or a semaphore. All who
+// ask name its capacity, which stands as long as anybody holds or waits; what
+// takes the name for anything else is refused with the capacity in force. Grants
+// never exceed it, and the head of the queue is not passed by who asks for less.
+//
+// Owners. A lock with an owner can be entered again by that owner, in the same
+// mode. Each acquire is a claim of its own with one token for all, and is left by
+// its request id; the lock passes on with the last. All requests of an owner
+// wait in one place of the queue and are granted together.
 //
 // Tokens. One counter per group gives a larger token to every later grant,
 // whatever the name, and is part of the state, not of a lock.

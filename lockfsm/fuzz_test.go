@@ -102,7 +102,7 @@ func TestSpoiledBatches(t *testing.T) {
 			}
 		}
 		var probe BatchError
-		if at, err := checkBatch(value); err != nil && len(value) > 0 {
+		if at, err := checkBatch(value, FormatLatest); err != nil && len(value) > 0 {
 			probe = BatchError{Offset: at, Err: err}
 			failed++
 		}

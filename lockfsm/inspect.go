@@ -12,7 +12,7 @@ func BatchText(value []byte) ([]string, error) {
 	if len(value) == 0 {
 		return nil, nil
 	}
-	r := reader{b: value}
+	r := reader{b: value, newest: FormatLatest}
 	t, err := r.header()
 	if err != nil {
 		return nil, err
@@ -66,15 +66,15 @@ func (c *Command) String() string {
 	switch c.Op {
 	case OpAcquire:
 		fmt.Fprintf(&b, " request %d mode %v", c.Request, c.Mode)
-		if c.Weight != 0 {
-			fmt.Fprintf(&b, " weight %d", c.Weight)
-		}
-		if c.Flags&Wait != 0 {
-			b.WriteString(" waits")
-		}
-		if c.Flags&Detached != 0 {
-			fmt.Fprintf(&b, " for %d ms", c.Lease)
-		}
+		c.describeQueueing(&b)
+	case OpTake:
+		fmt.Fprintf(&b, " request %d permits %d of %d", c.Request, c.Permits, c.Capacity)
+		c.describeQueueing(&b)
+	case OpEnter:
+		fmt.Fprintf(&b, " request %d owner %d mode %v", c.Request, c.Owner, c.Mode)
+		c.describeQueueing(&b)
+	case OpLeave:
+		fmt.Fprintf(&b, " request %d token %d", c.Request, c.Token)
 	case OpRelease:
 		fmt.Fprintf(&b, " token %d", c.Token)
 	case OpCancel:
@@ -84,4 +84,17 @@ func (c *Command) String() string {
 	case OpCloseSession, OpPark:
 	}
 	return b.String()
+}
+
+// describeQueueing says what all acquires have in common.
+func (c *Command) describeQueueing(b *strings.Builder) {
+	if c.Weight != 0 {
+		fmt.Fprintf(b, " weight %d", c.Weight)
+	}
+	if c.Flags&Wait != 0 {
+		b.WriteString(" waits")
+	}
+	if c.Flags&Detached != 0 {
+		fmt.Fprintf(b, " for %d ms", c.Lease)
+	}
 }

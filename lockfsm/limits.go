@@ -36,6 +36,11 @@ type Limits struct {
 	// each session ended, claim released and waiter granted. One claim may
 	// overshoot it by the waiters it lets in.
 	WorkPerApply uint32
+	// Format is the newest format of batches and records that the machine reads:
+	// what is newer is ErrTooNew to it. Zero is FormatLatest; less makes it stand
+	// for an older binary. It may differ between replicas: it decides whether
+	// one carries on, never with which result.
+	Format uint8
 	// Seed salts the hash tables, so that nobody can choose names that collide.
 	// It may differ between replicas: no result depends on it.
 	Seed uint64
@@ -70,6 +75,14 @@ func DefaultLimits() Limits {
 	}
 }
 
+// format returns the newest format to be read.
+func (l *Limits) format() uint8 {
+	if l.Format == 0 {
+		return FormatLatest
+	}
+	return l.Format
+}
+
 func (l *Limits) validate() error {
 	counts := []struct {
 		name     string
@@ -89,6 +102,7 @@ func (l *Limits) validate() error {
 		{"HoldMin", uint32(l.HoldMin), 1, uint32(l.HoldMax)},
 		{"TickCap", uint32(l.TickCap), 1, uint32(l.LeaseMin)},
 		{"WorkPerApply", l.WorkPerApply, 1, maxTableEntries},
+		{"Format", uint32(l.Format), 0, FormatLatest},
 	}
 	for _, c := range counts {
 		if c.have < c.min || c.have > c.max {
@@ -102,7 +116,7 @@ func (l *Limits) validate() error {
 // MemoryBytes is the most memory a machine with these limits can need:
 //
 //	2·Locks    × (entry + table slots + longest name)
-//	+ Claims   × (entry + table slots)
+//	+ Claims   × (entry and stack + two tables' slots)
 //	+ 2·(Sessions+Detached) × (entry + two tables' slots + heap + longest name)
 //	+ registers at their largest
 //
@@ -116,7 +130,7 @@ func (l *Limits) MemoryBytes() uint64 {
 	name := uint64(l.NameBytes) + nameUnit
 	sessionName := uint64(l.SessionNameBytes) + nameUnit
 	locks := 2 * uint64(l.Locks) * (lockBytes + slots + name)
-	claims := uint64(l.Claims) * (claimBytes + slots)
+	claims := uint64(l.Claims) * (claimBytes + stackBytes + 2*slots)
 	sessions := 2 * (uint64(l.Sessions) + uint64(l.Detached)) *
 		(sessionBytes + 2*slots + heapBytes + sessionName)
 	return locks + claims + sessions + maxRegisters*(MaxRegisterBytes+maxRegisterNameBytes)

@@ -10,6 +10,7 @@ const inlineName = 40
 const (
 	lockBytes    = 68
 	claimBytes   = 56
+	stackBytes   = 16
 	sessionBytes = 72
 	heapBytes    = 16
 	slotBytes    = 8
@@ -32,6 +33,8 @@ const (
 	entryGhost
 	// entryEnding: a session that has ended and still has claims.
 	entryEnding
+	// entrySemaphore: a lock whose claims count permits and have no mode.
+	entrySemaphore
 )
 
 // lock is one name in use. An entry exists while the lock is held or waited
@@ -45,16 +48,21 @@ type lock struct {
 	name      [inlineName]byte // or, for a longer one, a nameRef in four bytes
 	nameBytes uint16
 	flags     entryFlags
-	held      modeSet           // modes with a holder
-	counts    [modeCount]uint16 // holders by mode
-	holders   ref               // claims; in a free entry the next free one
-	waiters   ref
-	waiting   uint32 // length of the queue
+	held      modeSet // modes with a holder
+	// counts are the holders by mode. Those of a semaphore all count as ModeNL,
+	// and permits.go keeps its capacity in the places of the other modes.
+	counts  [modeCount]uint16
+	holders ref // claims; in a free entry the next free one
+	waiters ref
+	waiting uint32 // length of the queue
 }
 
 func (l *lock) ghost() bool { return l.holders == 0 && l.waiters == 0 }
 
 func (l *lock) holderCount() uint32 {
+	if l.semaphore() {
+		return uint32(l.counts[ModeNL])
+	}
 	var n uint32
 	for _, c := range l.counts {
 		n += uint32(c)
@@ -69,11 +77,14 @@ const (
 	claimFree claimState = iota
 	claimWaits
 	claimHolds
+	// claimEnters: a level on another claim of the same owner. It holds when
+	// that one does.
+	claimEnters
 )
 
 // claim is one acquire that holds or waits for a lock. It stands in two lists:
-// its lock's holders or waiters (next, prev), and all claims of its session in
-// the order of their stamps (ownNext, ownPrev).
+// its lock's holders or waiters, or its claim's levels (next, prev), and all
+// claims of its session in the order of their stamps (ownNext, ownPrev).
 type claim struct {
 	request RequestID
 	// stamp is the token of a holder, and the place in time of a waiter. Both
@@ -86,9 +97,12 @@ type claim struct {
 	prev    ref
 	ownNext ref
 	ownPrev ref
-	mode    Mode
-	weight  uint8
-	state   claimState
+	// extra is what only some have: the permits of a claim on a semaphore, the
+	// stack of one with an owner, and for a level the claim it is on.
+	extra  uint32
+	mode   Mode
+	weight uint8
+	state  claimState
 }
 
 func (m *Machine) lockName(l *lock) []byte {
@@ -178,6 +192,9 @@ func (m *Machine) hold(l *lock, r ref) {
 	m.link(&l.holders, r, 0)
 	l.counts[c.mode]++
 	l.held |= 1 << c.mode
+	if l.semaphore() {
+		l.setTaken(l.taken() + l.permits(c))
+	}
 }
 
 func (m *Machine) unhold(l *lock, r ref) {
@@ -186,6 +203,9 @@ func (m *Machine) unhold(l *lock, r ref) {
 	l.counts[c.mode]--
 	if l.counts[c.mode] == 0 {
 		l.held &^= 1 << c.mode
+	}
+	if l.semaphore() {
+		l.setTaken(l.taken() - l.permits(c))
 	}
 }
 

@@ -20,15 +20,17 @@ type Machine struct {
 
 	locks    arena[lock]
 	claims   arena[claim]
+	stacks   arena[stack]   // of claims that have an owner
 	sessions arena[session] // sessions and detached holds
 	names    nameStore
 
 	registers []register // by name
 
-	freeLock, freeClaim, freeSession ref
+	freeLock, freeClaim, freeStack, freeSession ref
 
 	byName    table // locks
 	byRequest table // claims
+	byOwner   table // claims that have a stack
 	byID      table // sessions, ending ones included
 	byNonce   table // sessions that are alive
 
@@ -39,6 +41,8 @@ type Machine struct {
 
 	// Counts of what is in use, ghosts excluded.
 	lockCount, claimCount, sessionCount, detachedCount uint32
+	// stackCount is how many claims have an owner; levels have none of their own.
+	stackCount uint32
 
 	dirtyLocks, dirtySessions []ref
 
@@ -100,7 +104,7 @@ func (m *Machine) Apply(slot uint64, value []byte, out *Outcome) error {
 	}
 	out.reset()
 	if len(value) > 0 {
-		if at, err := checkBatch(value); err != nil {
+		if at, err := checkBatch(value, m.limits.format()); err != nil {
 			if err == ErrMalformed {
 				m.applied = slot
 			}
@@ -120,7 +124,7 @@ func (m *Machine) Apply(slot uint64, value []byte, out *Outcome) error {
 
 // run executes a batch that checkBatch has passed.
 func (m *Machine) run(value []byte, out *Outcome) {
-	r := reader{b: value}
+	r := reader{b: value, newest: m.limits.format()}
 	t, _ := r.header()
 	if t.present {
 		m.tick(t, out)
@@ -141,7 +145,7 @@ func (m *Machine) execute(c *Command, out *Outcome) Result {
 		return m.openSession(c, out)
 	case OpCloseSession:
 		return m.closeSession(c, out)
-	case OpAcquire:
+	case OpAcquire, OpTake, OpEnter:
 		return m.acquire(c, out)
 	case OpRelease:
 		return m.release(c, out)
@@ -153,6 +157,8 @@ func (m *Machine) execute(c *Command, out *Outcome) Result {
 		return m.renewHold(c)
 	case OpWrite:
 		return m.write(c, out)
+	case OpLeave:
+		return m.leave(c, out)
 	default:
 		panic(fmt.Sprintf("lockfsm: opcode: have %d, want one that decodes", uint8(c.Op)))
 	}

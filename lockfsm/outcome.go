@@ -39,8 +39,11 @@ type Result struct {
 	Session SessionID
 	// Request is the request of an acquire, or the target of a cancel.
 	Request RequestID
-	// Token is the token of the hold granted, found, released or renewed.
+	// Token is the token of the hold granted, entered, found, released or renewed.
 	Token Token
+	// Capacity is, for CodeOtherKind, that of the semaphore in force, zero if the
+	// name is in use as a lock with modes.
+	Capacity Permits
 	// Holder and HolderToken name, for CodeHeld, the oldest hold in the way.
 	Holder      SessionID
 	HolderToken Token
@@ -52,8 +55,9 @@ type EventKind uint8
 // The kinds of event.
 const (
 	// EventGranted: a waiting request got its lock. Session, Request, Token and
-	// Name are set. If the same batch carries a retry of that request, its
-	// result says so too, with the same token.
+	// Name are set. The requests of one owner, which wait in one place, get one
+	// event each, with one token. If the same batch carries a retry of a request,
+	// its result says so too, with the same token.
 	EventGranted EventKind = 1
 	// EventLost: a detached hold ran out. Session is the owner; Request, Token
 	// and Name are set.

@@ -12,7 +12,9 @@ import (
 func TestPlanted(t *testing.T) {
 	for _, bug := range []string{"", "dedup-off", "unknown-session-recreated", "tick-uncapped",
 		"expire-before-renew", "grant-to-dead-session", "token-per-key", "unlock-without-token",
-		"checkpoint-order-from-table", "dedup-not-in-checkpoint"} {
+		"checkpoint-order-from-table", "dedup-not-in-checkpoint",
+		"permits-over-capacity", "reentry-counted-twice", "release-counted-twice",
+		"capacity-forgotten-in-checkpoint"} {
 		t.Run("bug="+bug, func(t *testing.T) {
 			Planted = bug
 			defer func() { Planted = "" }()

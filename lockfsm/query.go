@@ -13,6 +13,9 @@ type ClaimInfo struct {
 	Request  RequestID
 	Token    Token // zero for a waiter
 	Mode     Mode
+	Permits  Permits // of a semaphore
+	Owner    Owner   // who may enter again, zero if nobody
+	Depth    uint32  // acquires of the owner that stand here, 1 without one
 	Weight   uint8
 	Since    Time // of the grant, or of joining the queue
 	Deadline Time // when session or hold end unless renewed
@@ -21,7 +24,11 @@ type ClaimInfo struct {
 // LockInfo describes one lock. The caller reuses one: its slices keep their
 // memory. Name is borrowed from the machine until its next Apply or Dirty.
 type LockInfo struct {
-	Name    []byte
+	Name []byte
+	// Capacity is that of a semaphore, zero for a lock with modes; Taken is how
+	// many of its permits are held.
+	Capacity, Taken Permits
+
 	Holders []ClaimInfo // in the order of their tokens
 	Waiters []ClaimInfo // in queue order
 }
@@ -38,16 +45,21 @@ func (m *Machine) Lock(name []byte, info *LockInfo) bool {
 
 func (m *Machine) describe(l *lock, info *LockInfo) {
 	info.Name = m.lockName(l)
-	info.Holders = m.appendInfos(info.Holders[:0], l.holders)
-	info.Waiters = m.appendInfos(info.Waiters[:0], l.waiters)
+	info.Capacity, info.Taken = l.capacity(), 0
+	if l.semaphore() {
+		info.Taken = l.taken()
+	}
+	info.Holders = m.appendInfos(info.Holders[:0], l, l.holders)
+	info.Waiters = m.appendInfos(info.Waiters[:0], l, l.waiters)
 }
 
-func (m *Machine) appendInfos(dst []ClaimInfo, head ref) []ClaimInfo {
+func (m *Machine) appendInfos(dst []ClaimInfo, l *lock, head ref) []ClaimInfo {
 	for r := head; r != 0; r = m.claims.at(r).next {
 		c := m.claims.at(r)
 		s := m.sessions.at(c.session)
 		i := ClaimInfo{Session: s.id, Detached: s.kind == kindDetached,
 			Parked: s.flags&entryParked != 0, Request: c.request, Mode: c.mode,
+			Permits: l.permits(c), Owner: m.ownerOf(l, c), Depth: 1 + m.depth(l, c),
 			Weight: c.weight, Since: c.since, Deadline: s.deadline}
 		if c.state == claimHolds {
 			i.Token = c.stamp
@@ -165,11 +177,12 @@ func (m *Machine) Stats() Stats {
 	const chunk = arenaChunk
 	bytes := uint64(len(m.locks.chunks))*chunk*lockBytes +
 		uint64(len(m.claims.chunks))*chunk*claimBytes +
+		uint64(len(m.stacks.chunks))*chunk*stackBytes +
 		uint64(len(m.sessions.chunks))*chunk*sessionBytes +
 		uint64(len(m.names.chunks))*nameChunk*nameUnit +
 		uint64(cap(m.due.items))*heapBytes +
 		uint64(cap(m.dirtyLocks)+cap(m.dirtySessions)+cap(m.order))*4
-	for _, t := range [...]*table{&m.byName, &m.byRequest, &m.byID, &m.byNonce} {
+	for _, t := range [...]*table{&m.byName, &m.byRequest, &m.byOwner, &m.byID, &m.byNonce} {
 		bytes += uint64(len(t.slots)+len(t.old)) * slotBytes
 	}
 	return Stats{Locks: m.lockCount, Claims: m.claimCount, Sessions: m.sessionCount,

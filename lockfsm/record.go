@@ -7,7 +7,8 @@ import (
 
 // A machine at rest is a set of records. Keys sort so that what a record refers
 // to comes before it. Key numbers are big-endian, value numbers little-endian,
-// and the first byte of every value is the format version, 1.
+// and the first byte of every value is its format version: 1, or 2 where only
+// that can say it.
 //
 //	record    key            value after the version
 //	meta      00             applied u64 | log time u64 | stamps u64 |
@@ -22,12 +23,19 @@ import (
 //	                         session u64 | request u64 | stamp u64 | since u64
 //	register  04 name        version u64 | value
 //
-// Holders stand in the order of their stamps, waiters in queue order, so equal
-// states have equal bytes. A version above 1 is ErrTooNew; anything else that
-// this table does not describe is ErrDamaged.
+// A semaphore, and a lock of which a claim has an owner, has version 2:
+//
+//	lock      03 name        holders u32 | waiters u32 | capacity u32, zero for a
+//	                         lock with modes | claims
+//	claim                    as above, with flags 1: detached, 2: owned; then
+//	                         permits u32 if the capacity is not zero; then, if
+//	                         owned, owner u64 | n u32 | n × level
+//	level                    request u64 | stamp u64 | since u64
+//
+// Holders stand in the order of their stamps, waiters in queue order, levels in
+// that of their stamps, so equal states have equal bytes. A newer version is
+// ErrTooNew; anything else that this table does not describe is ErrDamaged.
 const (
-	recordVersion = 1
-
 	keyMeta     = 0x00
 	keySession  = 0x01
 	keyDetached = 0x02
@@ -38,14 +46,19 @@ const (
 	stateEnding = 1 << 1
 
 	claimDetached = 1 << 0
+	claimOwned    = 1 << 1
 
 	claimRecordBytes = 35
+	levelRecordBytes = 24
+
+	// recordHashSeed begins the hash of every record, whatever its version.
+	recordHashSeed = 1
 )
 
 // RecordHash hashes one record. The sum over all records of a machine, modulo
 // 2^64, is its Digest; a store can keep the sum up to date record by record.
 func RecordHash(key, value []byte) uint64 {
-	return hashBytes(hashBytes(recordVersion, key), value)
+	return hashBytes(hashBytes(recordHashSeed, key), value)
 }
 
 // appendKey appends the key of a session or detached hold.
@@ -58,7 +71,7 @@ func (s *session) appendKey(dst []byte) []byte {
 
 func (m *Machine) appendMeta(dst []byte) []byte {
 	le := binary.LittleEndian
-	dst = append(dst, recordVersion)
+	dst = append(dst, FormatFirst)
 	dst = le.AppendUint64(dst, m.applied)
 	dst = le.AppendUint64(dst, uint64(m.logTime))
 	dst = le.AppendUint64(dst, uint64(m.stamps))
@@ -73,7 +86,7 @@ func (m *Machine) appendMeta(dst []byte) []byte {
 
 func (m *Machine) appendSession(dst []byte, s *session) []byte {
 	le := binary.LittleEndian
-	dst = append(dst, recordVersion)
+	dst = append(dst, FormatFirst)
 	if s.kind == kindDetached {
 		dst = le.AppendUint64(dst, uint64(s.id))
 		dst = le.AppendUint64(dst, uint64(s.deadline))
@@ -104,30 +117,55 @@ func (m *Machine) sessionName(s *session) []byte {
 
 func (m *Machine) appendLock(dst []byte, l *lock) []byte {
 	le := binary.LittleEndian
-	dst = append(dst, recordVersion)
+	version := m.lockFormat(l)
+	dst = append(dst, version)
 	dst = le.AppendUint32(dst, l.holderCount())
 	dst = le.AppendUint32(dst, l.waiting)
+	if version >= FormatKinds {
+		dst = le.AppendUint32(dst, uint32(l.capacity()))
+	}
 	for r := l.holders; r != 0; r = m.claims.at(r).next {
-		dst = m.appendClaim(dst, m.claims.at(r))
+		dst = m.appendKinds(m.appendClaim(dst, l, m.claims.at(r)), l, m.claims.at(r))
 	}
 	for r := l.waiters; r != 0; r = m.claims.at(r).next {
-		dst = m.appendClaim(dst, m.claims.at(r))
+		dst = m.appendKinds(m.appendClaim(dst, l, m.claims.at(r)), l, m.claims.at(r))
 	}
 	return dst
 }
 
 func (r *register) append(dst []byte) []byte {
-	dst = append(dst, recordVersion)
+	dst = append(dst, FormatFirst)
 	dst = binary.LittleEndian.AppendUint64(dst, r.version)
 	return append(dst, r.value...)
 }
 
-func (m *Machine) appendClaim(dst []byte, c *claim) []byte {
+// lockFormat returns the least format that can say what a lock is.
+func (m *Machine) lockFormat(l *lock) byte {
+	if l.semaphore() {
+		return FormatKinds
+	}
+	if m.stackCount == 0 {
+		return FormatFirst
+	}
+	for _, head := range [...]ref{l.holders, l.waiters} {
+		for r := head; r != 0; r = m.claims.at(r).next {
+			if m.claims.at(r).extra != 0 {
+				return FormatKinds
+			}
+		}
+	}
+	return FormatFirst
+}
+
+func (m *Machine) appendClaim(dst []byte, l *lock, c *claim) []byte {
 	le := binary.LittleEndian
 	s := m.sessions.at(c.session)
 	var flags byte
 	if s.kind == kindDetached {
 		flags |= claimDetached
+	}
+	if m.stack(l, c) != nil {
+		flags |= claimOwned
 	}
 	dst = append(dst, flags, byte(c.mode), c.weight)
 	dst = le.AppendUint64(dst, uint64(s.id))
@@ -136,16 +174,41 @@ func (m *Machine) appendClaim(dst []byte, c *claim) []byte {
 	return le.AppendUint64(dst, uint64(c.since))
 }
 
+// appendKinds appends what a claim of version 2 has beyond one of version 1.
+func (m *Machine) appendKinds(dst []byte, l *lock, c *claim) []byte {
+	le := binary.LittleEndian
+	if l.semaphore() {
+		return le.AppendUint32(dst, uint32(l.permits(c)))
+	}
+	k := m.stack(l, c)
+	if k == nil {
+		return dst
+	}
+	dst = le.AppendUint64(dst, uint64(k.owner))
+	dst = le.AppendUint32(dst, k.count)
+	for r := k.levels; r != 0; r = m.claims.at(r).next {
+		up := m.claims.at(r)
+		dst = le.AppendUint64(dst, uint64(up.request))
+		dst = le.AppendUint64(dst, uint64(up.stamp))
+		dst = le.AppendUint64(dst, uint64(up.since))
+	}
+	return dst
+}
+
 // openValue checks the version of a value and returns a reader behind it.
-func openValue(key, value []byte) (reader, error) {
+// Requires: key is not empty.
+func openValue(key, value []byte, newest uint8) (reader, error) {
+	if key[0] != keyLock {
+		newest = FormatFirst
+	}
 	switch {
 	case len(value) == 0 || value[0] == 0:
 		return reader{}, fmt.Errorf("%w: record %x has no version", ErrDamaged, key)
-	case value[0] > recordVersion:
+	case value[0] > newest:
 		return reader{}, fmt.Errorf("%w: record %x has version %d, want at most %d",
-			ErrTooNew, key, value[0], recordVersion)
+			ErrTooNew, key, value[0], newest)
 	default:
-		return reader{b: value, at: 1}, nil
+		return reader{b: value, at: 1, version: value[0]}, nil
 	}
 }
 

@@ -6,21 +6,21 @@ package lockfsm
 // it without a place in the log.
 //
 // It says no whenever applying the acquire could do anything else: an unknown
-// session, another epoch than the session's, or a request that was seen before.
+// session, another epoch than the session's, a request that was seen before, an
+// owner that has a claim on the lock, or a lock of another kind.
 func (m *Machine) Refusal(c *Command) (Result, bool) {
 	res := Result{Op: c.Op, Session: c.Session, Request: c.Request,
 		Detached: c.Flags&Detached != 0}
-	if c.Op != OpAcquire || c.Flags&Wait != 0 || m.checkAcquire(c) != CodeOK {
+	if !c.Op.Acquires() || c.Flags&Wait != 0 || m.checkAcquire(c) != CodeOK {
 		return res, false
 	}
 	owner := session{id: c.Session, kind: kindDetached}
-	s := &owner
+	of, s := ref(0), &owner
 	if !res.Detached {
-		r := m.findSession(c.Session)
-		if r == 0 {
+		if of = m.findSession(c.Session); of == 0 {
 			return res, false
 		}
-		s = m.sessions.at(r)
+		s = m.sessions.at(of)
 		if s.epoch != c.Epoch || s.flags&(entryParked|entryEnding) != 0 {
 			return res, false
 		}
@@ -33,8 +33,11 @@ func (m *Machine) Refusal(c *Command) (Result, bool) {
 		return res, false
 	}
 	l := m.locks.at(lr)
-	if l.ghost() || m.admits(l, c.Mode) {
+	if l.ghost() || l.capacity() != c.capacity() || m.admits(l, c.mode(), c.permits()) {
 		return res, false
 	}
-	return m.refuse(l, c.Mode, res), true
+	if c.Op == OpEnter && m.findOwned(lr, of, c.Owner) != 0 {
+		return res, false
+	}
+	return m.refuse(l, c.mode(), res), true
 }

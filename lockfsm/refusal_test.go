@@ -27,11 +27,18 @@ func TestRefusalAgreesWithApply(t *testing.T) {
 	for i := range 3 {
 		apply(&Command{Op: OpOpenSession, Nonce: Nonce{byte(i + 1)}, Lease: 10_000})
 	}
-	refused := 0
+	refused := map[Op]int{}
 	for i := range 6_000 {
 		c := &Command{Op: OpAcquire, Session: SessionID(1 + rng.IntN(4)), Epoch: Epoch(rng.IntN(2)),
 			Request: RequestID(1 + rng.IntN(2000)), Mode: Mode(rng.IntN(6)),
-			Weight: uint8(rng.IntN(2)), Name: fmt.Appendf(nil, "n%d", rng.IntN(8))}
+			Weight: uint8(rng.IntN(2)), Name: fmt.Appendf(nil, "n%d", rng.IntN(8)),
+			Permits: Permits(rng.IntN(4)), Capacity: 3, Owner: Owner(rng.IntN(40))}
+		if c.Name[1] < '4' { // names that are mostly of one kind
+			c.Op = []Op{OpTake, OpEnter, OpEnter, OpAcquire}[c.Name[1]-'0']
+		}
+		if rng.IntN(50) == 0 {
+			c.Op = OpTake
+		}
 		if rng.IntN(3) == 0 {
 			c.Flags = Wait
 		}
@@ -39,7 +46,7 @@ func TestRefusalAgreesWithApply(t *testing.T) {
 		before := m.Stats()
 		got := apply(c)
 		if ok {
-			refused++
+			refused[c.Op]++
 			if got != want {
 				t.Fatalf("step %d: got %+v, want %+v", i, got, want)
 			}
@@ -50,11 +57,15 @@ func TestRefusalAgreesWithApply(t *testing.T) {
 			}
 		}
 		if got.Code == CodeOK && rng.IntN(3) > 0 {
-			apply(&Command{Op: OpRelease, Session: c.Session, Epoch: c.Epoch, Token: got.Token,
-				Name: c.Name})
+			back := &Command{Op: OpRelease, Session: c.Session, Epoch: c.Epoch, Token: got.Token,
+				Request: c.Request, Name: c.Name}
+			if c.Op == OpEnter {
+				back.Op = OpLeave
+			}
+			apply(back)
 		}
 	}
-	if refused < 200 {
-		t.Errorf("refused %d times, want at least 200: the test shows too little", refused)
+	if refused[OpAcquire] < 100 || refused[OpTake] < 40 || refused[OpEnter] < 40 {
+		t.Errorf("refused %v times, want at least 100, 40, 40: the test shows too little", refused)
 	}
 }

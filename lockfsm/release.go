@@ -20,7 +20,11 @@ func (m *Machine) release(c *Command, out *Outcome) Result {
 	if r == 0 {
 		return res.with(CodeNotHolder)
 	}
-	res.Request = m.claims.at(r).request
+	cl := m.claims.at(r)
+	if m.stack(m.locks.at(cl.lock), cl) != nil {
+		return res.with(CodeBadRequest) // it does not say which level
+	}
+	res.Request = cl.request
 	m.dropClaim(r, out)
 	return res.with(CodeOK)
 }
@@ -83,8 +87,8 @@ func (m *Machine) cancel(c *Command, out *Outcome) Result {
 	if string(m.lockName(m.locks.at(cl.lock))) != string(c.Name) {
 		return res.with(CodeRequestReused)
 	}
-	if cl.state == claimHolds {
-		res.Token = cl.stamp
+	if m.holds(cl) {
+		res.Token = m.base(cl).stamp
 		return res.with(CodeAlreadyGranted)
 	}
 	m.removeClaim(cr, out)
@@ -123,7 +127,7 @@ func (m *Machine) dropClaim(r ref, out *Outcome) int {
 	c := m.claims.at(r)
 	of := c.session
 	s := m.sessions.at(of)
-	if c.state == claimWaits {
+	if !m.holds(c) {
 		name := out.copyName(m.lockName(m.locks.at(c.lock)))
 		out.Events = append(out.Events, Event{Kind: EventWaitEnded, Session: s.id,
 			Request: c.request, Name: name})
@@ -137,24 +141,30 @@ func (m *Machine) dropClaim(r ref, out *Outcome) int {
 	return granted
 }
 
-// removeClaim takes a claim out of every list and pumps its lock.
+// removeClaim takes a claim out of every list and pumps its lock. A claim that
+// is left before its levels stays, for them.
 func (m *Machine) removeClaim(r ref, out *Outcome) int {
 	c := m.claims.at(r)
 	lr := c.lock
 	l := m.locks.at(lr)
+	if c.state == claimEnters {
+		m.dropLevel(r)
+		return 0
+	}
+	if k := m.stack(l, c); k != nil {
+		if k.levels != 0 {
+			m.succeed(r, k)
+			return 0
+		}
+		m.disown(r)
+	}
 	if c.state == claimWaits {
 		m.unlink(&l.waiters, r)
 		l.waiting--
 	} else {
 		m.unhold(l, r)
 	}
-	s := m.sessions.at(c.session)
-	m.unlinkOwn(s, r)
-	s.count--
-	m.claimCount--
-	m.byRequest.remove(m.hashRequest(s, c.request), r)
-	*c = claim{next: m.freeClaim}
-	m.freeClaim = r
+	m.leaveSession(r)
 	granted := m.pump(lr, 0, out)
 	m.settle(lr)
 	return granted

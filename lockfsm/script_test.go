@@ -22,7 +22,8 @@ import (
 //	encode                    as apply, but prints the batch's bytes
 //	records                   all records, in hex
 //	show                      the whole state
-//	restart                   checkpoint incrementally and load it again
+//	restart [format=n]        checkpoint incrementally and load it again, into a
+//	                          machine that reads no newer format
 type script struct {
 	limits Limits
 	m      *Machine
@@ -49,6 +50,9 @@ func TestScripts(t *testing.T) {
 			case "show":
 				return dumpMachine(s.m)
 			case "restart":
+				if d.HasArg("format") {
+					d.ScanArgs(t, "format", &s.limits.Format)
+				}
 				return s.restart(t)
 			default:
 				d.Fatalf(t, "verb: got %q", d.Cmd)
@@ -66,6 +70,10 @@ func (s *script) machine(t *testing.T, args []datadriven.CmdArg) string {
 		"WaitersPerLock": &l.WaitersPerLock, "HoldersPerLock": &l.HoldersPerLock,
 		"NameBytes": &l.NameBytes, "WorkPerApply": &l.WorkPerApply}
 	for _, a := range args {
+		if a.Key == "Format" {
+			l.Format = uint8(number(t, a.Vals[0]))
+			continue
+		}
 		field := fields[a.Key]
 		if field == nil {
 			t.Fatalf("limit: got %q", a.Key)
@@ -117,7 +125,7 @@ func parseBatch(t *testing.T, d *datadriven.TestData) []byte {
 func parseCommand(t *testing.T, words []string) Command {
 	t.Helper()
 	c := Command{Mode: ModeEX, Lease: 1000}
-	for o := OpOpenSession; o <= OpWrite; o++ {
+	for o := OpOpenSession; o <= OpLeave; o++ {
 		if o.String() == words[0] {
 			c.Op = o
 		}
@@ -141,6 +149,12 @@ func parseCommand(t *testing.T, words []string) Command {
 			c.Request = RequestID(number(t, v))
 		case "token":
 			c.Token = Token(number(t, v))
+		case "permits":
+			c.Permits = Permits(number(t, v))
+		case "of":
+			c.Capacity = Permits(number(t, v))
+		case "owner":
+			c.Owner = Owner(number(t, v))
 		case "w":
 			c.Weight = uint8(number(t, v))
 		case "lease":
@@ -190,7 +204,7 @@ func (s *script) run(value []byte) string {
 			value uint64
 		}{{"s", uint64(r.Session)}, {"r", uint64(r.Request)}, {"token", uint64(r.Token)},
 			{"waiting", uint64(r.Waiting)}, {"holder", uint64(r.Holder)},
-			{"holder-token", uint64(r.HolderToken)}} {
+			{"holder-token", uint64(r.HolderToken)}, {"capacity", uint64(r.Capacity)}} {
 			if f.value != 0 {
 				fmt.Fprintf(&b, " %s=%d", f.name, f.value)
 			}
@@ -241,7 +255,7 @@ func (s *script) restart(t *testing.T) string {
 	}
 	for _, k := range slices.Sorted(maps.Keys(s.disk)) {
 		if err := m.Load([]byte(k), s.disk[k]); err != nil {
-			t.Fatalf("load: got %v, want no error", err)
+			return fmt.Sprintf("%v\n", err)
 		}
 	}
 	if err := m.Loaded(); err != nil {

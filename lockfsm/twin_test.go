@@ -46,12 +46,27 @@ type twinClaim struct {
 	weight   uint8
 	lock     *twinLock
 	detached bool
+	permits  Permits
+	owner    Owner
+	levels   []*twinClaim // further acquires of the owner, oldest first
+	on       *twinClaim   // what a level is on
 }
 
 type twinLock struct {
 	name             string
+	capacity         Permits // zero for a lock with modes
 	holders, waiters []*twinClaim
 }
+
+// place is the claim that stands in the lock's lists for c.
+func (c *twinClaim) place() *twinClaim {
+	if c.on != nil {
+		return c.on
+	}
+	return c
+}
+
+func (c *twinClaim) holds() bool { return slices.Contains(c.lock.holders, c.place()) }
 
 func newTwin(l Limits) *twin {
 	return &twin{l: l, sessions: map[SessionID]*twinSession{}, locks: map[string]*twinLock{},
@@ -115,8 +130,10 @@ func (t *twin) command(c *Command) Result {
 		}
 		h.s.lease, h.s.deadline, res.Request = c.Lease, t.now+Time(c.Lease), h.request
 		return res.with(CodeOK)
-	case OpAcquire, OpCancel:
+	case OpAcquire, OpTake, OpEnter, OpCancel:
 		res.Request = c.Request
+	case OpLeave:
+		res.Request, res.Token = c.Request, c.Token
 	case OpRelease:
 		res.Token = c.Token
 		if c.Flags&Wait != 0 {
@@ -132,7 +149,7 @@ func (t *twin) command(c *Command) Result {
 		case s.ending:
 			return res.with(CodeSessionEnded)
 		case c.Epoch < s.epoch || c.Op == OpPark && c.Epoch != s.epoch,
-			c.Op == OpAcquire && c.Epoch == s.epoch && s.parked:
+			c.Op.Acquires() && c.Epoch == s.epoch && s.parked:
 			return res.with(CodeStaleEpoch)
 		}
 		t.raise(s, c.Epoch)
@@ -151,12 +168,17 @@ func (t *twin) execute(c *Command, s *twinSession, res Result) Result {
 			s.parked = true
 			t.pumpAllOf(s)
 		}
-	case OpAcquire:
+	case OpAcquire, OpTake, OpEnter:
 		return t.acquire(c, s, res)
+	case OpLeave:
+		return t.leave(c, res)
 	case OpRelease:
 		h := t.hold(c, res.Detached)
-		if h == nil {
+		switch {
+		case h == nil:
 			return res.with(CodeNotHolder)
+		case h.owner != 0:
+			return res.with(CodeBadRequest)
 		}
 		res.Request = h.request
 		t.drop(h)
@@ -169,8 +191,8 @@ func (t *twin) execute(c *Command, s *twinSession, res Result) Result {
 			return res.with(CodeCancelled)
 		case cl.lock.name != string(c.Name):
 			return res.with(CodeRequestReused)
-		case slices.Contains(cl.lock.holders, cl):
-			res.Token = cl.stamp
+		case cl.holds():
+			res.Token = cl.place().stamp
 			return res.with(CodeAlreadyGranted)
 		}
 		t.drop(cl)
@@ -219,9 +241,11 @@ func (t *twin) raise(s *twinSession, e Epoch) {
 
 func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
 	switch {
-	case c.Request == 0, res.Detached && (c.Flags&Wait != 0 || c.Session == 0):
+	case c.Request == 0, res.Detached && (c.Flags&Wait != 0 || c.Session == 0),
+		c.Op == OpTake && (c.Permits == 0 || c.Permits > c.Capacity),
+		c.Op == OpEnter && (c.Owner == 0 || res.Detached):
 		return res.with(CodeBadRequest)
-	case c.Mode > ModeEX:
+	case c.Op != OpTake && c.Mode > ModeEX:
 		return res.with(CodeBadMode)
 	case res.Detached && (c.Lease < t.l.HoldMin || c.Lease > t.l.HoldMax):
 		return res.with(CodeBadLease)
@@ -230,18 +254,24 @@ func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
 	case len(c.Name) > int(t.l.NameBytes):
 		return res.with(CodeNameTooLong)
 	}
+	mode, want, capacity, owner := kindOf(c)
 	if cl := t.find(c.Session, c.Request, res.Detached); cl != nil {
 		switch {
-		case cl.mode != c.Mode || cl.lock.name != string(c.Name):
+		case cl.mode != mode || cl.permits != want || cl.lock.capacity != capacity ||
+			cl.owner != owner || cl.lock.name != string(c.Name):
 			return res.with(CodeRequestReused)
-		case slices.Contains(cl.lock.holders, cl):
-			res.Token = cl.stamp
+		case cl.holds():
+			res.Token = cl.place().stamp
 			return res.with(CodeOK)
 		}
 		res.Waiting = uint32(len(cl.lock.waiters))
 		return res.with(CodeQueued)
 	}
 	lock := t.locks[string(c.Name)]
+	if lock != nil && lock.capacity != capacity {
+		res.Capacity = lock.capacity
+		return res.with(CodeOtherKind)
+	}
 	switch {
 	case len(t.claims()) >= int(t.l.Claims):
 		return res.with(CodeTooManyClaims)
@@ -252,17 +282,80 @@ func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
 	case lock == nil && len(t.locks) >= int(t.l.Locks):
 		return res.with(CodeTooManyLocks)
 	case lock == nil:
-		lock = &twinLock{name: string(c.Name)}
+		lock = &twinLock{name: string(c.Name), capacity: capacity}
 		t.locks[lock.name] = lock
+	}
+	for _, cl := range append(slices.Clone(lock.holders), lock.waiters...) {
+		if owner != 0 && cl.s == s && cl.owner == owner {
+			return t.again(c, cl, res)
+		}
 	}
 	return t.place(c, s, lock, res)
 }
 
+// kindOf says what an acquire asks for.
+func kindOf(c *Command) (Mode, Permits, Permits, Owner) {
+	switch c.Op {
+	case OpTake:
+		return ModeNL, c.Permits, c.Capacity, 0
+	case OpEnter:
+		return c.Mode, 0, 0, c.Owner
+	default:
+		return c.Mode, 0, 0, 0
+	}
+}
+
+// again enters once more what the owner has or waits for.
+func (t *twin) again(c *Command, cl *twinClaim, res Result) Result {
+	switch {
+	case cl.mode != c.Mode:
+		return res.with(CodeOtherMode)
+	case !cl.holds() && c.Flags&Wait == 0:
+		return t.held(cl.lock, c.Mode, res)
+	}
+	t.stamps++
+	cl.levels = append(cl.levels, &twinClaim{s: cl.s, request: c.Request, since: t.now,
+		stamp: t.stamps, mode: cl.mode, owner: cl.owner, lock: cl.lock, on: cl})
+	if cl.holds() {
+		res.Token = cl.stamp
+		return res.with(CodeOK)
+	}
+	res.Waiting = uint32(len(cl.lock.waiters))
+	return res.with(CodeQueued)
+}
+
+// held refuses for the oldest hold that is in the way.
+func (t *twin) held(lock *twinLock, mode Mode, res Result) Result {
+	in := lock.holders[0]
+	for _, h := range slices.Backward(lock.holders) {
+		if !h.mode.Compatible(mode) {
+			in = h
+		}
+	}
+	res.Holder, res.HolderToken, res.HolderDetached = in.s.id, in.stamp, in.detached
+	return res.with(CodeHeld)
+}
+
+// leave takes back one acquire of an owner.
+func (t *twin) leave(c *Command, res Result) Result {
+	cl := t.find(c.Session, c.Request, false)
+	switch {
+	case cl == nil || !cl.holds() || cl.place().stamp != c.Token ||
+		cl.lock.name != string(c.Name):
+		return res.with(CodeNotHolder)
+	case cl.owner == 0:
+		return res.with(CodeBadRequest)
+	}
+	t.drop(cl)
+	return res.with(CodeOK)
+}
+
 // place puts a claim into the queue and pumps.
 func (t *twin) place(c *Command, s *twinSession, lock *twinLock, res Result) Result {
-	cl := &twinClaim{s: s, request: c.Request, since: t.now, mode: c.Mode, weight: c.Weight,
-		lock: lock, detached: res.Detached}
-	if len(lock.waiters) > 0 || !t.admits(lock, c.Mode) {
+	mode, want, _, owner := kindOf(c)
+	cl := &twinClaim{s: s, request: c.Request, since: t.now, mode: mode, weight: c.Weight,
+		lock: lock, detached: res.Detached, permits: want, owner: owner}
+	if len(lock.waiters) > 0 || !t.admits(lock, cl) {
 		if len(lock.waiters) > 0 || c.Flags&Wait != 0 {
 			t.stamps++ // its place
 		}
@@ -282,14 +375,7 @@ func (t *twin) place(c *Command, s *twinSession, lock *twinLock, res Result) Res
 		return res.with(CodeOK)
 	}
 	if c.Flags&Wait == 0 {
-		in := lock.holders[0]
-		for _, h := range slices.Backward(lock.holders) {
-			if !h.mode.Compatible(c.Mode) {
-				in = h
-			}
-		}
-		res.Holder, res.HolderToken, res.HolderDetached = in.s.id, in.stamp, in.detached
-		res.Code = CodeHeld
+		res = t.held(lock, mode, res)
 	} else if len(lock.waiters) > int(t.l.WaitersPerLock) {
 		res.Code = CodeTooManyWaiters
 	} else {
@@ -300,11 +386,16 @@ func (t *twin) place(c *Command, s *twinSession, lock *twinLock, res Result) Res
 	return res
 }
 
-func (t *twin) admits(l *twinLock, m Mode) bool {
+func (t *twin) admits(l *twinLock, c *twinClaim) bool {
+	taken := uint64(c.permits)
 	for _, h := range l.holders {
-		if !h.mode.Compatible(m) {
+		if !h.mode.Compatible(c.mode) {
 			return false
 		}
+		taken += uint64(h.permits)
+	}
+	if taken > uint64(l.capacity) {
+		return false
 	}
 	return len(l.holders) < int(t.l.HoldersPerLock)
 }
@@ -315,7 +406,7 @@ func (t *twin) pump(l *twinLock, asking *twinClaim) int {
 		if w.s.parked || w.s.ending {
 			continue
 		}
-		if !t.admits(l, w.mode) {
+		if !t.admits(l, w) {
 			break
 		}
 		i := slices.Index(l.waiters, w)
@@ -326,6 +417,10 @@ func (t *twin) pump(l *twinLock, asking *twinClaim) int {
 		n++
 		if w != asking {
 			t.event(EventGranted, w, w.stamp)
+		}
+		for _, up := range w.levels {
+			t.event(EventGranted, up, w.stamp)
+			n++
 		}
 	}
 	return n
@@ -339,6 +434,14 @@ func (t *twin) event(k EventKind, c *twinClaim, token Token) {
 // drop takes a claim out and pumps.
 func (t *twin) drop(c *twinClaim) int {
 	gone := func(x *twinClaim) bool { return x == c }
+	switch {
+	case c.on != nil:
+		c.on.levels = slices.DeleteFunc(c.on.levels, gone)
+		return 0
+	case len(c.levels) > 0:
+		c.request, c.levels = c.levels[0].request, c.levels[1:]
+		return 0
+	}
 	c.lock.holders = slices.DeleteFunc(c.lock.holders, gone)
 	c.lock.waiters = slices.DeleteFunc(c.lock.waiters, gone)
 	t.detached = slices.DeleteFunc(t.detached, gone)
@@ -368,11 +471,12 @@ func (t *twin) end(s *twinSession, why Reason) {
 func (t *twin) drain() {
 	for len(t.ending) > 0 {
 		s := t.ending[0]
-		for _, c := range t.claimsOf(s) {
+		for all := t.claimsOf(s); len(all) > 0; all = t.claimsOf(s) {
 			if t.work <= 0 {
 				return
 			}
-			if slices.Contains(c.lock.waiters, c) {
+			c := all[0]
+			if !c.holds() {
 				t.event(EventWaitEnded, c, 0)
 			}
 			t.work -= 1 + t.drop(c)
@@ -428,6 +532,9 @@ func (t *twin) claims() []*twinClaim {
 	for _, l := range t.locks {
 		all = append(append(all, l.holders...), l.waiters...)
 	}
+	for _, c := range all {
+		all = append(all, c.levels...)
+	}
 	sort.Slice(all, func(i, j int) bool { return all[i].stamp < all[j].stamp })
 	return all
 }
@@ -474,7 +581,11 @@ func (t *twin) dump() string {
 	}
 	sort.Strings(names)
 	for _, n := range names {
-		fmt.Fprintf(&b, "lock %q\n", n)
+		taken := Permits(0)
+		for _, h := range t.locks[n].holders {
+			taken += h.permits
+		}
+		dumpLock(&b, n, taken, t.locks[n].capacity)
 		for _, h := range t.locks[n].holders {
 			t.dumpClaim(&b, h, h.stamp)
 		}
@@ -488,12 +599,28 @@ func (t *twin) dump() string {
 func (t *twin) dumpClaim(b *strings.Builder, c *twinClaim, token Token) {
 	dumpInfo(b, ClaimInfo{Session: c.s.id, Detached: c.detached, Parked: c.s.parked,
 		Request: c.request, Token: token, Mode: c.mode, Weight: c.weight, Since: c.since,
+		Permits: c.permits, Owner: c.owner, Depth: uint32(1 + len(c.levels)),
 		Deadline: c.s.deadline})
 }
 
+func dumpLock(b *strings.Builder, name string, taken, capacity Permits) {
+	fmt.Fprintf(b, "lock %q", name)
+	if capacity > 0 {
+		fmt.Fprintf(b, " %d of %d permits", taken, capacity)
+	}
+	b.WriteByte('\n')
+}
+
 func dumpInfo(b *strings.Builder, c ClaimInfo) {
-	fmt.Fprintf(b, "  %d.%d detached=%t parked=%t token=%d %v w%d since=%d until=%d\n", c.Session,
+	fmt.Fprintf(b, "  %d.%d detached=%t parked=%t token=%d %v w%d since=%d until=%d", c.Session,
 		c.Request, c.Detached, c.Parked, c.Token, c.Mode, c.Weight, c.Since, c.Deadline)
+	if c.Permits > 0 {
+		fmt.Fprintf(b, " permits=%d", c.Permits)
+	}
+	if c.Owner != 0 || c.Depth != 1 {
+		fmt.Fprintf(b, " owner=%d depth=%d", c.Owner, c.Depth)
+	}
+	b.WriteByte('\n')
 }
 
 // dumpMachine writes a machine in the form of twin.dump.
@@ -506,7 +633,7 @@ func dumpMachine(m *Machine) string {
 		return true
 	})
 	m.ForEachLock(func(l *LockInfo) bool {
-		fmt.Fprintf(&b, "lock %q\n", l.Name)
+		dumpLock(&b, string(l.Name), l.Taken, l.Capacity)
 		for _, c := range l.Holders {
 			dumpInfo(&b, c)
 		}

@@ -31,6 +31,15 @@ type Time uint64
 // Millis is a length of log time in milliseconds.
 type Millis uint32
 
+// Permits counts the permits of a semaphore: those a claim takes, or all there
+// are.
+type Permits uint32
+
+// Owner names who re-enters a lock within a session: the process, a thread, a
+// goroutine, whatever the client numbers. Two sessions may use the same number
+// without meeting. Zero is nobody.
+type Owner uint64
+
 // Nonce is chosen at random by a client for each session it opens. While that
 // session lives, opening it again with the same nonce finds it.
 type Nonce [16]byte

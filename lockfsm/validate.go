@@ -51,6 +51,7 @@ func (m *Machine) validateLock(lr ref) (uint32, error) {
 	var counts [modeCount]uint16
 	var held modeSet
 	var n, waiting uint32
+	var taken uint64
 	last := ref(0)
 	for r := l.holders; r != 0; r = m.claims.at(r).next {
 		c := m.claims.at(r)
@@ -65,8 +66,17 @@ func (m *Machine) validateLock(lr ref) (uint32, error) {
 		}
 		held |= 1 << c.mode
 		counts[c.mode]++
-		n++
+		taken += uint64(l.permits(c))
+		n += 1 + m.depth(l, c)
 		last = r
+	}
+	if l.semaphore() {
+		if taken != uint64(l.taken()) || taken > uint64(l.capacity()) {
+			return 0, fmt.Errorf("permits: have %d of %d taken, counted %d",
+				l.taken(), l.capacity(), taken)
+		}
+		counts[2], counts[3], counts[4], counts[5] =
+			l.counts[2], l.counts[3], l.counts[4], l.counts[5]
 	}
 	tailOK := l.holders == 0 || m.claims.at(l.holders).prev == last
 	if counts != l.counts || held != l.held || !tailOK {
@@ -85,12 +95,13 @@ func (m *Machine) validateLock(lr ref) (uint32, error) {
 			}
 		}
 		waiting++
+		n += 1 + m.depth(l, c)
 		last = r
 	}
 	if waiting != l.waiting || l.waiters != 0 && m.claims.at(l.waiters).prev != last {
 		return 0, fmt.Errorf("waiters: have %d, counted %d", l.waiting, waiting)
 	}
-	return n + waiting, m.validatePumped(l)
+	return n, m.validatePumped(l)
 }
 
 // validatePumped checks that the first waiter that counts cannot be granted.
@@ -106,7 +117,10 @@ func (m *Machine) validatePumped(l *lock) error {
 			first = r
 		}
 	}
-	if first != 0 && m.admits(l, m.claims.at(first).mode) {
+	if first == 0 {
+		return nil
+	}
+	if c := m.claims.at(first); m.admits(l, c.mode, l.permits(c)) {
 		return fmt.Errorf("waiter %d waits for nothing", m.claims.at(first).stamp)
 	}
 	return nil
@@ -129,9 +143,53 @@ func (m *Machine) validateClaim(r, lr ref, state claimState) error {
 		return fmt.Errorf("claim %d: token %d, its hold has %d", r, c.stamp, s.order)
 	case m.findClaim(s, c.request) != r && !plantedIs("dedup-off"):
 		return fmt.Errorf("claim %d: not found by request %d", r, c.request)
+	case m.locks.at(lr).semaphore():
+		if l := m.locks.at(lr); c.mode != ModeNL || c.extra == 0 || l.permits(c) > l.capacity() {
+			return fmt.Errorf("claim %d: mode %v, permits %d of %d", r, c.mode, c.extra, l.capacity())
+		}
+		return nil
 	default:
+		return m.validateStack(r, lr)
+	}
+}
+
+// validateStack checks the owner and the levels of a claim that may have them.
+func (m *Machine) validateStack(r, lr ref) error {
+	c := m.claims.at(r)
+	k := m.stack(m.locks.at(lr), c)
+	if k == nil {
 		return nil
 	}
+	if k.owner == 0 || m.findOwned(lr, c.session, k.owner) != r {
+		return fmt.Errorf("claim %d: not found by owner %d", r, k.owner)
+	}
+	last, n := ref(0), uint32(0)
+	for up := k.levels; up != 0; up = m.claims.at(up).next {
+		e := m.claims.at(up)
+		if ref(e.extra) != r || e.session != c.session || e.mode != c.mode {
+			return fmt.Errorf("level %d: on claim %d in mode %v, want %d in %v",
+				up, e.extra, e.mode, r, c.mode)
+		}
+		if last != 0 && (e.prev != last || m.claims.at(last).stamp >= e.stamp) {
+			return fmt.Errorf("level %d: not after stamp %d", up, m.claims.at(last).stamp)
+		}
+		if m.findClaim(m.sessions.at(e.session), e.request) != up && !plantedIs("dedup-off") {
+			return fmt.Errorf("level %d: not found by request %d", up, e.request)
+		}
+		last, n = up, n+1
+	}
+	if n != k.count || k.levels != 0 && m.claims.at(k.levels).prev != last {
+		return fmt.Errorf("levels of claim %d: have %d, counted %d", r, k.count, n)
+	}
+	return nil
+}
+
+// depth is the number of levels of a claim.
+func (m *Machine) depth(l *lock, c *claim) uint32 {
+	if k := m.stack(l, c); k != nil {
+		return k.count
+	}
+	return 0
 }
 
 func (m *Machine) validateSessions() error {
@@ -255,6 +313,8 @@ func (m *Machine) validateBounds() error {
 		{"session entries", int(m.sessions.used), 2 * (int(l.Sessions) + int(l.Detached))},
 		{"claim index", m.byRequest.n, int(m.claimCount)},
 		{"session index", m.byID.n, int(m.sessionCount)},
+		{"stack entries", int(m.stacks.used), int(l.Claims)},
+		{"owner index", m.byOwner.n, int(m.stackCount)},
 	} {
 		if b.have > b.limit {
 			return fmt.Errorf("bound: have %d %s, limit is %d", b.have, b.name, b.limit)

@@ -68,8 +68,8 @@ func drawOp(n int) Op {
 	for _, share := range []struct {
 		below int
 		op    Op
-	}{{12, OpOpenSession}, {14, OpCloseSession}, {62, OpAcquire}, {78, OpRelease},
-		{85, OpCancel}, {91, OpPark}, {97, OpRenewHold}} {
+	}{{12, OpOpenSession}, {14, OpCloseSession}, {32, OpAcquire}, {46, OpTake}, {60, OpEnter},
+		{78, OpRelease}, {85, OpCancel}, {91, OpPark}, {97, OpRenewHold}} {
 		if n < share.below {
 			return share.op
 		}
@@ -108,6 +108,8 @@ func (w *world) command() Command {
 		Name:    []byte(worldNames[r.IntN(len(worldNames))]),
 		Lease:   Millis(90 + r.IntN(250)),
 	}
+	c.Permits, c.Capacity = Permits(r.IntN(4)), Permits(3+r.IntN(10)/9)
+	c.Owner = Owner(r.IntN(20)) % 3
 	if r.IntN(3) > 0 {
 		c.Flags = Wait
 	}
@@ -143,6 +145,21 @@ func (w *world) finish(c Command) Command {
 		c.Nonce[0] = byte(r.IntN(9))
 		c.Lease = 100 + 100*Millis(r.IntN(5))
 		c.Name = []byte("client")[:r.IntN(7)]
+	case OpEnter:
+		if r.IntN(40) == 0 {
+			c.Flags |= Detached
+		}
+		if r.IntN(3) > 0 { // somewhere the owner may be already
+			c.Mode, c.Name = ModeEX, []byte("g")
+		}
+	case OpTake:
+		if r.IntN(3) > 0 {
+			c.Name = []byte("f")
+		}
+		if r.IntN(10) == 0 {
+			c.Flags = Detached
+			c.Session = SessionID(r.IntN(4))
+		}
 	case OpAcquire:
 		if r.IntN(5) == 0 {
 			c.Flags = Detached
@@ -162,6 +179,9 @@ func (w *world) finish(c Command) Command {
 		c.Name = []byte(cl.lock.name)
 		if cl.detached && c.Op == OpRelease {
 			c.Flags = Detached
+		}
+		if cl.owner != 0 && c.Op == OpRelease && r.IntN(10) > 0 {
+			c.Op, c.Token = OpLeave, cl.place().stamp
 		}
 	}
 	return c
@@ -233,8 +253,9 @@ func describe(o *Outcome, cs []Command) string {
 	var b strings.Builder
 	for i, r := range o.Results {
 		c := cs[i]
-		fmt.Fprintf(&b, "%v s%d e%d r%d t%d %v f%d %.5q: %v %+v\n", c.Op, c.Session, c.Epoch,
-			c.Request, c.Token, c.Mode, c.Flags, c.Name, r.Code, r)
+		fmt.Fprintf(&b, "%v s%d e%d r%d t%d %v f%d %d/%d o%d %.5q: %v %+v\n", c.Op, c.Session,
+			c.Epoch, c.Request, c.Token, c.Mode, c.Flags, c.Permits, c.Capacity, c.Owner, c.Name,
+			r.Code, r)
 	}
 	for _, e := range o.Events {
 		fmt.Fprintf(&b, "%v s%d r%d t%d %d %.5q\n", e.Kind, e.Session, e.Request, e.Token,
@@ -297,6 +318,26 @@ type tally struct {
 	codes    map[Code]int
 	events   map[string]int
 	restored int
+	// deep counts holds that were entered again, shared places in queues that
+	// several requests of an owner share, kept permits that nobody got because
+	// the head of the queue asks for more.
+	deep, shared, kept int
+}
+
+// look counts what the machine's locks show.
+func (t *tally) look(m *Machine) {
+	m.ForEachLock(func(l *LockInfo) bool {
+		for _, h := range l.Holders {
+			t.deep += int(h.Depth) - 1
+		}
+		for _, w := range l.Waiters {
+			t.shared += int(w.Depth) - 1
+		}
+		if len(l.Waiters) > 0 && l.Taken < l.Capacity && !l.Waiters[0].Parked {
+			t.kept++
+		}
+		return true
+	})
 }
 
 // runWorld runs one seed.
@@ -320,6 +361,7 @@ func runWorld(seed uint64, steps int, met *tally) error {
 		if w.b != b {
 			met.restored++
 		}
+		met.look(w.a)
 	}
 	return nil
 }
@@ -337,6 +379,12 @@ func TestTwin(t *testing.T) {
 	if met.commands < 100_000 || met.restored < 1_000 {
 		t.Errorf("got %d commands and %d restarts, want at least 100000 and 1000",
 			met.commands, met.restored)
+	}
+	t.Logf("%d levels held, %d waiting, %d times permits kept for the head of the queue",
+		met.deep, met.shared, met.kept)
+	if met.deep < 1000 || met.shared < 1000 || met.kept < 1000 {
+		t.Errorf("got %d levels held, %d waiting, permits kept %d times, want 1000 of each",
+			met.deep, met.shared, met.kept)
 	}
 	for c := Code(1); c < 64; c++ {
 		if !strings.HasPrefix(c.String(), "Code(") && met.codes[c] == 0 {
