@@ -53,6 +53,12 @@ func (c *Configuration) has(node NodeID) bool {
 	return false
 }
 
+// names reports whether node is an acceptor or an observer of the
+// configuration.
+func (c *Configuration) names(node NodeID) bool {
+	return c.has(node) || slices.Contains(c.Observers, node)
+}
+
 func (c *Configuration) clone() Configuration {
 	return Configuration{
 		From:      c.From,

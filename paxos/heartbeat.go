@@ -37,17 +37,32 @@ func (r *Replica) ConfirmRead() (uint64, error) {
 	return r.reads.asked, nil
 }
 
-// flushHeartbeat hands out the heartbeat that is due to all peers.
+// flushHeartbeat hands out the heartbeat that is due to all peers that take part
+// in a slot not chosen yet, as acceptors or observers.
 func (r *Replica) flushHeartbeat() {
 	r.lead.beatDue = false
 	r.reads.seq++
 	for i := range r.peers {
+		if !r.concerns(r.peers[i].node) {
+			continue
+		}
 		r.send(Message{
 			Kind: KindHeartbeat, To: r.peers[i].node, Ballot: r.ballot,
 			Chosen: r.log.chosen, Seq: r.reads.seq,
 		})
 	}
 	r.confirm()
+}
+
+// concerns reports whether node is to hear of the slots that are not chosen yet.
+func (r *Replica) concerns(node NodeID) bool {
+	live := r.live()
+	for i := range live {
+		if live[i].names(node) {
+			return true
+		}
+	}
+	return false
 }
 
 // onHeartbeat hears the leader and says that nothing above its ballot is

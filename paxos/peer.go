@@ -26,6 +26,8 @@ type peer struct {
 	heard Ticks
 	// chosen is the chosen watermark it last named.
 	chosen Slot
+	// durable is the one it named when it accepted, which leaves after a sync.
+	durable Slot
 
 	// welcome and unwelcome are its answer to the running pre-prepare round.
 	welcome, unwelcome bool

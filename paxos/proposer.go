@@ -176,8 +176,11 @@ func (r *Replica) onAccepted(m *Message, p *peer) {
 	if p != nil {
 		node, disk = p.node, p.disk
 		p.refused, p.refusedFor = false, 0
+		p.durable = max(p.durable, m.Chosen)
 	} else if m.From != r.cfg.Self {
 		return
+	} else {
+		r.durable = max(r.durable, m.Chosen)
 	}
 	first, last := max(m.Slot, r.log.released+1), min(m.Last, r.lead.next-1)
 	for s := first; s <= last; s++ {

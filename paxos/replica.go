@@ -43,6 +43,9 @@ type Replica struct {
 	accepted []acceptedRange
 	// hinted is the slot of the last RecordChosen.
 	hinted Slot
+	// durable is a slot up to which all are chosen and synced here, as the last
+	// of this replica's own accepts that was synced knew it.
+	durable Slot
 
 	role Role
 	// ballot is the one asked for, prepared or led.
@@ -360,14 +363,51 @@ func (r *Replica) pruneConfigs() {
 		n++
 	}
 	r.configs = slices.Delete(r.configs, 0, n)
+	r.peers = slices.DeleteFunc(r.peers, func(p peer) bool {
+		return !slices.ContainsFunc(r.configs, func(c config) bool { return c.names(p.node) })
+	})
+}
+
+// SetSuccessors changes the order in which nodes take over, from the next
+// attempt on. It copies the order.
+func (r *Replica) SetSuccessors(order []NodeID) {
+	r.cfg.Successors = append(r.cfg.Successors[:0:0], order...)
+}
+
+// Settled reports whether the newest configuration can do without any earlier
+// one: an accept quorum of it has said, after a sync, that it holds every slot
+// below its first. What the others hold of the group may then be destroyed. Only
+// the leader knows.
+func (r *Replica) Settled() bool {
+	c := &r.configs[len(r.configs)-1]
+	if r.role != RoleLeading {
+		return false
+	}
+	has := r.others(c, func(p *peer) bool { return p.durable+1 >= c.From })
+	if place := c.place(r.cfg.Self, r.cfg.Disk); place >= 0 && r.durable+1 >= c.From {
+		has = has.Add(place)
+	}
+	return c.quorums.Accept(has)
 }
 
 // Install says that the state after slot came as a snapshot and is durable. A
 // snapshot that is not newer than what was applied changes nothing: state never
-// goes back.
-func (r *Replica) Install(slot Slot) {
+// goes back. configs, if there are any, are all that the state knows: they
+// replace those known here.
+// Requires: the first of configs covers the slot after slot.
+func (r *Replica) Install(slot Slot, configs []Configuration) {
 	if slot <= r.log.applied {
 		return
+	}
+	if len(configs) > 0 {
+		if from := configs[0].From; from > slot+1 {
+			panic(fmt.Sprintf("paxos: snapshot of slot %d: have configurations from slot %d",
+				slot, from))
+		}
+		r.configs = r.configs[:0]
+		for i := range configs {
+			r.addConfig(configs[i].clone())
+		}
 	}
 	if slot > r.log.chosen && r.role == RoleLeading {
 		r.stepDown()

@@ -239,7 +239,7 @@ func (n *Node) adopt(g *group, d InstallDone) {
 	g.saved = slot
 	if g.machine.Applied() < d.Slot {
 		g.machine = d.Machine
-		g.replica.Install(slot)
+		g.replica.Install(slot, nil)
 		n.probeAdopted(g)
 	} else {
 		g.replace = true

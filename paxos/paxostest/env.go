@@ -113,6 +113,8 @@ func (v *Env) run(verb string, args []Arg) error {
 		return nil
 	case "status":
 		return v.each(args, v.status)
+	case "settled":
+		return v.each(args, v.settled)
 	case "disk":
 		return v.each(args, v.disk)
 	default:
@@ -369,6 +371,11 @@ func (v *Env) status(n *Node) error {
 	}
 	v.say("%d %v%s leader=%d promised=%v chosen=%d last=%d lowest=%d",
 		n.ID, s.Role, serving, s.Leader, s.Promised, s.Chosen, s.Last, s.Lowest)
+	return nil
+}
+
+func (v *Env) settled(n *Node) error {
+	v.say("%d settled %t", n.ID, n.Replica != nil && n.Replica.Settled())
 	return nil
 }
 

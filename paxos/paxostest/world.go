@@ -287,7 +287,7 @@ func (w *World) install(n *Node, m machine) {
 	n.machine, n.checkpoint = m, m
 	w.Checker.folded(n)
 	w.configure(n, known)
-	n.Replica.Install(m.slot)
+	n.Replica.Install(m.slot, nil)
 	w.Drain(n)
 }
 
