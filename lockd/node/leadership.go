@@ -25,6 +25,7 @@ func (n *Node) noteLeadership(g *group) {
 	switch {
 	case leading && !was:
 		g.lastTick = n.now
+		g.moveAfter = max(g.moveAfter, n.now+n.settle())
 		n.observe(Event{Kind: EventLeading, Group: g.id})
 		n.settleEarly(g)
 	case was && !leading:
@@ -123,11 +124,15 @@ func sortedConns(set map[ConnID]struct{}) []ConnID {
 	return ids
 }
 
+// settle is how long a link must have stood, and a leader must have led, before
+// a group is moved: by then a peer that does not hear this node has missed an
+// election timeout of heartbeats, and TransferLead refuses it.
+func (n *Node) settle() Nanos { return 2 * Nanos(n.opts.ElectionTicks) * n.opts.Tick }
+
 // balance moves one group a beat towards its preferred leader, once that node
-// has been back for two election timeouts and has caught up. Clients notice
-// nothing but a redirect.
+// has been back for two election timeouts, answers and has caught up. Clients
+// notice nothing but a redirect.
 func (n *Node) balance() {
-	settle := 2 * Nanos(n.opts.ElectionTicks) * n.opts.Tick
 	if n.draining {
 		n.drain()
 		return
@@ -143,11 +148,13 @@ func (n *Node) balance() {
 		}
 		first := n.preferred[g.id]
 		p := n.peer(uint16(first))
-		if p == nil || !p.up || p.leaving || n.now-p.upSince < settle || !n.caughtUp(g, first) {
+		if p == nil || !p.up || p.leaving || n.now-p.upSince < n.settle() || !n.caughtUp(g, first) {
 			continue
 		}
 		g.movingTo = paxos.NoNode
-		n.transfer(g, first)
+		if !n.transfer(g, first) {
+			continue
+		}
 		n.nextMove = n.now + 2*n.opts.Tick
 		g.moveAfter = n.now + moveAgain
 		return

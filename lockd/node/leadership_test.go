@@ -79,3 +79,25 @@ func TestGroupThatFellBackIsNotMovedAgainAtOnce(t *testing.T) {
 		t.Error("a group that fell back was moved again at once")
 	}
 }
+
+// A preferred leader that speaks and hears nothing looks well to its peers. A
+// group handed to it would stand still until the hand-over is given up.
+func TestDeafPreferredLeaderIsLeftAlone(t *testing.T) {
+	w := newWorld(t, testOptions())
+	if got := w.leaderOf(0).id; got != 1 {
+		t.Fatalf("leader of group 0: got node %d, want 1", got)
+	}
+	w.drop = func(f testFrame) bool { return f.to == 1 }
+	w.run(10 * Second)
+	if got := w.leaderOf(0).id; got == 1 {
+		t.Fatal("a node that hears nothing still leads")
+	}
+	if got := w.nodes[2].count(EventTransfer) + w.nodes[3].count(EventTransfer); got != 0 {
+		t.Errorf("transfers: got %d, want none", got)
+	}
+	w.drop = nil
+	w.run(4 * Second)
+	if got := w.leaderOf(0).id; got != 1 {
+		t.Errorf("leader after node 1 hears again: got node %d, want 1", got)
+	}
+}
