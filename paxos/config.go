@@ -123,6 +123,8 @@ type Config struct {
 	// RetainSlots is how many slots at or below the checkpoint are kept for
 	// peers that are a little behind. Default 1024. Each costs its value.
 	RetainSlots Slot
+	// RetainBytes bounds the values of those slots. Default 1 MiB.
+	RetainBytes int
 	// MaxValueBytes bounds one value. Default 1 MiB.
 	MaxValueBytes int
 	// MaxMessageBytes bounds the values of one Accept, Promise or Learned; one
@@ -142,6 +144,7 @@ func (c *Config) withDefaults() Config {
 	orDefault(&d.RankDelayTicks, 3)
 	orDefault(&d.Window, 64)
 	orDefault(&d.RetainSlots, 1024)
+	orDefault(&d.RetainBytes, 1<<20)
 	orDefault(&d.MaxValueBytes, 1<<20)
 	orDefault(&d.MaxMessageBytes, 1<<20)
 	orDefault(&d.MaxInflightBytes, 4<<20)

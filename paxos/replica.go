@@ -344,14 +344,16 @@ func (r *Replica) PeerUp(node NodeID) {
 	}
 }
 
-// Release says that a checkpoint up to slot is durable. Entries more than
-// RetainSlots below it are dropped. A slot above the applied one counts as that.
+// Release says that a checkpoint up to slot is durable. Of the entries up to
+// there only the last RetainSlots are kept, and of these no more than have room
+// in RetainBytes. A slot above the applied one counts as that.
 func (r *Replica) Release(slot Slot) {
 	slot = min(slot, r.log.applied)
-	if slot <= r.cfg.RetainSlots || slot-r.cfg.RetainSlots <= r.log.released {
+	spare := r.log.spare(slot, r.cfg.RetainSlots, r.cfg.RetainBytes)
+	if spare <= r.log.released {
 		return
 	}
-	r.log.release(slot - r.cfg.RetainSlots)
+	r.log.release(spare)
 	r.pruneConfigs()
 	r.check()
 }

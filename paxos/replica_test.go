@@ -177,6 +177,48 @@ func TestObserverNeverAsks(t *testing.T) {
 	}
 }
 
+// TestReleaseKeepsWhatHasRoom: of what a checkpoint covers as much stays as both
+// bounds allow, and nothing above the checkpoint goes (I22).
+func TestReleaseKeepsWhatHasRoom(t *testing.T) {
+	const slots, valueBytes = 20, 10
+	for _, row := range []struct {
+		keep   Slot
+		bytes  int
+		upto   Slot
+		lowest Slot
+	}{
+		{100, 1000, 15, 1},
+		{3, 1000, 15, 13},
+		{100, 3 * valueBytes, 15, 13},
+		{100, 4*valueBytes - 1, 15, 13},
+		{2, 4 * valueBytes, 15, 14},
+		{100, valueBytes - 1, 15, 16},
+		{100, 1, 99, slots + 1},
+	} {
+		rec := &Recovered{}
+		for s := Slot(1); s <= slots; s++ {
+			if err := rec.Add(accepted(s, Ballot{1, 1}, strings.Repeat("x", valueBytes))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		chosen := Record{Kind: RecordChosen, Slot: slots, Data: []byte{recordVersion}}
+		if err := rec.Add(chosen); err != nil {
+			t.Fatal(err)
+		}
+		r, err := New(Config{Self: 1, Disk: 1, RetainSlots: row.keep, RetainBytes: row.bytes,
+			Configurations: []Configuration{{From: 1, Acceptors: []Acceptor{{1, 1}}}}}, rec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Ready()
+		r.Release(row.upto)
+		if got := r.Status().Lowest; got != row.lowest {
+			t.Errorf("%d slots, %d bytes, checkpoint at %d: lowest is %d, want %d",
+				row.keep, row.bytes, row.upto, got, row.lowest)
+		}
+	}
+}
+
 // TestLeaderWithoutHeartbeatsStepsDown: a caller that withholds heartbeats, as
 // it does while its disk stalls, costs the leadership, even though the peers
 // accept what is proposed (I30).

@@ -94,6 +94,24 @@ func (w *window) entry(s Slot) Entry {
 	return Entry{Slot: s, Ballot: c.ballot, Value: c.value}
 }
 
+// spare returns the last slot that can be dropped if of those up to s only the
+// last so many are kept, with values of so many bytes.
+func (w *window) spare(s, slots Slot, bytes int) Slot {
+	last := w.released
+	if s > slots {
+		last = max(last, s-slots)
+	}
+	for ; s > last; s-- {
+		if c := w.at(s); c != nil {
+			bytes -= len(c.value)
+		}
+		if bytes < 0 {
+			return s
+		}
+	}
+	return last
+}
+
 // release drops all slots up to s. Requires: s ≤ applied.
 func (w *window) release(s Slot) {
 	if s > w.applied {

@@ -37,6 +37,8 @@ type Config struct {
 	Heartbeat, ElectionTimeout, RankDelay time.Duration
 	// Window is slots in flight per group, RetainSlots applied slots kept.
 	Window, RetainSlots int
+	// RetainBytes bounds the values of the applied slots kept.
+	RetainBytes int64
 	// BatchBytes bounds the commands of one slot, InboxBytes what waits for
 	// the engine.
 	BatchBytes, InboxBytes int64
@@ -94,6 +96,7 @@ func Defaults() Config {
 		BatchBytes:           int64(n.MaxBatchBytes),
 		InboxBytes:           int64(n.MaxInboxBytes),
 		RetainSlots:          n.RetainSlots,
+		RetainBytes:          n.RetainBytes,
 		CheckpointBytes:      n.CheckpointBytes,
 		CheckpointCacheBytes: 64 << 20,
 

@@ -35,6 +35,7 @@ func (c *Config) NodeOptions() node.Options {
 	o.MaxInFlight = c.ConnsInFlight
 	o.MaxInboxBytes = int(c.InboxBytes)
 	o.RetainSlots = c.RetainSlots
+	o.RetainBytes = c.RetainBytes
 	o.CheckpointBytes = c.CheckpointBytes
 	return o
 }

@@ -200,6 +200,7 @@ func (n *Node) openGroup(id paxos.GroupID) (*group, error) {
 		Window:         n.opts.Window,
 		MaxValueBytes:  2 * n.opts.MaxBatchBytes,
 		RetainSlots:    paxos.Slot(n.opts.RetainSlots),
+		RetainBytes:    int(n.opts.RetainBytes / int64(n.opts.Groups)),
 		Seed:           fnvUint(fnvUint(n.opts.Seed, uint64(id)), uint64(n.identity.Node)),
 	}, recovered)
 	if err != nil {

@@ -64,6 +64,8 @@ type Options struct {
 	// RetainSlots is how many applied slots a group keeps in memory for peers
 	// that lag.
 	RetainSlots int
+	// RetainBytes bounds the values of those slots, all groups together.
+	RetainBytes int64
 	// CheckpointBytes is how much WAL may be written before the groups are
 	// checkpointed once round, so that segments can be freed.
 	CheckpointBytes int64
@@ -89,6 +91,7 @@ func Defaults() Options {
 		MaxInFlight:     1 << 16,
 		MaxInboxBytes:   64 << 20,
 		RetainSlots:     4096,
+		RetainBytes:     64 << 20,
 		CheckpointBytes: 128 << 20,
 	}
 }
