@@ -1,0 +1,258 @@
+package placement
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"lockd/paxos"
+)
+
+// Kind says what a Change changes.
+type Kind uint8
+
+// The kinds. The first three are an operator's, the others the cluster's own.
+const (
+	// Add invites a node: Node, Peer, Client.
+	Add Kind = 1
+	// Remove has a node's groups moved away and then lets it go: Node.
+	Remove Kind = 2
+	// Replace gives a node's disk up, and takes the next one it shows: Node, and
+	// Peer and Client if it comes back elsewhere.
+	Replace Kind = 3
+	// Bind takes the disk that an awaited node showed: Node, Disk.
+	Bind Kind = 4
+	// Release lets a leaving node go that keeps nothing any more: Node.
+	Release Kind = 5
+	// Raise raises the format, all nodes being able to: Format.
+	Raise Kind = 6
+)
+
+// String returns the word people read.
+func (k Kind) String() string {
+	switch k {
+	case Add:
+		return "add"
+	case Remove:
+		return "remove"
+	case Replace:
+		return "replace"
+	case Bind:
+		return "bind"
+	case Release:
+		return "release"
+	case Raise:
+		return "raise"
+	default:
+		return fmt.Sprintf("Kind(%d)", uint8(k))
+	}
+}
+
+// Change is one change of a Record. Which fields a kind uses is said there.
+type Change struct {
+	Kind         Kind
+	Node         paxos.NodeID
+	Disk         paxos.DiskID
+	Format       uint16
+	Peer, Client string
+}
+
+var (
+	// ErrRefused means that a change cannot be made; the text says why and what
+	// to do. Nothing has changed.
+	ErrRefused = errors.New("placement: change refused")
+	// ErrBusy means that an earlier change is not finished; the text says which.
+	ErrBusy = errors.New("placement: a change is under way")
+	// ErrNoChange means that the record is already so.
+	ErrNoChange = errors.New("placement: nothing to change")
+)
+
+// AppendChange appends the encoded change:
+//
+//	kind u8 | node u16 | disk u64 | format u16 | peer: length u8, bytes |
+//	client: length u8, bytes
+func AppendChange(dst []byte, c *Change) []byte {
+	le := binary.LittleEndian
+	dst = append(dst, byte(c.Kind))
+	dst = le.AppendUint16(dst, uint16(c.Node))
+	dst = le.AppendUint64(dst, uint64(c.Disk))
+	dst = le.AppendUint16(dst, c.Format)
+	dst = append(append(dst, byte(len(c.Peer))), c.Peer...)
+	return append(append(dst, byte(len(c.Client))), c.Client...)
+}
+
+// DecodeChange reads what AppendChange wrote. The error is ErrMalformed.
+func DecodeChange(b []byte) (Change, error) {
+	r := cursor{b: b}
+	c := Change{Kind: Kind(r.u8()), Node: paxos.NodeID(r.u16()), Disk: paxos.DiskID(r.u64()),
+		Format: r.u16()}
+	c.Peer = string(r.take(int(r.u8())))
+	c.Client = string(r.take(int(r.u8())))
+	if r.failed || r.at != len(b) || c.Kind < Add || c.Kind > Raise {
+		return Change{}, fmt.Errorf("%w: change of %d bytes", ErrMalformed, len(b))
+	}
+	return c, nil
+}
+
+// Birth returns the record of a new cluster whose nodes have all shown their
+// disks. Nodes ascend by id.
+func Birth(nodes []Node, groups int, replicas uint8, format uint16) Record {
+	r := Record{Replicas: replicas, Format: format, Nodes: nodes}
+	k := len(nodes)
+	for g := range groups {
+		first, turn := g%k, g/k
+		home := []paxos.NodeID{nodes[first].ID}
+		for i := range min(int(replicas), k) - 1 {
+			// The others follow in a rotation that differs from one group of
+			// the same first node to the next, so that a dead node's groups
+			// fall to different nodes.
+			home = append(home, nodes[(first+1+(i+turn)%(k-1))%k].ID)
+		}
+		r.Homes = append(r.Homes, home)
+	}
+	return r
+}
+
+// Apply returns the record after a change. The error is ErrRefused, ErrBusy or
+// ErrNoChange.
+func (r *Record) Apply(c *Change) (Record, error) {
+	if len(c.Peer) > maxAddressBytes || len(c.Client) > maxAddressBytes {
+		return Record{}, fmt.Errorf("%w: an address has at most %d bytes", ErrRefused,
+			maxAddressBytes)
+	}
+	next := r.Clone()
+	n := next.Node(c.Node)
+	if n == nil && c.Kind != Add && c.Kind != Raise {
+		return Record{}, fmt.Errorf("%w: the cluster has no node %d", ErrRefused, c.Node)
+	}
+	var err error
+	switch c.Kind {
+	case Add:
+		err = next.add(c)
+	case Remove:
+		err = next.remove(n)
+	case Replace:
+		err = next.replace(n, c)
+	case Bind:
+		err = next.bind(n, c.Disk)
+	case Release:
+		if n.State != Leaving {
+			return Record{}, fmt.Errorf("%w: node %d is %v", ErrNoChange, c.Node, n.State)
+		}
+		n.State = Gone
+	case Raise:
+		if c.Format <= r.Format {
+			return Record{}, fmt.Errorf("%w: the format is %d", ErrNoChange, r.Format)
+		}
+		next.Format = c.Format
+	default:
+		err = fmt.Errorf("%w: unknown kind %d", ErrRefused, c.Kind)
+	}
+	if err != nil {
+		return Record{}, err
+	}
+	return next, next.check()
+}
+
+// busy names a change that is not finished. Moves of groups are not looked at:
+// they may go on beside each other.
+func (r *Record) busy() error {
+	for i := range r.Nodes {
+		n := &r.Nodes[i]
+		switch {
+		case n.State == Joining:
+			return fmt.Errorf("%w: node %d was invited and has not come; start it, or take the "+
+				"invitation back with: lockd cluster remove %d", ErrBusy, n.ID, n.ID)
+		case n.State == Leaving:
+			return fmt.Errorf("%w: node %d is leaving", ErrBusy, n.ID)
+		case n.State == Member && n.Disk == 0:
+			return fmt.Errorf("%w: node %d is to come back on a new disk; start it on an empty "+
+				"directory", ErrBusy, n.ID)
+		}
+	}
+	return nil
+}
+
+func (r *Record) add(c *Change) error {
+	if have := r.Node(c.Node); have != nil && have.State == Gone {
+		return fmt.Errorf("%w: node id %d was used before; ids are never used again", ErrRefused,
+			c.Node)
+	} else if have != nil {
+		return fmt.Errorf("%w: node %d is there (%v)", ErrNoChange, c.Node, have.State)
+	}
+	if err := r.busy(); err != nil {
+		return err
+	}
+	if c.Node == paxos.NoNode || c.Peer == "" || c.Client == "" || len(r.Nodes) >= MaxNodes {
+		return fmt.Errorf("%w: a node needs an id above 0, a peer address and a client address, "+
+			"and there may be %d of them", ErrRefused, MaxNodes)
+	}
+	r.Nodes = append(r.Nodes, Node{ID: c.Node, State: Joining, Peer: c.Peer, Client: c.Client})
+	slices.SortFunc(r.Nodes, func(a, b Node) int { return int(a.ID) - int(b.ID) })
+	return nil
+}
+
+func (r *Record) remove(n *Node) error {
+	switch n.State {
+	case Joining:
+		n.State = Gone // it never had anything
+		return nil
+	case Leaving, Gone:
+		return fmt.Errorf("%w: node %d is %v", ErrNoChange, n.ID, n.State)
+	}
+	n.State = Leaving
+	left := len(r.members())
+	n.State = Member
+	if left < int(r.Replicas) {
+		return fmt.Errorf("%w: without node %d there are %d nodes, and each group is kept by %d; "+
+			"add another node first, or give this one a new disk with: lockd cluster replace %d",
+			ErrRefused, n.ID, left, r.Replicas, n.ID)
+	}
+	if err := r.busy(); err != nil {
+		return err
+	}
+	n.State = Leaving
+	r.rehome()
+	return nil
+}
+
+func (r *Record) replace(n *Node, c *Change) error {
+	if n.State != Member {
+		return fmt.Errorf("%w: node %d is %v; only a member is replaced", ErrRefused, n.ID, n.State)
+	}
+	if n.Disk == 0 {
+		return fmt.Errorf("%w: node %d is awaited with a new disk already", ErrNoChange, n.ID)
+	}
+	if err := r.busy(); err != nil {
+		return err
+	}
+	n.Retired = append(n.Retired, n.Disk)
+	n.Retired = n.Retired[max(0, len(n.Retired)-maxRetired):]
+	n.Disk = 0
+	if c.Peer != "" {
+		n.Peer = c.Peer
+	}
+	if c.Client != "" {
+		n.Client = c.Client
+	}
+	return nil
+}
+
+func (r *Record) bind(n *Node, d paxos.DiskID) error {
+	switch {
+	case n.Disk == d:
+		return fmt.Errorf("%w: node %d has disk %016x", ErrNoChange, n.ID, uint64(d))
+	case n.Disk != 0 || d == 0 || n.State != Joining && n.State != Member:
+		return fmt.Errorf("%w: node %d is %v with disk %016x", ErrRefused, n.ID, n.State,
+			uint64(n.Disk))
+	case slices.Contains(n.Retired, d):
+		return fmt.Errorf("%w: disk %016x of node %d was given up", ErrRefused, uint64(d), n.ID)
+	}
+	n.Disk = d
+	if n.State == Joining {
+		n.State = Member
+		r.rehome()
+	}
+	return nil
+}

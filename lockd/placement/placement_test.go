@@ -1,0 +1,259 @@
+package placement
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"testing"
+
+	"lockd/paxos"
+)
+
+func cluster(nodes, groups int, replicas uint8) Record {
+	var ns []Node
+	for i := range nodes {
+		ns = append(ns, Node{ID: paxos.NodeID(i + 1), Disk: paxos.DiskID(100 + i), State: Member})
+	}
+	return Birth(ns, groups, replicas, 1)
+}
+
+// counts returns how many replicas and how many first places each node has.
+func counts(r *Record) (load, leads map[paxos.NodeID]int) {
+	load, leads = map[paxos.NodeID]int{}, map[paxos.NodeID]int{}
+	for _, home := range r.Homes {
+		leads[home[0]]++
+		for _, id := range home {
+			load[id]++
+		}
+	}
+	return load, leads
+}
+
+// spread is the difference between the most and the least of the members.
+func spread(r *Record, of map[paxos.NodeID]int) int {
+	var all []int
+	for _, id := range r.members() {
+		all = append(all, of[id])
+	}
+	return slices.Max(all) - slices.Min(all)
+}
+
+func must(t *testing.T, r Record, c Change) Record {
+	t.Helper()
+	next, err := r.Apply(&c)
+	if err != nil {
+		t.Fatalf("%v node %d: %v", c.Kind, c.Node, err)
+	}
+	back, err := DecodeRecord(next.Append(nil))
+	if err != nil || !reflect.DeepEqual(back, next) {
+		t.Fatalf("record does not come back: %v\ngot  %+v\nwant %+v", err, back, next)
+	}
+	return next
+}
+
+// join adds a node and binds its disk.
+func join(t *testing.T, r Record, id paxos.NodeID) Record {
+	t.Helper()
+	r = must(t, r, Change{Kind: Add, Node: id, Peer: "h:1", Client: "h:2"})
+	return must(t, r, Change{Kind: Bind, Node: id, Disk: paxos.DiskID(1000 + id)})
+}
+
+func TestBirthSpreadsLeadersAndReplicas(t *testing.T) {
+	for nodes := 1; nodes <= 7; nodes++ {
+		r := cluster(nodes, 64, 3)
+		load, leads := counts(&r)
+		if s := spread(&r, leads); s > 1 {
+			t.Errorf("%d nodes: leaderships %v differ by %d, want at most 1", nodes, leads, s)
+		}
+		if s := spread(&r, load); s > 3 {
+			t.Errorf("%d nodes: replicas %v differ by %d, want at most 3", nodes, load, s)
+		}
+	}
+}
+
+// A new node takes its share, from everybody, and nothing else moves.
+func TestAddedNodeTakesItsShare(t *testing.T) {
+	before := cluster(3, 64, 3)
+	after := join(t, before, 4)
+	load, leads := counts(&after)
+	if load[4] != 48 || spread(&after, load) > 1 || spread(&after, leads) > 1 {
+		t.Errorf("got replicas %v and leaderships %v, want 48 and 16 each", load, leads)
+	}
+	moved := 0
+	for g := range before.Homes {
+		for _, id := range after.Homes[g] {
+			if !slices.Contains(before.Homes[g], id) {
+				moved++
+			}
+		}
+	}
+	if moved != load[4] {
+		t.Errorf("replicas moved: got %d, want the %d of the new node", moved, load[4])
+	}
+}
+
+func TestRemovedNodeKeepsNothing(t *testing.T) {
+	r := join(t, cluster(3, 64, 3), 4)
+	r = must(t, r, Change{Kind: Remove, Node: 2})
+	load, _ := counts(&r)
+	if load[2] != 0 || spread(&r, load) > 1 {
+		t.Errorf("got replicas %v, want none of node 2", load)
+	}
+	r = must(t, r, Change{Kind: Release, Node: 2})
+	if _, err := r.Apply(&Change{Kind: Add, Node: 2, Peer: "h:1", Client: "h:2"}); !errors.Is(err,
+		ErrRefused) {
+		t.Errorf("an id that was used is given out again: got %v, want ErrRefused", err)
+	}
+}
+
+// A replaced node keeps its groups on a new disk, and its old disk is out.
+func TestReplacedNodeNeedsAnotherDisk(t *testing.T) {
+	r := must(t, cluster(3, 8, 3), Change{Kind: Replace, Node: 3})
+	if _, known := r.Home(0); known {
+		t.Error("the home is known before node 3 has shown a disk")
+	}
+	if _, err := r.Apply(&Change{Kind: Bind, Node: 3, Disk: 102}); !errors.Is(err, ErrRefused) {
+		t.Errorf("the disk that was given up: got %v, want ErrRefused", err)
+	}
+	r = must(t, r, Change{Kind: Bind, Node: 3, Disk: 7})
+	home, known := r.Home(0)
+	if !known || !slices.Contains(home, paxos.Acceptor{Node: 3, Disk: 7}) {
+		t.Errorf("home: got %v, want node 3 with disk 7", home)
+	}
+}
+
+func TestChangesThatAreRefused(t *testing.T) {
+	three := cluster(3, 8, 3)
+	invited := must(t, three, Change{Kind: Add, Node: 4, Peer: "h:1", Client: "h:2"})
+	for _, c := range []struct {
+		name string
+		from Record
+		c    Change
+		want error
+	}{
+		{"remove below the replicas", three, Change{Kind: Remove, Node: 1}, ErrRefused},
+		{"remove a stranger", three, Change{Kind: Remove, Node: 9}, ErrRefused},
+		{"add without address", three, Change{Kind: Add, Node: 9}, ErrRefused},
+		{"add who is there", three, Change{Kind: Add, Node: 1}, ErrNoChange},
+		{"two at a time", invited, Change{Kind: Add, Node: 5, Peer: "h", Client: "h"}, ErrBusy},
+		{"replace beside it", invited, Change{Kind: Replace, Node: 1}, ErrBusy},
+		{"bind who has a disk", three, Change{Kind: Bind, Node: 1, Disk: 9}, ErrRefused},
+		{"release a member", three, Change{Kind: Release, Node: 1}, ErrNoChange},
+		{"lower the format", three, Change{Kind: Raise, Format: 1}, ErrNoChange},
+	} {
+		if _, err := c.from.Apply(&c.c); !errors.Is(err, c.want) {
+			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
+		}
+	}
+	if r := must(t, invited, Change{Kind: Remove, Node: 4}); r.Node(4).State != Gone {
+		t.Error("an invitation cannot be taken back")
+	}
+}
+
+// Whatever is changed, every group has a home of the right size among members,
+// and no node has much more than another.
+func TestRandomChanges(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		r := cluster(3+rng.IntN(5), 16, 3)
+		next := paxos.NodeID(20)
+		for range 30 {
+			var c Change
+			switch rng.IntN(5) {
+			case 0:
+				c = Change{Kind: Add, Node: next, Peer: "h", Client: "h"}
+				next++
+			case 1:
+				c = Change{Kind: Bind, Node: next - 1, Disk: paxos.DiskID(rng.Uint64())}
+			case 2:
+				c = Change{Kind: Remove, Node: r.Nodes[rng.IntN(len(r.Nodes))].ID}
+			case 3:
+				c = Change{Kind: Release, Node: r.Nodes[rng.IntN(len(r.Nodes))].ID}
+			case 4:
+				c = Change{Kind: Replace, Node: r.Nodes[rng.IntN(len(r.Nodes))].ID}
+			}
+			after, err := r.Apply(&c)
+			if err != nil {
+				continue
+			}
+			r = after
+			for g, home := range r.Homes {
+				if len(home) != 3 {
+					t.Fatalf("group %d is at home on %v after %v", g, home, c.Kind)
+				}
+			}
+			if load, _ := counts(&r); c.Kind == Remove && spread(&r, load) > 2 {
+				t.Fatalf("replicas %v differ by more than 2 after %v", load, c.Kind)
+			}
+		}
+	}
+}
+
+// From any seats to any home the steps end, never take two conditions at once,
+// and change acceptors only for a home whose newcomers observe.
+func TestStepsReachTheHome(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	draw := func() []paxos.Acceptor {
+		var as []paxos.Acceptor
+		for _, id := range rng.Perm(6)[:3] {
+			as = append(as, paxos.Acceptor{Node: paxos.NodeID(id + 1), Disk: paxos.DiskID(rng.IntN(2))})
+		}
+		return as
+	}
+	for range 2000 {
+		now := paxos.Configuration{From: 1, Acceptors: draw()}
+		home := draw()
+		steps := 0
+		for {
+			if steps == 2 { // the home changes on the way
+				home = draw()
+			}
+			next, when, ok := Next(&now, home)
+			if !ok {
+				break
+			}
+			if steps++; steps > 8 {
+				t.Fatalf("no end: now %+v, home %v", now, home)
+			}
+			for _, a := range Newcomers(&now, &next) {
+				if when != CaughtUp || !slices.Contains(now.Observers, a.Node) {
+					t.Fatalf("%+v accepts at once in %+v", a, next)
+				}
+			}
+			b := AppendSeats(nil, &now, &next)
+			next.From = now.From + 10
+			seats, err := DecodeSeats(b, next.From)
+			if err != nil || fmt.Sprint(seats.Now) != fmt.Sprint(next) {
+				t.Fatalf("seats: got %+v, %v, want %+v", seats.Now, err, next)
+			}
+			now = next
+		}
+		if len(now.Acceptors) != 3 || len(now.Observers) != 0 {
+			t.Fatalf("ended with %+v, home %v", now, home)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	r := cluster(4, 8, 3)
+	f.Add(r.Append(nil))
+	f.Add(AppendChange(nil, &Change{Kind: Add, Node: 4, Peer: "a", Client: "b"}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if r, err := DecodeRecord(b); err == nil {
+			if got := r.Append(nil); !slices.Equal(got, b) {
+				t.Errorf("record: got %x, want %x", got, b)
+			}
+		}
+		if c, err := DecodeChange(b); err == nil {
+			if got := AppendChange(nil, &c); !slices.Equal(got, b) {
+				t.Errorf("change: got %x, want %x", got, b)
+			}
+		}
+		if s, err := DecodeSeats(b, 99); err == nil {
+			s.Now.From = 0
+			_ = AppendSeats(nil, &s.Before, &s.Now)
+		}
+	})
+}
