@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"runtime"
@@ -116,37 +117,25 @@ func (k *keeper) step(job any) {
 }
 
 func (k *keeper) save(r node.SaveRequest) error {
-	changes := r.Changes
-	if r.Replace {
-		stale, err := k.stale(r)
-		if err != nil {
-			return err
-		}
-		changes = stale
-	}
 	var b checkpoint.Batch
-	for i := range changes {
-		b.Set(changes[i].Key, changes[i].Value)
+	for _, kv := range lastWords(r.Changes) {
+		b.Set(kv.Key, kv.Value)
 	}
 	return k.store.Save(r.Group, r.Slot, &b)
 }
 
-// stale returns r's content with a deletion for every stored key that is not
-// part of it, so that saving it leaves nothing else. Both sides ascend by key.
-func (k *keeper) stale(r node.SaveRequest) ([]node.KeyValue, error) {
-	all := slices.Clone(r.Changes)
-	at := 0
-	_, err := k.store.Load(r.Group, func(key, _ []byte) error {
-		for at < len(r.Changes) && string(r.Changes[at].Key) < string(key) {
-			at++
+// lastWords returns the last change of each key, keys ascending.
+func lastWords(changes [][]node.KeyValue) []node.KeyValue {
+	all := slices.Concat(changes...)
+	slices.SortStableFunc(all, func(a, b node.KeyValue) int { return bytes.Compare(a.Key, b.Key) })
+	n := 0
+	for i := range all {
+		if i+1 == len(all) || !bytes.Equal(all[i].Key, all[i+1].Key) {
+			all[n] = all[i]
+			n++
 		}
-		if at == len(r.Changes) || string(r.Changes[at].Key) != string(key) {
-			all = append(all, node.KeyValue{Key: slices.Clone(key)})
-		}
-		return nil
-	})
-	slices.SortFunc(all, func(a, b node.KeyValue) int { return slices.Compare(a.Key, b.Key) })
-	return all, err
+	}
+	return all[:n]
 }
 
 func (k *keeper) read(r node.ChunkRequest) node.ChunkDone {
@@ -212,14 +201,31 @@ func (k *keeper) install(r node.InstallRequest) node.InstallDone {
 		}
 		return installDone(r, err)
 	}
-	delete(k.incoming, r.Peer)
-	if err := t.installer.Commit(); err != nil {
-		return installDone(r, errors.Join(err, t.installer.Abort()))
+	m, err := k.finish(t)
+	if err != nil {
+		err = errors.Join(err, k.closeIncoming(r.Peer))
 	}
-	m, err := loadMachine(k.store, r.Group, k.limits)
+	delete(k.incoming, r.Peer)
 	done := installDone(r, err)
 	done.Machine = m
 	return done
+}
+
+// finish builds the machine of a snapshot that has arrived and then makes it the
+// group's checkpoint: one of which no machine can be made never is.
+func (k *keeper) finish(t *incoming) (*lockfsm.Machine, error) {
+	m, err := buildMachine(k.limits, t.group, t.installer.Load)
+	if err == nil && m.Applied() != t.slot {
+		err = fmt.Errorf("%w: snapshot of group %d at slot %d holds a machine at slot %d",
+			checkpoint.ErrChunk, t.group, t.slot, m.Applied())
+	}
+	if err == nil {
+		err = t.installer.Commit()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // arrival finds the install that a chunk belongs to; chunk zero begins one.
@@ -284,20 +290,34 @@ func loadMachines(store *checkpoint.Store, groups []checkpoint.GroupInfo,
 // loadMachine builds a group's machine from its checkpoint.
 func loadMachine(store *checkpoint.Store, group uint16,
 	l lockfsm.Limits) (*lockfsm.Machine, error) {
-	m, err := lockfsm.New(l)
+	slot := uint64(0)
+	m, err := buildMachine(l, group, func(fn func(key, value []byte) error) error {
+		var err error
+		slot, err = store.Load(group, fn)
+		return err
+	})
 	if err != nil {
 		return nil, err
-	}
-	slot, err := store.Load(group, m.Load)
-	if err == nil {
-		err = m.Loaded()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("loading the checkpoint of group %d: %w", group, err)
 	}
 	if slot != m.Applied() {
 		return nil, fmt.Errorf("%w: checkpoint of group %d at slot %d holds a machine at slot %d",
 			checkpoint.ErrDamaged, group, slot, m.Applied())
+	}
+	return m, nil
+}
+
+// buildMachine builds a machine from the records that walk hands out.
+func buildMachine(l lockfsm.Limits, group uint16,
+	walk func(fn func(key, value []byte) error) error) (*lockfsm.Machine, error) {
+	m, err := lockfsm.New(l)
+	if err != nil {
+		return nil, err
+	}
+	if err := walk(m.Load); err != nil {
+		return nil, fmt.Errorf("loading group %d: %w", group, err)
+	}
+	if err := m.Loaded(); err != nil {
+		return nil, fmt.Errorf("loading group %d: %w", group, err)
 	}
 	return m, nil
 }

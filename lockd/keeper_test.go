@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -72,6 +73,23 @@ func extend(t *testing.T, m *lockfsm.Machine, n int) {
 	}
 }
 
+// release ends the sessions of the last n locks that are held.
+func release(t *testing.T, m *lockfsm.Machine, n int) {
+	t.Helper()
+	var out lockfsm.Outcome
+	var b lockfsm.BatchBuilder
+	for id := lockfsm.SessionID(m.Applied()); id > 0 && n > 0; id-- {
+		var info lockfsm.SessionInfo
+		if m.Session(id, &info) {
+			b.Append(&lockfsm.Command{Op: lockfsm.OpCloseSession, Session: id})
+			n--
+		}
+	}
+	if err := m.Apply(m.Applied()+1, b.Bytes(), &out); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // changes collects records as the engine does.
 func changes(walk func(func(key, value []byte))) []node.KeyValue {
 	var all []node.KeyValue
@@ -101,7 +119,8 @@ func TestKeeperSavesChangeSets(t *testing.T) {
 	k := newTestKeeper(t)
 	m := machine(t, 20)
 	for range 3 {
-		r := node.SaveRequest{Group: 4, Slot: m.Applied(), Changes: changes(m.Dirty)}
+		r := node.SaveRequest{Group: 4, Slot: m.Applied(),
+			Changes: [][]node.KeyValue{changes(m.Dirty)}}
 		if err := k.save(r); err != nil {
 			t.Fatal(err)
 		}
@@ -110,22 +129,22 @@ func TestKeeperSavesChangeSets(t *testing.T) {
 	}
 }
 
-func TestKeeperReplacesAWholeCheckpoint(t *testing.T) {
+// A change set that was collected in parts may name a key several times.
+func TestKeeperTakesTheLastWordOnAKey(t *testing.T) {
 	k := newTestKeeper(t)
-	stranger := machine(t, 30)
-	err := k.save(node.SaveRequest{Group: 4, Slot: stranger.Applied(),
-		Changes: changes(stranger.Dirty)})
-	if err != nil {
-		t.Fatal(err)
+	m := machine(t, 300)
+	var parts []node.KeyValue
+	for range 5 {
+		left := 40
+		m.DirtySome(func(key, value []byte) bool {
+			parts = append(parts, node.KeyValue{Key: slices.Clone(key), Value: slices.Clone(value)})
+			left--
+			return left > 0
+		})
+		release(t, m, 30)
 	}
-	// A machine of fewer records, further on: what it lacks must go.
-	m := machine(t, 3)
-	var out lockfsm.Outcome
-	for m.Applied() <= stranger.Applied() {
-		m.Apply(m.Applied()+1, nil, &out)
-	}
-	err = k.save(node.SaveRequest{Group: 4, Slot: m.Applied(), Replace: true,
-		Changes: changes(m.All)})
+	err := k.save(node.SaveRequest{Group: 4, Slot: m.Applied(),
+		Changes: [][]node.KeyValue{parts, changes(m.Dirty)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +170,8 @@ func transferSnapshot(t *testing.T, from, to *keeper, group uint16) node.Install
 func TestKeeperCarriesASnapshotOver(t *testing.T) {
 	from, to := newTestKeeper(t), newTestKeeper(t)
 	m := machine(t, 10_000)
-	err := from.save(node.SaveRequest{Group: 9, Slot: m.Applied(), Changes: changes(m.Dirty)})
+	err := from.save(node.SaveRequest{Group: 9, Slot: m.Applied(),
+		Changes: [][]node.KeyValue{changes(m.Dirty)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +196,8 @@ func TestKeeperCarriesASnapshotOver(t *testing.T) {
 func TestKeeperRefusesAChunkOutOfPlace(t *testing.T) {
 	from, to := newTestKeeper(t), newTestKeeper(t)
 	m := machine(t, 100)
-	err := from.save(node.SaveRequest{Group: 1, Slot: m.Applied(), Changes: changes(m.Dirty)})
+	err := from.save(node.SaveRequest{Group: 1, Slot: m.Applied(),
+		Changes: [][]node.KeyValue{changes(m.Dirty)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +228,8 @@ func TestKeeperRefusesAChunkOutOfPlace(t *testing.T) {
 func TestKeeperLetsGoOfIdleTransfers(t *testing.T) {
 	k := newTestKeeper(t)
 	m := machine(t, 10_000)
-	err := k.save(node.SaveRequest{Group: 1, Slot: m.Applied(), Changes: changes(m.Dirty)})
+	err := k.save(node.SaveRequest{Group: 1, Slot: m.Applied(),
+		Changes: [][]node.KeyValue{changes(m.Dirty)}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,46 +12,26 @@ func (m *Machine) Dirty(fn func(key, value []byte)) {
 	m.emitMeta(fn)
 	m.order = m.order[:0]
 	for _, r := range m.dirtySessions {
-		s := m.sessions.at(r)
-		s.flags &^= entryListed
-		if s.flags&entryUsed != 0 {
+		if m.unlistSession(r) {
 			m.order = append(m.order, r)
 		}
 	}
 	m.dirtySessions = m.dirtySessions[:0]
 	m.sortSessions(m.order)
 	for _, r := range m.order {
-		s := m.sessions.at(r)
-		if s.flags&entryGhost != 0 {
-			m.scratch = s.appendKey(m.scratch[:0])
-			fn(m.scratch, nil)
-			m.freeEntry(r)
-			continue
-		}
-		m.emitSession(s, fn)
-		s.flags |= entryStored
+		m.emitChangedSession(r, fn)
 	}
 
 	m.order = m.order[:0]
 	for _, r := range m.dirtyLocks {
-		l := m.locks.at(r)
-		l.flags &^= entryListed
-		if l.flags&entryUsed != 0 {
+		if m.unlistLock(r) {
 			m.order = append(m.order, r)
 		}
 	}
 	m.dirtyLocks = m.dirtyLocks[:0]
 	m.sortLocks(m.order)
 	for _, r := range m.order {
-		l := m.locks.at(r)
-		if l.ghost() {
-			m.scratch = append(append(m.scratch[:0], keyLock), m.lockName(l)...)
-			fn(m.scratch, nil)
-			m.dropLock(r)
-			continue
-		}
-		m.emitLock(l, fn)
-		l.flags |= entryStored
+		m.emitChangedLock(r, fn)
 	}
 	m.emitRegisters(registersWritten, fn)
 }
@@ -59,6 +39,73 @@ func (m *Machine) Dirty(fn func(key, value []byte)) {
 // Changed returns how many records Dirty would hand out, or a few more.
 func (m *Machine) Changed() int {
 	return 1 + len(m.dirtySessions) + len(m.dirtyLocks) + len(m.registers)
+}
+
+// DirtySome hands out a part of what Dirty would: records that changed, in no
+// order, but for those of which there are few, until fn returns false.
+// Apply may be called before the rest is asked for. What changes after it was
+// handed out is handed out again, so all parts and the Dirty that ends them,
+// the last word on each key counting, are the change set at the slot of that
+// Dirty. Nobody waits while a large one is collected.
+func (m *Machine) DirtySome(fn func(key, value []byte) bool) {
+	more := true
+	emit := func(key, value []byte) { more = fn(key, value) }
+	for last := len(m.dirtySessions) - 1; more && last >= 0; last-- {
+		r := m.dirtySessions[last]
+		m.dirtySessions = m.dirtySessions[:last]
+		if m.unlistSession(r) {
+			m.emitChangedSession(r, emit)
+		}
+	}
+	for last := len(m.dirtyLocks) - 1; more && last >= 0; last-- {
+		r := m.dirtyLocks[last]
+		m.dirtyLocks = m.dirtyLocks[:last]
+		if m.unlistLock(r) {
+			m.emitChangedLock(r, emit)
+		}
+	}
+}
+
+// unlistSession takes a session off the list of what changed and reports whether
+// there is something to say about it.
+func (m *Machine) unlistSession(r ref) bool {
+	s := m.sessions.at(r)
+	s.flags &^= entryListed
+	return s.flags&entryUsed != 0
+}
+
+// unlistLock is unlistSession for a lock.
+func (m *Machine) unlistLock(r ref) bool {
+	l := m.locks.at(r)
+	l.flags &^= entryListed
+	return l.flags&entryUsed != 0
+}
+
+// emitChangedSession hands out the record of a session, or its deletion, after
+// which nothing is left of it.
+func (m *Machine) emitChangedSession(r ref, fn func(key, value []byte)) {
+	s := m.sessions.at(r)
+	if s.flags&entryGhost != 0 {
+		m.scratch = s.appendKey(m.scratch[:0])
+		fn(m.scratch, nil)
+		m.freeEntry(r)
+		return
+	}
+	m.emitSession(s, fn)
+	s.flags |= entryStored
+}
+
+// emitChangedLock is emitChangedSession for a lock.
+func (m *Machine) emitChangedLock(r ref, fn func(key, value []byte)) {
+	l := m.locks.at(r)
+	if l.ghost() {
+		m.scratch = append(append(m.scratch[:0], keyLock), m.lockName(l)...)
+		fn(m.scratch, nil)
+		m.dropLock(r)
+		return
+	}
+	m.emitLock(l, fn)
+	l.flags |= entryStored
 }
 
 // All calls fn with every record of the machine, keys ascending. key and value

@@ -18,12 +18,16 @@ type world struct {
 	twin  *twin
 	a, b  *Machine
 	disk  map[string][]byte // what b's checkpoints left
+	parts []part            // of the change set being collected
 	slot  uint64
 	seen  []Command // to be sent again
 	batch BatchBuilder
 
 	outTwin, outA, outB Outcome
 }
+
+// part is a record of a change set, or the deletion of one.
+type part struct{ key, value []byte }
 
 // tinyLimits make every bound be met often.
 func tinyLimits() Limits {
@@ -226,6 +230,9 @@ func (w *world) step() error {
 	if r.IntN(6) == 0 {
 		return w.checkpoint()
 	}
+	if w.rng.IntN(3) == 0 {
+		w.collect()
+	}
 	return nil
 }
 
@@ -265,16 +272,32 @@ func describe(o *Outcome, cs []Command) string {
 	return b.String()
 }
 
+// collect takes a few records of what b changed, long before the rest.
+func (w *world) collect() {
+	n := w.rng.IntN(6)
+	w.b.DirtySome(func(key, value []byte) bool {
+		w.take(key, value)
+		n--
+		return n > 0
+	})
+}
+
+func (w *world) take(key, value []byte) {
+	w.parts = append(w.parts, part{bytes.Clone(key), bytes.Clone(value)})
+}
+
 // checkpoint stores what b changed and now and then goes on with a machine that
 // was loaded from the store.
 func (w *world) checkpoint() error {
-	w.b.Dirty(func(key, value []byte) {
-		if value == nil {
-			delete(w.disk, string(key))
-			return
+	w.b.Dirty(w.take)
+	for _, p := range w.parts {
+		if p.value == nil {
+			delete(w.disk, string(p.key))
+			continue
 		}
-		w.disk[string(key)] = bytes.Clone(value)
-	})
+		w.disk[string(p.key)] = p.value
+	}
+	w.parts = w.parts[:0]
 	if w.rng.IntN(2) == 0 {
 		return nil
 	}

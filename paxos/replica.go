@@ -392,6 +392,15 @@ func (r *Replica) Settled() bool {
 	return c.quorums.Accept(has)
 }
 
+// Value returns the value chosen in slot s, borrowed for good, if the slot is
+// applied and not dropped yet.
+func (r *Replica) Value(s Slot) (value []byte, ok bool) {
+	if s > r.log.applied || s <= r.log.released {
+		return nil, false
+	}
+	return r.log.entry(s).Value, true
+}
+
 // Install says that the state after slot came as a snapshot and is durable. A
 // snapshot that is not newer than what was applied changes nothing: state never
 // goes back. configs, if there are any, are all that the state knows: they

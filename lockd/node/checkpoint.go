@@ -6,8 +6,8 @@ import (
 )
 
 // checkpoint saves the groups one after the other once enough WAL has been
-// written since the last round. A group's change set is collected in one go,
-// at one slot; writing it is somebody else's work.
+// written since the last round. A group's change set is collected a little in
+// each turn; writing it is somebody else's work.
 func (n *Node) checkpoint() {
 	if n.saving >= 0 || len(n.groups) == 0 {
 		return
@@ -31,8 +31,7 @@ func (n *Node) checkpoint() {
 func (n *Node) saveSome() {
 	for n.saveLeft > 0 && n.now >= n.saveAfter {
 		g := n.groups[n.saveNext]
-		if n.installs(g) || g.changes == nil && !g.replace &&
-			paxos.Slot(g.machine.Applied()) == g.saved {
+		if n.installs(g) || g.changes == nil && paxos.Slot(g.machine.Applied()) == g.saved {
 			n.nextSave()
 			continue
 		}
@@ -49,52 +48,13 @@ func (n *Node) nextSave() {
 // save asks for a group's changes to be made durable. A change set that failed
 // is asked for again before a newer one, because the machine has forgotten it.
 func (n *Node) save(g *group) {
-	if g.changes == nil {
-		g.changes = collect(g)
-	}
 	n.saving = int(g.id)
+	if g.changes == nil {
+		n.collector.begin(g)
+		return
+	}
 	n.deps.Checkpoints.Save(*g.changes)
 }
-
-// collect takes a machine's change set, or all of it where the store is to
-// begin anew. The turn waits for it, so it copies into blocks: two allocations
-// for each of 10^5 records would take longer than all the rest.
-func collect(g *group) *SaveRequest {
-	req := &SaveRequest{Group: uint16(g.id), Slot: g.machine.Applied(), Replace: g.replace}
-	blockSize := min(maxBlockBytes, recordGuessBytes*g.machine.Changed())
-	var block []byte
-	keep := func(b []byte) []byte {
-		if len(b) > cap(block)-len(block) {
-			block = make([]byte, 0, max(blockSize, len(b)))
-		}
-		at := len(block)
-		block = append(block, b...)
-		return block[at:len(block):len(block)]
-	}
-	add := func(key, value []byte) {
-		kv := KeyValue{Key: keep(key)}
-		if value != nil {
-			kv.Value = keep(value)
-		}
-		req.Changes = append(req.Changes, kv)
-	}
-	if !g.replace {
-		req.Changes = make([]KeyValue, 0, g.machine.Changed())
-		g.machine.Dirty(add)
-		return req
-	}
-	g.replace = false
-	g.machine.Dirty(func([]byte, []byte) {})
-	g.machine.All(add)
-	return req
-}
-
-const (
-	// maxBlockBytes is what collect allocates at once, at most.
-	maxBlockBytes = 256 << 10
-	// recordGuessBytes is the usual size of a record with its key.
-	recordGuessBytes = 96
-)
 
 // saveRetry is how long a failed save waits before it is tried again.
 const saveRetry = Second

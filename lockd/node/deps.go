@@ -69,13 +69,12 @@ type Superblock interface {
 type KeyValue struct{ Key, Value []byte }
 
 // SaveRequest asks that a group's checkpoint be moved to Slot by applying
-// Changes, all or nothing. With Replace, Changes are the whole content and
-// nothing of the old one stays. The receiver only reads Changes.
+// Changes, all or nothing. They come in parts and in no order of keys; of
+// several on one key the last counts. The receiver only reads them.
 type SaveRequest struct {
 	Group   uint16
 	Slot    uint64
-	Replace bool
-	Changes []KeyValue
+	Changes [][]KeyValue
 }
 
 // SaveDone completes a SaveRequest. On error nothing has changed, and the
@@ -112,7 +111,8 @@ type InstallRequest struct {
 }
 
 // InstallDone completes an InstallRequest. After the last chunk Machine is the
-// group's new machine, given up to the engine.
+// group's new machine, given up to the engine. On error the group's checkpoint
+// is what it was.
 type InstallDone struct {
 	Group, Peer uint16
 	Slot        uint64

@@ -78,8 +78,6 @@ type group struct {
 	saved paxos.Slot
 	// changes is a change set that is being saved, or could not be saved yet.
 	changes *SaveRequest
-	// replace says that the store must begin anew with the next save.
-	replace bool
 
 	batch   lockfsm.BatchBuilder // admitted and not proposed yet
 	origins []origin             // of the commands in batch, in order

@@ -84,6 +84,10 @@ func (in *Inbox) Wake() {
 	}
 }
 
+// again asks for another turn because the one that runs left work for it. It is
+// called within a turn, whose runner looks for news before it goes.
+func (in *Inbox) again() { in.news.Store(true) }
+
 // hasNews reports whether something came since the last take.
 func (in *Inbox) hasNews() bool { return in.news.Load() }
 

@@ -77,6 +77,7 @@ type Node struct {
 	saveNext     int   // group with which the next round goes on
 	saveLeft     int   // groups still to save in this round
 	saveAfter    Nanos // before which a failed save is not tried again
+	collector    collector
 	snapshots    snapshotTable
 	stats        Stats
 	status       atomic.Pointer[Status]

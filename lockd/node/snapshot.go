@@ -2,7 +2,10 @@ package node
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 
+	"lockd/lockfsm"
 	"lockd/netio/wire"
 	"lockd/paxos"
 )
@@ -217,37 +220,46 @@ func (n *Node) onInstalled(d InstallDone) {
 	if known && (d.Last || d.Err != nil || t.gone) {
 		delete(n.snapshots.in, from)
 	}
-	switch {
-	case d.Last && d.Err == nil:
+	if d.Last && d.Err == nil {
 		n.adopt(g, d)
-	case d.Last:
-		// The store may hold the snapshot or what it held before, so the next
-		// save is a full one.
-		g.changes, g.replace = nil, true
 	}
 	if p := n.peer(d.Peer); p != nil {
 		n.ackSnapshot(p, g.id, paxos.Slot(d.Slot), d.Chunk, verdict)
 	}
 }
 
-// adopt replaces a group's machine. A replica that has meanwhile come further
-// by itself keeps its own machine: the applied slot never goes back (I13). The
-// store then holds the snapshot all the same, so the next save is a full one.
+// adopt goes on with the machine of a snapshot that is now the group's
+// checkpoint. A replica that has come further by itself meanwhile takes the new
+// machine as far as it was with the old one: the applied slot never goes back
+// (I13), and what the next save writes is counted from the new checkpoint.
 func (n *Node) adopt(g *group, d InstallDone) {
 	slot := paxos.Slot(d.Slot)
-	g.changes = nil
-	g.saved = slot
-	if g.machine.Applied() < d.Slot {
-		g.machine = d.Machine
-		g.replica.Install(slot, nil)
-		n.probeAdopted(g)
-	} else {
-		g.replace = true
+	applied := paxos.Slot(g.machine.Applied())
+	g.machine, g.changes, g.saved = d.Machine, nil, slot
+	for s := slot + 1; s <= applied; s++ {
+		n.applyAgain(g, s)
 	}
+	g.replica.Install(slot, nil)
+	n.probeAdopted(g)
 	n.release(g)
 	n.stats.Installs++
 	n.observe(Event{
 		Kind: EventSnapshotInstalled, Group: g.id, Node: paxos.NodeID(d.Peer), Slot: slot,
 	})
 	n.touch(g)
+}
+
+// applyAgain moves a new machine over a slot that the old one has applied. The
+// replica still has its value: it keeps what lies above the last checkpoint,
+// and the one that was installed is newer.
+func (n *Node) applyAgain(g *group, s paxos.Slot) {
+	value, ok := g.replica.Value(s)
+	if !ok {
+		panic(fmt.Sprintf("node: group %d: slot %d is applied, above the checkpoint, and gone",
+			g.id, s))
+	}
+	err := g.machine.Apply(uint64(s), value, &n.outcome)
+	if err != nil && !errors.Is(err, lockfsm.ErrMalformed) {
+		n.fail(fmt.Errorf("node: applying slot %d of group %d again: %w", s, g.id, err))
+	}
 }

@@ -42,6 +42,7 @@ func (n *Node) Turn(now Nanos) error {
 	if n.failure != nil {
 		return n.failure
 	}
+	n.collect()
 	n.finish()
 	return n.failure
 }

@@ -16,7 +16,7 @@ import (
 // world runs nodes in one goroutine with perfect links and disks. It shows what
 // a node does when nothing is wrong; lockd/sim breaks things.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	opts  Options
 	now   Nanos
 	nodes map[uint16]*testNode
@@ -171,10 +171,10 @@ func (n *testNode) Save(r SaveRequest) {
 		n.inbox.Saved(SaveDone{r, n.saveErr})
 		return
 	}
-	if r.Replace || n.saved[r.Group] == nil {
+	if n.saved[r.Group] == nil {
 		n.saved[r.Group] = make(map[string][]byte)
 	}
-	for _, kv := range r.Changes {
+	for _, kv := range slices.Concat(r.Changes...) {
 		if kv.Value == nil {
 			delete(n.saved[r.Group], string(kv.Key))
 		} else {

@@ -27,7 +27,7 @@ func plantable() map[*string][]string {
 			"wal-removal-forgets-promise", "wal-damage-cut-as-torn"},
 		&lockfsm.Planted: {"dedup-off", "unknown-session-recreated", "tick-uncapped",
 			"expire-before-renew", "grant-to-dead-session", "token-per-key",
-			"unlock-without-token", "dedup-not-in-checkpoint", "checkpoint-order-from-table"},
+			"unlock-without-token", "dedup-not-in-checkpoint"},
 	}
 }
 

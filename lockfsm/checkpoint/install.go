@@ -132,6 +132,30 @@ func cutRecord(b []byte) (key, value, rest []byte, err error) {
 	return b[:k:k], b[k : k+v : k+v], b[k+v:], nil
 }
 
+// Load calls fn with every record that was added, as Store.Load does, so that a
+// machine can be built of a snapshot before it replaces anything. It fails with
+// ErrChunk unless the records are all that the chunks announced.
+func (in *Installer) Load(fn func(key, value []byte) error) error {
+	if err := in.checkWhole(); err != nil {
+		return err
+	}
+	mk := in.have
+	mk.slot = in.slot
+	return in.s.walk(in.group, mk, fn)
+}
+
+// checkWhole fails with ErrChunk unless all that was announced was added.
+func (in *Installer) checkWhole() error {
+	if in.ended || !in.complete {
+		return fmt.Errorf("%w: %d chunks and the last is missing", ErrChunk, in.next)
+	}
+	if in.have.records != in.want.records || in.have.hash != in.want.hash {
+		return fmt.Errorf("%w: whole snapshot of group %d: have %d records, hash %x, want %d, %x",
+			ErrChunk, in.group, in.have.records, in.have.hash, in.want.records, in.want.hash)
+	}
+	return nil
+}
+
 // Commit makes the snapshot the group's checkpoint, durably and at once. It
 // fails with ErrChunk if it is not complete or its content is not what its
 // chunks announced, and with ErrOldSlot if the group's own checkpoint has

@@ -259,9 +259,17 @@ func (s *Store) Load(group uint16, fn func(key, value []byte) error) (uint64, er
 	if mk.generation == 0 {
 		return 0, nil
 	}
+	if err := s.walk(group, mk, fn); err != nil {
+		return 0, err
+	}
+	return mk.slot, nil
+}
+
+// walk is Load for one generation of a group.
+func (s *Store) walk(group uint16, mk marker, fn func(key, value []byte) error) error {
 	it, err := s.records(s.db, group, mk.generation)
 	if err != nil {
-		return 0, fmt.Errorf("checkpoint: load group %d: %w", group, s.judge(err))
+		return fmt.Errorf("checkpoint: load group %d: %w", group, s.judge(err))
 	}
 	var records, hash uint64
 	for ok := it.First(); ok; ok = it.Next() {
@@ -270,17 +278,17 @@ func (s *Store) Load(group uint16, fn func(key, value []byte) error) (uint64, er
 		hash += lockfsm.RecordHash(key, value)
 		if err := fn(key, value); err != nil {
 			err = fmt.Errorf("checkpoint: load group %d: %w", group, err)
-			return 0, errors.Join(err, it.Close())
+			return errors.Join(err, it.Close())
 		}
 	}
 	if err := errors.Join(it.Error(), it.Close()); err != nil {
-		return 0, fmt.Errorf("checkpoint: load group %d: %w", group, s.judge(err))
+		return fmt.Errorf("checkpoint: load group %d: %w", group, s.judge(err))
 	}
 	if records != mk.records || hash != mk.hash {
-		return 0, fmt.Errorf("%w: group %d at slot %d: have %d records, hash %x, want %d, %x",
+		return fmt.Errorf("%w: group %d at slot %d: have %d records, hash %x, want %d, %x",
 			ErrDamaged, group, mk.slot, records, hash, mk.records, mk.hash)
 	}
-	return mk.slot, nil
+	return nil
 }
 
 // records returns an iterator over one generation of a group.
