@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"syscall"
 
 	"lockd/lockd/node"
@@ -53,7 +54,7 @@ func advice(err error) string {
 			"node.peer_listen to one that does, as 0.0.0.0:7600."
 	case errors.Is(err, syscall.ENOSPC):
 		return "free disk space and start again; nothing that was answered for is lost."
-	case errors.Is(err, syscall.EIO):
+	case errors.Is(err, syscall.EIO), errors.Is(err, io.ErrShortWrite):
 		return "the disk failed to write or sync. Check it before this node is started again."
 	}
 	return ""

@@ -171,9 +171,11 @@ func (a *assembly) openStore(recovery *node.Recovery) error {
 	return nil
 }
 
-// die ends the process when the store cannot go on and must not return.
+// die ends the process when the store cannot go on and must not return. The
+// store may be in the middle of anything, so nothing else is closed.
 func (a *assembly) die(err error) {
-	a.log.Error("the checkpoints failed", "reason", err)
+	err = advise(fmt.Errorf("node %d stopped: the checkpoints failed: %w", a.cfg.ID, err))
+	fmt.Fprintf(os.Stderr, "lockd: %v\n", err)
 	os.Exit(exitFailure)
 }
 

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"lockd/client"
 )
 
 // imageBytes holds the log at its bound and the checkpoints beside it, and is
@@ -124,42 +122,4 @@ func (r *rig) cut(t *testing.T, round int, nodes []*Node, images []*Image) {
 	t.Logf("cut %d of %d nodes: remounted after %v, all ready after %v, %d grants so far", round,
 		len(nodes), back.Round(time.Millisecond), ready.Round(time.Millisecond),
 		r.load.Grants.Load())
-}
-
-// TestFD1PowerCutAtBirth cuts the power while directories and identities are
-// being made, at ever later moments. Whatever is left of a directory is either
-// taken for none, or is whole: the cluster is born in the end, and never is a
-// node refused as wiped.
-//
-// It fails if the directory is not synced after the identity's rename
-// (disk.WriteFileAtomic), or its parent not after a directory was made.
-func TestFD1PowerCutAtBirth(t *testing.T) {
-	images, place := imagesFor(t, imageBytes, Ext4Journal, Ext4, XFS)
-	c := newStoppedCluster(t, 3)
-	place(c)
-	for cut := range 2 * powerCuts(t) {
-		for _, n := range c.Nodes {
-			if err := n.Start(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		time.Sleep(time.Duration(5+cut*25) * time.Millisecond)
-		for _, im := range images {
-			if err := im.Cut(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for i, n := range c.Nodes {
-			if err := n.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			if err := images[i].Remount(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := c.Start(within(t, 30*time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	free(t, dial(t, c, client.Options{Name: "first"}), "born")
 }

@@ -31,6 +31,7 @@ func buildAndRun(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	lockdPath = filepath.Join(dir, "lockd")
 	build := exec.Command("go", "build", "-o", lockdPath, "lockd/lockd")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building lockd: %v\n%s", err, out)
 		return 1

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -175,9 +176,9 @@ func TestFC2BackgroundError(t *testing.T) {
 	}
 }
 
-// TestFailedSyncIsFatal: a save whose sync fails never returns; Fatal is called
+// TestFC2FailedSyncIsFatal: a save whose sync fails never returns; Fatal is called
 // instead.
-func TestFailedSyncIsFatal(t *testing.T) {
+func TestFC2FailedSyncIsFatal(t *testing.T) {
 	var failing atomic.Bool
 	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		sync := op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData ||
@@ -199,11 +200,68 @@ func TestFailedSyncIsFatal(t *testing.T) {
 	go func() { saved <- s.Save(1, 5, checkpointtest.Content{}.Change(0, 0, 5)) }()
 	select {
 	case err := <-fatal:
-		t.Logf("fatal: %v", err)
-	case err := <-saved:
-		if err == nil {
-			t.Errorf("save: got no error, want Fatal to be called")
+		if !errors.Is(err, os.ErrPermission) {
+			t.Errorf("fatal: got %v, want %v", err, os.ErrPermission)
 		}
+	case err := <-saved:
+		t.Errorf("save: got %v, want Fatal to be called", err)
+	}
+}
+
+// TestFC2DirectorySyncIsFatal: each sync of the directory that opening a store
+// takes fails in turn. Pebble panics then, or reports it and goes on; Fatal must
+// be called before that, with the error.
+func TestFC2DirectorySyncIsFatal(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	s := mustOpen(t, mem, testOptions(t))
+	if err := s.Close(); err != nil {
+		t.Fatalf("close: got %v, want no error", err)
+	}
+	k := 1
+	for failDirectorySync(t, mem, k) {
+		k++
+	}
+	if k < 4 {
+		t.Errorf("opening synced the directory %d times, want at least 3", k-1)
+	}
+}
+
+// failDirectorySync opens a copy of a store whose k-th sync of the directory
+// fails, and reports whether there was one.
+func failDirectorySync(t *testing.T, mem *vfs.MemFS, k int) (reached bool) {
+	t.Helper()
+	var syncs atomic.Int64
+	clone := mem.CrashClone(vfs.CrashCloneCfg{RNG: rand.New(rand.NewPCG(1, 2))})
+	fs := errorfs.Wrap(clone, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpFileSync && op.Path == "db" && syncs.Add(1) == int64(k) {
+			return os.ErrPermission
+		}
+		return nil
+	}))
+	fatal, opened := make(chan error, 1), make(chan error, 1)
+	opts := testOptions(t)
+	opts.Fatal = func(err error) {
+		fatal <- err
+		select {} // as a process that ends
+	}
+	go func() {
+		s, err := open(fs, "db", opts)
+		if err == nil {
+			err = s.Close()
+		}
+		opened <- err
+	}()
+	select {
+	case err := <-fatal:
+		if !errors.Is(err, os.ErrPermission) {
+			t.Errorf("sync %d: got %v, want %v", k, err, os.ErrPermission)
+		}
+		return true
+	case err := <-opened:
+		if reached := syncs.Load() >= int64(k); reached || err != nil {
+			t.Fatalf("sync %d: open and close gave %v, want Fatal to be called", k, err)
+		}
+		return false
 	}
 }
 
@@ -228,9 +286,9 @@ func TestTooNew(t *testing.T) {
 	}
 }
 
-// TestLostRecord: a record that vanished without Pebble noticing is found by
+// TestFC2LostRecord: a record that vanished without Pebble noticing is found by
 // count and hash.
-func TestLostRecord(t *testing.T) {
+func TestFC2LostRecord(t *testing.T) {
 	s := mustOpen(t, vfs.NewMem(), testOptions(t))
 	c := checkpointtest.Content{}
 	if err := s.Save(1, 5, c.Change(0, 0, 50)); err != nil {

@@ -99,10 +99,28 @@ func (logger) Errorf(string, ...any) {}
 
 // Fatalf does not return.
 func (l logger) Fatalf(format string, args ...any) {
-	err := fmt.Errorf("checkpoint: pebble: %s", fmt.Sprintf(format, args...))
+	err := &pebbleError{text: fmt.Sprintf(format, args...)}
+	for _, arg := range args {
+		if cause, ok := arg.(error); ok {
+			err.cause = cause
+		}
+	}
 	l.fatal(err)
 	panic(err)
 }
+
+// pebbleError is what Pebble said last. The cause, which Pebble hands over as an
+// argument of its text, lets the caller advise.
+type pebbleError struct {
+	text  string
+	cause error
+}
+
+// Error is the text as Pebble meant it.
+func (e *pebbleError) Error() string { return "checkpoint: pebble: " + e.text }
+
+// Unwrap returns the cause, nil if there is none.
+func (e *pebbleError) Unwrap() error { return e.cause }
 
 // listener passes on what a node must know.
 func (s *Store) listener(report func(Report)) *pebble.EventListener {

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -16,7 +17,13 @@ import (
 // without the others, a power cut in between can leave a marker whose manifest
 // is gone, so that the store never opens again, or no marker, so that it opens
 // empty. Markers move rarely: at open, and when a manifest is full.
-type orderedFS struct{ vfs.FS }
+//
+// A directory that cannot be synced is fatal: what is in it is unknown from
+// then on, and Pebble, which says so too, would panic.
+type orderedFS struct {
+	vfs.FS
+	fatal func(error)
+}
 
 // Create syncs the directory first if name is a marker.
 func (o orderedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
@@ -43,6 +50,32 @@ func (o orderedFS) settle(name string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// OpenDir opens a directory whose failed sync is fatal.
+func (o orderedFS) OpenDir(name string) (vfs.File, error) {
+	f, err := o.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return directory{f, o.fatal}, nil
+}
+
+// directory is an open directory.
+type directory struct {
+	vfs.File
+	fatal func(error)
+}
+
+// Sync makes the names durable. It does not return if that fails.
+func (d directory) Sync() error {
+	err := d.File.Sync()
+	if err != nil {
+		err = fmt.Errorf("checkpoint: syncing the directory: %w", err)
+		d.fatal(err)
+		panic(err)
+	}
+	return nil
 }
 
 // Unwrap returns the file system below.

@@ -90,7 +90,7 @@ func open(fs vfs.FS, dir string, opts Options) (*Store, error) {
 	fs, s.health = vfs.WithDiskHealthChecks(fs, opts.DiskSlow, nil,
 		func(info vfs.DiskSlowInfo) { events.DiskSlow(info) })
 	po := &pebble.Options{
-		FS:                 orderedFS{fs},
+		FS:                 orderedFS{fs, opts.Fatal},
 		Cache:              s.cache,
 		MemTableSize:       opts.MemTableBytes,
 		FormatMajorVersion: pebbleFormat,
