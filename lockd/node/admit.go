@@ -201,14 +201,15 @@ func commandFlags(h wire.Header, session uint64) lockfsm.Flags {
 // refuseOrHold answers a request for a group that this node does not lead. While
 // the group has no leader, and this node may become it, the request is held for
 // up to an election timeout: after the death of a leader a client that asks the
-// first successor is served as soon as that node leads.
+// first successor is served as soon as that node leads. A node that hears too
+// few peers will not lead, and says so at once.
 func (n *Node) refuseOrHold(g *group, c *conn, h wire.Header, frame []byte) {
 	leader := g.replica.Leader()
 	if leader == n.identity.Node {
 		// Elected, but not before a slot of its own ballot is chosen.
 		leader = paxos.NoNode
 	}
-	if leader == paxos.NoNode && !n.draining && !g.earlyFull &&
+	if leader == paxos.NoNode && !n.draining && n.hearsMajority() && !g.earlyFull &&
 		g.earlyBytes+len(frame) <= maxEarlyBytes {
 		if len(g.early) == 0 {
 			g.earlyUntil = n.now + Nanos(n.opts.ElectionTicks)*n.opts.Tick
@@ -226,6 +227,18 @@ func (n *Node) refuseOrHold(g *group, c *conn, h wire.Header, frame []byte) {
 		n.refuseEarly(g, c, leader)
 	}
 	n.answer(c, h, &wire.Response{Status: wire.StatusNotLeader, Leader: uint16(leader)})
+}
+
+// hearsMajority reports whether this node and the peers it has heard within an
+// election timeout are a majority. It is a hint: nothing safe hangs on it.
+func (n *Node) hearsMajority() bool {
+	heard := 1
+	for _, p := range n.peers {
+		if p.up && n.now-p.heardAt < Nanos(n.opts.ElectionTicks)*n.opts.Tick {
+			heard++
+		}
+	}
+	return 2*heard > 1+len(n.peers)
 }
 
 // refuseEarly refuses what the group holds of a conn: after one request was

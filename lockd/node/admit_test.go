@@ -5,6 +5,7 @@ import (
 
 	"lockd/lockfsm"
 	"lockd/netio/wire"
+	"lockd/paxos"
 )
 
 // send gives a frame to the leader of the group and does not wait.
@@ -185,12 +186,11 @@ func (n *testNode) statuses(c ConnID) map[uint64]wire.Status {
 	return all
 }
 
-// leaderless ends the two nodes besides the first and waits until that one
+// leaderless lets only the first node hear the others, and waits until that one
 // knows of no leader of group 0.
 func (w *world) leaderless() *testNode {
 	w.t.Helper()
-	w.kill(2)
-	w.kill(3)
+	w.drop = func(f testFrame) bool { return f.to != 1 }
 	w.run(3 * Second)
 	n := w.nodes[1]
 	if got := n.node.groups[0].replica.Leader(); got != 0 {
@@ -315,5 +315,35 @@ func TestRequestIsRefusedWhileTheLogIsCramped(t *testing.T) {
 	w.run(50 * Millisecond)
 	if x := u.lock(other); x.Status != wire.StatusOK {
 		t.Errorf("acquire with room: got %v, want ok", x.Status)
+	}
+}
+
+// A node that hears nobody cannot become a leader: a client that asks it is to
+// ask elsewhere at once. One that hears a quorum may lead soon and holds on to
+// what it is asked.
+func TestNodeThatHearsNobodyHoldsNothing(t *testing.T) {
+	w := newWorld(t, testOptions())
+	h := wire.Header{Group: 0, Request: 7}
+	get := wire.AppendGet(nil, h, &wire.Get{Name: w.nameIn(0, 0)})
+	w.drop = func(f testFrame) bool { return f.to == 1 }
+	w.run(1200 * Millisecond)
+	n := w.nodes[1]
+	if got := n.node.groups[0].replica.Leader(); got != paxos.NoNode {
+		t.Fatalf("node 1 believes that node %d leads, want none", got)
+	}
+	n.inbox.Request(1, get)
+	w.run(20 * Millisecond)
+	if r, ok := n.response(1, h.Request); !ok || r.Status != wire.StatusNotLeader {
+		t.Errorf("a node that hears nobody: got %v, %v, want NotLeader at once", r.Status, ok)
+	}
+
+	w = newWorld(t, testOptions())
+	old := w.leaderOf(0).id
+	w.kill(old)
+	next := w.nodes[uint16(w.nodes[old%3+1].node.successors(0)[1])]
+	next.inbox.Request(1, get)
+	w.run(200 * Millisecond)
+	if r, ok := next.response(1, h.Request); !ok || r.Status != wire.StatusNotFound {
+		t.Errorf("the first successor of a dead leader: got %v, %v, want its answer", r.Status, ok)
 	}
 }

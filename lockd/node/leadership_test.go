@@ -1,6 +1,10 @@
 package node
 
-import "testing"
+import (
+	"testing"
+
+	"lockd/paxos"
+)
 
 // count is how many events of a kind a node has seen.
 func (n *testNode) count(k EventKind) int {
@@ -99,5 +103,23 @@ func TestDeafPreferredLeaderIsLeftAlone(t *testing.T) {
 	w.run(4 * Second)
 	if got := w.leaderOf(0).id; got != 1 {
 		t.Errorf("leader after node 1 hears again: got node %d, want 1", got)
+	}
+}
+
+// Whoever waits at a leader that has stepped down is told at once, not when
+// something else happens to the group.
+func TestDeposedLeaderSaysSoAtOnce(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.nodes[1]
+	g := n.node.groups[0]
+	w.drop = func(f testFrame) bool { return f.to == 1 || f.from == 1 }
+	for range 2000 {
+		w.run(Millisecond)
+		if g.replica.Role() != paxos.RoleLeading {
+			break
+		}
+	}
+	if g.leading || n.count(EventDeposed) == 0 {
+		t.Errorf("the replica is %v, and the node still takes requests for it", g.replica.Role())
 	}
 }

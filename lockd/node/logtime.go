@@ -3,6 +3,7 @@ package node
 import (
 	"lockd/lockfsm"
 	"lockd/netio/wire"
+	"lockd/paxos"
 	"lockd/wal"
 )
 
@@ -30,7 +31,8 @@ func (n *Node) onClock() {
 		return
 	}
 	for _, g := range n.groups {
-		if g.replica.HasReady() {
+		// A replica that steps down hands out nothing; who waits must hear of it.
+		if g.replica.HasReady() || g.leading != (g.replica.Role() == paxos.RoleLeading) {
 			n.touch(g)
 		}
 		n.expireEarly(g)

@@ -22,6 +22,8 @@ type peer struct {
 	// upSince is the moment the link stood or the peer left off leaving; leadership is given back to a
 	// preferred node only after it has been up for a while.
 	upSince Nanos
+	// heardAt is when it last said anything.
+	heardAt Nanos
 }
 
 // Node is the engine room of one process: all groups, the people who wait for

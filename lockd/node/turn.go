@@ -115,7 +115,7 @@ func (n *Node) onPeerUp(id uint16, seen memory) {
 	}
 	n.memories.meet(p.id, seen)
 	disk := seen.disk
-	p.up, p.disk, p.upSince, p.leaving = true, disk, n.now, false
+	p.up, p.disk, p.upSince, p.heardAt, p.leaving = true, disk, n.now, n.now, false
 	p.out = p.out[:0]
 	n.observe(Event{Kind: EventPeerUp, Node: p.id})
 	if n.birth != nil {
@@ -154,6 +154,7 @@ func (n *Node) onPeerFrame(id uint16, kind wire.PeerKind, b []byte) {
 	if p == nil || !p.up {
 		return
 	}
+	p.heardAt = n.now
 	switch kind {
 	case wire.PeerKindMessages:
 		n.onMessages(p, b)
