@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"lockd/lockd/node"
+	"lockd/lockfsm"
 	"lockd/wal"
 	"lockd/wal/disk"
 )
@@ -41,7 +42,7 @@ func advice(err error) string {
 		return "do not repair, shorten or delete the log: this node may have promised something " +
 			"in the damaged part. Keep it stopped and replace it; the other nodes go on. " +
 			"lockd dump DIR shows the place."
-	case errors.Is(err, wal.ErrVersion):
+	case errors.Is(err, wal.ErrVersion), errors.Is(err, lockfsm.ErrTooNew):
 		return "start the lockd that wrote it, or a newer one; nothing is damaged."
 	case errors.Is(err, wal.ErrStamp):
 		return "the log was copied from another directory; put this node's own back."

@@ -54,14 +54,14 @@ func (n *Node) onRequest(id ConnID, frame []byte) {
 // for what else its conn has in flight: if all of that waits for locks, nothing
 // would ever come free. The size of a batch bounds them.
 func givesBack(k wire.Kind) bool {
-	return k == wire.KindRelease || k == wire.KindCancel || k == wire.KindCloseSession
+	return k.Releases() || k == wire.KindCancel || k == wire.KindCloseSession
 }
 
 // takes reports whether a request asks for something new. Such a one is refused
 // while the log is nearly full, so that room is left for what gives back and
 // for live sessions to be renewed (I33).
 func takes(k wire.Kind) bool {
-	return k == wire.KindOpenSession || k == wire.KindAcquire
+	return k == wire.KindOpenSession || k.Acquires()
 }
 
 // busyRetryMillis is how long a client is asked to wait after Busy: a few
@@ -93,6 +93,10 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 		n.respond(c, h, s)
 		return
 	}
+	if cmd.Op.Format() > n.ActiveFormat() {
+		n.respond(c, h, wire.StatusUnsupported)
+		return
+	}
 	if cmd.Op != lockfsm.OpOpenSession && cmd.Flags&lockfsm.Detached == 0 &&
 		cmd.Op != lockfsm.OpRenewHold {
 		n.bind(g, c, cmd.Session, cmd.Epoch)
@@ -107,6 +111,10 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 	n.enqueue(g, cmd, origin{conn: c.id, request: h.Request, kind: h.Kind, flags: h.Flags})
 	c.inFlight++
 }
+
+// ActiveFormat is the newest format that all nodes of the cluster know. A node
+// proposes nothing newer, because a node that meets it must stop (I27).
+func (n *Node) ActiveFormat() uint8 { return n.opts.format() }
 
 // enqueue puts a command into the group's next batch.
 func (n *Node) enqueue(g *group, cmd *lockfsm.Command, o origin) {
@@ -151,6 +159,10 @@ func decodeCommand(cmd *lockfsm.Command, h wire.Header, body []byte, groups int)
 		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
 		cmd.Mode, cmd.Weight, cmd.Name = lockfsm.Mode(x.Mode), x.Weight, x.Name
 		cmd.Flags, cmd.Lease = commandFlags(h, x.Session), lockfsm.Millis(x.TTLMillis)
+	case wire.KindTake, wire.KindEnter, wire.KindLeave:
+		if s := decodeKinds(cmd, h, body); s != wire.StatusOK {
+			return s
+		}
 	case wire.KindRelease:
 		x, err := wire.DecodeRelease(body)
 		if err != nil {
@@ -185,11 +197,43 @@ func decodeCommand(cmd *lockfsm.Command, h wire.Header, body []byte, groups int)
 	return wire.StatusOK
 }
 
+// decodeKinds does the same for the requests of version 2, but for the name.
+func decodeKinds(cmd *lockfsm.Command, h wire.Header, body []byte) wire.Status {
+	var err error
+	switch h.Kind {
+	case wire.KindTake:
+		var x wire.Take
+		x, err = wire.DecodeTake(body)
+		cmd.Op, cmd.Request = lockfsm.OpTake, lockfsm.RequestID(h.Request)
+		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
+		cmd.Permits, cmd.Capacity = lockfsm.Permits(x.Permits), lockfsm.Permits(x.Capacity)
+		cmd.Weight, cmd.Name = x.Weight, x.Name
+		cmd.Flags, cmd.Lease = commandFlags(h, x.Session), lockfsm.Millis(x.TTLMillis)
+	case wire.KindEnter:
+		var x wire.Enter
+		x, err = wire.DecodeEnter(body)
+		cmd.Op, cmd.Request = lockfsm.OpEnter, lockfsm.RequestID(h.Request)
+		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
+		cmd.Owner, cmd.Mode = lockfsm.Owner(x.Owner), lockfsm.Mode(x.Mode)
+		cmd.Weight, cmd.Name, cmd.Flags = x.Weight, x.Name, commandFlags(h, x.Session)
+	default:
+		var x wire.Leave
+		x, err = wire.DecodeLeave(body)
+		cmd.Op, cmd.Request = lockfsm.OpLeave, lockfsm.RequestID(x.Target)
+		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
+		cmd.Token, cmd.Name = lockfsm.Token(x.Token), x.Name
+	}
+	if err != nil {
+		return wire.StatusBadRequest
+	}
+	return wire.StatusOK
+}
+
 // commandFlags translates the flags of an acquire or a release. A detached hold
 // is known by its owner id.
 func commandFlags(h wire.Header, session uint64) lockfsm.Flags {
 	var f lockfsm.Flags
-	if h.Kind == wire.KindAcquire && h.Flags&wire.FlagWait != 0 {
+	if h.Kind.Acquires() && h.Flags&wire.FlagWait != 0 {
 		f |= lockfsm.Wait
 	}
 	if session&wire.DetachedOwner != 0 {

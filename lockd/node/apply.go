@@ -77,18 +77,25 @@ func (n *Node) onResult(g *group, slot uint64, o *origin, r *lockfsm.Result) {
 		return
 	}
 	x := wire.Response{Status: statusOf(r.Code), Token: uint64(r.Token), Slot: slot}
-	if r.Code == lockfsm.CodeHeld {
-		n.fillHeld(g, &x, r, []byte(o.name), o.flags)
+	h := wire.Header{Kind: o.kind, Flags: o.flags}
+	switch {
+	case r.Code == lockfsm.CodeHeld:
+		n.fillHeld(g, &x, r, []byte(o.name), h)
+	case r.Code == lockfsm.CodeOtherKind && h.Version() < wire.VersionKinds:
+		x.Status = wire.StatusBadRequest
+	case r.Code == lockfsm.CodeOtherKind:
+		x.Token = uint64(r.Capacity)
 	}
 	n.reply(g, o.conn, o.request, &x)
 }
 
 // fillHeld says in a response who holds the lock, and describes the lock where
 // the client asked for it.
-func (n *Node) fillHeld(g *group, x *wire.Response, r *lockfsm.Result, name []byte, f wire.Flags) {
+func (n *Node) fillHeld(g *group, x *wire.Response, r *lockfsm.Result, name []byte,
+	h wire.Header) {
 	x.Status, x.Token = wire.StatusHeld, uint64(r.HolderToken)
-	if f&wire.FlagDetails != 0 {
-		x.Payload = n.describe(g, name)
+	if h.Flags&wire.FlagDetails != 0 {
+		x.Payload = n.describe(g, name, h.Version())
 		x.Position = uint16(min(n.lockInfo.WaiterCount+1, 1<<16-1))
 	}
 }

@@ -6,14 +6,15 @@ import (
 )
 
 // describe encodes what the machine knows of a lock, and leaves it in
-// n.lockInfo. Both are valid until the next call. A lock that is not in use
-// comes out with no holder and no waiter.
-func (n *Node) describe(g *group, name []byte) []byte {
+// n.lockInfo, in the form of a version of the protocol. Both are valid until the
+// next call. A lock that is not in use comes out with no holder and no waiter.
+func (n *Node) describe(g *group, name []byte, version uint16) []byte {
 	x := &n.lockInfo
 	*x = wire.LockInfo{Name: name, Holders: x.Holders[:0], Waiters: x.Waiters[:0]}
 	if g.machine.Lock(name, &n.found) {
 		x.HolderCount = uint32(len(n.found.Holders))
 		x.WaiterCount = uint32(len(n.found.Waiters))
+		x.Capacity, x.Taken = uint32(n.found.Capacity), uint32(n.found.Taken)
 		for i := range min(len(n.found.Holders), wire.MaxListed) {
 			c := &n.found.Holders[i]
 			x.Holders = append(x.Holders, wire.Holder{
@@ -23,6 +24,7 @@ func (n *Node) describe(g *group, name []byte) []byte {
 				LeaseMillis: left(c.Deadline, g.machine.LogTime()),
 				Mode:        wire.Mode(c.Mode),
 				Client:      clientName(g.machine, c),
+				Kind:        kindOnWire(c),
 			})
 		}
 		for i := range min(len(n.found.Waiters), wire.MaxListed) {
@@ -33,11 +35,21 @@ func (n *Node) describe(g *group, name []byte) []byte {
 				Mode:         wire.Mode(c.Mode),
 				Weight:       c.Weight,
 				Client:       clientName(g.machine, c),
+				Kind:         kindOnWire(c),
 			})
 		}
 	}
-	n.scratch = wire.AppendLockInfo(n.scratch[:0], x)
+	if version >= wire.VersionKinds {
+		n.scratch = wire.AppendLockInfo2(n.scratch[:0], x)
+	} else {
+		n.scratch = wire.AppendLockInfo(n.scratch[:0], x)
+	}
 	return n.scratch
+}
+
+// kindOnWire says what a claim is beyond its mode.
+func kindOnWire(c *lockfsm.ClaimInfo) wire.ClaimKind {
+	return wire.ClaimKind{Permits: uint32(c.Permits), Depth: c.Depth, Owner: uint64(c.Owner)}
 }
 
 // sessionOnWire marks the owner of a detached hold as such.
@@ -86,6 +98,8 @@ func (n *Node) listPage(g *group, r *read) []byte {
 			HolderCount: uint32(len(n.found.Holders)),
 			WaiterCount: uint32(len(n.found.Waiters)),
 			Name:        name,
+			Capacity:    uint32(n.found.Capacity),
+			Taken:       uint32(n.found.Taken),
 		}
 		if len(n.found.Holders) > 0 {
 			first := &n.found.Holders[0]
@@ -96,6 +110,10 @@ func (n *Node) listPage(g *group, r *read) []byte {
 		}
 		page.Entries = append(page.Entries, e)
 	}
-	n.scratch = wire.AppendListPage(n.scratch[:0], &page)
+	if r.header().Version() >= wire.VersionKinds {
+		n.scratch = wire.AppendListPage2(n.scratch[:0], &page)
+	} else {
+		n.scratch = wire.AppendListPage(n.scratch[:0], &page)
+	}
 	return n.scratch
 }

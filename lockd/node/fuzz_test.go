@@ -103,6 +103,12 @@ func FuzzRequest(f *testing.F) {
 	f.Add(wire.AppendGet(nil, h, &wire.Get{Name: name}))
 	f.Add(wire.AppendList(nil, h, &wire.List{Limit: 3}))
 	f.Add(wire.AppendStatus(nil, h))
+	f.Add(wire.AppendTake(nil, h, &wire.Take{Session: 1, Epoch: 1, Permits: 2, Capacity: 3,
+		Name: name}))
+	f.Add(wire.AppendEnter(nil, h, &wire.Enter{Session: 1, Epoch: 1, Owner: 7, Mode: 5,
+		Name: name}))
+	f.Add(wire.AppendLeave(nil, h, &wire.Leave{Session: 1, Epoch: 1, Target: 1, Token: 1,
+		Name: name}))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		heard(t, func(n *testNode) {
 			n.inbox.Request(1, frame)

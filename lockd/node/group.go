@@ -46,7 +46,8 @@ type read struct {
 	limit  uint16
 	name   []byte // or prefix
 	after  []byte
-	// acquire is the command of a try that would be refused.
+	// acquire is the command of a try that would be refused, kind then one that
+	// acquires.
 	acquire lockfsm.Command
 }
 

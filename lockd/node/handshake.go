@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 
+	"lockd/lockfsm"
 	"lockd/netio/wire"
 	"lockd/paxos"
 	"lockd/wal"
@@ -81,8 +82,12 @@ func (n *Node) CheckPeer(h *wire.PeerHello) *wire.PeerRefused {
 }
 
 // Welcome answers a client's hello: who this node is, which other nodes there
-// are, and who leads which group as far as it knows.
+// are, and who leads which group as far as it knows. version is the newest that
+// the client and this package know; an older build knows less.
 func (n *Node) Welcome(version uint16) wire.Welcome {
+	if n.opts.format() < lockfsm.FormatKinds {
+		version = min(version, wire.VersionKinds-1)
+	}
 	w := wire.Welcome{
 		Version: version,
 		Node:    n.opts.Self,

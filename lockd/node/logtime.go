@@ -112,7 +112,7 @@ func (n *Node) maxRenewals() int { return n.opts.MaxBatchBytes / 2 / 8 }
 // which it is applied.
 func startsLease(c *lockfsm.Command) bool {
 	return c.Op == lockfsm.OpOpenSession || c.Op == lockfsm.OpRenewHold ||
-		c.Op == lockfsm.OpAcquire && c.Flags&lockfsm.Detached != 0
+		c.Op.Acquires() && c.Flags&lockfsm.Detached != 0
 }
 
 // watchDisk notices a sync that takes too long. Heartbeats stop then, so that

@@ -71,6 +71,10 @@ type Options struct {
 	CheckpointBytes int64
 	// Build is the version of the program, told to those who ask.
 	Build string
+	// Format is the newest format of batches and requests this node knows, 0 for
+	// lockfsm.FormatLatest. Less makes it stand for an older build: what is newer
+	// is refused to clients and stops the node when it stands in the log.
+	Format uint8
 	// Seed feeds the jitter of elections and the hash tables of the machines.
 	Seed uint64
 }
@@ -121,7 +125,19 @@ func (o *Options) Validate() error {
 	if !known {
 		return fmt.Errorf("%w: node %d is not among the nodes of the cluster", ErrOptions, o.Self)
 	}
+	if o.Format > lockfsm.FormatLatest {
+		return fmt.Errorf("%w: format is %d, this build knows up to %d",
+			ErrOptions, o.Format, lockfsm.FormatLatest)
+	}
 	return o.validateTimes()
+}
+
+// format is the newest format this node knows.
+func (o *Options) format() uint8 {
+	if o.Format == 0 {
+		return lockfsm.FormatLatest
+	}
+	return o.Format
 }
 
 func (o *Options) validateTimes() error {
@@ -179,6 +195,7 @@ func (o *Options) machineLimits() lockfsm.Limits {
 	l := o.Limits
 	l.TickCap = lockfsm.Millis(2 * o.LogTick / Millisecond)
 	l.Seed = o.Seed
+	l.Format = o.Format
 	return l
 }
 

@@ -14,7 +14,7 @@ func (n *Node) admitRead(g *group, c *conn, h wire.Header, body []byte) {
 		n.busy(c, h)
 		return
 	}
-	r := read{conn: c.id, request: h.Request, kind: h.Kind}
+	r := read{conn: c.id, request: h.Request, kind: h.Kind, flags: h.Flags}
 	if h.Kind == wire.KindGet {
 		x, err := wire.DecodeGet(body)
 		if err != nil {
@@ -68,7 +68,7 @@ func (n *Node) settleTries(g *group, c *conn) {
 	kept := g.reads[:0]
 	for i := range g.reads {
 		r := &g.reads[i]
-		if r.kind != wire.KindAcquire || r.conn != c.id {
+		if !r.kind.Acquires() || r.conn != c.id {
 			kept = append(kept, *r)
 			continue
 		}
@@ -94,7 +94,7 @@ func (n *Node) batchTry(g *group, r *read) {
 
 // countTry keeps count of the tries of a conn among the reads.
 func (n *Node) countTry(r *read, by int) {
-	if r.kind != wire.KindAcquire {
+	if !r.kind.Acquires() {
 		return
 	}
 	if c := n.conns.find(r.conn); c != nil {
@@ -156,16 +156,16 @@ func (n *Node) answerRead(g *group, r *read) {
 	}
 	x := wire.Response{Status: wire.StatusOK, Slot: g.machine.Applied()}
 	switch r.kind {
-	case wire.KindAcquire:
+	case wire.KindAcquire, wire.KindTake, wire.KindEnter:
 		res, refused := g.machine.Refusal(&r.acquire)
 		if !refused {
 			n.batchTry(g, r)
 			return
 		}
 		n.countTry(r, -1)
-		n.fillHeld(g, &x, &res, r.acquire.Name, r.flags)
+		n.fillHeld(g, &x, &res, r.acquire.Name, r.header())
 	case wire.KindGet:
-		x.Payload = n.describe(g, r.name)
+		x.Payload = n.describe(g, r.name, r.header().Version())
 		if n.lockInfo.HolderCount == 0 && n.lockInfo.WaiterCount == 0 {
 			x.Status, x.Payload = wire.StatusNotFound, nil
 		}
@@ -176,3 +176,6 @@ func (n *Node) answerRead(g *group, r *read) {
 	}
 	n.reply(g, r.conn, r.request, &x)
 }
+
+// header is what of the question's header decides how it is answered.
+func (r *read) header() wire.Header { return wire.Header{Kind: r.kind, Flags: r.flags} }

@@ -111,6 +111,10 @@ func statusOf(code lockfsm.Code) wire.Status {
 	case lockfsm.CodeBadRequest, lockfsm.CodeBadMode, lockfsm.CodeBadLease,
 		lockfsm.CodeRequestReused:
 		return wire.StatusBadRequest
+	case lockfsm.CodeOtherKind:
+		return wire.StatusOtherKind
+	case lockfsm.CodeOtherMode:
+		return wire.StatusOtherMode
 	case lockfsm.CodeBadName, lockfsm.CodeNameTooLong:
 		return wire.StatusNameTooLong
 	case lockfsm.CodeTooManySessions:

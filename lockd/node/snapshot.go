@@ -212,6 +212,13 @@ func (n *Node) onInstalled(d InstallDone) {
 	if known {
 		t.busy, t.heard = false, n.now
 	}
+	if errors.Is(d.Err, lockfsm.ErrTooNew) {
+		// The cluster writes what this build cannot read, and there is no way
+		// round it: this group could never catch up here (I27).
+		n.fail(fmt.Errorf("node: installing a snapshot of group %d from node %d: %w",
+			d.Group, d.Peer, d.Err))
+		return
+	}
 	verdict := byte(ackStored)
 	if d.Err != nil {
 		verdict = ackRefused

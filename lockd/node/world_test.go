@@ -52,6 +52,11 @@ type testNode struct {
 	jobs    []func()
 	syncing Nanos
 	cramped bool
+	// format makes it stand for an older build, if not zero.
+	format uint8
+	// wantStop is the error with which it may stop, stopped that with which it
+	// did.
+	wantStop, stopped error
 }
 
 func testOptions() Options {
@@ -91,6 +96,9 @@ func (n *testNode) start() {
 	n.w.t.Helper()
 	o := n.w.opts
 	o.Self = n.id
+	if n.format != 0 {
+		o.Format = n.format
+	}
 	id := Identity{Cluster: o.Cluster, Node: paxos.NodeID(n.id), Disk: paxos.DiskID(n.id) * 1111,
 		Groups: uint16(o.Groups), Settings: o.Digest()}
 	if n.stored != nil {
@@ -128,7 +136,11 @@ func (n *testNode) load(kvs map[string][]byte) *lockfsm.Machine {
 }
 
 func (n *testNode) tryLoad(kvs map[string][]byte) (*lockfsm.Machine, error) {
-	m, err := lockfsm.New(n.w.opts.machineLimits())
+	o := n.w.opts
+	if n.format != 0 {
+		o.Format = n.format
+	}
+	m, err := lockfsm.New(o.machineLimits())
 	if err != nil {
 		return nil, err
 	}
@@ -303,7 +315,13 @@ func (w *world) step() {
 			n.flushed = false
 			n.inbox.Durable(n.lsn)
 		}
-		if err := n.node.Turn(w.now); err != nil {
+		err := n.node.Turn(w.now)
+		if err != nil && n.wantStop != nil && errors.Is(err, n.wantStop) {
+			n.stopped = err
+			w.kill(n.id)
+			continue
+		}
+		if err != nil {
 			w.t.Fatalf("node %d: %v", n.id, err)
 		}
 	}

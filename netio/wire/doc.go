@@ -37,6 +37,12 @@
 //	  9 Get                 name
 //	 10 List                limit u16 | prefix | after
 //	 11 Status              nothing
+//	 12 Take                session u64 | epoch u32 | time to live ms u32 |
+//	                        permits u32 | capacity u32 | weight u8 | 0 u8 | name
+//	 13 Enter               session u64 | owner u64 | epoch u32 | mode u8 |
+//	                        weight u8 | name
+//	 14 Leave               session u64 | token u64 | target u64 | epoch u32 |
+//	                        0 u16 | name
 //	node to client
 //	128 Welcome             version u16 | node u16 | groups u16 | nodes u16 |
 //	                        cluster u64 | features u64 | frame bytes u32 |
@@ -51,8 +57,9 @@
 //	133 Lost                session u64 | token u64 | reason u32 | 0 u16 | name
 //	134 SessionLost         session u64 | reason u8
 //
-// Flags of Acquire: 1 wait, 2 detached, 4 details. Release, Cancel and RenewHold
-// repeat detached. Modes: 0 NL, 1 CR, 2 CW, 3 PR, 4 PW, 5 EX. Statuses, codes,
+// Flags of Acquire and Take: 1 wait, 2 detached, 4 details, 8 version 2; Enter has
+// no detached. Release, Cancel and RenewHold repeat detached, Get and List have
+// version 2. Modes: 0 NL, 1 CR, 2 CW, 3 PR, 4 PW, 5 EX. Statuses, codes,
 // reasons and refusals are in status.go and hello.go; all such numbers are
 // append-only.
 //
@@ -71,6 +78,20 @@
 //	            build | n u16 | n × (round u64 | chosen u64 | applied u64 |
 //	            sessions u32 | locks u32 | waiters u32 | group u16 |
 //	            ballot node u16 | leader u16 | role u8 | 0 [5])
+//
+// # Version 2
+//
+// Version 2 has Take, Enter and Leave, the flag 8, and the statuses from 22 on.
+// They are used only on a conn whose Welcome says version 2. A Get, a List and an
+// Acquire with the flag, every Take and every Enter are answered as version 2
+// does, with these payloads:
+//
+//	LockInfo    as above, with capacity u32 | taken u32 before name, and
+//	            permits u32 | depth u32 | owner u64 before every client name
+//	ListPage    as above, with capacity u32 | taken u32 before every name
+//
+// Capacity is zero for a lock with modes. In version 1 permits look like holds in
+// mode NL, and OtherKind like BadRequest.
 //
 // # Rules of the conversation
 //
@@ -105,6 +126,14 @@
 //     not apply to them.
 //  8. Pushes (Moved, Lost, SessionLost) have request zero. Lost says that one
 //     hold ended unasked, SessionLost that a session did with all its holds.
+//  9. Kinds. A name in use is a lock with modes or a semaphore of one capacity,
+//     which every Take names. What takes it for anything else is refused with
+//     OtherKind, whose token is the capacity in force. An owner that has a lock
+//     enters it again at once, with the same token, and gives back each Enter by
+//     a Leave that names it. A retried Leave finds its end by that, as a retried
+//     Release does. In another mode an owner is refused with OtherMode. As long as
+//     a node of the cluster does not know version 2, Take, Enter and Leave are
+//     refused as Unsupported.
 //
 // # Groups
 //

@@ -7,10 +7,12 @@ import (
 )
 
 // Version is the protocol version this package writes; MinVersion the oldest
-// it still speaks.
+// it still speaks. VersionKinds is the first with semaphores and owners: Take,
+// Enter, Leave, FlagVersion2 and the statuses from StatusOtherKind on.
 const (
-	Version    uint16 = 1
-	MinVersion uint16 = 1
+	Version      uint16 = 2
+	MinVersion   uint16 = 1
+	VersionKinds uint16 = 2
 )
 
 // Kind says what a client frame is. Numbers are append-only; requests are
@@ -30,8 +32,11 @@ const (
 	KindGet          Kind = 9
 	KindList         Kind = 10
 	KindStatus       Kind = 11
+	KindTake         Kind = 12
+	KindEnter        Kind = 13
+	KindLeave        Kind = 14
 
-	requestEnd = 12
+	requestEnd = 15
 )
 
 // Frames from node to client.
@@ -52,6 +57,12 @@ func (k Kind) IsRequest() bool { return k >= KindHello && k < requestEnd }
 
 // IsResponse reports whether k is a known kind that only a node sends.
 func (k Kind) IsResponse() bool { return k >= KindWelcome && k < responseEnd }
+
+// Acquires reports whether k asks for a lock.
+func (k Kind) Acquires() bool { return k == KindAcquire || k == KindTake || k == KindEnter }
+
+// Releases reports whether k gives back what was granted.
+func (k Kind) Releases() bool { return k == KindRelease || k == KindLeave }
 
 // String returns the name of k as it appears in logs and documents.
 func (k Kind) String() string {
@@ -78,6 +89,12 @@ func (k Kind) String() string {
 		return "List"
 	case KindStatus:
 		return "Status"
+	case KindTake:
+		return "Take"
+	case KindEnter:
+		return "Enter"
+	case KindLeave:
+		return "Leave"
 	case KindWelcome:
 		return "Welcome"
 	case KindRefused:
@@ -100,7 +117,7 @@ func (k Kind) String() string {
 // Flags qualify a frame; bits a kind does not define are zero.
 type Flags uint8
 
-// The flags of Acquire.
+// The flags of Acquire, Take and Enter. Get and List have FlagVersion2 too.
 const (
 	// FlagWait: queue if the lock cannot be granted at once.
 	FlagWait Flags = 1 << 0
@@ -109,6 +126,9 @@ const (
 	FlagDetached Flags = 1 << 1
 	// FlagDetails: add a LockInfo to a StatusHeld response.
 	FlagDetails Flags = 1 << 2
+	// FlagVersion2: answer as version 2 does, in status and payload. Requires: a
+	// conn of version 2.
+	FlagVersion2 Flags = 1 << 3
 )
 
 // DetachedOwner is the bit that tells an owner id, which a client draws at
@@ -128,6 +148,14 @@ type Header struct {
 	Flags   Flags
 	Group   uint16
 	Request uint64 // chosen by the client; zero in what no one asked for
+}
+
+// Version returns the version in which a request wants to be answered.
+func (h Header) Version() uint16 {
+	if h.Kind >= KindTake && h.Kind < requestEnd || h.Flags&FlagVersion2 != 0 {
+		return VersionKinds
+	}
+	return MinVersion
 }
 
 // FrameBytes returns the size of the frame that b begins with, header

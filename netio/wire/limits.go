@@ -42,11 +42,11 @@ const (
 	maxWelcomeBytes = HeaderBytes + welcomeFixedBytes + 2*MaxGroups +
 		MaxNodes*(nodeFixedBytes+MaxAddressBytes)
 	maxKeepaliveBytes = HeaderBytes + 2 + MaxGroups*renewalBytes
-	maxLockInfoBytes  = HeaderBytes + responseFixedBytes + lockInfoFixedBytes + MaxNameBytes +
-		MaxListed*(holderFixedBytes+MaxClientNameBytes) +
-		MaxListed*(waiterFixedBytes+MaxClientNameBytes)
+	maxLockInfoBytes  = HeaderBytes + responseFixedBytes + lockInfoFixedBytes + permitBytes +
+		MaxNameBytes + MaxListed*(holderFixedBytes+claimKindBytes+MaxClientNameBytes) +
+		MaxListed*(waiterFixedBytes+claimKindBytes+MaxClientNameBytes)
 	maxListPageBytes = HeaderBytes + responseFixedBytes + listPageFixedBytes +
-		MaxPage*(listEntryFixedBytes+MaxNameBytes+MaxClientNameBytes)
+		MaxPage*(listEntryFixedBytes+permitBytes+MaxNameBytes+MaxClientNameBytes)
 	maxStatusBytes = HeaderBytes + responseFixedBytes + nodeStatusFixedBytes + MaxTextBytes +
 		MaxGroups*groupStatusBytes
 

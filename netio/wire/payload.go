@@ -6,11 +6,15 @@ import (
 )
 
 const (
-	lockInfoFixedBytes   = 14
-	holderFixedBytes     = 32
-	waiterFixedBytes     = 20
-	listPageFixedBytes   = 4
-	listEntryFixedBytes  = 30
+	lockInfoFixedBytes  = 14
+	holderFixedBytes    = 32
+	waiterFixedBytes    = 20
+	listPageFixedBytes  = 4
+	listEntryFixedBytes = 30
+	// permitBytes is what version 2 adds to a LockInfo and to a ListEntry,
+	// claimKindBytes what it adds to a Holder and to a Waiter.
+	permitBytes          = 8
+	claimKindBytes       = 16
 	nodeStatusFixedBytes = 32
 	groupStatusBytes     = 48
 )
@@ -23,6 +27,14 @@ type Holder struct {
 	LeaseMillis uint32 // log time left, unless renewed
 	Mode        Mode
 	Client      []byte // the name its client gave; borrowed when decoded
+	Kind        ClaimKind
+}
+
+// ClaimKind is what a claim is beyond a mode: version 2.
+type ClaimKind struct {
+	Permits uint32 // of a semaphore, else zero
+	Depth   uint32 // requests of the owner that stand here; 1 without an owner
+	Owner   uint64 // who may enter again; zero is nobody
 }
 
 // Waiter is one request in the queue of a lock.
@@ -32,6 +44,7 @@ type Waiter struct {
 	Mode         Mode
 	Weight       uint8
 	Client       []byte // borrowed when decoded
+	Kind         ClaimKind
 }
 
 // LockInfo is what a group knows of one lock.
@@ -41,15 +54,32 @@ type LockInfo struct {
 	Name        []byte // borrowed when decoded
 	Holders     []Holder
 	Waiters     []Waiter
+	// Capacity is that of a semaphore, zero for a lock with modes; Taken is how
+	// many permits are held. Version 2.
+	Capacity, Taken uint32
 }
 
 // AppendLockInfo appends the payload of a Get, and of a Held refusal that asked
-// for details. Holders and waiters after the first MaxListed are left out.
+// for details, as version 1 has it. Holders and waiters after the first
+// MaxListed are left out.
 func AppendLockInfo(dst []byte, x *LockInfo) []byte {
+	return appendLockInfo(dst, x, MinVersion)
+}
+
+// AppendLockInfo2 appends the same as version 2 has it.
+func AppendLockInfo2(dst []byte, x *LockInfo) []byte {
+	return appendLockInfo(dst, x, VersionKinds)
+}
+
+func appendLockInfo(dst []byte, x *LockInfo, version uint16) []byte {
 	holders := x.Holders[:min(len(x.Holders), MaxListed)]
 	waiters := x.Waiters[:min(len(x.Waiters), MaxListed)]
 	dst = binary.LittleEndian.AppendUint32(dst, x.HolderCount)
 	dst = binary.LittleEndian.AppendUint32(dst, x.WaiterCount)
+	if version >= VersionKinds {
+		dst = binary.LittleEndian.AppendUint32(dst, x.Capacity)
+		dst = binary.LittleEndian.AppendUint32(dst, x.Taken)
+	}
 	dst = appendText(dst, x.Name, MaxNameBytes)
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(holders)))
 	for i := range holders {
@@ -59,6 +89,7 @@ func AppendLockInfo(dst []byte, x *LockInfo) []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, h.HeldMillis)
 		dst = binary.LittleEndian.AppendUint32(dst, h.LeaseMillis)
 		dst = append(dst, byte(h.Mode), 0)
+		dst = appendClaimKind(dst, &h.Kind, version)
 		dst = appendText(dst, h.Client, MaxClientNameBytes)
 	}
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(waiters)))
@@ -67,15 +98,45 @@ func AppendLockInfo(dst []byte, x *LockInfo) []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, w.Session)
 		dst = binary.LittleEndian.AppendUint64(dst, w.WaitedMillis)
 		dst = append(dst, byte(w.Mode), w.Weight)
+		dst = appendClaimKind(dst, &w.Kind, version)
 		dst = appendText(dst, w.Client, MaxClientNameBytes)
 	}
 	return dst
 }
 
-// DecodeLockInfo decodes the payload of a Get.
+func appendClaimKind(dst []byte, x *ClaimKind, version uint16) []byte {
+	if version < VersionKinds {
+		return dst
+	}
+	dst = binary.LittleEndian.AppendUint32(dst, x.Permits)
+	dst = binary.LittleEndian.AppendUint32(dst, x.Depth)
+	return binary.LittleEndian.AppendUint64(dst, x.Owner)
+}
+
+func (c *cursor) claimKind(version uint16) ClaimKind {
+	if version < VersionKinds {
+		return ClaimKind{}
+	}
+	return ClaimKind{Permits: c.u32(), Depth: c.u32(), Owner: c.u64()}
+}
+
+// DecodeLockInfo decodes the payload of a Get, as version 1 has it.
 func DecodeLockInfo(payload []byte) (LockInfo, error) {
+	return decodeLockInfo(payload, MinVersion)
+}
+
+// DecodeLockInfo2 decodes the payload of a Get, as version 2 has it.
+func DecodeLockInfo2(payload []byte) (LockInfo, error) {
+	return decodeLockInfo(payload, VersionKinds)
+}
+
+func decodeLockInfo(payload []byte, version uint16) (LockInfo, error) {
 	c := cursor{b: payload}
-	x := LockInfo{HolderCount: c.u32(), WaiterCount: c.u32(), Name: c.text(MaxNameBytes)}
+	x := LockInfo{HolderCount: c.u32(), WaiterCount: c.u32()}
+	if version >= VersionKinds {
+		x.Capacity, x.Taken = c.u32(), c.u32()
+	}
+	x.Name = c.text(MaxNameBytes)
 	if n := c.count(MaxListed, holderFixedBytes); n > 0 {
 		x.Holders = make([]Holder, n)
 	}
@@ -84,6 +145,7 @@ func DecodeLockInfo(payload []byte) (LockInfo, error) {
 		h.Session, h.Token, h.HeldMillis = c.u64(), c.u64(), c.u64()
 		h.LeaseMillis, h.Mode = c.u32(), c.mode()
 		c.zero(1)
+		h.Kind = c.claimKind(version)
 		h.Client = c.text(MaxClientNameBytes)
 	}
 	if n := c.count(MaxListed, waiterFixedBytes); n > 0 {
@@ -93,6 +155,7 @@ func DecodeLockInfo(payload []byte) (LockInfo, error) {
 		w := &x.Waiters[i]
 		w.Session, w.WaitedMillis = c.u64(), c.u64()
 		w.Mode, w.Weight = c.mode(), c.u8()
+		w.Kind = c.claimKind(version)
 		w.Client = c.text(MaxClientNameBytes)
 	}
 	return x, c.end("LockInfo")
@@ -115,6 +178,9 @@ type ListEntry struct {
 	Mode        Mode   // of the first holder
 	Name        []byte // borrowed when decoded
 	Client      []byte // of the first holder; borrowed when decoded
+	// Capacity is that of a semaphore, zero for a lock with modes; Taken is how
+	// many permits are held. Version 2.
+	Capacity, Taken uint32
 }
 
 // More says whether a ListPage is the last of its group.
@@ -132,9 +198,18 @@ type ListPage struct {
 	Entries []ListEntry
 }
 
-// AppendListPage appends the payload of a List. Requires: at most MaxPage
-// entries.
+// AppendListPage appends the payload of a List, as version 1 has it. Requires:
+// at most MaxPage entries.
 func AppendListPage(dst []byte, x *ListPage) []byte {
+	return appendListPage(dst, x, MinVersion)
+}
+
+// AppendListPage2 appends the same as version 2 has it.
+func AppendListPage2(dst []byte, x *ListPage) []byte {
+	return appendListPage(dst, x, VersionKinds)
+}
+
+func appendListPage(dst []byte, x *ListPage, version uint16) []byte {
 	dst = append(dst, byte(x.More), 0)
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(x.Entries)))
 	for i := range x.Entries {
@@ -144,14 +219,27 @@ func AppendListPage(dst []byte, x *ListPage) []byte {
 		dst = binary.LittleEndian.AppendUint32(dst, e.HolderCount)
 		dst = binary.LittleEndian.AppendUint32(dst, e.WaiterCount)
 		dst = append(dst, byte(e.Mode), 0)
+		if version >= VersionKinds {
+			dst = binary.LittleEndian.AppendUint32(dst, e.Capacity)
+			dst = binary.LittleEndian.AppendUint32(dst, e.Taken)
+		}
 		dst = appendText(dst, e.Name, MaxNameBytes)
 		dst = appendText(dst, e.Client, MaxClientNameBytes)
 	}
 	return dst
 }
 
-// DecodeListPage decodes the payload of a List.
+// DecodeListPage decodes the payload of a List, as version 1 has it.
 func DecodeListPage(payload []byte) (ListPage, error) {
+	return decodeListPage(payload, MinVersion)
+}
+
+// DecodeListPage2 decodes the payload of a List, as version 2 has it.
+func DecodeListPage2(payload []byte) (ListPage, error) {
+	return decodeListPage(payload, VersionKinds)
+}
+
+func decodeListPage(payload []byte, version uint16) (ListPage, error) {
 	c := cursor{b: payload}
 	x := ListPage{More: More(c.u8())}
 	c.zero(1)
@@ -167,6 +255,9 @@ func DecodeListPage(payload []byte) (ListPage, error) {
 		e.HolderCount, e.WaiterCount = c.u32(), c.u32()
 		e.Mode = c.mode()
 		c.zero(1)
+		if version >= VersionKinds {
+			e.Capacity, e.Taken = c.u32(), c.u32()
+		}
 		e.Name = c.text(MaxNameBytes)
 		e.Client = c.text(MaxClientNameBytes)
 	}

@@ -9,7 +9,7 @@ const responseFixedBytes = 24
 
 // Response ends a request: the one whose id and group its header carries.
 type Response struct {
-	Token       uint64 // of a grant, of the first holder, or a session id
+	Token       uint64 // of a grant, of the first holder, a session id, or a capacity
 	Slot        uint64 // where the outcome stands in the group's log; zero if nowhere
 	Leader      uint16 // whom to ask instead, or zero
 	Position    uint16 // place in the queue, saturating

@@ -62,8 +62,19 @@ const (
 	StatusStopping Status = 20
 	// StatusPermission: this client may not do that.
 	StatusPermission Status = 21
+	// StatusOtherKind: the name is in use as another kind of lock, or as a
+	// semaphore of another capacity, until nobody holds it or waits for it. The
+	// token is the capacity in force, zero for a lock with modes. Version 2; in
+	// version 1 it is StatusBadRequest.
+	StatusOtherKind Status = 22
+	// StatusOtherMode: the owner holds the lock, or waits for it, in another
+	// mode, and would wait for itself.
+	StatusOtherMode Status = 23
+	// StatusUnsupported: all nodes must be upgraded first; until then nobody may
+	// use what a node of the cluster does not know.
+	StatusUnsupported Status = 24
 
-	statusEnd = 22
+	statusEnd = 25
 )
 
 // Definite reports whether the request has, once and for all, taken effect or
@@ -118,6 +129,12 @@ func (s Status) String() string {
 		return "stopping"
 	case StatusPermission:
 		return "permission denied"
+	case StatusOtherKind:
+		return "other kind of lock"
+	case StatusOtherMode:
+		return "other mode"
+	case StatusUnsupported:
+		return "unsupported: all nodes must be upgraded first"
 	default:
 		return "status " + strconv.Itoa(int(s))
 	}

@@ -13,7 +13,8 @@ import (
 func TestCut(t *testing.T) {
 	check := func(s sample, body []byte) {
 		open := strings.HasPrefix(s.name, "response_granted") ||
-			strings.HasPrefix(s.name, "response_not_leader")
+			strings.HasPrefix(s.name, "response_not_leader") ||
+			strings.HasPrefix(s.name, "response_other_kind")
 		if s.name == "peer_messages" {
 			return // opaque
 		}
@@ -91,10 +92,13 @@ func TestTooNew(t *testing.T) {
 	if got, err := DecodeHello(body); err != nil || string(got.Name) != "later" {
 		t.Errorf("newer: got %+v, %v, want no error", got, err)
 	}
-	x.MinVersion = 2
+	x.MinVersion = 3
 	got, err := DecodeHello(AppendHello(nil, Header{}, &x)[HeaderBytes:])
-	if !errors.Is(err, ErrVersion) || got.Version != 9 || got.MinVersion != 2 {
+	if !errors.Is(err, ErrVersion) || got.Version != 9 || got.MinVersion != 3 {
 		t.Errorf("too new: got %+v, %v, want ErrVersion with versions", got, err)
+	}
+	if got, err := Negotiate(1, 1); got != 1 || err != nil {
+		t.Errorf("version 1: got %d, %v, want it spoken", got, err)
 	}
 	if _, err := Negotiate(1, 2); !errors.Is(err, ErrField) {
 		t.Errorf("crossed versions: got %v, want ErrField", err)
@@ -107,7 +111,7 @@ func TestTooNew(t *testing.T) {
 	if !errors.Is(err, ErrVersion) {
 		t.Errorf("peer too new: got %v, want ErrVersion", err)
 	}
-	w := AppendWelcome(nil, Header{}, &Welcome{Version: 2, Leaders: []uint16{1}})
+	w := AppendWelcome(nil, Header{}, &Welcome{Version: 3, Leaders: []uint16{1}})
 	if _, err := DecodeWelcome(w[HeaderBytes:]); !errors.Is(err, ErrVersion) {
 		t.Errorf("welcome: got %v, want ErrVersion", err)
 	}
@@ -179,7 +183,8 @@ func TestStatusNumbers(t *testing.T) {
 		StatusUncertain, StatusBusy, StatusStaleEpoch, StatusSessionUnknown, StatusSessionEnded,
 		StatusNotHolder, StatusCancelled, StatusAlreadyGranted, StatusTooManyWaiters,
 		StatusTooManySessions, StatusTooManyHolds, StatusBadRequest, StatusNameTooLong,
-		StatusNotFound, StatusWrongGroup, StatusStopping, StatusPermission} {
+		StatusNotFound, StatusWrongGroup, StatusStopping, StatusPermission, StatusOtherKind,
+		StatusOtherMode, StatusUnsupported} {
 		if int(s) != want {
 			t.Errorf("%s: got %d, want %d", s, s, want)
 		}
@@ -249,11 +254,17 @@ func FuzzDecode(f *testing.F) {
 		again(t, b, DecodeMoved, AppendMoved)
 		again(t, b, DecodeLost, AppendLost)
 		again(t, b, DecodeSessionLost, AppendSessionLost)
+		again(t, b, DecodeTake, AppendTake)
+		again(t, b, DecodeEnter, AppendEnter)
+		again(t, b, DecodeLeave, AppendLeave)
+		again(t, b, DecodeLockInfo2, payload(AppendLockInfo2))
+		again(t, b, DecodeListPage2, payload(AppendListPage2))
 		again(t, b, DecodeLockInfo, payload(AppendLockInfo))
 		again(t, b, DecodeListPage, payload(AppendListPage))
 		again(t, b, DecodeNodeStatus, payload(AppendNodeStatus))
 		again(t, b, DecodePeerHello, func(dst []byte, _ Header, x *PeerHello) []byte {
-			return AppendPeerHello(dst, PeerKindHello, x)[PeerHeaderBytes:]
+			body := AppendPeerHello(dst, PeerKindHello, x)[PeerHeaderBytes:]
+			return append(make([]byte, HeaderBytes), body...)
 		})
 		if k, err := DecodeKeepalive(b); err == nil {
 			for i := range k.Len() {
@@ -284,10 +295,7 @@ func again[T any](t *testing.T, b []byte, dec func([]byte) (T, error),
 	if err != nil {
 		return
 	}
-	out := enc(nil, Header{}, &x)
-	if len(out) > len(b) { // peer frames come without their header
-		out = out[len(out)-len(b):]
-	}
+	out := enc(nil, Header{}, &x)[HeaderBytes:]
 	newer := len(out) < len(b) // a newer greeting loses what we do not know
 	if !newer && !bytes.Equal(out, b) {
 		t.Fatalf("%T: got %x, want %x", x, out, b)
