@@ -24,10 +24,6 @@ type transcript struct {
 	hello, welcome []byte
 }
 
-// proofAt is where the proof stands in the payload of a hello or welcome; later
-// versions append behind it.
-const proofAt = 4 + 2*2 + 6*8 + 2*2 + len(wire.Nonce{})
-
 // proof computes the proof of one side, zero without a secret.
 func (t transcript) proof(secret []byte, by role) wire.Proof {
 	var p wire.Proof
@@ -52,7 +48,7 @@ func (t transcript) matches(secret []byte, by role, p wire.Proof) bool {
 // writeWithoutProof adds a payload to mac with zeros for its proof.
 func writeWithoutProof(mac interface{ Write([]byte) (int, error) }, payload []byte) {
 	var zero wire.Proof
-	_, _ = mac.Write(payload[:proofAt])
+	_, _ = mac.Write(payload[:wire.PeerProofAt])
 	_, _ = mac.Write(zero[:])
-	_, _ = mac.Write(payload[proofAt+len(zero):])
+	_, _ = mac.Write(payload[wire.PeerProofAt+len(zero):])
 }

@@ -152,6 +152,10 @@ type PeerHello struct {
 	Proof      Proof  // in a PeerWelcome: answer to the challenge of the PeerHello
 }
 
+// PeerProofAt is where the proof stands in the payload of a PeerHello or
+// PeerWelcome, behind magic, two versions, nine numbers, two nodes and the nonce.
+const PeerProofAt = len(peerMagic) + 2*2 + 9*8 + 2*2 + len(Nonce{})
+
 // AppendPeerHello appends a whole frame of kind PeerKindHello or
 // PeerKindWelcome.
 func AppendPeerHello(dst []byte, k PeerKind, x *PeerHello) []byte {

@@ -135,6 +135,16 @@ func TestPeerChecksum(t *testing.T) {
 	}
 }
 
+// TestPeerProofAt proves that the proof stands where those who compute one leave
+// it out.
+func TestPeerProofAt(t *testing.T) {
+	x := PeerHello{Version: 1, MinVersion: 1, Proof: Proof{1, 2, 3}}
+	payload := AppendPeerHello(nil, PeerKindHello, &x)[PeerHeaderBytes:]
+	if got := payload[PeerProofAt:]; !bytes.Equal(got, x.Proof[:]) {
+		t.Errorf("behind PeerProofAt: got %x, want %x", got, x.Proof)
+	}
+}
+
 // TestGroupOf proves the vectors that doc.go gives to other implementations.
 func TestGroupOf(t *testing.T) {
 	for _, c := range []struct {
