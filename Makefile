@@ -16,6 +16,8 @@ FUZZTIME       ?= 10s
 BENCHTIME      ?= 1s
 BENCH          ?= .
 PKG            ?= ./...
+LOCKS          ?= 1000000
+SESSIONS       ?= 100000
 PERF           ?= --target lockd,redis --workload uncontended --workers 1,20,80,320 \
                   --duration 5s --rounds 3
 
@@ -88,6 +90,10 @@ plant: go-present ## prove that the tests find each planted bug
 .PHONY: fault
 fault: build ## kill, pause, partition, garble and fill real processes (needs Linux)
 	$(GO) test -count=1 -tags fault ./lockd/faulttest/...
+
+.PHONY: scale
+scale: build ## measure what a lot of state costs: LOCKS=1000000 SESSIONS=100000 (1 KB a lock)
+	$(GO) run ./lockd/faulttest/scale -lockd bin/lockd -locks $(LOCKS) -sessions $(SESSIONS)
 
 .PHONY: soak
 soak: build ## simulator and real-process faults in turn for SOAK=1h

@@ -69,6 +69,11 @@ func (a *assembly) open() error {
 	a.events = newEventLog(a.log, o.Groups)
 	a.events.start()
 	a.onClose(func() error { a.events.end(); return nil })
+	if !ownGC() {
+		stop := make(chan struct{})
+		newHeapKeeper().start(stop)
+		a.onClose(func() error { close(stop); return nil })
+	}
 
 	recovery, err := a.recover(&o)
 	if err != nil {

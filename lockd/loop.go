@@ -129,3 +129,19 @@ func sideBySide(n, goroutines int, fn func(i int)) {
 	}
 	running.Wait()
 }
+
+// start runs the keeper of the heap: a look every second until stop is closed.
+func (k *heapKeeper) start(stop <-chan struct{}) {
+	go func() {
+		beat := time.NewTicker(time.Second)
+		defer beat.Stop()
+		for {
+			select {
+			case <-beat.C:
+				k.step()
+			case <-stop:
+				return
+			}
+		}
+	}()
+}
