@@ -256,3 +256,36 @@ func TestKeepaliveUnanswered(t *testing.T) {
 		t.Error("a leader that does not renew is still believed")
 	}
 }
+
+// A try that was still out when the Core closed needs no session any more: none
+// is opened for it, however often conns break (F-K1).
+func TestNoSessionOpenedAfterClose(t *testing.T) {
+	b := newBench(t)
+	held := b.acquire("a")
+	b.respond(1, b.one(1, wire.KindAcquire), wire.Response{Status: wire.StatusOK, Token: 3})
+	if held.State() != StateHeld {
+		t.Fatalf("first lock: got state %d, want held", held.State())
+	}
+	try := &Call{Kind: wire.KindAcquire, Name: "b", Mode: wire.ModeEX}
+	b.core.Start(try)
+	b.one(1, wire.KindAcquire)
+	b.core.Close()
+	b.one(1, wire.KindCloseSession)
+	b.core.Disconnected(b.now, 1, errors.New("reset"))
+	for range 8 {
+		b.after(500 * time.Millisecond)
+		b.core.Take(&b.ready)
+		for _, d := range b.ready.Dials {
+			b.welcome(d.Conn, 1)
+		}
+		for conn := ConnID(1); conn <= b.core.lastConn; conn++ {
+			if got := b.sent(conn, wire.KindOpenSession); len(got) != 0 {
+				t.Fatalf("conn %d: got a session opened after Close, want none", conn)
+			}
+		}
+	}
+	b.after(benchLease)
+	if n := b.core.Closing(); n != 0 {
+		t.Errorf("got %d calls still open after the lease, want none", n)
+	}
+}

@@ -280,13 +280,19 @@ func (c *Core) ValidUntil(x *Call) Instant {
 	}
 }
 
-// closeGroup ends what the group has, and its session in the background.
+// closeGroup ends what the group has, and its session in the background. What a
+// try leaves behind when it is given up goes with the session too.
 func (c *Core) closeGroup(g *group, number uint16) {
 	for x := g.calls.head; x != nil; {
 		next := x.next
-		switch {
-		case !x.background:
+		if !x.background {
 			c.Abandon(x, ErrClosed)
+		}
+		x = next
+	}
+	for x := g.calls.head; x != nil; {
+		next := x.next
+		switch {
 		case x.detached() || x.Kind == wire.KindCloseSession:
 		case x.Kind == wire.KindOpenSession && x.sends > 0:
 		default:
