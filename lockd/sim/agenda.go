@@ -9,6 +9,9 @@ const (
 	microsecond Time = 1_000
 	millisecond      = 1_000 * microsecond
 	second           = 1_000 * millisecond
+
+	// never is later than every world ends.
+	never Time = 1 << 60
 )
 
 // event is something that happens at a moment. Events of one moment happen in

@@ -63,6 +63,7 @@ type call struct {
 	beganOn node.Nanos
 	retryAt Time
 	busyIn  uint32 // the epoch in which it was last refused as busy
+	backoff uint   // how often the wait after a refusal is doubled
 	hold    *hold  // what a Release or RenewHold is about
 }
 
@@ -89,13 +90,24 @@ type keepalive struct {
 
 func newClient(w *World, id int) *client {
 	d := newDice(w.opts.Seed, fmt.Sprint("client ", id))
-	c := &client{w: w, id: id, clock: newClock(d, maxDrift), dice: d,
+	c := &client{w: w, id: id, clock: newClock(d, w.opts.Drift), dice: d,
 		conns: make([]*conn, w.opts.Nodes)}
 	for g := range uint16(w.opts.Groups) {
 		c.groups = append(c.groups, &membership{c: c, group: g, epoch: 1, route: d.IntN(w.opts.Nodes)})
 	}
 	return c
 }
+
+// maxBackoff bounds the wait of a client that is told again and again that a
+// node is busy. In a storm no client waits longer than it was asked to.
+const maxBackoff = 5
+
+func (c *client) reaches(s *site) bool { return c.cutFrom != s.id }
+
+func (c *client) awayUntil() Time { return c.pausedUntil }
+
+// dead reports whether the client never comes back.
+func (c *client) dead() bool { return c.pausedUntil >= never }
 
 func (c *client) now() node.Nanos { return c.clock.read(c.w.agenda.now) }
 
@@ -263,6 +275,7 @@ func (m *membership) pump() {
 			return
 		}
 		m.c.conns[m.route] = conn
+		conn.greet()
 	}
 	m.open()
 	for _, k := range m.calls {
@@ -280,8 +293,21 @@ func (m *membership) pump() {
 			}
 			k.q.Session = m.session
 		}
+		if old := m.c.conns[m.route]; old.owed[k.q.Request] > 0 {
+			m.replace(old)
+			return
+		}
 		m.send(k)
 	}
+}
+
+// replace gives a conn up that may still answer an earlier send, and comes back
+// on a new one.
+func (m *membership) replace(old *conn) {
+	route := m.route
+	old.giveUp()
+	m.c.lost(old)
+	m.route = route
 }
 
 // open asks for a session if calls wait for one.

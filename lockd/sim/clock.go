@@ -2,8 +2,9 @@ package sim
 
 import "lockd/lockd/node"
 
-// maxDrift is how much faster or slower than true time a clock may run, in
-// millionths.
+// maxDrift is how much faster or slower than true time a clock may run if
+// promises that rest on clocks are to hold (G6), in millionths. With FaultDrift
+// clocks run worse than that, and only what needs no clock is asked for.
 const maxDrift = 10_000
 
 // clock is the monotonic clock of a node or a client. It starts anywhere, runs

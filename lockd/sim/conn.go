@@ -7,13 +7,24 @@ import (
 	"lockd/netio/wire"
 )
 
+// caller is what stands at the client's end of a conn.
+type caller interface {
+	// reaches reports whether a conn to a site can be made.
+	reaches(s *site) bool
+	// awayUntil is the moment until which it hears nothing.
+	awayUntil() Time
+	// hear takes whole frames of a conn, and lost the end of one.
+	hear(c *conn, frames []byte)
+	lost(c *conn)
+}
+
 // conn is one conn between a client and a life of a node. Both directions keep
 // their order; when it breaks each side loses a suffix of what was on its way
 // to it.
 type conn struct {
 	w      *World
 	id     node.ConnID
-	client *client
+	caller caller
 	p      *process
 	// nodeOpen and clientOpen say whether each side still uses it.
 	nodeOpen, clientOpen bool
@@ -50,20 +61,26 @@ func (s *stream) pop() []byte {
 	return b
 }
 
-// openConn makes a conn from a client to what runs at a site, and sends the
-// greeting that the node has for it.
-func (w *World) openConn(cl *client, s *site) *conn {
+// openConn makes a conn from a client to what runs at a site; nil if nothing
+// does, or none can be made.
+func (w *World) openConn(from caller, s *site) *conn {
 	p := s.proc
-	if p == nil || s.pausedUntil > w.agenda.now || cl.cutFrom == s.id {
+	if p == nil || s.pausedUntil > w.agenda.now || !from.reaches(s) {
 		return nil
 	}
 	w.nextConn++
-	c := &conn{w: w, id: w.nextConn, client: cl, p: p, nodeOpen: true, clientOpen: true,
+	c := &conn{w: w, id: w.nextConn, caller: from, p: p, nodeOpen: true, clientOpen: true,
 		owed: make(map[uint64]int)}
 	p.conns = append(p.conns, c)
-	x := p.node.Welcome(wire.Version)
-	c.push(&c.toClient, wire.AppendWelcome(nil, wire.Header{}, &x), 0, c.arriveClient)
 	return c
+}
+
+// greet sends what the node says to a hello.
+func (c *conn) greet() {
+	if c.nodeOpen && c.p.alive {
+		x := c.p.node.Welcome(wire.Version)
+		c.push(&c.toClient, wire.AppendWelcome(nil, wire.Header{}, &x), 0, c.arriveClient)
+	}
 }
 
 // request sends one frame of the client.
@@ -101,11 +118,17 @@ func (c *conn) arriveClient() {
 	if len(c.toClient.chunks) == 0 {
 		return
 	}
-	if until := c.client.pausedUntil; until > c.w.agenda.now {
+	if until := c.caller.awayUntil(); until > c.w.agenda.now {
 		c.w.agenda.at(until, c.arriveClient)
 		return
 	}
-	b := c.toClient.pop()
+	if b := c.toClient.pop(); c.clientOpen {
+		c.caller.hear(c, b)
+	}
+}
+
+// eachFrame cuts what a node sent into frames, for as long as the conn is open.
+func (c *conn) eachFrame(b []byte, do func(h wire.Header, body []byte)) {
 	for len(b) > 0 && c.clientOpen {
 		n := int(binary.LittleEndian.Uint32(b)) + 4
 		h, body, err := wire.Parse(b[:n])
@@ -114,7 +137,7 @@ func (c *conn) arriveClient() {
 				c.p.site.id, err)
 			return
 		}
-		c.client.hear(c, h, body)
+		do(h, body)
 		b = b[n:]
 	}
 }
@@ -178,13 +201,13 @@ func (p *process) forget(c *conn) {
 
 // closeClient is the client hearing that the conn is gone.
 func (c *conn) closeClient() {
-	if until := c.client.pausedUntil; until > c.w.agenda.now {
+	if until := c.caller.awayUntil(); until > c.w.agenda.now {
 		c.w.agenda.at(until, c.closeClient)
 		return
 	}
 	if c.clientOpen {
 		c.clientOpen = false
-		c.client.lost(c)
+		c.caller.lost(c)
 	}
 }
 

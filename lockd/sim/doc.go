@@ -19,7 +19,18 @@
 //	link.go      between nodes; conn.go between clients and nodes
 //	client.go    a client that follows the epoch rule; hear.go what it is told,
 //	             tasks.go what it wants
-//	faults.go    what goes wrong; heal.go what must then become right
+//	coreclient.go, corework.go
+//	             the client of production, stepped by the world
+//	register.go  what locks guard: it refuses a smaller token than it has seen
+//	faults.go    what goes wrong; diskfaults.go with disks, shapes.go with the
+//	             network; heal.go what must then become right
+//
+// Faults stay within a budget: a minority of the disks may be lost, each in a
+// way that is to be noticed. Safety must hold throughout. A node that stops by
+// itself must name a fault that was done to it, or the run fails.
+//
+// No node has a wall clock, so there is none to jump: a node knows only the
+// moments that its turns are handed, and a test looks that it asks for no other.
 //
 // Package run is the command.
 package sim

@@ -24,6 +24,8 @@ func (w *World) heal() {
 	for _, s := range w.sites {
 		s.pausedUntil, s.stalledUntil = min(s.pausedUntil, w.agenda.now), 0
 		s.mend()
+		s.free()
+		s.unstick()
 		s.clock.thaw = min(s.clock.thaw, w.agenda.now)
 		if s.proc != nil && s.proc.doomed >= 0 {
 			s.proc.doomed = -1
@@ -39,7 +41,13 @@ func (w *World) heal() {
 		}
 	}
 	for _, c := range w.clients {
-		c.pausedUntil, c.cutFrom, c.leaving = min(c.pausedUntil, w.agenda.now), 0, true
+		if !c.dead() {
+			c.pausedUntil = min(c.pausedUntil, w.agenda.now)
+		}
+		c.cutFrom, c.leaving = 0, true
+	}
+	for _, c := range w.cores {
+		c.away, c.leaving = min(c.away, w.agenda.now), true
 	}
 	began := w.agenda.now
 	// Links are dialled again within a fifth of a second, and the first round
@@ -85,7 +93,7 @@ func (s *site) draining() bool {
 
 func (w *World) born() bool {
 	for _, s := range w.sites {
-		if !s.born() {
+		if !s.lost && !s.born() {
 			return false
 		}
 	}
@@ -113,7 +121,7 @@ func (w *World) allLed() string {
 
 func (w *World) allGone() string {
 	for _, c := range w.clients {
-		if !c.gone() {
+		if !c.dead() && !c.gone() {
 			for _, m := range c.groups {
 				if len(m.calls) > 0 {
 					k := m.calls[0]
@@ -122,6 +130,12 @@ func (w *World) allGone() string {
 				}
 			}
 			return fmt.Sprintf("client %d has holds or sessions", c.id)
+		}
+	}
+	for _, c := range w.cores {
+		if !c.gone() {
+			return fmt.Sprintf("%s has %d calls open and %d sessions to close", c.name(),
+				len(c.calls), c.core.Closing())
 		}
 	}
 	return ""

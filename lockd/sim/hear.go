@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
 
 	"lockd/lockd/sim/check"
@@ -8,8 +9,13 @@ import (
 	"lockd/netio/wire"
 )
 
-// hear takes one frame from a node.
-func (c *client) hear(conn *conn, h wire.Header, body []byte) {
+// hear takes what a node sent.
+func (c *client) hear(conn *conn, frames []byte) {
+	conn.eachFrame(frames, func(h wire.Header, body []byte) { c.frame(conn, h, body) })
+}
+
+// frame takes one frame from a node.
+func (c *client) frame(conn *conn, h wire.Header, body []byte) {
 	c.w.note("response", uint64(c.id), uint64(conn.id), uint64(h.Kind), h.Request)
 	c.expire()
 	var err error
@@ -53,12 +59,10 @@ func (c *client) hear(conn *conn, h wire.Header, body []byte) {
 	c.pump()
 }
 
-// moved hears that a node does not lead a group any more. What it had been sent
-// for the group it will not answer.
+// moved hears that a node does not lead a group any more. What the node had of
+// the group it will not answer, what was on its way to it then it may: both
+// count as owed, and pump never sends anything again on such a conn.
 func (c *client) moved(conn *conn, m *membership, leader uint16) {
-	for _, k := range m.calls {
-		delete(conn.owed, k.q.Request)
-	}
 	if c.conns[m.route] == conn {
 		m.reroute(leader)
 	}
@@ -137,7 +141,10 @@ func (c *client) response(conn *conn, h wire.Header, x *wire.Response) {
 		return
 	case wire.StatusBusy:
 		k.conn, k.busyIn = nil, m.epoch
-		k.retryAt = c.w.agenda.now + Time(x.RetryMillis)*millisecond
+		k.retryAt = c.w.agenda.now + Time(x.RetryMillis)*millisecond<<k.backoff
+		if !c.w.faulty(FaultStorm) {
+			k.backoff = min(k.backoff+1, maxBackoff)
+		}
 		return
 	}
 	c.w.check(c.w.history.Answered(&k.q, x))
@@ -221,6 +228,10 @@ func (m *membership) hold(k *call, token uint64) {
 		Token: lockfsm.Token(token), Mode: lockfsm.Mode(h.mode), Client: m.c.id,
 		Believes: func() bool { return m.believes(h) },
 	})
+	if h.mode == wire.ModeEX {
+		m.c.w.write(m.c.dice, fmt.Sprint("client ", m.c.id), lockName{m.group, h.name},
+			lockfsm.Token(token))
+	}
 }
 
 // believes reports whether the client would act on a hold now.

@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"encoding/binary"
+
 	"lockd/lockd/node"
 	"lockd/netio/wire"
+	"lockd/wal"
 )
 
 // link is what joins two sites: one conn at a time, with a lane each way.
@@ -75,6 +78,10 @@ func (l *link) dial() {
 		l.refuse(b, l.a.id, refusedB)
 	}
 	if refusedA != nil || refusedB != nil {
+		return
+	}
+	if l.a.lost != l.b.lost {
+		l.w.failf("I7: link between nodes %d and %d, although one has lost its directory", l.a.id, l.b.id)
 		return
 	}
 	l.up = true
@@ -167,6 +174,11 @@ func (l *link) arrive(side int, number uint64, f heldFrame, freed int) {
 	p := l.ends[side]
 	l.w.note("frame", uint64(l.site(1-side).id), uint64(p.site.id), uint64(f.kind),
 		uint64(len(f.payload)))
+	if f.kind == wire.PeerKindMessages {
+		from := l.site(1 - side)
+		position := wal.LSN(binary.LittleEndian.Uint64(f.payload))
+		from.heard[p.site.id-1] = max(from.heard[p.site.id-1], position)
+	}
 	p.inbox.PeerFrame(l.site(1-side).id, uint8(f.kind), f.payload)
 	p.wake()
 }

@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"errors"
+
 	"lockd/lockd/node"
 	"lockd/wal"
+	"lockd/wal/disk/simdisk"
 )
 
 // nodeLog is the WAL of one life of a node: a real Writer on the simulated
@@ -17,7 +20,9 @@ type nodeLog struct {
 	started      node.Nanos
 	again        bool // a flush was asked for while one runs
 	failed       bool
-	idle         int // raised by each sync; an older wait for a seal is void
+	idle         int  // raised by each sync; an older wait for a seal is void
+	stuck        bool // the running sync waits for the disk to move again
+	preparing    bool // a spare segment is to be made
 }
 
 // Append implements node.Log.
@@ -43,14 +48,22 @@ func (l *nodeLog) begin() {
 	w := l.p.w
 	l.started, l.target, l.again = l.p.site.clock.read(w.agenda.now), l.last, false
 	took := w.opts.SyncTime/2 + w.dice.disk.around(w.opts.SyncTime/2)
-	if until := l.p.site.stalledUntil; until > w.agenda.now {
-		took += until - w.agenda.now
-	}
 	w.agenda.after(took, func() {
-		if l.p.alive {
+		if !l.p.alive {
+			return
+		}
+		if l.stuck = l.p.site.stalledUntil > w.agenda.now; !l.stuck {
 			l.finish()
 		}
 	})
+}
+
+// unstick completes a sync that a stalled disk kept waiting.
+func (l *nodeLog) unstick() {
+	if l.stuck && l.p.alive {
+		l.stuck = false
+		l.finish()
+	}
 }
 
 // finish makes the sync happen and tells the node. Records that were appended
@@ -72,8 +85,12 @@ func (l *nodeLog) finish() {
 	}
 	w.check(l.p.site.disk.Synced(durable))
 	w.note("synced", uint64(l.p.site.id), uint64(durable))
+	if c := l.p.site.copied; c != nil && c.drive == nil && l.last == l.writer.Durable() {
+		l.p.site.copied = l.p.site.duplicate()
+	}
 	l.p.inbox.Durable(durable)
 	l.p.wake()
+	l.prepare(l.p.w.opts.SyncTime)
 	if l.again {
 		l.begin()
 		return
@@ -113,8 +130,39 @@ func (l *nodeLog) Release(group uint16, slot uint64) {
 	l.p.site.released(group, slot)
 }
 
-// Cramped implements node.Log: disks of the simulation have no bound.
-func (l *nodeLog) Cramped() bool { return false }
+// prepare makes a spare segment after a while, as the Syncer's other loop does.
+// A full disk stays full for a second at least.
+func (l *nodeLog) prepare(wait Time) {
+	if l.preparing || l.failed || !l.writer.NeedsSpare() {
+		return
+	}
+	l.preparing = true
+	l.p.w.agenda.after(wait, func() {
+		l.preparing = false
+		if !l.p.alive || l.failed {
+			return
+		}
+		switch err := l.writer.Prepare(); {
+		case errors.Is(err, simdisk.ErrCut):
+			l.p.w.stopped(l.p, err)
+		case err != nil:
+			l.p.w.covered["spare segment not made"]++
+			l.prepare(second)
+		default:
+			l.prepare(l.p.w.opts.SyncTime)
+		}
+	})
+}
+
+// Cramped implements node.Log by the rule of production.
+func (l *nodeLog) Cramped() bool {
+	const enough = 4 << 20
+	cramped := l.writer.Room() < min(enough, l.p.w.opts.Log.SegmentBytes/2)
+	if cramped {
+		l.p.w.covered["log cramped"]++
+	}
+	return cramped
+}
 
 // SyncingSince implements node.Log.
 func (l *nodeLog) SyncingSince() node.Nanos { return l.started }

@@ -31,7 +31,14 @@ const (
 	FaultWipe                         // a directory is wiped and comes back empty
 	FaultAll                          // every node dies at once
 	FaultError                        // an operation of a disk fails
-	FaultDamage                       // a bit of a log flips at rest
+	FaultDamage                       // what a log says at rest is not what was written
+	FaultFull                         // a disk is full for a while
+	FaultHang                         // a sync never returns
+	FaultFlap                         // a link breaks again and again
+	FaultStorm                        // clients retry without patience
+	FaultDrift                        // clocks run up to a tenth fast or slow
+	FaultDeath                        // a client dies with what it holds
+	FaultRollback                     // a directory is restored from a copy
 
 	faultEnd
 )
@@ -40,7 +47,7 @@ const (
 func (f Fault) String() string {
 	names := [...]string{"crash", "crash in turn", "power", "pause", "freeze", "cut", "lossy",
 		"reset", "clog", "stall", "store", "silence", "stale", "drain", "wipe", "all down",
-		"disk error", "damage"}
+		"disk error", "damage", "disk full", "hang", "flap", "storm", "drift", "death", "rollback"}
 	s := ""
 	for i, name := range names {
 		if f&(1<<i) != 0 {
@@ -66,8 +73,13 @@ type Options struct {
 	// faults.
 	Faults     Fault
 	FaultEvery Time
+	// Cores is how many clients more are the client of production.
+	Cores int
 	// Think is the mean time between two tasks of a client.
 	Think Time
+	// Drift is how much faster or slower than true time clocks may run, in
+	// millionths.
+	Drift int64
 	// Lease is the session lease that clients ask for.
 	Lease lockfsm.Millis
 	// Latency is the mean time of a frame on its way, SyncTime of a sync, and
@@ -88,7 +100,7 @@ func Draw(seed uint64) Options {
 	d := newDice(seed, "options")
 	o := Options{
 		Seed:        seed,
-		Nodes:       pick(d, 1, 2, 3, 3, 3, 3, 3, 3, 4, 5),
+		Nodes:       pick(d, 1, 2, 3, 3, 3, 3, 3, 3, 3, 4, 5, 7),
 		Groups:      pick(d, 1, 1, 2, 3, 4, 8),
 		Clients:     pick(d, 1, 2, 3, 4, 6, 8, 16),
 		Names:       pick(d, 1, 2, 3, 6),
@@ -104,12 +116,17 @@ func Draw(seed uint64) Options {
 		DigestEvery: pick[uint64](d, 1, 4, 16),
 	}
 	for f := Fault(1); f < faultEnd; f <<= 1 {
-		if d.permille(450) {
+		if d.permille(350) {
 			o.Faults |= f
 		}
 	}
 	if d.permille(50) {
 		o.Faults = 0
+	}
+	o.Cores = pick(d, 0, 0, 1, 2, 4)
+	o.Drift = maxDrift
+	if o.Faults&FaultDrift != 0 {
+		o.Drift = 10 * maxDrift
 	}
 	o.Node = drawNode(d, &o)
 	o.Log = wal.Options{

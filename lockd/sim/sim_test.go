@@ -3,7 +3,10 @@ package sim
 import (
 	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -85,6 +88,26 @@ func TestWorldWithoutFaultsIsQuiet(t *testing.T) {
 		o.Faults = 0
 		if r := New(o, nil).Run(); r.Failure != nil {
 			t.Errorf("seed %d with nothing going wrong: %v", seed, r.Failure)
+		}
+	}
+}
+
+// A node lives by the moments that its turns are handed. If it asked for the
+// time of day, jumps of wall clocks would have to be simulated (F-T1).
+func TestNodeHasNoWallClock(t *testing.T) {
+	files, err := filepath.Glob("../node/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no sources of the node: %v", err)
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, call := range []string{"time.Now(", "time.Since(", "time.Until("} {
+			if bytes.Contains(text, []byte(call)) && !strings.HasSuffix(name, "_test.go") {
+				t.Errorf("%s calls %s: a node has no clock of its own", name, call)
+			}
 		}
 	}
 }

@@ -27,12 +27,22 @@ type site struct {
 	// pausedUntil and stalledUntil end a pause of the process and a stall of
 	// the disk.
 	pausedUntil, stalledUntil Time
-	// lost says that the directory was wiped and must not be admitted again.
+	// lost says that the directory was wiped or restored from a copy: it must
+	// not be admitted again.
 	lost bool
-	// damaged says that a bit of the log was flipped. The node must then not
-	// start, or find all that was ever synced; halted says that it did not.
+	// damaged says that the log does not say any more what was written. The
+	// node must then not start, or find all that was ever synced; halted says
+	// that it stopped for good, which a fault explains.
 	damaged, halted bool
-	plans           []int // operations of the disk that are to fail
+	// full says that the disk has no room left.
+	full  bool
+	plans []int // operations of the disk that are to fail
+	// copied is what the directory held once; heard is the highest position of
+	// the log that each peer was told of, node n at n−1.
+	copied *copied
+	heard  []wal.LSN
+	// troubled is when the last pause or stall ends.
+	troubled Time
 }
 
 func newSite(w *World, id uint16) *site {
@@ -41,8 +51,9 @@ func newSite(w *World, id uint16) *site {
 		w: w, id: id,
 		drive: simdisk.New(d.IntN),
 		store: newStore(),
-		clock: newClock(newDice(w.opts.Seed, fmt.Sprint("clock ", id)), maxDrift),
+		clock: newClock(newDice(w.opts.Seed, fmt.Sprint("clock ", id)), w.opts.Drift),
 		disk:  check.NewDisk(int(id), w.opts.Groups, w.chosen),
+		heard: make([]wal.LSN, w.opts.Nodes),
 	}
 }
 
@@ -55,9 +66,11 @@ func (s *site) start() {
 	s.w.note("start", uint64(s.id), s.lives)
 	p := &process{w: s.w, site: s, life: s.lives, alive: true, doomed: -1}
 	err := s.open(p)
+	p.alive = err == nil
 	switch {
 	case err == nil:
 		s.proc = p
+		p.log.prepare(s.w.opts.SyncTime)
 		p.wake()
 		p.beat()
 	case errors.Is(err, simdisk.ErrCut):
@@ -65,7 +78,7 @@ func (s *site) start() {
 		s.drive.PowerCut()
 		s.w.covered["power cut at start"]++
 		s.w.restart(s)
-	case errors.Is(err, simdisk.ErrIO):
+	case errors.Is(err, simdisk.ErrIO), s.full && errors.Is(err, simdisk.ErrNoSpace):
 		s.drive.Unmount()
 		s.w.restart(s)
 	case s.damaged && errors.Is(err, wal.ErrCorrupt):
@@ -216,7 +229,7 @@ func (s *site) mend() {
 // wipe empties the directory. Requires: nothing runs here.
 func (s *site) wipe() {
 	s.w.note("wipe", uint64(s.id))
-	s.lost = true
+	s.lost, s.copied = true, nil
 	for _, name := range s.drive.Names() {
 		s.drive.Lose(name)
 	}

@@ -11,6 +11,7 @@ import (
 	"lockd/lockfsm"
 	"lockd/netio/wire"
 	"lockd/paxos"
+	"lockd/wal"
 	"lockd/wal/disk/simdisk"
 )
 
@@ -26,6 +27,7 @@ type World struct {
 	sites    []*site // node n stands at n−1
 	links    []*link
 	clients  []*client
+	cores    []*coreClient
 	names    [][]string // lock names by group
 	nextConn node.ConnID
 	healing  bool
@@ -35,6 +37,9 @@ type World struct {
 	models  []*check.Model
 	history *check.History
 	leases  *check.Leases
+	// registers are what exclusive locks guard; granted are all grants so far.
+	registers map[lockName]*register
+	granted   map[grantName]grantOf
 
 	message  paxos.Message // scratch for the network door
 	messages [32]uint64
@@ -57,7 +62,8 @@ func New(o Options, log io.Writer) *World {
 	w.dice.schedule = newDice(o.Seed, "schedule")
 	w.dice.faults = newDice(o.Seed, "faults")
 	w.chosen = check.NewChosen(o.Groups, o.Nodes/2+1)
-	w.leases = check.NewLeases(maxDrift + 1000)
+	w.leases = check.NewLeases(o.Drift + 1000)
+	w.registers, w.granted = make(map[lockName]*register), make(map[grantName]grantOf)
 	limits := o.Node.Limits
 	limits.TickCap = lockfsm.Millis(2 * o.Node.LogTick / node.Millisecond)
 	for g := range uint16(o.Groups) {
@@ -75,6 +81,9 @@ func New(o Options, log io.Writer) *World {
 	}
 	for id := range o.Clients {
 		w.clients = append(w.clients, newClient(w, id))
+	}
+	for id := range o.Cores {
+		w.cores = append(w.cores, newCoreClient(w, id))
 	}
 	return w
 }
@@ -128,6 +137,9 @@ func (w *World) Run() (r Report) {
 		c.beat()
 		c.work()
 	}
+	for _, c := range w.cores {
+		c.begin()
+	}
 	w.planFaults()
 	for w.failure == nil && w.agenda.next(w.opts.Breaking) {
 	}
@@ -180,6 +192,15 @@ func (w *World) stopped(p *process, err error) {
 	switch {
 	case p.site.lost && errors.Is(err, node.ErrWiped):
 		w.covered["wiped node stopped"]++
+	case p.site.lost && errors.Is(err, node.ErrRolledBack):
+		w.covered["rolled back node stopped"]++
+		p.site.halted = true
+	case p.site.damaged && errors.Is(err, wal.ErrCorrupt):
+		w.covered["damage found at work"]++
+		p.site.halted = true
+	case p.site.full && errors.Is(err, simdisk.ErrNoSpace):
+		w.covered["full disk stopped a node"]++
+		w.restart(p.site)
 	case errors.Is(err, simdisk.ErrCut):
 		w.restart(p.site)
 	case errors.Is(err, simdisk.ErrIO):
@@ -222,7 +243,10 @@ func (w *World) applied(
 		w.ops[out.Results[i].Op]++
 	}
 	for i := range model.Grants {
-		w.check(w.leases.Granted(uint16(g), &model.Grants[i]))
+		w.noteGrant(uint16(g), &model.Grants[i])
+		if w.opts.Drift <= maxDrift {
+			w.check(w.leases.Granted(uint16(g), &model.Grants[i]))
+		}
 		w.check(w.history.Granted(uint16(g), &model.Grants[i]))
 	}
 	for _, end := range model.Ends {

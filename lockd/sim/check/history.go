@@ -90,17 +90,23 @@ type Question struct {
 
 // Answered judges a response that a client takes as the definite answer.
 func (h *History) Answered(q *Question, x *wire.Response) error {
+	// A detached acquire has no session whose epoch could shut a late frame out;
+	// what that takes lives no longer than its own time.
+	if x.Slot != 0 && q.Kind == wire.KindAcquire && q.Session&wire.DetachedOwner == 0 &&
+		x.Status != wire.StatusOK && x.Status != wire.StatusStaleEpoch {
+		h.refused[refusedKey{q.Group, q.Session, q.Request}] = struct{}{}
+	}
+	return h.Witnessed(q, x)
+}
+
+// Witnessed judges a definite response that reached a client, which may not go
+// by it because it has put the question again since.
+func (h *History) Witnessed(q *Question, x *wire.Response) error {
 	if x.Slot == 0 {
 		return q.withoutSlot(x)
 	}
 	gh := &h.groups[q.Group]
 	read := q.Kind == wire.KindGet || q.Kind == wire.KindList || h.unlogged(q, x)
-	// A detached acquire has no session whose epoch could shut a late frame out;
-	// what that takes lives no longer than its own time.
-	if q.Kind == wire.KindAcquire && q.Session&wire.DetachedOwner == 0 &&
-		x.Status != wire.StatusOK && x.Status != wire.StatusStaleEpoch {
-		h.refused[refusedKey{q.Group, q.Session, q.Request}] = struct{}{}
-	}
 	if x.Slot < q.Floor || x.Slot == q.Floor && !read {
 		return fmt.Errorf("I24: %v of group %d began after slot %d was answered, and stands at %d",
 			q.Kind, q.Group, q.Floor, x.Slot)

@@ -1,0 +1,273 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	lockclient "lockd/client"
+	"lockd/lockd/sim/check"
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+)
+
+// coreClient is the client of production without its goroutines: the world gives
+// its Core conns, bytes and time. What it sends and hears is listened to, so that
+// every answer it gets is held against the log.
+type coreClient struct {
+	w     *World
+	id    int
+	clock clock
+	dice  dice
+	core  *lockclient.Core
+	conns map[lockclient.ConnID]*conn
+	dials map[*conn]lockclient.ConnID
+	calls []*coreCall
+	// asked are the questions that went out, by request id.
+	asked map[uint64]*check.Question
+	// tick is raised when the next tick is planned anew; older plans are void.
+	tick    int
+	away    Time
+	leaving bool
+	ready   lockclient.Ready
+}
+
+// coreCall is a call with the hold it may have led to.
+type coreCall struct {
+	lockclient.Call
+	// believed says that the checkers know of the hold.
+	believed bool
+	released bool
+}
+
+var errGaveUp = errors.New("sim: the caller gave up")
+
+func newCoreClient(w *World, id int) *coreClient {
+	d := newDice(w.opts.Seed, fmt.Sprint("core ", id))
+	c := &coreClient{w: w, id: id, clock: newClock(d, w.opts.Drift), dice: d,
+		conns: make(map[lockclient.ConnID]*conn), dials: make(map[*conn]lockclient.ConnID),
+		asked: make(map[uint64]*check.Question)}
+	cfg := lockclient.CoreConfig{
+		Name:  fmt.Sprint("core ", id),
+		Lease: time.Duration(w.opts.Lease) * time.Millisecond,
+		// The node's clock may run fast by as much as ours runs slow.
+		Drift: float64(maxDrift+1000) / 1e6, Margin: 20 * time.Millisecond,
+		MaxInFlight: 64, DialTimeout: time.Duration(w.patience()),
+		Nonce: wire.Nonce{0xc0, byte(id)}, Seed: d.Uint64(),
+	}
+	for _, s := range w.sites {
+		cfg.Endpoints = append(cfg.Endpoints, fmt.Sprint(s.id))
+	}
+	c.core = lockclient.NewCore(cfg, c.now())
+	return c
+}
+
+func (c *coreClient) now() lockclient.Instant {
+	return lockclient.Instant(c.clock.read(c.w.agenda.now))
+}
+
+func (c *coreClient) reaches(*site) bool { return true }
+
+func (c *coreClient) awayUntil() Time { return c.away }
+
+func (c *coreClient) name() string { return fmt.Sprint("core client ", c.id) }
+
+// begin lets the client dial and work.
+func (c *coreClient) begin() {
+	c.core.Reach(c.now())
+	c.carryOut()
+	c.work()
+}
+
+// hear hands on what a node sent.
+func (c *coreClient) hear(from *conn, frames []byte) {
+	c.listen(from, frames)
+	id, ok := c.dials[from]
+	if !ok || c.w.failure != nil {
+		return
+	}
+	used, err := c.core.Receive(c.now(), id, frames)
+	if err != nil || used != len(frames) {
+		c.w.failf("%s takes %d of %d bytes of node %d: %v", c.name(), used, len(frames),
+			from.p.site.id, err)
+		return
+	}
+	c.carryOut()
+}
+
+// lost tells of the end of a conn.
+func (c *coreClient) lost(gone *conn) {
+	if id, ok := c.dials[gone]; ok {
+		c.unlink(id)
+		c.core.Disconnected(c.now(), id, errors.New("conn reset"))
+		c.carryOut()
+	}
+}
+
+func (c *coreClient) unlink(id lockclient.ConnID) {
+	delete(c.dials, c.conns[id])
+	delete(c.conns, id)
+}
+
+// carryOut does what the Core wants done, and plans the next tick.
+func (c *coreClient) carryOut() {
+	for again := true; again; {
+		c.core.Take(&c.ready)
+		again = len(c.ready.Dials)+len(c.ready.Closes)+len(c.ready.Writes) > 0
+		for _, d := range c.ready.Dials {
+			c.dial(d)
+		}
+		for _, id := range c.ready.Closes {
+			if conn := c.conns[id]; conn != nil {
+				c.unlink(id)
+				conn.giveUp()
+			}
+		}
+		for _, id := range c.ready.Writes {
+			c.send(id)
+		}
+		c.settle()
+	}
+	c.plan()
+}
+
+// dial makes a conn, or says later that there is none.
+func (c *coreClient) dial(d lockclient.NewConn) {
+	var s *site
+	for _, each := range c.w.sites {
+		if fmt.Sprint(each.id) == d.Address {
+			s = each
+		}
+	}
+	latency := c.w.dice.network.around(c.w.opts.Latency)
+	made := c.w.openConn(c, s)
+	if made != nil {
+		c.conns[d.Conn], c.dials[made] = made, d.Conn
+	}
+	c.w.agenda.after(latency, func() {
+		switch {
+		case made == nil:
+			c.core.Disconnected(c.now(), d.Conn, errors.New("conn refused"))
+		case c.conns[d.Conn] == made:
+			c.core.Connected(c.now(), d.Conn)
+		}
+		c.carryOut()
+	})
+}
+
+// send carries out the output of a conn. The hello goes no further than the door
+// of the node, which greets.
+func (c *coreClient) send(id lockclient.ConnID) {
+	out, conn := c.core.Output(id, nil), c.conns[id]
+	for len(out) > 0 && conn != nil {
+		n, err := wire.FrameBytes(out, wire.MaxFrameBytes)
+		if err != nil || n == 0 || n > len(out) {
+			c.w.failf("%s sends a frame that does not parse: %v", c.name(), err)
+			return
+		}
+		h, body, err := wire.Parse(out[:n])
+		if err != nil {
+			c.w.failf("%s sends a frame that does not parse: %v", c.name(), err)
+			return
+		}
+		c.w.requests[h.Kind]++
+		if h.Kind == wire.KindHello {
+			c.w.agenda.after(c.w.dice.network.around(c.w.opts.Latency), conn.greet)
+		} else {
+			c.overhear(h, body)
+			conn.request(out[:n])
+		}
+		out = out[n:]
+	}
+}
+
+// plan has the Core ticked when it wants to be.
+func (c *coreClient) plan() {
+	c.tick++
+	tick, next := c.tick, c.core.Next()
+	if next == 1<<63-1 {
+		return
+	}
+	wait := Time(next-c.now()) + 1
+	wait = min(max(wait, 1), second)
+	c.w.agenda.after(wait, func() {
+		if c.tick != tick {
+			return
+		}
+		if c.away > c.w.agenda.now {
+			c.w.agenda.at(c.away, c.plan)
+			return
+		}
+		if c.core.Next() <= c.now() {
+			c.core.Tick(c.now())
+		}
+		c.carryOut()
+	})
+}
+
+// settle looks at calls that have ended.
+func (c *coreClient) settle() {
+	for _, x := range c.ready.Done {
+		k := c.find(x)
+		if k == nil {
+			continue
+		}
+		if x.State() == lockclient.StateHeld && !k.believed {
+			c.believe(k)
+		}
+		if x.Err != nil && !expected(x.Err) {
+			c.w.failf("%s: %v %q ended as %v", c.name(), x.Kind, x.Name, x.Err)
+		}
+	}
+	for _, l := range c.ready.Lost {
+		c.w.covered["core lost a hold"]++
+		if !errors.Is(l.Err, lockclient.ErrLost) {
+			c.w.failf("%s lost a hold as %v", c.name(), l.Err)
+		}
+	}
+	c.calls = slices.DeleteFunc(c.calls, func(k *coreCall) bool {
+		over := k.State() == lockclient.StateDone || k.State() == lockclient.StateLost
+		if over && k.believed {
+			c.w.leases.Forget(k.Group, k.Name, lockfsm.Token(k.Token))
+		}
+		return over
+	})
+}
+
+// expected reports whether a call may end so.
+func expected(err error) bool {
+	for _, is := range []error{
+		lockclient.ErrHeld, lockclient.ErrLost, lockclient.ErrUnavailable, lockclient.ErrBusy,
+		lockclient.ErrNotFound, lockclient.ErrClosed, lockclient.ErrSessionEnded, errGaveUp,
+	} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *coreClient) find(x *lockclient.Call) *coreCall {
+	for _, k := range c.calls {
+		if &k.Call == x {
+			return k
+		}
+	}
+	return nil
+}
+
+// believe tells the checkers of a hold.
+func (c *coreClient) believe(k *coreCall) {
+	k.believed = true
+	c.w.covered["core held"]++
+	c.w.leases.Believe(k.Group, k.Name, check.Belief{
+		Token: lockfsm.Token(k.Token), Mode: lockfsm.Mode(k.Mode), Client: 100 + c.id,
+		Believes: func() bool {
+			return !k.released && k.State() == lockclient.StateHeld && c.now() < c.core.ValidUntil(&k.Call)
+		},
+	})
+	if k.Mode == wire.ModeEX {
+		c.w.write(c.dice, c.name(), lockName{k.Group, k.Name}, lockfsm.Token(k.Token))
+	}
+}

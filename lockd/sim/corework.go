@@ -1,0 +1,180 @@
+package sim
+
+import (
+	"time"
+
+	lockclient "lockd/client"
+	"lockd/lockd/sim/check"
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+)
+
+// work gives the client something to do, again and again.
+func (c *coreClient) work() {
+	c.w.agenda.after(c.dice.around(c.w.opts.Think), func() {
+		if c.away <= c.w.agenda.now && c.core.Groups() > 0 {
+			if c.leaving {
+				c.leave()
+			} else {
+				c.task()
+			}
+			c.carryOut()
+		}
+		c.work()
+	})
+}
+
+// task does one thing.
+func (c *coreClient) task() {
+	switch n := c.dice.IntN(100); {
+	case n < 45 && len(c.calls) < maxCalls:
+		c.acquire()
+	case n < 75:
+		c.release()
+	case n < 85:
+		c.giveUp()
+	case n < 95 && len(c.calls) < maxCalls:
+		c.start(&coreCall{Call: lockclient.Call{Kind: wire.KindGet, Name: c.lockName(),
+			Timeout: c.timeout()}})
+	case n < 98 && len(c.calls) < maxCalls:
+		c.start(&coreCall{Call: lockclient.Call{Kind: wire.KindList, Limit: 2, Timeout: c.timeout(),
+			Group: uint16(c.dice.IntN(c.w.opts.Groups))}})
+	}
+}
+
+func (c *coreClient) lockName() string {
+	names := c.w.names[c.dice.IntN(len(c.w.names))]
+	return names[c.dice.IntN(len(names))]
+}
+
+func (c *coreClient) timeout() time.Duration {
+	return time.Duration(c.dice.length(c.w.election()/2, 5*c.w.election()))
+}
+
+func (c *coreClient) start(k *coreCall) {
+	c.calls = append(c.calls, k)
+	c.core.Start(&k.Call)
+}
+
+func (c *coreClient) acquire() {
+	k := &coreCall{Call: lockclient.Call{Kind: wire.KindAcquire, Mode: wire.ModeEX}}
+	k.Name = c.lockName()
+	if c.dice.permille(400) {
+		k.Mode = wire.Mode(c.dice.IntN(6))
+	}
+	switch n := c.dice.IntN(10); {
+	case n < 6:
+		k.Flags = wire.FlagWait
+	case n < 8:
+		k.Timeout = c.timeout()
+	case n < 9:
+		k.Flags, k.Session = wire.FlagDetached, c.core.NewOwner()
+		k.TTL = time.Duration(c.dice.length(300*millisecond, 5*second))
+		k.Timeout = c.timeout()
+	default:
+		k.Flags, k.Timeout = wire.FlagWait, c.timeout()
+	}
+	c.start(k)
+}
+
+// release gives a hold back.
+func (c *coreClient) release() {
+	for _, k := range c.calls {
+		if k.State() == lockclient.StateHeld && c.dice.permille(500) {
+			c.free(k)
+			return
+		}
+	}
+}
+
+func (c *coreClient) free(k *coreCall) {
+	k.released = true
+	k.Kind = wire.KindRelease
+	k.Timeout = 0
+	if c.dice.permille(300) {
+		k.Timeout = c.timeout()
+	}
+	c.core.Start(&k.Call)
+}
+
+// giveUp lets a caller go away.
+func (c *coreClient) giveUp() {
+	for _, k := range c.calls {
+		if k.State() == lockclient.StateOpen && c.dice.permille(500) {
+			c.core.Abandon(&k.Call, errGaveUp)
+			return
+		}
+	}
+}
+
+// leave ends everything.
+func (c *coreClient) leave() { c.core.Close() }
+
+// gone reports whether a leaving client has nothing any more.
+func (c *coreClient) gone() bool {
+	return c.core.Groups() == 0 || len(c.calls) == 0 && c.core.Closing() == 0
+}
+
+// overhear remembers what the client asks.
+func (c *coreClient) overhear(h wire.Header, body []byte) {
+	if c.asked[h.Request] != nil {
+		return
+	}
+	q := &check.Question{Kind: h.Kind, Group: h.Group, Request: h.Request}
+	var err error
+	switch h.Kind {
+	case wire.KindOpenSession, wire.KindGet, wire.KindList, wire.KindStatus:
+	case wire.KindCloseSession:
+		var x wire.CloseSession
+		x, err = wire.DecodeCloseSession(body)
+		q.Session = x.Session
+	case wire.KindAcquire:
+		var x wire.Acquire
+		x, err = wire.DecodeAcquire(body)
+		q.Session, q.Name, q.Mode = x.Session, string(x.Name), lockfsm.Mode(x.Mode)
+	case wire.KindRelease:
+		var x wire.Release
+		x, err = wire.DecodeRelease(body)
+		q.Session, q.Token = x.Session, x.Token
+	case wire.KindCancel:
+		var x wire.Cancel
+		x, err = wire.DecodeCancel(body)
+		q.Session, q.Target = x.Session, x.Target
+	case wire.KindRenewHold:
+		var x wire.RenewHold
+		x, err = wire.DecodeRenewHold(body)
+		q.Session, q.Token = x.Session, x.Token
+	default:
+		return
+	}
+	if err != nil {
+		c.w.failf("%s sends a %v that does not decode: %v", c.name(), h.Kind, err)
+		return
+	}
+	q.Floor = c.w.history.Began(h.Group)
+	c.asked[h.Request] = q
+}
+
+// listen holds every answer against the log, whether the client goes by it or
+// not: a node has said it.
+func (c *coreClient) listen(from *conn, frames []byte) {
+	from.eachFrame(frames, func(h wire.Header, body []byte) {
+		q := c.asked[h.Request]
+		if h.Kind != wire.KindResponse || q == nil {
+			return
+		}
+		x, err := wire.DecodeResponse(body)
+		if err != nil {
+			c.w.failf("node %d sends a response that does not decode: %v", from.p.site.id, err)
+			return
+		}
+		c.w.statuses[x.Status]++
+		c.w.note("answer", 100+uint64(c.id), uint64(h.Group), h.Request, uint64(x.Status), x.Token,
+			x.Slot)
+		switch x.Status {
+		case wire.StatusNotLeader, wire.StatusUncertain, wire.StatusStopping, wire.StatusBusy:
+		default:
+			c.w.check(c.w.history.Witnessed(q, &x))
+		}
+	})
+}

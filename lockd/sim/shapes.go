@@ -1,0 +1,175 @@
+package sim
+
+import (
+	"fmt"
+
+	"lockd/lockd/node"
+)
+
+// shape is a way in which a network is cut: it says which lanes carry nothing.
+type shape struct {
+	name string
+	cuts func(from, to *site) bool
+}
+
+// drawShape draws one of the known shapes. Those named in the literature leave
+// one node at the hub to which all others still have a link: in the first it
+// keeps all its links, in the second a node beside it has none at all, and in a
+// chain everybody talks to the next one only.
+func (w *World) drawShape(d dice) shape {
+	lone, hub := w.sites[d.IntN(len(w.sites))], w.sites[d.IntN(len(w.sites))]
+	switch d.IntN(9) {
+	case 0:
+		return shape{"alone", func(a, b *site) bool { return a == lone || b == lone }}
+	case 1:
+		return shape{"deaf", func(_, b *site) bool { return b == lone }}
+	case 2:
+		return shape{"mute", func(a, _ *site) bool { return a == lone }}
+	case 3:
+		return shape{"halves", func(a, b *site) bool { return a.id%2 != b.id%2 }}
+	case 4:
+		return shape{"quorum loss", func(a, b *site) bool { return a != hub && b != hub }}
+	case 5:
+		return shape{"constrained", func(a, b *site) bool {
+			return a != hub && b != hub || a == lone || b == lone
+		}}
+	case 6:
+		return shape{"chained", func(a, b *site) bool { return max(a.id, b.id)-min(a.id, b.id) > 1 }}
+	case 7:
+		return shape{"one link", func(a, b *site) bool {
+			return a == lone && b == hub || a == hub && b == lone
+		}}
+	default:
+		return w.graphShape(d.IntN(1 << 30))
+	}
+}
+
+// graphShape is a directed graph by number. Three nodes have 64, by the six low
+// bits; of larger clusters each lane is cut with even odds.
+func (w *World) graphShape(number int) shape {
+	name := "graph"
+	if len(w.sites) == 3 {
+		number %= graphs
+		name = fmt.Sprint("graph ", number)
+	}
+	return shape{name, func(a, b *site) bool {
+		lane := (int(a.id)-1)*len(w.sites) + int(b.id) - 1
+		if len(w.sites) == 3 {
+			return number>>laneOfThree(a.id, b.id)&1 == 1
+		}
+		return newDice(uint64(number), fmt.Sprint("lane ", lane)).permille(500)
+	}}
+}
+
+// graphs is the number of directed graphs of three nodes.
+const graphs = 64
+
+// laneOfThree numbers the six lanes between three nodes.
+func laneOfThree(from, to uint16) int {
+	n := 2*(int(from)-1) + int(to) - 1
+	if to > from {
+		n--
+	}
+	return n
+}
+
+// impose cuts the lanes of a shape and returns them.
+func (w *World) impose(s shape) []*lane {
+	w.say("the network takes the shape %q", s.name)
+	w.covered["shape "+s.name]++
+	var lanes []*lane
+	for _, l := range w.links {
+		for side := range l.lanes {
+			if s.cuts(l.site(1-side), l.site(side)) {
+				l.lanes[side].cut = true
+				lanes = append(lanes, &l.lanes[side])
+			}
+		}
+	}
+	return lanes
+}
+
+// mend takes cuts back.
+func (w *World) mend(lanes []*lane) {
+	for _, ln := range lanes {
+		ln.cut = false
+	}
+	w.releaseAll()
+}
+
+// breakCut breaks the links of which a lane is cut, as their ends do that hear
+// nothing.
+func (w *World) breakCut(why node.DownCause) {
+	for _, l := range w.links {
+		if l.lanes[0].cut || l.lanes[1].cut {
+			l.breakOff(why)
+		}
+	}
+}
+
+// progresses reports whether some node has working two-way links to a quorum
+// (G8). Nodes that do not run count for nothing.
+func (w *World) progresses() bool {
+	for _, s := range w.sites {
+		heard := 0
+		for _, other := range w.sites {
+			if s.proc == nil || other.proc == nil {
+				continue
+			}
+			l := w.link(s.id, other.id)
+			if s == other || !l.lanes[0].cut && !l.lanes[1].cut {
+				heard++
+			}
+		}
+		if heard >= len(w.sites)/2+1 {
+			return true
+		}
+	}
+	return false
+}
+
+// cut cuts the network in some shape, and mends it later.
+func (w *World) cut() {
+	d := w.dice.faults
+	if len(w.links) == 0 {
+		return
+	}
+	lanes := w.impose(w.drawShape(d))
+	w.agenda.after(pick(d, d.around(second), d.around(3*w.election()), d.around(8*second)), func() {
+		w.mend(lanes)
+	})
+	// A link that carries nothing for long is given up by its ends.
+	w.agenda.after(d.length(w.election(), 4*w.election()), func() { w.breakCut(node.DownTimeout) })
+	if d.permille(300) {
+		c := w.clients[d.IntN(len(w.clients))]
+		c.cutFrom = w.sites[d.IntN(len(w.sites))].id
+		w.agenda.after(d.around(3*second), func() { c.cutFrom = 0 })
+	}
+}
+
+func (w *World) releaseAll() {
+	for _, l := range w.links {
+		l.release(0)
+		l.release(1)
+	}
+}
+
+// flap breaks one link again and again.
+func (w *World) flap() {
+	d := w.dice.faults
+	if len(w.links) == 0 {
+		return
+	}
+	l := w.links[d.IntN(len(w.links))]
+	w.flapping(l, w.agenda.now+d.length(w.election(), 10*w.election()))
+}
+
+// flapping breaks a link until a moment.
+func (w *World) flapping(l *link, until Time) {
+	l.breakOff(pick(w.dice.faults, node.DownReset, node.DownTimeout))
+	if w.agenda.now < until {
+		w.agenda.after(w.dice.faults.length(20*millisecond, 600*millisecond), func() {
+			w.flapping(l, until)
+		})
+	}
+}
