@@ -268,10 +268,12 @@ func causeOf(err error) DownCause {
 // readBufferBytes is what a reader begins with; it grows for larger frames.
 const readBufferBytes = 256 << 10
 
-// read hands over frames until the link ends.
+// read hands over frames until the link ends. A frame that has begun must come
+// to its end: a wrong length would have it wait for megabytes that its peer
+// takes many minutes to send, on a link that carries nothing meanwhile.
 func (l *link) read() {
 	buf := make([]byte, readBufferBytes)
-	from, to := 0, 0
+	from, to, timed := 0, 0, false
 	for {
 		n, err := l.conn.Read(buf[to:])
 		to += n
@@ -285,6 +287,14 @@ func (l *link) read() {
 			}
 			from += used
 			buf, from, to = makeRoom(buf, from, to, want)
+			if begun := from < to; begun != timed || begun && used > 0 {
+				timed = begun
+				var deadline time.Time
+				if timed {
+					deadline = time.Now().Add(l.links.opts.FrameTimeout)
+				}
+				err = errors.Join(err, l.conn.SetReadDeadline(deadline))
+			}
 		}
 		if err != nil {
 			if errors.Is(err, io.EOF) {

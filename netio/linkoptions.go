@@ -14,6 +14,7 @@ const (
 	defaultHandshakeTimeout = 5 * time.Second
 	defaultDialTimeout      = 2 * time.Second
 	defaultUserTimeout      = 5 * time.Second
+	defaultLinkFrameTimeout = 10 * time.Second
 	defaultBackoffMin       = 20 * time.Millisecond
 	defaultBackoffMax       = 500 * time.Millisecond
 
@@ -73,6 +74,10 @@ type LinkOptions struct {
 	// HandshakeTimeout bounds the exchange of hellos. Default 5 s.
 	HandshakeTimeout time.Duration
 
+	// FrameTimeout is how long the rest of a frame may take once it has begun. A
+	// frame of 8 MiB needs 7 Mbit/s to come in time. Default 10 s.
+	FrameTimeout time.Duration
+
 	// UserTimeout is how long sent bytes or probes may stay unacknowledged by
 	// the peer's kernel before the link counts as timed out. Default 5 s.
 	UserTimeout time.Duration
@@ -91,6 +96,7 @@ func (o LinkOptions) withDefaults() (LinkOptions, error) {
 	setDefault(&o.MaxFrameBytes, wire.MaxPeerFrameBytes)
 	setDefault(&o.DialTimeout, defaultDialTimeout)
 	setDefault(&o.HandshakeTimeout, defaultHandshakeTimeout)
+	setDefault(&o.FrameTimeout, defaultLinkFrameTimeout)
 	setDefault(&o.UserTimeout, defaultUserTimeout)
 	setDefault(&o.BackoffMin, defaultBackoffMin)
 	setDefault(&o.BackoffMax, defaultBackoffMax)
@@ -108,9 +114,9 @@ func (o LinkOptions) withDefaults() (LinkOptions, error) {
 			o.MaxFrameBytes, handshakeFrameBytes)
 	case o.BackoffMin < 0 || o.BackoffMax < o.BackoffMin:
 		return o, fmt.Errorf("netio: backoff from %v to %v", o.BackoffMin, o.BackoffMax)
-	case o.DialTimeout < 0 || o.HandshakeTimeout < 0 || o.UserTimeout < 0:
-		return o, fmt.Errorf("netio: negative timeout: dial %v, handshake %v, user %v",
-			o.DialTimeout, o.HandshakeTimeout, o.UserTimeout)
+	case o.DialTimeout < 0 || o.HandshakeTimeout < 0 || o.FrameTimeout < 0 || o.UserTimeout < 0:
+		return o, fmt.Errorf("netio: negative timeout: dial %v, handshake %v, frame %v, user %v",
+			o.DialTimeout, o.HandshakeTimeout, o.FrameTimeout, o.UserTimeout)
 	}
 	return o, nil
 }

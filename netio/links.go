@@ -22,7 +22,7 @@ type DownCause uint8
 const (
 	DownReset    DownCause = 1 + iota // reset or closed by the peer: its process likely died
 	DownClosed                        // closed by this node: Close, SetPeer, RemovePeer
-	DownTimeout                       // the peer's machine does not answer
+	DownTimeout                       // the peer's machine does not answer, or a frame has no end
 	DownOverflow                      // the peer took too little for too long
 	DownGarbled                       // a frame that breaks the protocol, or a wrong checksum
 	DownReplaced                      // the same process came again: it had lost the connection

@@ -86,6 +86,16 @@ func (r *recorder) down(t *testing.T, want DownCause) {
 	}
 }
 
+// quiet demands that nothing happens for a while.
+func (r *recorder) quiet(t *testing.T, d time.Duration) {
+	t.Helper()
+	select {
+	case e := <-r.events:
+		t.Fatalf("event: got %s (node %d, %v), want none", e.what, e.node, e.cause)
+	case <-time.After(d):
+	}
+}
+
 func newRecorder() *recorder { return &recorder{events: make(chan upDown, 1024)} }
 
 func testHello(self uint16) func(uint16) wire.PeerHello {
@@ -616,6 +626,51 @@ func TestSilentHandshakeEnds_FN5(t *testing.T) {
 	})
 	member.send(wire.AppendPeerProof(nil, &wire.Proof{}))
 	two.next(t, "up")
+}
+
+// One flipped bit in a length makes a frame swallow all that follows. Its link
+// must not carry nothing until that many bytes have come.
+func TestEndlessFrameEndsItsLink_FN4(t *testing.T) {
+	two := newRecorder()
+	frames := make(chan uint64, 16)
+	two.frame = func(_ uint16, _ wire.PeerKind, payload []byte) {
+		frames <- binary.LittleEndian.Uint64(payload)
+	}
+	const limit = 300 * time.Millisecond
+	ls := open(t, LinkOptions{Self: 2, Peers: []Peer{{Node: 1}}, FrameTimeout: limit}, two)
+	p := dialRaw(t, ls)
+	p.shake(rawHello(1))
+	two.next(t, "up")
+	// Frames that end in time, however many follow each other in part, are fine.
+	frame := messages(numbered(5))
+	for began := time.Now(); time.Since(began) < 2*limit; {
+		p.send(frame[:7])
+		two.quiet(t, limit/10)
+		p.send(append(bytes.Clone(frame[7:]), frame...))
+		<-frames
+		<-frames
+	}
+	two.quiet(t, 2*limit) // so is silence between frames
+	endless := bytes.Clone(frame)
+	binary.LittleEndian.PutUint32(endless, wire.MaxPeerFrameBytes-4)
+	p.send(endless)
+	began := time.Now()
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() { // a peer that is well sends on
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(limit / 10):
+				_, _ = p.Write(frame)
+			}
+		}
+	}()
+	two.down(t, DownTimeout)
+	if took := time.Since(began); took < limit/2 || took > 10*limit {
+		t.Errorf("ended after %v, want %v", took, limit)
+	}
 }
 
 // A peer that takes nothing ends its link, not the node's memory.
