@@ -15,7 +15,8 @@
 // when the gate opens, even if the sender has long gone; Swallow forgets it, so
 // that both ends believe in a connection that carries nothing. Delay, Jitter
 // and BytesPerSecond make a direction slow: a slow reader is a slow direction
-// towards it, a slow writer one away from it.
+// towards it, a slow writer one away from it. Reset cuts connections off, and
+// Orphan lets what they carried arrive late.
 //
 // What happens to a frame is drawn from Options.Seed, the number of its
 // connection, the direction and the number of the frame, and from nothing else.

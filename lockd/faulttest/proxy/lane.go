@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,7 +13,8 @@ import (
 type pair struct {
 	proxy  *Proxy
 	number uint64
-	ended  chan struct{} // closed by shut
+	ended  chan struct{} // closed by reset and laneOver
+	late   atomic.Int64  // Unix nanoseconds before which nothing goes up; Orphan writes it
 
 	dialer *net.TCPConn
 	mu     struct {
@@ -248,6 +250,15 @@ func (l *lane) head() (item, bool) {
 		return item{}, false
 	}
 	return l.mu.queue[0], true
+}
+
+// notBefore is when an item may leave.
+func (l *lane) notBefore(it *item) time.Time {
+	late := l.pair.late.Load()
+	if l.dir == Down || late == 0 {
+		return it.at
+	}
+	return time.Unix(0, max(late, it.at.UnixNano()))
 }
 
 // drop takes the oldest item away.

@@ -114,8 +114,8 @@ func (l *lane) readLoop() {
 			continue
 		}
 		then := abrupt
-		if errors.Is(err, io.EOF) {
-			then = finish
+		if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
+			then = finish // by its sender, or by Orphan
 		}
 		l.put(item{at: l.due, data: pending, then: then})
 		return
@@ -129,7 +129,7 @@ func (l *lane) writeLoop() {
 		s := l.pair.proxy.state.Load()
 		it, some := l.head()
 		var wait <-chan time.Time
-		switch left := time.Until(it.at); {
+		switch left := time.Until(l.notBefore(&it)); {
 		case !some:
 		case s.rules[l.dir].Gate != Open:
 		case left > 0:

@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Protocol says how bytes are cut into frames.
@@ -129,6 +130,17 @@ func (p *Proxy) struck(d Direction) (Harm, bool) {
 func (p *Proxy) Reset() {
 	for _, c := range p.present() {
 		c.reset()
+	}
+}
+
+// Orphan resets every connection towards the end that dialed, and keeps what is
+// still on its way to the target for a while before it arrives there: what a
+// network may do with the packets of a connection that its sender has given up
+// and replaced.
+func (p *Proxy) Orphan(keep time.Duration) {
+	for _, c := range p.present() {
+		c.late.Store(time.Now().Add(keep).UnixNano())
+		abort(c.dialer)
 	}
 }
 

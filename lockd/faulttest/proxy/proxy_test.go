@@ -235,6 +235,38 @@ func TestHoldOutlivesTheSender(t *testing.T) {
 	}
 }
 
+// TestOrphanDeliversLate shows what the epoch rule is for: frames of a
+// connection that was given up arrive after those of its successor.
+func TestOrphanDeliversLate(t *testing.T) {
+	r := newRig(t)
+	r.Set(Up, Rules{Delay: 20 * time.Millisecond})
+	send(t, r.near, 1, 3)
+	for r.Stats().Frames[Up] < 3 {
+		time.Sleep(time.Millisecond)
+	}
+	const keep = 200 * time.Millisecond
+	began := time.Now()
+	r.Orphan(keep)
+	if _, err := r.near.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the end that dialed: got %v, want a reset", err)
+	}
+	near, far := r.link(t)
+	send(t, near, 4, 4)
+	receive(t, far, 1)
+	if took := time.Since(began); took >= keep {
+		t.Skipf("the successor took %v", took)
+	}
+	if got, want := receive(t, r.far, 3), []int{1, 2, 3}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if took := time.Since(began); took < keep {
+		t.Errorf("they arrived after %v, want %v at least", took, keep)
+	}
+	if _, err := r.far.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v, want the end", err)
+	}
+}
+
 func TestSwallowForgets(t *testing.T) {
 	r := newRig(t)
 	r.Set(Up, Rules{Gate: Swallow})
