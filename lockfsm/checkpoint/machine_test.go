@@ -226,3 +226,28 @@ func copySnapshot(b *testing.B, n *Snapshot, in *Installer) int {
 	}
 	return bytes
 }
+
+// TestSaveReadsForward: a save of many new records among many old ones reads
+// each block about once, not one for every record. Otherwise a checkpoint of a
+// node with ten million locks costs minutes of a core.
+func TestSaveReadsForward(t *testing.T) {
+	s := mustOpen(t, vfs.NewMem(), testOptions(t))
+	defer func() { _ = s.Close() }()
+	w := newMachineWorld(t)
+	for range 20 {
+		w.take(1000)
+	}
+	w.save(s)
+	if err := s.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	const fresh = 2000
+	w.take(fresh)
+	before := s.db.Metrics().BlockCache
+	w.save(s)
+	after := s.db.Metrics().BlockCache
+	got := after.Hits + after.Misses - before.Hits - before.Misses
+	if got > fresh/4 {
+		t.Errorf("blocks looked up for %d new records: got %d, want at most %d", fresh, got, fresh/4)
+	}
+}

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -194,14 +195,8 @@ func (s *Store) Save(group uint16, slot uint64, b *Batch) error {
 	}
 	mk.slot = slot
 	pb := s.db.NewBatch()
-	prefix := recordKey(nil, group, mk.generation)
-	var full []byte
-	for i := range b.Len() {
-		key, value := b.At(i)
-		full = append(append(full[:0], prefix...), key...)
-		if err := s.replace(pb, &mk, full, value); err != nil {
-			return fmt.Errorf("checkpoint: save group %d: %w", group, errors.Join(err, pb.Close()))
-		}
+	if err := s.replaceAll(pb, group, &mk, b); err != nil {
+		return fmt.Errorf("checkpoint: save group %d: %w", group, errors.Join(err, pb.Close()))
 	}
 	if err := s.commit(pb, group, mk); err != nil {
 		return fmt.Errorf("checkpoint: save group %d: %w", group, err)
@@ -209,24 +204,53 @@ func (s *Store) Save(group uint16, slot uint64, b *Batch) error {
 	return nil
 }
 
-// replace puts one record or deletion into pb and keeps count and hash right,
-// which takes a look at the record it replaces.
-func (s *Store) replace(pb *pebble.Batch, mk *marker, full, value []byte) error {
-	key := full[recordPrefixBytes:]
-	old, closer, err := s.db.Get(full)
-	switch {
-	case err == nil:
-		mk.records--
-		mk.hash -= lockfsm.RecordHash(key, old)
-		if err := closer.Close(); err != nil {
-			return err
-		}
-	case !errors.Is(err, pebble.ErrNotFound):
+// replaceAll puts the records and deletions of b into pb and keeps count and
+// hash right, which takes a look at each record that is replaced. The keys
+// ascend, so one iterator goes forward over the group and reads no block twice;
+// to look up each key by itself reads a block for most of those that are new.
+func (s *Store) replaceAll(pb *pebble.Batch, group uint16, mk *marker, b *Batch) error {
+	it, err := s.records(s.db, group, mk.generation)
+	if err != nil {
 		return s.judge(err)
-	case value == nil:
-		return nil
+	}
+	prefix := recordKey(nil, group, mk.generation)
+	var full []byte
+	for i := range b.Len() {
+		key, value := b.At(i)
+		full = append(append(full[:0], prefix...), key...)
+		old := record{found: it.SeekGE(full) && bytes.Equal(it.Key(), full)}
+		if old.found {
+			old.value, err = it.ValueAndErr()
+		} else {
+			err = it.Error()
+		}
+		if err == nil {
+			err = replace(pb, mk, full, old, value)
+		}
+		if err != nil {
+			break
+		}
+	}
+	return errors.Join(s.judge(err), s.judge(it.Close()))
+}
+
+// record is what the store has under a key.
+type record struct {
+	value []byte
+	found bool
+}
+
+// replace puts one record or deletion into pb in place of an old one.
+func replace(pb *pebble.Batch, mk *marker, full []byte, old record, value []byte) error {
+	key := full[recordPrefixBytes:]
+	if old.found {
+		mk.records--
+		mk.hash -= lockfsm.RecordHash(key, old.value)
 	}
 	if value == nil {
+		if !old.found {
+			return nil
+		}
 		return pb.Delete(full, nil)
 	}
 	mk.records++
