@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -89,4 +90,14 @@ func memoryOf(t *testing.T, n *Node) (resident, peak int64) {
 		}
 	}
 	return resident, peak
+}
+
+// secretFile writes a cluster secret.
+func secretFile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte("a secret of some length\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
