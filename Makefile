@@ -12,6 +12,8 @@ TAGS           := invariants,plant,fault
 SEEDS          ?= 200
 FROM           ?= 1
 SOAK           ?= 1h
+SENDS          ?= 1000000
+SEED           ?= 1
 FUZZTIME       ?= 10s
 BENCHTIME      ?= 1s
 BENCH          ?= .
@@ -94,6 +96,11 @@ fault: build ## kill, pause, partition, garble and fill real processes (needs Li
 .PHONY: scale
 scale: build ## measure what a lot of state costs: LOCKS=1000000 SESSIONS=100000 (1 KB a lock)
 	$(GO) run ./lockd/faulttest/scale -lockd bin/lockd -locks $(LOCKS) -sessions $(SESSIONS)
+
+.PHONY: history
+history: build ## judge what clients saw in a run of SENDS=1000000 under faults, from SEED=1
+	LOCKD_HISTORY_SENDS=$(SENDS) LOCKD_HISTORY_SEED=$(SEED) $(GO) test -count=1 -tags fault \
+	  -timeout 4h -v -run TestFK1HistoryUnderFaults ./lockd/faulttest
 
 .PHONY: soak
 soak: build ## simulator and real-process faults in turn for SOAK=1h

@@ -11,6 +11,10 @@
 //	no loss     a hold of an undisturbed client is still there after a fault,
 //	            with its token, and who waited for it still waits
 //
+// Package history and package witness judge what clients saw of a whole run: the
+// first searches an order that explains it, blind to the log, the second holds
+// it against the slots that answers name.
+//
 // Tests are named after the row of the fault matrix they show. Those that take
 // long have the build tag fault; make fault runs them.
 //

@@ -315,7 +315,6 @@ func TestLog(t *testing.T) {
 	l := NewLog(func() int64 { now++; return now }, 2)
 	o := l.Begin(Operation{Kind: Acquire, Name: "a"})
 	l.End(o, Granted)
-	l.Drop(l.Begin(Operation{Name: "b"}))
 	l.Begin(Operation{Name: "c"})
 	all := l.Operations()
 	if len(all) != 2 || l.Room() != 0 {

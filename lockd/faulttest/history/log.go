@@ -34,15 +34,6 @@ func (l *Log) End(o *Operation, outcome Outcome) {
 	o.Outcome, o.Ended = outcome, l.clock()
 }
 
-// Drop forgets o, the last that Begin returned: it is known that nothing
-// happened.
-func (l *Log) Drop(o *Operation) {
-	if last := len(l.all) - 1; last < 0 || o != &l.all[last] {
-		panic(fmt.Sprintf("history: dropped operation: have %v, want the last one", o))
-	}
-	l.all = l.all[:len(l.all)-1]
-}
-
 // Operations returns what was recorded, borrowed until Reset.
 func (l *Log) Operations() []Operation { return l.all[:len(l.all):len(l.all)] }
 

@@ -37,6 +37,7 @@ func (b *Book) Tap() *Tap {
 	}}
 	t.mu.sent = make(map[uint64]int)
 	t.mu.sessions = make(map[SessionKey]Session)
+	t.mu.opened = make(map[uint16][]int64)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.mu.taps = append(b.mu.taps, t)

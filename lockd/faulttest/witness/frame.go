@@ -8,49 +8,16 @@ import (
 func (c *tapped) onRequest(now int64, h wire.Header, body []byte) {
 	t := c.tap
 	r := Record{Began: now, Ended: Open, Request: h.Request, Group: h.Group, Kind: h.Kind}
-	var name []byte
-	var err error
+	r.version2 = h.Version() >= wire.VersionKinds
 	switch h.Kind {
-	case wire.KindOpenSession:
-		var x wire.OpenSession
-		x, err = wire.DecodeOpenSession(body)
-		r.TTLMillis = x.LeaseMillis
-	case wire.KindCloseSession:
-		var x wire.CloseSession
-		x, err = wire.DecodeCloseSession(body)
-		r.Session = x.Session
-		t.change(SessionKey{x.Session, h.Group}, func(s *Session) { s.Closed = min(s.Closed, now) })
-	case wire.KindAcquire:
-		var x wire.Acquire
-		x, err = wire.DecodeAcquire(body)
-		name, r.Session, r.Mode, r.TTLMillis = x.Name, x.Session, x.Mode, x.TTLMillis
-		if t.mu.sent[h.Request]++; t.mu.sent[h.Request] > 1 {
-			r.Again = Resent
-		}
-	case wire.KindRelease:
-		var x wire.Release
-		x, err = wire.DecodeRelease(body)
-		name, r.Session, r.Token = x.Name, x.Session, x.Token
-	case wire.KindCancel:
-		var x wire.Cancel
-		x, err = wire.DecodeCancel(body)
-		name, r.Session, r.Request = x.Name, x.Session, x.Target
-	case wire.KindRenewHold:
-		var x wire.RenewHold
-		x, err = wire.DecodeRenewHold(body)
-		name, r.Session, r.Token, r.TTLMillis = x.Name, x.Session, x.Token, x.TTLMillis
-	case wire.KindGet:
-		var x wire.Get
-		x, err = wire.DecodeGet(body)
-		name = x.Name
 	case wire.KindKeepalive:
 		c.keepalives[c.kept%keptKeepalives] = keepalive{h.Request, now}
 		c.kept++
 		return
-	case wire.KindList, wire.KindStatus:
-	default:
+	case wire.KindHello:
 		return
 	}
+	name, err := decode(&r, h.Kind, body)
 	if err != nil {
 		t.stray("a client sent: %v", err)
 		return
@@ -58,12 +25,69 @@ func (c *tapped) onRequest(now int64, h wire.Header, body []byte) {
 	if name != nil {
 		r.Name = t.book.nameOf(name)
 	}
+	switch {
+	case h.Kind.Acquires():
+		if t.mu.sent[h.Request]++; t.mu.sent[h.Request] > 1 {
+			r.Again = Resent
+		}
+	case h.Kind == wire.KindOpenSession:
+		t.mu.opened[h.Group] = append(t.mu.opened[h.Group], now)
+	case h.Kind == wire.KindCloseSession:
+		t.change(SessionKey{r.Session, h.Group}, func(s *Session) { s.Closed = min(s.Closed, now) })
+	}
 	if old, twice := c.open[h.Request]; twice {
 		t.append(old)
 	}
 	if c.open[h.Request] = r; c.ended {
 		c.end()
 	}
+}
+
+// decode fills in what a request says, and returns the name it is about.
+func decode(r *Record, kind wire.Kind, body []byte) (name []byte, err error) {
+	switch kind {
+	case wire.KindOpenSession:
+		x, err := wire.DecodeOpenSession(body)
+		r.TTLMillis = x.LeaseMillis
+		return nil, err
+	case wire.KindCloseSession:
+		x, err := wire.DecodeCloseSession(body)
+		r.Session = x.Session
+		return nil, err
+	case wire.KindAcquire:
+		x, err := wire.DecodeAcquire(body)
+		r.Session, r.Mode, r.TTLMillis = x.Session, x.Mode, x.TTLMillis
+		return x.Name, err
+	case wire.KindTake:
+		x, err := wire.DecodeTake(body)
+		r.Session, r.TTLMillis = x.Session, x.TTLMillis
+		r.Permits, r.Capacity = x.Permits, x.Capacity
+		return x.Name, err
+	case wire.KindEnter:
+		x, err := wire.DecodeEnter(body)
+		r.Session, r.Owner, r.Mode = x.Session, x.Owner, x.Mode
+		return x.Name, err
+	case wire.KindLeave:
+		x, err := wire.DecodeLeave(body)
+		r.Session, r.Token, r.Request = x.Session, x.Token, x.Target
+		return x.Name, err
+	case wire.KindRelease:
+		x, err := wire.DecodeRelease(body)
+		r.Session, r.Token = x.Session, x.Token
+		return x.Name, err
+	case wire.KindCancel:
+		x, err := wire.DecodeCancel(body)
+		r.Session, r.Request = x.Session, x.Target
+		return x.Name, err
+	case wire.KindRenewHold:
+		x, err := wire.DecodeRenewHold(body)
+		r.Session, r.Token, r.TTLMillis = x.Session, x.Token, x.TTLMillis
+		return x.Name, err
+	case wire.KindGet:
+		x, err := wire.DecodeGet(body)
+		return x.Name, err
+	}
+	return nil, nil
 }
 
 // onFrame notes one frame of the node.
@@ -131,7 +155,7 @@ func (c *tapped) onResponse(now int64, h wire.Header, x *wire.Response) {
 		t.append(r)
 		return
 	}
-	if r.Kind == wire.KindAcquire {
+	if r.Kind.Acquires() {
 		t.forget(h.Request)
 	}
 	switch x.Status {
@@ -146,7 +170,7 @@ func (c *tapped) onResponse(now int64, h wire.Header, x *wire.Response) {
 	switch r.Kind {
 	case wire.KindStatus:
 		return // of a node, not of a group
-	case wire.KindAcquire, wire.KindCancel:
+	case wire.KindAcquire, wire.KindTake, wire.KindEnter, wire.KindCancel:
 		r.Token = x.Token
 	case wire.KindGet:
 		c.looked(&r, x)
@@ -165,7 +189,11 @@ func (c *tapped) looked(r *Record, x *wire.Response) {
 	if x.Status != wire.StatusOK {
 		return
 	}
-	info, err := wire.DecodeLockInfo(x.Payload)
+	decode := wire.DecodeLockInfo
+	if r.version2 {
+		decode = wire.DecodeLockInfo2
+	}
+	info, err := decode(x.Payload)
 	if err != nil {
 		c.tap.stray("a node sent: %v", err)
 		return

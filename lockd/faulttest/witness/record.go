@@ -15,19 +15,23 @@ const Open = math.MaxInt64
 type Record struct {
 	Began, Ended int64 // on the clock of the Book; Open if not answered
 	Session      uint64
-	Request      uint64 // the target, of a Cancel
+	Request      uint64 // the target, of a Cancel and a Leave
 	// Token is what a Release or a RenewHold named; of an Acquire, Cancel and Get
 	// what the answer did; of an OpenSession the session.
 	Token     uint64
 	Slot      uint64
+	Owner     uint64 // of an Enter
 	TTLMillis uint32 // the lease, of an OpenSession
 	Count     uint32 // of holders, of a Get
+	Permits   uint32 // of a Take
+	Capacity  uint32 // of a Take
 	Name      uint32 // index of the name in the Book
 	Group     uint16
 	Kind      wire.Kind
 	Status    wire.Status // zero if not answered
 	Mode      wire.Mode
 	Again     Again
+	version2  bool // it is answered as version 2 does
 }
 
 // Again says whether an Acquire had been sent before, on another conn. Its

@@ -20,7 +20,8 @@ type Tap struct {
 		// executed unheard.
 		sent     map[uint64]int
 		sessions map[SessionKey]Session
-		records  [][]Record // in pieces, so that none is ever copied
+		opened   map[uint16][]int64 // when each session of a group was asked for
+		records  [][]Record         // in pieces, so that none is ever copied
 		strays   []string
 		stopped  chan struct{} // closed when the conns go on; nil if they do
 	}
@@ -67,6 +68,19 @@ func (t *Tap) Session(k SessionKey) (Session, bool) {
 	defer t.mu.Unlock()
 	s, ok := t.mu.sessions[k]
 	return s, ok
+}
+
+// Opened returns how many sessions of a group the client has opened since a
+// moment. What it asked for before may have been granted in an earlier session.
+func (t *Tap) Opened(group uint16, since int64) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := t.mu.opened[group]
+	n := 0
+	for n < len(all) && all[len(all)-1-n] >= since {
+		n++
+	}
+	return n
 }
 
 // append keeps a record. Requires: t.mu is held.
@@ -131,23 +145,27 @@ type keepalive struct {
 	sent    int64
 }
 
-// pass waits while the tap is stopped.
-func (c *tapped) pass() {
+// pass waits while the tap is stopped. The error is net.ErrClosed.
+func (c *tapped) pass() error {
 	c.tap.mu.Lock()
 	stopped := c.tap.mu.stopped
 	c.tap.mu.Unlock()
 	if stopped == nil {
-		return
+		return nil
 	}
 	select {
 	case <-stopped:
+		return nil
 	case <-c.closed:
+		return net.ErrClosed
 	}
 }
 
 // Write notes what is sent, and sends it.
 func (c *tapped) Write(b []byte) (int, error) {
-	c.pass()
+	if err := c.pass(); err != nil {
+		return 0, err
+	}
 	c.tap.mu.Lock()
 	c.out = c.frames(append(c.out, b...), c.onRequest)
 	c.tap.mu.Unlock()
@@ -157,7 +175,9 @@ func (c *tapped) Write(b []byte) (int, error) {
 // Read notes what has come.
 func (c *tapped) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	c.pass()
+	if closed := c.pass(); closed != nil {
+		return 0, closed // what came is for nobody
+	}
 	c.tap.mu.Lock()
 	defer c.tap.mu.Unlock()
 	if n > 0 {

@@ -122,6 +122,9 @@ func TestTapSessions(t *testing.T) {
 	if !ok || s.LeaseMillis != 2000 || s.Renewed != opened || s.Closed != Open || s.Over != Open {
 		t.Errorf("opened: got %+v, want renewed at %d", s, opened)
 	}
+	if before, after := r.tap.Opened(3, opened), r.tap.Opened(3, r.now); before != 1 || after != 0 {
+		t.Errorf("got %d sessions opened since then and %d since now, want 1 and 0", before, after)
+	}
 	keepalive := func(request uint64) int64 {
 		r.send(client, node, wire.AppendKeepalive(nil, wire.Header{Request: request},
 			[]wire.SessionRef{{Session: 7, Group: 3}}), 1)
