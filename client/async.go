@@ -50,7 +50,7 @@ func (c *Client) startAsync(h *Held) {
 // complete takes the outcome of an asynchronous call.
 func (h *Held) complete() {
 	err := h.call.Err
-	if h.call.Kind == wire.KindAcquire {
+	if h.call.Kind.Acquires() {
 		err = h.granted(err)
 	} else {
 		err = h.released(err)

@@ -37,19 +37,24 @@ const (
 // again until it comes back in Ready.Done. A Call that is idle, done or lost may
 // be used anew.
 type Call struct {
-	// Kind is KindAcquire, KindRelease, KindRenewHold, KindGet, KindList or
-	// KindStatus.
-	Kind    wire.Kind
-	Flags   wire.Flags    // of an Acquire
-	Name    string        // of the lock, or the prefix of a List
-	After   string        // cursor of a List
-	Limit   uint16        // of a List
-	Group   uint16        // of a List; else the Core sets it
-	Node    uint16        // of a Status
-	Mode    wire.Mode     // of an Acquire
-	Weight  uint8         // of an Acquire
-	TTL     time.Duration // of a detached Acquire and of a RenewHold
-	Timeout time.Duration // after which it ends as ErrUnavailable; zero is never
+	// Kind is KindAcquire, KindTake, KindEnter, KindRelease, KindLeave,
+	// KindRenewHold, KindGet, KindList or KindStatus. What is said of an Acquire
+	// holds for a Take and an Enter too, and of a Release for a Leave, which
+	// gives back what came of an Enter.
+	Kind     wire.Kind
+	Flags    wire.Flags    // of an Acquire
+	Name     string        // of the lock, or the prefix of a List
+	After    string        // cursor of a List
+	Limit    uint16        // of a List
+	Group    uint16        // of a List; else the Core sets it
+	Node     uint16        // of a Status
+	Mode     wire.Mode     // of an Acquire and an Enter
+	Weight   uint8         // of an Acquire
+	Permits  uint32        // of a Take
+	Capacity uint32        // of a Take: all the permits there are
+	Owner    uint64        // of an Enter: who may enter again; else zero
+	TTL      time.Duration // of a detached Acquire and of a RenewHold
+	Timeout  time.Duration // after which it ends as ErrUnavailable; zero is never
 
 	// Use is the caller's, to tell uses of one Call apart in Ready.Lost.
 	Use uint64
@@ -73,7 +78,8 @@ type Call struct {
 	conn       ConnID // on which it was last sent
 	sentEpoch  uint32 // in which it was last sent; zero is never
 	sends      int
-	target     uint64  // request id, of a Cancel
+	target     uint64  // request id: of a Cancel, and of the Enter that was granted
+	version    uint16  // of the protocol, in which the answer to the last send comes
 	firstSent  Instant // exact for a timed Call only
 	notBefore  Instant // after a refusal for lack of room
 	deadline   Instant // set by the first sweep that sees it; zero is not yet
@@ -92,7 +98,27 @@ func (x *Call) detached() bool { return x.Flags&wire.FlagDetached != 0 }
 
 // needsSession reports whether the Call can be sent only in an open session.
 func (x *Call) needsSession() bool {
-	return x.Kind == wire.KindAcquire && !x.detached()
+	return x.Kind.Acquires() && !x.detached()
+}
+
+// needsVersion returns the least version of the protocol that can say the Call.
+func (x *Call) needsVersion() uint16 {
+	switch x.Kind {
+	case wire.KindTake, wire.KindEnter, wire.KindLeave:
+		return wire.VersionKinds
+	default:
+		return wire.MinVersion
+	}
+}
+
+// back returns a background Call that gives back what x was granted.
+func (x *Call) back(token uint64) *Call {
+	y := &Call{Kind: wire.KindRelease, Name: x.Name, Session: x.Session, Flags: x.Flags,
+		Group: x.Group, Token: token, TTL: x.TTL}
+	if x.Owner != 0 {
+		y.Kind, y.Owner, y.target = wire.KindLeave, x.Owner, x.target
+	}
+	return y
 }
 
 // reset forgets an earlier use, keeping what the caller sets.
@@ -100,7 +126,7 @@ func (x *Call) reset() {
 	x.Response, x.Err = wire.Response{}, nil
 	x.request, x.conn, x.sentEpoch, x.sends = 0, 0, 0, 0
 	x.firstSent, x.notBefore, x.deadline, x.validUntil = 0, 0, 0, 0
-	if x.Kind == wire.KindAcquire {
+	if x.Kind.Acquires() {
 		x.Token = 0
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // dumbCluster is an obvious lock service behind the real wire format: maps,
-// exclusive and shared mode, one queue per lock. Its nodes share one state, so
+// exclusive and shared mode, permits, owners, one queue per lock. Its nodes share one state, so
 // that a change of leader costs it nothing; what is proposed is applied in
 // order, later, whoever leads by then. It is stepped with time.
 type dumbCluster struct {
@@ -26,6 +26,7 @@ type dumbCluster struct {
 	seen     map[string]bool // (group, session, epoch, request) that were sent
 	failures []string
 	details  bool
+	version  uint16 // of the protocol
 }
 
 type proposal struct {
@@ -62,8 +63,9 @@ type dumbSession struct {
 }
 
 type dumbLock struct {
-	holds []dumbClaim
-	queue []dumbClaim
+	capacity uint32 // zero for a lock with modes
+	holds    []dumbClaim
+	queue    []dumbClaim
 }
 
 type dumbClaim struct {
@@ -71,6 +73,8 @@ type dumbClaim struct {
 	request uint64
 	token   uint64
 	mode    wire.Mode
+	permits uint32
+	owner   uint64
 	conn    int // to answer on; -1 is none
 	due     Instant
 }
@@ -78,7 +82,7 @@ type dumbClaim struct {
 func newDumb(nodes, groups int, send func(int, []byte)) *dumbCluster {
 	d := &dumbCluster{
 		nodes: nodes, send: send, conns: map[int]*dumbConn{}, seen: map[string]bool{},
-		delay: func() Instant { return 0 },
+		delay: func() Instant { return 0 }, version: wire.Version,
 	}
 	for g := range groups {
 		d.groups = append(d.groups, &dumbGroup{
@@ -153,6 +157,15 @@ func (d *dumbCluster) once(h wire.Header, body []byte) {
 	case wire.KindRelease:
 		x, _ := wire.DecodeRelease(body)
 		session, epoch = x.Session, x.Epoch
+	case wire.KindTake:
+		x, _ := wire.DecodeTake(body)
+		session, epoch = x.Session, x.Epoch
+	case wire.KindEnter:
+		x, _ := wire.DecodeEnter(body)
+		session, epoch = x.Session, x.Epoch
+	case wire.KindLeave:
+		x, _ := wire.DecodeLeave(body)
+		session, epoch = x.Session, x.Epoch
 	case wire.KindCancel:
 		x, _ := wire.DecodeCancel(body)
 		session, epoch = x.Session, x.Epoch
@@ -173,7 +186,7 @@ func (d *dumbCluster) hello(k *dumbConn, body []byte) {
 		return
 	}
 	k.name = string(x.Name)
-	w := wire.Welcome{Version: 1, Node: k.node, Cluster: 7, Limits: wire.DefaultLimits()}
+	w := wire.Welcome{Version: d.version, Node: k.node, Cluster: 7, Limits: wire.DefaultLimits()}
 	for _, g := range d.groups {
 		w.Leaders = append(w.Leaders, g.leader)
 	}
@@ -322,23 +335,15 @@ func (d *dumbCluster) execute(g *dumbGroup, p proposal) (wire.Response, bool) {
 		}
 		d.endSession(g, x.Session)
 		return wire.Response{Status: wire.StatusOK}, true
-	case wire.KindAcquire:
+	case wire.KindAcquire, wire.KindTake, wire.KindEnter:
 		return d.acquire(g, p)
 	case wire.KindRelease:
 		x, _ := wire.DecodeRelease(p.body)
-		if s := g.enter(x.Session, x.Epoch); s != wire.StatusOK {
-			return wire.Response{Status: s}, true
-		}
-		l := g.lock(string(x.Name))
-		n := len(l.holds)
-		l.holds = slices.DeleteFunc(l.holds, func(y dumbClaim) bool {
-			return y.session == x.Session && y.token == x.Token
-		})
-		if len(l.holds) == n {
-			return wire.Response{Status: wire.StatusNotHolder}, true
-		}
-		d.pump(g, l)
-		return wire.Response{Status: wire.StatusOK}, true
+		return d.release(g, x, 0), true
+	case wire.KindLeave:
+		x, _ := wire.DecodeLeave(p.body)
+		return d.release(g, wire.Release{Session: x.Session, Token: x.Token, Epoch: x.Epoch,
+			Name: x.Name}, x.Target), true
 	case wire.KindCancel:
 		return d.cancel(g, p)
 	case wire.KindRenewHold:
@@ -352,7 +357,7 @@ func (d *dumbCluster) execute(g *dumbGroup, p proposal) (wire.Response, bool) {
 		return wire.Response{Status: wire.StatusNotHolder}, true
 	case wire.KindGet:
 		x, _ := wire.DecodeGet(p.body)
-		return d.info(g, string(x.Name)), true
+		return d.info(g, string(x.Name), p.h.Version()), true
 	case wire.KindList:
 		return d.list(g, p), true
 	}
@@ -367,13 +372,62 @@ func (g *dumbGroup) lock(name string) *dumbLock {
 	return g.locks[name]
 }
 
+// release gives a hold back, or with a target the one that came of that request.
+func (d *dumbCluster) release(g *dumbGroup, x wire.Release, target uint64) wire.Response {
+	if s := g.enter(x.Session, x.Epoch); s != wire.StatusOK {
+		return wire.Response{Status: s}
+	}
+	l := g.lock(string(x.Name))
+	n := len(l.holds)
+	l.holds = slices.DeleteFunc(l.holds, func(y dumbClaim) bool {
+		if y.owner != 0 && y.session == x.Session && y.token == x.Token && target == 0 {
+			d.fail("release of %q does not say which Enter", x.Name)
+		}
+		return y.session == x.Session && y.token == x.Token && (target == 0 || y.request == target)
+	})
+	if len(l.holds) == n {
+		return wire.Response{Status: wire.StatusNotHolder}
+	}
+	d.pump(g, l)
+	return wire.Response{Status: wire.StatusOK}
+}
+
+// ask is any request that asks for a lock.
+type ask struct {
+	wire.Acquire
+	permits, capacity uint32
+	owner             uint64
+}
+
+func decodeAsk(p proposal) ask {
+	switch p.h.Kind {
+	case wire.KindTake:
+		x, _ := wire.DecodeTake(p.body)
+		return ask{wire.Acquire{Session: x.Session, Epoch: x.Epoch, TTLMillis: x.TTLMillis,
+			Name: x.Name}, x.Permits, x.Capacity, 0}
+	case wire.KindEnter:
+		x, _ := wire.DecodeEnter(p.body)
+		return ask{wire.Acquire{Session: x.Session, Epoch: x.Epoch, Mode: x.Mode, Name: x.Name},
+			0, 0, x.Owner}
+	default:
+		x, _ := wire.DecodeAcquire(p.body)
+		return ask{Acquire: x}
+	}
+}
+
 func (d *dumbCluster) acquire(g *dumbGroup, p proposal) (wire.Response, bool) {
-	x, _ := wire.DecodeAcquire(p.body)
+	x := decodeAsk(p)
 	if s := g.enter(x.Session, x.Epoch); s != wire.StatusOK {
 		return wire.Response{Status: s}, true
 	}
 	l := g.lock(string(x.Name))
 	same := func(y dumbClaim) bool { return y.session == x.Session && y.request == p.h.Request }
+	switch {
+	case len(l.holds)+len(l.queue) == 0:
+		l.capacity = x.capacity
+	case l.capacity != x.capacity:
+		return wire.Response{Status: wire.StatusOtherKind, Token: uint64(l.capacity)}, true
+	}
 	if i := slices.IndexFunc(l.holds, same); i >= 0 {
 		return wire.Response{Status: wire.StatusOK, Token: l.holds[i].token}, true
 	}
@@ -381,7 +435,16 @@ func (d *dumbCluster) acquire(g *dumbGroup, p proposal) (wire.Response, bool) {
 		l.queue[i].conn = p.conn
 		return wire.Response{}, false
 	}
-	y := dumbClaim{session: x.Session, request: p.h.Request, mode: x.Mode, conn: p.conn}
+	y := dumbClaim{session: x.Session, request: p.h.Request, mode: x.Mode, conn: p.conn,
+		permits: x.permits, owner: x.owner}
+	if i := slices.IndexFunc(l.holds, y.entered); i >= 0 {
+		if l.holds[i].mode != x.Mode {
+			return wire.Response{Status: wire.StatusOtherMode}, true
+		}
+		y.token = l.holds[i].token
+		l.holds = append(l.holds, y)
+		return wire.Response{Status: wire.StatusOK, Token: y.token}, true
+	}
 	if p.h.Flags&wire.FlagDetached != 0 {
 		y.due = d.now + Instant(x.TTLMillis)*1e6
 	}
@@ -394,7 +457,7 @@ func (d *dumbCluster) acquire(g *dumbGroup, p proposal) (wire.Response, bool) {
 	if p.h.Flags&wire.FlagWait == 0 {
 		r := wire.Response{Status: wire.StatusHeld, Position: uint16(len(l.queue) + 1)}
 		if d.details {
-			r.Payload = d.info(g, string(x.Name)).Payload
+			r.Payload = d.info(g, string(x.Name), p.h.Version()).Payload
 		}
 		return r, true
 	}
@@ -402,7 +465,19 @@ func (d *dumbCluster) acquire(g *dumbGroup, p proposal) (wire.Response, bool) {
 	return wire.Response{}, false
 }
 
+// entered reports whether y is a hold of the same owner as x.
+func (x *dumbClaim) entered(y dumbClaim) bool {
+	return x.owner != 0 && y.owner == x.owner && y.session == x.session
+}
+
 func (l *dumbLock) admits(x dumbClaim) bool {
+	free := l.capacity
+	for _, y := range l.holds {
+		free -= y.permits
+	}
+	if x.permits > free {
+		return false
+	}
 	for _, y := range l.holds {
 		if x.mode == wire.ModeEX || y.mode == wire.ModeEX {
 			return false
@@ -413,14 +488,20 @@ func (l *dumbLock) admits(x dumbClaim) bool {
 
 func (d *dumbCluster) pump(g *dumbGroup, l *dumbLock) {
 	for len(l.queue) > 0 && l.admits(l.queue[0]) {
-		x := l.queue[0]
-		l.queue = l.queue[1:]
 		g.token++
-		x.token = g.token
-		l.holds = append(l.holds, x)
-		group := uint16(slices.Index(d.groups, g))
-		h := wire.Header{Group: group, Request: x.request}
-		d.reply(x.conn, h, wire.Response{Status: wire.StatusOK, Token: x.token})
+		first := l.queue[0]
+		rest := l.queue[:0]
+		for i, x := range l.queue {
+			if i > 0 && !first.entered(x) {
+				rest = append(rest, x)
+				continue
+			}
+			x.token = g.token
+			l.holds = append(l.holds, x)
+			h := wire.Header{Group: uint16(slices.Index(d.groups, g)), Request: x.request}
+			d.reply(x.conn, h, wire.Response{Status: wire.StatusOK, Token: x.token})
+		}
+		l.queue = rest
 	}
 }
 
@@ -439,16 +520,19 @@ func (d *dumbCluster) cancel(g *dumbGroup, p proposal) (wire.Response, bool) {
 	return wire.Response{Status: wire.StatusCancelled}, true
 }
 
-func (d *dumbCluster) info(g *dumbGroup, name string) wire.Response {
+func (d *dumbCluster) info(g *dumbGroup, name string, version uint16) wire.Response {
 	l := g.lock(name)
 	if len(l.holds)+len(l.queue) == 0 {
 		return wire.Response{Status: wire.StatusNotFound}
 	}
 	x := wire.LockInfo{
 		Name: []byte(name), HolderCount: uint32(len(l.holds)), WaiterCount: uint32(len(l.queue)),
+		Capacity: l.capacity,
 	}
 	for _, y := range l.holds {
-		h := wire.Holder{Session: y.session, Token: y.token, Mode: y.mode, HeldMillis: 252_000}
+		x.Taken += y.permits
+		h := wire.Holder{Session: y.session, Token: y.token, Mode: y.mode, HeldMillis: 252_000,
+			Kind: wire.ClaimKind{Permits: y.permits, Owner: y.owner, Depth: 1}}
 		if s := g.sessions[y.session]; s != nil {
 			h.Client, h.LeaseMillis = []byte(s.client), uint32((s.dueAt-d.now)/1e6)
 		}
@@ -457,7 +541,10 @@ func (d *dumbCluster) info(g *dumbGroup, name string) wire.Response {
 	for _, y := range l.queue {
 		x.Waiters = append(x.Waiters, wire.Waiter{Session: y.session, Mode: y.mode})
 	}
-	return wire.Response{Status: wire.StatusOK, Payload: wire.AppendLockInfo(nil, &x)}
+	if version < wire.VersionKinds {
+		return wire.Response{Status: wire.StatusOK, Payload: wire.AppendLockInfo(nil, &x)}
+	}
+	return wire.Response{Status: wire.StatusOK, Payload: wire.AppendLockInfo2(nil, &x)}
 }
 
 func (d *dumbCluster) list(g *dumbGroup, p proposal) wire.Response {
@@ -477,7 +564,11 @@ func (d *dumbCluster) list(g *dumbGroup, p proposal) wire.Response {
 		}
 		page.Entries = append(page.Entries, wire.ListEntry{
 			Name: []byte(name), HolderCount: 1, Token: g.locks[name].holds[0].token,
+			Capacity: g.locks[name].capacity,
 		})
 	}
-	return wire.Response{Status: wire.StatusOK, Payload: wire.AppendListPage(nil, &page)}
+	if p.h.Version() < wire.VersionKinds {
+		return wire.Response{Status: wire.StatusOK, Payload: wire.AppendListPage(nil, &page)}
+	}
+	return wire.Response{Status: wire.StatusOK, Payload: wire.AppendListPage2(nil, &page)}
 }

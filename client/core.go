@@ -186,7 +186,7 @@ func (c *Core) backoff(least, most time.Duration, n int) time.Duration {
 func (c *Core) NewOwner() uint64 { return c.rand() | wire.DetachedOwner }
 
 // Start begins a Call, or continues one: a Call in StateHeld whose Kind was
-// changed to KindRelease, which from then on is no hold any more. Before the first
+// changed to KindRelease or KindLeave, which from then on is no hold any more. Before the first
 // Welcome, after Close and over a bound it ends at once with an error. It looks
 // at no clock, so that the usual case is cheap; what needs one waits for Tick.
 func (c *Core) Start(x *Call) {
@@ -236,7 +236,7 @@ func (c *Core) admit(x *Call) error {
 	switch {
 	case x.background && len(c.groups) > 0:
 		return nil // its group is known and its name was checked
-	case x.Kind == wire.KindRelease && x.state == StateLost:
+	case x.Kind.Releases() && x.state == StateLost:
 		return x.Err
 	case c.closed:
 		return fmt.Errorf("%w: %s %q", ErrClosed, x.Kind, x.Name)
@@ -274,18 +274,15 @@ func (c *Core) Abandon(x *Call, err error) {
 		return
 	}
 	switch {
-	case x.Kind == wire.KindAcquire && x.sends > 0 && x.Flags&wire.FlagWait == 0:
+	case x.Kind.Acquires() && x.sends > 0 && x.Flags&wire.FlagWait == 0:
 		c.outlive(x)
-	case x.Kind == wire.KindAcquire && x.sends > 0:
+	case x.Kind.Acquires() && x.sends > 0:
 		c.startBackground(&Call{
 			Kind: wire.KindCancel, Name: x.Name, Session: x.Session, Flags: x.Flags,
-			Group: x.Group, target: x.request, TTL: x.TTL,
+			Group: x.Group, target: x.request, Owner: x.Owner, TTL: x.TTL,
 		})
-	case x.Kind == wire.KindRelease:
-		c.startBackground(&Call{
-			Kind: wire.KindRelease, Name: x.Name, Session: x.Session, Flags: x.Flags,
-			Group: x.Group, Token: x.Token, TTL: x.TTL,
-		})
+	case x.Kind.Releases():
+		c.startBackground(x.back(x.Token))
 	}
 	c.end(x, err)
 }

@@ -274,7 +274,7 @@ func (s *simNet) work(c *simClient) {
 	}
 	switch {
 	case len(c.calls) < 6:
-		x = &Call{Kind: wire.KindAcquire, Mode: wire.ModeEX, Name: fmt.Sprintf("lock%d", s.r.IntN(5))}
+		x = s.ask(s.r.IntN(7))
 		if s.r.IntN(3) > 0 {
 			x.Flags = wire.FlagWait
 		} else {
@@ -285,12 +285,33 @@ func (s *simNet) work(c *simClient) {
 	case x.state == StateOpen && s.r.IntN(8) == 0:
 		c.core.Abandon(x, errGone)
 	case x.state == StateHeld && c.alone < s.now && s.r.IntN(5) == 0:
-		x.Kind, x.Timeout = wire.KindRelease, 3*time.Second
-		c.core.Start(x)
+		c.giveBack(x)
 	case x.state == StateDone || x.state == StateLost:
 		c.calls = slices.DeleteFunc(c.calls, func(y *Call) bool { return x == y })
 	}
 	s.pump(c)
+}
+
+// ask makes a Call for one of a few locks, each of one kind.
+func (s *simNet) ask(n int) *Call {
+	x := &Call{Kind: wire.KindAcquire, Mode: wire.ModeEX, Name: fmt.Sprintf("lock%d", n)}
+	switch n {
+	case 5:
+		x.Kind, x.Mode, x.Capacity = wire.KindTake, wire.ModeNL, 3
+		x.Permits = uint32(1 + s.r.IntN(3))
+	case 6:
+		x.Kind, x.Owner = wire.KindEnter, uint64(1+s.r.IntN(2))
+	}
+	return x
+}
+
+// giveBack releases what a Call holds.
+func (c *simClient) giveBack(x *Call) {
+	x.Kind, x.Timeout = wire.KindRelease, 3*time.Second
+	if x.Owner != 0 {
+		x.Kind = wire.KindLeave
+	}
+	c.core.Start(x)
 }
 
 // step runs the next event, or a tick that is due before it.
@@ -330,8 +351,15 @@ func (s *simNet) check() {
 			if x.state != StateHeld || c.core.ValidUntil(x) <= s.now {
 				continue
 			}
-			holds := s.d.groups[x.Group].lock(x.Name).holds
-			if len(holds) != 1 || holds[0].session != x.Session || holds[0].token != x.Token {
+			l := s.d.groups[x.Group].lock(x.Name)
+			holds := l.holds
+			mine := func(y dumbClaim) bool {
+				return y.session == x.Session && y.token == x.Token && y.owner == x.Owner &&
+					y.permits == x.Permits && (x.Owner == 0 || y.request == x.target)
+			}
+			foreign := func(y dumbClaim) bool { return y.token != x.Token }
+			if !slices.ContainsFunc(holds, mine) ||
+				l.capacity == 0 && slices.ContainsFunc(holds, foreign) {
 				s.t.Fatalf("at %d: client %d believes in %q token %d session %d, the nodes say %+v",
 					s.now, i, x.Name, x.Token, x.Session, holds)
 			}
@@ -403,8 +431,7 @@ func (s *simNet) settle() {
 				case StateOpen:
 					c.core.Abandon(x, errGone)
 				case StateHeld:
-					x.Kind, x.Timeout = wire.KindRelease, 3*time.Second
-					c.core.Start(x)
+					c.giveBack(x)
 				}
 			}
 			s.pump(c)

@@ -23,6 +23,10 @@
 // not known is never guessed: the request is sent again until it is, and if the
 // caller has gone by then, a lock found granted is given back.
 //
+// A lock can be made re-entrant for an owner (LockOptions.Owner), and a name can
+// be a semaphore (Client.Semaphore). The nodes count both, and only as often as
+// was asked: a request that is sent again finds what it did before.
+//
 // # How it works
 //
 // Core is the client without sockets, goroutines and clocks: it is stepped with

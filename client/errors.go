@@ -41,6 +41,15 @@ var (
 	ErrOptions = errors.New("client: bad options")
 	// ErrProtocol: a node sent what makes no sense. Its conn is closed.
 	ErrProtocol = errors.New("client: protocol broken")
+	// ErrOtherKind: the name is in use as another kind of lock, or as a semaphore
+	// of another capacity. See KindError.
+	ErrOtherKind = errors.New("client: name is in use as another kind of lock")
+	// ErrOtherMode: the owner holds the lock, or waits for it, in another mode,
+	// and would wait for itself.
+	ErrOtherMode = errors.New("client: owner has the lock in another mode")
+	// ErrUnsupported: a node of the cluster does not know what was asked for. All
+	// nodes must be upgraded first; nothing happened.
+	ErrUnsupported = errors.New("client: not supported by all nodes")
 	// ErrRefused: a node does not talk to this client. The text says why.
 	ErrRefused = errors.New("client: refused by node")
 )
@@ -66,6 +75,9 @@ func (e *HeldError) Error() string {
 		}
 		return b.String()
 	}
+	if e.Info.Capacity > 0 {
+		fmt.Fprintf(&b, ": %d of %d permits are taken", e.Info.Taken, e.Info.Capacity)
+	}
 	h := &e.Info.Holders[0]
 	holder := h.Client
 	if holder == "" {
@@ -76,13 +88,21 @@ func (e *HeldError) Error() string {
 		fmt.Fprintf(&b, " and %d more", more)
 	}
 	fmt.Fprintf(&b, "\n  mode   : %s   token: %d   since: %s (%s)   lease: %s left",
-		modeText(h.Mode), h.Token, h.Since.UTC().Format(time.RFC3339),
+		kindText(h), h.Token, h.Since.UTC().Format(time.RFC3339),
 		h.Held.Round(time.Second), h.LeaseLeft.Round(100*time.Millisecond))
 	fmt.Fprintf(&b, "\n  queue  : %d waiting", e.Info.WaiterCount)
 	if e.Position > 0 {
 		fmt.Fprintf(&b, ", you would be %s", ordinal(e.Position))
 	}
 	return b.String()
+}
+
+// kindText says what a hold takes: a mode, or permits.
+func kindText(h *Holder) string {
+	if h.Permits > 0 {
+		return fmt.Sprintf("%d permits", h.Permits)
+	}
+	return modeText(h.Mode)
 }
 
 // modeText names the three modes that people know and gives others their
@@ -112,6 +132,24 @@ func ordinal(n int) string {
 		}
 	}
 	return fmt.Sprintf("%d%s", n, suffix)
+}
+
+// KindError says what a name is in use as, so that it cannot be what was asked
+// for until nobody holds it or waits for it. It matches ErrOtherKind.
+type KindError struct {
+	Name     string
+	Capacity uint64 // of the semaphore in force, zero for a lock with modes
+}
+
+// Is reports whether target is ErrOtherKind.
+func (e *KindError) Is(target error) bool { return target == ErrOtherKind }
+
+// Error says it in one line.
+func (e *KindError) Error() string {
+	if e.Capacity == 0 {
+		return fmt.Sprintf("%q is in use as a lock, not as a semaphore", e.Name)
+	}
+	return fmt.Sprintf("%q is in use as a semaphore of %d permits", e.Name, e.Capacity)
 }
 
 // LostError says which hold ended and why. It matches ErrLost and its Cause,
@@ -147,6 +185,10 @@ func statusError(x *Call, status wire.Status) error {
 		sentinel = ErrNameTooLong
 	case wire.StatusNotFound:
 		sentinel = ErrNotFound
+	case wire.StatusOtherMode:
+		sentinel = ErrOtherMode
+	case wire.StatusUnsupported:
+		sentinel = ErrUnsupported
 	case wire.StatusSessionUnknown, wire.StatusSessionEnded, wire.StatusCancelled:
 		sentinel = ErrSessionEnded
 	case wire.StatusNotHolder:

@@ -49,6 +49,22 @@ func ExampleClient_Do() {
 	}
 }
 
+// A semaphore is a name and how many may use it; nothing is set up beforehand.
+func ExampleClient_Semaphore() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "trainer"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	h, err := c.Semaphore("gpu", 8).Acquire(ctx, 2)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer h.Unlock(context.WithoutCancel(ctx))
+	fmt.Println("permits", h.Permits())
+}
+
 // A refused try says who has the lock.
 func ExampleHeldError() {
 	err := error(&client.HeldError{

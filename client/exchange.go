@@ -13,7 +13,13 @@ func (c *Core) canSend(g *group, x *Call) bool {
 	if x.needsSession() && g.session.state != sessionOpen {
 		return false
 	}
-	return x.notBefore <= c.now
+	return x.notBefore <= c.now && c.speaks(g, x)
+}
+
+// speaks reports whether the node that the group is attached to knows what x
+// says. Requires: the group is live.
+func (c *Core) speaks(g *group, x *Call) bool {
+	return c.endpoints[g.via].version >= x.needsVersion()
 }
 
 // sendAll sends the calls of a live group that this epoch has not seen, in
@@ -21,21 +27,37 @@ func (c *Core) canSend(g *group, x *Call) bool {
 func (c *Core) sendAll(g *group) {
 	g.dirty = false
 	needed := -1
-	for x := g.calls.head; x != nil; x = x.next {
+	for x := g.calls.head; x != nil; {
+		next := x.next
 		switch {
 		case x.sentEpoch == g.epoch:
 		case x.notBefore > c.now:
 			g.dirty = true
 			c.schedule(x.notBefore)
+		case !c.speaks(g, x):
+			c.unspoken(g, x)
 		case c.canSend(g, x):
 			c.send(x)
 		default:
 			needed = int(x.Group)
 		}
+		x = next
 	}
 	if needed >= 0 && g.session.state == sessionNone {
 		c.startOpen(g, uint16(needed))
 	}
+}
+
+// unspoken ends a call whose leader does not know what it says. One that was sent
+// to another node before may yet have its effect: it waits for that to lead.
+func (c *Core) unspoken(g *group, x *Call) {
+	if x.sends > 0 {
+		return
+	}
+	e := c.endpoints[g.via]
+	c.end(x, fmt.Errorf("%w: node %d, which leads group %d, speaks version %d of the protocol, "+
+		"%s is in version %d: all nodes must be upgraded first", ErrUnsupported, e.node, x.Group,
+		e.version, x.Kind, x.needsVersion()))
 }
 
 // send writes x to the conn of its group, for the first time in this epoch.
@@ -65,11 +87,33 @@ func (c *Core) encode(e *endpoint, g *group, x *Call) {
 	c.scratch = append(c.scratch[:0], x.Name...)
 	name := c.scratch
 	ttl := uint32(x.TTL / time.Millisecond)
+	x.version = e.version
+	if e.version >= wire.VersionKinds {
+		switch x.Kind {
+		case wire.KindAcquire, wire.KindGet, wire.KindList:
+			h.Flags |= wire.FlagVersion2
+		}
+	}
 	switch x.Kind {
 	case wire.KindAcquire:
 		e.out = wire.AppendAcquire(e.out, h, &wire.Acquire{
 			Session: x.Session, Epoch: g.epoch, TTLMillis: ttl,
 			Mode: x.Mode, Weight: x.Weight, Name: name,
+		})
+	case wire.KindTake:
+		e.out = wire.AppendTake(e.out, h, &wire.Take{
+			Session: x.Session, Epoch: g.epoch, TTLMillis: ttl, Permits: x.Permits,
+			Capacity: x.Capacity, Weight: x.Weight, Name: name,
+		})
+	case wire.KindEnter:
+		e.out = wire.AppendEnter(e.out, h, &wire.Enter{
+			Session: x.Session, Owner: x.Owner, Epoch: g.epoch,
+			Mode: x.Mode, Weight: x.Weight, Name: name,
+		})
+	case wire.KindLeave:
+		h.Flags = 0
+		e.out = wire.AppendLeave(e.out, h, &wire.Leave{
+			Session: x.Session, Token: x.Token, Target: x.target, Epoch: g.epoch, Name: name,
 		})
 	case wire.KindRelease:
 		h.Flags &= wire.FlagDetached
@@ -232,6 +276,7 @@ func (c *Core) onWelcome(i int, body []byte) error {
 	}
 	e := c.endpoints[i]
 	e.state, e.node, e.failures, e.err = connUp, w.Node, 0, nil
+	e.version = w.Version
 	c.ping(e)
 	for _, n := range w.Nodes {
 		known := slices.ContainsFunc(c.endpoints, func(e *endpoint) bool { return e.node == n.ID })
@@ -356,7 +401,7 @@ func (c *Core) onSessionGone(g *group, x *Call, r *wire.Response) {
 		return // ended with the session, or asks anew in the next one
 	}
 	switch x.Kind {
-	case wire.KindRelease:
+	case wire.KindRelease, wire.KindLeave:
 		c.lose(x, fmt.Errorf("%w: %s", ErrSessionEnded, r.Status))
 	case wire.KindOpenSession:
 		c.notOpened(x, g, r.Status)
@@ -370,7 +415,7 @@ func (c *Core) onSessionGone(g *group, x *Call, r *wire.Response) {
 // onOutcome takes a definite answer of the leader.
 func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 	switch x.Kind {
-	case wire.KindAcquire:
+	case wire.KindAcquire, wire.KindTake, wire.KindEnter:
 		return c.onAcquired(g, x, r)
 	case wire.KindOpenSession:
 		if r.Status != wire.StatusOK {
@@ -381,7 +426,7 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 			return fmt.Errorf("%w: session id %d", ErrProtocol, r.Token)
 		}
 		c.opened(x, g, r)
-	case wire.KindRelease:
+	case wire.KindRelease, wire.KindLeave:
 		if r.Status == wire.StatusNotHolder && x.sends == 1 {
 			c.lose(x, fmt.Errorf("group %d: %s", x.Group, r.Status))
 			return nil
@@ -407,10 +452,7 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 
 // giveBack releases, in the background, what nobody waits for any more.
 func (c *Core) giveBack(x *Call, token uint64) {
-	c.startBackground(&Call{
-		Kind: wire.KindRelease, Name: x.Name, Session: x.Session, Flags: x.Flags,
-		Group: x.Group, Token: token, TTL: x.TTL,
-	})
+	c.startBackground(x.back(token))
 }
 
 func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
@@ -419,13 +461,16 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 	case wire.StatusHeld:
 		err := &HeldError{Name: x.Name, Position: int(r.Position), Token: r.Token}
 		if len(r.Payload) > 0 {
-			info, bad := wire.DecodeLockInfo(r.Payload)
+			info, bad := x.lockInfo(r.Payload)
 			if bad != nil {
 				return bad
 			}
 			err.Info = newLockInfo(&info, time.Time{})
 		}
 		c.end(x, err)
+		return nil
+	case wire.StatusOtherKind:
+		c.end(x, &KindError{Name: x.Name, Capacity: r.Token})
 		return nil
 	default:
 		c.end(x, statusError(x, r.Status))
@@ -434,6 +479,7 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 	if r.Token == 0 {
 		return fmt.Errorf("%w: grant without a token", ErrProtocol)
 	}
+	x.target = x.request
 	if x.background {
 		c.end(x, nil)
 		c.giveBack(x, r.Token)
@@ -485,4 +531,20 @@ func (c *Core) finish(x *Call, r *wire.Response) {
 	}
 	x.Response = *r
 	c.end(x, nil)
+}
+
+// lockInfo decodes a payload in the version in which it was asked for.
+func (x *Call) lockInfo(payload []byte) (wire.LockInfo, error) {
+	if x.version >= wire.VersionKinds {
+		return wire.DecodeLockInfo2(payload)
+	}
+	return wire.DecodeLockInfo(payload)
+}
+
+// listPage does the same for a List.
+func (x *Call) listPage(payload []byte) (wire.ListPage, error) {
+	if x.version >= wire.VersionKinds {
+		return wire.DecodeListPage2(payload)
+	}
+	return wire.DecodeListPage(payload)
 }

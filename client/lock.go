@@ -17,6 +17,13 @@ type LockOptions struct {
 	Mode Mode
 	// Weight orders the queue: larger first, then earlier. Default 0.
 	Weight uint8
+	// Owner makes the lock re-entrant for whoever goes by this number within this
+	// client: the process, a goroutine, a job. While an owner holds the lock it
+	// gets it again at once, with the same token, ahead of all who wait; each Held
+	// is unlocked for itself, and the lock comes free with the last. An owner that
+	// waits has one place, however many of its calls wait. All its calls must ask
+	// for one mode: another is ErrOtherMode. Default 0, nobody.
+	Owner uint64
 }
 
 // Mode is how a hold agrees with other holds of the same lock.
@@ -144,6 +151,10 @@ func (h *Held) prepare(c *Client, name string, opts LockOptions, flags wire.Flag
 	x := &h.call
 	x.Use = h.mu.use
 	x.Kind, x.Flags, x.Name, x.Mode, x.Weight = wire.KindAcquire, flags, name, mode, opts.Weight
+	x.Owner, x.Permits, x.Capacity = opts.Owner, 0, 0
+	if opts.Owner != 0 {
+		x.Kind = wire.KindEnter
+	}
 	x.TTL, x.Timeout, x.Session, x.held = 0, 0, 0, h
 	if flags&wire.FlagWait == 0 {
 		x.Timeout = c.opts.RequestTimeout
@@ -297,6 +308,9 @@ func (h *Held) release() error {
 	}
 	h.mu.state = heldReleasing
 	h.call.Kind, h.call.Timeout = wire.KindRelease, h.c.opts.RequestTimeout
+	if h.call.Owner != 0 {
+		h.call.Kind = wire.KindLeave
+	}
 	cancel := h.mu.cancel
 	h.mu.Unlock()
 	if cancel != nil {

@@ -19,6 +19,9 @@ type LockInfo struct {
 	WaiterCount int      // exact
 	Holders     []Holder // the first wire.MaxListed, in order of their grants
 	Waiters     []Waiter // the first wire.MaxListed, in order of the queue
+	// Capacity is how many permits a semaphore has, zero for a lock with modes;
+	// Taken is how many of them are held.
+	Capacity, Taken int
 }
 
 // Holder is one hold.
@@ -30,6 +33,18 @@ type Holder struct {
 	Held      time.Duration // since the grant, in the cluster's time
 	Since     time.Time     // the same by the clock of this machine
 	LeaseLeft time.Duration // unless renewed
+	ClaimKind
+}
+
+// ClaimKind is what a hold or a wait is beyond its mode.
+type ClaimKind struct {
+	Permits int    // of a semaphore, else zero
+	Owner   uint64 // who may enter again; zero is nobody
+	Depth   int    // how often the owner has entered, or wants to; else 1
+}
+
+func newClaimKind(x *wire.ClaimKind) ClaimKind {
+	return ClaimKind{Permits: int(x.Permits), Owner: x.Owner, Depth: max(1, int(x.Depth))}
 }
 
 // Waiter is one request in the queue of a lock.
@@ -39,6 +54,7 @@ type Waiter struct {
 	Mode    wire.Mode
 	Weight  uint8
 	Waited  time.Duration
+	ClaimKind
 }
 
 // newLockInfo copies what was decoded.
@@ -47,19 +63,22 @@ func newLockInfo(x *wire.LockInfo, now time.Time) *LockInfo {
 		Name:        string(x.Name),
 		HolderCount: int(x.HolderCount),
 		WaiterCount: int(x.WaiterCount),
+		Capacity:    int(x.Capacity),
+		Taken:       int(x.Taken),
 	}
 	for i := range x.Holders {
 		h := &x.Holders[i]
 		info.Holders = append(info.Holders, Holder{
 			Client: string(h.Client), Session: h.Session, Token: h.Token, Mode: h.Mode,
 			Held: millis(h.HeldMillis), LeaseLeft: millis(uint64(h.LeaseMillis)),
+			ClaimKind: newClaimKind(&h.Kind),
 		})
 	}
 	for i := range x.Waiters {
 		w := &x.Waiters[i]
 		info.Waiters = append(info.Waiters, Waiter{
 			Client: string(w.Client), Session: w.Session, Mode: w.Mode, Weight: w.Weight,
-			Waited: millis(w.WaitedMillis),
+			Waited: millis(w.WaitedMillis), ClaimKind: newClaimKind(&w.Kind),
 		})
 	}
 	info.date(now)
@@ -86,7 +105,7 @@ func (c *Client) Get(ctx context.Context, name string) (*LockInfo, error) {
 	if err := c.call(ctx, x); err != nil {
 		return nil, err
 	}
-	info, err := wire.DecodeLockInfo(x.Response.Payload)
+	info, err := x.lockInfo(x.Response.Payload)
 	if err != nil {
 		return nil, fmt.Errorf("%w: get %q: %w", ErrProtocol, name, err)
 	}
@@ -102,6 +121,9 @@ type ListEntry struct {
 	HolderCount int
 	WaiterCount int
 	Held        time.Duration // since the grant of the first holder
+	// Capacity is how many permits a semaphore has, zero for a lock with modes;
+	// Taken is how many of them are held.
+	Capacity, Taken int
 }
 
 // ListOptions bound a List.
@@ -162,7 +184,7 @@ func (c *Client) listGroup(ctx context.Context, x *Call, limit int) ([]ListEntry
 		if x.Err != nil {
 			return nil, x.Err
 		}
-		page, err := wire.DecodeListPage(x.Response.Payload)
+		page, err := x.listPage(x.Response.Payload)
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrProtocol, err)
 		}
@@ -171,7 +193,7 @@ func (c *Client) listGroup(ctx context.Context, x *Call, limit int) ([]ListEntry
 			all = append(all, ListEntry{
 				Name: string(e.Name), Client: string(e.Client), Token: e.Token, Mode: e.Mode,
 				HolderCount: int(e.HolderCount), WaiterCount: int(e.WaiterCount),
-				Held: millis(e.HeldMillis),
+				Held: millis(e.HeldMillis), Capacity: int(e.Capacity), Taken: int(e.Taken),
 			})
 		}
 		if page.More == wire.LastPage || len(page.Entries) == 0 || len(all) >= limit {

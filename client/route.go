@@ -25,6 +25,7 @@ const (
 type endpoint struct {
 	address  string
 	node     uint16 // that answers there, or is said to; zero is unknown
+	version  uint16 // of the protocol on the conn, once it is up
 	conn     ConnID
 	state    connState
 	out      []byte  // to be written

@@ -127,14 +127,14 @@ func (c *Core) endSession(g *group, cause error) {
 		next := x.next
 		switch {
 		case x.Session != id || x.detached():
-		case x.background && x.Kind == wire.KindAcquire:
+		case x.background && x.Kind.Acquires():
 			c.end(x, nil)
-		case x.Kind == wire.KindAcquire:
+		case x.Kind.Acquires():
 			c.calls.drop(x)
 			x.sentEpoch, x.sends, x.Session = 0, 0, 0
-		case x.Kind == wire.KindRelease && !x.background:
+		case x.Kind.Releases() && !x.background:
 			c.lose(x, cause)
-		case x.Kind == wire.KindRelease || x.Kind == wire.KindCancel:
+		case x.Kind.Releases() || x.Kind == wire.KindCancel:
 			c.end(x, nil)
 		}
 		x = next
@@ -235,7 +235,7 @@ func (c *Core) onSessionLost(h wire.Header, body []byte) error {
 	return nil
 }
 
-// onLost takes the push that one hold is over.
+// onLost takes the push that one hold is over, with all that entered it.
 func (c *Core) onLost(h wire.Header, body []byte) error {
 	m, err := wire.DecodeLost(body)
 	if err != nil {
@@ -245,11 +245,12 @@ func (c *Core) onLost(h wire.Header, body []byte) error {
 	if m.Session&wire.DetachedOwner != 0 {
 		l = &c.detached
 	}
-	for x := l.head; x != nil; x = x.next {
+	for x := l.head; x != nil; {
+		next := x.next
 		if x.Session == m.Session && x.Token == m.Token {
 			c.lose(x, errors.New(m.Reason.String()))
-			return nil
 		}
+		x = next
 	}
 	return nil
 }

@@ -1,0 +1,68 @@
+package client
+
+import (
+	"context"
+	"fmt"
+
+	"lockd/netio/wire"
+)
+
+// Semaphore is a name of which several may hold a part at a time. All who use it
+// must name the same capacity: while anybody holds permits or waits for them, a
+// request that names another is refused with a *KindError, and so is one that
+// takes the name for a lock. Nothing needs to be set up, and nothing leaks: what
+// a client holds comes free when it dies.
+type Semaphore struct {
+	c        *Client
+	name     string
+	capacity int
+}
+
+// Semaphore returns a name as a semaphore of that many permits. Nothing is sent.
+func (c *Client) Semaphore(name string, capacity int) Semaphore {
+	return Semaphore{c: c, name: name, capacity: capacity}
+}
+
+// Acquire waits for n permits. Who asks for many is not passed by those who ask
+// for few. Unlock gives all n back. See Client.Lock for the rest.
+func (s Semaphore) Acquire(ctx context.Context, n int) (*Held, error) {
+	return s.AcquireWith(ctx, n, LockOptions{})
+}
+
+// AcquireWith is Acquire with options, of which only Weight may be set.
+func (s Semaphore) AcquireWith(ctx context.Context, n int, opts LockOptions) (*Held, error) {
+	return s.acquire(ctx, n, opts, wire.FlagWait)
+}
+
+// TryAcquire takes n permits if there are so many and nobody waits. Otherwise the
+// error is a *HeldError, which matches ErrHeld.
+func (s Semaphore) TryAcquire(ctx context.Context, n int) (*Held, error) {
+	return s.acquire(ctx, n, LockOptions{}, wire.FlagDetails)
+}
+
+func (s Semaphore) acquire(ctx context.Context, n int, opts LockOptions,
+	flags wire.Flags) (*Held, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("client: semaphore %q: %w", s.name, context.Cause(ctx))
+	}
+	if s.capacity < 1 || uint64(s.capacity) > 1<<32-1 || n < 1 || n > s.capacity {
+		return nil, fmt.Errorf("%w: %d of %d permits of %q", ErrOptions, n, s.capacity, s.name)
+	}
+	if opts.Mode != Exclusive || opts.Owner != 0 {
+		return nil, fmt.Errorf("%w: a semaphore has neither modes nor owners: %q", ErrOptions, s.name)
+	}
+	h := &Held{}
+	if err := h.prepare(s.c, s.name, opts, flags); err != nil {
+		return nil, err
+	}
+	h.call.Kind, h.call.Mode = wire.KindTake, wire.ModeNL
+	h.call.Permits, h.call.Capacity = uint32(n), uint32(s.capacity)
+	if err := h.granted(s.c.call(ctx, &h.call)); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// Permits returns how many permits of a semaphore the hold has, zero if it is a
+// hold of a lock.
+func (h *Held) Permits() int { return int(h.call.Permits) }
