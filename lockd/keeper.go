@@ -14,11 +14,9 @@ import (
 )
 
 const (
-	// chunkBytes bounds the records of one chunk of a snapshot.
-	chunkBytes = 1 << 20
-	// keeperQueue is how many jobs may wait. The engine has one save on its way
-	// and one transfer per peer in each direction.
-	keeperQueue = 64
+	// keeperQueue is how many jobs may wait. The engine has one save on its way,
+	// and per peer one chunk to be read and 16 to be stored.
+	keeperQueue = 128
 	// transferIdle is how long a snapshot may stay open without progress; it
 	// keeps old files on the disk.
 	transferIdle = time.Minute
@@ -31,8 +29,7 @@ type keeper struct {
 	store  *checkpoint.Store
 	inbox  *node.Inbox
 	limits lockfsm.Limits
-	// jobs holds SaveRequest, ChunkRequest and InstallRequest. The engine
-	// sends; it is never closed.
+	// jobs holds the requests of the engine, which sends; it is never closed.
 	jobs chan any
 	stop chan struct{} // closed by end
 	done chan struct{} // closed by the loop
@@ -72,10 +69,17 @@ func newKeeper(store *checkpoint.Store, inbox *node.Inbox, limits lockfsm.Limits
 // errKeeperBusy answers a job that found the queue full.
 var errKeeperBusy = errors.New("too many checkpoint jobs wait")
 
-// Save, Read and Install make it a node.Checkpoints.
+// Save and the four that follow make it a node.Checkpoints.
 func (k *keeper) Save(r node.SaveRequest) {
 	if !k.queue(r) {
 		k.inbox.Saved(node.SaveDone{Request: r, Err: errKeeperBusy})
+	}
+}
+
+// Open queues the opening of a snapshot.
+func (k *keeper) Open(r node.OpenRequest) {
+	if !k.queue(r) {
+		k.inbox.Opened(node.OpenDone{Request: r, Err: errKeeperBusy})
 	}
 }
 
@@ -83,6 +87,13 @@ func (k *keeper) Save(r node.SaveRequest) {
 func (k *keeper) Read(r node.ChunkRequest) {
 	if !k.queue(r) {
 		k.inbox.Chunk(node.ChunkDone{Request: r, Err: errKeeperBusy})
+	}
+}
+
+// Begin queues the beginning of an install.
+func (k *keeper) Begin(r node.BeginRequest) {
+	if !k.queue(r) {
+		k.inbox.Begun(node.BeginDone{Request: r, Err: errKeeperBusy})
 	}
 }
 
@@ -107,8 +118,12 @@ func (k *keeper) step(job any) {
 	switch r := job.(type) {
 	case node.SaveRequest:
 		k.inbox.Saved(node.SaveDone{Request: r, Err: k.save(r)})
+	case node.OpenRequest:
+		k.inbox.Opened(k.open(r))
 	case node.ChunkRequest:
 		k.inbox.Chunk(k.read(r))
+	case node.BeginRequest:
+		k.inbox.Begun(k.begin(r))
 	case node.InstallRequest:
 		k.inbox.Installed(k.install(r))
 	default:
@@ -138,41 +153,41 @@ func lastWords(changes [][]node.KeyValue) []node.KeyValue {
 	return all[:n]
 }
 
-func (k *keeper) read(r node.ChunkRequest) node.ChunkDone {
-	done := node.ChunkDone{Request: r}
-	t, err := k.transfer(r)
-	if err != nil {
-		done.Err = err
-		return done
+// open opens a snapshot for a peer, or finds the one that was not sent to its
+// end: a transfer that a lost link has cut goes on with it.
+func (k *keeper) open(r node.OpenRequest) node.OpenDone {
+	done := node.OpenDone{Request: r}
+	t := k.outgoing[r.Peer]
+	if t == nil || t.group != r.Group || t.snapshot.Content().Slot <= r.Above {
+		if done.Err = k.closeOutgoing(r.Peer); done.Err != nil {
+			return done
+		}
+		t = &outgoing{group: r.Group}
+		if t.snapshot, done.Err = k.store.OpenSnapshot(r.Group); done.Err != nil {
+			return done
+		}
+		k.outgoing[r.Peer] = t
 	}
 	t.used = time.Now()
-	done.Slot = t.snapshot.Slot()
-	done.Data, done.Last, done.Err = t.snapshot.Next(nil, chunkBytes)
-	if done.Last || done.Err != nil {
-		done.Err = errors.Join(done.Err, k.closeOutgoing(r.Peer))
-	}
+	done.Snapshot = node.Snapshot(t.snapshot.Content())
 	return done
 }
 
-// transfer finds the snapshot that a chunk belongs to; chunk zero begins one.
-func (k *keeper) transfer(r node.ChunkRequest) (*outgoing, error) {
+func (k *keeper) read(r node.ChunkRequest) node.ChunkDone {
+	done := node.ChunkDone{Request: r}
 	t := k.outgoing[r.Peer]
-	if r.Chunk > 0 {
-		if t == nil || t.group != r.Group {
-			return nil, fmt.Errorf("the snapshot of group %d for node %d is closed", r.Group, r.Peer)
+	if t == nil || t.group != r.Group {
+		done.Err = fmt.Errorf("the snapshot of group %d for node %d is closed", r.Group, r.Peer)
+		return done
+	}
+	t.used = time.Now()
+	if r.Seek {
+		if done.Err = t.snapshot.Seek(r.Chunk, r.After); done.Err != nil {
+			return done
 		}
-		return t, t.snapshot.Seek(r.Chunk)
 	}
-	if err := k.closeOutgoing(r.Peer); err != nil {
-		return nil, err
-	}
-	snapshot, err := k.store.OpenSnapshot(r.Group)
-	if err != nil {
-		return nil, err
-	}
-	t = &outgoing{group: r.Group, snapshot: snapshot}
-	k.outgoing[r.Peer] = t
-	return t, nil
+	done.Data, done.Last, done.Err = t.snapshot.Next(nil, r.Bytes)
+	return done
 }
 
 func (k *keeper) closeOutgoing(peer uint16) error {
@@ -189,23 +204,42 @@ func installDone(r node.InstallRequest, err error) node.InstallDone {
 		Last: r.Last, Err: err}
 }
 
-func (k *keeper) install(r node.InstallRequest) node.InstallDone {
-	t, err := k.arrival(r)
-	if err == nil {
-		t.used = time.Now()
-		err = t.installer.Add(r.Data)
+// begin finds out what is there of a snapshot. An installer that is open is
+// asked nothing: what it added and could not note is added again.
+func (k *keeper) begin(r node.BeginRequest) node.BeginDone {
+	done := node.BeginDone{Request: r}
+	delete(k.incoming, r.Peer)
+	installer, err := k.store.Begin(r.Group, checkpoint.Content(r.Snapshot))
+	if err != nil {
+		done.Err = err
+		return done
 	}
-	if err != nil || !r.Last {
-		if err != nil {
-			err = errors.Join(err, k.closeIncoming(r.Peer))
-		}
+	k.incoming[r.Peer] = &incoming{group: r.Group, slot: r.Snapshot.Slot, installer: installer,
+		used: time.Now()}
+	done.Next, done.After = installer.Position()
+	return done
+}
+
+func (k *keeper) install(r node.InstallRequest) node.InstallDone {
+	t := k.incoming[r.Peer]
+	if t == nil || t.group != r.Group || t.slot != r.Slot {
+		return installDone(r, fmt.Errorf("the snapshot of group %d from node %d was given up",
+			r.Group, r.Peer))
+	}
+	t.used = time.Now()
+	if next, _ := t.installer.Position(); next != r.Chunk {
+		return installDone(r, fmt.Errorf("%w: group %d from node %d: number %d, want %d",
+			checkpoint.ErrChunk, r.Group, r.Peer, r.Chunk, next))
+	}
+	if err := t.installer.Add(r.Data); err != nil || !r.Last {
 		return installDone(r, err)
 	}
-	m, err := k.finish(t)
-	if err != nil {
-		err = errors.Join(err, k.closeIncoming(r.Peer))
-	}
 	delete(k.incoming, r.Peer)
+	m, err := k.finish(t)
+	if errors.Is(err, checkpoint.ErrChunk) || errors.Is(err, checkpoint.ErrDamaged) {
+		// No chunk is wrong, but all of them together are: begin anew.
+		err = errors.Join(err, t.installer.Abort())
+	}
 	done := installDone(r, err)
 	done.Machine = m
 	return done
@@ -228,38 +262,8 @@ func (k *keeper) finish(t *incoming) (*lockfsm.Machine, error) {
 	return m, nil
 }
 
-// arrival finds the install that a chunk belongs to; chunk zero begins one.
-func (k *keeper) arrival(r node.InstallRequest) (*incoming, error) {
-	t := k.incoming[r.Peer]
-	if r.Chunk > 0 {
-		if t == nil || t.group != r.Group || t.slot != r.Slot {
-			return nil, fmt.Errorf("the snapshot of group %d from node %d was given up",
-				r.Group, r.Peer)
-		}
-		return t, nil
-	}
-	if err := k.closeIncoming(r.Peer); err != nil {
-		return nil, err
-	}
-	installer, err := k.store.Begin(r.Group, r.Slot)
-	if err != nil {
-		return nil, err
-	}
-	t = &incoming{group: r.Group, slot: r.Slot, installer: installer}
-	k.incoming[r.Peer] = t
-	return t, nil
-}
-
-func (k *keeper) closeIncoming(peer uint16) error {
-	t := k.incoming[peer]
-	if t == nil {
-		return nil
-	}
-	delete(k.incoming, peer)
-	return t.installer.Abort()
-}
-
-// sweep closes transfers without progress since a moment.
+// sweep closes transfers without progress since a moment. What has arrived of a
+// snapshot stays in the store.
 func (k *keeper) sweep(since time.Time) error {
 	var problems []error
 	for peer, t := range k.outgoing {
@@ -269,7 +273,7 @@ func (k *keeper) sweep(since time.Time) error {
 	}
 	for peer, t := range k.incoming {
 		if t.used.Before(since) {
-			problems = append(problems, k.closeIncoming(peer))
+			delete(k.incoming, peer)
 		}
 	}
 	return errors.Join(problems...)

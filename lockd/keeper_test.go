@@ -151,21 +151,37 @@ func TestKeeperTakesTheLastWordOnAKey(t *testing.T) {
 	k.mustHold(t, 4, m)
 }
 
-// transferSnapshot carries a group from one keeper to another.
-func transferSnapshot(t *testing.T, from, to *keeper, group uint16) node.InstallDone {
+// transfer carries a group from one keeper to another, as the engines do, at
+// most so many chunks of it; done is nil if that was not all.
+func transfer(t *testing.T, from, to *keeper, group uint16, most int) (done *node.InstallDone,
+	err error) {
 	t.Helper()
-	for chunk := uint32(0); ; chunk++ {
-		c := from.read(node.ChunkRequest{Group: group, Peer: 2, Chunk: chunk})
+	o := from.open(node.OpenRequest{Group: group, Peer: 2})
+	if o.Err != nil {
+		return nil, o.Err
+	}
+	b := to.begin(node.BeginRequest{Group: group, Peer: 1, Snapshot: o.Snapshot})
+	if b.Err != nil {
+		return nil, b.Err
+	}
+	r := node.ChunkRequest{Group: group, Peer: 2, Chunk: b.Next, After: b.After, Seek: true,
+		Bytes: 64 << 10}
+	for range most {
+		c := from.read(r)
 		if c.Err != nil {
 			t.Fatal(c.Err)
 		}
-		done := to.install(node.InstallRequest{Group: group, Peer: 1, Slot: c.Slot, Chunk: chunk,
-			Data: c.Data, Last: c.Last})
-		if done.Err != nil || done.Last {
-			return done
+		d := to.install(node.InstallRequest{Group: group, Peer: 1, Slot: o.Snapshot.Slot,
+			Chunk: r.Chunk, Data: c.Data, Last: c.Last})
+		if d.Err != nil || d.Last {
+			return &d, d.Err
 		}
+		r.Chunk, r.Seek, r.After = r.Chunk+1, false, nil
 	}
+	return nil, nil
 }
+
+const allChunks = 1 << 20
 
 func TestKeeperCarriesASnapshotOver(t *testing.T) {
 	from, to := newTestKeeper(t), newTestKeeper(t)
@@ -175,21 +191,79 @@ func TestKeeperCarriesASnapshotOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := transferSnapshot(t, from, to, 9)
-	if done.Err != nil || done.Machine == nil || done.Chunk == 0 {
-		t.Fatalf("got %v, machine %v, chunk %d, want a machine after several chunks", done.Err,
-			done.Machine != nil, done.Chunk)
+	done, err := transfer(t, from, to, 9, allChunks)
+	if err != nil || done.Machine == nil || done.Chunk == 0 {
+		t.Fatalf("got %v and %+v, want a machine after several chunks", err, done)
 	}
 	if got, want := done.Machine.Digest(), m.Digest(); got != want {
 		t.Errorf("digest: got %x, want %x", got, want)
 	}
 	to.mustHold(t, 9, m)
-	if len(from.outgoing)+len(to.incoming) != 0 {
-		t.Errorf("%d transfers are still open", len(from.outgoing)+len(to.incoming))
+	if len(to.incoming) != 0 {
+		t.Errorf("%d transfers are still open", len(to.incoming))
 	}
-	again := transferSnapshot(t, from, to, 9)
-	if !errors.Is(again.Err, checkpoint.ErrOldSlot) {
-		t.Errorf("the same snapshot again: got %v, want ErrOldSlot", again.Err)
+	if _, err = transfer(t, from, to, 9, allChunks); !errors.Is(err, checkpoint.ErrOldSlot) {
+		t.Errorf("the same snapshot again: got %v, want ErrOldSlot", err)
+	}
+}
+
+// A transfer that was cut goes on where it was: with the snapshot that is open
+// although the checkpoint has moved on, with one of equal content after a
+// restart of the sender, and after one of the receiver.
+func TestKeeperGoesOnWithASnapshot(t *testing.T) {
+	from, to := newTestKeeper(t), newTestKeeper(t)
+	m := machine(t, 10_000)
+	save := func() {
+		t.Helper()
+		err := from.save(node.SaveRequest{Group: 9, Slot: m.Applied(),
+			Changes: [][]node.KeyValue{changes(m.Dirty)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	save()
+	at := func() uint32 {
+		t.Helper()
+		o := from.open(node.OpenRequest{Group: 9, Peer: 2})
+		b := to.begin(node.BeginRequest{Group: 9, Peer: 1, Snapshot: o.Snapshot})
+		if err := errors.Join(o.Err, b.Err); err != nil {
+			t.Fatal(err)
+		}
+		return b.Next
+	}
+	cut := func() {
+		t.Helper()
+		if done, err := transfer(t, from, to, 9, 4); done != nil || err != nil {
+			t.Fatalf("got %v and %v, want a part", done, err)
+		}
+	}
+	cut()
+	if err := from.closeOutgoing(2); err != nil { // as a restart of the sender
+		t.Fatal(err)
+	}
+	if got := at(); got != 4 {
+		t.Errorf("after a restart of the sender: got chunk %d, want 4", got)
+	}
+	cut()
+	to = newKeeper(to.store, to.inbox, to.limits)
+	if got := at(); got != 8 {
+		t.Errorf("after a restart of the receiver: got chunk %d, want 8", got)
+	}
+	old := m.Applied()
+	extend(t, m, 1)
+	save()
+	if got := at(); got != 8 {
+		t.Errorf("after a save at the sender: got chunk %d, want 8", got)
+	}
+	done, err := transfer(t, from, to, 9, allChunks)
+	if err != nil || done.Machine.Applied() != old {
+		t.Fatalf("got %+v and %v, want the machine at slot %d", done, err, old)
+	}
+	// What the peer has by now is not sent again.
+	o := from.open(node.OpenRequest{Group: 9, Peer: 2, Above: old})
+	if o.Err != nil || o.Snapshot.Slot != m.Applied() {
+		t.Errorf("snapshot above slot %d: got slot %d and %v, want slot %d", old, o.Snapshot.Slot,
+			o.Err, m.Applied())
 	}
 }
 
@@ -201,40 +275,75 @@ func TestKeeperRefusesAChunkOutOfPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := from.read(node.ChunkRequest{Group: 1, Peer: 2, Chunk: 3}); c.Err == nil {
-		t.Error("chunk 3 of a snapshot that was not begun: got no error")
+	if c := from.read(node.ChunkRequest{Group: 1, Peer: 2, Bytes: 1000}); c.Err == nil {
+		t.Error("a chunk of a snapshot that is not open: got no error")
 	}
-	if c := from.read(node.ChunkRequest{Group: 2, Peer: 2}); !errors.Is(c.Err,
-		checkpoint.ErrNoCheckpoint) {
-		t.Errorf("a group without checkpoint: got %v, want ErrNoCheckpoint", c.Err)
+	o := from.open(node.OpenRequest{Group: 2, Peer: 2})
+	if !errors.Is(o.Err, checkpoint.ErrNoCheckpoint) {
+		t.Errorf("a group without checkpoint: got %v, want ErrNoCheckpoint", o.Err)
 	}
-	c := from.read(node.ChunkRequest{Group: 1, Peer: 2})
-	r := node.InstallRequest{Group: 1, Peer: 1, Slot: c.Slot, Chunk: 1, Data: c.Data}
+	o = from.open(node.OpenRequest{Group: 1, Peer: 2})
+	c := from.read(node.ChunkRequest{Group: 1, Peer: 2, Bytes: 1000})
+	r := node.InstallRequest{Group: 1, Peer: 1, Slot: o.Snapshot.Slot, Data: c.Data}
 	if done := to.install(r); done.Err == nil {
-		t.Error("chunk 1 of a snapshot that was not begun: got no error")
+		t.Error("a chunk of a snapshot that was not begun: got no error")
 	}
-	r.Chunk, r.Last = 0, true
+	to.begin(node.BeginRequest{Group: 1, Peer: 1, Snapshot: o.Snapshot})
+	r.Chunk = 1
+	if done := to.install(r); !errors.Is(done.Err, checkpoint.ErrChunk) {
+		t.Errorf("chunk 1 before chunk 0: got %v, want ErrChunk", done.Err)
+	}
+	r.Chunk = 0
 	r.Data = append([]byte(nil), c.Data...)
 	r.Data[len(r.Data)-1] ^= 1
-	if done := to.install(r); done.Err == nil || done.Machine != nil {
-		t.Errorf("a damaged chunk: got %v and machine %v, want an error", done.Err,
-			done.Machine != nil)
+	if done := to.install(r); !errors.Is(done.Err, checkpoint.ErrChunk) {
+		t.Errorf("a damaged chunk: got %v, want ErrChunk", done.Err)
 	}
-	if len(to.incoming) != 0 {
-		t.Error("a failed install is still open")
+	// None of this has done any harm.
+	if done, err := transfer(t, from, to, 1, allChunks); err != nil || done.Machine == nil {
+		t.Fatalf("got %+v and %v, want a machine", done, err)
+	}
+	to.mustHold(t, 1, m)
+}
+
+// A snapshot of which each chunk is fine and the whole is not the machine it
+// should be replaces nothing, and is not gone on with.
+func TestKeeperRefusesASnapshotThatIsNoMachine(t *testing.T) {
+	from, to := newTestKeeper(t), newTestKeeper(t)
+	m := machine(t, 100)
+	all := changes(m.Dirty)
+	err := from.save(node.SaveRequest{Group: 1, Slot: m.Applied(),
+		Changes: [][]node.KeyValue{all[:len(all)-3]}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := machine(t, 10)
+	err = to.save(node.SaveRequest{Group: 1, Slot: old.Applied(),
+		Changes: [][]node.KeyValue{changes(old.Dirty)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := transfer(t, from, to, 1, allChunks); !errors.Is(err, checkpoint.ErrDamaged) {
+		t.Fatalf("got %+v and %v, want ErrDamaged", done, err)
+	}
+	to.mustHold(t, 1, old)
+	o := from.open(node.OpenRequest{Group: 1, Peer: 2})
+	b := to.begin(node.BeginRequest{Group: 1, Peer: 1, Snapshot: o.Snapshot})
+	if b.Err != nil || b.Next != 0 {
+		t.Errorf("begun again: got chunk %d and %v, want chunk 0", b.Next, b.Err)
 	}
 }
 
 func TestKeeperLetsGoOfIdleTransfers(t *testing.T) {
 	k := newTestKeeper(t)
-	m := machine(t, 10_000)
+	m := machine(t, 100)
 	err := k.save(node.SaveRequest{Group: 1, Slot: m.Applied(),
 		Changes: [][]node.KeyValue{changes(m.Dirty)}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := k.read(node.ChunkRequest{Group: 1, Peer: 2}); c.Err != nil || c.Last {
-		t.Fatalf("first chunk: %v, last %v", c.Err, c.Last)
+	if o := k.open(node.OpenRequest{Group: 1, Peer: 2}); o.Err != nil {
+		t.Fatal(o.Err)
 	}
 	if err := k.sweep(time.Now().Add(-time.Minute)); err != nil || len(k.outgoing) != 1 {
 		t.Errorf("a transfer in use was closed: %v", err)
@@ -253,6 +362,8 @@ func TestKeeperAnswersWhenItsQueueIsFull(t *testing.T) {
 	k.Read(node.ChunkRequest{Group: 1})
 	k.Save(node.SaveRequest{Group: 1})
 	k.Install(node.InstallRequest{Group: 1})
+	k.Open(node.OpenRequest{Group: 1})
+	k.Begin(node.BeginRequest{Group: 1})
 	if got := len(k.jobs); got != keeperQueue {
 		t.Errorf("%d jobs wait, want %d", got, keeperQueue)
 	}

@@ -131,5 +131,11 @@ func nodeSamples(s *node.Status) []Sample {
 		count("checkpoints", "Checkpoints saved.", s.Stats.Saves),
 		count("checkpoint_failures", "Checkpoints that could not be saved.", s.Stats.SaveFailures),
 		count("snapshots_installed", "Snapshots taken over from peers.", s.Stats.Installs),
+		count("snapshots_sent", "Snapshots that peers took over.", s.Stats.SnapshotsSent),
+		count("snapshots_resumed", "Snapshots that went on with what a peer had of them.",
+			s.Stats.SnapshotsResumed),
+		count("snapshot_retries", "Chunks of snapshots that were lost or refused.",
+			s.Stats.SnapshotRetries),
+		count("snapshot_bytes_sent", "Bytes sent in snapshots.", s.Stats.SnapshotBytesOut),
 	}
 }

@@ -45,6 +45,8 @@ type Config struct {
 	// CheckpointBytes of log lie between two rounds of checkpoints, which are
 	// read through a cache of CheckpointCacheBytes.
 	CheckpointBytes, CheckpointCacheBytes int64
+	// SnapshotRate is how many bytes of snapshots leave in a second at most.
+	SnapshotRate int64
 
 	// WALSegmentBytes is the size of a segment, WALTarget the segments before
 	// the oldest is freed, and WALBound the most there may be.
@@ -99,6 +101,7 @@ func Defaults() Config {
 		RetainBytes:          n.RetainBytes,
 		CheckpointBytes:      n.CheckpointBytes,
 		CheckpointCacheBytes: 64 << 20,
+		SnapshotRate:         n.SnapshotBytesPerSecond,
 
 		WALSegmentBytes: 64 << 20,
 		WALTarget:       4,

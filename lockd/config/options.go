@@ -37,6 +37,7 @@ func (c *Config) NodeOptions() node.Options {
 	o.RetainSlots = c.RetainSlots
 	o.RetainBytes = c.RetainBytes
 	o.CheckpointBytes = c.CheckpointBytes
+	o.SnapshotBytesPerSecond = c.SnapshotRate
 	return o
 }
 

@@ -60,6 +60,11 @@ func byteSettings() []setting {
 			min: 1 * mib, max: 1 << 40,
 			usage: "memory for reading checkpoints",
 			at:    func(c *Config) any { return &c.CheckpointCacheBytes }},
+		{key: "node.snapshot_rate", flag: "snapshot-rate", kind: kindBytes,
+			min: 64 * kib, max: 64 * gib,
+			usage: "bytes of snapshots sent in a second; more brings a node that was away back " +
+				"sooner and takes bandwidth from the others",
+			at: func(c *Config) any { return &c.SnapshotRate }},
 		{key: "node.wal_segment", flag: "wal-segment", kind: kindBytes, min: 64 * kib, max: gib,
 			usage: "size of one file of the log, a multiple of 4KiB",
 			at:    func(c *Config) any { return &c.WALSegmentBytes }},

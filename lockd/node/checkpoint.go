@@ -91,7 +91,7 @@ func (n *Node) release(g *group) {
 		Group: savedMark | uint16(g.id), Kind: wal.KindState, Slot: uint64(g.saved),
 	})
 	n.flushWAL = true
-	g.replica.Release(g.saved)
+	g.replica.Release(n.heldBelow(g))
 	n.deps.Log.Release(uint16(g.id), uint64(g.saved))
 }
 

@@ -48,13 +48,18 @@ type Clients interface {
 	CloseConn(c ConnID)
 }
 
-// Checkpoints keeps machines at rest. Each call returns at once; the matching
-// completion arrives through the inbox.
+// Checkpoints keeps machines at rest, and snapshots in flight. Each call returns
+// at once; the matching completion arrives through the inbox. Jobs are carried
+// out in the order in which they were asked for.
 type Checkpoints interface {
 	// Save makes a change set durable; completed by Inbox.Saved.
 	Save(SaveRequest)
-	// Read produces the next chunk of a snapshot; completed by Inbox.Chunk.
+	// Open makes a snapshot ready to be sent; completed by Inbox.Opened.
+	Open(OpenRequest)
+	// Read produces a chunk of a snapshot; completed by Inbox.Chunk.
 	Read(ChunkRequest)
+	// Begin makes ready for a snapshot that arrives; completed by Inbox.Begun.
+	Begin(BeginRequest)
 	// Install takes one chunk of a snapshot; completed by Inbox.Installed.
 	Install(InstallRequest)
 }
@@ -84,24 +89,70 @@ type SaveDone struct {
 	Err     error
 }
 
-// ChunkRequest asks for chunk number Chunk, from zero, of a snapshot of the
-// group's checkpoint for a peer. Chunk zero begins a new snapshot.
+// Snapshot names a snapshot of a group: two with equal names hold the same
+// records, whoever sends them.
+type Snapshot struct {
+	Slot uint64
+	// Records is how many there are and Hash a hash of them all.
+	Records, Hash uint64
+}
+
+// OpenRequest asks for a snapshot of the group's checkpoint for a peer. One that
+// is open for the peer already is used again, so that a transfer can go on,
+// unless it is not above slot Above; Above is the peer's own.
+type OpenRequest struct {
+	Group, Peer uint16
+	Above       uint64
+}
+
+// OpenDone completes an OpenRequest.
+type OpenDone struct {
+	Request  OpenRequest
+	Snapshot Snapshot
+	Err      error
+}
+
+// ChunkRequest asks for chunk number Chunk of the snapshot that is open for a
+// peer, which begins after the record of key After: chunk zero, and no key, are
+// the start. Seek is set where it is not the one after the last that was read.
 type ChunkRequest struct {
 	Group, Peer uint16
 	Chunk       uint32
+	Seek        bool
+	After       []byte
+	// Bytes bounds the chunk before compression, as far as records allow.
+	Bytes int
+	// Try is for the engine, which asks for a chunk again where one was lost.
+	Try uint32
 }
 
-// ChunkDone completes a ChunkRequest. Slot is the slot of the checkpoint.
+// ChunkDone completes a ChunkRequest.
 type ChunkDone struct {
 	Request ChunkRequest
-	Slot    uint64
 	Data    []byte
 	Last    bool
 	Err     error
 }
 
+// BeginRequest says that a peer is about to send a snapshot. The receiver goes
+// on with what it has of one of that name, over a restart too, and forgets what
+// it has of any other of the group.
+type BeginRequest struct {
+	Group, Peer uint16
+	Snapshot    Snapshot
+}
+
+// BeginDone completes a BeginRequest: chunk number Next, after the record of key
+// After, is the first that is missing.
+type BeginDone struct {
+	Request BeginRequest
+	Next    uint32
+	After   []byte
+	Err     error
+}
+
 // InstallRequest hands over one chunk of an arriving snapshot. The receiver
-// owns Data. Chunk zero begins, the last chunk installs atomically.
+// owns Data. The last chunk installs atomically.
 type InstallRequest struct {
 	Group, Peer uint16
 	Slot        uint64
@@ -112,7 +163,7 @@ type InstallRequest struct {
 
 // InstallDone completes an InstallRequest. After the last chunk Machine is the
 // group's new machine, given up to the engine. On error the group's checkpoint
-// is what it was.
+// is what it was, and Begin says which chunks are there.
 type InstallDone struct {
 	Group, Peer uint16
 	Slot        uint64

@@ -20,6 +20,7 @@ const (
 	EventCheckpoint                         // Group, Slot
 	EventCheckpointFailed                   // Group, Slot, Text
 	EventSnapshotSent                       // Group, Node, Slot
+	EventSnapshotResumed                    // Group, Node, Slot: the peer has a part of it
 	EventSnapshotInstalled                  // Group, Node, Slot
 	EventSnapshotFailed                     // Group, Node, Text
 	EventDrained                            // every leadership has been given away
@@ -33,7 +34,7 @@ const (
 func (k EventKind) String() string {
 	names := [...]string{"born", "peer up", "peer down", "refused by peer", "roster conflict",
 		"leader changed", "leading", "deposed", "transferring leadership", "checkpoint saved",
-		"checkpoint failed", "snapshot sent", "snapshot installed",
+		"checkpoint failed", "snapshot sent", "snapshot resumed", "snapshot installed",
 		"snapshot failed", "drained", "disk stalled",
 		"disk moves again", "malformed batch", "node failed"}
 	if int(k) >= len(names) {

@@ -79,8 +79,11 @@ func FuzzPeerFrame(f *testing.F) {
 		f.Add(uint8(wire.PeerKindMessages), paxos.AppendMessage(make([]byte, messagesHeadBytes), &m))
 	}
 	f.Add(uint8(wire.PeerKindRoster), make([]byte, 9))
-	f.Add(uint8(wire.PeerKindSnapshotAck), append(appendSnapshotHead(nil, 1, 5, 0), 0))
-	f.Add(uint8(wire.PeerKindSnapshot), append(appendSnapshotHead(nil, 1, 99, 0), 1, 9, 0, 1))
+	for kind := uint8(1); kind <= 4; kind++ {
+		head := appendSnapshotHead(nil, snapshotHead{kind, 1, 99})
+		f.Add(uint8(wire.PeerKindSnapshotAck), append(head, 0, 0, 0, 0))
+		f.Add(uint8(wire.PeerKindSnapshot), append(head, make([]byte, 16)...))
+	}
 	f.Add(uint8(99), []byte{1})
 	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
 		heard(t, func(n *testNode) { n.inbox.PeerFrame(2, kind, b) })

@@ -22,7 +22,9 @@ const (
 	itemPeerDown
 	itemRefused
 	itemSaved
+	itemOpened
 	itemChunk
+	itemBegun
 	itemInstalled
 	itemQuery
 	itemDrain
@@ -182,6 +184,18 @@ func (in *Inbox) Failed(err error) {
 // Saved completes a SaveRequest.
 func (in *Inbox) Saved(d SaveDone) {
 	in.put(item{kind: itemSaved, done: d}, nil)
+	in.Wake()
+}
+
+// Opened completes an OpenRequest.
+func (in *Inbox) Opened(d OpenDone) {
+	in.put(item{kind: itemOpened, done: d}, nil)
+	in.Wake()
+}
+
+// Begun completes a BeginRequest.
+func (in *Inbox) Begun(d BeginDone) {
+	in.put(item{kind: itemBegun, done: d}, nil)
 	in.Wake()
 }
 

@@ -46,6 +46,7 @@ func (n *Node) onClock() {
 	n.beat()
 	n.balance()
 	n.checkpoint()
+	n.tickSnapshots()
 	n.publishStatus()
 }
 

@@ -69,6 +69,10 @@ type Options struct {
 	// CheckpointBytes is how much WAL may be written before the groups are
 	// checkpointed once round, so that segments can be freed.
 	CheckpointBytes int64
+	// SnapshotBytesPerSecond bounds what the node sends in snapshots, to all
+	// peers together. More brings a node that was away back sooner and takes
+	// bandwidth and disk from everybody meanwhile.
+	SnapshotBytesPerSecond int64
 	// Build is the version of the program, told to those who ask.
 	Build string
 	// Format is the newest format of batches and requests this node knows, 0 for
@@ -97,6 +101,8 @@ func Defaults() Options {
 		RetainSlots:     4096,
 		RetainBytes:     64 << 20,
 		CheckpointBytes: 128 << 20,
+
+		SnapshotBytesPerSecond: 32 << 20,
 	}
 }
 
@@ -155,6 +161,10 @@ func (o *Options) validateTimes() error {
 	if o.MaxBatchBytes > 1<<20 {
 		return fmt.Errorf("%w: batch of %d bytes, must be at most 1 MiB: two of them and a "+
 			"frame that is nearly full must fit a frame between nodes", ErrOptions, o.MaxBatchBytes)
+	}
+	if o.SnapshotBytesPerSecond < 64<<10 || o.SnapshotBytesPerSecond > 64<<30 {
+		return fmt.Errorf("%w: snapshots at %d bytes a second, must be 64 KiB to 64 GiB",
+			ErrOptions, o.SnapshotBytesPerSecond)
 	}
 	if o.Window < 1 || o.MaxBatchBytes < 4096 || o.MaxInFlight < 1 ||
 		o.MaxInboxBytes < o.MaxBatchBytes || o.CheckpointBytes < 1 {

@@ -63,14 +63,18 @@ func TestLinkLossLeavesTheRunningInstallAlone(t *testing.T) {
 	}
 }
 
+// offer lets node 1 offer node 3 a snapshot that no node has.
+func (w *world) offer(g paxos.GroupID, slot uint64) {
+	b := appendSnapshotHead(nil, snapshotHead{snapshotOffer, uint16(g), slot})
+	w.nodes[3].inbox.PeerFrame(1, uint8(wire.PeerKindSnapshot), append(b, make([]byte, 16)...))
+	w.run(2 * Millisecond)
+}
+
 func TestSecondSnapshotOfAPeerEndsTheFirst(t *testing.T) {
 	w := newWorld(t, testOptions())
 	n := w.nodes[3]
-	for _, g := range []paxos.GroupID{0, 1} {
-		b := append(appendSnapshotHead(nil, g, 1_000_000, 0), 0, 1, 0, 'k', 'v')
-		n.inbox.PeerFrame(1, uint8(wire.PeerKindSnapshot), b)
-		w.run(2 * Millisecond)
-	}
+	w.offer(0, 1_000_000)
+	w.offer(1, 1_000_000)
 	for id, want := range []bool{false, true} {
 		if got := n.node.installs(n.node.groups[id]); got != want {
 			t.Errorf("group %d arrives: got %t, want %t", id, got, want)
@@ -81,8 +85,7 @@ func TestSecondSnapshotOfAPeerEndsTheFirst(t *testing.T) {
 func TestSnapshotThatStopsDoesNotBlockSaves(t *testing.T) {
 	w := newWorld(t, testOptions())
 	n := w.nodes[3]
-	b := append(appendSnapshotHead(nil, 0, 1_000_000, 0), 0, 1, 0, 'k', 'v')
-	n.inbox.PeerFrame(1, uint8(wire.PeerKindSnapshot), b)
+	w.offer(0, 1_000_000)
 	w.run(Second)
 	if !n.node.installs(n.node.groups[0]) {
 		t.Fatal("a fresh transfer was forgotten")
@@ -90,6 +93,25 @@ func TestSnapshotThatStopsDoesNotBlockSaves(t *testing.T) {
 	w.run(snapshotTimeout)
 	if n.node.installs(n.node.groups[0]) {
 		t.Error("a dead transfer still keeps the group from being saved")
+	}
+}
+
+// A snapshot that would take the group back is refused (I13), and so is one for
+// a group that is being saved.
+func TestSnapshotOlderThanTheStateIsRefused(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.nodes[3]
+	u := w.user(1, 0)
+	u.lock(w.nameIn(0, 0))
+	w.run(100 * Millisecond)
+	w.offer(0, uint64(n.node.groups[0].replica.Chosen()))
+	if n.node.installs(n.node.groups[0]) {
+		t.Error("a snapshot at the slot of the state was taken")
+	}
+	n.node.saving = 0
+	w.offer(0, 1_000_000)
+	if n.node.installs(n.node.groups[0]) {
+		t.Error("a snapshot was taken beside a save")
 	}
 }
 

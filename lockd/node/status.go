@@ -18,6 +18,10 @@ type Stats struct {
 	Busy, BadFrames, Dropped uint64
 	// Saves and SaveFailures count checkpoints, Installs snapshots taken over.
 	Saves, SaveFailures, Installs uint64
+	// SnapshotsSent counts snapshots that peers took over, SnapshotsResumed
+	// those that went on with what a peer had of them, SnapshotRetries chunks
+	// that were lost or refused, and SnapshotBytesOut what all of them were.
+	SnapshotsSent, SnapshotsResumed, SnapshotRetries, SnapshotBytesOut uint64
 }
 
 // GroupStatus is one group as this node sees it.

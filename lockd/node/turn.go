@@ -80,6 +80,10 @@ func (n *Node) dispatch(it *item) {
 		n.onPeerDown(it.node, DownCause(it.sub))
 	case itemSaved:
 		n.onSaved(it.done.(SaveDone))
+	case itemOpened:
+		n.onOpened(it.done.(OpenDone))
+	case itemBegun:
+		n.onBegun(it.done.(BeginDone))
 	case itemChunk:
 		n.onChunk(it.done.(ChunkDone))
 	case itemInstalled:
@@ -136,7 +140,7 @@ func (n *Node) onPeerDown(id uint16, why DownCause) {
 	}
 	p.up = false
 	p.out = p.out[:0]
-	n.snapshots.forget(p.id)
+	n.snapshots.forget(p.id, n.now)
 	n.observe(Event{Kind: EventPeerDown, Node: p.id, Cause: why})
 	if why != DownReset {
 		return

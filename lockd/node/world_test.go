@@ -44,7 +44,7 @@ type testNode struct {
 	sent    map[ConnID][]byte
 	saved   map[uint16]map[string][]byte
 	slots   map[uint16]uint64
-	chunks  map[uint16][]KeyValue
+	shelf   shelf
 	events  []Event
 	saveErr error
 	// slow puts installs off until finish; jobs are those that wait.
@@ -80,7 +80,7 @@ func strangers(t *testing.T, o Options) *world {
 	t.Helper()
 	w := &world{t: t, opts: o, now: Second, nodes: make(map[uint16]*testNode)}
 	for _, p := range o.Nodes {
-		n := &testNode{w: w, id: p.ID, sent: make(map[ConnID][]byte),
+		n := &testNode{w: w, id: p.ID, shelf: newShelf(), sent: make(map[ConnID][]byte),
 			saved: make(map[uint16]map[string][]byte), slots: make(map[uint16]uint64)}
 		w.nodes[p.ID] = n
 		n.start()
@@ -116,6 +116,7 @@ func (n *testNode) start() {
 			n.w.t.Fatal(err)
 		}
 	}
+	n.shelf.open = make(map[uint16]*openSnapshot)
 	n.inbox = NewInbox(o.MaxInboxBytes)
 	n.flushed = false
 	node, err := New(o, Deps{Log: n, Peers: testPeers{n}, Clients: testClients{n},
@@ -195,63 +196,6 @@ func (n *testNode) Save(r SaveRequest) {
 	}
 	n.slots[r.Group] = r.Slot
 	n.inbox.Saved(SaveDone{Request: r})
-}
-
-// Read sends a checkpoint one record a chunk.
-func (n *testNode) Read(r ChunkRequest) {
-	kvs := sortedRecords(n.saved[r.Group])
-	if int(r.Chunk) >= len(kvs) {
-		n.inbox.Chunk(ChunkDone{Request: r, Err: errors.New("no such chunk")})
-		return
-	}
-	kv := kvs[r.Chunk]
-	data := append([]byte{byte(len(kv.Key)), byte(len(kv.Key) >> 8)}, kv.Key...)
-	n.inbox.Chunk(ChunkDone{Request: r, Slot: n.slots[r.Group], Data: append(data, kv.Value...),
-		Last: int(r.Chunk) == len(kvs)-1})
-}
-
-func (n *testNode) Install(r InstallRequest) {
-	if n.slow {
-		n.jobs = append(n.jobs, func() { n.install(r) })
-		return
-	}
-	n.install(r)
-}
-
-// finish carries out what slow put off.
-func (n *testNode) finish() {
-	jobs := n.jobs
-	n.jobs = nil
-	for _, job := range jobs {
-		job()
-	}
-}
-
-func (n *testNode) install(r InstallRequest) {
-	if r.Chunk == 0 {
-		n.chunks = map[uint16][]KeyValue{}
-	}
-	d := InstallDone{Group: r.Group, Peer: r.Peer, Slot: r.Slot, Chunk: r.Chunk, Last: r.Last}
-	k := len(r.Data)
-	if len(r.Data) >= 2 {
-		k = int(r.Data[0]) | int(r.Data[1])<<8
-	}
-	if 2+k > len(r.Data) {
-		d.Err = errors.New("no chunk")
-		n.inbox.Installed(d)
-		return
-	}
-	n.chunks[r.Group] = append(n.chunks[r.Group], KeyValue{r.Data[2 : 2+k], r.Data[2+k:]})
-	if r.Last {
-		whole := make(map[string][]byte)
-		for _, kv := range n.chunks[r.Group] {
-			whole[string(kv.Key)] = kv.Value
-		}
-		if d.Machine, d.Err = n.tryLoad(whole); d.Err == nil {
-			n.saved[r.Group], n.slots[r.Group] = whole, r.Slot
-		}
-	}
-	n.inbox.Installed(d)
 }
 
 // sortedRecords returns the records of a checkpoint in order of their keys.

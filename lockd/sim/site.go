@@ -140,8 +140,7 @@ func (s *site) open(p *process) error {
 		writer.Release(g, s.store.slot(g))
 		s.released(g, s.store.slot(g))
 	}
-	p.store = &checkpoints{p: p, limits: rec.Limits(), sending: make(map[uint16]*stored),
-		arriving: make(map[uint16][]node.KeyValue)}
+	p.store = &checkpoints{p: p, limits: rec.Limits(), sending: make(map[uint16]*sending)}
 	p.inbox = node.NewInbox(o.MaxInboxBytes)
 	p.node, err = node.New(o, node.Deps{
 		Log: p.log, Peers: peers{p}, Clients: clients{p}, Checkpoints: p.store,

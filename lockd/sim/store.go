@@ -13,10 +13,19 @@ import (
 // errStore is a checkpoint store that cannot at the moment.
 var errStore = errors.New("sim: the checkpoint store fails by draw")
 
-// store keeps the checkpoints of one site. What it holds is durable and whole;
-// what it is still working on when the process dies did or did not happen.
+// store keeps the checkpoints of one site, and what has arrived of snapshots.
+// What it holds is durable and whole; what it is still working on when the
+// process dies did or did not happen.
 type store struct {
 	groups map[uint16]*stored
+	stages map[uint16]*staged
+}
+
+// staged is what has arrived of a snapshot: whole chunks.
+type staged struct {
+	name    node.Snapshot
+	next    uint32
+	records []node.KeyValue
 }
 
 // stored is a group's checkpoint, records by rising key.
@@ -25,7 +34,9 @@ type stored struct {
 	records []node.KeyValue
 }
 
-func newStore() *store { return &store{groups: make(map[uint16]*stored)} }
+func newStore() *store {
+	return &store{groups: make(map[uint16]*stored), stages: make(map[uint16]*staged)}
+}
 
 func (s *store) slot(group uint16) uint64 {
 	if g := s.groups[group]; g != nil {
@@ -55,6 +66,18 @@ func (s *store) save(r *node.SaveRequest) {
 		}
 	}
 	s.groups[r.Group] = next
+	if st := s.stages[r.Group]; st != nil && st.name.Slot <= r.Slot {
+		delete(s.stages, r.Group)
+	}
+}
+
+// name is what a checkpoint is called on its way to a peer.
+func (s *stored) name() node.Snapshot {
+	n := node.Snapshot{Slot: s.slot, Records: uint64(len(s.records))}
+	for _, kv := range s.records {
+		n.Hash += lockfsm.RecordHash(kv.Key, kv.Value)
+	}
+	return n
 }
 
 // load builds a machine from records.
@@ -79,8 +102,15 @@ type checkpoints struct {
 	// busyUntil is when the last job asked for completes.
 	busyUntil Time
 	saving    *node.SaveRequest
-	sending   map[uint16]*stored         // by peer
-	arriving  map[uint16][]node.KeyValue // by group
+	// sending are the snapshots that are open, by peer.
+	sending map[uint16]*sending
+}
+
+// sending is a snapshot that is open for a peer.
+type sending struct {
+	group uint16
+	from  *stored
+	at    int // the record to be read next
 }
 
 // job completes something later.
@@ -131,6 +161,27 @@ func (c *checkpoints) died() {
 	}
 }
 
+// Open implements node.Checkpoints.
+func (c *checkpoints) Open(r node.OpenRequest) {
+	if !c.p.output() {
+		return
+	}
+	c.job(func() {
+		done := node.OpenDone{Request: r}
+		open := c.sending[r.Peer]
+		if open == nil || open.group != r.Group || open.from.slot <= r.Above {
+			open = &sending{group: r.Group, from: c.p.site.store.groups[r.Group]}
+		}
+		if open.from == nil || c.fails() {
+			done.Err = errStore
+		} else {
+			c.sending[r.Peer] = open
+			done.Snapshot = open.from.name()
+		}
+		c.p.inbox.Opened(done)
+	})
+}
+
 // chunkRecords is how many records a chunk of a snapshot carries.
 const chunkRecords = 3
 
@@ -141,32 +192,57 @@ func (c *checkpoints) Read(r node.ChunkRequest) {
 	}
 	c.job(func() {
 		done := node.ChunkDone{Request: r}
-		if r.Chunk == 0 {
-			delete(c.sending, r.Peer)
-			if g := c.p.site.store.groups[r.Group]; g != nil {
-				c.sending[r.Peer] = g
-			}
-		}
-		from := c.sending[r.Peer]
-		if from == nil || c.fails() {
+		open := c.sending[r.Peer]
+		if open == nil || open.group != r.Group || c.fails() {
 			done.Err = errStore
 			c.p.inbox.Chunk(done)
 			return
 		}
-		first := int(r.Chunk) * chunkRecords
-		last := min(first+chunkRecords, len(from.records))
-		done.Slot, done.Last = from.slot, last == len(from.records)
-		for _, kv := range from.records[first:last] {
+		if r.Seek {
+			at, found := slices.BinarySearchFunc(open.from.records, r.After, compareKeys)
+			if open.at = at; found {
+				open.at++
+			}
+		}
+		last := min(open.at+chunkRecords, len(open.from.records))
+		for _, kv := range open.from.records[open.at:last] {
 			done.Data = binary.LittleEndian.AppendUint32(done.Data, uint32(len(kv.Key)))
 			done.Data = append(done.Data, kv.Key...)
 			done.Data = binary.LittleEndian.AppendUint32(done.Data, uint32(len(kv.Value)))
 			done.Data = append(done.Data, kv.Value...)
 		}
+		open.at, done.Last = last, last == len(open.from.records)
 		c.p.inbox.Chunk(done)
 	})
 }
 
-// Install implements node.Checkpoints.
+// Begin implements node.Checkpoints.
+func (c *checkpoints) Begin(r node.BeginRequest) {
+	if !c.p.output() {
+		return
+	}
+	c.job(func() {
+		done := node.BeginDone{Request: r}
+		s := c.p.site.store
+		st := s.stages[r.Group]
+		switch {
+		case c.fails() || r.Snapshot.Slot <= s.slot(r.Group):
+			done.Err = errStore
+		case st != nil && st.next > 0 && st.name == r.Snapshot:
+			c.p.w.covered["snapshot resumed"]++
+			done.Next = st.next
+			done.After = st.records[len(st.records)-1].Key
+		default:
+			s.stages[r.Group] = &staged{name: r.Snapshot}
+		}
+		c.p.w.note("begun", uint64(c.p.site.id), uint64(r.Group), r.Snapshot.Slot,
+			uint64(done.Next))
+		c.p.inbox.Begun(done)
+	})
+}
+
+// Install implements node.Checkpoints. The store is whole at any moment: a chunk
+// is there or not, and the last one makes all of them the checkpoint at once.
 func (c *checkpoints) Install(r node.InstallRequest) {
 	if !c.p.output() {
 		return
@@ -174,31 +250,52 @@ func (c *checkpoints) Install(r node.InstallRequest) {
 	c.job(func() {
 		done := node.InstallDone{Group: r.Group, Peer: r.Peer, Slot: r.Slot, Chunk: r.Chunk,
 			Last: r.Last}
-		if r.Chunk == 0 {
-			c.arriving[r.Group] = nil
-		}
-		for b := r.Data; len(b) > 0; {
-			var kv node.KeyValue
-			kv.Key, b = cutBytes(b)
-			kv.Value, b = cutBytes(b)
-			c.arriving[r.Group] = append(c.arriving[r.Group], kv)
-		}
+		s := c.p.site.store
+		st := c.arrived(&r)
 		switch {
-		case c.fails():
+		case st == nil || c.fails():
 			done.Err = errStore
 		case r.Last:
-			m, err := load(c.limits, c.arriving[r.Group])
+			whole := &stored{r.Slot, st.records}
+			if whole.name() != st.name {
+				c.p.w.failf("I12: node %d group %d: snapshot %v has arrived as %v", c.p.site.id,
+					r.Group, st.name, whole.name())
+			}
+			m, err := load(c.limits, whole.records)
 			if err != nil {
 				c.p.w.failf("I12: node %d group %d: snapshot at %d does not load: %v",
 					c.p.site.id, r.Group, r.Slot, err)
 			}
 			done.Machine, done.Err = m, err
-			c.p.site.store.groups[r.Group] = &stored{r.Slot, c.arriving[r.Group]}
+			s.groups[r.Group] = whole
+			delete(s.stages, r.Group)
 			c.p.w.covered["snapshot"]++
+		default:
+			s.stages[r.Group] = st
 		}
 		c.p.w.note("installed", uint64(c.p.site.id), uint64(r.Group), r.Slot, uint64(r.Chunk))
 		c.p.inbox.Installed(done)
 	})
+}
+
+// arrived returns the stage of a snapshot with one more chunk, nil if it is not
+// the one that is missing.
+func (c *checkpoints) arrived(r *node.InstallRequest) *staged {
+	st := c.p.site.store.stages[r.Group]
+	if st == nil {
+		return nil
+	}
+	next := &staged{name: st.name, next: r.Chunk + 1, records: slices.Clone(st.records)}
+	if st.name.Slot != r.Slot || st.next != r.Chunk {
+		return nil
+	}
+	for b := r.Data; len(b) > 0; {
+		var kv node.KeyValue
+		kv.Key, b = cutBytes(b)
+		kv.Value, b = cutBytes(b)
+		next.records = append(next.records, kv)
+	}
+	return next
 }
 
 func cutBytes(b []byte) (field, rest []byte) {

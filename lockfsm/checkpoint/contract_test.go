@@ -16,16 +16,21 @@ func (s subject) OpenSnapshot(group uint16) (checkpointtest.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return n, nil
+	return reader{n}, nil
 }
 
-func (s subject) Begin(group uint16, slot uint64) (checkpointtest.Installer, error) {
-	in, err := s.Store.Begin(group, slot)
+func (s subject) Begin(group uint16, st checkpointtest.State) (checkpointtest.Installer, error) {
+	in, err := s.Store.Begin(group, Content(st))
 	if err != nil {
 		return nil, err
 	}
 	return in, nil
 }
+
+// reader makes *Snapshot fit.
+type reader struct{ *Snapshot }
+
+func (r reader) State() checkpointtest.State { return checkpointtest.State(r.Content()) }
 
 // testOptions fail the test for whatever a healthy store never reports.
 func testOptions(t *testing.T) Options {

@@ -6,14 +6,19 @@
 // whose batch they are the machine's state. Save changes it incrementally: the
 // records touched since the last one, in one synced batch together with the
 // group's marker, so that a crash leaves the old or the new one, whole (I12).
-// An installed snapshot is written beside the old content under a generation of
-// its own, and one synced marker switches over.
+// A snapshot is written beside the old content under a generation of its own,
+// with a note how far it has come, and one synced marker switches over; what has
+// arrived of one outlives a restart, so that it goes on where it was.
 //
 //	key                                      value
 //	00                                       format u8 = 1
 //	01 | group u16                           format u8 = 1 | slot u64 | generation u64 |
 //	                                         records u64 | hash u64
 //	02 | group u16 | generation u64 | key    value, as lockfsm wrote it
+//	03 | group u16                           format u8 = 1 | slot u64 | records u64 |
+//	                                         hash u64, of the snapshot that arrives |
+//	                                         generation u64 | chunks u32 | records u64 |
+//	                                         hash u64 | last key, of what has arrived
 //
 // Numbers in keys are big-endian, in values little-endian. The hash is the sum
 // of lockfsm.RecordHash over all records, which is Machine.Digest; Load and

@@ -34,7 +34,7 @@ func makeImage(t *testing.T, flush bool) image {
 		if err := s.Save(1, uint64(i+1), c.Change(i, 0, 60+i*40)); err != nil {
 			t.Fatalf("save: got %v, want no error", err)
 		}
-		im.states = append(im.states, state{uint64(i + 1), maps.Clone(c)})
+		im.states = append(im.states, state{slot: uint64(i + 1), content: maps.Clone(c)})
 		if flush && i == 2 {
 			if err := s.db.Flush(); err != nil {
 				t.Fatalf("flush: got %v, want no error", err)
@@ -97,7 +97,7 @@ func read(t *testing.T, fs vfs.FS) (state, error) {
 	if closed := s.Close(); err == nil && closed != nil {
 		err = fmt.Errorf("close: %w", closed)
 	}
-	return state{slot, c}, err
+	return state{slot: slot, content: c}, err
 }
 
 // TestFC2Damage is F-C2: with one bit flipped anywhere, the store says that it is

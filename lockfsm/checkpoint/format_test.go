@@ -53,7 +53,7 @@ func TestChunkFormat(t *testing.T) {
 		t.Fatalf("hex: got %v, want no error", err)
 	}
 	s := mustOpen(t, vfs.NewMem(), testOptions(t))
-	in, err := s.Begin(1, 9)
+	in, err := s.Begin(1, Content{9, 2, 0x4bf04560e0eb9736})
 	if err != nil {
 		t.Fatalf("begin: got %v, want no error", err)
 	}

@@ -60,13 +60,14 @@ func FuzzChunk(f *testing.F) {
 	f.Add(chunks[0], []byte{}, false)
 	store := fuzzStore(f)
 	f.Fuzz(func(t *testing.T, first, second []byte, sealed bool) {
-		slot := uint64(1)
+		c := Content{Slot: 1}
 		if len(first) >= chunkHeaderBytes {
-			slot = binary.LittleEndian.Uint64(first[7:])
+			le := binary.LittleEndian
+			c = Content{le.Uint64(first[7:]), le.Uint64(first[15:]), le.Uint64(first[23:])}
 		}
-		in, err := store.Begin(3, slot)
+		in, err := store.Begin(3, c)
 		if err != nil {
-			if slot != 0 && !errors.Is(err, ErrOldSlot) {
+			if c.Slot != 0 && !errors.Is(err, ErrOldSlot) {
 				t.Fatalf("begin: %v", err)
 			}
 			return
@@ -93,7 +94,7 @@ func FuzzChunk(f *testing.F) {
 // loadFuzzed builds a machine of what an installer has taken.
 func loadFuzzed(t *testing.T, store *Store, in *Installer) {
 	t.Helper()
-	it, err := store.records(store.db, in.group, in.have.generation)
+	it, err := store.records(store.db, in.group, in.stage.generation)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,6 +125,25 @@ func FuzzMarker(f *testing.F) {
 		switch {
 		case err == nil:
 			if got := appendMarker(nil, mk); string(got) != string(b) {
+				t.Fatalf("written again: got %x, want %x", got, b)
+			}
+		case !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrTooNew):
+			t.Fatalf("got %v, want %v or %v", err, ErrDamaged, ErrTooNew)
+		}
+	})
+}
+
+// FuzzStage: the note of a snapshot that has arrived in part reads as it was
+// written, or as damaged or too new.
+func FuzzStage(f *testing.F) {
+	f.Add(appendStage(nil, stage{want: Content{9, 2, 3}, generation: 4, next: 5, records: 6,
+		hash: 7, lastKey: []byte("k")}))
+	f.Add([]byte{storeFormat + 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		st, err := decodeStage(b)
+		switch {
+		case err == nil:
+			if got := appendStage(nil, st); string(got) != string(b) {
 				t.Fatalf("written again: got %x, want %x", got, b)
 			}
 		case !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrTooNew):

@@ -12,50 +12,62 @@ import (
 )
 
 // Installer writes a snapshot from a peer beside a group's checkpoint and then
-// replaces it as a whole. It is steppable and belongs to one goroutine. It ends
-// by Commit or Abort; a crash before Commit returned leaves the old checkpoint
-// or, if Commit was under way, perhaps the new one.
+// replaces it as a whole. It is steppable and belongs to one goroutine.
+//
+// What was added is kept by the store, over a restart too, until a Begin with
+// the same Content goes on with it or something newer makes it stale. A crash
+// before Commit returned leaves the old checkpoint or, if Commit was under way,
+// perhaps the new one; it takes along at most the last few MiB that were added.
 type Installer struct {
-	s     *Store
-	group uint16
-	// want are slot, records and hash as the first chunk names them; have is
-	// what was added, under its own generation.
-	want, have marker
-	slot       uint64
-	next       uint32
-	complete   bool
-	ended      bool
-	lastKey    []byte
-	plain      []byte
+	s        *Store
+	group    uint16
+	stage    stage
+	complete bool
+	// unsynced are the bytes that were added since the last sync.
+	unsynced int
+	plain    []byte
 }
 
-// Begin starts to install a snapshot that a peer announced at slot. It fails
-// with ErrOldSlot unless that is ahead of the stored checkpoint. The group's
-// Saves may go on meanwhile.
-func (s *Store) Begin(group uint16, slot uint64) (*Installer, error) {
+// Begin starts to install a snapshot that a peer announced, or goes on with it
+// where the last Installer of the same content came to. It fails with ErrOldSlot
+// unless the snapshot is ahead of the stored checkpoint.
+// Requires: no other Installer of the group is used from now on.
+func (s *Store) Begin(group uint16, content Content) (*Installer, error) {
 	if err := s.usable(); err != nil {
 		return nil, err
 	}
-	if mk := s.marker(group); slot <= mk.slot {
-		return nil, fmt.Errorf("%w: group %d: have %d, got %d", ErrOldSlot, group, mk.slot, slot)
+	if mk := s.marker(group); content.Slot <= mk.slot {
+		return nil, fmt.Errorf("%w: group %d: have %d, got %d", ErrOldSlot, group, mk.slot,
+			content.Slot)
 	}
-	in := &Installer{s: s, group: group, slot: slot}
-	in.have.generation = s.nextGeneration(group)
-	return in, nil
+	st, ok := s.staged(group)
+	if !ok || st.want != content {
+		if err := s.dropStage(group); err != nil {
+			return nil, err
+		}
+		st = stage{want: content, generation: s.nextGeneration(group)}
+		s.setStage(group, st)
+	}
+	return &Installer{s: s, group: group, stage: st}, nil
 }
 
-// Next returns the number of the chunk that Add wants.
-func (in *Installer) Next() uint32 { return in.next }
+// Position returns the number of the chunk that Add wants and, unless that is
+// zero, the key of the last record before it. The last chunk is wanted again
+// after a restart.
+func (in *Installer) Position() (next uint32, after []byte) {
+	return in.stage.next, in.stage.lastKey
+}
 
 // Complete reports whether the last chunk has been added.
 func (in *Installer) Complete() bool { return in.complete }
 
 // Add writes the records of a chunk, which it does not keep. A chunk that was
-// added before is ignored. It fails with ErrChunk, having changed nothing, and
-// with an error of the disk, after which only Abort is left.
+// added before is ignored. It fails with ErrChunk, having changed nothing, with
+// ErrOldSlot when a Save has overtaken the snapshot, and with an error of the
+// disk.
 func (in *Installer) Add(chunk []byte) error {
-	if in.ended {
-		return fmt.Errorf("%w: the install has ended", ErrChunk)
+	if err := in.current(); err != nil {
+		return err
 	}
 	h, plain, err := openChunk(chunk, in.plain)
 	if err != nil {
@@ -64,31 +76,34 @@ func (in *Installer) Add(chunk []byte) error {
 	if h.codec == codecS2 {
 		in.plain = plain
 	}
-	if in.next == 0 {
-		in.want = h.mk
+	if h.content != in.stage.want {
+		return fmt.Errorf("%w: of %v, want %v", ErrChunk, h.content, in.stage.want)
 	}
-	if h.mk != in.want || h.mk.slot != in.slot {
-		return fmt.Errorf("%w: of a snapshot at slot %d, want slot %d",
-			ErrChunk, h.mk.slot, in.slot)
-	}
-	if h.number < in.next {
+	if h.number < in.stage.next {
 		return nil
 	}
-	if h.number > in.next || in.complete {
-		return fmt.Errorf("%w: number %d, want %d", ErrChunk, h.number, in.next)
+	if h.number > in.stage.next || in.complete {
+		return fmt.Errorf("%w: number %d, want %d", ErrChunk, h.number, in.stage.next)
 	}
-	if err := in.write(plain); err != nil {
-		return err
+	return in.write(h, plain)
+}
+
+// current fails with ErrOldSlot if what was added is gone.
+func (in *Installer) current() error {
+	st, ok := in.s.staged(in.group)
+	if !ok || st.generation != in.stage.generation {
+		return fmt.Errorf("%w: the snapshot of group %d at slot %d was given up", ErrOldSlot,
+			in.group, in.stage.want.Slot)
 	}
-	in.next++
-	in.complete = h.last
 	return nil
 }
 
-// write adds the records of one chunk in one batch.
-func (in *Installer) write(plain []byte) error {
+// write adds the records of one chunk, and how far that takes the snapshot, in
+// one batch. The last chunk is not noted: until Commit it may be wanted again.
+func (in *Installer) write(h chunkHeader, plain []byte) error {
 	pb := in.s.db.NewBatch()
-	have, last := in.have, in.lastKey
+	st := in.stage
+	last := st.lastKey
 	var full []byte
 	for len(plain) > 0 {
 		key, value, rest, err := cutRecord(plain)
@@ -98,19 +113,42 @@ func (in *Installer) write(plain []byte) error {
 		if err != nil {
 			return errors.Join(err, pb.Close())
 		}
-		have.records++
-		have.hash += lockfsm.RecordHash(key, value)
-		full = append(recordKey(full[:0], in.group, have.generation), key...)
+		st.records++
+		st.hash += lockfsm.RecordHash(key, value)
+		full = append(recordKey(full[:0], in.group, st.generation), key...)
 		if err := pb.Set(full, value, nil); err != nil {
 			return errors.Join(err, pb.Close())
 		}
 		last, plain = key, rest
 	}
-	if err := pb.Commit(pebble.NoSync); err != nil {
+	st.next++
+	st.lastKey = bytes.Clone(last)
+	if !h.last {
+		if err := pb.Set(stageKey(in.group), appendStage(nil, st), nil); err != nil {
+			return errors.Join(err, pb.Close())
+		}
+	}
+	if err := pb.Commit(in.durability(pb.Len())); err != nil {
 		return in.s.judge(err)
 	}
-	in.have, in.lastKey = have, append(in.lastKey[:0], last...)
+	if !h.last {
+		in.s.setStage(in.group, st)
+	}
+	in.stage, in.complete = st, h.last
 	return pb.Close()
+}
+
+// stageSyncBytes is how much of a snapshot a power cut may take along. Less makes
+// more syncs, for which the log of the node would have to wait.
+const stageSyncBytes = 4 << 20
+
+// durability says whether the next batch, so many bytes long, is to be synced.
+func (in *Installer) durability(bytes int) *pebble.WriteOptions {
+	if in.unsynced += bytes; in.unsynced < in.s.stageSyncBytes {
+		return pebble.NoSync
+	}
+	in.unsynced = 0
+	return pebble.Sync
 }
 
 // cutRecord takes the first record off b, borrowing from it.
@@ -134,57 +172,50 @@ func cutRecord(b []byte) (key, value, rest []byte, err error) {
 
 // Load calls fn with every record that was added, as Store.Load does, so that a
 // machine can be built of a snapshot before it replaces anything. It fails with
-// ErrChunk unless the records are all that the chunks announced.
+// ErrChunk unless the records are all that was announced.
 func (in *Installer) Load(fn func(key, value []byte) error) error {
 	if err := in.checkWhole(); err != nil {
 		return err
 	}
-	mk := in.have
-	mk.slot = in.slot
-	return in.s.walk(in.group, mk, fn)
+	return in.s.walk(in.group, in.marker(), fn)
+}
+
+// marker is the marker under which the snapshot becomes the checkpoint.
+func (in *Installer) marker() marker {
+	st := &in.stage
+	return marker{st.want.Slot, st.generation, st.records, st.hash}
 }
 
 // checkWhole fails with ErrChunk unless all that was announced was added.
 func (in *Installer) checkWhole() error {
-	if in.ended || !in.complete {
-		return fmt.Errorf("%w: %d chunks and the last is missing", ErrChunk, in.next)
+	if err := in.current(); err != nil {
+		return err
 	}
-	if in.have.records != in.want.records || in.have.hash != in.want.hash {
-		return fmt.Errorf("%w: whole snapshot of group %d: have %d records, hash %x, want %d, %x",
-			ErrChunk, in.group, in.have.records, in.have.hash, in.want.records, in.want.hash)
+	if !in.complete {
+		return fmt.Errorf("%w: %d chunks and the last is missing", ErrChunk, in.stage.next)
+	}
+	if have := in.marker().content(); have != in.stage.want {
+		return fmt.Errorf("%w: whole snapshot of group %d: have %v, want %v", ErrChunk, in.group,
+			have, in.stage.want)
 	}
 	return nil
 }
 
 // Commit makes the snapshot the group's checkpoint, durably and at once. It
-// fails with ErrChunk if it is not complete or its content is not what its
-// chunks announced, and with ErrOldSlot if the group's own checkpoint has
-// overtaken it; unless chunks are missing the installer has then ended, as
-// after Abort.
+// fails with ErrChunk if it is not complete or its content is not what was
+// announced, and with ErrOldSlot if the group's own checkpoint has overtaken it.
+// On error the checkpoint is what it was.
 func (in *Installer) Commit() error {
-	if in.ended || !in.complete {
-		return fmt.Errorf("%w: %d chunks and the last is missing", ErrChunk, in.next)
+	if err := in.checkWhole(); err != nil {
+		return err
 	}
-	mk := in.have
-	mk.slot = in.slot
-	old := in.s.marker(in.group)
-	var err error
-	switch {
-	case mk.records != in.want.records || mk.hash != in.want.hash:
-		err = fmt.Errorf("%w: whole snapshot of group %d: have %d records, hash %x, want %d, %x",
-			ErrChunk, in.group, mk.records, mk.hash, in.want.records, in.want.hash)
-	case old.slot >= mk.slot:
-		err = fmt.Errorf("%w: group %d: have %d, got %d", ErrOldSlot, in.group, old.slot, mk.slot)
+	mk, old := in.marker(), in.s.marker(in.group)
+	if old.slot >= mk.slot {
+		return fmt.Errorf("%w: group %d: have %d, got %d", ErrOldSlot, in.group, old.slot, mk.slot)
 	}
-	if err != nil {
-		return errors.Join(err, in.Abort())
-	}
-	in.ended = true
 	pb := in.s.db.NewBatch()
 	if old.generation != 0 {
-		err := pb.DeleteRange(recordKey(nil, in.group, old.generation),
-			recordKey(nil, in.group, old.generation+1), nil)
-		if err != nil {
+		if err := deleteGeneration(pb, in.group, old.generation); err != nil {
 			return errors.Join(err, pb.Close())
 		}
 	}
@@ -194,11 +225,10 @@ func (in *Installer) Commit() error {
 	return nil
 }
 
-// Abort removes what was added. After Commit or Abort it does nothing.
+// Abort removes what was added, unless it has become the checkpoint or is gone.
 func (in *Installer) Abort() error {
-	if in.ended {
+	if in.current() != nil {
 		return nil
 	}
-	in.ended = true
-	return in.s.removeGeneration(in.group, in.have.generation)
+	return in.s.dropStage(in.group)
 }

@@ -195,7 +195,7 @@ func BenchmarkSnapshot(b *testing.B) {
 		if err != nil {
 			b.Fatalf("snapshot: got %v, want no error", err)
 		}
-		in, err := s.Begin(uint16(100+i), n.Slot())
+		in, err := s.Begin(uint16(100+i), n.Content())
 		if err != nil {
 			b.Fatalf("begin: got %v, want no error", err)
 		}

@@ -8,8 +8,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// readMarkers reads what the store has, and removes the records of snapshots
-// that were never switched to.
+// readMarkers reads what the store has, and removes records that belong neither
+// to a checkpoint nor to a snapshot that has arrived in part.
 func (s *Store) readMarkers() error {
 	if err := s.checkFormat(); err != nil {
 		return err
@@ -32,6 +32,9 @@ func (s *Store) readMarkers() error {
 	}
 	if err := errors.Join(it.Error(), it.Close()); err != nil {
 		return s.judge(err)
+	}
+	if err := s.readStages(); err != nil {
+		return err
 	}
 	return s.removeStrays()
 }
@@ -76,7 +79,8 @@ func (s *Store) initialize() error {
 	return s.db.Set([]byte{keyFormat}, []byte{storeFormat}, pebble.Sync)
 }
 
-// removeStrays deletes every generation of a group but the valid one.
+// removeStrays deletes every generation of a group but the valid one and the one
+// that arrives.
 func (s *Store) removeStrays() error {
 	it, err := s.db.NewIter(&pebble.IterOptions{
 		LowerBound: []byte{keyRecord}, UpperBound: []byte{keyRecord + 1}})
@@ -90,7 +94,9 @@ func (s *Store) removeStrays() error {
 		}
 		group := binary.BigEndian.Uint16(key[1:])
 		generation := binary.BigEndian.Uint64(key[3:])
-		if generation != s.marker(group).generation {
+		st, arrives := s.staged(group)
+		if generation != s.marker(group).generation &&
+			(!arrives || generation != st.generation) {
 			if err := s.removeGeneration(group, generation); err != nil {
 				return errors.Join(err, it.Close())
 			}

@@ -40,25 +40,25 @@ const (
 
 // chunkHeader is a decoded header.
 type chunkHeader struct {
-	codec  uint8
-	last   bool
-	number uint32
-	mk     marker // generation unused
-	plain  uint32
+	codec   uint8
+	last    bool
+	number  uint32
+	content Content
+	plain   uint32
 }
 
 // Snapshot reads one group's checkpoint as it was when it was opened, in
 // chunks. It is steppable and belongs to one goroutine.
 type Snapshot struct {
+	s     *Store
 	group uint16
 	mk    marker
 	view  *pebble.Snapshot
 	it    *pebble.Iterator
 	ok    bool // it stands on a record
-	// firsts[n] is the first key of chunk n, for resuming.
-	firsts [][]byte
-	next   uint32
-	plain  []byte
+	next  uint32
+	ended bool // the last chunk was returned
+	plain []byte
 }
 
 // OpenSnapshot opens the current checkpoint of a group for sending. Saves and
@@ -77,7 +77,7 @@ func (s *Store) OpenSnapshot(group uint16) (*Snapshot, error) {
 	if err != nil {
 		return nil, errors.Join(s.judge(err), view.Close())
 	}
-	return &Snapshot{group: group, mk: mk, view: view, it: it, ok: it.First()}, nil
+	return &Snapshot{s: s, group: group, mk: mk, view: view, it: it, ok: it.First()}, nil
 }
 
 // snapshotMarker reads the marker that belongs to view.
@@ -93,23 +93,21 @@ func (s *Store) snapshotMarker(view *pebble.Snapshot, group uint16) (marker, err
 	return mk, errors.Join(err, closer.Close())
 }
 
-// Slot returns the slot of the checkpoint.
-func (n *Snapshot) Slot() uint64 { return n.mk.slot }
+// Content says what is in the snapshot.
+func (n *Snapshot) Content() Content { return n.mk.content() }
 
-// Number returns the number of the chunk that Next will return.
-func (n *Snapshot) Number() uint32 { return n.next }
-
-// Seek makes Next return chunk number next. Requires: it was returned before,
-// or is the one to come.
-func (n *Snapshot) Seek(number uint32) error {
-	if int(number) > len(n.firsts) {
-		return fmt.Errorf("checkpoint: seek: have %d chunks, got %d", len(n.firsts), number)
+// Seek makes Next return chunk number next, which begins after the record of
+// key after; zero and no key begin at the start. An Installer's Position says
+// both. The snapshot need not be the one that the chunks before came from, as
+// long as its Content is equal.
+func (n *Snapshot) Seek(number uint32, after []byte) error {
+	n.next, n.ended = number, false
+	if number == 0 {
+		n.ok = n.it.First()
+		return n.it.Error()
 	}
-	if int(number) < len(n.firsts) {
-		n.ok = n.it.SeekGE(n.firsts[number])
-		n.firsts = n.firsts[:number]
-	}
-	n.next = number
+	from := append(recordKey(nil, n.group, n.mk.generation), after...)
+	n.ok = n.it.SeekGE(append(from, 0))
 	return n.it.Error()
 }
 
@@ -117,11 +115,10 @@ func (n *Snapshot) Seek(number uint32) error {
 // its records before compression; a record that is larger goes alone. An empty
 // snapshot has one chunk. After the last it returns no chunk.
 func (n *Snapshot) Next(dst []byte, maxBytes int) (chunk []byte, last bool, err error) {
-	if int(n.next) > 0 && !n.ok {
+	if n.ended {
 		return dst, true, n.it.Error()
 	}
 	n.plain = n.plain[:0]
-	n.firsts = append(n.firsts, append([]byte(nil), n.firstKey()...))
 	for n.ok {
 		key, value := n.it.Key()[recordPrefixBytes:], n.it.Value()
 		size := len(key) + len(value) + 2*binary.MaxVarintLen32
@@ -134,18 +131,12 @@ func (n *Snapshot) Next(dst []byte, maxBytes int) (chunk []byte, last bool, err 
 		n.ok = n.it.Next()
 	}
 	if err := n.it.Error(); err != nil {
-		return dst, false, fmt.Errorf("checkpoint: snapshot of group %d: %w", n.group, err)
+		return dst, false, fmt.Errorf("checkpoint: snapshot of group %d: %w", n.group, n.s.judge(err))
 	}
-	h := chunkHeader{last: !n.ok, number: n.next, mk: n.mk}
+	h := chunkHeader{last: !n.ok, number: n.next, content: n.mk.content()}
 	n.next++
+	n.ended = h.last
 	return appendChunk(dst, h, n.plain), h.last, nil
-}
-
-func (n *Snapshot) firstKey() []byte {
-	if !n.ok {
-		return nil
-	}
-	return n.it.Key()
 }
 
 // Close lets go of the checkpoint.
@@ -165,9 +156,9 @@ func appendChunk(dst []byte, h chunkHeader, plain []byte) []byte {
 	start := len(dst)
 	dst = append(dst, chunkVersion, h.codec, flags)
 	dst = le.AppendUint32(dst, h.number)
-	dst = le.AppendUint64(dst, h.mk.slot)
-	dst = le.AppendUint64(dst, h.mk.records)
-	dst = le.AppendUint64(dst, h.mk.hash)
+	dst = le.AppendUint64(dst, h.content.Slot)
+	dst = le.AppendUint64(dst, h.content.Records)
+	dst = le.AppendUint64(dst, h.content.Hash)
 	dst = le.AppendUint32(dst, uint32(len(plain)))
 	dst = le.AppendUint32(dst, checksum(dst[start:], body))
 	return append(dst, body...)
@@ -194,8 +185,7 @@ func openChunk(chunk, buf []byte) (chunkHeader, []byte, error) {
 	}
 	h := chunkHeader{codec: chunk[1], last: chunk[2]&chunkLast != 0,
 		number: le.Uint32(chunk[3:]), plain: le.Uint32(chunk[31:])}
-	h.mk = marker{slot: le.Uint64(chunk[7:]), records: le.Uint64(chunk[15:]),
-		hash: le.Uint64(chunk[23:])}
+	h.content = Content{le.Uint64(chunk[7:]), le.Uint64(chunk[15:]), le.Uint64(chunk[23:])}
 	if h.plain > maxChunkBytes {
 		return h, nil, fmt.Errorf("%w: unpacks to %d bytes, want at most %d",
 			ErrChunk, h.plain, maxChunkBytes)

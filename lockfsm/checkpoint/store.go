@@ -44,6 +44,7 @@ const (
 	keyFormat = 0x00
 	keyGroup  = 0x01
 	keyRecord = 0x02
+	keyStage  = 0x03
 
 	recordPrefixBytes = 11
 	markerBytes       = 33
@@ -63,18 +64,20 @@ type Store struct {
 	cache   *pebble.Cache
 	health  io.Closer
 	damaged atomic.Bool // set by Pebble's goroutines, read by all
+	// stageSyncBytes is stageSyncBytes, and less in tests.
+	stageSyncBytes int
 
 	mu struct {
 		sync.Mutex
 		groups map[uint16]marker
+		stages map[uint16]stage
 		// generations is the last generation used of each group, by installs
 		// that did not end too.
 		generations map[uint16]uint64
 	}
 }
 
-// Open opens the store in dir and makes it if there is none. Snapshots that
-// were being installed when the process ended are removed. It fails with
+// Open opens the store in dir and makes it if there is none. It fails with
 // ErrDamaged or ErrTooNew, or an error of the disk.
 func Open(dir string, opts Options) (*Store, error) {
 	return open(vfs.Default, dir, opts)
@@ -84,8 +87,9 @@ func open(fs vfs.FS, dir string, opts Options) (*Store, error) {
 	if err := opts.validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{cache: pebble.NewCache(opts.CacheBytes)}
+	s := &Store{cache: pebble.NewCache(opts.CacheBytes), stageSyncBytes: stageSyncBytes}
 	s.mu.groups = map[uint16]marker{}
+	s.mu.stages = map[uint16]stage{}
 	s.mu.generations = map[uint16]uint64{}
 	events := s.listener(opts.Report)
 	fs, s.health = vfs.WithDiskHealthChecks(fs, opts.DiskSlow, nil,
@@ -260,11 +264,18 @@ func replace(pb *pebble.Batch, mk *marker, full []byte, old record, value []byte
 
 // commit makes pb and the marker durable together.
 func (s *Store) commit(pb *pebble.Batch, group uint16, mk marker) error {
-	if err := pb.Set(groupKey(group), appendMarker(nil, mk), nil); err != nil {
+	ended, err := s.endStage(pb, group, mk)
+	if err == nil {
+		err = pb.Set(groupKey(group), appendMarker(nil, mk), nil)
+	}
+	if err != nil {
 		return errors.Join(err, pb.Close())
 	}
 	if err := pb.Commit(pebble.Sync); err != nil {
 		return s.judge(err)
+	}
+	if ended {
+		s.forgetStage(group)
 	}
 	s.setMarker(group, mk)
 	return pb.Close()

@@ -21,19 +21,22 @@ type Store interface {
 	Load(group uint16, fn func(key, value []byte) error) (slot uint64, err error)
 	// OpenSnapshot opens the current checkpoint for sending.
 	OpenSnapshot(group uint16) (Snapshot, error)
-	// Begin starts an install at slot. It fails with ErrOldSlot unless slot is
-	// ahead of the stored checkpoint.
-	Begin(group uint16, slot uint64) (Installer, error)
+	// Begin starts an install, or goes on with one of the same state. It fails
+	// with ErrOldSlot unless the state is ahead of the stored checkpoint.
+	Begin(group uint16, s State) (Installer, error)
 }
+
+// State names a checkpoint: its slot, how many records it has, and their hash.
+type State struct{ Slot, Records, Hash uint64 }
 
 // Snapshot is a checkpoint on its way out.
 type Snapshot interface {
-	// Slot is the slot of the checkpoint.
-	Slot() uint64
+	// State names the checkpoint.
+	State() State
 	// Next appends a chunk of at most about maxBytes to dst.
 	Next(dst []byte, maxBytes int) (chunk []byte, last bool, err error)
-	// Seek makes Next return a chunk that it returned before.
-	Seek(number uint32) error
+	// Seek makes Next go on where an Installer stands.
+	Seek(number uint32, after []byte) error
 	// Close lets go of the checkpoint.
 	Close() error
 }
@@ -43,6 +46,10 @@ type Installer interface {
 	// Add takes the next chunk, ignores an earlier one, and refuses any other
 	// with ErrChunk, unchanged.
 	Add(chunk []byte) error
+	// Position says which chunk is wanted, and the last key before it.
+	Position() (next uint32, after []byte)
+	// Load calls fn with every record that was added, keys ascending.
+	Load(fn func(key, value []byte) error) error
 	// Commit replaces the group's checkpoint at once. It fails with ErrChunk if
 	// chunks are missing and with ErrOldSlot if a Save has overtaken it.
 	Commit() error
@@ -74,6 +81,9 @@ func Run(t *testing.T, s Subject) {
 		{"SnapshotResumes", snapshotResumes},
 		{"ChunksChecked", chunksChecked},
 		{"AbortLeavesOld", abortLeavesOld},
+		{"InstallGoesOnAfterRestart", installGoesOn},
+		{"InstallOfAnotherStateBeginsAnew", installOfAnother},
+		{"LoadBeforeCommit", loadBeforeCommit},
 		{"OvertakenInstallRefused", overtaken},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, s) })
@@ -206,7 +216,7 @@ func oldSlot(t *testing.T, s Subject) {
 	must(t, st.Save(1, 7, c.Change(0, 0, 9)))
 	expectErr(t, st.Save(1, 6, Content{}.Change(1, 0, 9)), s.ErrOldSlot)
 	Expect(t, st, 1, 7, c)
-	_, err := st.Begin(1, 7)
+	_, err := st.Begin(1, State{Slot: 7, Records: 1, Hash: 1})
 	expectErr(t, err, s.ErrOldSlot)
 }
 
@@ -218,24 +228,36 @@ func snapshotMoment(t *testing.T, s Subject) {
 	must(t, err)
 	was := maps.Clone(c)
 	must(t, st.Save(1, 8, c.Change(1, 0, 300)))
-	if n.Slot() != 7 {
-		t.Fatalf("slot: got %d, want 7", n.Slot())
+	if got := n.State(); got.Slot != 7 || got.Records != uint64(len(was)) {
+		t.Fatalf("state: got %v, want slot 7 and %d records", got, len(was))
 	}
-	install(t, st, 2, 7, Chunks(t, n, 1000))
+	install(t, st, 2, n.State(), Chunks(t, n, 1000))
 	must(t, n.Close())
 	Expect(t, st, 2, 7, was)
 	Expect(t, st, 1, 8, c)
 }
 
-func install(t *testing.T, st Store, group uint16, slot uint64, chunks [][]byte) {
+func install(t *testing.T, st Store, group uint16, state State, chunks [][]byte) {
 	t.Helper()
-	in, err := st.Begin(group, slot)
+	in, err := st.Begin(group, state)
 	must(t, err)
 	for _, c := range chunks {
 		must(t, in.Add(c))
-		must(t, in.Add(c)) // a repeated chunk does no harm
+		if next, _ := in.Position(); int(next) < len(chunks) {
+			must(t, in.Add(c)) // a repeated chunk does no harm
+		}
 	}
 	must(t, in.Commit())
+}
+
+// open opens a group's snapshot and reads it.
+func open(t *testing.T, st Store, group uint16, maxBytes int) (State, [][]byte) {
+	t.Helper()
+	n, err := st.OpenSnapshot(group)
+	must(t, err)
+	chunks := Chunks(t, n, maxBytes)
+	must(t, n.Close())
+	return n.State(), chunks
 }
 
 func snapshotInstalls(t *testing.T, s Subject) {
@@ -245,13 +267,11 @@ func snapshotInstalls(t *testing.T, s Subject) {
 	must(t, from.Save(1, 70, c.Change(0, 0, 400)))
 	must(t, to.Save(1, 7, Content{}.Change(2, 100, 600)))
 	for _, maxBytes := range []int{1, 700, 1 << 20} {
-		n, err := from.OpenSnapshot(1)
-		must(t, err)
-		install(t, to, 1, n.Slot(), Chunks(t, n, maxBytes))
-		must(t, n.Close())
-		Expect(t, to, 1, n.Slot(), c)
-		must(t, to.Save(1, n.Slot()+1, &lockfsm.Records{}))
-		must(t, from.Save(1, n.Slot()+9, c.Change(maxBytes, 50, 90)))
+		state, chunks := open(t, from, 1, maxBytes)
+		install(t, to, 1, state, chunks)
+		Expect(t, to, 1, state.Slot, c)
+		must(t, to.Save(1, state.Slot+1, &lockfsm.Records{}))
+		must(t, from.Save(1, state.Slot+9, c.Change(maxBytes, 50, 90)))
 	}
 	to = reopen()
 	_, slot, err := Read(to, 1)
@@ -263,37 +283,40 @@ func snapshotResumes(t *testing.T, s Subject) {
 	st, _ := s.Open(t)
 	c := Content{}
 	must(t, st.Save(1, 7, c.Change(0, 0, 300)))
-	n, err := st.OpenSnapshot(1)
-	must(t, err)
-	all := Chunks(t, n, 900)
-	for _, number := range []int{0, 3, len(all) - 1, 1} {
-		must(t, n.Seek(uint32(number)))
-		for i, want := range all[number:] {
-			got, last, err := n.Next(nil, 900)
+	for _, cut := range []int{0, 1, 5} {
+		// Two readers of equal content, with chunks of other sizes: the second
+		// goes on where the first one's chunks end.
+		first, err := st.OpenSnapshot(1)
+		must(t, err)
+		in, err := st.Begin(uint16(10+cut), first.State())
+		must(t, err)
+		for range cut {
+			chunk, _, err := first.Next(nil, 900)
 			must(t, err)
-			if !bytes.Equal(got, want) || last != (number+i == len(all)-1) {
-				t.Fatalf("chunk %d after seek to %d differs", number+i, number)
-			}
+			must(t, in.Add(chunk))
 		}
+		must(t, first.Close())
+		second, err := st.OpenSnapshot(1)
+		must(t, err)
+		must(t, second.Seek(in.Position()))
+		for _, chunk := range Chunks(t, second, 1700) {
+			must(t, in.Add(chunk))
+		}
+		must(t, second.Close())
+		must(t, in.Commit())
+		Expect(t, st, uint16(10+cut), 7, c)
 	}
-	must(t, n.Close())
 }
 
 func chunksChecked(t *testing.T, s Subject) {
 	st, _ := s.Open(t)
 	c := Content{}
 	must(t, st.Save(1, 7, c.Change(0, 0, 60)))
-	n, err := st.OpenSnapshot(1)
-	must(t, err)
-	all := Chunks(t, n, 900)
-	must(t, n.Close())
+	state, all := open(t, st, 1, 900)
 	must(t, st.Save(1, 8, &lockfsm.Records{}))
-	n, err = st.OpenSnapshot(1)
-	must(t, err)
-	other := Chunks(t, n, 900)
-	must(t, n.Close())
+	_, other := open(t, st, 1, 900)
 
-	in, err := st.Begin(2, 7)
+	in, err := st.Begin(2, state)
 	must(t, err)
 	must(t, in.Add(all[0]))
 	expectErr(t, in.Add(all[2]), s.ErrChunk)
@@ -312,8 +335,15 @@ func chunksChecked(t *testing.T, s Subject) {
 	}
 	must(t, in.Commit())
 	Expect(t, st, 2, 7, c)
-	_, err = st.Begin(1, 8)
+	_, err = st.Begin(1, State{Slot: 8})
 	expectErr(t, err, s.ErrOldSlot)
+
+	// Chunks that are fine one by one and are not what was announced.
+	state.Slot, state.Hash = 9, state.Hash+1
+	in, err = st.Begin(1, state)
+	must(t, err)
+	expectErr(t, in.Add(all[0]), s.ErrChunk)
+	Expect(t, st, 1, 8, c)
 }
 
 func abortLeavesOld(t *testing.T, s Subject) {
@@ -321,41 +351,115 @@ func abortLeavesOld(t *testing.T, s Subject) {
 	c, d := Content{}, Content{}
 	must(t, st.Save(1, 7, c.Change(0, 0, 60)))
 	must(t, st.Save(2, 9, d.Change(1, 0, 90)))
-	n, err := st.OpenSnapshot(2)
-	must(t, err)
-	all := Chunks(t, n, 900)
-	must(t, n.Close())
-	in, err := st.Begin(1, 9)
+	state, all := open(t, st, 2, 900)
+	in, err := st.Begin(1, state)
 	must(t, err)
 	must(t, in.Add(all[0]))
 	must(t, in.Abort())
 	must(t, in.Abort())
+	expectErr(t, in.Add(all[1]), s.ErrOldSlot)
 	Expect(t, st, 1, 7, c)
-	if in, err = st.Begin(1, 9); err != nil {
-		t.Fatalf("begin again: got %v, want no error", err)
+	in, err = st.Begin(1, state)
+	must(t, err)
+	if next, after := in.Position(); next != 0 || after != nil {
+		t.Fatalf("position after abort: got %d, %q, want the start", next, after)
 	}
 	must(t, in.Add(all[0]))
 	st = reopen() // without a word to the installer: the process died
 	Expect(t, st, 1, 7, c)
-	install(t, st, 1, 9, all)
+	install(t, st, 1, state, all)
 	Expect(t, reopen(), 1, 9, d)
 }
 
-func overtaken(t *testing.T, s Subject) {
+// installGoesOn restarts after every chunk.
+func installGoesOn(t *testing.T, s Subject) {
+	st, reopen := s.Open(t)
+	c, d := Content{}, Content{}
+	must(t, st.Save(1, 7, c.Change(0, 0, 60)))
+	must(t, st.Save(2, 9, d.Change(1, 0, 200)))
+	state, all := open(t, st, 2, 900)
+	for i, chunk := range all {
+		in, err := st.Begin(1, state)
+		must(t, err)
+		if next, _ := in.Position(); int(next) != i {
+			t.Fatalf("after %d chunks and a restart: got %d, want to go on there", i, next)
+		}
+		must(t, in.Add(chunk))
+		st = reopen()
+		Expect(t, st, 1, 7, c)
+	}
+	in, err := st.Begin(1, state)
+	must(t, err)
+	expectErr(t, in.Commit(), s.ErrChunk) // the last chunk is wanted again
+	must(t, in.Add(all[len(all)-1]))
+	must(t, in.Commit())
+	Expect(t, reopen(), 1, 9, d)
+}
+
+// installOfAnother gives up a half for another snapshot, and for a save.
+func installOfAnother(t *testing.T, s Subject) {
+	st, reopen := s.Open(t)
+	c, d := Content{}, Content{}
+	must(t, st.Save(1, 7, c.Change(0, 0, 60)))
+	must(t, st.Save(2, 9, d.Change(1, 0, 90)))
+	old, oldChunks := open(t, st, 2, 900)
+	in, err := st.Begin(1, old)
+	must(t, err)
+	must(t, in.Add(oldChunks[0]))
+	must(t, in.Add(oldChunks[1]))
+	must(t, st.Save(2, 11, d.Change(2, 30, 120)))
+	state, chunks := open(t, st, 2, 900)
+	next, err := st.Begin(1, state)
+	must(t, err)
+	if at, _ := next.Position(); at != 0 {
+		t.Fatalf("another snapshot: got position %d, want the start", at)
+	}
+	expectErr(t, in.Add(oldChunks[2]), s.ErrOldSlot)
+	must(t, next.Add(chunks[0]))
+	must(t, st.Save(1, 11, c.Change(3, 0, 60)))
+	expectErr(t, next.Add(chunks[1]), s.ErrOldSlot)
+	Expect(t, reopen(), 1, 11, c)
+}
+
+func loadBeforeCommit(t *testing.T, s Subject) {
 	st, _ := s.Open(t)
 	c, d := Content{}, Content{}
 	must(t, st.Save(1, 7, c.Change(0, 0, 60)))
 	must(t, st.Save(2, 9, d.Change(1, 0, 90)))
-	n, err := st.OpenSnapshot(2)
+	state, all := open(t, st, 2, 900)
+	in, err := st.Begin(1, state)
 	must(t, err)
-	all := Chunks(t, n, 1<<20)
-	must(t, n.Close())
-	in, err := st.Begin(1, 9)
+	got := Content{}
+	keep := func(key, value []byte) error {
+		got[string(key)] = string(value)
+		return nil
+	}
+	must(t, in.Add(all[0]))
+	expectErr(t, in.Load(keep), s.ErrChunk)
+	for _, chunk := range all[1:] {
+		must(t, in.Add(chunk))
+	}
+	must(t, in.Load(keep))
+	if !maps.Equal(got, d) {
+		t.Fatalf("snapshot: got %d records, want %d and equal", len(got), len(d))
+	}
+	Expect(t, st, 1, 7, c)
+	must(t, in.Commit())
+	Expect(t, st, 1, 9, d)
+}
+
+func overtaken(t *testing.T, s Subject) {
+	st, reopen := s.Open(t)
+	c, d := Content{}, Content{}
+	must(t, st.Save(1, 7, c.Change(0, 0, 60)))
+	must(t, st.Save(2, 9, d.Change(1, 0, 90)))
+	state, all := open(t, st, 2, 1<<20)
+	in, err := st.Begin(1, state)
 	must(t, err)
 	for _, chunk := range all {
 		must(t, in.Add(chunk))
 	}
 	must(t, st.Save(1, 10, c.Change(2, 0, 60)))
 	expectErr(t, in.Commit(), s.ErrOldSlot)
-	Expect(t, st, 1, 10, c)
+	Expect(t, reopen(), 1, 10, c)
 }
