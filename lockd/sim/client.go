@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"lockd/lockd/faulttest/history"
 	"lockd/lockd/node"
 	"lockd/lockd/sim/check"
 	"lockd/lockfsm"
@@ -44,9 +45,13 @@ type membership struct {
 	session   uint64
 	nonce     wire.Nonce
 	safeUntil node.Nanos
-	calls     []*call // open requests, in the order in which they were made
-	holds     []*hold
-	retryAt   Time
+	// renewed is when the last answered renewal was sent.
+	renewed Time
+	// closing is when the session began to be closed, zero if it did not.
+	closing Time
+	calls   []*call // open requests, in the order in which they were made
+	holds   []*hold
+	retryAt Time
 }
 
 // call is a request that has no definite answer yet.
@@ -65,6 +70,7 @@ type call struct {
 	busyIn  uint32 // the epoch in which it was last refused as busy
 	backoff uint   // how often the wait after a refusal is doubled
 	hold    *hold  // what a Release or RenewHold is about
+	op      *history.Operation
 }
 
 // hold is a lock that the client has, as far as it knows.
@@ -76,6 +82,7 @@ type hold struct {
 	owner    uint64     // of a detached hold, else zero
 	until    node.Nanos // of a detached hold
 	released bool       // asked to be
+	op       *history.Operation
 }
 
 // keepalive is one that was sent and may still be answered.
@@ -333,6 +340,11 @@ func (m *membership) send(k *call) {
 	if k.began == 0 {
 		k.began, k.beganOn = w.agenda.now, m.c.now()
 		k.q.Floor = w.history.Began(m.group)
+	}
+	w.witness.begin(k)
+	if k.q.Kind == wire.KindCloseSession && m.closing == 0 {
+		m.closing = w.agenda.now
+		m.mayEnd()
 	}
 	k.conn, k.sentAt = m.c.conns[m.route], w.agenda.now
 	k.conn.owed[k.q.Request]++

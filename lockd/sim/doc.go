@@ -24,6 +24,8 @@
 //	register.go  what locks guard: it refuses a smaller token than it has seen
 //	faults.go    what goes wrong; diskfaults.go with disks, shapes.go with the
 //	             network; heal.go what must then become right
+//	episodes.go  one question of liveness at a time; prober.go asks
+//	search.go    what clients saw, for a search blind to slots
 //
 // Faults stay within a budget: a minority of the disks may be lost, each in a
 // way that is to be noticed. Safety must hold throughout. A node that stops by

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"lockd/lockd/node"
+	"lockd/lockfsm"
 	"lockd/paxos"
 )
 
@@ -44,19 +45,19 @@ func (w *World) heal() {
 		if !c.dead() {
 			c.pausedUntil = min(c.pausedUntil, w.agenda.now)
 		}
-		c.cutFrom, c.leaving = 0, true
+		c.cutFrom = 0
 	}
 	for _, c := range w.cores {
-		c.away, c.leaving = min(c.away, w.agenda.now), true
+		c.away = min(c.away, w.agenda.now)
 	}
 	began := w.agenda.now
-	// Links are dialled again within a fifth of a second, and the first round
-	// over them takes its time too.
-	grace := 500*millisecond + 20*w.opts.Latency + 20*w.opts.SyncTime
+	limit := w.failover()
 	if !w.born() {
-		grace += second
+		limit += second
 	}
-	w.await("I28: every group led", 4*w.election()+grace, w.allLed)
+	w.await("I28: every group led", limit, w.allLed)
+	w.liveness()
+	w.part()
 	w.await("I32: everything pending ended", 40*second, w.allGone)
 	w.await("I31: what was left behind passed on",
 		Time(w.opts.Lease)*millisecond+20*second, w.allFree)
@@ -64,6 +65,60 @@ func (w *World) heal() {
 	if w.failure == nil {
 		w.bounded()
 		w.note("healed", uint64(w.agenda.now-began))
+	}
+}
+
+// part has all clients give back what they have, but one, which dies.
+func (w *World) part() {
+	if w.failure != nil {
+		return
+	}
+	dying := w.clients[w.dice.episode.IntN(len(w.clients))]
+	if !dying.dead() && w.calm() {
+		dying.pausedUntil = never
+		for _, m := range dying.groups {
+			w.mustPass(m.group, lockfsm.SessionID(m.session))
+		}
+	}
+	for _, c := range w.clients {
+		c.leaving = true
+	}
+	for _, c := range w.cores {
+		c.leaving = true
+	}
+}
+
+// mustPass has it checked that what a session holds, whose client has just died,
+// passes on within the session lease and two beats of log time, and a failover
+// if there is one (G7, I31).
+func (w *World) mustPass(group uint16, session lockfsm.SessionID) {
+	if session == 0 {
+		return
+	}
+	slowest := Time(1_000_000 - w.opts.Drift)
+	lease := Time(w.opts.Lease) * millisecond * 1_000_000 / slowest
+	beats := 2 * Time(w.opts.Node.LogTick) * 1_000_000 / slowest
+	// A renewal may be on its way, and the end be on its way to the log. A
+	// machine that does little in one slot needs a slot for each thing to end.
+	limit := w.slowest() + lease + beats + w.round()
+	if work := w.opts.Node.Limits.WorkPerApply; work < 100 {
+		limit += Time(w.models[group].Size()) * w.round()
+	}
+	moves := w.moves
+	w.agenda.after(limit, func() {
+		if w.moves == moves {
+			w.passed(group, session, limit)
+			return
+		}
+		w.agenda.after(w.failover(), func() { w.passed(group, session, limit+w.failover()) })
+	})
+}
+
+func (w *World) passed(group uint16, session lockfsm.SessionID, limit Time) {
+	w.covered["session of a dead client checked"]++
+	if w.models[group].Holds(session) {
+		w.failf("I31: session %d of group %d, whose client died %.3f s ago, has not ended", session,
+			group, float64(limit)/1e9)
 	}
 }
 

@@ -100,6 +100,7 @@ func (c *client) renewed(conn *conn, h wire.Header, x wire.KeepaliveAck) {
 		switch r.Code {
 		case wire.CodeRenewed:
 			m.safeUntil = max(m.safeUntil, sent.sentOn+safe(c.w.opts.Lease))
+			m.renewedAt(sent.sent)
 			c.w.check(c.w.leases.Renewed(m.group, lockfsm.SessionID(r.Session), int64(sent.sent),
 				int64(c.w.opts.Lease)*int64(millisecond)))
 		case wire.CodeUnknown:
@@ -109,6 +110,19 @@ func (c *client) renewed(conn *conn, h wire.Header, x wire.KeepaliveAck) {
 				m.reroute(0)
 			}
 		}
+	}
+}
+
+// renewedAt notes when a renewal was sent that has been answered.
+func (m *membership) renewedAt(sent Time) {
+	m.renewed = max(m.renewed, sent)
+	m.mayEnd()
+}
+
+// mayEnd tells who records from when on the holds may end.
+func (m *membership) mayEnd() {
+	for _, h := range m.holds {
+		m.c.w.witness.mayEnd(m, h)
 	}
 }
 
@@ -161,6 +175,9 @@ func (c *client) response(conn *conn, h wire.Header, x *wire.Response) {
 		return
 	}
 	m.calls = slices.Delete(m.calls, at, at+1)
+	if k.q.Kind != wire.KindGet {
+		c.w.witness.answered(k, x, nil)
+	}
 	m.done(k, x)
 }
 
@@ -208,6 +225,8 @@ func (m *membership) opened(k *call, x *wire.Response) {
 	}
 	m.session = x.Token
 	m.safeUntil = k.beganOn + safe(w.opts.Lease)
+	m.renewed, m.closing = 0, 0
+	m.renewedAt(k.began)
 	w.check(w.leases.Renewed(m.group, lockfsm.SessionID(m.session), int64(k.began),
 		int64(w.opts.Lease)*int64(millisecond)))
 }
@@ -223,6 +242,7 @@ func (m *membership) hold(k *call, token uint64) {
 		return o.q.Kind == wire.KindCloseSession
 	})
 	m.holds = append(m.holds, h)
+	m.c.w.witness.mayEnd(m, h)
 	m.c.w.covered["held"]++
 	m.c.w.leases.Believe(m.group, h.name, check.Belief{
 		Token: lockfsm.Token(token), Mode: lockfsm.Mode(h.mode), Client: m.c.id,
@@ -256,17 +276,16 @@ func (m *membership) cancelled(k *call, x *wire.Response) {
 	m.calls = slices.Delete(m.calls, at, at+1)
 	if x.Status == wire.StatusAlreadyGranted {
 		m.c.w.covered["cancel lost to grant"]++
+		m.c.w.witness.answered(target, &wire.Response{Status: wire.StatusOK, Token: x.Token}, nil)
 		m.hold(target, x.Token)
+		return
 	}
+	m.c.w.witness.cancelled(target)
 }
 
 // got compares a read with what the log says of the lock at that slot.
 func (m *membership) got(k *call, x *wire.Response) {
 	w := m.c.w
-	v := w.models[m.group].At(k.q.Name, x.Slot)
-	if v.Vague {
-		return
-	}
 	info := wire.LockInfo{}
 	if x.Status == wire.StatusOK {
 		var err error
@@ -274,6 +293,15 @@ func (m *membership) got(k *call, x *wire.Response) {
 			w.failf("lock of group %d does not decode: %v", m.group, err)
 			return
 		}
+	}
+	var holders []uint64
+	for i := range info.Holders {
+		holders = append(holders, info.Holders[i].Token)
+	}
+	w.witness.answered(k, x, holders)
+	v := w.models[m.group].At(k.q.Name, x.Slot)
+	if v.Vague {
+		return
 	}
 	token := lockfsm.Token(0)
 	if len(info.Holders) > 0 {

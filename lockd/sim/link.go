@@ -18,6 +18,8 @@ type link struct {
 	up    bool
 	conn  uint64 // number of the conn; frames of an older one never arrive
 	lanes [2]lane
+	// slow is added to the time of every frame.
+	slow Time
 }
 
 // lane is one direction of a link.
@@ -148,7 +150,7 @@ func (l *link) carry(side int, f heldFrame) {
 		return
 	}
 	for i := range copies {
-		at := w.agenda.now + w.opts.Latency/4 + w.dice.network.around(w.opts.Latency)
+		at := w.agenda.now + l.slow + w.opts.Latency/4 + w.dice.network.around(w.opts.Latency)
 		switch {
 		case !ordered || i > 0:
 			at += w.dice.network.around(20 * w.opts.Latency)

@@ -75,6 +75,8 @@ type Options struct {
 	FaultEvery Time
 	// Cores is how many clients more are the client of production.
 	Cores int
+	// Search says that an order is searched that explains what clients saw.
+	Search bool
 	// Think is the mean time between two tasks of a client.
 	Think Time
 	// Drift is how much faster or slower than true time clocks may run, in
@@ -128,6 +130,9 @@ func Draw(seed uint64) Options {
 	if o.Faults&FaultDrift != 0 {
 		o.Drift = 10 * maxDrift
 	}
+	if d.permille(120) {
+		searched(&o)
+	}
 	o.Node = drawNode(d, &o)
 	o.Log = wal.Options{
 		SegmentBytes:   pick[int64](d, 32<<10, 64<<10, 256<<10),
@@ -150,7 +155,7 @@ func drawNode(d dice, o *Options) node.Options {
 	n.Groups = o.Groups
 	n.Tick = pick[node.Nanos](d, 20, 50, 50) * node.Millisecond
 	n.HeartbeatTicks = uint32(d.between(1, 4))
-	n.ElectionTicks = n.HeartbeatTicks*4 + uint32(d.between(0, 20))
+	n.ElectionTicks = n.HeartbeatTicks*4 + uint32(pick(d, d.between(0, 20), d.between(20, 50)))
 	n.RankDelayTicks = uint32(d.between(1, 5))
 	n.LogTick = pick[node.Nanos](d, 100, 200, 400) * node.Millisecond
 	n.Limits.Seed = 0

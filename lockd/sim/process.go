@@ -32,6 +32,8 @@ type process struct {
 	// cut says that the process has died in the turn that runs.
 	cut     bool
 	drained bool
+	// handing are the groups that the node is giving away.
+	handing map[paxos.GroupID]bool
 }
 
 // output reports whether something that the running turn does still happens.
@@ -197,6 +199,7 @@ func (p *process) observe(e node.Event) {
 	p.w.say("node %d: %v group %d node %d slot %d %s", p.site.id, e.Kind, e.Group, e.Node, e.Slot,
 		e.Text)
 	p.w.events[e.Kind]++
+	p.noteLeadership(e)
 	if e.Kind == node.EventMalformed {
 		p.w.failf("node %d applied a value that is no batch: group %d slot %d: %s",
 			p.site.id, e.Group, e.Slot, e.Text)

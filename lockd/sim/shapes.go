@@ -45,7 +45,7 @@ func (w *World) drawShape(d dice) shape {
 }
 
 // graphShape is a directed graph by number. Three nodes have 64, by the six low
-// bits; of larger clusters each lane is cut with even odds.
+// bits; of larger clusters each lane is cut or not, by odds that differ.
 func (w *World) graphShape(number int) shape {
 	name := "graph"
 	if len(w.sites) == 3 {
@@ -57,7 +57,8 @@ func (w *World) graphShape(number int) shape {
 		if len(w.sites) == 3 {
 			return number>>laneOfThree(a.id, b.id)&1 == 1
 		}
-		return newDice(uint64(number), fmt.Sprint("lane ", lane)).permille(500)
+		odds := 100 * (1 + number%5)
+		return newDice(uint64(number), fmt.Sprint("lane ", lane)).permille(odds)
 	}}
 }
 

@@ -64,7 +64,8 @@ func (s *site) start() {
 	}
 	s.lives++
 	s.w.note("start", uint64(s.id), s.lives)
-	p := &process{w: s.w, site: s, life: s.lives, alive: true, doomed: -1}
+	p := &process{w: s.w, site: s, life: s.lives, alive: true, doomed: -1,
+		handing: make(map[paxos.GroupID]bool)}
 	err := s.open(p)
 	p.alive = err == nil
 	switch {

@@ -44,7 +44,7 @@ func (c *client) task() {
 		m.ask(&call{q: check.Question{Kind: wire.KindList}})
 	case n < 92 && !full:
 		m.ask(&call{q: check.Question{Kind: wire.KindStatus}})
-	case n < 95 && !full:
+	case n < 95 && !full && !c.w.opts.Search:
 		c.detach(m)
 	case n < 97:
 		c.renew(m)
@@ -79,6 +79,9 @@ func (c *client) acquire(m *membership) {
 		k.flags = wire.FlagDetails
 	}
 	k.q.Mode = lockfsm.Mode(k.mode)
+	if c.w.opts.Search {
+		k.exclusive()
+	}
 	m.ask(k)
 }
 

@@ -22,7 +22,7 @@ type World struct {
 	trace  trace
 	// dice are the branches that the world itself draws from; clients, clocks
 	// and drives have their own.
-	dice struct{ network, disk, schedule, faults dice }
+	dice struct{ network, disk, schedule, faults, episode dice }
 
 	sites    []*site // node n stands at n−1
 	links    []*link
@@ -35,11 +35,17 @@ type World struct {
 
 	chosen  *check.Chosen
 	models  []*check.Model
+	witness *witness // nil if nobody searches
 	history *check.History
 	leases  *check.Leases
 	// registers are what exclusive locks guard; granted are all grants so far.
 	registers map[lockName]*register
 	granted   map[grantName]grantOf
+
+	// deposals are all leaders that were deposed, moves counts those too that
+	// gave their group away.
+	deposals []deposal
+	moves    int
 
 	message  paxos.Message // scratch for the network door
 	messages [32]uint64
@@ -61,6 +67,7 @@ func New(o Options, log io.Writer) *World {
 	w.dice.disk = newDice(o.Seed, "disk")
 	w.dice.schedule = newDice(o.Seed, "schedule")
 	w.dice.faults = newDice(o.Seed, "faults")
+	w.dice.episode = newDice(o.Seed, "episode")
 	w.chosen = check.NewChosen(o.Groups, o.Nodes/2+1)
 	w.leases = check.NewLeases(o.Drift + 1000)
 	w.registers, w.granted = make(map[lockName]*register), make(map[grantName]grantOf)
@@ -70,6 +77,9 @@ func New(o Options, log io.Writer) *World {
 		w.models = append(w.models, check.NewModel(g, limits))
 	}
 	w.history = check.NewHistory(w.models)
+	if o.Search {
+		w.witness = newWitness(w)
+	}
 	w.drawNames()
 	for id := range uint16(o.Nodes) {
 		w.sites = append(w.sites, newSite(w, id+1))
@@ -144,6 +154,7 @@ func (w *World) Run() (r Report) {
 	for w.failure == nil && w.agenda.next(w.opts.Breaking) {
 	}
 	w.heal()
+	w.witness.judge()
 	return r
 }
 

@@ -135,6 +135,22 @@ func (m *Model) Session(id lockfsm.SessionID) *Session {
 	return m.past[id]
 }
 
+// Size is how many sessions and claims there are.
+func (m *Model) Size() int { return len(m.sessions) + len(m.claims) }
+
+// Holds reports whether a session lives, or something it had is still there.
+func (m *Model) Holds(id lockfsm.SessionID) bool {
+	if p := m.sessions[id]; p != nil && !p.ended {
+		return true
+	}
+	for key := range m.claims { // order: any one is enough
+		if key.session == id && !key.detached {
+			return true
+		}
+	}
+	return false
+}
+
 // step is one slot being judged.
 type step struct {
 	*Model
