@@ -273,12 +273,13 @@ func (n *Node) refuseOrHold(g *group, c *conn, h wire.Header, frame []byte) {
 	n.answer(c, h, &wire.Response{Status: wire.StatusNotLeader, Leader: uint16(leader)})
 }
 
-// hearsMajority reports whether this node and the peers it has heard within an
-// election timeout are a majority. It is a hint: nothing safe hangs on it.
+// hearsMajority reports whether this node and the peers it has heard within half
+// an election timeout, which is two heartbeats at least, are a majority. A leader
+// that steps down has not. It is a hint: nothing safe hangs on it.
 func (n *Node) hearsMajority() bool {
 	heard := 1
 	for _, p := range n.peers {
-		if p.up && n.now-p.heardAt < Nanos(n.opts.ElectionTicks)*n.opts.Tick {
+		if p.up && n.now-p.heardAt < Nanos(n.opts.ElectionTicks/2)*n.opts.Tick {
 			heard++
 		}
 	}
@@ -327,9 +328,9 @@ func (n *Node) settleEarly(g *group) {
 	}
 }
 
-// expireEarly refuses requests that were held for too long.
+// expireEarly refuses requests that were held for too long, or in vain.
 func (n *Node) expireEarly(g *group) {
-	if len(g.early) > 0 && n.now >= g.earlyUntil {
+	if len(g.early) > 0 && (n.now >= g.earlyUntil || !n.hearsMajority()) {
 		n.settleEarly(g)
 	}
 }

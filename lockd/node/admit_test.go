@@ -338,6 +338,21 @@ func TestNodeThatHearsNobodyHoldsNothing(t *testing.T) {
 	}
 
 	w = newWorld(t, testOptions())
+	n = w.nodes[1]
+	w.drop = func(f testFrame) bool { return f.to == 1 || f.from == 1 }
+	for range 2000 {
+		if w.run(Millisecond); !n.node.groups[0].leading {
+			break
+		}
+	}
+	n.inbox.Request(1, get)
+	w.run(20 * Millisecond)
+	if r, ok := n.response(1, h.Request); !ok || r.Status != wire.StatusNotLeader {
+		t.Errorf("a leader that has just stepped down: got %v, %v, want NotLeader at once",
+			r.Status, ok)
+	}
+
+	w = newWorld(t, testOptions())
 	old := w.leaderOf(0).id
 	w.kill(old)
 	next := w.nodes[uint16(w.nodes[old%3+1].node.successors(0)[1])]
