@@ -37,8 +37,8 @@ const (
 	patience = 300 * time.Millisecond
 	// A conn that owes answers and is silent for pingAfter is asked for a sign
 	// of life, and closed pingTimeout later.
-	pingAfter   = 1 * time.Second
-	pingTimeout = 1500 * time.Millisecond
+	pingAfter   = 500 * time.Millisecond
+	pingTimeout = 1 * time.Second
 )
 
 // Core is the client without sockets, goroutines and clocks: it routes requests,
