@@ -11,7 +11,9 @@ TAGS           := invariants,plant,fault
 
 SEEDS          ?= 200
 FROM           ?= 1
-SOAK           ?= 1h
+SOAK           ?= 10m
+TRIALS         ?= 100
+GAP            ?= all
 SENDS          ?= 1000000
 SEED           ?= 1
 FUZZTIME       ?= 10s
@@ -90,8 +92,12 @@ plant: go-present ## prove that the tests find each planted bug
 	$(GO) test -tags plant,invariants -run Plant ./...
 
 .PHONY: fault
-fault: build ## kill, pause, partition, garble and fill real processes (needs Linux)
-	$(GO) test -count=1 -tags fault ./lockd/faulttest/...
+fault: build ## kill, pause, partition, garble and fill real processes (Linux; some tests need root)
+	$(GO) test -count=1 -v -timeout 2h -tags fault ./lockd/faulttest/...
+
+.PHONY: gap
+gap: build ## measure how long clients wait: TRIALS=100 of GAP=crash,pause,partition,…
+	$(GO) run ./lockd/faulttest/gap -kind $(GAP) -trials $(TRIALS)
 
 .PHONY: scale
 scale: build ## measure what a lot of state costs: LOCKS=1000000 SESSIONS=100000 (1 KB a lock)
@@ -103,13 +109,8 @@ history: build ## judge what clients saw in a run of SENDS=1000000 under faults,
 	  -timeout 4h -v -run TestFK1HistoryUnderFaults ./lockd/faulttest
 
 .PHONY: soak
-soak: build ## simulator and real-process faults in turn for SOAK=1h
-	@set -e; end=$$(( $$(date +%s) + $$(echo $(SOAK) | \
-	  awk '/h$$/{print $$1*3600} /m$$/{print $$1*60} /s$$/{print $$1+0}') )); \
-	from=$(FROM); while [ $$(date +%s) -lt $$end ]; do \
-	  $(MAKE) --no-print-directory sim SEEDS=$(SEEDS) FROM=$$from; \
-	  $(MAKE) --no-print-directory fault; \
-	  from=$$((from + $(SEEDS))); done
+soak: build ## crashes, pauses, partitions, power cuts of real processes for SOAK=10m from SEED=1
+	$(GO) run ./lockd/faulttest/soak -for $(SOAK) -seed $(SEED)
 
 .PHONY: fuzz
 fuzz: go-present ## fuzz every Fuzz target of PKG=./... for FUZZTIME=10s each

@@ -11,6 +11,14 @@
 //	no loss     a hold of an undisturbed client is still there after a fault,
 //	            with its token, and who waited for it still waits
 //
+// A Probe measures what a client notices: how long each group keeps it waiting.
+//
+// A Proxied cluster has a Mesh of proxies (package proxy) between its nodes and
+// before them, which cut, delay and harm what is said frame by frame; Spaces put
+// each node into a network namespace and drop packets between them; an Image is
+// a file system whose power can be cut. Soak draws one fault after the other
+// from all of these, and Gaps measures what clients notice of a few.
+//
 // Package history and package witness judge what clients saw of a whole run: the
 // first searches an order that explains it, blind to the log, the second holds
 // it against the slots that answers name.

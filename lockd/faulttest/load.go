@@ -73,6 +73,13 @@ func (l *Load) Err() error {
 		l.mu.violations[0])
 }
 
+// violations counts what was violated so far.
+func (l *Load) violations() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.mu.violations)
+}
+
 // describe says how the load goes on and what the cluster knows of a lock that
 // nobody gets.
 func (l *Load) describe(name string) string {
