@@ -25,9 +25,8 @@ type Report struct {
 	Partitions int // names
 	Largest    int // operations of one name
 	Uncertain  int // operations without a definite answer
-	// Again is how many names were searched a second time, because they cannot
-	// be explained without an uncertain acquire that took effect.
-	Again    int
+	// Ghosts are holds that nobody was told of, but that somebody met.
+	Ghosts   int
 	Took     time.Duration
 	Failures []Failure
 }
@@ -55,16 +54,16 @@ func (r *Report) Add(other *Report) {
 	r.Partitions += other.Partitions
 	r.Largest = max(r.Largest, other.Largest)
 	r.Uncertain += other.Uncertain
-	r.Again += other.Again
+	r.Ghosts += other.Ghosts
 	r.Took += other.Took
 	r.Failures = append(r.Failures, other.Failures...)
 }
 
 // String returns the figures in one line.
 func (r *Report) String() string {
-	return fmt.Sprintf("%d operations of %d names, at most %d of one, %.2f %% uncertain, %d names "+
-		"searched again, %.2fs of checking", r.Operations, r.Partitions, r.Largest,
-		100*float64(r.Uncertain)/float64(max(1, r.Operations)), r.Again, r.Took.Seconds())
+	return fmt.Sprintf("%d operations of %d names, at most %d of one, %.2f %% uncertain, %d ghosts, "+
+		"%.2fs of checking", r.Operations, r.Partitions, r.Largest,
+		100*float64(r.Uncertain)/float64(max(1, r.Operations)), r.Ghosts, r.Took.Seconds())
 }
 
 // Check searches the history of each name. Limit bounds each search. All must
@@ -79,13 +78,9 @@ func Check(m Model, all []Operation, limit time.Duration) Report {
 		r.Operations += p.counted
 		r.Largest = max(r.Largest, p.counted)
 		r.Uncertain += p.uncertain
-		verdict := p.search(p.definite, limit)
-		if verdict == porcupine.Illegal && len(p.perhaps) > 0 {
-			r.Again++
-			verdict = p.search(slices.Concat(p.definite, p.perhaps), limit)
-		}
-		if verdict != porcupine.Ok {
-			r.Failures = append(r.Failures, p.failure(name[0].Name, verdict))
+		r.Ghosts += p.ghosts
+		if err := p.judge(limit); err != nil {
+			r.Failures = append(r.Failures, Failure{Name: name[0].Name, Err: err, Text: p.describe(err)})
 		}
 	}
 	r.Took = time.Since(began)
@@ -114,18 +109,19 @@ func byName(all []Operation) [][]*Operation {
 // partition is the history of one name, ready to be searched.
 type partition struct {
 	model porcupine.Model
-	// definite are the operations that every explanation needs; perhaps are the
-	// uncertain acquires, which most explanations do without.
-	definite, perhaps  []porcupine.Operation
-	counted, uncertain int
+	// definite are the operations that every explanation needs; perhaps are
+	// uncertain ones that most explanations do without.
+	definite, perhaps          []porcupine.Operation
+	counted, uncertain, ghosts int
+	err                        error // it cannot be explained, whatever the order
 }
 
 func newPartition(m Model, all []*Operation) *partition {
 	p := &partition{model: m.porcupine()}
-	granted := make(map[uint64]struct{})
+	granted, owners := make(map[uint64]struct{}), make(map[uint64]struct{})
 	for _, o := range all {
 		if o.Kind == Acquire && o.Outcome == Granted {
-			granted[o.Token] = struct{}{}
+			granted[o.Token], owners[o.Owner] = struct{}{}, struct{}{}
 		}
 	}
 	for _, o := range all {
@@ -135,27 +131,65 @@ func newPartition(m Model, all []*Operation) *partition {
 				p.uncertain++
 			}
 		}
-		a := &attempt{Operation: o, granted: granted}
-		a.crowded = o.Kind == Acquire && o.Outcome == Refused && crowded(all, o)
-		op := porcupine.Operation{ClientId: o.Client, Input: a, Call: o.Began, Return: o.Ended}
+		_, known := granted[o.Token]
+		_, holds := owners[o.Owner]
+		a := newAttempt(o)
 		switch {
 		case o.Outcome != Uncertain:
-			p.definite = append(p.definite, op)
-		case o.Kind == Acquire:
-			p.perhaps = append(p.perhaps, op)
-		case (o.Kind == Expire || o.Kind == Release) && !a.unknown(o.Token):
-			p.definite = append(p.definite, op)
-		default: // it changes nothing, or ends a hold that nobody was told of
+			if o.Kind == Acquire && o.Outcome == Refused {
+				a.crowded, a.excused = company(all, o)
+			}
+			p.definite = append(p.definite, a.operation())
+		case o.Kind == Acquire && m.counts && holds && o.Owner != 0:
+			p.perhaps = append(p.perhaps, a.operation())
+		case (o.Kind == Expire || o.Kind == Release) && known:
+			p.definite = append(p.definite, a.operation())
+		default: // it changes nothing that anybody met, or ends what nobody was told of
 		}
 	}
+	added, err := ghosts(all, granted)
+	for _, a := range added {
+		p.definite = append(p.definite, a.operation())
+	}
+	p.ghosts, p.err = len(added)/2, err
 	return p
 }
 
-// crowded reports whether somebody was waiting at some moment of o.
-func crowded(all []*Operation, o *Operation) bool {
-	return slices.ContainsFunc(all, func(w *Operation) bool {
-		return w.Kind == Acquire && w.Waits == Queues && w.Began <= o.Ended && w.Ended >= o.Began
-	})
+func (a *attempt) operation() porcupine.Operation {
+	return porcupine.Operation{ClientId: a.Client, Input: a, Call: a.Began, Return: a.Ended}
+}
+
+// judge searches for an order. The error matches one of those of this package.
+func (p *partition) judge(limit time.Duration) error {
+	if p.err != nil {
+		return p.err
+	}
+	verdict := porcupine.CheckOperationsTimeout(p.model, p.definite, limit)
+	if verdict == porcupine.Illegal && len(p.perhaps) > 0 {
+		all := slices.Concat(p.definite, p.perhaps)
+		verdict = porcupine.CheckOperationsTimeout(p.model, all, limit)
+	}
+	switch verdict {
+	case porcupine.Ok:
+		return nil
+	case porcupine.Illegal:
+		return ErrViolation
+	default:
+		return ErrUndecided
+	}
+}
+
+// company reports whether somebody was waiting at some moment of the refused
+// acquire o, and whether an uncertain one may have been granted by then.
+func company(all []*Operation, o *Operation) (crowded, excused bool) {
+	for _, w := range all {
+		if w.Kind != Acquire || w.Began > o.Ended || w.Ended < o.Began {
+			continue
+		}
+		crowded = crowded || w.Waits == Queues
+		excused = excused || w.Outcome == Uncertain
+	}
+	return crowded, excused
 }
 
 func (m Model) porcupine() porcupine.Model {
@@ -170,16 +204,9 @@ func (m Model) porcupine() porcupine.Model {
 	}
 }
 
-func (p *partition) search(ops []porcupine.Operation, limit time.Duration) porcupine.CheckResult {
-	return porcupine.CheckOperationsTimeout(p.model, ops, limit)
-}
-
-// failure describes a name that could not be explained.
-func (p *partition) failure(name string, verdict porcupine.CheckResult) Failure {
-	f := Failure{Name: name, Err: ErrViolation}
-	if verdict == porcupine.Unknown {
-		f.Err = ErrUndecided
-	}
+// describe tells a history that could not be explained: the longest order that
+// was found, and what is left.
+func (p *partition) describe(err error) string {
 	all := slices.Concat(p.definite, p.perhaps)
 	_, info := porcupine.CheckOperationsVerbose(p.model, all, time.Second)
 	var longest []porcupine.Operation
@@ -191,6 +218,7 @@ func (p *partition) failure(name string, verdict porcupine.CheckResult) Failure 
 		}
 	}
 	var b strings.Builder
+	fmt.Fprintln(&b, err)
 	done := make(map[*attempt]bool)
 	for i := range longest {
 		a := longest[i].Input.(*attempt)
@@ -203,6 +231,5 @@ func (p *partition) failure(name string, verdict porcupine.CheckResult) Failure 
 			fmt.Fprintf(&b, "  not explained: %s\n", a.Operation)
 		}
 	}
-	f.Text = b.String()
-	return f
+	return b.String()
 }

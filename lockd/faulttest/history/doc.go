@@ -21,9 +21,10 @@
 // # What is not known
 //
 // An operation without a definite answer stays open: it may take effect at any
-// moment after it began, or never. An uncertain Acquire leads to a loose hold,
-// whose token is not known until somebody is refused because of it, and which
-// may end at any moment, because whoever asked gives it back in the background.
+// moment after it began, or never. Of an uncertain acquire nothing is known but
+// what others met of it: a token that no definite grant has. Such a hold is a
+// ghost. There must be an uncertain acquire for each, and it may end at any
+// moment, because whoever asked gives it back in the background.
 //
 // A hold may end unasked, but not at any moment: whoever records says from when
 // on with an operation Expire, which begins when the lease may be over (G6) and

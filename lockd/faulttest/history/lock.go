@@ -22,7 +22,7 @@ type rules struct {
 	counts   bool   // an owner may hold several times
 }
 
-func (r *rules) model(name string) Model { return Model{name: name, step: r.step} }
+func (r *rules) model(name string) Model { return Model{name: name, step: r.step, counts: r.counts} }
 
 func (r *rules) step(s *state, o *attempt) bool {
 	switch o.Kind {
@@ -33,7 +33,9 @@ func (r *rules) step(s *state, o *attempt) bool {
 		case Refused:
 			return r.refuse(s, o)
 		default:
-			r.perhaps(s, o)
+			if i := r.owned(s, o); i >= 0 {
+				s.holds[i].unsure++
+			}
 			return true
 		}
 	case Release:
@@ -51,98 +53,78 @@ func (r *rules) step(s *state, o *attempt) bool {
 	}
 }
 
-func permits(o *attempt) uint32 { return max(1, o.Permits) }
-
-// excludes reports whether a hold, be it the only one, leaves no room for o.
-func (r *rules) excludes(h *hold, o *attempt) bool {
-	if r.shares {
-		return h.mode == Exclusive || o.Mode == Exclusive
-	}
-	return h.permits+permits(o) > r.capacity
-}
-
-// room reports whether the holds for which counts is true leave room for o.
-func (r *rules) room(s *state, o *attempt, counts func(*hold) bool) bool {
-	used := permits(o)
-	for i := range s.holds {
-		h := &s.holds[i]
-		if !counts(h) {
-			continue
-		}
-		if used += h.permits; r.excludes(h, o) {
-			return false
-		}
-	}
-	return r.shares || used <= r.capacity
-}
-
-func isCertain(h *hold) bool { return !h.loose() }
-func isAny(*hold) bool       { return true }
-
-// owned returns which hold the asking owner of a re-entrant lock has already.
+// owned returns which hold the asking owner of a re-entrant lock has, or -1.
 func (r *rules) owned(s *state, o *attempt) int {
-	if !r.counts {
+	if !r.counts || o.Owner == 0 {
 		return -1
 	}
 	return slices.IndexFunc(s.holds, func(h hold) bool { return h.owner == o.Owner && !h.loose() })
 }
 
 // grant gives a hold with a token above all before, or one more of the same.
+// Loose holds have ended if they are in the way.
 func (r *rules) grant(s *state, o *attempt) bool {
 	if i := r.owned(s, o); i >= 0 {
-		h := &s.holds[i]
-		if h.token != o.Token || o.Count <= h.count || o.Count > h.count+h.unsure+1 {
+		if s.holds[i].token != o.Token {
 			return false
 		}
-		h.count++
-		h.unsure = o.Count - h.count
+		s.holds[i].count++
 		return true
 	}
-	if o.Token <= s.last || r.counts && o.Count != 1 || !r.room(s, o, isCertain) {
+	if o.Token <= s.last || !r.room(s, o) {
 		return false
 	}
-	r.evict(s, o)
-	s.add(hold{token: o.Token, since: o.Token, owner: o.Owner, permits: permits(o), count: 1,
-		mode: o.Mode})
+	s.last = o.Token
+	if !r.shares {
+		s.holds = slices.DeleteFunc(s.holds, func(h hold) bool { return h.loose() })
+	}
+	s.holds = append(s.holds, hold{token: o.Token, owner: o.Owner, permits: permits(o.Operation),
+		most: o.most, count: 1, mode: o.Mode, strongest: o.strongest})
 	return true
 }
 
-// evict takes out the loose holds that must have ended for o to be granted.
-func (r *rules) evict(s *state, o *attempt) {
-	s.holds = slices.DeleteFunc(s.holds, func(h hold) bool { return h.loose() && r.excludes(&h, o) })
+// room reports whether the holds leave room for o, taking each for the least
+// that it can be.
+func (r *rules) room(s *state, o *attempt) bool {
+	used := permits(o.Operation)
+	for i := range s.holds {
+		h := &s.holds[i]
+		if h.loose() {
+			continue
+		}
+		if used += h.permits; r.shares && (h.mode == Exclusive || o.Mode == Exclusive) {
+			return false
+		}
+	}
+	return r.shares || used <= r.capacity
 }
 
-// perhaps gives a loose hold if there is room. That nothing happened needs no
-// step of its own: an open operation may as well stand at the end.
-func (r *rules) perhaps(s *state, o *attempt) {
-	if i := r.owned(s, o); i >= 0 {
-		s.holds[i].unsure++
-		return
+// full reports whether the holds leave no room for o, taking each for the most
+// that it can be.
+func (r *rules) full(s *state, o *attempt) bool {
+	used := o.most
+	for i := range s.holds {
+		h := &s.holds[i]
+		if used += h.most; r.shares && (h.strongest == Exclusive || o.strongest == Exclusive) {
+			return true
+		}
 	}
-	if r.room(s, o, isCertain) {
-		r.evict(s, o)
-		s.add(hold{since: s.last, owner: o.Owner, permits: permits(o), unsure: 1, mode: o.Mode})
-	}
+	return !r.shares && used > r.capacity
 }
 
 // refuse accepts a refusal if there is no room, or if somebody may have waited,
-// and if it names a hold: that of a loose one it tells.
+// and if it names a hold. An owner is not refused what it has.
 func (r *rules) refuse(s *state, o *attempt) bool {
 	switch {
-	case len(s.holds) == 0 || !o.crowded && r.room(s, o, isAny):
+	case r.owned(s, o) >= 0:
 		return false
-	case o.Token == 0 || s.find(o.Token) >= 0:
+	case o.Token == 0 && o.excused:
 		return true
-	}
-	i := s.nameless(o.Token)
-	if i < 0 || !o.unknown(o.Token) {
+	case len(s.holds) == 0 || !o.crowded && !r.full(s, o):
 		return false
+	default:
+		return o.Token == 0 || s.find(o.Token) >= 0
 	}
-	h := s.holds[i]
-	s.remove(i)
-	h.token = o.Token
-	s.add(h)
-	return true
 }
 
 func (r *rules) release(s *state, o *attempt) bool {
@@ -152,52 +134,37 @@ func (r *rules) release(s *state, o *attempt) bool {
 		return o.Outcome != Granted // of a stranger
 	case o.Outcome == Refused:
 		return i < 0
-	case i < 0:
+	case i < 0 || s.holds[i].loose():
 		return o.Outcome == Uncertain && o.Token <= s.last
 	}
 	h := &s.holds[i]
-	if h.loose() {
-		return o.Outcome == Uncertain
-	}
-	if o.Outcome == Uncertain {
-		h.count--
-	} else if !r.counts {
-		h.count, h.unsure = 0, 0
-	} else {
-		if o.Count+1 < h.count || o.Count+1 > h.count+h.unsure {
-			return false
-		}
-		h.count--
-		h.unsure = o.Count - h.count
-	}
-	if h.count+h.unsure == 0 {
+	if h.count--; h.count+h.unsure == 0 {
 		s.remove(i)
 	}
 	return true
 }
 
 // looked accepts an answer that names every hold but loose ones, which may have
-// ended, and nothing else but loose ones, whose tokens it tells.
+// ended, and nothing else. Counts are told within what is sure.
 func looked(s *state, o *attempt) bool {
+	var seen []hold
 	for i := range s.holds {
-		if h := &s.holds[i]; !h.loose() && !slices.Contains(o.Holders, h.token) {
-			return false
+		h := s.holds[i]
+		at := slices.Index(o.Holders, h.token)
+		if at < 0 {
+			if !h.loose() {
+				return false
+			}
+			continue
 		}
+		if len(o.Counts) > 0 {
+			if o.Counts[at] < h.count || o.Counts[at] > h.count+h.unsure {
+				return false
+			}
+			h.unsure = o.Counts[at] - h.count
+		}
+		seen = append(seen, h)
 	}
-	left, seen := s.clone(), &state{last: s.last, value: s.value}
-	for _, token := range o.Holders {
-		i := left.find(token)
-		if i < 0 && o.unknown(token) {
-			i = left.nameless(token)
-		}
-		if i < 0 {
-			return false
-		}
-		h := left.holds[i]
-		left.remove(i)
-		h.token = token
-		seen.add(h)
-	}
-	*s = *seen
-	return true
+	s.holds = seen
+	return len(seen) == len(o.Holders)
 }

@@ -8,6 +8,8 @@ type Model struct {
 	// step executes an operation, or reports that it cannot have ended so in
 	// this state. It may change s only if it reports true.
 	step func(s *state, o *attempt) bool
+	// counts: an uncertain acquire of an owner who holds may change a count.
+	counts bool
 }
 
 // String returns what the model is of.
@@ -16,18 +18,22 @@ func (m Model) String() string { return m.name }
 // attempt is an operation with what the rest of the history says of it.
 type attempt struct {
 	*Operation
-	// granted are the tokens of all definite grants of this lock.
-	granted map[uint64]struct{}
+	// strongest and most are Mode and the permits, but for a ghost: then Mode and
+	// Permits are the least that it can be, and these the most.
+	strongest Mode
+	most      uint32
 	// crowded: somebody may have waited when it was refused, so that the hold it
 	// names need not be in the way by itself.
 	crowded bool
+	// excused: a ghost that nobody met otherwise may have been in the way.
+	excused bool
 }
 
-// unknown reports whether no definite grant has a token.
-func (o *attempt) unknown(token uint64) bool {
-	_, ok := o.granted[token]
-	return !ok
+func newAttempt(o *Operation) *attempt {
+	return &attempt{Operation: o, strongest: o.Mode, most: permits(o)}
 }
+
+func permits(o *Operation) uint32 { return max(1, o.Permits) }
 
 // state is the state of one lock or one register between two operations.
 type state struct {
@@ -37,19 +43,19 @@ type state struct {
 	holds []hold
 }
 
-// hold is one hold. One that is only known from uncertain acquires is loose: it
-// may end at any moment, and its token is zero until somebody is refused because
-// of it.
+// hold is one hold. What a ghost asked for is known within bounds only.
 type hold struct {
-	token   uint64
-	since   uint64 // the highest token when it was granted; its own is above
-	owner   uint64
-	permits uint32
-	count   uint32 // definite acquires not given back
-	unsure  uint32 // uncertain ones that may or may not be
-	mode    Mode
+	token         uint64
+	owner         uint64
+	permits, most uint32
+	count         uint32 // definite acquires not given back
+	// unsure are uncertain acquires by its owner that may or may not be there, and
+	// may be given back at any moment.
+	unsure          uint32
+	mode, strongest Mode
 }
 
+// loose reports whether the hold may end at any moment.
 func (h *hold) loose() bool { return h.count == 0 }
 
 func (s *state) equal(t *state) bool {
@@ -75,23 +81,7 @@ func (s *state) clone() *state {
 
 // find returns where the hold with a token is, or -1.
 func (s *state) find(token uint64) int {
-	return slices.IndexFunc(s.holds, func(h hold) bool { return token != 0 && h.token == token })
-}
-
-// nameless returns a hold whose token is not known and may be this one, or -1.
-func (s *state) nameless(token uint64) int {
-	return slices.IndexFunc(s.holds, func(h hold) bool { return h.token == 0 && h.since < token })
+	return slices.IndexFunc(s.holds, func(h hold) bool { return h.token == token })
 }
 
 func (s *state) remove(i int) { s.holds = slices.Delete(s.holds, i, i+1) }
-
-// add puts a hold in, in the order of tokens, unknown ones first: states that
-// mean the same are then equal.
-func (s *state) add(h hold) {
-	i := len(s.holds)
-	for i > 0 && s.holds[i-1].token > h.token {
-		i--
-	}
-	s.holds = slices.Insert(s.holds, i, h)
-	s.last = max(s.last, h.token)
-}

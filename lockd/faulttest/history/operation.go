@@ -16,16 +16,14 @@ type Kind uint8
 // do.
 const (
 	// Acquire asks for a hold: Owner, Mode, Permits, Waits. Granted with Token,
-	// or refused because of the hold with Token (zero: not told). Count is how
-	// often the owner then holds a re-entrant lock.
+	// or refused because of the hold with Token (zero: not told).
 	Acquire Kind = iota + 1
-	// Release gives the hold with Token back: Owner. Count is how often the
-	// owner still holds a re-entrant lock.
+	// Release gives the hold with Token back: Owner.
 	Release
 	// Expire is the end of the hold with Token unasked. Nobody answers it: its
 	// outcome is Uncertain.
 	Expire
-	// Look asks who holds: Holders.
+	// Look asks who holds: Holders, and Counts unless it is empty.
 	Look
 	// Write offers Value to a register, with Token, in place of Before, which
 	// the writer has read. Granted is accepted.
@@ -62,14 +60,15 @@ type Operation struct {
 	Began, Ended int64
 	Name         string // of the lock or the register
 	Token        uint64
-	// Owner is who holds: whoever else names a hold is a stranger to it.
+	// Owner is who holds: whoever else names a hold is a stranger to it. It may be
+	// zero where nothing is known of who asked.
 	Owner   uint64
 	Value   int64
 	Before  int64
 	Holders []uint64 // tokens
+	Counts  []uint32 // how often the owner of each has a re-entrant lock
 	Client  int      // for the reader of a failure
 	Permits uint32   // zero counts as one
-	Count   uint32
 	Kind    Kind
 	Mode    Mode
 	Outcome Outcome
@@ -108,6 +107,9 @@ func (o *Operation) String() string {
 		fmt.Fprintf(&b, "%s may expire", o.Name)
 	case Look:
 		fmt.Fprintf(&b, "look at %s: holders %d", o.Name, o.Holders)
+		if len(o.Counts) > 0 {
+			fmt.Fprintf(&b, " counts %d", o.Counts)
+		}
 	case Write:
 		fmt.Fprintf(&b, "write %s %d for %d", o.Name, o.Value, o.Before)
 	case Read:
@@ -118,9 +120,6 @@ func (o *Operation) String() string {
 	}
 	if o.Token != 0 {
 		fmt.Fprintf(&b, " token %d", o.Token)
-	}
-	if o.Count != 0 {
-		fmt.Fprintf(&b, " count %d", o.Count)
 	}
 	fmt.Fprintf(&b, ": %s", o.Outcome)
 	return b.String()
