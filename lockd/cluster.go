@@ -63,7 +63,8 @@ func clientFailure(err error) error {
 		return nil
 	case errors.Is(err, client.ErrPermission):
 		return &failure{code: exitPermission, err: err}
-	case errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrRefused):
+	case errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrRefused),
+		errors.Is(err, client.ErrUnsupported):
 		return &failure{code: exitUnavailable, err: err}
 	case errors.Is(err, client.ErrBadName), errors.Is(err, client.ErrNameTooLong),
 		errors.Is(err, client.ErrOptions):

@@ -51,7 +51,7 @@ type dump struct {
 	out            io.Writer
 	group          int // -1 for all
 	locks, records bool
-	damage         int
+	damage, tooNew int
 }
 
 func (d *dump) run() error {
@@ -63,6 +63,9 @@ func (d *dump) run() error {
 	}
 	if err := d.log(); err != nil {
 		return err
+	}
+	if d.tooNew > 0 && d.damage == 0 {
+		return failf(exitFailure, "%d groups were written by a newer lockd; use that", d.tooNew)
 	}
 	if d.damage > 0 {
 		return failf(exitFailure, "%d damaged places; a node would refuse this directory", d.damage)
@@ -132,6 +135,11 @@ func (d *dump) groups(store *checkpoint.Store) {
 		}
 		fmt.Fprintf(d.out, "  group %d  slot %d  %d records\n", g.Group, g.Slot, g.Records)
 		m, err := loadMachine(store, g.Group, anyLimits())
+		if errors.Is(err, lockfsm.ErrTooNew) {
+			d.tooNew++
+			fmt.Fprintf(d.out, "  TOO NEW: %v\n", err)
+			continue
+		}
 		if err != nil {
 			d.damage++
 			fmt.Fprintf(d.out, "  DAMAGE: %v\n", err)
@@ -166,19 +174,39 @@ func (d *dump) machine(m *lockfsm.Machine) {
 		return true
 	})
 	m.ForEachLock(func(l *lockfsm.LockInfo) bool {
-		fmt.Fprintf(d.out, "    lock %q\n", l.Name)
+		fmt.Fprintf(d.out, "    %s\n", lockText(l))
 		for i := range l.Holders {
 			h := &l.Holders[i]
-			fmt.Fprintf(d.out, "      held by %d  token %d  mode %v  since %d%s\n", h.Session,
-				h.Token, h.Mode, h.Since, when("  detached", truth(h.Detached)))
+			fmt.Fprintf(d.out, "      held by %d  token %d  %s  since %d%s\n", h.Session,
+				h.Token, claimText(h), h.Since, when("  detached", truth(h.Detached)))
 		}
 		for i := range l.Waiters {
 			w := &l.Waiters[i]
-			fmt.Fprintf(d.out, "      waits: %d  request %d  mode %v  weight %d%s\n", w.Session,
-				w.Request, w.Mode, w.Weight, when("  parked", truth(w.Parked)))
+			fmt.Fprintf(d.out, "      waits: %d  request %d  %s  weight %d%s\n", w.Session,
+				w.Request, claimText(w), w.Weight, when("  parked", truth(w.Parked)))
 		}
 		return true
 	})
+}
+
+// lockText names a lock by its kind.
+func lockText(l *lockfsm.LockInfo) string {
+	if l.Capacity > 0 {
+		return fmt.Sprintf("semaphore %q  %d of %d permits", l.Name, l.Taken, l.Capacity)
+	}
+	return fmt.Sprintf("lock %q", l.Name)
+}
+
+// claimText says what a claim takes: permits, or a mode and for whom.
+func claimText(c *lockfsm.ClaimInfo) string {
+	switch {
+	case c.Permits > 0:
+		return fmt.Sprintf("permits %d", c.Permits)
+	case c.Owner != 0:
+		return fmt.Sprintf("mode %v  owner %d  depth %d", c.Mode, c.Owner, c.Depth)
+	default:
+		return fmt.Sprintf("mode %v", c.Mode)
+	}
 }
 
 // when shows a word that is only worth showing when it applies.
@@ -203,6 +231,9 @@ func (d *dump) log() error {
 		case wal.ItemDamage:
 			d.damage++
 		case wal.ItemRecord:
+			if node.IsMemory(&it.Record) {
+				return d.memory(it)
+			}
 			group, mark := node.SavedMark(&it.Record)
 			if !mark {
 				counts[it.Record.Kind]++
@@ -227,6 +258,19 @@ func (d *dump) log() error {
 	fmt.Fprintf(d.out, "log: %d accepts, %d promises, %d hints\n", counts[wal.KindEntry],
 		counts[wal.KindState], counts[wal.KindHint])
 	return errors.Join(err, dir.Close())
+}
+
+// memory shows what the node remembers of its peers, which is of no group.
+func (d *dump) memory(it wal.Item) error {
+	text, err := node.MemoryText(&it.Record)
+	if err != nil {
+		d.damage++
+		text = fmt.Sprintf("DAMAGE: %v", err)
+	}
+	if err != nil || d.records && d.group < 0 {
+		_, err = fmt.Fprintf(d.out, "%v  %s\n", it, text)
+	}
+	return err
 }
 
 // record shows what one record says.

@@ -19,7 +19,9 @@ func getVerb() verb {
 		args:  "NAME",
 		brief: "show who holds a lock and who waits for it",
 		help: `
-The answer is as of a moment during the call. A lock that nobody holds or waits
+The answer is as of a moment during the call. Of a semaphore it shows the permits
+that each has or wants, of a re-entrant lock its owner and how often that has
+entered. A lock that nobody holds or waits
 for is not known to the cluster: the exit code is 1.`,
 		begin: func(flags *flag.FlagSet) action {
 			var cluster clusterFlags
@@ -58,13 +60,13 @@ func lockTable(info *client.LockInfo) *table {
 	t := &table{header: []string{"STATE", "CLIENT", "MODE", "TOKEN", "FOR", "LEASE LEFT", "SESSION"}}
 	for i := range info.Holders {
 		h := &info.Holders[i]
-		t.add("holds", h.Client, modeName(h.Mode), strconv.FormatUint(h.Token, 10),
+		t.add("holds", h.Client, kindName(h.Mode, &h.ClaimKind), strconv.FormatUint(h.Token, 10),
 			age(h.Held), age(h.LeaseLeft), sessionText(h.Session))
 	}
 	for i := range info.Waiters {
 		w := &info.Waiters[i]
-		t.add("waits "+strconv.Itoa(i+1), w.Client, modeName(w.Mode), "-", age(w.Waited), "-",
-			sessionText(w.Session))
+		t.add("waits "+strconv.Itoa(i+1), w.Client, kindName(w.Mode, &w.ClaimKind), "-",
+			age(w.Waited), "-", sessionText(w.Session))
 	}
 	listed := len(info.Holders) + len(info.Waiters)
 	if more := info.HolderCount + info.WaiterCount - listed; more > 0 {
@@ -78,6 +80,21 @@ func sessionText(id uint64) string {
 		return fmt.Sprintf("detached %016x", id)
 	}
 	return strconv.FormatUint(id, 10)
+}
+
+// kindName says what a hold or a wait is: its permits, or its mode and, of an
+// owner, how often it has entered.
+func kindName(m wire.Mode, k *client.ClaimKind) string {
+	switch {
+	case k.Permits == 1:
+		return "1 permit"
+	case k.Permits > 0:
+		return fmt.Sprintf("%d permits", k.Permits)
+	case k.Owner != 0:
+		return fmt.Sprintf("%s, owner %d, %d times", modeName(m), k.Owner, k.Depth)
+	default:
+		return modeName(m)
+	}
 }
 
 // modeName is the mode in the words most people know.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"flag"
+	"fmt"
 	"strconv"
 
 	"lockd/client"
@@ -60,6 +61,9 @@ func listTable(list []client.ListEntry) *table {
 		e := &list[i]
 		holder, mode, token, held := e.Client, modeName(e.Mode), strconv.FormatUint(e.Token, 10),
 			age(e.Held)
+		if e.Capacity > 0 {
+			mode = fmt.Sprintf("%d of %d permits", e.Taken, e.Capacity)
+		}
 		if e.HolderCount == 0 {
 			holder, mode, token, held = "-", "-", "-", "-"
 		}

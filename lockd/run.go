@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -46,6 +48,8 @@ Exit codes other than the command's own:
 			flags.IntVar(&r.conflictCode, "E", exitFailure,
 				"exit `code` when the lock is held by others")
 			flags.BoolVar(&r.shared, "s", false, "share the lock with others who use -s")
+			flags.StringVar(&r.permits, "permits", "",
+				"take `N/MAX` permits: at most MAX are held by all together")
 			flags.StringVar(&r.onLost, "on-lost", "kill",
 				"what to do when the lock is lost: `kill` the command, or only warn")
 			flags.DurationVar(&r.lease, "lease", 10*time.Second,
@@ -65,6 +69,8 @@ type runner struct {
 	conflictCode int
 	onLost       string
 	lease, grace time.Duration
+	permits      string // N/MAX, or empty for a lock
+	take, of     int    // the two numbers of permits
 
 	signals chan os.Signal
 }
@@ -126,7 +132,26 @@ func (r *runner) check(args []string) (name string, command []string, err error)
 		return "", nil, failf(exitUsage, "run: --kill-grace is %v, must be 0 to %v, a third of "+
 			"the lease", r.grace, r.lease/3)
 	}
-	return args[0], command, nil
+	return args[0], command, r.checkPermits()
+}
+
+// checkPermits takes --permits apart.
+func (r *runner) checkPermits() error {
+	if r.permits == "" {
+		return nil
+	}
+	n, all, ok := strings.Cut(r.permits, "/")
+	take, err := strconv.ParseUint(n, 10, 31)
+	of, err2 := strconv.ParseUint(all, 10, 31)
+	switch {
+	case !ok || err != nil || err2 != nil || take < 1 || take > of:
+		return failf(exitUsage, "run: --permits is %q, must be N/MAX with N from 1 to MAX, as 1/8",
+			r.permits)
+	case r.shared:
+		return failf(exitUsage, "run: -s and --permits exclude each other")
+	}
+	r.take, r.of = int(take), int(of)
+	return nil
 }
 
 // forwarded lists the signals that are passed on to the command. The others
@@ -173,7 +198,12 @@ func (r *runner) acquire(ctx context.Context, c *client.Client, name string) (*c
 
 func (r *runner) lock(ctx context.Context, c *client.Client, name string,
 	opts client.LockOptions) (*client.Held, error) {
-	if r.try {
+	switch {
+	case r.of > 0 && r.try:
+		return c.Semaphore(name, r.of).TryAcquire(ctx, r.take)
+	case r.of > 0:
+		return c.Semaphore(name, r.of).Acquire(ctx, r.take)
+	case r.try:
 		return c.TryLockWith(ctx, name, opts)
 	}
 	return c.LockWith(ctx, name, opts)

@@ -65,7 +65,7 @@ func TestHelpFitsATerminal(t *testing.T) {
 func TestVersionSaysWhatItSpeaks(t *testing.T) {
 	for _, args := range [][]string{{"version"}, {"--version"}, {"-v"}} {
 		code, out, _ := call(args...)
-		if code != 0 || !strings.Contains(out, "client protocol 1, peer protocol 1") {
+		if code != 0 || !strings.Contains(out, "client protocol 2, peer protocol 1") {
 			t.Errorf("%q: got exit code %d and %q", args, code, out)
 		}
 	}
@@ -144,6 +144,11 @@ func TestRunRefusesACommandLineThatSaysTwoThings(t *testing.T) {
 		"run -E 300 x -- true":           "must be 0 to 255",
 		"run --on-lost ask x -- true":    "must be kill or warn",
 		"run --kill-grace 9s x -- true":  "must be 0 to 3.333333333s",
+		"run --permits 3 x -- true":      "must be N/MAX",
+		"run --permits 0/3 x -- true":    "must be N/MAX",
+		"run --permits 4/3 x -- true":    "must be N/MAX",
+		"run --permits 1/-3 x -- true":   "must be N/MAX",
+		"run -s --permits 1/3 x -- true": "-s and --permits exclude each other",
 		"run x y -- true":                `unexpected argument "y"`,
 		"run -- true":                    "NAME is missing",
 		"run x --":                       "the command is missing",

@@ -44,6 +44,25 @@ func (o object) name(key, v string) {
 	}
 }
 
+// permits adds how many permits of a semaphore are held; a lock has none.
+func (o object) permits(taken, capacity int) {
+	if capacity > 0 {
+		o.count("capacity", capacity)
+		o.count("taken", taken)
+	}
+}
+
+// kind adds what a hold or a wait is beyond its mode.
+func (o object) kind(k *client.ClaimKind) {
+	if k.Permits > 0 {
+		o.count("permits", k.Permits)
+	}
+	if k.Owner != 0 {
+		o.number("owner", k.Owner)
+		o.count("depth", k.Depth)
+	}
+}
+
 func (o object) truth(key string, v truth) {
 	if v {
 		o.value.Set(key, o.arena.NewTrue())
@@ -130,6 +149,7 @@ func AppendList(dst []byte, list []client.ListEntry, limit int) []byte {
 		e.text("mode", list[i].Mode.String())
 		e.count("holders", list[i].HolderCount)
 		e.count("waiters", list[i].WaiterCount)
+		e.permits(list[i].Taken, list[i].Capacity)
 		e.millis("held_ms", list[i].Held)
 		return e.value
 	})
@@ -145,12 +165,14 @@ func AppendLock(dst []byte, info *client.LockInfo) []byte {
 	o.name("name", info.Name)
 	o.count("holders", info.HolderCount)
 	o.count("waiters", info.WaiterCount)
+	o.permits(info.Taken, info.Capacity)
 	o.list("held_by", len(info.Holders), func(i int) *fastjson.Value {
 		h := newObject(o.arena)
 		h.text("holder", info.Holders[i].Client)
 		h.number("session", info.Holders[i].Session)
 		h.number("token", info.Holders[i].Token)
 		h.text("mode", info.Holders[i].Mode.String())
+		h.kind(&info.Holders[i].ClaimKind)
 		h.text("since", info.Holders[i].Since.UTC().Format(time.RFC3339Nano))
 		h.millis("held_ms", info.Holders[i].Held)
 		h.millis("lease_left_ms", info.Holders[i].LeaseLeft)
@@ -161,6 +183,7 @@ func AppendLock(dst []byte, info *client.LockInfo) []byte {
 		w.text("waiter", info.Waiters[i].Client)
 		w.number("session", info.Waiters[i].Session)
 		w.text("mode", info.Waiters[i].Mode.String())
+		w.kind(&info.Waiters[i].ClaimKind)
 		w.count("weight", int(info.Waiters[i].Weight))
 		w.millis("waited_ms", info.Waiters[i].Waited)
 		return w.value

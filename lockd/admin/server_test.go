@@ -156,6 +156,10 @@ func TestJSONOfTheCommandLine(t *testing.T) {
 		"node": AppendNode(nil, picture(), "v"),
 		"lock": AppendLock(nil, &client.LockInfo{Name: "x\n\"", Holders: []client.Holder{{Since: now}},
 			Waiters: []client.Waiter{{Client: "\xff"}}}),
+		"semaphore": AppendLock(nil, &client.LockInfo{Name: "gpu", Capacity: 8, Taken: 6,
+			Holders: []client.Holder{{ClaimKind: client.ClaimKind{Permits: 6, Depth: 1}}},
+			Waiters: []client.Waiter{{ClaimKind: client.ClaimKind{Owner: 1 << 63, Depth: 2}}}}),
+		"list": AppendList(nil, []client.ListEntry{{Name: "gpu", Capacity: 8}}, 1),
 		"cluster": AppendCluster(nil, []client.NodeStatus{{Node: 1, Err: errors.New("a \"b\"")},
 			{Node: 2, Groups: make([]client.GroupStatus, 2)}}),
 	} {

@@ -84,6 +84,7 @@ func TestRun(t *testing.T) {
 	cl := dial(t, c, client.Options{Name: "test"})
 	t.Run("ExitCodes", func(t *testing.T) { runExitCodes(t, c) })
 	t.Run("Conflict", func(t *testing.T) { runConflict(t, c, cl) })
+	t.Run("Permits", func(t *testing.T) { runPermits(t, c, cl) })
 	t.Run("InputAndEnvironment", func(t *testing.T) { runInputAndEnvironment(t, c) })
 	t.Run("SignalsReachTheGroup", func(t *testing.T) { runSignals(t, c, cl) })
 	t.Run("SignalWhileWaiting", func(t *testing.T) { runSignalWhileWaiting(t, c, cl) })
@@ -141,6 +142,33 @@ func runConflict(t *testing.T, c *Cluster, cl *client.Client) {
 	}
 	if got := a.code(t); got != 0 {
 		t.Errorf("-s: got exit code %d and %q, want 0", got, a.out.String())
+	}
+}
+
+func runPermits(t *testing.T, c *Cluster, cl *client.Client) {
+	h, err := cl.Semaphore("gpu", 3).Acquire(within(t, 10*time.Second), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		args []string
+		want int
+		says string
+	}{
+		{[]string{"-n", "--permits", "1/3"}, 0, ""},
+		{[]string{"-n", "--permits", "2/3"}, 1, "2 of 3 permits are taken"},
+		{[]string{"-w", "300ms", "-E", "9", "--permits", "2/3"}, 9, ""},
+		{[]string{"--permits", "1/4"}, 1, "a semaphore of 3 permits"},
+		{[]string{"-s"}, 1, "a semaphore of 3 permits"},
+	} {
+		s := startRun(t, c, append(row.args, "gpu", "--", "true")...)
+		if got := s.code(t); got != row.want || !strings.Contains(s.out.String(), row.says) {
+			t.Errorf("%q: got exit code %d and %q, want %d and %q", row.args, got, s.out.String(),
+				row.want, row.says)
+		}
+	}
+	if err := h.Unlock(within(t, 10*time.Second)); err != nil {
+		t.Fatal(err)
 	}
 }
 

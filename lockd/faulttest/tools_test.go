@@ -29,6 +29,15 @@ func TestTools(t *testing.T) {
 	}
 	StartWaiter(dial(t, c, client.Options{Name: "next"}), h.Name())
 	awaitWaiters(t, cl, h.Name(), 1)
+	if _, err := cl.Semaphore("tools/gpu", 8).Acquire(within(t, 10*time.Second), 6); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		_, err := cl.LockWith(within(t, 10*time.Second), "tools/job", client.LockOptions{Owner: 77})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	addr := strings.Join(c.Addresses(), ",")
 	for _, row := range []struct {
 		args []string
@@ -37,7 +46,14 @@ func TestTools(t *testing.T) {
 		{[]string{"get", "--addr", addr, "tools/a b"}, []string{"holds\tholder\texclusive\t",
 			"waits 1\tnext\texclusive\t-"}},
 		{[]string{"ls", "--addr", addr, "tools/"}, []string{"NAME\tHOLDER\tMODE",
-			"tools/a b\tholder\texclusive\t"}},
+			"tools/a b\tholder\texclusive\t", "tools/gpu\tholder\t6 of 8 permits\t"}},
+		{[]string{"get", "--addr", addr, "tools/gpu"}, []string{"holds\tholder\t6 permits\t"}},
+		{[]string{"get", "--addr", addr, "tools/job"},
+			[]string{"holds\tholder\texclusive, owner 77, 3 times\t"}},
+		{[]string{"get", "--addr", addr, "-o", "json", "tools/gpu"},
+			[]string{`"capacity":8,"taken":6`, `"permits":6`}},
+		{[]string{"get", "--addr", addr, "-o", "json", "tools/job"},
+			[]string{`"owner":77,"depth":3`}},
 		{[]string{"get", "--addr", addr, "-o", "json", "tools/a b"}, []string{`"holder":"holder"`}},
 		{[]string{"ls", "--addr", addr, "-o", "json"}, []string{`"name":"tools/a b"`}},
 		{[]string{"cluster", "status", "--addr", addr}, []string{"NODE\tADDRESS\tSTATE",
@@ -122,7 +138,8 @@ func statusWithANodeDown(t *testing.T, c *Cluster) {
 // one with a damaged byte.
 func dumpDirectory(t *testing.T, n *Node) {
 	wants := []string{`cluster "fault"  node 3`, "roster: node 2", "promise of ballot",
-		`acquire "tools/a b"`, "tick ", "segment 1"}
+		`acquire "tools/a b"`, "tick ", "segment 1",
+		"remembers node 1 on disk", `take "tools/gpu"`, `enter "tools/job"`}
 	code, out := lockd(t, "dump", "--records", "--locks", n.Dir)
 	for _, want := range wants {
 		if code != 0 || !strings.Contains(out, want) {

@@ -1,6 +1,10 @@
 package node
 
 import (
+	"fmt"
+	"maps"
+	"slices"
+
 	"lockd/paxos"
 	"lockd/wal"
 )
@@ -13,4 +17,26 @@ func PaxosRecord(r *wal.Record) paxos.Record { return recordOf(r) }
 // slot up to which the WAL relied on a group's checkpoint, and which group's.
 func SavedMark(r *wal.Record) (group uint16, ok bool) {
 	return r.Group &^ savedMark, r.Group&savedMark != 0
+}
+
+// IsMemory reports whether a record of the WAL is not a replica's but says what
+// the node remembers of its peers' disks.
+func IsMemory(r *wal.Record) bool { return r.Group == memoryMark }
+
+// MemoryText describes such a record to people.
+func MemoryText(r *wal.Record) (string, error) {
+	of, err := decodeMemories(r.Data)
+	if err != nil {
+		return "", err
+	}
+	if len(of) == 0 {
+		return "remembers nobody", nil
+	}
+	text := "remembers"
+	for _, id := range slices.Sorted(maps.Keys(of)) {
+		m := of[id]
+		text += fmt.Sprintf(" node %d on disk %016x synced to %d in start %d;", id, uint64(m.disk),
+			m.position, m.starts)
+	}
+	return text[:len(text)-1], nil
 }
