@@ -131,6 +131,9 @@ func TestComplaintsNameThePlaceAndWhatIsAllowed(t *testing.T) {
 			[]string{"\"here\" is not an address, must be host:port"}},
 		{"contradiction", "heartbeat = \"500ms\"\n",
 			[]string{"node.election_timeout is 1s, must be at least 4 heartbeats of 500ms"}},
+		{"a slot that no record can hold", "wal_segment = \"1MiB\"\n",
+			[]string{"node.wal_segment is 1MiB, which has room for records of",
+				"two node.batch of 1MiB"}},
 		{"no whole tick", "heartbeat = \"30ms\"\n",
 			[]string{"node.heartbeat is 30ms, must be a whole number of 20ms"}},
 		{"syntax", "window = = 3\n", []string{"lockd.toml:12:"}},
@@ -191,7 +194,7 @@ func TestEnvironmentOfOthersIsLeftAlone(t *testing.T) {
 
 func TestPrintedConfigurationReadsBackTheSame(t *testing.T) {
 	from := Sources{File: write(t, example), Flags: []Given{
-		{"wal-segment", "128KiB"}, {"log-tick", "100ms"}, {"limit-sessions", "12"},
+		{"wal-segment", "128KiB"}, {"batch", "32KiB"}, {"log-tick", "100ms"}, {"limit-sessions", "12"},
 		{"admin", "off"}, {"election-timeout", "1500ms"}}}
 	c, _, err := Load(from)
 	if err != nil {

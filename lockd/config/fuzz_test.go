@@ -11,7 +11,8 @@ import (
 // packages can judge, and prints as a file that means the same.
 func FuzzFile(f *testing.F) {
 	f.Add(example)
-	f.Add(example + "window = 7\nwal_segment = \"128KiB\"\nadmin_listen = \"off\"\n")
+	f.Add(example + "window = 7\nadmin_listen = \"off\"\n")
+	f.Add(example + "wal_segment = \"128KiB\"\nbatch = \"16KiB\"\n")
 	f.Add(example + "election_timeout = \"1500ms\"\nlog_format = \"json\"\n")
 	f.Add("[cluster]\nname = \"a\"\nnodes = [{id = 1, peer = \"h:1\", client = \"h:2\"}]\n")
 	c := Defaults()

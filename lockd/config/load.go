@@ -181,12 +181,22 @@ func (c *Config) checkRelations() []error {
 	if c.WALSegmentBytes%4096 != 0 {
 		add("node.wal_segment is %d, must be a multiple of 4096", c.WALSegmentBytes)
 	}
+	o := c.WALOptions()
+	if need := 2*c.BatchBytes + slotOverheadBytes; int64(o.MaxRecordBytes()) < need {
+		add("node.wal_segment is %s, which has room for records of %d bytes; a slot may hold two "+
+			"node.batch of %s, %d bytes", formatBytes(c.WALSegmentBytes), o.MaxRecordBytes(),
+			formatBytes(c.BatchBytes), need)
+	}
 	if c.WALTarget >= c.WALBound {
 		add("node.wal_segments is %d, must be below node.wal_segments_max of %d",
 			c.WALTarget, c.WALBound)
 	}
 	return append(problems, c.checkLimits()...)
 }
+
+// slotOverheadBytes is what a record of the log needs beside the batches of its
+// slot: the last command, which may overshoot the bound, and the entry itself.
+const slotOverheadBytes = 4 << 10
 
 // checkLimits checks the limits of the machine against each other.
 func (c *Config) checkLimits() []error {

@@ -45,7 +45,8 @@ const groups = 12
 // smallFlags make segments and checkpoints turn over within seconds.
 func smallFlags() []string {
 	return []string{"--groups", fmt.Sprint(groups), "--wal-segment", "1MiB", "--wal-segments", "3",
-		"--wal-segments-max", "32", "--checkpoint", "512KiB", "--checkpoint-cache", "4MiB"}
+		"--wal-segments-max", "32", "--batch", "256KiB", "--checkpoint", "512KiB",
+		"--checkpoint-cache", "4MiB"}
 }
 
 // newCluster starts a cluster that the test's end kills.
