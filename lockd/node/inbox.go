@@ -70,13 +70,26 @@ type Inbox struct {
 	mu struct {
 		sync.Mutex
 		open box
+		// taken is what conns put in since the box was crowded.
+		taken map[ConnID]int
 	}
 }
+
+const (
+	// crowdedBytes is the weight of a box from which on each conn has a share.
+	// Less than that is dealt with in a few tens of milliseconds.
+	crowdedBytes = 2 << 20
+	// shareBytes is the share: some thousands of requests. What one conn sends
+	// beyond it would only make others wait.
+	shareBytes = 512 << 10
+)
 
 // NewInbox makes an inbox that holds at most maxBytes of frames and what it
 // takes to keep them.
 func NewInbox(maxBytes int) *Inbox {
-	return &Inbox{maxBytes: maxBytes}
+	in := &Inbox{maxBytes: maxBytes}
+	in.mu.taken = make(map[ConnID]int)
+	return in
 }
 
 // Wake has a turn run, if the engine has started.
@@ -114,10 +127,12 @@ func (in *Inbox) put(it item, b []byte) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	open := &in.mu.open
-	if len(b) > 0 && len(open.data) > 0 &&
-		len(open.data)+len(b)+itemBytes*len(open.items) > in.maxBytes {
-		in.dropped.Add(1)
-		return false
+	if len(b) > 0 && len(open.data) > 0 {
+		weight := len(open.data) + itemBytes*len(open.items)
+		if weight+len(b) > in.maxBytes || weight > crowdedBytes && !in.shares(&it, b) {
+			in.dropped.Add(1)
+			return false
+		}
 	}
 	it.from = len(open.data)
 	open.data = append(open.data, b...)
@@ -125,6 +140,22 @@ func (in *Inbox) put(it item, b []byte) bool {
 	open.items = append(open.items, it)
 	in.weight.Store(int64(len(open.data) + itemBytes*len(open.items)))
 	in.news.Store(true)
+	return true
+}
+
+// shares takes a frame off the share that its conn has of a crowded box and
+// reports whether there was enough left. Frames of peers have no share: they
+// keep the node in touch, and their number is bounded by the protocol. Requires:
+// the lock is held.
+func (in *Inbox) shares(it *item, b []byte) bool {
+	if it.kind != itemRequest {
+		return true
+	}
+	taken := in.mu.taken[it.conn] + len(b) + itemBytes
+	if taken > shareBytes {
+		return false
+	}
+	in.mu.taken[it.conn] = taken
 	return true
 }
 
@@ -240,6 +271,7 @@ func (in *Inbox) take(done box) box {
 	defer in.mu.Unlock()
 	full := in.mu.open
 	in.mu.open = done
+	clear(in.mu.taken)
 	in.weight.Store(0)
 	return full
 }

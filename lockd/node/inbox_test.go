@@ -32,3 +32,31 @@ func TestInboxCountsItems(t *testing.T) {
 		t.Errorf("items: got %d, want %d: the end of a conn is always heard", len(got.items), taken+1)
 	}
 }
+
+// TestFN5OneConnDoesNotCrowdOutAnother: a conn that floods the node has a share
+// of what waits; another one finds room, and is served within a turn or two.
+func TestFN5OneConnDoesNotCrowdOutAnother(t *testing.T) {
+	in := NewInbox(64 << 20)
+	frame := make([]byte, 16)
+	taken := 0
+	for in.Request(1, frame) {
+		if taken++; taken > 1<<20 {
+			t.Fatalf("got %d requests of one conn taken, want an end", taken)
+		}
+	}
+	if weight := taken * (len(frame) + itemBytes); weight < crowdedBytes {
+		t.Errorf("refused at %d bytes, want no share below %d", weight, crowdedBytes)
+	}
+	for _, c := range []ConnID{2, 3} {
+		if !in.Request(c, frame) {
+			t.Errorf("conn %d: got no room beside conn 1, want some", c)
+		}
+	}
+	in.PeerFrame(2, 5, make([]byte, 1<<20))
+	if full := in.take(box{}); len(full.items) != taken+3 {
+		t.Errorf("items: got %d, want %d", len(full.items), taken+3)
+	}
+	if !in.Request(1, frame) {
+		t.Error("after a turn: got no room for conn 1, want some")
+	}
+}

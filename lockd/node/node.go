@@ -84,6 +84,8 @@ type Node struct {
 	stats        Stats
 	status       atomic.Pointer[Status]
 	statusAt     Nanos
+	statusAnswer []byte // to clients who ask how this node is
+	answeredIn   uint64 // turn in which statusAnswer was made
 	startedAt    Nanos
 	outcome      lockfsm.Outcome
 	command      lockfsm.Command // scratch for admission

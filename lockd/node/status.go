@@ -145,8 +145,17 @@ func (n *Node) groupStatus(g *group) GroupStatus {
 }
 
 // respondStatus answers a client's question about this node, from what it knows
-// by itself.
+// by itself. Requests are admitted before any group works, so one answer is good
+// for all questions of a turn, however many there are.
 func (n *Node) respondStatus(c *conn, h wire.Header) {
+	if len(n.statusAnswer) == 0 || n.answeredIn != n.stats.Turns {
+		n.answeredIn = n.stats.Turns
+		n.statusAnswer = n.appendStatus(n.statusAnswer[:0])
+	}
+	n.answer(c, h, &wire.Response{Status: wire.StatusOK, Payload: n.statusAnswer})
+}
+
+func (n *Node) appendStatus(dst []byte) []byte {
 	x := wire.NodeStatus{
 		Cluster:      ClusterHash(n.identity.Cluster),
 		UptimeMillis: uint64((n.now - n.startedAt) / Millisecond),
@@ -169,8 +178,7 @@ func (n *Node) respondStatus(c *conn, h wire.Header) {
 			Role:       roleOf(s.Role),
 		})
 	}
-	n.scratch = wire.AppendNodeStatus(n.scratch[:0], &x)
-	n.answer(c, h, &wire.Response{Status: wire.StatusOK, Payload: n.scratch})
+	return wire.AppendNodeStatus(dst, &x)
 }
 
 func roleOf(r paxos.Role) wire.Role {
