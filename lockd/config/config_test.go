@@ -136,6 +136,9 @@ func TestComplaintsNameThePlaceAndWhatIsAllowed(t *testing.T) {
 				"two node.batch of 1MiB"}},
 		{"no whole tick", "heartbeat = \"30ms\"\n",
 			[]string{"node.heartbeat is 30ms, must be a whole number of 20ms"}},
+		{"log shorter than a round of checkpoints", "checkpoint = \"193MiB\"\n",
+			[]string{"node.checkpoint is 193MiB, must be at most 192MiB: " +
+				"node.wal_segments of 4, less one, of 64MiB"}},
 		{"syntax", "window = = 3\n", []string{"lockd.toml:12:"}},
 		{"both at once", "window = 0\nbatsh = 3\n",
 			[]string{"lockd.toml:12:", "lockd.toml:13: unknown key node.batsh"}},
@@ -194,7 +197,8 @@ func TestEnvironmentOfOthersIsLeftAlone(t *testing.T) {
 
 func TestPrintedConfigurationReadsBackTheSame(t *testing.T) {
 	from := Sources{File: write(t, example), Flags: []Given{
-		{"wal-segment", "128KiB"}, {"batch", "32KiB"}, {"log-tick", "100ms"}, {"limit-sessions", "12"},
+		{"wal-segment", "128KiB"}, {"batch", "32KiB"}, {"checkpoint", "256KiB"},
+		{"log-tick", "100ms"}, {"limit-sessions", "12"},
 		{"admin", "off"}, {"election-timeout", "1500ms"}}}
 	c, _, err := Load(from)
 	if err != nil {

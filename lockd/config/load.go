@@ -191,6 +191,13 @@ func (c *Config) checkRelations() []error {
 		add("node.wal_segments is %d, must be below node.wal_segments_max of %d",
 			c.WALTarget, c.WALBound)
 	}
+	if most := int64(c.WALTarget-1) * c.WALSegmentBytes; c.CheckpointBytes > most {
+		// Until it is covered by a checkpoint nearly all that is written stays,
+		// and past its target the log would copy it forward again and again.
+		add("node.checkpoint is %s, must be at most %s: node.wal_segments of %d, less one, of %s",
+			formatBytes(c.CheckpointBytes), formatBytes(most), c.WALTarget,
+			formatBytes(c.WALSegmentBytes))
+	}
 	return append(problems, c.checkLimits()...)
 }
 

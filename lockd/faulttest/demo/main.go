@@ -47,7 +47,7 @@ func run(ctx context.Context, binary string) error {
 		return err
 	}
 	cluster, err := faulttest.New(faulttest.Options{Binary: binary, Dir: dir, Name: "demo",
-		Flags: []string{"--wal-segment", "4MiB"}})
+		Flags: []string{"--wal-segment", "4MiB", "--checkpoint", "8MiB"}})
 	if err != nil {
 		return err
 	}
