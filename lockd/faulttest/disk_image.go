@@ -41,6 +41,7 @@ type Image struct {
 	file, point string
 	options     string
 	mounted     bool
+	frozen      bool
 }
 
 // NewImage makes and mounts an image of so many bytes in an existing directory.
@@ -91,9 +92,9 @@ func canImage(format string) error {
 	if _, err := os.Stat("/dev/loop-control"); err != nil {
 		return fmt.Errorf("%w: no loop devices: %w", ErrNoImages, err)
 	}
-	for _, name := range []string{format, "mount", "umount", "xfs_io"} {
+	for _, name := range []string{format, "mount", "umount", "fsfreeze", "xfs_io"} {
 		if _, err := exec.LookPath(name); err != nil {
-			return fmt.Errorf("%w: %s is missing: apt-get install e2fsprogs xfsprogs",
+			return fmt.Errorf("%w: %s is missing: apt-get install mount e2fsprogs xfsprogs",
 				ErrNoImages, name)
 		}
 	}
@@ -106,6 +107,19 @@ func (im *Image) Path() string { return im.point }
 // Cut takes the power: from here on every call on the file system fails, and of
 // what was done to it only what was synced will be there after Remount.
 func (im *Image) Cut() error { return tool("xfs_io", "-x", "-c", "shutdown", im.point) }
+
+// Freeze makes every change of the file system wait, and every sync, until Thaw.
+// Reads go on.
+func (im *Image) Freeze() error {
+	im.frozen = true
+	return tool("fsfreeze", "-f", im.point)
+}
+
+// Thaw lets the file system go on after Freeze.
+func (im *Image) Thaw() error {
+	im.frozen = false
+	return tool("fsfreeze", "-u", im.point)
+}
 
 // Remount mounts the file system again, which replays its journal. Requires: no
 // process has a file of it open.
@@ -120,6 +134,9 @@ func (im *Image) Remount() error {
 func (im *Image) Close() error {
 	if !im.mounted {
 		return nil
+	}
+	if im.frozen {
+		return errors.Join(im.Thaw(), im.unmount())
 	}
 	return im.unmount()
 }

@@ -88,7 +88,10 @@ func (x *tracer) end(t *testing.T) {
 	if err := x.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Error(err)
 	}
-	// strace ends by the signal, or with the node; there is nothing to learn.
+	// strace waits for each thread it holds; the kernel lets go of them all.
+	patience := time.AfterFunc(3*time.Second, func() { _ = x.cmd.Process.Kill() })
+	defer patience.Stop()
+	// It ends by the signal, or with the node; there is nothing to learn.
 	_ = x.cmd.Wait()
 }
 
