@@ -134,7 +134,7 @@ func (s *witness) judge() {
 	const patience = 10 * time.Second
 	r := history.Check(history.Mutex(), all, patience)
 	s.w.covered["operations searched"] += uint64(r.Operations)
-	s.w.covered["names searched again"] += uint64(r.Again)
+	s.w.covered["holds nobody was told of"] += uint64(r.Ghosts)
 	for _, f := range r.Failures {
 		if f.Err == history.ErrUndecided {
 			s.w.covered["names not decided in time"]++

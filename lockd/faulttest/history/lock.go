@@ -22,7 +22,9 @@ type rules struct {
 	counts   bool   // an owner may hold several times
 }
 
-func (r *rules) model(name string) Model { return Model{name: name, step: r.step, counts: r.counts} }
+func (r *rules) model(name string) Model {
+	return Model{name: name, step: r.step, counts: r.counts}
+}
 
 func (r *rules) step(s *state, o *attempt) bool {
 	switch o.Kind {
