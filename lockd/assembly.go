@@ -80,7 +80,7 @@ func (a *assembly) open() error {
 		return err
 	}
 	clients := clientHandler{&clientPort{inbox: a.inbox}}
-	peers := &peerPort{inbox: a.inbox, log: a.log}
+	peers := newPeerPort(a.inbox, a.log, a.cfg.PeerAddresses())
 	a.node, err = node.New(o, node.Deps{
 		Log:         newLogPort(a.syncer, a.cfg.WALSegmentBytes),
 		Peers:       peers,
@@ -209,6 +209,8 @@ func (a *assembly) listen(clients clientHandler, peers *peerPort) error {
 	}
 	peers.links = a.links
 	a.onClose(func() error { return a.closeLinks(time.Second) })
+	peers.start()
+	a.onClose(peers.end)
 
 	server := a.cfg.ServerOptions()
 	server.Logf = func(format string, args ...any) { a.log.Warn(fmt.Sprintf(format, args...)) }

@@ -89,8 +89,12 @@ func (d *dump) identity() error {
 	}
 	fmt.Fprintf(d.out, "cluster %q  node %d  disk %016x  groups %d  settings %016x  born %v\n",
 		id.Cluster, id.Node, uint64(id.Disk), id.Groups, id.Settings, id.Born)
-	for _, a := range id.Roster {
-		fmt.Fprintf(d.out, "  roster: node %d on disk %016x\n", a.Node, uint64(a.Disk))
+	fmt.Fprintf(d.out, "  started %d times, cluster record of slot %d\n", id.Starts, id.Version)
+	if id.Record != nil {
+		for i := range id.Record.Nodes {
+			x := &id.Record.Nodes[i]
+			fmt.Fprintf(d.out, "  node %d on disk %016x, %v\n", x.ID, uint64(x.Disk), x.State)
+		}
 	}
 	return nil
 }

@@ -104,6 +104,16 @@ func (k *keeper) Install(r node.InstallRequest) {
 	}
 }
 
+// Drop queues the removal of a checkpoint.
+func (k *keeper) Drop(group uint16) {
+	if !k.queue(dropJob{group}) {
+		k.inbox.Dropped(node.DropDone{Group: group, Err: errKeeperBusy})
+	}
+}
+
+// dropJob asks for a group's checkpoint to be removed.
+type dropJob struct{ group uint16 }
+
 func (k *keeper) queue(job any) bool {
 	select {
 	case k.jobs <- job:
@@ -126,6 +136,8 @@ func (k *keeper) step(job any) {
 		k.inbox.Begun(k.begin(r))
 	case node.InstallRequest:
 		k.inbox.Installed(k.install(r))
+	case dropJob:
+		k.inbox.Dropped(node.DropDone{Group: r.group, Err: k.store.Drop(r.group)})
 	default:
 		panic(fmt.Sprintf("lockd: checkpoint job of type %T", job))
 	}

@@ -41,6 +41,29 @@ func (k *keeper) end() error {
 	return k.sweep(time.Now().Add(time.Hour))
 }
 
+// start runs the loop that changes links. The assembly starts it once the links
+// are open, a Meet or Part wakes it, a round is one of them, and end stops it.
+func (p *peerPort) start() { go p.run() }
+
+func (p *peerPort) run() {
+	defer close(p.done)
+	for {
+		select {
+		case c := <-p.changes:
+			p.change(c.peer, c.meet)
+		case <-p.stop:
+			return
+		}
+	}
+}
+
+// end stops the loop after the change it is in.
+func (p *peerPort) end() error {
+	close(p.stop)
+	<-p.done
+	return nil
+}
+
 // start runs the loop that writes events to the log. The assembly starts it,
 // an event wakes it, a round is one event, and end stops it once all that wait
 // are written.

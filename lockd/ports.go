@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"lockd/lockd/node"
+	"lockd/lockd/placement"
 	"lockd/netio"
 	"lockd/netio/wire"
 	"lockd/wal"
@@ -46,6 +47,7 @@ func (p logPort) Flush() {
 
 func (p logPort) Append(r wal.Record) wal.LSN       { return p.syncer.Append(r) }
 func (p logPort) Release(group uint16, slot uint64) { p.syncer.Release(group, slot) }
+func (p logPort) Reopen(group uint16)               { p.syncer.Reopen(group) }
 func (p logPort) SyncingSince() node.Nanos          { return node.Nanos(p.syncer.SyncStarted()) }
 
 // Cramped leaves new work out while the WAL is nearly full.
@@ -124,10 +126,64 @@ type peerPort struct {
 	links   *netio.Links
 	log     *slog.Logger
 	refused repeats
+	// configured are the peer addresses of this node's configuration.
+	configured map[uint16]string
+	// changes are peers to be met or left. There is room for more than a record
+	// can name, and the loop that takes them never waits for the engine.
+	changes chan peerChange
+	stop    chan struct{} // closed by end
+	done    chan struct{} // closed by the loop
+}
+
+// peerChange says that a peer is to be linked, or no more.
+type peerChange struct {
+	peer netio.Peer
+	meet bool
+}
+
+func newPeerPort(inbox *node.Inbox, log *slog.Logger, configured map[uint16]string) *peerPort {
+	return &peerPort{
+		inbox:      inbox,
+		log:        log,
+		configured: configured,
+		changes:    make(chan peerChange, 4*placement.MaxNodes),
+		stop:       make(chan struct{}),
+		done:       make(chan struct{}),
+	}
 }
 
 // Send makes it a node.Peers.
 func (p *peerPort) Send(to uint16, frame []byte) { p.links.Send(to, frame) }
+
+// Meet has a node linked that the cluster's record names. The engine may be on a
+// link's own goroutine, which must not change the links, so a loop does it.
+func (p *peerPort) Meet(id uint16, address string) {
+	p.changes <- peerChange{netio.Peer{Node: id, Addr: address}, true}
+}
+
+// Part ends the link to a node that the cluster let go.
+func (p *peerPort) Part(id uint16) {
+	p.changes <- peerChange{peer: netio.Peer{Node: id}}
+}
+
+// change carries out one Meet or Part. The configuration of this node knows best
+// where those are that it names itself.
+func (p *peerPort) change(to netio.Peer, meet bool) {
+	if !meet {
+		p.links.RemovePeer(to.Node)
+		return
+	}
+	if known, ok := p.configured[to.Node]; ok {
+		to.Addr = known
+	}
+	if to.Addr == "" {
+		p.log.Warn("the address of a node is unknown", "peer", to.Node)
+		return
+	}
+	if err := p.links.SetPeer(to); err != nil {
+		p.log.Error("cannot link a node", "peer", to.Node, "address", to.Addr, "reason", err)
+	}
+}
 
 // Check admits a peer at the handshake. The peer is told why not, and so is
 // whoever reads the log here: the mistake may be on this side.

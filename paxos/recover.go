@@ -53,6 +53,31 @@ func (r *Recovered) Add(rec Record) error {
 	return nil
 }
 
+// Forget drops everything but the promise, which binds the disk for ever: the
+// group has left the node and may come back to it.
+func (r *Recovered) Forget() {
+	for _, e := range r.entries { // order: a maximum
+		if r.promised.Less(e.Ballot) {
+			r.promised = e.Ballot
+		}
+	}
+	*r = Recovered{promised: r.promised, any: r.any}
+}
+
+// Promise adds the promise of a replica that ran before in this process.
+// Requires: no Base before it.
+func (r *Recovered) Promise(b Ballot) {
+	if r.promised.Less(b) {
+		r.promised = b
+	}
+}
+
+// Promised returns the highest promise added.
+func (r *Recovered) Promised() Ballot { return r.promised }
+
+// Slots returns how many slots above the checkpoint have an entry.
+func (r *Recovered) Slots() int { return len(r.entries) }
+
 func (r *Recovered) addEntry(e Entry) {
 	if e.Slot <= r.base {
 		return

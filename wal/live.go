@@ -124,6 +124,10 @@ func (l *liveness) release(group uint16, slot uint64) {
 	}
 }
 
+// reopen takes back the releases of group: entries that are appended from now on
+// are live whatever their slots.
+func (l *liveness) reopen(group uint16) { l.group(group).released = 0 }
+
 // born counts a record that has become the newest of its key.
 func (l *liveness) born(at located) {
 	s := l.stretch(at.lsn)

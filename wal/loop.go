@@ -147,6 +147,13 @@ func (s *Syncer) Release(group uint16, slot uint64) {
 	signal(s.wake)
 }
 
+// Reopen is Writer.Reopen.
+func (s *Syncer) Reopen(group uint16) {
+	s.mu.Lock()
+	s.mu.writer.Reopen(group)
+	s.mu.Unlock()
+}
+
 // Stats is Writer.Stats.
 func (s *Syncer) Stats() Stats {
 	s.mu.Lock()

@@ -177,6 +177,9 @@ func (w *Writer) Release(group uint16, slot uint64) {
 	w.front.live.release(group, slot)
 }
 
+// Reopen takes back every Release of group, for a log that begins anew.
+func (w *Writer) Reopen(group uint16) { w.front.live.reopen(group) }
+
 // Flush writes what was appended, makes it durable, and returns the last
 // durable LSN. What fits in one batch takes one write and one sync. It also
 // copies a bounded number of old records forward when there are too many

@@ -10,12 +10,14 @@ import (
 // Config is every setting of a node, checked. Load makes it; the methods in
 // options.go turn it into the options of each package.
 type Config struct {
-	// Cluster, Nodes, Groups, LogTick and Limits are equal on all nodes.
-	Cluster string
-	Nodes   []Node
-	Groups  int
-	LogTick time.Duration
-	Limits  lockfsm.Limits
+	// Cluster, Groups, Replicas, LogTick and Limits are equal on all nodes, and so
+	// is Nodes when the cluster is born.
+	Cluster  string
+	Nodes    []Node
+	Groups   int
+	Replicas int
+	LogTick  time.Duration
+	Limits   lockfsm.Limits
 
 	// ID is this node's number and DataDir its directory.
 	ID      uint16
@@ -82,9 +84,10 @@ func Defaults() Config {
 	n := node.Defaults()
 	ticks := func(t uint32) time.Duration { return time.Duration(t) * time.Duration(n.Tick) }
 	return Config{
-		Groups:  n.Groups,
-		LogTick: time.Duration(n.LogTick),
-		Limits:  n.Limits,
+		Groups:   n.Groups,
+		Replicas: n.Replicas,
+		LogTick:  time.Duration(n.LogTick),
+		Limits:   n.Limits,
 
 		AdminListen:  "127.0.0.1:7602",
 		LogLevel:     "info",

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"lockd/lockd/placement"
 )
 
 // parseNode reads the form of a flag: 1=127.0.0.1:7601/127.0.0.1:7600.
@@ -41,8 +43,9 @@ func newNode(id int64, peer, client string) (Node, error) {
 func (c *Config) checkNodes() []error {
 	var problems []error
 	slices.SortFunc(c.Nodes, func(a, b Node) int { return int(a.ID) - int(b.ID) })
-	if n := len(c.Nodes); n > 7 {
-		problems = append(problems, fmt.Errorf("%s: %d nodes, must be 1 to 7", nodesKey, n))
+	if n := len(c.Nodes); n > placement.MaxNodes {
+		problems = append(problems, fmt.Errorf("%s: %d nodes, must be 1 to %d", nodesKey, n,
+			placement.MaxNodes))
 	}
 	owner := map[string]uint16{}
 	for i, n := range c.Nodes {

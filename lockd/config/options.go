@@ -20,6 +20,7 @@ func (c *Config) NodeOptions() node.Options {
 	o := node.Defaults()
 	o.Cluster = c.Cluster
 	o.Groups = c.Groups
+	o.Replicas = c.Replicas
 	o.Limits = c.Limits
 	o.LogTick = node.Nanos(c.LogTick)
 	for _, n := range c.Nodes {
@@ -39,6 +40,18 @@ func (c *Config) NodeOptions() node.Options {
 	o.CheckpointBytes = c.CheckpointBytes
 	o.SnapshotBytesPerSecond = c.SnapshotRate
 	return o
+}
+
+// PeerAddresses are the peer addresses of the nodes that the settings name, this
+// one left out.
+func (c *Config) PeerAddresses() map[uint16]string {
+	of := make(map[uint16]string, len(c.Nodes))
+	for _, n := range c.Nodes {
+		if n.ID != c.ID {
+			of[n.ID] = n.Peer
+		}
+	}
+	return of
 }
 
 // ticks converts a length that checkRelations found to be whole.

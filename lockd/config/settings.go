@@ -105,6 +105,10 @@ func clusterSettings() []setting {
 			usage: "groups that share the names, fixed at the cluster's birth; more spread the " +
 				"load more evenly and cost heartbeat bytes",
 			at: func(c *Config) any { return &c.Groups }},
+		{key: "cluster.replicas", flag: "replicas", kind: kindCount, min: 1, max: 7,
+			usage: "nodes that keep each group, fixed at the cluster's birth; more survive more " +
+				"losses and make each request dearer; 3 survive one",
+			at: func(c *Config) any { return &c.Replicas }},
 		{key: "cluster.log_tick", flag: "log-tick", kind: kindDuration, min: 20 * ms, max: 10 * sec,
 			usage: "beat of log time: leases end exact to two of them; a shorter one writes more",
 			at:    func(c *Config) any { return &c.LogTick }},

@@ -35,7 +35,7 @@ func floors() []floor {
 			"paxos/...", "lockfsm", "wal", "netio/wire", "lockd/placement"}},
 		{dir: "lockd/config", number: 4, may: []string{
 			"paxos/...", "lockfsm/...", "wal/...", "netio/...", "client", "lockd/node",
-			"lockd/admin"}},
+			"lockd/admin", "lockd/placement"}},
 		{dir: "lockd/admin", number: 4, may: []string{
 			"paxos/...", "lockfsm", "wal", "netio/wire", "client", "lockd/node",
 			"lockd/placement"}},

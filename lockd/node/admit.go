@@ -38,9 +38,15 @@ func (n *Node) onRequest(id ConnID, frame []byte) {
 		n.respond(c, h, wire.StatusNotLeader)
 		return
 	}
+	if int(h.Group) >= n.opts.Groups {
+		n.respond(c, h, wire.StatusWrongGroup)
+		return
+	}
 	g := n.group(h.Group)
 	if g == nil {
-		n.respond(c, h, wire.StatusWrongGroup)
+		n.answer(c, h, &wire.Response{
+			Status: wire.StatusNotLeader, Leader: uint16(n.leaderHint(paxos.GroupID(h.Group))),
+		})
 		return
 	}
 	if !g.leading {

@@ -355,7 +355,7 @@ func TestNodeThatHearsNobodyHoldsNothing(t *testing.T) {
 	w = newWorld(t, testOptions())
 	old := w.leaderOf(0).id
 	w.kill(old)
-	next := w.nodes[uint16(w.nodes[old%3+1].node.successors(0)[1])]
+	next := w.nodes[uint16(w.nodes[old%3+1].node.home(0)[1])]
 	next.inbox.Request(1, get)
 	w.run(200 * Millisecond)
 	if r, ok := next.response(1, h.Request); !ok || r.Status != wire.StatusNotFound {

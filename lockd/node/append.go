@@ -210,7 +210,10 @@ func (n *Node) stepSelf(b []byte) {
 	if _, err := paxos.DecodeMessage(b, m); err != nil {
 		panic("node: own message does not decode: " + err.Error())
 	}
-	g := n.groups[m.Group]
+	g := n.group(uint16(m.Group))
+	if g == nil {
+		return // it has left this node meanwhile
+	}
 	m.Disk = n.identity.Disk
 	g.replica.Step(m)
 	n.touch(g)

@@ -24,6 +24,11 @@ func (n *Node) apply(g *group, e *paxos.Entry) {
 		n.observe(Event{Kind: EventMalformed, Group: g.id, Slot: e.Slot, Text: err.Error()})
 	}
 	n.probeApplied(g, e)
+	for i := range n.outcome.Events {
+		if ev := &n.outcome.Events[i]; ev.Kind == lockfsm.EventWritten {
+			n.onWritten(g, string(ev.Name))
+		}
+	}
 	if g.leading && g.machine.Pending() {
 		// Endings go on in the next slot, not on the next beat.
 		g.tickDue = true
@@ -54,6 +59,9 @@ func (n *Node) apply(g *group, e *paxos.Entry) {
 // when it is granted or gives up.
 func (n *Node) onResult(g *group, slot uint64, o *origin, r *lockfsm.Result) {
 	if o.conn == 0 {
+		if o.change != 0 {
+			n.onChangeResult(o.change, r)
+		}
 		return // proposed by this node itself
 	}
 	switch {
@@ -155,6 +163,8 @@ func (n *Node) onEvent(g *group, slot uint64, e *lockfsm.Event) {
 	case lockfsm.EventLost:
 		// Only detached holds are lost one by one, and they have no conn:
 		// their owner counts its own time.
+	case lockfsm.EventWritten:
+		// Every replica has acted on it, whoever leads.
 	case lockfsm.EventSessionEnded:
 		b, ok := g.bound[e.Session]
 		if !ok {

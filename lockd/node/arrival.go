@@ -206,7 +206,7 @@ func (n *Node) adopt(g *group, d InstallDone) {
 	for s := slot + 1; s <= applied; s++ {
 		n.applyAgain(g, s)
 	}
-	g.replica.Install(slot, nil)
+	n.install(g, slot)
 	n.probeAdopted(g)
 	n.release(g)
 	n.stats.Installs++

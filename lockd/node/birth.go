@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"lockd/lockd/placement"
 	"lockd/netio/wire"
 	"lockd/paxos"
 )
@@ -30,20 +31,20 @@ type birth struct {
 	seen  map[paxos.NodeID]paxos.DiskID
 	// announced is what each node said it recorded.
 	announced map[paxos.NodeID]uint64
-	// roster is what this node recorded, nil before.
-	roster []paxos.Acceptor
+	// recorded is what this node recorded, nil before.
+	recorded *placement.Record
 }
 
-func newBirth(self paxos.Acceptor, nodes []paxos.NodeID, roster []paxos.Acceptor) *birth {
+func newBirth(self paxos.Acceptor, nodes []paxos.NodeID, recorded *placement.Record) *birth {
 	b := &birth{
 		self:      self,
 		nodes:     nodes,
 		seen:      map[paxos.NodeID]paxos.DiskID{self.Node: self.Disk},
 		announced: map[paxos.NodeID]uint64{},
-		roster:    roster,
+		recorded:  recorded,
 	}
-	if roster != nil {
-		b.announced[self.Node] = RosterHash(roster)
+	if recorded != nil {
+		b.announced[self.Node] = birthHash(recorded)
 	}
 	return b
 }
@@ -60,25 +61,27 @@ func (b *birth) meet(n paxos.NodeID, d paxos.DiskID) {
 // hear remembers what a peer says it recorded.
 func (b *birth) hear(n paxos.NodeID, hash uint64) { b.announced[n] = hash }
 
-// complete returns the roster once every node has been seen, in node order.
-func (b *birth) complete() []paxos.Acceptor {
-	roster := make([]paxos.Acceptor, 0, len(b.nodes))
+// complete returns the nodes with their disks once every one has been seen, in
+// node order. Addresses stay with the configuration files, which may spell them
+// differently.
+func (b *birth) complete() []placement.Node {
+	nodes := make([]placement.Node, 0, len(b.nodes))
 	for _, n := range b.nodes {
 		d, ok := b.seen[n]
 		if !ok {
 			return nil
 		}
-		roster = append(roster, paxos.Acceptor{Node: n, Disk: d})
+		nodes = append(nodes, placement.Node{ID: n, Disk: d, State: placement.Member})
 	}
-	return roster
+	return nodes
 }
 
-// unanimous reports whether every node announced the roster this one recorded.
+// unanimous reports whether every node announced the record this one has.
 func (b *birth) unanimous() bool {
-	if b.roster == nil {
+	if b.recorded == nil {
 		return false
 	}
-	want := RosterHash(b.roster)
+	want := birthHash(b.recorded)
 	for _, n := range b.nodes {
 		if b.announced[n] != want {
 			return false
@@ -105,23 +108,24 @@ func (n *Node) advanceBirth() {
 	if b == nil {
 		return
 	}
-	if b.roster == nil {
-		roster := b.complete()
-		if roster == nil {
+	if b.recorded == nil {
+		nodes := b.complete()
+		if nodes == nil {
 			return
 		}
-		n.identity.Roster = roster
+		r := placement.Birth(nodes, n.opts.Groups, uint8(n.opts.Replicas), 1)
+		n.identity.Birth = &r
 		if !n.storeIdentity() {
 			return
 		}
-		b.roster = roster
-		b.announced[b.self.Node] = RosterHash(roster)
+		b.recorded = &r
+		b.announced[b.self.Node] = birthHash(&r)
 		n.announceRoster()
 	}
 	if !b.unanimous() {
 		return
 	}
-	n.identity.Born = true
+	n.identity.Born, n.identity.Record = true, n.identity.Birth
 	if !n.storeIdentity() {
 		return
 	}
@@ -154,7 +158,7 @@ func (n *Node) announceRoster() {
 //
 //	PeerRoster  roster hash u64 | flags u8, bit 0: leaving, bit 1: unborn
 func (n *Node) announceRosterTo(p *peer) {
-	body := binary.LittleEndian.AppendUint64(nil, RosterHash(n.identity.Roster))
+	body := binary.LittleEndian.AppendUint64(nil, birthHash(n.identity.Birth))
 	flags := byte(0)
 	if n.draining || n.stalled {
 		flags |= noticeLeaving
@@ -194,7 +198,7 @@ func (n *Node) onRoster(from *peer, payload []byte) {
 		return
 	}
 	n.birth.hear(from.id, hash)
-	if n.birth.roster != nil && hash != RosterHash(n.birth.roster) {
+	if n.birth.recorded != nil && hash != birthHash(n.birth.recorded) {
 		n.observe(Event{Kind: EventRosterConflict, Node: from.id})
 	}
 	n.advanceBirth()

@@ -12,7 +12,7 @@ func TestLostAnnouncementIsRepeated(t *testing.T) {
 	w := strangers(t, testOptions())
 	w.drop = func(f testFrame) bool {
 		kind, _, _ := wire.ParsePeer(f.frame)
-		return kind == wire.PeerKindRoster && f.to == 3
+		return (kind == wire.PeerKindRoster || kind == wire.PeerKindRecord) && f.to == 3
 	}
 	w.run(500 * Millisecond)
 	if w.nodes[3].node.birth == nil {

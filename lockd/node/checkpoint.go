@@ -9,7 +9,7 @@ import (
 // written since the last round. A group's change set is collected a little in
 // each turn; writing it is somebody else's work.
 func (n *Node) checkpoint() {
-	if n.saving >= 0 || len(n.groups) == 0 {
+	if n.saving >= 0 || len(n.hosted) == 0 {
 		return
 	}
 	if n.saveLeft == 0 {
@@ -21,7 +21,7 @@ func (n *Node) checkpoint() {
 			return
 		}
 		n.savedAt = n.walBytes
-		n.saveLeft = len(n.groups)
+		n.saveLeft = len(n.hosted)
 	}
 	n.saveSome()
 }
@@ -30,7 +30,7 @@ func (n *Node) checkpoint() {
 // nothing was chosen since their last.
 func (n *Node) saveSome() {
 	for n.saveLeft > 0 && n.now >= n.saveAfter {
-		g := n.groups[n.saveNext]
+		g := n.hosted[n.saveNext%len(n.hosted)]
 		if n.installs(g) || g.changes == nil && paxos.Slot(g.machine.Applied()) == g.saved {
 			n.nextSave()
 			continue
@@ -42,7 +42,7 @@ func (n *Node) saveSome() {
 
 func (n *Node) nextSave() {
 	n.saveLeft--
-	n.saveNext = (n.saveNext + 1) % len(n.groups)
+	n.saveNext = (n.saveNext + 1) % len(n.hosted)
 }
 
 // save asks for a group's changes to be made durable. A change set that failed
@@ -63,7 +63,10 @@ const saveRetry = Second
 // kept for peers that lag, and the WAL's records.
 func (n *Node) onSaved(d SaveDone) {
 	n.saving = -1
-	g := n.groups[d.Request.Group]
+	g := n.group(d.Request.Group)
+	if g == nil {
+		return
+	}
 	slot := paxos.Slot(d.Request.Slot)
 	if d.Err != nil {
 		n.saveAfter = n.now + saveRetry

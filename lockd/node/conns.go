@@ -116,7 +116,7 @@ func (n *Node) onConnClosed(id ConnID) {
 		return
 	}
 	for _, bs := range sortedSessions(c.sessions) {
-		g := n.groups[bs.group]
+		g := n.group(uint16(bs.group))
 		b := g.bound[bs.session]
 		n.unbind(g, bs.session)
 		if g.leading && b.waited {

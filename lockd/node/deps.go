@@ -24,6 +24,9 @@ type Log interface {
 	Flush()
 	// Release says that a durable checkpoint covers the group up to slot.
 	Release(group uint16, slot uint64)
+	// Reopen takes back every release of a group: the node begins to keep it
+	// anew, from its first slot.
+	Reopen(group uint16)
 	// Cramped reports that the log has so little room that nothing new should
 	// be admitted. It is asked once a beat of the protocol clock.
 	Cramped() bool
@@ -36,6 +39,12 @@ type Log interface {
 // frame to a peer that is not linked is dropped.
 type Peers interface {
 	Send(to uint16, frame []byte)
+	// Meet says that a node belongs to the cluster. It is to be linked at
+	// address, unless the configuration knows a better one; empty if only that
+	// does. It may be called again.
+	Meet(id uint16, address string)
+	// Part says that a node belongs to the cluster no more.
+	Part(id uint16)
 }
 
 // Clients answers conns. A conn that is gone is ignored.
@@ -62,6 +71,8 @@ type Checkpoints interface {
 	Begin(BeginRequest)
 	// Install takes one chunk of a snapshot; completed by Inbox.Installed.
 	Install(InstallRequest)
+	// Drop removes a group's checkpoint; completed by Inbox.Dropped.
+	Drop(group uint16)
 }
 
 // Superblock keeps the node's identity file.
@@ -171,6 +182,13 @@ type InstallDone struct {
 	Last        bool
 	Machine     *lockfsm.Machine
 	Err         error
+}
+
+// DropDone completes a Drop. On error something may be left, and the engine asks
+// again.
+type DropDone struct {
+	Group uint16
+	Err   error
 }
 
 // Deps is the world of a node, as far as the node touches it.

@@ -28,6 +28,11 @@ const (
 	EventDiskMoves                          // it does no more
 	EventMalformed                          // Group, Slot, Text: a chosen batch does not decode
 	EventFailed                             // Text: the node stops
+	EventRecord                             // Slot: the cluster's record changed
+	EventSeats                              // Group, Slot, Text: acceptors from a slot on
+	EventOpened                             // Group: this node begins to keep it
+	EventRetired                            // Group: this node keeps it no more
+	EventChangeFailed                       // Node, Text
 )
 
 // String returns the name under which logs show the kind.
@@ -36,7 +41,8 @@ func (k EventKind) String() string {
 		"leader changed", "leading", "deposed", "transferring leadership", "checkpoint saved",
 		"checkpoint failed", "snapshot sent", "snapshot resumed", "snapshot installed",
 		"snapshot failed", "drained", "disk stalled",
-		"disk moves again", "malformed batch", "node failed"}
+		"disk moves again", "malformed batch", "node failed", "cluster record changed",
+		"acceptors changed", "group taken in", "group has left", "change of the cluster failed"}
 	if int(k) >= len(names) {
 		return "unknown event"
 	}

@@ -6,13 +6,15 @@ import (
 	"hash/crc32"
 	"testing"
 
+	"lockd/lockd/placement"
 	"lockd/netio/wire"
 	"lockd/paxos"
 )
 
 func testIdentity() Identity {
 	return Identity{Cluster: "test", Node: 2, Disk: 77, Groups: 4, Settings: 99, Born: true,
-		Roster: []paxos.Acceptor{{Node: 1, Disk: 5}, {Node: 2, Disk: 77}}}
+		Birth: recordOfNodes([]placement.Node{{ID: 1, Disk: 5, State: placement.Member},
+			{ID: 2, Disk: 77, State: placement.Member}})}
 }
 
 // Whatever decodes encodes to the same bytes again, and nothing panics, the

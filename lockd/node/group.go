@@ -1,6 +1,7 @@
 package node
 
 import (
+	"lockd/lockd/placement"
 	"lockd/lockfsm"
 	"lockd/netio/wire"
 	"lockd/paxos"
@@ -13,6 +14,8 @@ type origin struct {
 	request uint64
 	kind    wire.Kind
 	flags   wire.Flags
+	// change is the change of the cluster that waits for it, zero for none.
+	change uint64
 	// name is kept only where the answer may have to describe the lock.
 	name string
 }
@@ -77,6 +80,12 @@ type group struct {
 	moveAfter Nanos
 	// saved is the slot of the durable checkpoint.
 	saved paxos.Slot
+	// seats are who accepts, as the machine knows it, and seatsVersion the
+	// version of its register; reseatAfter is the moment before which no step
+	// is proposed again.
+	seats        placement.Seats
+	seatsVersion uint64
+	reseatAfter  Nanos
 	// changes is a change set that is being saved, or could not be saved yet.
 	changes *SaveRequest
 

@@ -2,7 +2,9 @@ package node
 
 import (
 	"fmt"
+	"slices"
 
+	"lockd/lockd/placement"
 	"lockd/lockfsm"
 	"lockd/netio/wire"
 	"lockd/paxos"
@@ -22,7 +24,8 @@ func (n *Node) PeerHello() wire.PeerHello {
 		Durable:  n.inbox.durable.Load(),
 		Starts:   id.Starts,
 		Start:    n.start,
-		Roster:   RosterHash(id.Roster),
+		Roster:   birthHash(id.Birth),
+		Record:   recordShown(id),
 	}
 }
 
@@ -30,6 +33,7 @@ func (n *Node) PeerHello() wire.PeerHello {
 func shown(h *wire.PeerHello) memory {
 	return memory{
 		disk: paxos.DiskID(h.Disk), starts: h.Starts, start: h.Start, position: wal.LSN(h.Durable),
+		record: h.Record,
 	}
 }
 
@@ -47,10 +51,8 @@ func (n *Node) CheckPeer(h *wire.PeerHello) *wire.PeerRefused {
 			h.From, id.Cluster)
 	case h.Settings != id.Settings:
 		return refuse(wire.RefusedCluster,
-			"node %d runs with other cluster settings than node %d; groups, nodes, limits and "+
-				"log tick must be equal everywhere", h.From, id.Node)
-	case n.peer(h.From) == nil:
-		return refuse(wire.RefusedNode, "node %d is not a node of cluster %q", h.From, id.Cluster)
+			"node %d runs with other cluster settings than node %d; groups, replicas, window, "+
+				"limits and log tick must be equal everywhere", h.From, id.Node)
 	}
 	if lost := n.memories.forgets(paxos.NodeID(h.From), shown(h)); lost != "" {
 		return refuse(wire.RefusedRollback,
@@ -59,26 +61,89 @@ func (n *Node) CheckPeer(h *wire.PeerHello) *wire.PeerRefused {
 				"not come back: lockd cluster replace %d gives it a new disk id", h.From, h.Disk,
 			lost, h.From)
 	}
-	if len(id.Roster) == 0 {
+	if id.Born {
+		return checkMember(id, h, refuse)
+	}
+	return n.checkUnborn(id, h, refuse)
+}
+
+// recordShown is what a hello says of the record: its version plus one, zero
+// before the node is born.
+func recordShown(id *Identity) uint64 {
+	if !id.Born {
+		return 0
+	}
+	return id.Version + 1
+}
+
+type refuser func(code wire.Refusal, format string, args ...any) *wire.PeerRefused
+
+// checkUnborn judges a peer while the cluster is being born, or while this node
+// waits to be taken in.
+func (n *Node) checkUnborn(id *Identity, h *wire.PeerHello, refuse refuser) *wire.PeerRefused {
+	known := false
+	for _, p := range n.opts.Nodes {
+		known = known || p.ID == h.From
+	}
+	if !known {
+		return refuse(wire.RefusedNode, "node %d is not a node of cluster %q", h.From, id.Cluster)
+	}
+	if id.Birth == nil || h.Record > 0 {
 		return nil
 	}
-	for _, a := range id.Roster {
-		if a.Node != paxos.NodeID(h.From) || a.Disk == paxos.DiskID(h.Disk) ||
-			plantedIs("wiped-node-admitted") {
-			continue
-		}
-		return refuse(wire.RefusedDisk,
-			"node %d came with disk %016x, but the cluster knows it with disk %016x: its data "+
-				"directory was wiped, swapped or restored from elsewhere. A node that forgot its "+
-				"promises must not come back: put the old directory back", h.From, h.Disk,
-			uint64(a.Disk))
+	if a := id.Birth.Node(paxos.NodeID(h.From)); a == nil || a.Disk != paxos.DiskID(h.Disk) {
+		return refuseDisk(a, h, refuse)
 	}
-	if h.Roster != 0 && h.Roster != RosterHash(id.Roster) {
+	if h.Roster != 0 && h.Roster != birthHash(id.Birth) {
 		return refuse(wire.RefusedDisk,
 			"node %d recorded other disks at the cluster's birth than node %d; the two "+
 				"directories do not belong to one cluster", h.From, id.Node)
 	}
 	return nil
+}
+
+// checkMember judges a peer by the record. One that knows a newer record is let
+// in to tell of it; what its promises are worth, each group's seats say.
+func checkMember(id *Identity, h *wire.PeerHello, refuse refuser) *wire.PeerRefused {
+	a := id.Record.Node(paxos.NodeID(h.From))
+	newer := h.Record > id.Version+1
+	switch {
+	case a == nil:
+		return refuse(wire.RefusedNode, "node %d is not a node of cluster %q; invite it with: "+
+			"lockd cluster add %d", h.From, id.Cluster, h.From)
+	case a.State == placement.Gone:
+		return refuse(wire.RefusedRemoved, "node %d was removed from cluster %q; a new node needs a "+
+			"new id", h.From, id.Cluster)
+	case a.Disk == 0 && !slices.Contains(a.Retired, paxos.DiskID(h.Disk)), newer,
+		plantedIs("wiped-node-admitted"):
+		return nil
+	case a.Disk == paxos.DiskID(h.Disk):
+	default:
+		return refuseDisk(a, h, refuse)
+	}
+	if h.Roster != 0 && id.Birth != nil && h.Roster != birthHash(id.Birth) {
+		return refuse(wire.RefusedDisk,
+			"node %d recorded other disks at the cluster's birth than node %d; the two "+
+				"directories do not belong to one cluster", h.From, id.Node)
+	}
+	return nil
+}
+
+func refuseDisk(a *placement.Node, h *wire.PeerHello, refuse refuser) *wire.PeerRefused {
+	var have paxos.DiskID
+	if a != nil {
+		have = a.Disk
+	}
+	if a != nil && slices.Contains(a.Retired, paxos.DiskID(h.Disk)) {
+		return refuse(wire.RefusedDisk,
+			"node %d came with disk %016x, which was given up when it was replaced: start it on "+
+				"an empty data directory", h.From, h.Disk)
+	}
+	return refuse(wire.RefusedDisk,
+		"node %d came with disk %016x, but the cluster knows it with disk %016x: its data "+
+			"directory was wiped, swapped or restored from elsewhere. A node that forgot its "+
+			"promises must not come back: put the old directory back, or give the node a new disk "+
+			"id with: lockd cluster replace %d", h.From, h.Disk, uint64(have), h.From)
 }
 
 // Welcome answers a client's hello: who this node is, which other nodes there
@@ -99,15 +164,46 @@ func (n *Node) Welcome(version uint16) wire.Welcome {
 	w.Limits.MinLeaseMillis = uint32(n.opts.Limits.LeaseMin)
 	w.Limits.MaxLeaseMillis = uint32(n.opts.Limits.LeaseMax)
 	w.Limits.NameBytes = uint16(n.opts.Limits.NameBytes)
-	for _, p := range n.opts.Nodes {
-		w.Nodes = append(w.Nodes, wire.Node{ID: p.ID, Address: []byte(p.ClientAddress)})
-	}
+	w.Nodes = n.clientAddresses()
 	if s := n.status.Load(); s != nil {
-		for i := range s.Groups {
-			w.Leaders[s.Groups[i].Group] = uint16(s.Groups[i].Leader)
+		for g, id := range s.Leaders {
+			w.Leaders[g] = uint16(id)
 		}
 	}
 	return w
+}
+
+// clientAddresses are the nodes with the addresses that clients dial: those of
+// this node's configuration, and the record's for nodes it does not name.
+func (n *Node) clientAddresses() []wire.Node {
+	var nodes []wire.Node
+	add := func(id uint16, address string) {
+		if address != "" {
+			nodes = append(nodes, wire.Node{ID: id, Address: []byte(address)})
+		}
+	}
+	configured := make(map[uint16]string, len(n.opts.Nodes))
+	for _, p := range n.opts.Nodes {
+		configured[p.ID] = p.ClientAddress
+	}
+	r := n.admitted.Load().Record
+	if r == nil {
+		for _, p := range n.opts.Nodes {
+			add(p.ID, p.ClientAddress)
+		}
+		return nodes
+	}
+	for i := range r.Nodes {
+		x := &r.Nodes[i]
+		switch address, ok := configured[uint16(x.ID)]; {
+		case x.State == placement.Gone:
+		case ok:
+			add(uint16(x.ID), address)
+		default:
+			add(uint16(x.ID), x.Client)
+		}
+	}
+	return nodes
 }
 
 // onRefused hears that a peer does not admit this node. If it knows this node
@@ -115,6 +211,9 @@ func (n *Node) Welcome(version uint16) wire.Welcome {
 // must not go on.
 func (n *Node) onRefused(id uint16, code wire.Refusal, text string) {
 	n.observe(Event{Kind: EventRefusedUs, Node: paxos.NodeID(id), Text: text})
+	if code == wire.RefusedRemoved {
+		n.fail(fmt.Errorf("%w: node %d says: %s", ErrRemoved, id, text))
+	}
 	if code == wire.RefusedRollback {
 		n.fail(fmt.Errorf("%w: node %d refuses this node: %s", ErrRolledBack, id, text))
 	}

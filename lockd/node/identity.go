@@ -6,16 +6,16 @@ import (
 	"fmt"
 	"hash/crc32"
 
+	"lockd/lockd/placement"
 	"lockd/paxos"
 )
 
 // Identity is what a data directory knows about itself and its cluster. It is
 // kept in a file of its own, replaced atomically.
 //
-// The roster names the disk of every node at the birth of the cluster. Once
-// Born is set it never changes: a node whose directory was wiped comes back
-// with another disk id and is refused (I7), because an acceptor that forgot a
-// promise can make a quorum choose two values.
+// Birth names the disk of every node at the birth of the cluster. A node whose
+// directory was wiped comes back with another disk id and is refused (I7),
+// because an acceptor that forgot a promise can make a quorum choose two values.
 type Identity struct {
 	Cluster string
 	Node    paxos.NodeID
@@ -23,11 +23,16 @@ type Identity struct {
 	Groups  uint16
 	// Settings is the digest of the cluster settings at birth.
 	Settings uint64
-	// Roster is empty until all nodes have been seen once.
-	Roster []paxos.Acceptor
-	// Born is set once every node is known to have recorded the same roster.
-	// Before that the node neither promises nor accepts.
+	// Birth is the record with which the cluster was born, nil until all nodes
+	// have been seen once, and for ever on a node that joined later.
+	Birth *placement.Record
+	// Born is set once the node may promise: every node is known to have
+	// recorded the same Birth, or the cluster has taken this node in.
 	Born bool
+	// Record is the newest record of the cluster known here, nil before Born,
+	// and Version the slot of group 0 it was chosen in, zero for Birth.
+	Record  *placement.Record
+	Version uint64
 	// Starts counts the starts of the node on this directory. Each is counted
 	// before any peer hears of it.
 	Starts uint64
@@ -42,65 +47,78 @@ const (
 var ErrIdentity = errors.New("node: identity file unusable")
 
 // ErrWiped is wrapped when a peer proves that this directory is not the one the
-// cluster was born with. It is final: the directory must be put back.
+// cluster knows. It is final: the directory must be put back, or the node
+// replaced.
 var ErrWiped = errors.New("node: data directory is not the one the cluster knows")
+
+// ErrRemoved is wrapped when the cluster let this node go. It is final.
+var ErrRemoved = errors.New("node: the cluster has removed this node")
 
 // AppendIdentity appends the file form of id:
 //
 //	magic u32 | version u16 | node u16 | disk u64 | groups u16 | born u8 |
-//	settings u64 | name length u8, name | roster count u8, (node u16, disk u64)… |
-//	starts u64 | crc32c u32 over all before it
+//	settings u64 | starts u64 | name length u8, name |
+//	birth length u32, birth | record version u64 | record length u32, record |
+//	crc32c u32 over all before it
+//
+// A length of zero stands for no record; placement.Record says what is in one.
 func AppendIdentity(dst []byte, id *Identity) []byte {
+	le := binary.LittleEndian
 	start := len(dst)
-	dst = binary.LittleEndian.AppendUint32(dst, identityMagic)
-	dst = binary.LittleEndian.AppendUint16(dst, identityVersion)
-	dst = binary.LittleEndian.AppendUint16(dst, uint16(id.Node))
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(id.Disk))
-	dst = binary.LittleEndian.AppendUint16(dst, id.Groups)
+	dst = le.AppendUint32(dst, identityMagic)
+	dst = le.AppendUint16(dst, identityVersion)
+	dst = le.AppendUint16(dst, uint16(id.Node))
+	dst = le.AppendUint64(dst, uint64(id.Disk))
+	dst = le.AppendUint16(dst, id.Groups)
 	born := byte(0)
 	if id.Born {
 		born = 1
 	}
 	dst = append(dst, born)
-	dst = binary.LittleEndian.AppendUint64(dst, id.Settings)
+	dst = le.AppendUint64(dst, id.Settings)
+	dst = le.AppendUint64(dst, id.Starts)
 	dst = append(dst, byte(len(id.Cluster)))
 	dst = append(dst, id.Cluster...)
-	dst = appendRoster(dst, id.Roster)
-	dst = binary.LittleEndian.AppendUint64(dst, id.Starts)
+	dst = appendRecord(dst, id.Birth)
+	dst = le.AppendUint64(dst, id.Version)
+	dst = appendRecord(dst, id.Record)
 	sum := crc32.Checksum(dst[start:], crc32.MakeTable(crc32.Castagnoli))
-	return binary.LittleEndian.AppendUint32(dst, sum)
+	return le.AppendUint32(dst, sum)
 }
 
-func appendRoster(dst []byte, roster []paxos.Acceptor) []byte {
-	dst = append(dst, byte(len(roster)))
-	for _, a := range roster {
-		dst = binary.LittleEndian.AppendUint16(dst, uint16(a.Node))
-		dst = binary.LittleEndian.AppendUint64(dst, uint64(a.Disk))
+func appendRecord(dst []byte, r *placement.Record) []byte {
+	var b []byte
+	if r != nil {
+		b = r.Append(nil)
 	}
-	return dst
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(b)))
+	return append(dst, b...)
 }
 
-// decodeRoster returns what follows the roster in b.
-func decodeRoster(b []byte) (roster []paxos.Acceptor, rest []byte, ok bool) {
-	if len(b) < 1 || len(b) < 1+10*int(b[0]) {
-		return nil, nil, false
+// takeRecord decodes a record with its length and returns what follows.
+func takeRecord(b []byte) (*placement.Record, []byte, error) {
+	if len(b) < 4 {
+		return nil, nil, fmt.Errorf("%w: cut short", ErrIdentity)
 	}
-	n, b := int(b[0]), b[1:]
-	for range n {
-		roster = append(roster, paxos.Acceptor{
-			Node: paxos.NodeID(binary.LittleEndian.Uint16(b)),
-			Disk: paxos.DiskID(binary.LittleEndian.Uint64(b[2:])),
-		})
-		b = b[10:]
+	n, b := int(binary.LittleEndian.Uint32(b)), b[4:]
+	if n > len(b) {
+		return nil, nil, fmt.Errorf("%w: cut short", ErrIdentity)
 	}
-	return roster, b, true
+	if n == 0 {
+		return nil, b, nil
+	}
+	r, err := placement.DecodeRecord(b[:n])
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrIdentity, err)
+	}
+	return &r, b[n:], nil
 }
 
 // DecodeIdentity reads what AppendIdentity wrote.
 func DecodeIdentity(b []byte) (Identity, error) {
 	var id Identity
-	const fixed = 4 + 2 + 2 + 8 + 2 + 1 + 8 + 1
-	if len(b) < fixed+1+4 || binary.LittleEndian.Uint32(b) != identityMagic {
+	const fixed = 4 + 2 + 2 + 8 + 2 + 1 + 8 + 8 + 1
+	if len(b) < fixed+4 || binary.LittleEndian.Uint32(b) != identityMagic {
 		return id, fmt.Errorf("%w: not an identity file (%d bytes)", ErrIdentity, len(b))
 	}
 	if v := binary.LittleEndian.Uint16(b[4:]); v > identityVersion {
@@ -111,35 +129,39 @@ func DecodeIdentity(b []byte) (Identity, error) {
 	if got := crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli)); got != sum {
 		return id, fmt.Errorf("%w: checksum is %08x, must be %08x", ErrIdentity, got, sum)
 	}
-	id.Node = paxos.NodeID(binary.LittleEndian.Uint16(b[6:]))
-	id.Disk = paxos.DiskID(binary.LittleEndian.Uint64(b[8:]))
-	id.Groups = binary.LittleEndian.Uint16(b[16:])
+	le := binary.LittleEndian
+	id.Node = paxos.NodeID(le.Uint16(b[6:]))
+	id.Disk = paxos.DiskID(le.Uint64(b[8:]))
+	id.Groups = le.Uint16(b[16:])
 	id.Born = b[18] == 1
-	id.Settings = binary.LittleEndian.Uint64(b[19:])
-	name := int(b[27])
+	id.Settings = le.Uint64(b[19:])
+	id.Starts = le.Uint64(b[27:])
+	name := int(b[35])
 	if len(body) < fixed+name {
 		return id, fmt.Errorf("%w: cut short", ErrIdentity)
 	}
 	id.Cluster = string(body[fixed : fixed+name])
-	roster, rest, ok := decodeRoster(body[fixed+name:])
-	if !ok || len(rest) != 8 {
-		return id, fmt.Errorf("%w: roster malformed", ErrIdentity)
+	birth, rest, err := takeRecord(body[fixed+name:])
+	if err != nil {
+		return id, err
 	}
-	id.Roster = roster
-	id.Starts = binary.LittleEndian.Uint64(rest)
-	return id, nil
+	if len(rest) < 8 {
+		return id, fmt.Errorf("%w: cut short", ErrIdentity)
+	}
+	id.Birth, id.Version = birth, le.Uint64(rest)
+	id.Record, rest, err = takeRecord(rest[8:])
+	if err == nil && (len(rest) != 0 || id.Born && id.Record == nil) {
+		err = fmt.Errorf("%w: %d bytes too many, or no record", ErrIdentity, len(rest))
+	}
+	return id, err
 }
 
-// RosterHash is the fingerprint of a roster; zero means that there is none.
-func RosterHash(roster []paxos.Acceptor) uint64 {
-	if len(roster) == 0 {
+// birthHash is the fingerprint of a birth record; zero means that there is none.
+func birthHash(r *placement.Record) uint64 {
+	if r == nil {
 		return 0
 	}
-	h := fnvOffset
-	for _, a := range roster {
-		h = fnvUint(h, uint64(a.Node))
-		h = fnvUint(h, uint64(a.Disk))
-	}
+	h := fnvString(fnvOffset, string(r.Append(nil)))
 	if h == 0 {
 		return 1
 	}
@@ -161,7 +183,7 @@ func (id *Identity) Check(o *Options) error {
 			id.Groups, o.Groups)
 	case id.Settings != o.Digest():
 		return fmt.Errorf("%w: the cluster settings differ from those at its birth "+
-			"(nodes, log tick or limits changed)", ErrIdentity)
+			"(replicas, window, log tick or limits changed)", ErrIdentity)
 	}
 	return nil
 }

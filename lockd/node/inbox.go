@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"lockd/lockd/placement"
 	"lockd/netio/wire"
 	"lockd/wal"
 )
@@ -28,6 +29,8 @@ const (
 	itemInstalled
 	itemQuery
 	itemDrain
+	itemChange
+	itemDropped
 )
 
 // item is one thing that happened, in arrival order. Bytes, where it has any,
@@ -252,6 +255,26 @@ func (in *Inbox) Query(fn func(*Node)) {
 // Drain asks the node to move its leaderships away and to refuse new work.
 func (in *Inbox) Drain() {
 	in.put(item{kind: itemDrain}, nil)
+	in.Wake()
+}
+
+// Dropped completes a Drop.
+func (in *Inbox) Dropped(d DropDone) {
+	in.put(item{kind: itemDropped, done: d}, nil)
+	in.Wake()
+}
+
+// changeRequest is an operator's wish.
+type changeRequest struct {
+	change placement.Change
+	done   func(error)
+}
+
+// Change asks for a change of the cluster: placement.Add, Remove or Replace. done
+// is called once, within a turn; it must be quick. Its error is one of
+// placement's, ErrNoLeader or ErrUncertain.
+func (in *Inbox) Change(c placement.Change, done func(error)) {
+	in.put(item{kind: itemChange, done: changeRequest{c, done}}, nil)
 	in.Wake()
 }
 

@@ -140,13 +140,13 @@ func (n *Node) balance() {
 	if n.now < n.nextMove {
 		return
 	}
-	for range n.groups {
-		n.moveNext = (n.moveNext + 1) % len(n.groups)
-		g := n.groups[n.moveNext]
+	for range n.hosted {
+		n.moveNext = (n.moveNext + 1) % len(n.hosted)
+		g := n.hosted[n.moveNext]
 		if !g.leading || n.now < g.moveAfter {
 			continue
 		}
-		first := n.preferred[g.id]
+		first := n.home(g.id)[0]
 		p := n.peer(uint16(first))
 		if p == nil || !p.up || p.leaving || n.now-p.upSince < n.settle() || !n.caughtUp(g, first) {
 			continue
@@ -199,7 +199,7 @@ func (n *Node) onDrain() {
 // once none is left, or nobody is there to take one.
 func (n *Node) drain() {
 	left := 0
-	for _, g := range n.groups {
+	for _, g := range n.hosted {
 		if g.leading && n.handOver(g) {
 			left++
 		}
@@ -211,11 +211,23 @@ func (n *Node) drain() {
 	}
 }
 
+// handOverTo are the nodes that may lead a group, best first: those at home, and
+// whoever else accepts.
+func (n *Node) handOverTo(g *group) []paxos.NodeID {
+	ids := slices.Clone(n.home(g.id))
+	for _, a := range g.seats.Now.Acceptors {
+		if !slices.Contains(ids, a.Node) {
+			ids = append(ids, a.Node)
+		}
+	}
+	return ids
+}
+
 // handOver begins to hand a group to its first successor that can take it, and
 // reports whether any peer may be able to.
 func (n *Node) handOver(g *group) bool {
 	found := false
-	for _, id := range n.successors(g.id) {
+	for _, id := range n.handOverTo(g) {
 		p := n.peer(uint16(id))
 		if p == nil || !p.up || p.leaving {
 			continue
@@ -231,7 +243,7 @@ func (n *Node) handOver(g *group) bool {
 // Leading reports how many groups this node serves.
 func (n *Node) Leading() int {
 	k := 0
-	for _, g := range n.groups {
+	for _, g := range n.hosted {
 		if g.leading {
 			k++
 		}

@@ -52,7 +52,7 @@ func TestStalledPreferredLeaderIsLeftAlone(t *testing.T) {
 func TestDrainPassesOverAPeerThatDoesNotAnswer(t *testing.T) {
 	w := newWorld(t, testOptions())
 	n := w.nodes[1]
-	first := uint16(n.node.successors(0)[1])
+	first := uint16(n.node.home(0)[1])
 	w.nodes[first].node = nil // paused: its link stands
 	w.run(1500 * Millisecond)
 	n.inbox.Drain()
@@ -72,7 +72,7 @@ func TestGroupThatFellBackIsNotMovedAgainAtOnce(t *testing.T) {
 	w.run(100 * Millisecond)
 	n := w.nodes[1].node
 	g := n.groups[0]
-	n.preferred[0] = 2
+	n.identity.Record.Homes[0] = []paxos.NodeID{2, 1, 3}
 	n.balance()
 	if g.movingTo != 2 {
 		t.Fatalf("moving to node %d, want 2", g.movingTo)

@@ -23,14 +23,14 @@ func (n *Node) onClock() {
 	for n.now-n.lastTick >= n.opts.Tick {
 		n.lastTick += n.opts.Tick
 		ticked = true
-		for _, g := range n.groups {
+		for _, g := range n.hosted {
 			g.replica.Tick()
 		}
 	}
 	if !ticked {
 		return
 	}
-	for _, g := range n.groups {
+	for _, g := range n.hosted {
 		// A replica that steps down hands out nothing; who waits must hear of it.
 		if g.replica.HasReady() || g.leading != (g.replica.Role() == paxos.RoleLeading) {
 			n.touch(g)
@@ -44,6 +44,10 @@ func (n *Node) onClock() {
 	n.watchDisk()
 	n.cramped = n.deps.Log.Cramped()
 	n.beat()
+	n.reseatGroups()
+	n.gossip()
+	n.expireChanges()
+	n.retryDrops()
 	n.balance()
 	n.checkpoint()
 	n.tickSnapshots()
@@ -58,7 +62,7 @@ func (n *Node) beat() {
 		return
 	}
 	n.lastBeat = beat
-	for _, g := range n.groups {
+	for _, g := range n.hosted {
 		if g.leading && (len(g.renewals) > 0 || g.machine.Timed()) {
 			g.tickDue = true
 			n.touch(g)
@@ -160,9 +164,9 @@ func (n *Node) onKeepalive(c *conn, h wire.Header, body []byte) {
 		switch {
 		case n.birth != nil:
 			n.acks.add(c.id, h.Request, it.Group, it.Session, wire.CodeNotLeader)
-		case g == nil:
+		case int(it.Group) >= n.opts.Groups:
 			n.acks.add(c.id, h.Request, it.Group, it.Session, wire.CodeUnknown)
-		case !g.leading:
+		case g == nil || !g.leading:
 			n.acks.add(c.id, h.Request, it.Group, it.Session, wire.CodeNotLeader)
 		default:
 			g.renewals = append(g.renewals, renewal{c.id, h.Request, session})

@@ -26,6 +26,9 @@ type memory struct {
 	starts, start uint64
 	// position is the highest log position the peer said it had synced.
 	position wal.LSN
+	// record is the version of the cluster's record the peer knew at the link,
+	// plus one; zero if it was not born. It is not kept.
+	record uint64
 }
 
 // memories is what this node remembers of all peers. Handshakes read it from
@@ -64,6 +67,7 @@ func (m *memories) meet(id paxos.NodeID, seen memory) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	have := m.mu.of[id]
+	seen.record = 0
 	if have.disk == seen.disk {
 		seen.position = max(seen.position, have.position)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"lockd/lockd/placement"
 	"lockd/lockfsm"
 	"lockd/netio/wire"
 	"lockd/paxos"
@@ -16,6 +17,9 @@ type peer struct {
 	disk paxos.DiskID // shown at the handshake of the link that stands
 	out  []byte       // messages of this turn, sent as one frame at its end
 	up   bool
+	// record is the version of the cluster's record that the peer is known to
+	// have, plus one.
+	record uint64
 	// leaving is set while the peer gives its leaderships away, or wants none
 	// because its disk stands still.
 	leaving bool
@@ -43,8 +47,17 @@ type Node struct {
 	recovery *Recovery                // what startGroups builds replicas from
 
 	peers             []*peer // ascending by id, without self
-	peerOf            [1 << 16]uint8
-	groups            []*group
+	peerOf            [1 << 16]uint16
+	groups            []*group // by id, nil for those this node does not keep
+	hosted            []*group // the others, ascending
+	heard             []heardSeats
+	promises          map[paxos.GroupID]paxos.Ballot // of groups that have left
+	dropping          map[paxos.GroupID]bool         // whose checkpoints are being removed
+	dropAgain         []paxos.GroupID                // whose removal failed
+	changes           map[uint64]*pendingChange
+	lastChange        uint64
+	nextReseat        Nanos // before which no group is looked at for a move
+	nextGossip        Nanos
 	dirty, dirtySpare []*group
 	conns             connTable
 	acks              keepaliveAcks
@@ -67,9 +80,8 @@ type Node struct {
 	nextAnnounce Nanos // before which the roster is not announced again
 	nextMove     Nanos // before which no leadership is moved again
 	moveNext     int   // group looked at last for a move
-	preferred    []paxos.NodeID
-	stalled      bool // the running sync is suspiciously long
-	cramped      bool // the log has hardly any room
+	stalled      bool  // the running sync is suspiciously long
+	cramped      bool  // the log has hardly any room
 	draining     bool
 	drained      bool
 	failure      error
@@ -117,15 +129,11 @@ func New(o Options, d Deps, inbox *Inbox, rec *Recovery) (*Node, error) {
 	// that crashes again and again would fill its disk.
 	n.walBytes = rec.bytes
 	inbox.durable.Store(uint64(rec.lastLSN))
-	var ids []paxos.NodeID
-	for _, p := range o.Nodes {
-		ids = append(ids, paxos.NodeID(p.ID))
-		if p.ID == o.Self {
-			continue
-		}
-		n.peers = append(n.peers, &peer{id: paxos.NodeID(p.ID)})
-		n.peerOf[p.ID] = uint8(len(n.peers))
-	}
+	n.groups = make([]*group, o.Groups)
+	n.heard = make([]heardSeats, o.Groups)
+	n.promises = make(map[paxos.GroupID]paxos.Ballot)
+	n.dropping = make(map[paxos.GroupID]bool)
+	n.changes = make(map[uint64]*pendingChange)
 	// The start is counted before anybody hears of it (I7).
 	n.identity.Starts++
 	n.start = fnvUint(fnvUint(fnvOffset, o.Seed), n.identity.Starts) | 1
@@ -133,10 +141,15 @@ func New(o Options, d Deps, inbox *Inbox, rec *Recovery) (*Node, error) {
 		return nil, n.failure
 	}
 	if n.identity.Born {
+		if self := n.member(n.identity.Node); self == nil || self.State == placement.Gone {
+			return nil, fmt.Errorf("%w: node %d", ErrRemoved, n.identity.Node)
+		}
+		n.followRecord()
 		return n, n.openGroups()
 	}
 	self := paxos.Acceptor{Node: n.identity.Node, Disk: n.identity.Disk}
-	n.birth = newBirth(self, ids, n.identity.Roster)
+	n.setPeers(n.birthNodes())
+	n.birth = newBirth(self, n.birthNodes(), n.identity.Birth)
 	// A cluster of one has nobody to wait for.
 	n.advanceBirth()
 	return n, n.failure
@@ -146,75 +159,6 @@ func New(o Options, d Deps, inbox *Inbox, rec *Recovery) (*Node, error) {
 func (n *Node) publishIdentity() {
 	id := n.identity
 	n.admitted.Store(&id)
-}
-
-// startGroups opens the groups of a cluster that has just been born.
-func (n *Node) startGroups() {
-	if err := n.openGroups(); err != nil {
-		n.fail(err)
-	}
-}
-
-// openGroups builds every group from its checkpoint and its records.
-func (n *Node) openGroups() error {
-	for g := range n.opts.Groups {
-		gr, err := n.openGroup(paxos.GroupID(g))
-		if err != nil {
-			return fmt.Errorf("node: opening group %d: %w", g, err)
-		}
-		n.groups = append(n.groups, gr)
-		n.preferred = append(n.preferred, n.successors(gr.id)[0])
-		n.touch(gr)
-	}
-	n.recovery = nil
-	return nil
-}
-
-// successors is the fixed order in which nodes come forward to lead group g.
-// It is spread so that each node is first for an equal share of the groups and
-// a dead node's groups fall to different nodes.
-func (n *Node) successors(g paxos.GroupID) []paxos.NodeID {
-	k := len(n.opts.Nodes)
-	order := make([]paxos.NodeID, 0, k)
-	first := int(g) % k
-	order = append(order, paxos.NodeID(n.opts.Nodes[first].ID))
-	turn := int(g) / k
-	for i := range k - 1 {
-		// The remaining nodes follow in a rotation that differs from one
-		// group of the same first node to the next.
-		j := (first + 1 + (i+turn)%(k-1)) % k
-		order = append(order, paxos.NodeID(n.opts.Nodes[j].ID))
-	}
-	return order
-}
-
-func (n *Node) openGroup(id paxos.GroupID) (*group, error) {
-	machine, recovered, err := n.recovery.group(uint16(id))
-	if err != nil {
-		return nil, err
-	}
-	replica, err := paxos.New(paxos.Config{
-		Group:          id,
-		Self:           n.identity.Node,
-		Disk:           n.identity.Disk,
-		Configurations: []paxos.Configuration{{From: 1, Acceptors: n.identity.Roster}},
-		Successors:     n.successors(id),
-		ElectionTicks:  paxos.Ticks(n.opts.ElectionTicks),
-		HeartbeatTicks: paxos.Ticks(n.opts.HeartbeatTicks),
-		RankDelayTicks: paxos.Ticks(n.opts.RankDelayTicks),
-		Window:         n.opts.Window,
-		MaxValueBytes:  2 * n.opts.MaxBatchBytes,
-		RetainSlots:    paxos.Slot(n.opts.RetainSlots),
-		RetainBytes:    int(n.opts.RetainBytes / int64(n.opts.Groups)),
-		Seed:           fnvUint(fnvUint(n.opts.Seed, uint64(id)), uint64(n.identity.Node)),
-	}, recovered)
-	if err != nil {
-		return nil, err
-	}
-	g := newGroup(id, replica, machine)
-	n.deps.Log.Release(uint16(id), uint64(g.saved))
-	n.probeAdopted(g)
-	return g, nil
 }
 
 // touch puts a group on the list of those that need a look at the end of the
@@ -240,7 +184,7 @@ func (n *Node) Err() error { return n.failure }
 // Inbox is where everything that happens is put.
 func (n *Node) Inbox() *Inbox { return n.inbox }
 
-// group returns the group of a message, nil when there is none.
+// group returns a group that this node keeps, nil when there is none.
 func (n *Node) group(id uint16) *group {
 	if int(id) >= len(n.groups) {
 		return nil

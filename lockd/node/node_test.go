@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"lockd/lockd/placement"
 	"lockd/netio/wire"
 	"lockd/paxos"
 	"lockd/wal"
@@ -118,7 +119,7 @@ func TestClusterIsBornAndLeadersAreSpread(t *testing.T) {
 	}
 	for id, n := range w.nodes {
 		got, err := DecodeIdentity(n.stored)
-		if err != nil || !got.Born || len(got.Roster) != 3 {
+		if err != nil || !got.Born || len(got.Birth.Nodes) != 3 {
 			t.Errorf("node %d: identity %+v, error %v; want born with 3 disks", id, got, err)
 		}
 	}
@@ -375,6 +376,11 @@ func TestWipedDirectoryIsRefused(t *testing.T) {
 	}
 }
 
+func recordOfNodes(nodes []placement.Node) *placement.Record {
+	r := placement.Birth(nodes, 4, 3, 1)
+	return &r
+}
+
 func TestBirthNeedsOneRoster(t *testing.T) {
 	nodes := []paxos.NodeID{1, 2, 3}
 	b := newBirth(paxos.Acceptor{Node: 1, Disk: 10}, nodes, nil)
@@ -383,18 +389,19 @@ func TestBirthNeedsOneRoster(t *testing.T) {
 		t.Fatal("complete without node 3")
 	}
 	b.meet(3, 30)
-	b.roster = b.complete()
-	b.announced[1] = RosterHash(b.roster)
-	b.hear(2, RosterHash(b.roster))
+	b.recorded = recordOfNodes(b.complete())
+	b.announced[1] = birthHash(b.recorded)
+	b.hear(2, birthHash(b.recorded))
 	if b.unanimous() {
 		t.Error("unanimous before node 3 announced")
 	}
-	other := []paxos.Acceptor{{Node: 1, Disk: 10}, {Node: 2, Disk: 20}, {Node: 3, Disk: 31}}
-	b.hear(3, RosterHash(other))
+	other := b.complete()
+	other[2].Disk = 31
+	b.hear(3, birthHash(recordOfNodes(other)))
 	if b.unanimous() {
 		t.Error("unanimous with another roster")
 	}
-	b.hear(3, RosterHash(b.roster))
+	b.hear(3, birthHash(b.recorded))
 	if !b.unanimous() {
 		t.Error("not unanimous with three equal rosters")
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"lockd/lockd/placement"
 	"lockd/lockfsm"
 )
 
@@ -31,12 +32,17 @@ type Peer struct {
 type Options struct {
 	// Cluster is the cluster's name, 1 to 64 bytes.
 	Cluster string
-	// Nodes lists every node at the birth of the cluster, ascending by ID.
+	// Nodes lists every node at the birth of the cluster, ascending by ID. Later
+	// on the cluster's record says who belongs to it; this list then gives the
+	// addresses of those it names.
 	Nodes []Peer
 	// Groups is the number of groups, fixed for the life of the cluster,
 	// 1 to 1024. More groups spread leaders more evenly; each costs a few
 	// hundred bytes a heartbeat.
 	Groups int
+	// Replicas is how many nodes keep each group, 1 to 7. More survive more
+	// losses and cost more per request; 3 survive one.
+	Replicas int
 	// Limits bound the lock machine of each group.
 	Limits lockfsm.Limits
 	// LogTick is the beat of log time: how often a leader with live sessions
@@ -52,7 +58,8 @@ type Options struct {
 	HeartbeatTicks, ElectionTicks uint32
 	// RankDelayTicks separates the attempts of the successors of a group.
 	RankDelayTicks uint32
-	// Window is the number of slots of one group that may be in flight.
+	// Window is the number of slots of one group that may be in flight, and how
+	// far ahead a change of acceptors takes effect; a cluster setting.
 	Window int
 	// MaxBatchBytes bounds the commands of one slot, and with it how much a
 	// group keeps waiting: a request that finds twice as much is told Busy.
@@ -88,6 +95,7 @@ type Options struct {
 func Defaults() Options {
 	return Options{
 		Groups:          64,
+		Replicas:        3,
 		Limits:          lockfsm.DefaultLimits(),
 		LogTick:         200 * Millisecond,
 		Tick:            20 * Millisecond,
@@ -117,8 +125,12 @@ func (o *Options) Validate() error {
 	if o.Groups < 1 || o.Groups > 1024 {
 		return fmt.Errorf("%w: groups is %d, must be 1 to 1024", ErrOptions, o.Groups)
 	}
-	if n := len(o.Nodes); n < 1 || n > 7 {
-		return fmt.Errorf("%w: %d nodes, must be 1 to 7", ErrOptions, n)
+	if n := len(o.Nodes); n < 1 || n > placement.MaxNodes {
+		return fmt.Errorf("%w: %d nodes, must be 1 to %d", ErrOptions, n, placement.MaxNodes)
+	}
+	if o.Replicas < 1 || o.Replicas > placement.MaxReplicas {
+		return fmt.Errorf("%w: replicas is %d, must be 1 to %d", ErrOptions, o.Replicas,
+			placement.MaxReplicas)
 	}
 	known := false
 	for i, p := range o.Nodes {
@@ -180,9 +192,8 @@ func (o *Options) validateTimes() error {
 func (o *Options) Digest() uint64 {
 	h := fnvString(fnvOffset, o.Cluster)
 	h = fnvUint(h, uint64(o.Groups))
-	for _, p := range o.Nodes {
-		h = fnvUint(h, uint64(p.ID))
-	}
+	h = fnvUint(h, uint64(o.Replicas))
+	h = fnvUint(h, uint64(o.Window))
 	h = fnvUint(h, uint64(o.LogTick))
 	return limitsDigest(h, &o.Limits)
 }

@@ -17,8 +17,10 @@ type Recovery struct {
 	identity Identity
 	limits   lockfsm.Limits
 	groups   map[uint16]*recoveredGroup
-	lastLSN  wal.LSN
-	memories map[paxos.NodeID]memory
+	// checkpoints are the groups that have one.
+	checkpoints map[uint16]bool
+	lastLSN     wal.LSN
+	memories    map[paxos.NodeID]memory
 	// bytes is how much data was replayed.
 	bytes int64
 }
@@ -41,6 +43,8 @@ func NewRecovery(id Identity, o Options) *Recovery {
 		identity: id,
 		limits:   o.machineLimits(),
 		groups:   make(map[uint16]*recoveredGroup),
+
+		checkpoints: make(map[uint16]bool),
 	}
 }
 
@@ -66,6 +70,7 @@ func (r *Recovery) Checkpoint(group uint16, m *lockfsm.Machine) {
 	g := &recoveredGroup{machine: m}
 	g.log.Base(paxos.Slot(m.Applied()))
 	r.groups[group] = g
+	r.checkpoints[group] = true
 }
 
 // Replay takes one record of the WAL, in order; it copies what it keeps.
@@ -85,6 +90,9 @@ func (r *Recovery) Replay(lsn wal.LSN, rec wal.Record) error {
 		return err
 	}
 	if rec.Group&savedMark != 0 {
+		if len(rec.Data) > 0 {
+			return g.retire(r.limits)
+		}
 		g.saved = max(g.saved, rec.Slot)
 		return nil
 	}
@@ -94,9 +102,38 @@ func (r *Recovery) Replay(lsn wal.LSN, rec wal.Record) error {
 	return nil
 }
 
+// retire forgets what the node kept of a group that left it, but for what it
+// promised: should the group come back to this disk, that still binds it.
+func (g *recoveredGroup) retire(l lockfsm.Limits) error {
+	m, err := lockfsm.New(l)
+	if err != nil {
+		return err
+	}
+	g.machine, g.saved = m, 0
+	g.log.Forget()
+	return nil
+}
+
+// has reports whether there is more of a group than a promise.
+func (r *Recovery) has(group uint16) bool {
+	g := r.groups[group]
+	return g != nil && (g.machine.Applied() > 0 || g.log.Slots() > 0)
+}
+
 // Opened says up to which position the opened WAL is durable. Requires: every
 // record has been replayed.
 func (r *Recovery) Opened(lsn wal.LSN) { r.lastLSN = max(r.lastLSN, lsn) }
+
+// stored reports whether there is a checkpoint of a group.
+func (r *Recovery) stored(group uint16) bool { return r.checkpoints[group] }
+
+// promise is what the disk promised for a group.
+func (r *Recovery) promise(group uint16) paxos.Ballot {
+	if g := r.groups[group]; g != nil {
+		return g.log.Promised()
+	}
+	return paxos.Ballot{}
+}
 
 // group gives up what was collected for a group.
 func (r *Recovery) group(id uint16) (*lockfsm.Machine, *paxos.Recovered, error) {

@@ -253,6 +253,7 @@ type lean struct {
 func (l *lean) Append(wal.Record) wal.LSN { l.lsn++; return l.lsn }
 func (l *lean) Flush()                    { l.inbox.Durable(l.lsn) }
 func (l *lean) Release(uint16, uint64)    {}
+func (l *lean) Reopen(uint16)             {}
 func (l *lean) Cramped() bool             { return false }
 func (l *lean) SyncingSince() Nanos       { return 0 }
 

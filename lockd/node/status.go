@@ -1,6 +1,7 @@
 package node
 
 import (
+	"lockd/lockd/placement"
 	"lockd/netio/wire"
 	"lockd/paxos"
 )
@@ -64,9 +65,18 @@ type Status struct {
 	// the newest record.
 	Durable, Appended uint64
 	Conns             int
-	Groups            []GroupStatus
-	Peers             []PeerStatus
-	Stats             Stats
+	// Groups are those this node keeps, Leaders the leader of every group of the
+	// cluster as far as it is known here.
+	Groups  []GroupStatus
+	Leaders []paxos.NodeID
+	// Record is the cluster's record, nil before the cluster is born, and
+	// RecordVersion the slot of group 0 it was chosen in. Moving counts the
+	// groups that are not known to be at home.
+	Record        *placement.Record
+	RecordVersion uint64
+	Moving        int
+	Peers         []PeerStatus
+	Stats         Stats
 }
 
 // Ready reports whether the node can serve: the cluster is born, every group
@@ -112,19 +122,39 @@ func (n *Node) publishStatus() {
 		Appended: uint64(n.lastLSN),
 		Conns:    len(n.conns.conns),
 		Stats:    n.stats,
-		Groups:   make([]GroupStatus, 0, len(n.groups)),
+		Groups:   make([]GroupStatus, 0, len(n.hosted)),
+		Leaders:  n.leaders(),
+	}
+	if n.birth == nil {
+		s.Record, s.RecordVersion = n.identity.Record, n.identity.Version
+		s.Moving = n.moving()
 	}
 	s.Stats.Dropped = n.inbox.dropped.Load()
 	if n.birth != nil {
 		s.Waiting = n.birth.waiting()
 	}
-	for _, g := range n.groups {
+	for _, g := range n.hosted {
 		s.Groups = append(s.Groups, n.groupStatus(g))
 	}
 	for _, p := range n.peers {
 		s.Peers = append(s.Peers, PeerStatus{Node: p.id, Up: p.up})
 	}
 	n.status.Store(s)
+}
+
+// leaders returns who leads each group: what replicas here know, and hints for
+// the groups that this node does not keep.
+func (n *Node) leaders() []paxos.NodeID {
+	ids := make([]paxos.NodeID, n.opts.Groups)
+	for g := range ids {
+		switch have := n.group(uint16(g)); {
+		case have != nil:
+			ids[g] = have.leader
+		case n.birth == nil:
+			ids[g] = n.leaderHint(paxos.GroupID(g))
+		}
+	}
+	return ids
 }
 
 func (n *Node) groupStatus(g *group) GroupStatus {
@@ -163,7 +193,7 @@ func (n *Node) appendStatus(dst []byte) []byte {
 		Node:         uint16(n.identity.Node),
 		Build:        []byte(n.opts.Build),
 	}
-	for _, g := range n.groups {
+	for _, g := range n.hosted {
 		s := n.groupStatus(g)
 		x.Groups = append(x.Groups, wire.GroupStatus{
 			Round:      s.Promised.Round,
@@ -195,7 +225,7 @@ func roleOf(r paxos.Role) wire.Role {
 // Digests calls fn with every group's applied slot and machine digest. It walks
 // whole machines: it is for tests and for comparing stopped traffic.
 func (n *Node) Digests(fn func(group uint16, applied, digest uint64)) {
-	for _, g := range n.groups {
+	for _, g := range n.hosted {
 		fn(uint16(g.id), g.machine.Applied(), g.machine.Digest())
 	}
 }

@@ -94,6 +94,10 @@ func (n *Node) dispatch(it *item) {
 		n.queries = append(n.queries, it.done.(func(*Node)))
 	case itemDrain:
 		n.onDrain()
+	case itemDropped:
+		n.onDropped(it.done.(DropDone))
+	case itemChange:
+		n.onChange(it.done.(changeRequest))
 	default:
 		panic(fmt.Sprintf("node: item of unknown kind %d", it.kind))
 	}
@@ -122,12 +126,16 @@ func (n *Node) onPeerUp(id uint16, seen memory) {
 	p.up, p.disk, p.upSince, p.heardAt, p.leaving = true, disk, n.now, n.now, false
 	p.out = p.out[:0]
 	n.observe(Event{Kind: EventPeerUp, Node: p.id})
-	if n.birth != nil {
+	if n.birth != nil && seen.record == 0 {
 		n.birth.meet(p.id, disk)
 		n.advanceBirth()
 	}
 	n.announceRosterTo(p)
-	for _, g := range n.groups {
+	p.record = seen.record
+	if p.record <= n.identity.Version {
+		n.tellRecord(p)
+	}
+	for _, g := range n.hosted {
 		g.replica.PeerUp(p.id)
 		n.touch(g)
 	}
@@ -145,7 +153,7 @@ func (n *Node) onPeerDown(id uint16, why DownCause) {
 	if why != DownReset {
 		return
 	}
-	for _, g := range n.groups {
+	for _, g := range n.hosted {
 		g.replica.PeerDown(p.id)
 		n.touch(g)
 	}
@@ -168,6 +176,14 @@ func (n *Node) onPeerFrame(id uint16, kind wire.PeerKind, b []byte) {
 		n.onSnapshot(p, b)
 	case wire.PeerKindSnapshotAck:
 		n.onSnapshotAck(p, b)
+	case wire.PeerKindRecord:
+		n.onRecord(b)
+	case wire.PeerKindSeats:
+		n.onSeats(p, b)
+	case wire.PeerKindChange:
+		n.onPeerChange(p, b)
+	case wire.PeerKindChanged:
+		n.onPeerChanged(b)
 	default:
 		n.stats.BadFrames++
 	}
@@ -188,10 +204,15 @@ func (n *Node) onMessages(p *peer, b []byte) {
 			return
 		}
 		b = rest
-		g := n.group(uint16(m.Group))
-		if g == nil || m.From != p.id || m.To != n.identity.Node {
+		if m.From != p.id || m.To != n.identity.Node || int(m.Group) >= n.opts.Groups {
 			n.stats.BadFrames++
 			continue
+		}
+		g := n.group(uint16(m.Group))
+		if g == nil {
+			if g = n.takeIn(m); g == nil {
+				continue
+			}
 		}
 		m.Disk = p.disk
 		n.stats.MessagesIn++

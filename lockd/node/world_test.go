@@ -24,6 +24,8 @@ type world struct {
 	queue []testFrame
 	// drop says which frames are lost, nil for none.
 	drop func(f testFrame) bool
+	// diskOf are disks other than the usual ones.
+	diskOf map[uint16]paxos.DiskID
 }
 
 type testFrame struct {
@@ -101,6 +103,9 @@ func (n *testNode) start() {
 	}
 	id := Identity{Cluster: o.Cluster, Node: paxos.NodeID(n.id), Disk: paxos.DiskID(n.id) * 1111,
 		Groups: uint16(o.Groups), Settings: o.Digest()}
+	if d, ok := n.w.diskOf[n.id]; ok {
+		id.Disk = d
+	}
 	if n.stored != nil {
 		var err error
 		if id, err = DecodeIdentity(n.stored); err != nil {
@@ -161,6 +166,7 @@ func (n *testNode) Append(r wal.Record) wal.LSN {
 }
 func (n *testNode) Flush()                         { n.flushed = true }
 func (n *testNode) Release(uint16, uint64)         {}
+func (n *testNode) Reopen(uint16)                  {}
 func (n *testNode) Cramped() bool                  { return n.cramped }
 func (n *testNode) SyncingSince() Nanos            { return n.syncing }
 func (n *testNode) Store(b []byte) error           { n.stored = bytes.Clone(b); return nil }
@@ -173,6 +179,9 @@ type testPeers struct{ *testNode }
 func (p testPeers) Send(to uint16, frame []byte) {
 	p.w.queue = append(p.w.queue, testFrame{p.id, to, bytes.Clone(frame)})
 }
+
+func (p testPeers) Meet(uint16, string) {}
+func (p testPeers) Part(uint16)         {}
 
 type testClients struct{ *testNode }
 
@@ -196,6 +205,12 @@ func (n *testNode) Save(r SaveRequest) {
 	}
 	n.slots[r.Group] = r.Slot
 	n.inbox.Saved(SaveDone{Request: r})
+}
+
+func (n *testNode) Drop(g uint16) {
+	delete(n.saved, g)
+	delete(n.slots, g)
+	n.inbox.Dropped(DropDone{Group: g})
 }
 
 // sortedRecords returns the records of a checkpoint in order of their keys.
@@ -288,7 +303,7 @@ func (w *world) step() {
 func (w *world) leaderOf(g uint16) *testNode {
 	w.t.Helper()
 	for _, p := range w.opts.Nodes {
-		if n := w.nodes[p.ID]; n.node != nil && n.node.groups[g].leading {
+		if n := w.nodes[p.ID]; n.node != nil && n.node.group(g) != nil && n.node.group(g).leading {
 			return n
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"lockd/lockd/node"
+	"lockd/paxos"
 	"lockd/wal"
 	"lockd/wal/disk/simdisk"
 )
@@ -30,6 +31,12 @@ func (l *nodeLog) Append(r wal.Record) wal.LSN {
 	l.last = l.writer.Append(r)
 	l.p.w.check(l.p.site.disk.Appended(l.last, &r))
 	return l.last
+}
+
+// Reopen implements node.Log.
+func (l *nodeLog) Reopen(group uint16) {
+	l.writer.Reopen(group)
+	l.p.site.disk.Reopened(paxos.GroupID(group))
 }
 
 // Flush implements node.Log.

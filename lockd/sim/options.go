@@ -152,7 +152,7 @@ func drawNode(d dice, o *Options) node.Options {
 	for id := range o.Nodes {
 		n.Nodes = append(n.Nodes, node.Peer{ID: uint16(id + 1), ClientAddress: fmt.Sprint(id + 1)})
 	}
-	n.Groups = o.Groups
+	n.Groups, n.Replicas = o.Groups, o.Nodes
 	n.Tick = pick[node.Nanos](d, 20, 50, 50) * node.Millisecond
 	n.HeartbeatTicks = uint32(d.between(1, 4))
 	n.ElectionTicks = n.HeartbeatTicks*4 + uint32(pick(d, d.between(0, 20), d.between(20, 50)))

@@ -117,6 +117,12 @@ func (p peers) Send(to uint16, frame []byte) {
 	p.w.link(p.site.id, to).send(p.process, kind, payload)
 }
 
+// Meet implements node.Peers: every pair of sites has its link.
+func (p peers) Meet(uint16, string) {}
+
+// Part implements node.Peers: the peer is refused at the handshake.
+func (p peers) Part(uint16) {}
+
 // inspect judges the messages of a frame at the network door.
 func (p peers) inspect(b []byte) {
 	m := &p.w.message

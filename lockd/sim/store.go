@@ -134,6 +134,23 @@ func (c *checkpoints) fails() bool {
 	return w.faulty(FaultStore) && w.dice.disk.permille(150)
 }
 
+// Drop implements node.Checkpoints.
+func (c *checkpoints) Drop(group uint16) {
+	if !c.p.output() {
+		return
+	}
+	c.job(func() {
+		done := node.DropDone{Group: group}
+		if c.fails() {
+			done.Err = errStore
+		} else {
+			delete(c.p.site.store.groups, group)
+			c.p.w.covered["checkpoint dropped"]++
+		}
+		c.p.inbox.Dropped(done)
+	})
+}
+
 // Save implements node.Checkpoints.
 func (c *checkpoints) Save(r node.SaveRequest) {
 	if !c.p.output() {

@@ -208,6 +208,32 @@ func (s *Store) Save(group uint16, slot uint64, b *Batch) error {
 	return nil
 }
 
+// Drop removes the checkpoint of a group. It is durable when Drop returns; a
+// crash leaves all or nothing.
+func (s *Store) Drop(group uint16) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	mk := s.marker(group)
+	if mk.generation == 0 {
+		return nil
+	}
+	pb := s.db.NewBatch()
+	err := errors.Join(pb.Delete(groupKey(group), nil),
+		pb.DeleteRange(recordKey(nil, group, mk.generation),
+			recordKey(nil, group, mk.generation+1), nil))
+	if err != nil {
+		return fmt.Errorf("checkpoint: drop group %d: %w", group, errors.Join(err, pb.Close()))
+	}
+	if err := pb.Commit(pebble.Sync); err != nil {
+		return fmt.Errorf("checkpoint: drop group %d: %w", group, s.judge(err))
+	}
+	s.mu.Lock()
+	delete(s.mu.groups, group)
+	s.mu.Unlock()
+	return pb.Close()
+}
+
 // replaceAll puts the records and deletions of b into pb and keeps count and
 // hash right, which takes a look at each record that is replaced. The keys
 // ascend, so one iterator goes forward over the group and reads no block twice;

@@ -166,6 +166,10 @@
 //	6 PeerRoster       opaque here
 //	7 PeerSnapshot     opaque here
 //	8 PeerSnapshotAck  opaque here
+//	9 PeerRecord       opaque here
+//	10 PeerSeats       opaque here
+//	11 PeerChange      opaque here
+//	12 PeerChanged     opaque here
 //
 // The node that dials sends PeerHello, the other PeerWelcome with the proof that
 // answers the nonce of the PeerHello, the first PeerProof that answers the nonce

@@ -185,6 +185,7 @@ const (
 	RefusedDisk       Refusal = 10
 	RefusedRollback   Refusal = 11 // a peer that forgot what it had synced
 	RefusedDuplicate  Refusal = 12 // a live link of the same node exists
+	RefusedRemoved    Refusal = 13 // a node that the cluster let go
 )
 
 // String returns the name of r as it appears in logs and errors.
@@ -214,6 +215,8 @@ func (r Refusal) String() string {
 		return "rolled back"
 	case RefusedDuplicate:
 		return "duplicate"
+	case RefusedRemoved:
+		return "removed"
 	default:
 		return "refusal " + strconv.Itoa(int(r))
 	}

@@ -29,8 +29,12 @@ const (
 	PeerKindRoster      PeerKind = 6
 	PeerKindSnapshot    PeerKind = 7
 	PeerKindSnapshotAck PeerKind = 8
+	PeerKindRecord      PeerKind = 9
+	PeerKindSeats       PeerKind = 10
+	PeerKindChange      PeerKind = 11
+	PeerKindChanged     PeerKind = 12
 
-	peerKindEnd = 9
+	peerKindEnd = 13
 )
 
 // Known reports whether this version knows k.
@@ -55,6 +59,14 @@ func (k PeerKind) String() string {
 		return "PeerSnapshot"
 	case PeerKindSnapshotAck:
 		return "PeerSnapshotAck"
+	case PeerKindRecord:
+		return "PeerRecord"
+	case PeerKindSeats:
+		return "PeerSeats"
+	case PeerKindChange:
+		return "PeerChange"
+	case PeerKindChanged:
+		return "PeerChanged"
 	default:
 		return "peer kind " + strconv.Itoa(int(k))
 	}

@@ -90,6 +90,9 @@ func (s *scanner) command() (c lockfsm.Command) {
 	case lockfsm.OpRenewHold:
 		c.Session, c.Token = lockfsm.SessionID(s.u64()), lockfsm.Token(s.u64())
 		c.Lease = lockfsm.Millis(s.u32())
+	case lockfsm.OpWrite:
+		c.Token = lockfsm.Token(s.u64())
+		c.Value = s.take(int(s.u32()))
 	default:
 		s.bad = true
 		return c

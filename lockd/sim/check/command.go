@@ -48,6 +48,8 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 		return s.cancel(c, r)
 	case lockfsm.OpRenewHold:
 		return s.renew(c, r)
+	case lockfsm.OpWrite:
+		return s.write(c, r)
 	default:
 		return s.bad("opcode %v", c.Op)
 	}
@@ -251,6 +253,20 @@ func (s *step) cancel(c *lockfsm.Command, r *lockfsm.Result) error {
 	default:
 		return s.bad("I19: cancel of request %d of session %d answered %v token %d",
 			c.Request, c.Session, r.Code, r.Token)
+	}
+	return nil
+}
+
+// write replaces a register if its version is the one named.
+func (s *step) write(c *lockfsm.Command, r *lockfsm.Result) error {
+	have := s.written[string(c.Name)]
+	fits := have == c.Token && have != lockfsm.Token(s.slot)
+	if (r.Code == lockfsm.CodeOK) != fits {
+		return s.bad("write of %q over version %d, which is %d, answered %v", c.Name, c.Token, have,
+			r.Code)
+	}
+	if fits {
+		s.written[string(c.Name)] = lockfsm.Token(s.slot)
 	}
 	return nil
 }

@@ -129,10 +129,16 @@ func (d *Disk) keep(w *waitingRecord) error {
 // Released notes that a durable checkpoint covers a group up to slot.
 func (d *Disk) Released(group paxos.GroupID, slot paxos.Slot) {
 	g := &d.groups[group]
-	for ; g.released < slot; g.released++ {
-		delete(g.accepted, g.released+1)
+	for s := range g.accepted { // order: a set shrinks
+		if s <= slot {
+			delete(g.accepted, s)
+		}
 	}
+	g.released = max(g.released, slot)
 }
+
+// Reopened notes that the node keeps a group anew, from its first slot.
+func (d *Disk) Reopened(group paxos.GroupID) { d.groups[group].released = 0 }
 
 // Found is what a start of the node read back from the log.
 type Found struct {

@@ -26,7 +26,9 @@ type Model struct {
 	past     map[lockfsm.SessionID]*Session
 	nonces   map[lockfsm.Nonce]*Session
 	locks    map[string]*lockModel
-	claims   map[claimKey]*Claim
+	// written are the versions of the registers.
+	written map[string]lockfsm.Token
+	claims  map[claimKey]*Claim
 	// granted remembers every grant of a session's request: a second one would
 	// be a second execution (I19).
 	granted map[claimKey]lockfsm.Token
@@ -119,6 +121,7 @@ func NewModel(group uint16, limits lockfsm.Limits) *Model {
 		past:     make(map[lockfsm.SessionID]*Session),
 		nonces:   make(map[lockfsm.Nonce]*Session),
 		locks:    make(map[string]*lockModel),
+		written:  make(map[string]lockfsm.Token),
 		claims:   make(map[claimKey]*Claim),
 		granted:  make(map[claimKey]lockfsm.Token),
 	}
@@ -264,6 +267,8 @@ func (s *step) follow() error {
 			ok = s.waitEnded(e)
 		case lockfsm.EventLost:
 			ok = s.lost(e)
+		case lockfsm.EventWritten:
+			ok = s.written[string(e.Name)] == e.Token
 		case lockfsm.EventGranted:
 			var err error
 			if ok, err = s.eventGrant(e); err != nil {

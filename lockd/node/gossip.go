@@ -1,0 +1,192 @@
+package node
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"lockd/lockd/placement"
+	"lockd/netio/wire"
+	"lockd/paxos"
+)
+
+// Leaders tell everybody which groups they lead and who keeps them. It is how a
+// node that does not keep a group knows where to send those who ask for it, how
+// a node learns that a group has left it, and how the leader of group 0 learns
+// that a leaving node keeps nothing any more. All of it is a hint but for one
+// thing: seats that were chosen stay chosen, so a newer version counts more.
+//
+//	PeerSeats  record version u64 | group*
+//	group      group u16 | seats version u64 | at home u8 | nodes u8, each: id u16
+
+// heardSeats is what was last heard of a group from its leader.
+type heardSeats struct {
+	leader  paxos.NodeID
+	version uint64 // of the seats
+	record  uint64 // version of the record the leader knew
+	// home says that the group is where the record wants it.
+	home  bool
+	nodes []paxos.NodeID
+}
+
+// gossipEvery is how often leaders tell what they lead.
+const gossipEvery = 500 * Millisecond
+
+// gossip tells all peers what this node leads.
+func (n *Node) gossip() {
+	if n.birth != nil || n.now < n.nextGossip {
+		return
+	}
+	n.nextGossip = n.now + gossipEvery
+	b := binary.LittleEndian.AppendUint64(nil, n.identity.Version)
+	for _, g := range n.hosted {
+		if !g.leading {
+			continue
+		}
+		h := heardSeats{leader: n.identity.Node, version: g.seatsVersion,
+			record: n.identity.Version, home: n.settledHome(g), nodes: namedBy(&g.seats.Now)}
+		n.heard[g.id] = h
+		b = binary.LittleEndian.AppendUint16(b, uint16(g.id))
+		b = binary.LittleEndian.AppendUint64(b, h.version)
+		home := byte(0)
+		if h.home {
+			home = 1
+		}
+		b = append(b, home, byte(len(h.nodes)))
+		for _, id := range h.nodes {
+			b = binary.LittleEndian.AppendUint16(b, uint16(id))
+		}
+	}
+	for _, p := range n.peers {
+		if p.record <= n.identity.Version {
+			n.tellRecord(p)
+		}
+		n.sendFrame(p, wire.PeerKindSeats, b)
+	}
+	n.releaseLeavers()
+	n.bindAwaited()
+}
+
+// settledHome reports whether nothing is left to do for a group that this node
+// leads.
+func (n *Node) settledHome(g *group) bool {
+	home, known := n.identity.Record.Home(g.id)
+	if !known || paxos.Slot(g.machine.Applied())+1 < g.seats.Now.From {
+		return false
+	}
+	_, _, more := placement.Next(&g.seats.Now, home)
+	return !more
+}
+
+// namedBy are the nodes that a configuration names, in whatever role.
+func namedBy(c *paxos.Configuration) []paxos.NodeID {
+	var ids []paxos.NodeID
+	for _, a := range c.Acceptors {
+		ids = append(ids, a.Node)
+	}
+	for _, id := range c.Observers {
+		if !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// seatsHeadBytes is the size of a group in a PeerSeats, but for its nodes.
+const seatsHeadBytes = 12
+
+// onSeats hears what a peer leads.
+func (n *Node) onSeats(p *peer, b []byte) {
+	if len(b) < 8 {
+		n.stats.BadFrames++
+		return
+	}
+	record := binary.LittleEndian.Uint64(b)
+	p.record = max(p.record, record+1)
+	for b = b[8:]; len(b) > 0; {
+		if len(b) < seatsHeadBytes || len(b) < seatsHeadBytes+2*int(b[11]) {
+			n.stats.BadFrames++
+			return
+		}
+		id, k := binary.LittleEndian.Uint16(b), int(b[11])
+		h := heardSeats{leader: p.id, version: binary.LittleEndian.Uint64(b[2:]), record: record,
+			home: b[10] == 1}
+		for i := range k {
+			h.nodes = append(h.nodes, paxos.NodeID(binary.LittleEndian.Uint16(b[seatsHeadBytes+2*i:])))
+		}
+		b = b[seatsHeadBytes+2*k:]
+		if int(id) < len(n.heard) && h.version >= n.heard[id].version {
+			n.heard[id] = h
+			n.retireIfLeft(paxos.GroupID(id))
+		}
+	}
+}
+
+// leaderHint says whom to ask for a group that this node does not keep.
+func (n *Node) leaderHint(g paxos.GroupID) paxos.NodeID {
+	if id := n.heard[g].leader; id != paxos.NoNode && id != n.identity.Node {
+		return id
+	}
+	for _, id := range n.home(g) {
+		if id != n.identity.Node {
+			return id
+		}
+	}
+	return paxos.NoNode
+}
+
+// retireIfLeft drops a group that is neither at home here nor names this node
+// any more. Seats without a node are chosen only after the others hold
+// everything (placement.Settled), so nothing is lost with what is dropped.
+func (n *Node) retireIfLeft(id paxos.GroupID) {
+	h := &n.heard[id]
+	g := n.group(uint16(id))
+	if g == nil || g.leading || n.atHome(id) || h.version < g.seatsVersion ||
+		slices.Contains(h.nodes, n.identity.Node) || n.saving == int(id) || n.installs(g) {
+		return
+	}
+	n.retire(g)
+}
+
+// releaseLeavers lets a leaving node go once no group names it.
+func (n *Node) releaseLeavers() {
+	g := n.group(0)
+	if g == nil || !g.leading {
+		return
+	}
+	r := n.identity.Record
+	for i := range r.Nodes {
+		x := &r.Nodes[i]
+		if x.State == placement.Leaving && n.keptNothing(x.ID) {
+			n.proposeOwn(g, &placement.Change{Kind: placement.Release, Node: x.ID})
+			return
+		}
+	}
+}
+
+// keptNothing reports whether every group's leader, knowing the newest record,
+// said that its seats do not name a node.
+func (n *Node) keptNothing(id paxos.NodeID) bool {
+	for g := range n.heard {
+		h := &n.heard[g]
+		if h.leader == paxos.NoNode || h.record < n.identity.Version ||
+			slices.Contains(h.nodes, id) {
+			return false
+		}
+	}
+	return true
+}
+
+// bindAwaited takes the disk that an awaited node shows.
+func (n *Node) bindAwaited() {
+	g := n.group(0)
+	if g == nil || !g.leading {
+		return
+	}
+	for _, p := range n.peers {
+		x := n.member(p.id)
+		if x != nil && x.Disk == 0 && p.up && !slices.Contains(x.Retired, p.disk) {
+			n.proposeOwn(g, &placement.Change{Kind: placement.Bind, Node: p.id, Disk: p.disk})
+			return
+		}
+	}
+}

@@ -1,0 +1,184 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+
+	"lockd/lockfsm"
+	"lockd/paxos"
+	"lockd/wal"
+)
+
+// A node keeps the groups that are at home on it, and those that are on the way
+// in or out. It takes a group in when the group's leader speaks to it, and lets
+// it go when the seats name it no more. What it promised for the group it keeps
+// for ever.
+
+// startGroups opens the groups of a cluster that has just been born, or of a
+// node that was just taken in.
+func (n *Node) startGroups() {
+	n.followRecord()
+	if err := n.openGroups(); err != nil {
+		n.fail(err)
+	}
+}
+
+// openGroups builds the groups of this node from their checkpoints and records.
+func (n *Node) openGroups() error {
+	for g := range n.opts.Groups {
+		id := paxos.GroupID(g)
+		if !n.atHome(id) && !n.recovery.has(uint16(id)) {
+			n.promises[id] = n.recovery.promise(uint16(id))
+			n.deps.Log.Release(uint16(id), ^uint64(0))
+			if n.recovery.stored(uint16(id)) {
+				n.dropCheckpoint(id) // the node died before it was removed
+			}
+			continue
+		}
+		machine, recovered, err := n.recovery.group(uint16(id))
+		if err == nil {
+			_, err = n.openGroup(id, machine, recovered)
+		}
+		if err != nil {
+			return fmt.Errorf("node: opening group %d: %w", g, err)
+		}
+	}
+	n.recovery = nil
+	return nil
+}
+
+// openGroup builds one group.
+func (n *Node) openGroup(id paxos.GroupID, machine *lockfsm.Machine,
+	recovered *paxos.Recovered) (*group, error) {
+	seats, version, err := n.seatsOf(id, machine)
+	if err != nil {
+		return nil, err
+	}
+	replica, err := paxos.New(paxos.Config{
+		Group:          id,
+		Self:           n.identity.Node,
+		Disk:           n.identity.Disk,
+		Configurations: seats.Configurations(),
+		Successors:     n.home(id),
+		ElectionTicks:  paxos.Ticks(n.opts.ElectionTicks),
+		HeartbeatTicks: paxos.Ticks(n.opts.HeartbeatTicks),
+		RankDelayTicks: paxos.Ticks(n.opts.RankDelayTicks),
+		Window:         n.opts.Window,
+		MaxValueBytes:  2 * n.opts.MaxBatchBytes,
+		RetainSlots:    paxos.Slot(n.opts.RetainSlots),
+		Seed:           fnvUint(fnvUint(n.opts.Seed, uint64(id)), uint64(n.identity.Node)),
+	}, recovered)
+	if err != nil {
+		return nil, err
+	}
+	g := newGroup(id, replica, machine)
+	g.seats, g.seatsVersion = seats, version
+	n.groups[id] = g
+	at, _ := slices.BinarySearchFunc(n.hosted, id, func(g *group, id paxos.GroupID) int {
+		return int(g.id) - int(id)
+	})
+	n.hosted = slices.Insert(n.hosted, at, g)
+	n.deps.Log.Release(uint16(id), uint64(g.saved))
+	n.probeAdopted(g)
+	n.touch(g)
+	return g, nil
+}
+
+// takeIn begins to keep a group whose leader has spoken to this node. Anything
+// but a heartbeat may be late, from a time before the group left.
+func (n *Node) takeIn(m *paxos.Message) *group {
+	if n.birth != nil || m.Kind != paxos.KindHeartbeat || n.recovery != nil ||
+		n.dropping[m.Group] {
+		return nil
+	}
+	machine, err := lockfsm.New(n.opts.machineLimits())
+	if err != nil {
+		n.fail(err)
+		return nil
+	}
+	var recovered paxos.Recovered
+	recovered.Promise(n.promises[m.Group])
+	g, err := n.openGroup(m.Group, machine, &recovered)
+	if err != nil {
+		n.fail(fmt.Errorf("node: taking in group %d: %w", m.Group, err))
+		return nil
+	}
+	delete(n.promises, m.Group)
+	// It supersedes the mark with which the group left, so that records from
+	// now on are read back.
+	n.mark(g.id, 0, nil)
+	n.deps.Log.Reopen(uint16(g.id))
+	n.observe(Event{Kind: EventOpened, Group: g.id})
+	return g
+}
+
+// retire stops keeping a group. A mark in the WAL has its records forgotten, but
+// for the promise.
+func (n *Node) retire(g *group) {
+	n.promises[g.id] = g.replica.Promised()
+	n.settleEarly(g)
+	n.groups[g.id] = nil
+	n.hosted = slices.DeleteFunc(n.hosted, func(h *group) bool { return h == g })
+	n.saveLeft = min(n.saveLeft, len(n.hosted))
+	n.mark(g.id, 0, []byte{1})
+	n.deps.Log.Release(uint16(g.id), ^uint64(0))
+	n.dropCheckpoint(g.id)
+	n.observe(Event{Kind: EventRetired, Group: g.id})
+}
+
+// dropCheckpoint removes what the store has of a group that this node does not
+// keep. Until that is done the group is not taken in again.
+func (n *Node) dropCheckpoint(id paxos.GroupID) {
+	n.dropping[id] = true
+	n.deps.Checkpoints.Drop(uint16(id))
+}
+
+// onDropped hears that a checkpoint is gone, or tries again.
+func (n *Node) onDropped(d DropDone) {
+	id := paxos.GroupID(d.Group)
+	if d.Err == nil {
+		delete(n.dropping, id)
+		return
+	}
+	n.observe(Event{Kind: EventCheckpointFailed, Group: id, Text: d.Err.Error()})
+	n.dropAgain = append(n.dropAgain, id)
+}
+
+// retryDrops asks again for what could not be removed.
+func (n *Node) retryDrops() {
+	if len(n.dropAgain) == 0 || n.now < n.saveAfter {
+		return
+	}
+	n.saveAfter = n.now + saveRetry
+	again := n.dropAgain
+	n.dropAgain = nil
+	for _, id := range again {
+		n.dropCheckpoint(id)
+	}
+}
+
+// mark notes in the WAL how far a group's checkpoint goes; with data, that the
+// group has left the node.
+func (n *Node) mark(id paxos.GroupID, saved paxos.Slot, data []byte) {
+	n.lastLSN = n.deps.Log.Append(wal.Record{
+		Group: savedMark | uint16(id), Kind: wal.KindState, Slot: uint64(saved), Data: data,
+	})
+	n.flushWAL = true
+}
+
+// install has a replica go on with the machine of a snapshot.
+func (n *Node) install(g *group, slot paxos.Slot) {
+	seats, version, err := n.seatsOf(g.id, g.machine)
+	if err != nil {
+		n.fail(fmt.Errorf("node: seats of group %d in a snapshot: %w", g.id, err))
+		return
+	}
+	g.seats, g.seatsVersion = seats, version
+	g.replica.Install(slot, seats.Configurations())
+	if g.id != 0 {
+		return
+	}
+	if r, at, err := n.machineRecord(g); err == nil && at > 0 {
+		n.adoptRecord(r, at)
+	}
+}

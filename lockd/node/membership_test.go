@@ -1,0 +1,250 @@
+package node
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"lockd/lockd/placement"
+	"lockd/paxos"
+)
+
+// addNode puts another node into the world, on an empty disk.
+func (w *world) addNode(id uint16) *testNode {
+	n := &testNode{w: w, id: id, sent: make(map[ConnID][]byte),
+		saved: make(map[uint16]map[string][]byte), slots: make(map[uint16]uint64)}
+	w.nodes[id] = n
+	w.opts.Nodes = append(w.opts.Nodes, Peer{ID: id, ClientAddress: "x:1"})
+	n.start()
+	return n
+}
+
+// relink lets nodes that are not linked greet each other, as dialing does for
+// ever.
+func (w *world) relink() {
+	for _, a := range w.opts.Nodes {
+		for _, b := range w.opts.Nodes {
+			x, y := w.nodes[a.ID], w.nodes[b.ID]
+			if a.ID >= b.ID || x.node == nil || y.node == nil {
+				continue
+			}
+			px, py := x.node.peer(b.ID), y.node.peer(a.ID)
+			if px != nil && py != nil && px.up && py.up {
+				continue
+			}
+			hx, hy := x.node.PeerHello(), y.node.PeerHello()
+			hx.From, hy.From = a.ID, b.ID
+			rx, ry := y.node.CheckPeer(&hx), x.node.CheckPeer(&hy)
+			if rx != nil {
+				x.inbox.Refused(b.ID, uint8(rx.Code), string(rx.Text))
+			}
+			if ry != nil {
+				y.inbox.Refused(a.ID, uint8(ry.Code), string(ry.Text))
+			}
+			if rx == nil && ry == nil {
+				x.inbox.PeerUp(b.ID, &hy)
+				y.inbox.PeerUp(a.ID, &hx)
+			}
+		}
+	}
+}
+
+// settle runs, dialing all the while, until a condition holds.
+func (w *world) settle(what string, ok func() bool) {
+	w.t.Helper()
+	for range 600 {
+		w.relink()
+		w.run(50 * Millisecond)
+		if ok() {
+			return
+		}
+	}
+	for _, p := range w.opts.Nodes {
+		if n := w.nodes[p.ID].node; n != nil && n.identity.Record != nil {
+			w.t.Logf("node %d: record %d %+v", p.ID, n.identity.Version, n.identity.Record)
+			for _, g := range n.hosted {
+				w.t.Logf("  group %d leading %t leader %d chosen %d seats %+v", g.id, g.leading,
+					g.replica.Leader(), g.replica.Chosen(), g.seats)
+			}
+		}
+	}
+	w.t.Fatalf("never came: %s", what)
+}
+
+// change asks a node for a change and returns the answer.
+func (w *world) change(at uint16, c placement.Change) error {
+	w.t.Helper()
+	var answer error
+	answered := false
+	w.nodes[at].inbox.Change(c, func(err error) { answer, answered = err, true })
+	w.settle("an answer", func() bool { return answered })
+	return answer
+}
+
+// atHome reports whether every group is kept by exactly the nodes of its home,
+// and led.
+func (w *world) atHome() bool {
+	var any *testNode
+	for _, p := range w.opts.Nodes {
+		if n := w.nodes[p.ID]; n.node != nil && n.node.identity.Record != nil &&
+			(any == nil || n.node.identity.Version > any.node.identity.Version) {
+			any = n
+		}
+	}
+	for g := range w.opts.Groups {
+		home, known := any.node.identity.Record.Home(paxos.GroupID(g))
+		leaders := 0
+		for _, p := range w.opts.Nodes {
+			n := w.nodes[p.ID].node
+			if n == nil {
+				continue
+			}
+			have := n.group(uint16(g))
+			at := slices.ContainsFunc(home, func(a paxos.Acceptor) bool {
+				return a.Node == n.identity.Node
+			})
+			if (have != nil) != at {
+				return false
+			}
+			if have != nil && have.leading {
+				leaders++
+				if !sameAcceptors(have.seats.Now.Acceptors, home) ||
+					len(have.seats.Now.Observers) > 0 {
+					return false
+				}
+			}
+		}
+		if !known || leaders != 1 {
+			return false
+		}
+	}
+	return true
+}
+
+func sameAcceptors(a, b []paxos.Acceptor) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for _, x := range a {
+		if !slices.Contains(b, x) {
+			return false
+		}
+	}
+	return true
+}
+
+func fiveNodes() Options {
+	o := testOptions()
+	o.Groups = 8
+	for id := uint16(4); id <= 5; id++ {
+		o.Nodes = append(o.Nodes, Peer{ID: id, ClientAddress: "x:1"})
+	}
+	return o
+}
+
+// Five nodes keep three replicas of each group, and every group serves.
+func TestGroupsLiveOnThreeOfFiveNodes(t *testing.T) {
+	w := newWorld(t, fiveNodes())
+	w.settle("all at home", w.atHome)
+	for g := range uint16(8) {
+		w.user(ConnID(g+1), g).lock(w.nameIn(g, 1))
+	}
+	// Who does not keep a group says who does.
+	for _, p := range w.opts.Nodes {
+		n := w.nodes[p.ID].node
+		for g := range uint16(8) {
+			if hint := n.leaders()[g]; hint == paxos.NoNode || w.nodes[uint16(hint)].node.group(g) == nil {
+				t.Errorf("node %d sends askers for group %d to node %d", p.ID, g, hint)
+			}
+		}
+	}
+}
+
+// A node is invited, shows its disk, and takes its share of the groups over
+// while clients lock (F-M1).
+func TestFM1NodeIsAdded(t *testing.T) {
+	o := testOptions()
+	o.Groups = 8
+	w := newWorld(t, o)
+	for g := range uint16(8) {
+		w.user(ConnID(g+1), g).lock(w.nameIn(g, 1))
+	}
+	w.addNode(4)
+	w.relink()
+	w.run(Second)
+	if w.nodes[4].node.birth == nil {
+		t.Fatal("a node that nobody invited was taken in")
+	}
+	add := placement.Change{Kind: placement.Add, Node: 4, Peer: "h:1", Client: "h:2"}
+	if err := w.change(2, add); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.change(1, add); !errors.Is(err, placement.ErrNoChange) {
+		t.Errorf("a second invitation: got %v, want ErrNoChange", err)
+	}
+	w.settle("node 4 has its share", func() bool {
+		return w.nodes[4].node.birth == nil && len(w.nodes[4].node.hosted) == 6 && w.atHome()
+	})
+	for g := range uint16(8) {
+		w.user(ConnID(g+20), g).lock(w.nameIn(g, 2))
+	}
+	// It all holds after everybody has restarted.
+	for id := range uint16(4) {
+		w.kill(id + 1)
+	}
+	for id := range uint16(4) {
+		w.nodes[id+1].start()
+	}
+	w.settle("all at home again", w.atHome)
+}
+
+// A node is removed: its groups move away, it is let go and stops.
+func TestFM1NodeIsRemoved(t *testing.T) {
+	w := newWorld(t, fiveNodes())
+	w.settle("all at home", w.atHome)
+	for g := range uint16(8) {
+		w.user(ConnID(g+1), g).lock(w.nameIn(g, 1))
+	}
+	w.settle("nothing moves", func() bool { return w.nodes[1].node.moving() == 0 })
+	if err := w.change(1, placement.Change{Kind: placement.Remove, Node: 5}); err != nil {
+		t.Fatal(err)
+	}
+	w.nodes[5].wantStop = ErrRemoved
+	w.settle("node 5 is let go", func() bool { return w.nodes[5].stopped != nil })
+	w.settle("all at home", w.atHome)
+	for g := range uint16(8) {
+		w.user(ConnID(g+20), g).lock(w.nameIn(g, 2))
+	}
+}
+
+// A node whose disk is lost comes back on a new one and gets its groups again.
+func TestFM1NodeIsReplaced(t *testing.T) {
+	w := newWorld(t, testOptions())
+	for g := range uint16(4) {
+		w.user(ConnID(g+1), g).lock(w.nameIn(g, 1))
+	}
+	w.settle("nothing moves", func() bool { return w.nodes[1].node.moving() == 0 })
+	w.kill(3)
+	old := w.nodes[3]
+	delete(w.nodes, 3)
+	w.opts.Nodes = w.opts.Nodes[:2]
+	w.run(2 * Second)
+	if err := w.change(1, placement.Change{Kind: placement.Replace, Node: 3}); err != nil {
+		t.Fatal(err)
+	}
+	w.diskOf = map[uint16]paxos.DiskID{3: 4242}
+	w.addNode(3)
+	w.settle("node 3 is back", func() bool {
+		return w.nodes[3].node.birth == nil && len(w.nodes[3].node.hosted) == 4 && w.atHome()
+	})
+	for g := range uint16(4) {
+		w.user(ConnID(g+20), g).lock(w.nameIn(g, 2))
+	}
+	// The old disk stays out.
+	w.kill(3)
+	w.nodes[3] = old
+	old.start()
+	if got := w.refusals(old); len(got) != 2 {
+		t.Errorf("refusals of the old disk: got %v, want two", got)
+	}
+}

@@ -1,0 +1,181 @@
+package node
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"lockd/lockd/placement"
+	"lockd/netio/wire"
+	"lockd/paxos"
+)
+
+// The cluster's record says which nodes there are and which groups they keep.
+// It is a register of group 0. Nodes that do not keep group 0 hear of it from
+// their peers; every node keeps the newest it knows in its identity file, so
+// that it can greet the others before it knows anything else. No quorum is
+// counted by it: that is what the seats of each group are for (seats.go).
+//
+//	PeerRecord  version u64 | record (placement.Record)
+
+// registerCluster is the register of group 0 that holds the record.
+const registerCluster = "cluster"
+
+// setPeers makes the list of peers that of the nodes given, keeping what is
+// known of those that stay.
+func (n *Node) setPeers(ids []paxos.NodeID) {
+	var peers []*peer
+	for _, id := range ids {
+		if id == n.identity.Node {
+			continue
+		}
+		p := n.peer(uint16(id))
+		if p == nil {
+			p = &peer{id: id}
+		}
+		peers = append(peers, p)
+	}
+	n.peers = peers
+	clear(n.peerOf[:])
+	for i, p := range peers {
+		n.peerOf[p.id] = uint16(i + 1)
+	}
+}
+
+// birthNodes are the nodes of a cluster that is not born yet.
+func (n *Node) birthNodes() []paxos.NodeID {
+	ids := make([]paxos.NodeID, 0, len(n.opts.Nodes))
+	for _, p := range n.opts.Nodes {
+		ids = append(ids, paxos.NodeID(p.ID))
+	}
+	return ids
+}
+
+// currentNodes are the nodes of the record that have not gone.
+func currentNodes(r *placement.Record) []paxos.NodeID {
+	var ids []paxos.NodeID
+	for i := range r.Nodes {
+		if r.Nodes[i].State != placement.Gone {
+			ids = append(ids, r.Nodes[i].ID)
+		}
+	}
+	return ids
+}
+
+// adoptRecord goes on with a newer record of the cluster.
+func (n *Node) adoptRecord(r *placement.Record, version uint64) {
+	if n.identity.Record != nil && version <= n.identity.Version {
+		return
+	}
+	self := r.Node(n.identity.Node)
+	switch {
+	case self == nil || self.State == placement.Gone:
+		n.fail(fmt.Errorf("%w: node %d", ErrRemoved, n.identity.Node))
+		return
+	case self.Disk != n.identity.Disk:
+		n.fail(fmt.Errorf("%w: node %d was given another disk than %016x", ErrWiped,
+			n.identity.Node, uint64(n.identity.Disk)))
+		return
+	}
+	n.identity.Record, n.identity.Version, n.identity.Born = r, version, true
+	if !n.storeIdentity() {
+		return
+	}
+	n.followRecord()
+	n.statusAt = 0
+	n.observe(Event{Kind: EventRecord, Slot: paxos.Slot(version)})
+}
+
+// followRecord does what the record says: peers, and who is to lead.
+func (n *Node) followRecord() {
+	r := n.identity.Record
+	old := n.peers
+	n.setPeers(currentNodes(r))
+	for _, p := range n.peers {
+		node := r.Node(p.id)
+		n.deps.Peers.Meet(uint16(p.id), node.Peer)
+	}
+	for _, p := range old {
+		if n.peer(uint16(p.id)) == nil {
+			n.snapshots.forget(p.id, n.now)
+			n.deps.Peers.Part(uint16(p.id))
+		}
+	}
+	for _, g := range n.hosted {
+		g.replica.SetSuccessors(r.Homes[g.id])
+	}
+}
+
+// join makes a node that is not born yet part of a cluster that is, once the
+// cluster has bound its disk.
+func (n *Node) join(r *placement.Record, version uint64) {
+	self := r.Node(n.identity.Node)
+	if self == nil || self.Disk == 0 {
+		return // the leader of group 0 will see our disk at the link
+	}
+	n.birth = nil
+	n.adoptRecord(r, version)
+	if n.failure != nil {
+		return
+	}
+	n.startGroups()
+	n.observe(Event{Kind: EventBorn})
+}
+
+// onRecord hears of the record from a peer.
+func (n *Node) onRecord(b []byte) {
+	if len(b) < 8 {
+		n.stats.BadFrames++
+		return
+	}
+	r, err := placement.DecodeRecord(b[8:])
+	if err != nil || len(r.Homes) != n.opts.Groups {
+		n.stats.BadFrames++
+		return
+	}
+	version := binary.LittleEndian.Uint64(b)
+	if n.birth != nil {
+		n.join(&r, version)
+		return
+	}
+	n.adoptRecord(&r, version)
+}
+
+// tellRecord sends a peer the record.
+func (n *Node) tellRecord(p *peer) {
+	if n.identity.Record == nil || n.birth != nil {
+		return
+	}
+	b := binary.LittleEndian.AppendUint64(nil, n.identity.Version)
+	n.sendFrame(p, wire.PeerKindRecord, n.identity.Record.Append(b))
+}
+
+// machineRecord returns the record as group 0 has it here, and its version. It
+// is what a change is based on.
+func (n *Node) machineRecord(g *group) (*placement.Record, uint64, error) {
+	b, version := g.machine.Register(registerCluster)
+	if version == 0 {
+		if n.identity.Birth == nil {
+			return nil, 0, fmt.Errorf("node: group 0 has no record at slot %d", g.machine.Applied())
+		}
+		return n.identity.Birth, 0, nil
+	}
+	r, err := placement.DecodeRecord(b)
+	return &r, version, err
+}
+
+// home are the nodes that are to keep a group, in the order of succession.
+func (n *Node) home(g paxos.GroupID) []paxos.NodeID { return n.identity.Record.Homes[g] }
+
+// atHome reports whether this node is to keep a group.
+func (n *Node) atHome(g paxos.GroupID) bool {
+	return slices.Contains(n.home(g), n.identity.Node)
+}
+
+// member returns the record's node with an id, nil if there is none.
+func (n *Node) member(id paxos.NodeID) *placement.Node {
+	if n.identity.Record == nil {
+		return nil
+	}
+	return n.identity.Record.Node(id)
+}

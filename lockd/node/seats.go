@@ -1,0 +1,196 @@
+package node
+
+import (
+	"fmt"
+	"slices"
+
+	"lockd/lockd/placement"
+	"lockd/lockfsm"
+	"lockd/paxos"
+)
+
+// Each group says for itself who accepts in which of its slots: a register of
+// its machine holds its seats. What the register says from slot s on was chosen
+// a window before s (I5). The leader compares the seats with the group's home
+// and proposes the next step; placement.Next says which.
+
+// registerSeats is the register that holds a group's seats.
+const registerSeats = "replicas"
+
+// seatsOf returns the seats that a machine knows. A machine that knows none is
+// at the beginning of its group: then those of the birth hold. A node that
+// joined later does not know those; it only learns until the log or a snapshot
+// tells, and for that it needs to know whom to ask. The stand-in never names
+// this node's own disk, so that nothing is promised or accepted by it.
+func (n *Node) seatsOf(id paxos.GroupID, m *lockfsm.Machine) (placement.Seats, uint64, error) {
+	b, version := m.Register(registerSeats)
+	if version != 0 {
+		s, err := placement.DecodeSeats(b, paxos.Slot(version)+paxos.Slot(n.opts.Window))
+		return s, version, err
+	}
+	if n.identity.Birth != nil {
+		home, _ := n.identity.Birth.Home(id)
+		return placement.Seats{Now: paxos.Configuration{From: 1, Acceptors: home}}, 0, nil
+	}
+	home, _ := n.identity.Record.Home(id)
+	others := slices.DeleteFunc(home, func(a paxos.Acceptor) bool {
+		return a.Node == n.identity.Node
+	})
+	for i := range n.identity.Record.Nodes {
+		x := &n.identity.Record.Nodes[i]
+		if len(others) == 0 && x.ID != n.identity.Node && x.Disk != 0 {
+			others = append(others, paxos.Acceptor{Node: x.ID, Disk: x.Disk})
+		}
+	}
+	if len(others) == 0 {
+		return placement.Seats{}, 0, fmt.Errorf("node: nobody to learn group %d from", id)
+	}
+	return placement.Seats{Now: paxos.Configuration{From: 1, Acceptors: others}}, 0, nil
+}
+
+// onWritten acts on a register that was written in a slot just applied.
+func (n *Node) onWritten(g *group, name string) {
+	switch {
+	case name == registerSeats:
+		seats, version, err := n.seatsOf(g.id, g.machine)
+		if err == nil {
+			err = g.replica.Configure(seats.Now)
+		}
+		if err != nil {
+			n.fail(fmt.Errorf("node: group %d changes its acceptors in slot %d: %w", g.id,
+				g.machine.Applied(), err))
+			return
+		}
+		g.seats, g.seatsVersion = seats, version
+		n.observe(Event{Kind: EventSeats, Group: g.id, Slot: seats.Now.From,
+			Text: seatsText(&seats.Now)})
+	case name == registerCluster && g.id == 0:
+		r, version, err := n.machineRecord(g)
+		if err != nil {
+			n.fail(fmt.Errorf("node: reading the cluster's record: %w", err))
+			return
+		}
+		n.adoptRecord(r, version)
+	}
+}
+
+// seatsText names acceptors and observers for people.
+func seatsText(c *paxos.Configuration) string {
+	text := "acceptors"
+	for _, a := range c.Acceptors {
+		text += fmt.Sprintf(" %d", a.Node)
+	}
+	if len(c.Observers) > 0 {
+		text += fmt.Sprintf(", observers %v", c.Observers)
+	}
+	return text
+}
+
+// reseatEvery is how often a leader looks whether its groups are at home.
+const reseatEvery = 100 * Millisecond
+
+// maxMoves is how many groups a leader has on the move at a time. Each makes a
+// newcomer learn all of it.
+const maxMoves = 2
+
+// reseatGroups takes the next step for the groups this node leads that are not
+// at home.
+func (n *Node) reseatGroups() {
+	if n.birth != nil || n.now < n.nextReseat {
+		return
+	}
+	n.nextReseat = n.now + reseatEvery
+	moving := 0
+	for _, g := range n.hosted {
+		if g.leading && len(g.seats.Now.Observers) > 0 {
+			moving++
+		}
+	}
+	for _, g := range n.hosted {
+		if !g.leading || n.now < g.reseatAfter {
+			continue
+		}
+		if len(g.seats.Now.Observers) == 0 && moving >= maxMoves {
+			continue // one that is on the move goes on first
+		}
+		if n.reseat(g) && len(g.seats.Now.Observers) == 0 {
+			moving++
+		}
+	}
+}
+
+// reseat proposes the next step of a group towards its home, if there is one
+// and its condition holds, and reports whether it did.
+func (n *Node) reseat(g *group) bool {
+	home, known := n.identity.Record.Home(g.id)
+	if !known || paxos.Slot(g.machine.Applied())+1 < g.seats.Now.From {
+		return false // the last step is not in force yet; the replica sees to it
+	}
+	next, when, ok := placement.Next(&g.seats.Now, home)
+	if !ok {
+		return false
+	}
+	switch when {
+	case placement.CaughtUp:
+		for _, a := range placement.Newcomers(&g.seats.Now, &next) {
+			if !n.isCurrent(g, a) && !plantedIs("observer-promoted-early") {
+				return false
+			}
+		}
+	case placement.Settled:
+		if !g.replica.Settled() && !plantedIs("released-before-settled") {
+			// Accepting shows what is synced; an idle group accepts nothing.
+			n.proposeNothing(g)
+			return false
+		}
+	case placement.Always:
+	}
+	value := placement.AppendSeats(nil, &g.seats.Now, &next)
+	n.enqueue(g, &lockfsm.Command{
+		Op: lockfsm.OpWrite, Name: []byte(registerSeats), Token: lockfsm.Token(g.seatsVersion),
+		Value: value,
+	}, origin{})
+	g.reseatAfter = n.now + reseatAgain
+	return true
+}
+
+// reseatAgain is how long a proposed step may take before it is proposed again;
+// the register's version sees to it that it is taken once.
+const reseatAgain = Second
+
+// isCurrent reports whether an observer, on the disk that is to accept, has all
+// but the newest slots.
+func (n *Node) isCurrent(g *group, a paxos.Acceptor) bool {
+	if a.Node == n.identity.Node {
+		return a.Disk == n.identity.Disk
+	}
+	p := n.peer(uint16(a.Node))
+	return p != nil && p.up && p.disk == a.Disk && n.caughtUp(g, a.Node)
+}
+
+// proposeNothing fills a slot with an empty batch.
+func (n *Node) proposeNothing(g *group) {
+	if g.batch.Len() > 0 || !g.replica.CanPropose() {
+		return
+	}
+	n.ticker.Reset()
+	n.ticker.Tick(0, nil)
+	n.proposeValue(g, append([]byte(nil), n.ticker.Bytes()...), g.takeFlight())
+	n.touch(g)
+}
+
+// keeps reports whether the seats name this node, as an acceptor on this disk
+// or as an observer.
+func (n *Node) keeps(s *placement.Seats) bool {
+	for _, c := range s.Configurations() {
+		if slices.Contains(c.Observers, n.identity.Node) {
+			return true
+		}
+		for _, a := range c.Acceptors {
+			if a.Node == n.identity.Node {
+				return true
+			}
+		}
+	}
+	return false
+}
