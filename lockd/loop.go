@@ -50,7 +50,7 @@ func (p *peerPort) run() {
 	for {
 		select {
 		case c := <-p.changes:
-			p.change(c.peer, c.meet)
+			p.change(c)
 		case <-p.stop:
 			return
 		}

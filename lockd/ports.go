@@ -168,8 +168,9 @@ func (p *peerPort) Part(id uint16) {
 
 // change carries out one Meet or Part. The configuration of this node knows best
 // where those are that it names itself.
-func (p *peerPort) change(to netio.Peer, meet bool) {
-	if !meet {
+func (p *peerPort) change(c peerChange) {
+	to := c.peer
+	if !c.meet {
 		p.links.RemovePeer(to.Node)
 		return
 	}

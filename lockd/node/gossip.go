@@ -183,7 +183,7 @@ func (n *Node) bindAwaited() {
 		return
 	}
 	for _, p := range n.peers {
-		x := n.member(p.id)
+		x := n.listed(p.id)
 		if x != nil && x.Disk == 0 && p.up && !slices.Contains(x.Retired, p.disk) {
 			n.proposeOwn(g, &placement.Change{Kind: placement.Bind, Node: p.id, Disk: p.disk})
 			return

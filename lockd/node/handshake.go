@@ -62,7 +62,7 @@ func (n *Node) CheckPeer(h *wire.PeerHello) *wire.PeerRefused {
 			lost, h.From)
 	}
 	if id.Born {
-		return checkMember(id, h, refuse)
+		return checkListed(id, h, refuse)
 	}
 	return n.checkUnborn(id, h, refuse)
 }
@@ -102,9 +102,9 @@ func (n *Node) checkUnborn(id *Identity, h *wire.PeerHello, refuse refuser) *wir
 	return nil
 }
 
-// checkMember judges a peer by the record. One that knows a newer record is let
+// checkListed judges a peer by the record. One that knows a newer record is let
 // in to tell of it; what its promises are worth, each group's seats say.
-func checkMember(id *Identity, h *wire.PeerHello, refuse refuser) *wire.PeerRefused {
+func checkListed(id *Identity, h *wire.PeerHello, refuse refuser) *wire.PeerRefused {
 	a := id.Record.Node(paxos.NodeID(h.From))
 	newer := h.Record > id.Version+1
 	switch {

@@ -141,7 +141,7 @@ func New(o Options, d Deps, inbox *Inbox, rec *Recovery) (*Node, error) {
 		return nil, n.failure
 	}
 	if n.identity.Born {
-		if self := n.member(n.identity.Node); self == nil || self.State == placement.Gone {
+		if self := n.listed(n.identity.Node); self == nil || self.State == placement.Gone {
 			return nil, fmt.Errorf("%w: node %d", ErrRemoved, n.identity.Node)
 		}
 		n.followRecord()

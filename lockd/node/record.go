@@ -172,8 +172,8 @@ func (n *Node) atHome(g paxos.GroupID) bool {
 	return slices.Contains(n.home(g), n.identity.Node)
 }
 
-// member returns the record's node with an id, nil if there is none.
-func (n *Node) member(id paxos.NodeID) *placement.Node {
+// listed returns the record's node with an id, nil if there is none.
+func (n *Node) listed(id paxos.NodeID) *placement.Node {
 	if n.identity.Record == nil {
 		return nil
 	}
