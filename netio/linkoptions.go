@@ -91,6 +91,14 @@ type LinkOptions struct {
 	Seed uint64
 }
 
+// MemoryBytes is the most memory the links take, each bound at its default where
+// none is given.
+func (o *LinkOptions) MemoryBytes() uint64 {
+	d := *o
+	setDefault(&d.QueueBytes, defaultQueueBytes)
+	return uint64(len(d.Peers)) * (2*uint64(d.QueueBytes) + wire.MaxPeerFrameBytes)
+}
+
 func (o LinkOptions) withDefaults() (LinkOptions, error) {
 	setDefault(&o.QueueBytes, defaultQueueBytes)
 	setDefault(&o.MaxFrameBytes, wire.MaxPeerFrameBytes)

@@ -100,6 +100,19 @@ type ServerOptions struct {
 	Logf func(format string, args ...any)
 }
 
+// MemoryBytes is the most memory the client port takes, each bound at its
+// default where none is given.
+func (o *ServerOptions) MemoryBytes() uint64 {
+	d := *o
+	setDefault(&d.Loops, defaultLoops(runtime.GOMAXPROCS(0)))
+	setDefault(&d.MaxConns, defaultMaxConns)
+	setDefault(&d.MaxBufferedBytes, defaultMaxBufferedBytes)
+	setDefault(&d.MaxOutboxBytes, defaultMaxOutboxBytes)
+	setDefault(&d.ReadBufferBytes, defaultReadBufferBytes)
+	return uint64(d.MaxBufferedBytes) + uint64(d.MaxConns)*helloFrameBytes +
+		uint64(d.Loops)*(uint64(d.ReadBufferBytes)+2*uint64(d.MaxOutboxBytes))
+}
+
 // withDefaults returns o with every default filled in, or what is wrong with it.
 // files is the descriptor limit of the process.
 func (o ServerOptions) withDefaults(files uint64) (ServerOptions, error) {
