@@ -58,7 +58,7 @@ func (r *Replica) onPrepare(m *Message) {
 // promiseFrom returns a promise with the entries from slot from on, as many as
 // a message holds. The rest, if any, is asked for by another Prepare.
 func (r *Replica) promiseFrom(from Slot) Message {
-	entries, through := r.take(from, r.log.last)
+	entries, through := r.take(from, r.log.last, r.cfg.MaxMessageBytes)
 	m := Message{
 		Kind: KindPromise, Slot: from, Last: max(r.log.last, from-1),
 		Chosen: r.log.chosen, Promised: r.promised, Entries: entries,
@@ -72,9 +72,9 @@ func (r *Replica) promiseFrom(from Slot) Message {
 	return m
 }
 
-// take returns the accepted entries of [from, last], up to MaxMessageBytes of
-// them, and the last slot it looked at.
-func (r *Replica) take(from, last Slot) (entries []Entry, through Slot) {
+// take returns the accepted entries of [from, last], as many as a number of
+// bytes holds and at least one, and the last slot it looked at.
+func (r *Replica) take(from, last Slot, bytes int) (entries []Entry, through Slot) {
 	start, taken := len(r.out.entries), 0
 	through = last
 	for s := from; s <= last; s++ {
@@ -83,7 +83,7 @@ func (r *Replica) take(from, last Slot) (entries []Entry, through Slot) {
 			continue
 		}
 		size := entryBytes + len(e.Value)
-		if taken > 0 && taken+size > r.cfg.MaxMessageBytes {
+		if taken > 0 && taken+size > bytes {
 			through = s - 1
 			break
 		}

@@ -127,9 +127,12 @@ type Config struct {
 	RetainBytes int
 	// MaxValueBytes bounds one value. Default 1 MiB.
 	MaxValueBytes int
-	// MaxMessageBytes bounds the values of one Accept, Promise or Learned; one
-	// value always fits. Default 1 MiB.
+	// MaxMessageBytes bounds the values of one Accept or Promise; one value
+	// always fits. Default 1 MiB.
 	MaxMessageBytes int
+	// MaxLearnedBytes bounds the values of one Learned, which other messages have
+	// to wait behind; one value always fits. Default 32 KiB.
+	MaxLearnedBytes int
 	// MaxInflightBytes bounds the values sent to one peer and not yet accepted
 	// by it. Default 4 MiB.
 	MaxInflightBytes int
@@ -147,6 +150,7 @@ func (c *Config) withDefaults() Config {
 	orDefault(&d.RetainBytes, 1<<20)
 	orDefault(&d.MaxValueBytes, 1<<20)
 	orDefault(&d.MaxMessageBytes, 1<<20)
+	orDefault(&d.MaxLearnedBytes, min(32<<10, d.MaxMessageBytes))
 	orDefault(&d.MaxInflightBytes, 4<<20)
 	d.Configurations = nil
 	for i := range c.Configurations {

@@ -141,7 +141,7 @@ func (r *Replica) onLearn(m *Message) {
 		r.send(answer)
 		return
 	}
-	answer.Entries, answer.Last = r.take(m.Slot, r.log.chosen)
+	answer.Entries, answer.Last = r.take(m.Slot, r.log.chosen, r.cfg.MaxLearnedBytes)
 	r.send(answer)
 }
 

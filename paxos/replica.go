@@ -428,6 +428,7 @@ func (r *Replica) Install(slot Slot, configs []Configuration) {
 	r.pruneConfigs()
 	r.advanceKnown()
 	r.learnProgress(NoNode)
+	r.learn.wait = 0 // whoever is asked now has what follows
 	r.maybeLead()
 	r.check()
 }

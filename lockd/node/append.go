@@ -94,7 +94,11 @@ func (n *Node) send(m *paxos.Message) {
 	}
 	n.stats.MessagesOut++
 	p.begin()
+	before := len(p.out)
 	p.out = paxos.AppendMessage(p.out, m)
+	if m.Kind == paxos.KindLearned {
+		p.lessons.given(m, len(p.out)-before, n.now)
+	}
 	if len(p.out) > maxFrameBytes {
 		n.flushPeer(p)
 	}

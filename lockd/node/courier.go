@@ -334,14 +334,13 @@ type window struct {
 }
 
 const (
-	firstWindow = 32 << 10
 	leastWindow = 8 << 10
 	mostWindow  = 1 << 20
 	// mostChunk bounds a chunk before compression.
 	mostChunk = 128 << 10
 )
 
-func newWindow() window { return window{bytes: firstWindow} }
+func newWindow() window { return window{bytes: leastWindow} }
 
 // chunk is how large the next chunk may be: a fraction of the window, so that a
 // slow link carries small ones and a heartbeat never waits for long.

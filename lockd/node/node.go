@@ -26,6 +26,8 @@ type peer struct {
 	// upSince is the moment the link stood or the peer left off leaving; leadership is given back to a
 	// preferred node only after it has been up for a while.
 	upSince Nanos
+	// lessons are the slots that the peer is being told of.
+	lessons lessons
 	// heardAt is when it last said anything.
 	heardAt Nanos
 }

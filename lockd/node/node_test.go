@@ -22,10 +22,16 @@ type user struct {
 
 func (w *world) user(c ConnID, group uint16) *user {
 	w.t.Helper()
+	return w.lasting(c, group, 2000)
+}
+
+// lasting is a user whose session lives so long.
+func (w *world) lasting(c ConnID, group uint16, leaseMillis uint32) *user {
+	w.t.Helper()
 	u := &user{w: w, conn: c, group: group, requests: uint64(c) * 1000, epoch: 1}
 	h := u.header(wire.KindOpenSession)
 	x := w.call(c, h, wire.AppendOpenSession(nil, h, &wire.OpenSession{
-		Nonce: wire.Nonce{byte(c), byte(group)}, Epoch: u.epoch, LeaseMillis: 2000,
+		Nonce: wire.Nonce{byte(c), byte(group)}, Epoch: u.epoch, LeaseMillis: leaseMillis,
 		Name: []byte("tester"),
 	}))
 	if x.Status != wire.StatusOK || x.Token == 0 {

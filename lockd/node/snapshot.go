@@ -192,6 +192,7 @@ func (n *Node) heldBelow(g *group) paxos.Slot {
 // tickSnapshots goes on with what waits for time to pass.
 func (n *Node) tickSnapshots() {
 	for _, p := range n.peers {
+		n.teach(p)
 		if c := n.snapshots.out[p.id]; c != nil {
 			n.tickCourier(p, c)
 		}

@@ -148,6 +148,7 @@ func (n *Node) onPeerDown(id uint16, why DownCause) {
 	}
 	p.up = false
 	p.out = p.out[:0]
+	p.lessons = lessons{}
 	n.snapshots.forget(p.id, n.now)
 	n.observe(Event{Kind: EventPeerDown, Node: p.id, Cause: why})
 	if why != DownReset {
@@ -216,6 +217,10 @@ func (n *Node) onMessages(p *peer, b []byte) {
 		}
 		m.Disk = p.disk
 		n.stats.MessagesIn++
+		if m.Kind == paxos.KindLearn {
+			n.onLearn(p, g, m)
+			continue
+		}
 		g.replica.Step(m)
 		n.touch(g)
 	}

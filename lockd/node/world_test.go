@@ -26,6 +26,8 @@ type world struct {
 	drop func(f testFrame) bool
 	// diskOf are disks other than the usual ones.
 	diskOf map[uint16]paxos.DiskID
+	// lanes bound what links carry, nil for no bound.
+	lanes *lanes
 }
 
 type testFrame struct {
@@ -284,9 +286,7 @@ func (w *world) step() {
 			w.t.Fatalf("node %d: %v", n.id, err)
 		}
 	}
-	frames := w.queue
-	w.queue = nil
-	for _, f := range frames {
+	for _, f := range w.arrived() {
 		to := w.nodes[f.to]
 		if to.node == nil || w.nodes[f.from].node == nil || w.drop != nil && w.drop(f) {
 			continue
@@ -297,6 +297,16 @@ func (w *world) step() {
 		}
 		to.inbox.PeerFrame(f.from, uint8(kind), payload)
 	}
+}
+
+// arrived returns the frames that have come to the end of their link.
+func (w *world) arrived() []testFrame {
+	frames := w.queue
+	w.queue = nil
+	if w.lanes != nil {
+		return w.lanes.carry(frames, w.now)
+	}
+	return frames
 }
 
 // leaderOf returns the node that serves a group.
