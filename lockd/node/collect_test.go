@@ -155,6 +155,20 @@ func TestCollectionEndsUnderAnyLoad(t *testing.T) {
 	w.collect(func() { w.churn(2 * collectRecords) })
 }
 
+// A group that leaves the node while its change set is collected leaves nothing
+// behind.
+func TestCollectionEndsWithItsGroup(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.nodes[3].node
+	g := n.groups[0]
+	n.save(g)
+	n.retire(g)
+	if n.collector.g != nil || n.saving != -1 {
+		t.Errorf("got a collection of group %v and a save of group %d, want none", n.collector.g,
+			n.saving)
+	}
+}
+
 // BenchmarkCollect collects the change set of a million new locks and reports
 // the turns.
 func BenchmarkCollect(b *testing.B) {

@@ -66,6 +66,7 @@ func (n *Node) openGroup(id paxos.GroupID, machine *lockfsm.Machine,
 		Window:         n.opts.Window,
 		MaxValueBytes:  2 * n.opts.MaxBatchBytes,
 		RetainSlots:    paxos.Slot(n.opts.RetainSlots),
+		RetainBytes:    int(n.opts.RetainBytes / int64(n.opts.Groups)),
 		Seed:           fnvUint(fnvUint(n.opts.Seed, uint64(id)), uint64(n.identity.Node)),
 	}, recovered)
 	if err != nil {
@@ -120,6 +121,10 @@ func (n *Node) retire(g *group) {
 	n.groups[g.id] = nil
 	n.hosted = slices.DeleteFunc(n.hosted, func(h *group) bool { return h == g })
 	n.saveLeft = min(n.saveLeft, len(n.hosted))
+	if n.collector.g == g {
+		// Saved after the checkpoint was dropped, it would come back.
+		n.collector, n.saving = collector{}, -1
+	}
 	n.mark(g.id, 0, []byte{1})
 	n.deps.Log.Release(uint16(g.id), ^uint64(0))
 	n.dropCheckpoint(g.id)

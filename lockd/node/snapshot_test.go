@@ -152,3 +152,18 @@ func TestSnapshotThatWasOutrunTakesNothingBack(t *testing.T) {
 		t.Errorf("checkpoint: got digest %x, want %x", got, want)
 	}
 }
+
+// What is kept for peers that lag has a bound in bytes, too (I22).
+func TestLogKeptForPeersIsBoundInBytes(t *testing.T) {
+	o := testOptions()
+	o.CheckpointBytes, o.RetainSlots, o.RetainBytes = 2048, 1<<16, int64(o.Groups)*1000
+	w := newWorld(t, o)
+	u := w.lasting(1, 0, 600_000)
+	for i := range 100 {
+		u.lock(w.nameIn(0, i))
+	}
+	g := w.leaderOf(0).node.groups[0]
+	if kept := g.saved - g.replica.Status().Lowest; kept < 3 || kept > 40 {
+		t.Errorf("slots kept below the checkpoint: got %d, want some, and of 1000 bytes", kept)
+	}
+}

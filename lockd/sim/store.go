@@ -145,6 +145,7 @@ func (c *checkpoints) Drop(group uint16) {
 			done.Err = errStore
 		} else {
 			delete(c.p.site.store.groups, group)
+			delete(c.p.site.store.stages, group)
 			c.p.w.covered["checkpoint dropped"]++
 		}
 		c.p.inbox.Dropped(done)

@@ -208,20 +208,20 @@ func (s *Store) Save(group uint16, slot uint64, b *Batch) error {
 	return nil
 }
 
-// Drop removes the checkpoint of a group. It is durable when Drop returns; a
-// crash leaves all or nothing.
+// Drop removes the checkpoint of a group, and what has arrived of a snapshot. It
+// is durable when Drop returns; a crash leaves all or nothing.
 func (s *Store) Drop(group uint16) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
 	mk := s.marker(group)
-	if mk.generation == 0 {
+	_, arrives := s.staged(group)
+	if mk.generation == 0 && !arrives {
 		return nil
 	}
 	pb := s.db.NewBatch()
-	err := errors.Join(pb.Delete(groupKey(group), nil),
-		pb.DeleteRange(recordKey(nil, group, mk.generation),
-			recordKey(nil, group, mk.generation+1), nil))
+	err := errors.Join(pb.Delete(groupKey(group), nil), pb.Delete(stageKey(group), nil),
+		pb.DeleteRange(recordKey(nil, group, 0), recordKey(nil, group, ^uint64(0)), nil))
 	if err != nil {
 		return fmt.Errorf("checkpoint: drop group %d: %w", group, errors.Join(err, pb.Close()))
 	}
@@ -230,6 +230,7 @@ func (s *Store) Drop(group uint16) error {
 	}
 	s.mu.Lock()
 	delete(s.mu.groups, group)
+	delete(s.mu.stages, group)
 	s.mu.Unlock()
 	return pb.Close()
 }
