@@ -123,16 +123,18 @@ func (in *Inbox) ignore() { in.news.Store(false) }
 // take more room for the items than for themselves.
 const itemBytes = 64
 
-// put appends an item with a copy of b and reports whether there was room. An
-// empty box has room for a frame of any size: one that is refused whenever it
-// comes would be sent again for ever.
-func (in *Inbox) put(it item, b []byte) bool {
+// put appends an item with a copy of b and reports whether there was room.
+func (in *Inbox) put(it item, b []byte) bool { return in.putWithin(it, b, in.maxBytes) }
+
+// putWithin is put with a bound of its own. An empty box has room for a frame of
+// any size: one that is refused whenever it comes would be sent again for ever.
+func (in *Inbox) putWithin(it item, b []byte, limit int) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	open := &in.mu.open
 	if len(b) > 0 && len(open.data) > 0 {
 		weight := len(open.data) + itemBytes*len(open.items)
-		if weight+len(b) > in.maxBytes || weight > crowdedBytes && !in.shares(&it, b) {
+		if weight+len(b) > limit || weight > crowdedBytes && !in.shares(&it, b) {
 			in.dropped.Add(1)
 			return false
 		}
@@ -165,8 +167,26 @@ func (in *Inbox) shares(it *item, b []byte) bool {
 // Request hands over one whole client frame, which is copied. It reports false
 // when the inbox is full; the caller then answers Busy itself. It does not wake
 // the engine: call Wake after the last frame of a read.
+//
+// Clients may fill a part of the inbox only, and what asks for something new less
+// of it than what renews or gives back: a flood must neither keep peers from
+// being heard, which would cost leaderships (I29), nor sessions from being
+// renewed (I33).
 func (in *Inbox) Request(c ConnID, frame []byte) bool {
-	return in.put(item{kind: itemRequest, conn: c}, frame)
+	limit := in.maxBytes / 2
+	if k := kindOf(frame); k == wire.KindKeepalive || givesBack(k) {
+		limit = in.maxBytes / 4 * 3
+	}
+	return in.putWithin(item{kind: itemRequest, conn: c}, frame, limit)
+}
+
+// kindOf is the kind in the header of a client frame, zero if it has none.
+func kindOf(frame []byte) wire.Kind {
+	h, _, err := wire.Parse(frame)
+	if err != nil {
+		return 0
+	}
+	return h.Kind
 }
 
 // ConnClosed says that a conn is gone.

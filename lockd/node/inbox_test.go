@@ -1,6 +1,10 @@
 package node
 
-import "testing"
+import (
+	"testing"
+
+	"lockd/netio/wire"
+)
 
 func TestInboxTakesOneFrameOfAnySize(t *testing.T) {
 	in := NewInbox(100)
@@ -58,5 +62,42 @@ func TestFN5OneConnDoesNotCrowdOutAnother(t *testing.T) {
 	}
 	if !in.Request(1, frame) {
 		t.Error("after a turn: got no room for conn 1, want some")
+	}
+}
+
+// A flood of requests must not cost the node its leaderships, nor others their
+// sessions: peers, renewals and what gives back find room when it has none
+// left for itself (I29, I33).
+func TestFloodLeavesRoomForOthers(t *testing.T) {
+	const room = 64 << 10
+	in := NewInbox(room)
+	name := []byte("flooded")
+	flood := wire.AppendGet(nil, wire.Header{Request: 1}, &wire.Get{Name: name})
+	asked := 0
+	for in.Request(1, flood) {
+		asked++
+	}
+	if asked == 0 {
+		t.Fatal("an empty inbox refused a request")
+	}
+	renewals := wire.AppendKeepalive(nil, wire.Header{Request: 2}, make([]wire.SessionRef, 100))
+	release := wire.AppendRelease(nil, wire.Header{Request: 3}, &wire.Release{Name: name})
+	for _, frame := range [][]byte{renewals, release} {
+		if !in.Request(2, frame) {
+			t.Errorf("kind %d was refused because of the requests of another conn", frame[4])
+		}
+	}
+	before := in.dropped.Load()
+	in.PeerFrame(2, uint8(wire.PeerKindMessages), make([]byte, room/8))
+	if in.dropped.Load() != before {
+		t.Error("a frame of a peer was dropped because of requests")
+	}
+	// Renewals alone must not keep peers out either.
+	for in.Request(3, renewals) {
+	}
+	before = in.dropped.Load()
+	in.PeerFrame(3, uint8(wire.PeerKindMessages), make([]byte, room/16))
+	if in.dropped.Load() != before {
+		t.Error("a frame of a peer was dropped because of renewals")
 	}
 }
