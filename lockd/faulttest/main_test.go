@@ -16,7 +16,12 @@ import (
 // lockdPath is the lockd under test; TestMain writes it once.
 var lockdPath string
 
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(holderEnv) != "" {
+		os.Exit(runHolder(os.Stdin, os.Stdout))
+	}
+	os.Exit(buildAndRun(m))
+}
 
 // buildAndRun builds lockd unless FAULTTEST_LOCKD names one.
 func buildAndRun(m *testing.M) int {
