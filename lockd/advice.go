@@ -8,6 +8,7 @@ import (
 
 	"lockd/lockd/node"
 	"lockd/lockfsm"
+	"lockd/lockfsm/checkpoint"
 	"lockd/wal"
 	"lockd/wal/disk"
 )
@@ -42,6 +43,10 @@ func advice(err error) string {
 		return "do not repair, shorten or delete the log: this node may have promised something " +
 			"in the damaged part. Keep it stopped and replace it; the other nodes go on. " +
 			"lockd dump DIR shows the place."
+	case errors.Is(err, checkpoint.ErrDamaged), errors.Is(err, node.ErrLostCheckpoint):
+		return "do not repair or delete the checkpoints: the log alone no longer says what this node " +
+			"accepted. Put its newest directory back if there is one; else keep it stopped and " +
+			"replace it; the other nodes go on."
 	case errors.Is(err, wal.ErrVersion), errors.Is(err, lockfsm.ErrTooNew):
 		return "start the lockd that wrote it, or a newer one; nothing is damaged."
 	case errors.Is(err, wal.ErrStamp):

@@ -74,12 +74,17 @@ func (d *devCluster) run(sh *shell) error {
 	if err := d.start(sh, log); err != nil {
 		return advise(errors.Join(err, d.close()))
 	}
+	ready := true
 	for _, a := range d.nodes {
-		if err := awaitReady(a, signals); err != nil {
+		if !ready {
+			break
+		}
+		var err error
+		if ready, err = awaitReady(a, signals); err != nil {
 			return endServe(a, err)
 		}
 	}
-	if len(signals) == 0 {
+	if ready {
 		d.welcome(sh, time.Since(began))
 		if err := d.await(signals); err != nil {
 			return err

@@ -61,10 +61,11 @@ func serve(sh *shell, log *slog.Logger, begin func() (*assembly, error)) error {
 	if err != nil {
 		return advise(err)
 	}
-	if err := awaitReady(a, signals); err != nil {
+	ready, err := awaitReady(a, signals)
+	if err != nil {
 		return endServe(a, err)
 	}
-	if s := a.node.Status(); s.Ready() {
+	if ready {
 		fmt.Fprintln(sh.out, a.readyLine())
 		select {
 		case sig := <-signals:
@@ -88,9 +89,10 @@ func endServe(a *assembly, err error) error {
 	return advise(fmt.Errorf("node %d stopped: %w", a.cfg.ID, err))
 }
 
-// awaitReady waits until the node can serve or a signal comes. While the
-// cluster waits for something it says so every few seconds.
-func awaitReady(a *assembly, signals <-chan os.Signal) error {
+// awaitReady waits until the node can serve, or a signal comes; then it is not
+// ready, whatever it may be a moment later. While the cluster waits for
+// something it says so every few seconds.
+func awaitReady(a *assembly, signals <-chan os.Signal) (ready bool, err error) {
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
 	patience := time.NewTicker(5 * time.Second)
@@ -99,17 +101,17 @@ func awaitReady(a *assembly, signals <-chan os.Signal) error {
 		select {
 		case <-poll.C:
 			if s := a.node.Status(); s != nil && s.Ready() {
-				return nil
+				return true, nil
 			}
 		case <-patience.C:
 			a.log.Info("not ready yet", "reason", admin.NotReady(a.node.Status()))
 		case err := <-a.failed:
-			return err
+			return false, err
 		case <-a.server.Done():
-			return a.server.Err()
+			return false, a.server.Err()
 		case sig := <-signals:
 			a.log.Info("stopping before ready", "signal", sig.String())
-			return nil
+			return false, nil
 		}
 	}
 }

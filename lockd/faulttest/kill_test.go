@@ -51,3 +51,23 @@ func TestStopInOrderLosesNothing(t *testing.T) {
 		t.Errorf("%d holds were lost by a stop in order, want 0", got)
 	}
 }
+
+// TestStopWhileGettingReady sends SIGTERM at the moment at which a node gets
+// ready, or just after. The signal is not lost, and the node exits with 0.
+func TestStopWhileGettingReady(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1)
+	n := c.Nodes[0]
+	for round := range 24 {
+		if err := n.Stop(); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		if err := n.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ctx := within(t, 20*time.Second)
+		for ok := false; !ok && ctx.Err() == nil; _, ok = n.Ready() {
+			pause(ctx, time.Duration(round)*50*time.Microsecond)
+		}
+	}
+}

@@ -62,7 +62,8 @@ func makeImage(t *testing.T, flush bool) image {
 	return im
 }
 
-// restore writes the image with one bit of one file flipped.
+// restore writes the image with one bit of one file flipped, of none if the name
+// is empty.
 func (im *image) restore(t *testing.T, name string, at int) *vfs.MemFS {
 	fs := vfs.NewMem()
 	if err := fs.MkdirAll("db", 0o755); err != nil {
@@ -141,6 +142,28 @@ func (im *image) judge(t *testing.T, where string, got state, err error) string 
 	t.Fatalf("%s: got slot %d with %d records, want a state that was saved", where, got.slot,
 		len(got.content))
 	return ""
+}
+
+// TestFC2MissingFile: a store without one of its files is refused, as damaged if
+// a table or manifest is gone, or has a checkpoint that was saved, whole. That it
+// may be an older one the node finds out by the marks in its log.
+func TestFC2MissingFile(t *testing.T) {
+	for _, flush := range []bool{false, true} {
+		im := makeImage(t, flush)
+		outcomes := map[string]int{}
+		for name := range im.files {
+			fs := im.restore(t, "", 0)
+			if err := fs.Remove("db/" + name); err != nil {
+				t.Fatalf("remove: got %v, want no error", err)
+			}
+			got, err := read(t, fs)
+			outcomes[im.judge(t, "without "+name, got, err)]++
+		}
+		t.Logf("flushed %t: %v", flush, outcomes)
+		if outcomes["damaged"] == 0 {
+			t.Errorf("flushed %t: got %v, want some damaged", flush, outcomes)
+		}
+	}
 }
 
 // TestFC2BackgroundError lets table writes fail while flushing.

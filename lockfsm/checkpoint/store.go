@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	iofs "io/fs"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -108,6 +109,10 @@ func open(fs vfs.FS, dir string, opts Options) (*Store, error) {
 	db, err := pebble.Open(dir, po)
 	if err != nil {
 		s.cache.Unref()
+		if errors.Is(err, iofs.ErrNotExist) {
+			// What Open does not find it makes, but for what its manifest names.
+			err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 		return nil, errors.Join(fmt.Errorf("checkpoint: open %s: %w", dir, s.judge(err)),
 			s.health.Close())
 	}
