@@ -106,7 +106,8 @@ func (r *Replica) onPrePrepare(m *Message) {
 		Kind: KindPreAnswer, To: m.From, Ballot: m.Ballot,
 		Promised: r.promised, Chosen: r.log.chosen,
 	}
-	if r.hearsLeader(m.From) || m.Slot <= r.log.released {
+	if r.hearsLeader(m.From) && !plantedIs("welcome-despite-leader") ||
+		m.Slot <= r.log.released {
 		answer.Flags = FlagRefused
 	}
 	r.sendAfterSync(answer)

@@ -116,6 +116,9 @@ func (n *Node) maxRenewals() int { return n.opts.MaxBatchBytes / 2 / 8 }
 // startsLease reports whether a command's deadline counts from the log time at
 // which it is applied.
 func startsLease(c *lockfsm.Command) bool {
+	if plantedIs("lease-without-step") {
+		return false
+	}
 	return c.Op == lockfsm.OpOpenSession || c.Op == lockfsm.OpRenewHold ||
 		c.Op.Acquires() && c.Flags&lockfsm.Detached != 0
 }

@@ -70,6 +70,7 @@ type call struct {
 	busyIn  uint32 // the epoch in which it was last refused as busy
 	backoff uint   // how often the wait after a refusal is doubled
 	hold    *hold  // what a Release or RenewHold is about
+	sends   int
 	op      *history.Operation
 }
 
@@ -202,6 +203,7 @@ func (c *client) keepalive() {
 		c.nextRequest++
 		c.keepalives = append(c.keepalives, keepalive{request: c.nextRequest,
 			conn: conn, sent: c.w.agenda.now, sentOn: now})
+		c.w.requests[wire.KindKeepalive]++
 		conn.request(wire.AppendKeepalive(nil, wire.Header{Request: c.nextRequest}, refs))
 	}
 }
@@ -348,6 +350,7 @@ func (m *membership) send(k *call) {
 	}
 	k.conn, k.sentAt = m.c.conns[m.route], w.agenda.now
 	k.conn.owed[k.q.Request]++
+	k.sends++
 	h := wire.Header{Group: m.group, Request: k.q.Request, Flags: k.flags}
 	name := []byte(k.q.Name)
 	var b []byte

@@ -25,7 +25,9 @@
 //	faults.go    what goes wrong; diskfaults.go with disks, shapes.go with the
 //	             network; heal.go what must then become right
 //	episodes.go  one question of liveness at a time; prober.go asks
+//	crowd.go     very many sessions that end together
 //	search.go    what clients saw, for a search blind to slots
+//	bounds.go    how large things may become; coverage.go what a run reached
 //
 // Faults stay within a budget: a minority of the disks may be lost, each in a
 // way that is to be noticed. Safety must hold throughout. A node that stops by

@@ -24,6 +24,7 @@ func episodes() []episode {
 		{"disk stalls", (*World).losesLeaderships},
 		{"network is a graph", (*World).progressInGraph},
 		{"network is a graph", (*World).progressInGraph},
+		{"crowd ends", (*World).crowdEnds},
 	}
 }
 

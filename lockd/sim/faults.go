@@ -1,7 +1,10 @@
 package sim
 
 import (
+	"fmt"
+
 	"lockd/lockd/node"
+	"lockd/lockfsm"
 	"lockd/wal/disk/simdisk"
 )
 
@@ -79,6 +82,8 @@ func (w *World) breakOne() {
 		w.flap()
 	case FaultDeath:
 		w.bury(c)
+	case FaultMixed:
+		w.install(s)
 	case FaultLossy, FaultStore, FaultStorm, FaultDrift:
 		// These are always at work while they are on.
 	}
@@ -183,4 +188,13 @@ func (w *World) bury(c *client) {
 		c.pausedUntil = never
 		w.covered["client died"]++
 	}
+}
+
+// install puts a newer or an older build in the place of the one that runs at a
+// site: neighbours one version apart work together (I27).
+func (w *World) install(s *site) {
+	s.format = lockfsm.FormatFirst + uint8(w.dice.faults.IntN(lockfsm.FormatLatest))
+	w.covered[fmt.Sprint("build of format ", s.format)]++
+	s.crash("to be upgraded")
+	w.restart(s)
 }

@@ -39,6 +39,7 @@ const (
 	FaultDrift                        // clocks run up to a tenth fast or slow
 	FaultDeath                        // a client dies with what it holds
 	FaultRollback                     // a directory is restored from a copy
+	FaultMixed                        // builds of different age run together
 
 	faultEnd
 )
@@ -47,7 +48,8 @@ const (
 func (f Fault) String() string {
 	names := [...]string{"crash", "crash in turn", "power", "pause", "freeze", "cut", "lossy",
 		"reset", "clog", "stall", "store", "silence", "stale", "drain", "wipe", "all down",
-		"disk error", "damage", "disk full", "hang", "flap", "storm", "drift", "death", "rollback"}
+		"disk error", "damage", "disk full", "hang", "flap", "storm", "drift", "death", "rollback",
+		"mixed builds"}
 	s := ""
 	for i, name := range names {
 		if f&(1<<i) != 0 {

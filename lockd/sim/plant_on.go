@@ -16,18 +16,20 @@ import (
 var ErrNotPlantable = errors.New("sim: no such planted bug")
 
 // plantable lists the bugs that the simulator is to find, by package. The tests
-// of paxos find two more that need messages larger, or pauses better timed, than
-// the worlds here have often enough.
+// of paxos find more that need messages larger, or acceptors that change more
+// often, than in the worlds here.
 func plantable() map[*string][]string {
 	return map[*string][]string{
-		&node.Planted: {"answer-before-sync"},
+		&node.Planted: {"answer-before-sync", "wiped-node-admitted", "rolled-back-node-admitted",
+			"lease-without-step", "stalled-disk-leads"},
 		&paxos.Planted: {"own-accept-early", "promise-unsynced", "ballot-reused", "gap-unfilled",
-			"chosen-ignores-ballot", "read-before-own-slot"},
+			"chosen-ignores-ballot", "read-before-own-slot", "confirmation-reused",
+			"welcome-despite-leader"},
 		&wal.Planted: {"wal-durable-before-sync", "wal-answer-after-failed-sync",
 			"wal-removal-forgets-promise", "wal-damage-cut-as-torn"},
 		&lockfsm.Planted: {"dedup-off", "unknown-session-recreated", "tick-uncapped",
 			"expire-before-renew", "grant-to-dead-session", "token-per-key",
-			"unlock-without-token", "dedup-not-in-checkpoint"},
+			"unlock-without-token", "dedup-not-in-checkpoint", "checkpoint-order-from-table"},
 	}
 }
 

@@ -37,6 +37,8 @@ type site struct {
 	// full says that the disk has no room left.
 	full  bool
 	plans []int // operations of the disk that are to fail
+	// format is the newest format that the build here knows, zero for all.
+	format uint8
 	// copied is what the directory held once; heard is the highest position of
 	// the log that each peer was told of, node n at n−1.
 	copied *copied
@@ -99,7 +101,7 @@ func (s *site) open(p *process) error {
 	}
 	p.dir = dir
 	o := s.w.opts.Node
-	o.Self = s.id
+	o.Self, o.Format = s.id, s.format
 	o.Seed = s.w.dice.schedule.Uint64()
 	id, err := s.identity(dir, o)
 	if err != nil {

@@ -49,11 +49,12 @@ type World struct {
 
 	message  paxos.Message // scratch for the network door
 	messages [32]uint64
-	requests [16]uint64
-	statuses [32]uint64
-	events   [32]uint64
-	ops      [16]uint64
+	requests [128]uint64
+	statuses [64]uint64
+	events   [64]uint64
+	ops      [64]uint64
 	covered  map[string]uint64
+	faulted  map[string]uint64 // covered when faults ended
 	slots    uint64
 }
 
@@ -125,8 +126,11 @@ type Report struct {
 	Events  uint64
 	// Slots counts slots applied for the first time.
 	Slots uint64
-	// Coverage counts what was exercised, by name.
-	Coverage map[string]uint64
+	// Coverage counts what was exercised, by name, and Faulted what of it while
+	// faults happened.
+	Coverage, Faulted map[string]uint64
+	// Faults are the classes that were on.
+	Faults Fault
 }
 
 // Run lets the world break and heal, and says how it went.
@@ -150,8 +154,12 @@ func (w *World) Run() (r Report) {
 	for _, c := range w.cores {
 		c.begin()
 	}
+	w.sample()
 	w.planFaults()
 	for w.failure == nil && w.agenda.next(w.opts.Breaking) {
+	}
+	if w.faulted = make(map[string]uint64); w.opts.Faults != 0 {
+		w.faulted = w.counts()
 	}
 	w.heal()
 	w.witness.judge()
@@ -316,28 +324,10 @@ func hashOutcome(out *lockfsm.Outcome) uint64 {
 
 // report sums the run up.
 func (w *World) report() Report {
-	r := Report{Seed: w.opts.Seed, Failure: w.failure, Trace: w.trace.hash, Virtual: w.agenda.now,
-		Events: w.agenda.seq, Slots: w.slots, Coverage: w.covered}
-	for k, n := range w.messages {
-		r.count("message "+paxos.Kind(k).String(), n)
+	if w.faulted == nil {
+		w.faulted = w.counts()
 	}
-	for k, n := range w.requests {
-		r.count("request "+wire.Kind(k).String(), n)
-	}
-	for s, n := range w.statuses {
-		r.count("status "+wire.Status(s).String(), n)
-	}
-	for k, n := range w.events {
-		r.count("event "+node.EventKind(k).String(), n)
-	}
-	for k, n := range w.ops {
-		r.count("command "+lockfsm.Op(k).String(), n)
-	}
-	return r
-}
-
-func (r *Report) count(name string, n uint64) {
-	if n > 0 {
-		r.Coverage[name] += n
-	}
+	return Report{Seed: w.opts.Seed, Failure: w.failure, Trace: w.trace.hash, Virtual: w.agenda.now,
+		Events: w.agenda.seq, Slots: w.slots, Coverage: w.counts(), Faulted: w.faulted,
+		Faults: w.opts.Faults}
 }

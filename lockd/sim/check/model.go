@@ -141,6 +141,12 @@ func (m *Model) Session(id lockfsm.SessionID) *Session {
 // Size is how many sessions and claims there are.
 func (m *Model) Size() int { return len(m.sessions) + len(m.claims) }
 
+// Alive reports whether a session has not ended.
+func (m *Model) Alive(id uint64) bool {
+	p := m.sessions[lockfsm.SessionID(id)]
+	return p != nil && !p.ended
+}
+
 // Holds reports whether a session lives, or something it had is still there.
 func (m *Model) Holds(id lockfsm.SessionID) bool {
 	if p := m.sessions[id]; p != nil && !p.ended {

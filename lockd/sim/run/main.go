@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -11,8 +12,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -30,19 +29,26 @@ func main() {
 type settings struct {
 	seeds, from, seed uint64
 	verbose, verify   bool
-	planted           string
+	minimising        bool
+	swarm, cover      bool
+	planted, without  string
+	off               sim.Fault // what without names
 	procs             int
 	hashes            bool
 	cpuProfile        string
 }
 
-func run() error {
-	var s settings
+func (s *settings) parse() error {
 	flag.Uint64Var(&s.seeds, "seeds", 200, "how many worlds to run")
 	flag.Uint64Var(&s.from, "from", 1, "seed of the first")
 	flag.Uint64Var(&s.seed, "seed", 0, "run this one only")
 	flag.BoolVar(&s.verbose, "v", false, "print everything that happens (with -seed)")
-	flag.BoolVar(&s.verify, "verify", false, "run 1 % of the seeds again and compare their traces")
+	flag.BoolVar(&s.minimising, "minimise", false, "find what the failure of -seed needs")
+	flag.StringVar(&s.without, "without", "", "switch these classes of faults off, by commas")
+	flag.BoolVar(&s.verify, "verify", false,
+		"run 1 % of the seeds in another process with GOMAXPROCS=1 and compare traces")
+	flag.BoolVar(&s.swarm, "swarm", false, "print what each class of faults did")
+	flag.BoolVar(&s.cover, "cover", false, "print what happened, and fail if something never did")
 	flag.BoolVar(&s.hashes, "hashes", false, "print the trace hash of every seed")
 	flag.StringVar(&s.planted, "planted", "", "plant this bug first (needs -tags plant)")
 	flag.IntVar(&s.procs, "procs", runtime.GOMAXPROCS(0), "how many worlds run at a time")
@@ -50,6 +56,16 @@ func run() error {
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	}
+	var err error
+	s.off, err = sim.ParseFaults(s.without)
+	return err
+}
+
+func run() error {
+	var s settings
+	if err := s.parse(); err != nil {
+		return err
 	}
 	// Worlds are small and short-lived: memory is cheaper here than collecting.
 	debug.SetGCPercent(1000)
@@ -65,10 +81,14 @@ func run() error {
 		}
 		defer stop()
 	}
-	if s.seed != 0 {
+	switch {
+	case s.seed != 0 && s.minimising:
+		return s.minimise()
+	case s.seed != 0:
 		return s.one()
+	default:
+		return s.many()
 	}
-	return s.many()
 }
 
 // profile begins to write a profile; stop ends it.
@@ -94,7 +114,7 @@ func (s *settings) one() error {
 		defer out.Flush()
 		log = out
 	}
-	o := sim.Draw(s.seed)
+	o := s.draw(s.seed)
 	fmt.Printf("seed %d: %d nodes, %d groups, %d clients, faults %v\n", s.seed, o.Nodes, o.Groups,
 		o.Clients, o.Faults)
 	start := time.Now()
@@ -107,100 +127,42 @@ func (s *settings) one() error {
 	return nil
 }
 
-// tally sums reports up.
-type tally struct {
-	mu struct {
-		sync.Mutex
-		next     uint64
-		done     uint64
-		virtual  sim.Time
-		events   uint64
-		coverage map[string]uint64
-		failed   []sim.Report
-	}
-}
-
 // many runs all seeds, each process of the pool taking the next one.
 func (s *settings) many() error {
-	var t tally
-	t.mu.next, t.mu.coverage = s.from, make(map[string]uint64)
-	start := time.Now()
+	t := newTally(s.from)
 	var pool sync.WaitGroup
 	for range s.procs {
 		pool.Add(1)
 		go func() {
 			defer pool.Done()
-			for {
-				t.mu.Lock()
-				seed := t.mu.next
-				t.mu.next++
-				t.mu.Unlock()
-				if seed >= s.from+s.seeds {
-					return
-				}
-				s.take(&t, seed, start)
+			for seed := t.take(); seed < s.from+s.seeds; seed = t.take() {
+				r := s.world(seed)
+				t.add(&r)
 			}
 		}()
 	}
 	pool.Wait()
-	return s.finish(&t, time.Since(start))
-}
-
-// take runs one seed and adds it up.
-func (s *settings) take(t *tally, seed uint64, start time.Time) {
-	r := sim.New(sim.Draw(seed), nil).Run()
-	if s.verify && seed%100 == 0 && r.Failure == nil {
-		if again := sim.New(sim.Draw(seed), nil).Run(); again.Trace != r.Trace {
-			r.Failure = fmt.Errorf("not deterministic: trace %016x, then %016x", r.Trace, again.Trace)
+	err := t.sum(s.from)
+	if s.swarm {
+		t.swarm()
+	}
+	if s.cover {
+		t.counts()
+		if n := t.missed(); n > 0 {
+			err = errors.Join(err, fmt.Errorf("%d things never happened", n))
 		}
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.mu.done++
-	t.mu.virtual += r.Virtual
-	t.mu.events += r.Events
-	for name, n := range r.Coverage { // order: sums
-		t.mu.coverage[name] += n
-	}
+	return err
+}
+
+// world runs one seed of many.
+func (s *settings) world(seed uint64) sim.Report {
+	r := sim.New(s.draw(seed), nil).Run()
 	if s.hashes {
-		fmt.Printf("%d %016x\n", seed, r.Trace)
+		fmt.Println(hashLine(&r))
 	}
-	if r.Failure != nil {
-		t.mu.failed = append(t.mu.failed, r)
-		line, _, _ := strings.Cut(r.Failure.Error(), "\n")
-		fmt.Printf("seed %d FAILED: %s\n", seed, line)
+	if s.verify && seed%100 == 0 && r.Failure == nil {
+		r.Failure = s.again(&r)
 	}
-	if t.mu.done%100 == 0 && terminal() {
-		fmt.Printf("%d seeds, %.0f s, %d failed\n", t.mu.done, time.Since(start).Seconds(),
-			len(t.mu.failed))
-	}
-}
-
-func terminal() bool {
-	st, err := os.Stdout.Stat()
-	return err == nil && st.Mode()&os.ModeCharDevice != 0
-}
-
-// finish prints what the runs showed.
-func (s *settings) finish(t *tally, took time.Duration) error {
-	hours := float64(t.mu.virtual) / 3.6e12
-	fmt.Printf("%d seeds from %d: %.2f cluster-hours in %.0f s (%.1f per real minute), %d events\n",
-		t.mu.done, s.from, hours, took.Seconds(), hours/took.Minutes(), t.mu.events)
-	var names []string
-	for name := range t.mu.coverage { // order: sorted next
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		fmt.Printf("  %-36s %d\n", name, t.mu.coverage[name])
-	}
-	if len(t.mu.failed) == 0 {
-		return nil
-	}
-	slices.SortFunc(t.mu.failed, func(a, b sim.Report) int { return int(a.Seed) - int(b.Seed) })
-	for _, r := range t.mu.failed {
-		fmt.Printf("\nseed %d: %v\n  repeat: go run -tags invariants ./lockd/sim/run -seed %d -v\n",
-			r.Seed, r.Failure, r.Seed)
-	}
-	return fmt.Errorf("%d of %d seeds failed", len(t.mu.failed), t.mu.done)
+	return r
 }

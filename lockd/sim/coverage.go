@@ -1,0 +1,132 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+
+	"lockd/lockd/node"
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+	"lockd/paxos"
+)
+
+// Sum adds counts to a total.
+func Sum(total, counts map[string]uint64) {
+	for name, n := range counts { // order: sums
+		total[name] += n
+	}
+}
+
+// counts are what a world has done so far, by name.
+func (w *World) counts() map[string]uint64 {
+	all := maps.Clone(w.covered)
+	add := func(name string, n uint64) {
+		if n > 0 {
+			all[name] += n
+		}
+	}
+	for k, n := range w.messages {
+		add("message "+paxos.Kind(k).String(), n)
+	}
+	for k, n := range w.requests {
+		add("request "+wire.Kind(k).String(), n)
+	}
+	for s, n := range w.statuses {
+		add("status "+wire.Status(s).String(), n)
+	}
+	for k, n := range w.events {
+		add("event "+node.EventKind(k).String(), n)
+	}
+	for k, n := range w.ops {
+		add("command "+lockfsm.Op(k).String(), n)
+	}
+	return all
+}
+
+// Faults lists all classes.
+func Faults() []Fault {
+	var all []Fault
+	for f := Fault(1); f < faultEnd; f <<= 1 {
+		all = append(all, f)
+	}
+	return all
+}
+
+// ParseFaults is the inverse of String.
+func ParseFaults(names string) (Fault, error) {
+	var all Fault
+	for name := range strings.SplitSeq(names, ",") {
+		found := name == "" || name == "none"
+		for _, f := range Faults() {
+			if f.String() == name {
+				all |= f
+				found = true
+			}
+		}
+		if !found {
+			return 0, fmt.Errorf("sim: no class of faults is called %q", name)
+		}
+	}
+	return all, nil
+}
+
+// Reachable names what some seed of a long run must reach. What is missing from
+// a run's coverage is not tested by it any more.
+func Reachable() []string {
+	all := ReachableUnderFaults()
+	for _, f := range Faults() {
+		if f != FaultLossy && f != FaultStore && f != FaultStorm && f != FaultDrift {
+			all = append(all, "fault "+f.String())
+		}
+	}
+	for i := range graphs {
+		all = append(all, fmt.Sprint("shape graph ", i))
+	}
+	for _, e := range episodes() {
+		all = append(all, "episode: "+e.name)
+	}
+	return append(all, "graph with progress", "graph without", "session of a dead client checked",
+		"operations searched")
+}
+
+// ReachableUnderFaults names what must happen while other things go wrong: each
+// message between nodes, each request of a client, each command, and whatever
+// else a rule exists for.
+func ReachableUnderFaults() []string {
+	var all []string
+	for k := paxos.KindPrePrepare; k <= paxos.KindTakeOver; k++ {
+		all = append(all, "message "+k.String())
+	}
+	for _, k := range []wire.Kind{wire.KindHello, wire.KindOpenSession, wire.KindCloseSession,
+		wire.KindAcquire, wire.KindRelease, wire.KindCancel, wire.KindRenewHold, wire.KindKeepalive,
+		wire.KindGet, wire.KindList, wire.KindStatus} {
+		all = append(all, "request "+k.String())
+	}
+	for _, op := range []lockfsm.Op{lockfsm.OpOpenSession, lockfsm.OpCloseSession, lockfsm.OpAcquire,
+		lockfsm.OpRelease, lockfsm.OpCancel, lockfsm.OpPark, lockfsm.OpRenewHold} {
+		all = append(all, "command "+op.String())
+	}
+	for _, k := range []node.EventKind{node.EventBorn, node.EventPeerUp, node.EventPeerDown,
+		node.EventRefusedUs, node.EventLeader, node.EventLeading, node.EventDeposed,
+		node.EventTransfer, node.EventCheckpoint, node.EventCheckpointFailed,
+		node.EventSnapshotSent, node.EventSnapshotInstalled, node.EventSnapshotFailed,
+		node.EventDrained, node.EventDiskStalled, node.EventDiskMoves, node.EventFailed} {
+		all = append(all, "event "+k.String())
+	}
+	for _, s := range []wire.Status{wire.StatusOK, wire.StatusHeld, wire.StatusNotLeader,
+		wire.StatusBusy, wire.StatusSessionUnknown, wire.StatusNotHolder,
+		wire.StatusCancelled, wire.StatusAlreadyGranted, wire.StatusTooManyWaiters,
+		wire.StatusTooManySessions, wire.StatusTooManyHolds, wire.StatusNotFound} {
+		all = append(all, "status "+s.String())
+	}
+	return append(all, "held", "core held", "core lost a hold", "checkpoint", "snapshot", "power cut",
+		"power cut at start", "session expired", "lease ran out", "cancel lost to grant",
+		"damage found", "damage found at work", "damage: flipped bit", "damage: garbage",
+		"damage: zeroed sector", "damage: lost write", "damage: misdirected write",
+		"disk error stopped a node", "wiped node stopped", "directory rolled back",
+		"rolled back node stopped", "log cramped", "spare segment not made", "inbox full",
+		"link overflow", "peer refused", "stale frames", "stale write refused", "write taken",
+		"client died", "shape alone", "shape deaf", "shape mute", "shape halves",
+		"shape quorum loss", "shape constrained", "shape chained", "shape one link")
+}
