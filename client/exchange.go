@@ -362,6 +362,9 @@ func (c *Core) onResponse(i int, h wire.Header, body []byte) error {
 	case wire.StatusQueued:
 	case wire.StatusNotLeader, wire.StatusUncertain, wire.StatusStopping, wire.StatusStaleEpoch:
 		hint := r.Leader
+		if r.Status == wire.StatusNotLeader {
+			c.hearOf(hint, r.Payload)
+		}
 		if r.Status == wire.StatusStaleEpoch {
 			hint = e.node
 		} else if hint == e.node {
@@ -378,6 +381,14 @@ func (c *Core) onResponse(i int, h wire.Header, body []byte) error {
 		return c.onOutcome(g, x, &r)
 	}
 	return nil
+}
+
+// hearOf learns the address of a node that may have joined after the Welcome.
+func (c *Core) hearOf(node uint16, address []byte) {
+	known := slices.ContainsFunc(c.endpoints, func(e *endpoint) bool { return e.node == node })
+	if node != 0 && !known && len(address) > 0 && len(address) <= wire.MaxAddressBytes {
+		c.addEndpoint(string(address), node)
+	}
 }
 
 // delay sends a call again after a while. It was refused before anything

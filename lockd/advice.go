@@ -33,6 +33,8 @@ func advice(err error) string {
 		return "if the node's newest data directory still exists, start it on that one. Otherwise " +
 			"move this directory away and give the node a new, empty one: lockd cluster replace, " +
 			"asked of another node, admits it."
+	case errors.Is(err, node.ErrRemoved):
+		return "its data directory may be deleted. A new node needs an id that was never used."
 	case errors.Is(err, errNoIdentity):
 		return "put the missing file back, or move the whole directory away. Never start a node " +
 			"that was part of a cluster on a part of its directory."

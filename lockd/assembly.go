@@ -15,6 +15,7 @@ import (
 	"lockd/lockd/admin"
 	"lockd/lockd/config"
 	"lockd/lockd/node"
+	"lockd/lockd/placement"
 	"lockd/lockfsm/checkpoint"
 	"lockd/netio"
 	"lockd/netio/wire"
@@ -239,9 +240,22 @@ func (a *assembly) listenAdmin() error {
 		Failed:  a.stoppedBy,
 		Samples: a.samples,
 		Locks:   a.locks.get,
+		Change:  a.change,
 		Build:   version,
 	}), a.failed)
 	return nil
+}
+
+// change hands an operator's change to the engine and waits for its answer.
+func (a *assembly) change(ctx context.Context, c placement.Change) error {
+	answer := make(chan error, 1) // the engine never waits
+	a.inbox.Change(c, func(err error) { answer <- err })
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", node.ErrUncertain, ctx.Err())
+	}
 }
 
 // stuckAfter is how old the engine's last picture of itself may be. It takes

@@ -103,8 +103,7 @@ func groupTable(all []client.NodeStatus) *table {
 		row := []string{strconv.Itoa(k), "-", "-", "-", "-", "-"}
 		for i := range all {
 			applied := "-"
-			if all[i].Err == nil && k < len(all[i].Groups) {
-				g := &all[i].Groups[k]
+			if g := groupOf(&all[i], k); g != nil {
 				applied = strconv.FormatUint(g.Applied, 10)
 				if g.Role == wire.RoleLeader {
 					row[1] = strconv.Itoa(int(g.Leader))
@@ -121,10 +120,22 @@ func groupTable(all []client.NodeStatus) *table {
 	return t
 }
 
+// groupOf finds a group among those that a node keeps, nil if it does not.
+func groupOf(s *client.NodeStatus, group int) *client.GroupStatus {
+	for i := range s.Groups {
+		if s.Err == nil && int(s.Groups[i].Group) == group {
+			return &s.Groups[i]
+		}
+	}
+	return nil
+}
+
 func groupCount(all []client.NodeStatus) int {
 	n := 0
 	for i := range all {
-		n = max(n, len(all[i].Groups))
+		for k := range all[i].Groups {
+			n = max(n, int(all[i].Groups[k].Group)+1)
+		}
 	}
 	return n
 }
@@ -141,8 +152,8 @@ func clusterTrouble(all []client.NodeStatus) error {
 	leaders := make([]int, groupCount(all))
 	for i := range all {
 		for k := range all[i].Groups {
-			if all[i].Groups[k].Role == wire.RoleLeader {
-				leaders[k]++
+			if g := &all[i].Groups[k]; g.Role == wire.RoleLeader {
+				leaders[g.Group]++
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"lockd/client"
 	"lockd/lockd/node"
+	"lockd/lockd/placement"
 )
 
 // object builds one JSON object. It borrows its arena.
@@ -114,10 +115,31 @@ func AppendNode(dst []byte, s *node.Status, build string) []byte {
 		p.truth("up", truth(s.Peers[i].Up))
 		return p.value
 	})
+	if s.Record != nil {
+		o.number("record", s.RecordVersion)
+		o.count("moving", s.Moving)
+		o.list("nodes", len(s.Record.Nodes), func(i int) *fastjson.Value {
+			return listedValue(o.arena, &s.Record.Nodes[i])
+		})
+	}
 	o.list("groups", len(s.Groups), func(i int) *fastjson.Value {
 		return groupValue(o.arena, &s.Groups[i])
 	})
 	return o.end(dst)
+}
+
+func listedValue(a *fastjson.Arena, x *placement.Node) *fastjson.Value {
+	o := newObject(a)
+	o.number("node", uint64(x.ID))
+	o.text("state", x.State.String())
+	o.text("disk", fmt.Sprintf("%016x", uint64(x.Disk)))
+	if x.Peer != "" {
+		o.text("peer", x.Peer)
+	}
+	if x.Client != "" {
+		o.text("client", x.Client)
+	}
+	return o.value
 }
 
 func groupValue(a *fastjson.Arena, s *node.GroupStatus) *fastjson.Value {

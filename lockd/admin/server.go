@@ -11,6 +11,7 @@ import (
 
 	"lockd/client"
 	"lockd/lockd/node"
+	"lockd/lockd/placement"
 )
 
 // Locks answers questions about locks. *client.Client does.
@@ -32,6 +33,8 @@ type Options struct {
 	Samples func() []Sample
 	// Locks returns what /v1/locks and /v1/lock ask.
 	Locks func(ctx context.Context) (Locks, error)
+	// Change asks for a change of the cluster and returns what became of it.
+	Change func(ctx context.Context, c placement.Change) error
 	// Build is the version of the program.
 	Build string
 }
@@ -52,6 +55,7 @@ func NewHandler(o Options) http.Handler {
 	mux.HandleFunc("GET /v1/status", h.status)
 	mux.HandleFunc("GET /v1/locks", h.locks)
 	mux.HandleFunc("GET /v1/lock", h.lock)
+	mux.HandleFunc("POST /v1/cluster/{change}", h.change)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

@@ -114,7 +114,7 @@ func applyFlags(c *Config, flags []Given) []error {
 func (c *Config) setNodes(texts []string) error {
 	c.Nodes = nil
 	for _, text := range texts {
-		n, err := parseNode(strings.TrimSpace(text))
+		n, err := ParseNode(strings.TrimSpace(text))
 		if err != nil {
 			return err
 		}

@@ -10,8 +10,8 @@ import (
 	"lockd/lockd/placement"
 )
 
-// parseNode reads the form of a flag: 1=127.0.0.1:7601/127.0.0.1:7600.
-func parseNode(text string) (Node, error) {
+// ParseNode reads the form of a flag: 1=127.0.0.1:7601/127.0.0.1:7600.
+func ParseNode(text string) (Node, error) {
 	number, addresses, ok := strings.Cut(text, "=")
 	peer, client, ok2 := strings.Cut(addresses, "/")
 	id, err := strconv.ParseInt(number, 10, 64)
@@ -43,9 +43,9 @@ func newNode(id int64, peer, client string) (Node, error) {
 func (c *Config) checkNodes() []error {
 	var problems []error
 	slices.SortFunc(c.Nodes, func(a, b Node) int { return int(a.ID) - int(b.ID) })
-	if n := len(c.Nodes); n > placement.MaxNodes {
+	if n := len(c.Nodes); n > placement.MaxKeepers {
 		problems = append(problems, fmt.Errorf("%s: %d nodes, must be 1 to %d", nodesKey, n,
-			placement.MaxNodes))
+			placement.MaxKeepers))
 	}
 	owner := map[string]uint16{}
 	for i, n := range c.Nodes {

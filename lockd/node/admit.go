@@ -44,9 +44,7 @@ func (n *Node) onRequest(id ConnID, frame []byte) {
 	}
 	g := n.group(h.Group)
 	if g == nil {
-		n.answer(c, h, &wire.Response{
-			Status: wire.StatusNotLeader, Leader: uint16(n.leaderHint(paxos.GroupID(h.Group))),
-		})
+		n.notLeader(c, h, n.leaderHint(paxos.GroupID(h.Group)))
 		return
 	}
 	if !g.leading {
@@ -276,7 +274,7 @@ func (n *Node) refuseOrHold(g *group, c *conn, h wire.Header, frame []byte) {
 	if _, ok := c.early[g.id]; ok {
 		n.refuseEarly(g, c, leader)
 	}
-	n.answer(c, h, &wire.Response{Status: wire.StatusNotLeader, Leader: uint16(leader)})
+	n.notLeader(c, h, leader)
 }
 
 // hearsMajority reports whether this node and the peers it has heard within half
@@ -292,6 +290,27 @@ func (n *Node) hearsMajority() bool {
 	return 2*heard > 1+len(n.peers)
 }
 
+// notLeader sends a request to the group's leader, as far as it is known, with
+// the address: the client may not have heard of a node that joined later.
+func (n *Node) notLeader(c *conn, h wire.Header, leader paxos.NodeID) {
+	n.answer(c, h, &wire.Response{
+		Status: wire.StatusNotLeader, Leader: uint16(leader), Payload: n.addressOf(leader),
+	})
+}
+
+// addressOf is where clients dial a node, empty if that is not known.
+func (n *Node) addressOf(id paxos.NodeID) []byte {
+	for i := range n.opts.Nodes {
+		if p := &n.opts.Nodes[i]; p.ID == uint16(id) {
+			return []byte(p.ClientAddress)
+		}
+	}
+	if x := n.listed(id); x != nil {
+		return []byte(x.Client)
+	}
+	return nil
+}
+
 // refuseEarly refuses what the group holds of a conn: after one request was
 // refused, none that was sent before it may be carried out.
 func (n *Node) refuseEarly(g *group, c *conn, leader paxos.NodeID) {
@@ -304,7 +323,7 @@ func (n *Node) refuseEarly(g *group, c *conn, leader paxos.NodeID) {
 		}
 		g.earlyBytes -= len(e.frame)
 		h, _, _ := wire.Parse(e.frame)
-		n.answer(c, h, &wire.Response{Status: wire.StatusNotLeader, Leader: uint16(leader)})
+		n.notLeader(c, h, leader)
 	}
 	clear(g.early[len(kept):])
 	g.early = kept
@@ -329,8 +348,7 @@ func (n *Node) settleEarly(g *group) {
 			n.admit(g, c, h, body)
 			continue
 		}
-		leader := uint16(g.replica.Leader())
-		n.answer(c, h, &wire.Response{Status: wire.StatusNotLeader, Leader: leader})
+		n.notLeader(c, h, g.replica.Leader())
 	}
 }
 

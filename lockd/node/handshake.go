@@ -217,7 +217,26 @@ func (n *Node) onRefused(id uint16, code wire.Refusal, text string) {
 	if code == wire.RefusedRollback {
 		n.fail(fmt.Errorf("%w: node %d refuses this node: %s", ErrRolledBack, id, text))
 	}
-	if code == wire.RefusedDisk && n.birth != nil {
-		n.fail(fmt.Errorf("%w: node %d refuses this node: %s", ErrWiped, id, text))
+	if code == wire.RefusedDisk && n.birth != nil && n.notOurs == nil {
+		n.notOurs = fmt.Errorf("%w: node %d refuses this node: %s", ErrWiped, id, text)
+		n.notOursAt = n.now
 	}
+}
+
+// wipedAfter is how long somebody may take to admit a directory that another
+// node refused: that one may not have heard yet that the node was replaced.
+const wipedAfter = Second
+
+// judgeRefusals stops a node whose directory is refused and admitted by nobody.
+func (n *Node) judgeRefusals() {
+	if n.notOurs == nil || n.birth == nil || n.now-n.notOursAt < wipedAfter {
+		return
+	}
+	for _, p := range n.peers {
+		if p.up {
+			n.notOurs = nil
+			return
+		}
+	}
+	n.fail(n.notOurs)
 }

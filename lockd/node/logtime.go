@@ -48,6 +48,8 @@ func (n *Node) onClock() {
 	n.gossip()
 	n.expireChanges()
 	n.retryDrops()
+	n.part()
+	n.judgeRefusals()
 	n.balance()
 	n.checkpoint()
 	n.tickSnapshots()

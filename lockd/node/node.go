@@ -48,18 +48,23 @@ type Node struct {
 	birth    *birth                   // nil once the cluster is born
 	recovery *Recovery                // what startGroups builds replicas from
 
-	peers             []*peer // ascending by id, without self
-	peerOf            [1 << 16]uint16
-	groups            []*group // by id, nil for those this node does not keep
-	hosted            []*group // the others, ascending
-	heard             []heardSeats
-	promises          map[paxos.GroupID]paxos.Ballot // of groups that have left
-	dropping          map[paxos.GroupID]bool         // whose checkpoints are being removed
-	dropAgain         []paxos.GroupID                // whose removal failed
-	changes           map[uint64]*pendingChange
-	lastChange        uint64
-	nextReseat        Nanos // before which no group is looked at for a move
-	nextGossip        Nanos
+	peers      []*peer // ascending by id, without self
+	peerOf     [1 << 16]uint16
+	groups     []*group // by id, nil for those this node does not keep
+	hosted     []*group // the others, ascending
+	heard      []heardSeats
+	promises   map[paxos.GroupID]paxos.Ballot // of groups that have left
+	dropping   map[paxos.GroupID]bool         // whose checkpoints are being removed
+	dropAgain  []paxos.GroupID                // whose removal failed
+	changes    map[uint64]*pendingChange
+	lastChange uint64
+	nextReseat Nanos // before which no group is looked at for a move
+	nextGossip Nanos
+	parting    []parting // nodes that were let go, by time
+	// notOurs is why a peer does not take this directory for the node's, and
+	// notOursAt when it said so first; for a node that is not born.
+	notOurs           error
+	notOursAt         Nanos
 	dirty, dirtySpare []*group
 	conns             connTable
 	acks              keepaliveAcks

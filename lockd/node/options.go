@@ -125,8 +125,8 @@ func (o *Options) Validate() error {
 	if o.Groups < 1 || o.Groups > 1024 {
 		return fmt.Errorf("%w: groups is %d, must be 1 to 1024", ErrOptions, o.Groups)
 	}
-	if n := len(o.Nodes); n < 1 || n > placement.MaxNodes {
-		return fmt.Errorf("%w: %d nodes, must be 1 to %d", ErrOptions, n, placement.MaxNodes)
+	if n := len(o.Nodes); n < 1 || n > placement.MaxKeepers {
+		return fmt.Errorf("%w: %d nodes, must be 1 to %d", ErrOptions, n, placement.MaxKeepers)
 	}
 	if o.Replicas < 1 || o.Replicas > placement.MaxReplicas {
 		return fmt.Errorf("%w: replicas is %d, must be 1 to %d", ErrOptions, o.Replicas,

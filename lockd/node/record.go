@@ -98,11 +98,29 @@ func (n *Node) followRecord() {
 	for _, p := range old {
 		if n.peer(uint16(p.id)) == nil {
 			n.snapshots.forget(p.id, n.now)
-			n.deps.Peers.Part(uint16(p.id))
+			n.tellRecord(p) // it is to hear that it has been let go
+			n.parting = append(n.parting, parting{p.id, n.now + partAfter})
 		}
 	}
 	for _, g := range n.hosted {
 		g.replica.SetSuccessors(r.Homes[g.id])
+	}
+}
+
+// parting is a node that the cluster let go and that is still linked.
+type parting struct {
+	id paxos.NodeID
+	at Nanos // when the link ends
+}
+
+// partAfter is how long a node that was let go has to hear of it.
+const partAfter = 2 * Second
+
+// part ends the links to nodes that were let go.
+func (n *Node) part() {
+	for len(n.parting) > 0 && n.now >= n.parting[0].at {
+		n.deps.Peers.Part(uint16(n.parting[0].id))
+		n.parting = n.parting[1:]
 	}
 }
 

@@ -184,9 +184,13 @@ func (r *Record) add(c *Change) error {
 	if err := r.busy(); err != nil {
 		return err
 	}
-	if c.Node == paxos.NoNode || c.Peer == "" || c.Client == "" || len(r.Nodes) >= MaxNodes {
-		return fmt.Errorf("%w: a node needs an id above 0, a peer address and a client address, "+
-			"and there may be %d of them", ErrRefused, MaxNodes)
+	if c.Node == paxos.NoNode || c.Peer == "" || c.Client == "" {
+		return fmt.Errorf("%w: a node needs an id above 0, a peer address and a client address",
+			ErrRefused)
+	}
+	if len(r.Nodes) >= MaxNodes || len(r.keepers()) >= MaxKeepers {
+		return fmt.Errorf("%w: a cluster has at most %d nodes, and %d in all its life", ErrRefused,
+			MaxKeepers, MaxNodes)
 	}
 	r.Nodes = append(r.Nodes, Node{ID: c.Node, State: Joining, Peer: c.Peer, Client: c.Client})
 	slices.SortFunc(r.Nodes, func(a, b Node) int { return int(a.ID) - int(b.ID) })
@@ -202,7 +206,7 @@ func (r *Record) remove(n *Node) error {
 		return fmt.Errorf("%w: node %d is %v", ErrNoChange, n.ID, n.State)
 	}
 	n.State = Leaving
-	left := len(r.members())
+	left := len(r.keepers())
 	n.State = Member
 	if left < int(r.Replicas) {
 		return fmt.Errorf("%w: without node %d there are %d nodes, and each group is kept by %d; "+

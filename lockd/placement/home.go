@@ -6,8 +6,8 @@ import (
 	"lockd/paxos"
 )
 
-// members are the nodes that may keep groups.
-func (r *Record) members() []paxos.NodeID {
+// keepers are the nodes that may keep groups.
+func (r *Record) keepers() []paxos.NodeID {
 	var ids []paxos.NodeID
 	for i := range r.Nodes {
 		if r.Nodes[i].State == Member {
@@ -22,7 +22,7 @@ func (r *Record) members() []paxos.NodeID {
 // the node with most to the node with least until they differ by one at most.
 // Leaderships are spread in the same way, within the homes.
 func (r *Record) rehome() {
-	members := r.members()
+	members := r.keepers()
 	if len(members) == 0 {
 		return
 	}

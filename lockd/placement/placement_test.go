@@ -34,7 +34,7 @@ func counts(r *Record) (load, leads map[paxos.NodeID]int) {
 // spread is the difference between the most and the least of the members.
 func spread(r *Record, of map[paxos.NodeID]int) int {
 	var all []int
-	for _, id := range r.members() {
+	for _, id := range r.keepers() {
 		all = append(all, of[id])
 	}
 	return slices.Max(all) - slices.Min(all)

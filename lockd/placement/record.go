@@ -45,6 +45,8 @@ func (s State) String() string {
 const (
 	// MaxNodes is how many nodes a record may name, gone ones included.
 	MaxNodes = 256
+	// MaxKeepers is how many nodes may keep groups at a time.
+	MaxKeepers = 64
 	// MaxReplicas is how many nodes may keep one group.
 	MaxReplicas     = 7
 	maxRetired      = 8

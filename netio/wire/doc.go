@@ -63,6 +63,9 @@
 // reasons and refusals are in status.go and hello.go; all such numbers are
 // append-only.
 //
+// The payload of a Response with StatusNotLeader is the address at which clients
+// dial the leader it names, if that is known.
+//
 // Payloads of a Response with StatusOK, and of StatusHeld where details were
 // asked for (Get, Acquire), of List and of Status:
 //

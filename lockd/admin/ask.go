@@ -1,0 +1,86 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+
+	"github.com/valyala/fastjson"
+
+	"lockd/lockd/placement"
+)
+
+// ErrAsk is wrapped by what a node answers to a change that it did not make.
+var ErrAsk = errors.New("admin: the cluster was not changed")
+
+// maxAnswerBytes bounds what is read of an answer.
+const maxAnswerBytes = 4 << 20
+
+// Ask has a node make a change, by its admin listener at address, host:port.
+func Ask(ctx context.Context, address string, c *placement.Change) error {
+	form := url.Values{"node": {strconv.Itoa(int(c.Node))}}
+	if c.Peer != "" {
+		form.Set("peer", c.Peer)
+	}
+	if c.Client != "" {
+		form.Set("client", c.Client)
+	}
+	_, err := ask(ctx, http.MethodPost,
+		"http://"+address+"/v1/cluster/"+c.Kind.String()+"?"+form.Encode())
+	return err
+}
+
+// Progress is how far the cluster has come with its changes, as a node knows it.
+type Progress struct {
+	// Moving counts the groups that are not at home yet.
+	Moving int
+	// Record is the version of the cluster's record, States what it says of each
+	// node.
+	Record uint64
+	States map[int]string
+	// Awaited are the nodes whose disk has not been seen.
+	Awaited map[int]bool
+}
+
+// AskProgress asks a node how far the cluster has come.
+func AskProgress(ctx context.Context, address string) (Progress, error) {
+	p := Progress{States: make(map[int]string), Awaited: make(map[int]bool)}
+	v, err := ask(ctx, http.MethodGet, "http://"+address+"/v1/status")
+	if err != nil {
+		return p, err
+	}
+	p.Moving, p.Record = v.GetInt("moving"), v.GetUint64("record")
+	for _, x := range v.GetArray("nodes") {
+		id := x.GetInt("node")
+		p.States[id] = string(x.GetStringBytes("state"))
+		p.Awaited[id] = string(x.GetStringBytes("disk")) == "0000000000000000"
+	}
+	return p, nil
+}
+
+func ask(ctx context.Context, method, address string) (*fastjson.Value, error) {
+	req, err := http.NewRequestWithContext(ctx, method, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("asking the admin listener: %w", err)
+	}
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes))
+	if err = errors.Join(err, res.Body.Close()); err != nil {
+		return nil, fmt.Errorf("reading the answer of %s: %w", address, err)
+	}
+	v, err := fastjson.ParseBytes(body)
+	if err != nil {
+		return nil, fmt.Errorf("%s answers %s with what is no JSON: %w", address, res.Status, err)
+	}
+	if res.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%w: %s", ErrAsk, v.GetStringBytes("error"))
+	}
+	return v, nil
+}

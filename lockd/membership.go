@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"lockd/lockd/admin"
+	"lockd/lockd/config"
+	"lockd/lockd/placement"
+	"lockd/paxos"
+)
+
+// defaultAdmin is where a node's admin listener is unless told otherwise.
+const defaultAdmin = "127.0.0.1:7602"
+
+// adminFlags are the flags of the verbs that change a cluster.
+type adminFlags struct {
+	address string
+	wait    time.Duration
+}
+
+func (a *adminFlags) declare(flags *flag.FlagSet) {
+	flags.StringVar(&a.address, "admin", "",
+		"admin `address` of any node of the cluster, host:port (LOCKD_ADMIN, default "+
+			defaultAdmin+")")
+	flags.DurationVar(&a.wait, "wait", 0,
+		"wait so long for the change to be carried out, groups moved included")
+}
+
+func addVerb() verb {
+	return changeVerb("cluster add", "ID=PEERHOST:PORT/CLIENTHOST:PORT",
+		"take another node into the cluster", `
+The node is invited under its id and the addresses at which others dial it. Then
+start it, with a data directory of its own, the cluster's settings, and a list of
+nodes that names itself and some of the others: the first disk it shows becomes
+its own. It takes its share of the groups over while everything goes on. Ids are
+never used twice.`, placement.Add)
+}
+
+func removeVerb() verb {
+	return changeVerb("cluster remove", "ID", "let a node go", `
+Its groups move to the others first; then it stops by itself, and its directory
+may be deleted. A node that was invited and has not come is forgotten at once. A
+cluster keeps as many nodes as each group has replicas: to give a broken node a
+new disk use lockd cluster replace.`, placement.Remove)
+}
+
+func replaceVerb() verb {
+	return changeVerb("cluster replace", "ID[=PEERHOST:PORT/CLIENTHOST:PORT]",
+		"give a node whose disk is lost a new one", `
+The node's old disk is given up for ever: whatever it had promised no longer
+counts, so it must never run again. Then start the node on an empty directory. It
+learns its groups from the others and counts again once it has them all. With
+addresses it comes back elsewhere; change the other nodes' settings too.`, placement.Replace)
+}
+
+func changeVerb(name, args, brief, help string, kind placement.Kind) verb {
+	return verb{
+		name: name, args: args, brief: brief,
+		help: help + `
+Any node may be asked; it passes the change on. One change is made at a time.`,
+		begin: func(flags *flag.FlagSet) action {
+			var a adminFlags
+			a.declare(flags)
+			return func(sh *shell, given []string) error {
+				if err := needArgs(given, args); err != nil {
+					return err
+				}
+				c, err := parseMember(kind, given[0])
+				if err != nil {
+					return &failure{code: exitUsage, err: err}
+				}
+				if a.address == "" {
+					a.address = sh.getenv("LOCKD_ADMIN")
+				}
+				if a.address == "" {
+					a.address = defaultAdmin
+				}
+				return a.change(sh, &c)
+			}
+		},
+	}
+}
+
+// parseMember reads the argument of a change.
+func parseMember(kind placement.Kind, text string) (placement.Change, error) {
+	c := placement.Change{Kind: kind}
+	if kind == placement.Add || strings.Contains(text, "=") {
+		n, err := config.ParseNode(text)
+		if err != nil {
+			return c, err
+		}
+		if kind == placement.Remove {
+			return c, fmt.Errorf("%q: a node is removed by its id alone", text)
+		}
+		c.Node, c.Peer, c.Client = paxos.NodeID(n.ID), n.Peer, n.Client
+		return c, nil
+	}
+	id, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || id == 0 {
+		return c, fmt.Errorf("%q is no node id, must be 1 to 65535", text)
+	}
+	c.Node = paxos.NodeID(id)
+	return c, nil
+}
+
+// change asks for the change and, if told to, waits for what follows from it.
+func (a *adminFlags) change(sh *shell, c *placement.Change) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	if err := admin.Ask(ctx, a.address, c); err != nil {
+		return err
+	}
+	next := map[placement.Kind]string{
+		placement.Add:     "invited; start it on an empty directory",
+		placement.Remove:  "is leaving; it stops when its groups have moved",
+		placement.Replace: "gave its disk up; start it on an empty directory",
+	}
+	fmt.Fprintf(sh.out, "node %d %s\n", c.Node, next[c.Kind])
+	if a.wait == 0 {
+		return nil
+	}
+	return a.await(sh, c)
+}
+
+// await polls until nothing is left to do.
+func (a *adminFlags) await(sh *shell, c *placement.Change) error {
+	ctx, cancel := context.WithTimeout(context.Background(), a.wait)
+	defer cancel()
+	poll := time.NewTicker(200 * time.Millisecond)
+	defer poll.Stop()
+	var last admin.Progress
+	for {
+		if p, err := admin.AskProgress(ctx, a.address); err == nil {
+			last = p
+			state := p.States[int(c.Node)]
+			settled := state == placement.Member.String() && !p.Awaited[int(c.Node)]
+			if c.Kind == placement.Remove {
+				settled = state == placement.Gone.String()
+			}
+			if settled && p.Moving == 0 {
+				fmt.Fprintf(sh.out, "node %d is %s, all groups are at home\n", c.Node, state)
+				return nil
+			}
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return failf(exitFailure, "node %d is %s and %d groups are on the move after %v; it goes "+
+				"on without this command", c.Node, last.States[int(c.Node)], last.Moving, a.wait)
+		}
+	}
+}
