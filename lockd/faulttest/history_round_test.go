@@ -2,9 +2,12 @@ package faulttest
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"lockd/client"
 	"lockd/lockd/faulttest/history"
 	"lockd/lockd/faulttest/witness"
 	"lockd/netio/wire"
@@ -14,21 +17,27 @@ import (
 const (
 	modelMutex = iota
 	modelReadWrite
+	modelSemaphore
+	modelReentrant
 	modelRegister
 	modelCount
 )
 
+// semaphoreCapacity is that of all semaphores.
+const semaphoreCapacity = 3
+
 func models() []history.Model {
-	return []history.Model{history.Mutex(), history.ReadWrite(), history.Register()}
+	return []history.Model{history.Mutex(), history.ReadWrite(),
+		history.Semaphore(semaphoreCapacity), history.Reentrant(), history.Register()}
 }
 
 // Names of a round, and what a worker does in it. They make partitions of a few
 // hundred operations.
 const (
-	mutexNames     = 24
-	readWriteNames = 8
+	mutexNames     = 18
+	otherNames     = 6 // of each other model
 	turnsPerRound  = 8
-	mostOperations = 12 // of one turn; mostly five
+	mostOperations = 10 // of one turn
 )
 
 // round is the use of some names by all workers. Logs and notes belong to their
@@ -39,11 +48,13 @@ type round struct {
 	through   int
 	logs      []*history.Log
 	notes     [][]note
+	unheard   [][]history.Operation // grants that nobody may have been told of
 	registers []guarded
 }
 
 // note is one hold that was granted.
 type note struct {
+	held  *client.Held
 	name  string
 	token uint64
 	// ends is the first moment at which a detached hold may end; for others it is
@@ -61,21 +72,22 @@ func newRound(s *study, number int) *round {
 		r.logs = append(r.logs, history.NewLog(s.clock, turnsPerRound*mostOperations))
 	}
 	r.notes = make([][]note, s.opts.Workers)
+	r.unheard = make([][]history.Operation, s.opts.Workers)
 	return r
 }
 
-func (r *round) mutex(i int) string     { return fmt.Sprintf("mutex/%d/%d", r.number, i) }
-func (r *round) readWrite(i int) string { return fmt.Sprintf("rw/%d/%d", r.number, i) }
+// nameOf returns a name of the round: the i-th of a model.
+func (r *round) nameOf(model, i int) string {
+	return fmt.Sprintf("%c/%d/%d", "mrso"[model], r.number, i)
+}
 
 // modelOf says what an operation is of.
 func modelOf(o *history.Operation) int {
 	switch {
 	case o.Kind == history.Read || o.Kind == history.Write:
 		return modelRegister
-	case o.Name[0] == 'r':
-		return modelReadWrite
 	default:
-		return modelMutex
+		return strings.IndexByte("mrso", o.Name[0])
 	}
 }
 
@@ -87,7 +99,7 @@ func (r *round) operations(model int) []history.Operation {
 		r.settle()
 	}
 	for i, l := range r.logs {
-		for _, o := range l.Operations() {
+		for _, o := range slices.Concat(l.Operations(), r.unheard[i]) {
 			if modelOf(&o) == model {
 				all = append(all, o)
 			}

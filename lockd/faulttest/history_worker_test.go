@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"lockd/client"
 	"lockd/lockd/faulttest/history"
 	"lockd/lockd/faulttest/witness"
+	"lockd/netio/wire"
 )
 
 // worker is one caller: it goes through the rounds, doing one thing at a time.
@@ -35,11 +37,7 @@ func (s *study) work(number int) {
 		w.log = w.round.logs[number]
 		for range turnsPerRound {
 			w.c, w.tap = s.lines[number%len(s.lines)].get()
-			if w.draw.IntN(4) == 0 {
-				w.readWrite(w.round.readWrite(w.draw.IntN(readWriteNames)))
-			} else {
-				w.mutex(w.draw.IntN(mutexNames))
-			}
+			w.turn()
 			if s.ctx.Err() != nil {
 				return
 			}
@@ -48,22 +46,25 @@ func (s *study) work(number int) {
 	}
 }
 
+// turn uses one name of the round once.
+func (w *worker) turn() {
+	other := w.draw.IntN(otherNames)
+	switch n := w.draw.IntN(10); {
+	case n < 5:
+		w.mutex(w.draw.IntN(mutexNames))
+	case n < 7:
+		w.readWrite(w.round.nameOf(modelReadWrite, other))
+	case n < 9:
+		w.semaphore(w.round.nameOf(modelSemaphore, other))
+	default:
+		w.reentrant(w.round.nameOf(modelReentrant, other))
+	}
+}
+
 // mutex uses a mutex once in some way.
 func (w *worker) mutex(i int) {
-	name := w.round.mutex(i)
-	var h *client.Held
-	switch n := w.draw.IntN(20); {
-	case n < 11:
-		h = w.acquire(name, client.Exclusive, history.Queues, time.Minute)
-	case n < 14:
-		h = w.acquire(name, client.Exclusive, history.Queues, w.patience())
-	case n < 17:
-		h = w.acquire(name, client.Exclusive, history.Tries, time.Minute)
-	case n < 18:
-		h = w.detached(name)
-	default:
-		w.look(name)
-	}
+	name := w.round.nameOf(modelMutex, i)
+	h := w.acquire(w.some(request{name: name}))
 	if h == nil {
 		return
 	}
@@ -85,30 +86,81 @@ func (w *worker) mutex(i int) {
 
 // readWrite uses a read-write lock once in some way.
 func (w *worker) readWrite(name string) {
-	var h *client.Held
-	switch n := w.draw.IntN(20); {
-	case n < 8:
-		h = w.acquire(name, client.Shared, history.Queues, time.Minute)
-	case n < 12:
-		h = w.acquire(name, client.Exclusive, history.Queues, time.Minute)
-	case n < 14:
-		h = w.acquire(name, client.Shared, history.Queues, w.patience())
-	case n < 16:
-		h = w.acquire(name, client.Shared, history.Tries, time.Minute)
-	case n < 18:
-		h = w.acquire(name, client.Exclusive, history.Tries, time.Minute)
-	default:
-		w.look(name)
+	r := request{name: name}
+	if w.draw.IntN(5) < 3 {
+		r.mode = client.Shared
 	}
-	if h != nil {
+	if h := w.acquire(w.some(r)); h != nil {
 		w.dwell()
 		w.release(h)
 	}
 }
 
-// patience is how long one waits who does not wait for ever.
-func (w *worker) patience() time.Duration {
-	return time.Duration(1+w.draw.Int64N(int64(shortly)/1e6)) * time.Millisecond / 8
+// semaphore uses a semaphore once in some way.
+func (w *worker) semaphore(name string) {
+	r := request{name: name, permits: 1 + w.draw.IntN(semaphoreCapacity)}
+	if h := w.acquire(w.some(r)); h != nil {
+		w.dwell()
+		w.release(h)
+	}
+}
+
+// reentrant enters a lock up to three times and leaves it as often, in any order.
+func (w *worker) reentrant(name string) {
+	r := request{name: name, owner: uint64(w.number) + 1}
+	var holds []*client.Held
+	for h := w.acquire(w.some(r)); h != nil; h = w.acquire(r) {
+		holds = append(holds, h)
+		if len(holds) == 3 || w.draw.IntN(2) == 0 {
+			break
+		}
+		r.within = w.ownerOf(h)
+		r.waits = history.Waits(w.draw.IntN(2))
+	}
+	w.draw.Shuffle(len(holds), func(i, j int) { holds[i], holds[j] = holds[j], holds[i] })
+	for _, h := range holds {
+		if w.dwell(); w.draw.IntN(8) == 0 {
+			w.look(name)
+		}
+		w.release(h)
+	}
+}
+
+// request is how a worker asks for a lock.
+type request struct {
+	name     string
+	mode     client.Mode
+	permits  int    // of a semaphore
+	owner    uint64 // of a re-entrant lock, as the client is told
+	within   uint64 // Owner of the hold that it has already, for the history
+	waits    history.Waits
+	patience time.Duration // default: long
+	way      way
+}
+
+// way is what is done with a name instead of asking for a hold with a session.
+type way uint8
+
+const (
+	asks way = iota
+	detaches
+	looks
+)
+
+// some draws how a worker waits, or what it does instead of asking.
+func (w *worker) some(r request) request {
+	switch n := w.draw.IntN(20); {
+	case n < 11:
+		r.waits = history.Queues
+	case n < 14:
+		r.waits, r.patience = history.Queues, time.Duration(1+w.draw.IntN(50))*time.Millisecond
+	case n < 17:
+	case n < 18 && r.name[0] == 'm':
+		r.way = detaches
+	default:
+		r.way = looks
+	}
+	return r
 }
 
 // dwell holds a lock for a while, rarely.
@@ -118,34 +170,76 @@ func (w *worker) dwell() {
 	}
 }
 
-func (w *worker) owner() uint64 { return uint64(w.number) + 1 }
+// ownerOf is who holds, for the history: a session, and a worker in it.
+func (w *worker) ownerOf(h *client.Held) uint64 {
+	s := h.Session()
+	if s&wire.DetachedOwner != 0 {
+		return s
+	}
+	return s<<16 | uint64(w.number+1)
+}
 
 // acquire asks for a lock and returns its hold, or nil.
-func (w *worker) acquire(name string, mode client.Mode, waits history.Waits,
-	patience time.Duration) *client.Held {
-	ctx, cancel := context.WithTimeout(w.study.ctx, patience)
-	defer cancel()
-	ask := w.c.TryLockWith
-	if waits == history.Queues {
-		ask = w.c.LockWith
+func (w *worker) acquire(r request) *client.Held {
+	switch r.way {
+	case looks:
+		w.look(r.name)
+		return nil
+	case detaches:
+		return w.detached(r.name)
 	}
-	o := history.Operation{Kind: history.Acquire, Name: name, Waits: waits, Owner: w.owner(),
-		Client: w.number}
-	if mode == client.Shared {
+	if r.patience == 0 {
+		r.patience = time.Minute
+	}
+	ctx, cancel := context.WithTimeout(w.study.ctx, r.patience)
+	defer cancel()
+	o := history.Operation{Kind: history.Acquire, Name: r.name, Waits: r.waits, Owner: r.within,
+		Client: w.number, Permits: uint32(r.permits)}
+	if r.mode == client.Shared {
 		o.Mode = history.Shared
 	}
 	begun := w.log.Begin(o)
-	h, err := ask(ctx, name, client.LockOptions{Mode: mode})
+	h, err := w.ask(ctx, r)
 	return w.answered(begun, h, err, 0)
+}
+
+func (w *worker) ask(ctx context.Context, r request) (*client.Held, error) {
+	opts := client.LockOptions{Mode: r.mode, Owner: r.owner}
+	s := w.c.Semaphore(r.name, semaphoreCapacity)
+	switch {
+	case r.permits > 0 && r.waits == history.Queues:
+		return s.Acquire(ctx, r.permits)
+	case r.permits > 0:
+		return s.TryAcquire(ctx, r.permits)
+	case r.waits == history.Queues:
+		return w.c.LockWith(ctx, r.name, opts)
+	default:
+		return w.c.TryLockWith(ctx, r.name, opts)
+	}
 }
 
 // detached tries a hold that lives by its own time.
 func (w *worker) detached(name string) *client.Held {
-	begun := w.log.Begin(history.Operation{Kind: history.Acquire, Name: name, Owner: w.owner(),
-		Client: w.number})
+	begun := w.log.Begin(history.Operation{Kind: history.Acquire, Name: name, Client: w.number})
 	h, err := w.c.TryDetached(w.study.ctx, name, shortly)
-	lasts := float64(shortly) * (1 - studyDrift)
-	return w.answered(begun, h, err, begun.Began+int64(lasts))
+	// A request that is sent again after its hold ran out is granted anew. One
+	// that was not answered is sent for a while longer.
+	lasts := int64(float64(shortly) * (1 - studyDrift))
+	until := w.study.clock()
+	if err != nil {
+		until += lasts
+	}
+	for at := begun.Began + lasts; at < until; at += lasts {
+		w.alsoAsked(begun)
+	}
+	return w.answered(begun, h, err, begun.Began+lasts)
+}
+
+// alsoAsked notes that o may have been granted once more than its caller heard.
+func (w *worker) alsoAsked(o *history.Operation) {
+	again := *o
+	again.Ended, again.Outcome, again.Token = history.Open, history.Uncertain, 0
+	w.round.unheard[w.number] = append(w.round.unheard[w.number], again)
 }
 
 // answered notes what came of an acquire. Ends is as in a note.
@@ -154,14 +248,13 @@ func (w *worker) answered(o *history.Operation, h *client.Held, err error,
 	// A client that lost its session asks anew in the next one. In the lost one it
 	// may have been granted, unheard, what it then asked for again.
 	for range w.tap.Opened(groupOf(o.Name), o.Began) {
-		lost := *o
-		w.log.Begin(lost).Began = o.Began
+		w.alsoAsked(o)
 	}
 	var refused *client.HeldError
 	var lost *client.LostError
 	switch {
 	case err == nil:
-		o.Token = h.Token()
+		o.Token, o.Owner = h.Token(), w.ownerOf(h)
 		w.log.End(o, history.Granted)
 		w.note(o.Name, h, ends)
 		return h
@@ -183,22 +276,23 @@ func (w *worker) answered(o *history.Operation, h *client.Held, err error,
 }
 
 func (w *worker) note(name string, h *client.Held, ends int64) {
-	w.round.notes[w.number] = append(w.round.notes[w.number], note{name: name, token: h.Token(),
-		ends: ends, session: witness.SessionKey{Session: h.Session(), Group: groupOf(name)},
-		tap: w.tap, release: -1})
+	k := witness.SessionKey{Session: h.Session(), Group: groupOf(name)}
+	w.round.notes[w.number] = append(w.round.notes[w.number], note{held: h, name: name,
+		token: h.Token(), ends: ends, session: k, tap: w.tap, release: -1})
 }
 
-// release gives the newest hold back. If it was lost, its note says since when
-// it may be over.
+// release gives a hold back. If it was lost, its note says since when it may be
+// over.
 func (w *worker) release(h *client.Held) {
 	o := w.log.Begin(history.Operation{Kind: history.Release, Name: h.Name(), Token: h.Token(),
-		Owner: w.owner(), Client: w.number})
+		Owner: w.ownerOf(h), Client: w.number})
 	err := h.Unlock(w.study.ctx)
 	switch {
 	case err == nil:
 		w.log.End(o, history.Granted)
 		notes := w.round.notes[w.number]
-		notes[len(notes)-1].release = len(w.log.Operations()) - 1
+		i := slices.IndexFunc(notes, func(n note) bool { return n.held == h })
+		notes[i].release = len(w.log.Operations()) - 1
 	case errors.Is(err, client.ErrLost), errors.Is(err, client.ErrClosed),
 		errors.Is(err, client.ErrUnavailable), errors.Is(err, context.Canceled):
 	default:
@@ -214,6 +308,9 @@ func (w *worker) look(name string) {
 	case err == nil:
 		for i := range info.Holders {
 			o.Holders = append(o.Holders, info.Holders[i].Token)
+			if info.Holders[i].Owner != 0 {
+				o.Counts = append(o.Counts, uint32(info.Holders[i].Depth))
+			}
 		}
 		if info.HolderCount == len(info.Holders) {
 			w.log.End(o, history.Granted)

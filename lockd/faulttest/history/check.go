@@ -118,12 +118,17 @@ type partition struct {
 
 func newPartition(m Model, all []*Operation) *partition {
 	p := &partition{model: m.porcupine()}
-	granted, owners := make(map[uint64]struct{}), make(map[uint64]struct{})
+	granted, released, owners := make(map[uint64]int), make(map[uint64]int), make(map[uint64]int)
 	for _, o := range all {
-		if o.Kind == Acquire && o.Outcome == Granted {
-			granted[o.Token], owners[o.Owner] = struct{}{}, struct{}{}
+		switch {
+		case o.Outcome == Granted && o.Kind == Acquire:
+			granted[o.Token]++
+			owners[o.Owner]++
+		case o.Outcome == Granted && o.Kind == Release:
+			released[o.Token]++
 		}
 	}
+	var ends []*Operation
 	for _, o := range all {
 		if o.Kind != Expire {
 			p.counted++
@@ -131,8 +136,6 @@ func newPartition(m Model, all []*Operation) *partition {
 				p.uncertain++
 			}
 		}
-		_, known := granted[o.Token]
-		_, holds := owners[o.Owner]
 		a := newAttempt(o)
 		switch {
 		case o.Outcome != Uncertain:
@@ -140,12 +143,20 @@ func newPartition(m Model, all []*Operation) *partition {
 				a.crowded, a.excused = company(all, o)
 			}
 			p.definite = append(p.definite, a.operation())
-		case o.Kind == Acquire && m.counts && holds && o.Owner != 0:
+		case o.Kind == Acquire && m.counts && o.Owner != 0 && owners[o.Owner] > 0:
 			p.perhaps = append(p.perhaps, a.operation())
-		case (o.Kind == Expire || o.Kind == Release) && known:
-			p.definite = append(p.definite, a.operation())
-		default: // it changes nothing that anybody met, or ends what nobody was told of
+		case o.Kind == Expire || o.Kind == Release:
+			if granted[o.Token] > released[o.Token] {
+				ends = append(ends, o)
+			}
+		default: // it changes nothing that anybody met
 		}
+	}
+	if !m.counts {
+		ends = firstEnds(ends)
+	}
+	for _, o := range ends {
+		p.definite = append(p.definite, newAttempt(o).operation())
 	}
 	added, err := ghosts(all, granted)
 	for _, a := range added {
@@ -153,6 +164,23 @@ func newPartition(m Model, all []*Operation) *partition {
 	}
 	p.ghosts, p.err = len(added)/2, err
 	return p
+}
+
+// firstEnds returns one end for each hold that has any: from the first moment on
+// at which one of them may have come. That a hold ends once leaves less to search.
+func firstEnds(ends []*Operation) []*Operation {
+	first := make(map[uint64]*Operation)
+	var kept []*Operation
+	for _, o := range ends {
+		have := first[o.Token]
+		if have == nil {
+			have = &Operation{Kind: Expire, Began: o.Began, Ended: Open, Name: o.Name, Token: o.Token}
+			first[o.Token] = have
+			kept = append(kept, have)
+		}
+		have.Began = min(have.Began, o.Began)
+	}
+	return kept
 }
 
 func (a *attempt) operation() porcupine.Operation {

@@ -21,10 +21,10 @@ type ghost struct {
 // ghosts returns the operations that a history has to have besides, to explain
 // the tokens that it does not. The error matches ErrViolation: there are more
 // ghosts than uncertain acquires.
-func ghosts(all []*Operation, granted map[uint64]struct{}) ([]*attempt, error) {
+func ghosts(all []*Operation, granted map[uint64]int) ([]*attempt, error) {
 	met := make(map[uint64]int64)
 	meet := func(token uint64, at int64) {
-		if _, known := granted[token]; known || token == 0 {
+		if granted[token] > 0 || token == 0 {
 			return
 		}
 		if first, ok := met[token]; !ok || at < first {

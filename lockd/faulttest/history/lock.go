@@ -47,7 +47,7 @@ func (r *rules) step(s *state, o *attempt) bool {
 			s.remove(i)
 			return true
 		}
-		return o.Token <= s.last // not before its grant: it would have no effect
+		return r.counts && o.Token <= s.last // given back before, without an answer
 	case Look:
 		return looked(s, o)
 	default:

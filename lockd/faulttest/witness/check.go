@@ -69,6 +69,13 @@ type checker struct {
 	cancelled map[requestKey]uint64
 	unheard   map[requestKey]*Record
 	tries     map[uint32]int
+	entering  map[enteredKey]int
+}
+
+// enteredKey names an owner of a lock; its value counts Enters without an answer.
+type enteredKey struct {
+	session, owner uint64
+	name           uint32
 }
 
 // requestKey names an acquire within a group.
@@ -138,15 +145,17 @@ func (c *checker) survey(all []Record) {
 	c.cancelled = make(map[requestKey]uint64)
 	c.unheard = make(map[requestKey]*Record)
 	c.tries = make(map[uint32]int)
+	c.entering = make(map[enteredKey]int)
 	c.reads = c.reads[:0]
 	for i := range all {
 		r := &all[i]
 		if !r.answered() {
 			c.rep.Uncertain++
-			if r.Kind == wire.KindAcquire {
+			if r.Kind.Acquires() {
 				copied := *r
 				c.unheard[requestKey{r.Session, r.Request}] = &copied
 				c.tries[r.Name]++
+				c.entering[enteredKey{r.Session, r.Owner, r.Name}]++
 			}
 			continue
 		}
@@ -174,7 +183,7 @@ func (c *checker) survey(all []Record) {
 func (c *checker) slotless(r *Record) {
 	switch r.Status {
 	case wire.StatusBadRequest, wire.StatusNameTooLong, wire.StatusWrongGroup,
-		wire.StatusPermission:
+		wire.StatusPermission, wire.StatusUnsupported:
 		return
 	}
 	if r.Kind != wire.KindGet && r.Kind != wire.KindList {

@@ -9,6 +9,7 @@
 //	check.go   groups one by one; answers, slots and real time
 //	hold.go    what all answers together say of one token
 //	range.go   between which slots each hold was granted and ended
+//	owner.go   holds that their owner entered several times
 //	name.go    the holds of one name against each other
 //	session.go leases
 //

@@ -142,6 +142,81 @@ func TestEnds(t *testing.T) {
 	}
 }
 
+func take(session, token uint64, permits, capacity uint32) Record {
+	r := grant(session, token)
+	r.Kind, r.Mode, r.Permits, r.Capacity = wire.KindTake, wire.ModeNL, permits, capacity
+	return r
+}
+
+func enter(session, request, token uint64) Record {
+	r := grant(session, token)
+	r.Kind, r.Request, r.Owner = wire.KindEnter, request, 9
+	return r
+}
+
+func leave(session, request, token uint64) Record {
+	r := release(session, token, wire.StatusOK)
+	r.Kind, r.Request = wire.KindLeave, request
+	return r
+}
+
+// TestKinds: permits are not exceeded, and what an owner entered it holds until
+// it has left as often.
+func TestKinds(t *testing.T) {
+	two := func() *story { return newStory().session(1, 9000).session(2, 9000) }
+	found := Record{Kind: wire.KindCancel, Status: wire.StatusAlreadyGranted, Session: 1, Request: 51,
+		Token: 5}
+	other := enter(1, 53, 5)
+	other.Owner = 8
+	for _, row := range []struct {
+		name string
+		want string
+		s    *story
+	}{
+		{"permits up to capacity", "", two().add(0, 1, take(1, 5, 1, 3)).add(5, 2, take(2, 6, 2, 3))},
+		{"permits above capacity", "I14", two().add(0, 1, take(1, 5, 2, 3)).
+			add(5, 2, take(2, 6, 2, 3))},
+		{"permits given back", "", two().add(0, 1, take(1, 5, 2, 3)).
+			add(5, 2, release(1, 5, wire.StatusOK)).add(9, 3, take(2, 6, 2, 3))},
+		{"permits given back later", "I14", two().add(0, 1, take(1, 5, 2, 3)).
+			add(5, 2, take(2, 6, 2, 3)).add(9, 3, release(1, 5, wire.StatusOK))},
+		{"another capacity", "I14", two().add(0, 1, take(1, 5, 1, 3)).add(5, 2, take(2, 6, 1, 4))},
+		{"lock beside permits", "I14", two().add(0, 1, take(1, 5, 1, 3)).add(5, 2, grant(2, 6))},
+		{"permits beside a lock", "I14", two().add(0, 1, grant(1, 5)).add(5, 2, take(2, 6, 1, 3))},
+		{"entered twice", "", two().add(0, 1, enter(1, 50, 5)).add(5, 2, enter(1, 51, 5)).
+			add(9, 3, leave(1, 50, 5)).add(12, 4, leave(1, 51, 5)).add(15, 5, enter(2, 52, 6))},
+		{"passed on before the last leave", "I14", two().add(0, 1, enter(1, 50, 5)).
+			add(5, 2, enter(1, 51, 5)).add(9, 3, leave(1, 50, 5)).add(12, 4, enter(2, 52, 6)).
+			add(15, 5, leave(1, 51, 5))},
+		{"passed on and never left", "I14", two().add(0, 1, enter(1, 50, 5)).
+			add(5, 2, enter(1, 51, 5)).add(9, 3, leave(1, 50, 5)).add(12, 4, enter(2, 52, 6))},
+		{"left twice", "I18", two().add(0, 1, enter(1, 50, 5)).add(5, 2, leave(1, 50, 5)).
+			add(9, 3, leave(1, 50, 5))},
+		{"left by a stranger", "I18", two().add(0, 1, enter(1, 50, 5)).add(5, 2, leave(2, 50, 5))},
+		{"token of another owner", "I15", two().add(0, 1, enter(1, 50, 5)).add(5, 2, other)},
+		{"leave not answered", "", two().add(0, 1, enter(1, 50, 5)).add(5, 0, leave(1, 50, 5)).
+			add(9, 2, enter(2, 52, 6))},
+		{"one of two leaves not sent", "I14", two().add(0, 1, enter(1, 50, 5)).
+			add(5, 2, enter(1, 51, 5)).add(9, 0, leave(1, 50, 5)).add(12, 3, enter(2, 52, 6))},
+		{"cancel finds one more", "I14", two().add(0, 1, enter(1, 50, 5)).
+			add(5, 0, enter(1, 51, 5)).add(6, 2, found).add(9, 3, leave(1, 50, 5)).
+			add(12, 4, enter(2, 52, 6))},
+		{"perhaps entered once more", "", two().add(0, 1, enter(1, 50, 5)).
+			add(5, 0, enter(1, 51, 5)).add(9, 3, leave(1, 50, 5)).add(12, 4, refusal(2, 5)).
+			add(15, 5, enter(2, 52, 6))},
+		{"said to hold after the last leave", "I23", two().add(0, 1, enter(1, 50, 5)).
+			add(9, 3, leave(1, 50, 5)).add(12, 4, refusal(2, 5))},
+	} {
+		t.Run(strings.ReplaceAll(row.name, " ", "_"), func(t *testing.T) {
+			r := Check(&row.s.History, Options{Drift: drift})
+			text := strings.Join(r.Violations, "\n")
+			if (r.Err() == nil) != (row.want == "") || !strings.Contains(text, row.want) {
+				t.Errorf("got %q, want %q", text, row.want)
+			}
+		})
+	}
+}
+
 // TestOrder: slots agree with real time.
 func TestOrder(t *testing.T) {
 	get := Record{Kind: wire.KindGet, Status: wire.StatusNotFound}

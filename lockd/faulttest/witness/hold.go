@@ -19,12 +19,15 @@ type hold struct {
 	present, gone uint64
 	// cause is the first moment from which it may end unasked.
 	cause   int64
-	expires int64 // of a detached hold: by the newest renewal
-	name    uint32
-	mode    wire.Mode
-	origin  origin
-	end     ending
-	exact   bool // grantLow is grantHigh: the answer of its first send names it
+	expires int64  // of a detached hold: by the newest renewal
+	owner   uint64 // of a lock that was entered
+	// permits and capacity are those of a semaphore; zero for a lock with modes.
+	permits, capacity uint32
+	name              uint32
+	mode              wire.Mode
+	origin            origin
+	end               ending
+	exact             bool // grantLow is grantHigh: the answer of its first send names it
 }
 
 // origin says how a hold is known.
@@ -67,7 +70,7 @@ func (c *checker) gatherOne(token uint64, run []Record) {
 		cause: Open, expires: Open}
 	// Whose it is comes first: what others say of it is judged by that.
 	for i := range run {
-		if r := &run[i]; r.Kind == wire.KindAcquire && r.Status == wire.StatusOK {
+		if r := &run[i]; r.Kind.Acquires() && r.Status == wire.StatusOK {
 			c.granted(&h, r)
 		}
 	}
@@ -95,6 +98,9 @@ func (c *checker) gatherOne(token uint64, run []Record) {
 	if h.grantHigh == never {
 		return // only sends without an answer: nothing is known
 	}
+	if h.owner != 0 {
+		c.entered(&h, run)
+	}
 	c.rep.Holds++
 	switch h.origin {
 	case unknown:
@@ -111,14 +117,15 @@ func (c *checker) gatherOne(token uint64, run []Record) {
 // granted takes a grant that its session was told of.
 func (c *checker) granted(h *hold, r *Record) {
 	if h.origin == granted {
-		if h.session != r.Session || h.request != r.Request {
+		if !h.sameAs(r) {
 			c.bad("I15", "token %d of session %d request %d is granted again: %s", h.token, h.session,
 				h.request, r.says())
 		}
 		c.seen(h, r)
 		return
 	}
-	h.origin, h.session, h.request, h.mode = granted, r.Session, r.Request, r.Mode
+	h.origin, h.session, h.request = granted, r.Session, r.Request
+	h.claim(r)
 	h.exact = r.Again == First
 	h.grantHigh = min(h.grantHigh, r.Slot)
 	if h.detached() {
@@ -129,10 +136,21 @@ func (c *checker) granted(h *hold, r *Record) {
 	}
 }
 
+// claim takes over what a hold was asked for.
+func (h *hold) claim(r *Record) {
+	h.mode, h.owner, h.permits, h.capacity = r.Mode, r.Owner, r.Permits, r.Capacity
+}
+
+// sameAs reports whether a grant of the token is of the same request, or of the
+// same owner, who entered again.
+func (h *hold) sameAs(r *Record) bool {
+	return h.session == r.Session && h.owner == r.Owner && (h.owner != 0 || h.request == r.Request)
+}
+
 // foundGranted takes a cancel that came too late.
 func (c *checker) foundGranted(h *hold, r *Record) {
 	if h.origin == granted {
-		if h.session != r.Session || h.request != r.Request {
+		if h.owner == 0 && !h.sameAs(r) || h.session != r.Session {
 			c.bad("I15", "token %d of session %d request %d is of another: %s", h.token, h.session,
 				h.request, r.says())
 		}
@@ -141,7 +159,7 @@ func (c *checker) foundGranted(h *hold, r *Record) {
 	}
 	h.origin, h.session, h.request = granted, r.Session, r.Request
 	if asked := c.unheard[requestKey{r.Session, r.Request}]; asked != nil {
-		h.mode = asked.Mode
+		h.claim(asked)
 	} else {
 		c.bad("I19", "nobody asked for what was granted: %s", r.says())
 	}

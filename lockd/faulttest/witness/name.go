@@ -32,6 +32,7 @@ func (c *checker) names() {
 			m++
 		}
 		c.exclusion(holds[:n])
+		c.permits(holds[:n])
 		c.inferences(name, holds[:n])
 		c.counts(name, holds[:n], reads[:m])
 		holds, reads = holds[n:], reads[m:]
@@ -44,8 +45,8 @@ func (c *checker) exclusion(holds []hold) {
 	var last [wire.ModeEX + 1]*hold // by mode, the one that ends last
 	for i := range holds {
 		h := &holds[i]
-		if h.origin == inferred {
-			continue // its mode is not known
+		if h.origin == inferred || h.capacity > 0 {
+			continue // its mode is not known, or it has none
 		}
 		for mode, other := range last {
 			if other != nil && excludes(wire.Mode(mode), h.mode) && other.endLow > h.grantHigh {
@@ -58,6 +59,37 @@ func (c *checker) exclusion(holds []hold) {
 		if old := last[h.mode]; old == nil || old.endLow < h.endLow {
 			last[h.mode] = h
 		}
+	}
+}
+
+// permits checks semaphores: at each grant the permits of those that cannot have
+// ended, and its own, are within the capacity, which is the same for all; and no
+// lock with modes is held under the name. Requires: holds of one name, in the
+// order of their tokens.
+func (c *checker) permits(holds []hold) {
+	if !slices.ContainsFunc(holds, func(h hold) bool { return h.capacity > 0 }) {
+		return
+	}
+	var current []*hold
+	for i := range holds {
+		h := &holds[i]
+		if h.origin == inferred {
+			continue
+		}
+		current = slices.DeleteFunc(current, func(o *hold) bool { return o.endLow <= h.grantHigh })
+		used := h.permits
+		for _, o := range current {
+			if used += o.permits; o.capacity != h.capacity {
+				c.bad("I14", "%q was granted with capacity %d and token %d at slot %d while it was "+
+					"held with capacity %d and token %d", c.nameOf(h.name), h.capacity, h.token,
+					h.grantHigh, o.capacity, o.token)
+			}
+		}
+		if used > h.capacity && h.capacity > 0 {
+			c.bad("I14", "%q has %d permits, and %d are held after token %d at slot %d",
+				c.nameOf(h.name), h.capacity, used, h.token, h.grantHigh)
+		}
+		current = append(current, h)
 	}
 }
 

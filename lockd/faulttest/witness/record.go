@@ -16,7 +16,7 @@ type Record struct {
 	Began, Ended int64 // on the clock of the Book; Open if not answered
 	Session      uint64
 	Request      uint64 // the target, of a Cancel and a Leave
-	// Token is what a Release or a RenewHold named; of an Acquire, Cancel and Get
+	// Token is what a Release, Leave or RenewHold named; of an Acquire, Cancel and Get
 	// what the answer did; of an OpenSession the session.
 	Token     uint64
 	Slot      uint64
@@ -52,7 +52,7 @@ func (r *Record) detached() bool { return r.Session&wire.DetachedOwner != 0 }
 // subject is the token of the hold that r says something about, or zero.
 func (r *Record) subject() uint64 {
 	switch r.Kind {
-	case wire.KindAcquire, wire.KindGet:
+	case wire.KindAcquire, wire.KindTake, wire.KindEnter, wire.KindGet:
 		if r.Status == wire.StatusOK || r.Status == wire.StatusHeld {
 			return r.Token
 		}
@@ -60,7 +60,7 @@ func (r *Record) subject() uint64 {
 		if r.Status == wire.StatusAlreadyGranted {
 			return r.Token
 		}
-	case wire.KindRelease, wire.KindRenewHold:
+	case wire.KindRelease, wire.KindLeave, wire.KindRenewHold:
 		return r.Token
 	}
 	return 0
