@@ -292,7 +292,8 @@ func (n *Node) onChunk(d ChunkDone) {
 	c.ended = d.Last
 	c.flight = append(c.flight, sentChunk{len(b), n.now})
 	if c.waiting == 0 {
-		c.waiting = n.now
+		// Nobody was waited for while the rate kept the chunk back.
+		c.waiting, c.moved = n.now, n.now
 	}
 	n.pump(p, c)
 }
