@@ -36,9 +36,8 @@ func newCgroup(t *testing.T) *Cgroup {
 
 // TestFP2StarvedNode is F-P2: one node gets a hundredth of a core for ten
 // seconds. It may lose what it leads; the leaders on other nodes must stay, as
-// their ballots show, and serve. It fails if a node that was starved, and so
-// heard nobody, may depose them: without pre-prepares, or without the bound on
-// what its clocks catch up (I29).
+// their ballots show, and serve (I29). What protects them, pre-prepares, is taken
+// away in TestFN1ReturningNodeDeposesNobody; here its whole effect is shown.
 func TestFP2StarvedNode(t *testing.T) {
 	limits := newCgroup(t)
 	r := newNetRig(t, newCluster(t, 3), 72)

@@ -46,3 +46,51 @@ func (r *netRig) allGraphs(t *testing.T, shape func(Graph)) {
 		took[len(took)/2].Round(time.Millisecond), took[len(took)*9/10].Round(time.Millisecond),
 		took[len(took)-1].Round(time.Millisecond), r.probe.Pairs.Load())
 }
+
+// TestFN1ReturningNodeDeposesNobody cuts one node off again and again, each way
+// and both ways, and lets it return: what others lead stays with them, as their
+// ballots show (I29). It fails if a node that hears a leader welcomes another
+// (paxos, onPrePrepare).
+func TestFN1ReturningNodeDeposesNobody(t *testing.T) {
+	r := newNetRig(t, newProxied(t, 29), 29)
+	const id = 3
+	for name, g := range map[string]Graph{
+		"hears nobody":        FullGraph.Cut(1, id).Cut(2, id),
+		"is heard by nobody":  FullGraph.Cut(id, 1).Cut(id, 2),
+		"is cut off":          FullGraph.Isolate(id),
+		"hears and is not":    FullGraph.Cut(id, 1).Cut(2, id),
+		"has only one friend": FullGraph.Cut(id, 1).Cut(1, id),
+	} {
+		before := ballots(t, r, id)
+		r.cluster.Mesh.Shape(g, r.draw)
+		time.Sleep(3 * electionTimeout)
+		r.probe.Watch()
+		r.cluster.Mesh.Shape(FullGraph, r.draw)
+		time.Sleep(2 * electionTimeout)
+		longest, group := r.probe.Longest()
+		moved := changed(before, ballots(t, r, id))
+		t.Logf("a node %s and returns: %d of %d groups of others moved; longest wait %v", name,
+			moved, len(before), longest)
+		if moved > 0 {
+			t.Errorf("a node that %s deposed the leaders of %d groups", name, moved)
+		}
+		if longest > electionTimeout {
+			t.Errorf("a node that %s kept callers of group %d waiting for %v", name, group, longest)
+		}
+		// Its share comes back to it before the next round.
+		r.awaitShare(t, id)
+	}
+	r.finish(t)
+}
+
+// awaitShare waits until a node leads its third of the groups.
+func (r *netRig) awaitShare(t *testing.T, id uint16) {
+	t.Helper()
+	ctx := within(t, 90*time.Second)
+	for len(ballots(t, r, id)) > groups-groups/graphNodes {
+		pause(ctx, 50*time.Millisecond)
+		if ctx.Err() != nil {
+			t.Fatalf("node %d does not lead its share again", id)
+		}
+	}
+}
