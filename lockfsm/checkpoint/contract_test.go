@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -38,6 +39,7 @@ func testOptions(t *testing.T) Options {
 		Fatal:      func(err error) { panic(err) },
 		Report:     func(r Report) { t.Errorf("report: got %v: %v, want none", r.Kind, r.Err) },
 		CacheBytes: 1 << 20, MemTableBytes: 1 << 20,
+		Retry: time.Millisecond,
 	}
 }
 

@@ -9,7 +9,9 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -196,6 +198,76 @@ func TestFC2BackgroundError(t *testing.T) {
 	checkpointtest.Expect(t, subject{s}, 1, 5, c)
 	if err := s.Close(); err != nil {
 		t.Errorf("close: got %v, want no error", err)
+	}
+}
+
+// failTables opens a store with something to flush, whose tables cannot be
+// created while failing is set, and starts a flush.
+func failTables(t *testing.T, failing *atomic.Bool, cause error, opts Options) *Store {
+	t.Helper()
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if failing.Load() && op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".sst") {
+			return cause
+		}
+		return nil
+	}))
+	s := mustOpen(t, fs, opts)
+	if err := s.Save(1, 5, checkpointtest.Content{}.Change(0, 0, 50)); err != nil {
+		t.Fatalf("save: got %v, want no error", err)
+	}
+	failing.Store(true)
+	if _, err := s.db.AsyncFlush(); err != nil {
+		t.Fatalf("flush: got %v, want no error", err)
+	}
+	return s
+}
+
+// TestFC2FullDiskIsTriedAgain: a flush that fails for want of space is tried
+// again after a while, not at once, and for as long as it takes.
+func TestFC2FullDiskIsTriedAgain(t *testing.T) {
+	var failing atomic.Bool
+	reports := make(chan Report, 100)
+	opts := testOptions(t)
+	opts.Retry = 20 * time.Millisecond
+	opts.Report = func(r Report) { reports <- r }
+	began := time.Now()
+	s := failTables(t, &failing, syscall.ENOSPC, opts)
+	const times = 2 * maxFailures
+	for range times {
+		if r := <-reports; r.Kind != ReportBackground || !errors.Is(r.Err, syscall.ENOSPC) {
+			t.Errorf("report: got %v %v, want %v", r.Kind, r.Err, ReportBackground)
+		}
+	}
+	if took, want := time.Since(began), (times-1)*opts.Retry; took < want {
+		t.Errorf("%d tries took %v, want at least %v", times, took, want)
+	}
+	failing.Store(false)
+	if err := s.db.Flush(); err != nil {
+		t.Errorf("flush with space: got %v, want no error", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("close: got %v, want no error", err)
+	}
+}
+
+// TestFC2FailingFlushesAreFatal: a flush that fails again and again for another
+// reason ends the node.
+func TestFC2FailingFlushesAreFatal(t *testing.T) {
+	var failing atomic.Bool
+	reports, fatal := make(chan Report, 100), make(chan error, 1)
+	opts := testOptions(t)
+	opts.Retry = time.Millisecond
+	opts.Report = func(r Report) { reports <- r }
+	opts.Fatal = func(err error) {
+		fatal <- err
+		select {} // as a process that ends
+	}
+	failTables(t, &failing, syscall.EIO, opts)
+	if err := <-fatal; !errors.Is(err, syscall.EIO) {
+		t.Errorf("fatal: got %v, want %v", err, syscall.EIO)
+	}
+	if got, want := len(reports), maxFailures-1; got != want {
+		t.Errorf("got %d reports before, want %d", got, want)
 	}
 }
 

@@ -24,6 +24,10 @@ type Options struct {
 	// MemTableBytes is the write buffer. Default 16 MiB; a larger one makes
 	// fewer files and a longer recovery.
 	MemTableBytes uint64
+	// Retry is how long the store waits after a flush or compaction failed, before
+	// it tries again. Default 1 s. What fails maxFailures times in a row, for
+	// another reason than want of space, is fatal.
+	Retry time.Duration
 	// DiskSlow is how long one disk operation may take before Report is told.
 	// Default 5 s.
 	DiskSlow time.Duration
@@ -34,8 +38,8 @@ type ReportKind uint8
 
 // The kinds of report.
 const (
-	// ReportBackground: a flush or compaction failed. It is retried; a node
-	// that sees it again and again should stop.
+	// ReportBackground: a flush or compaction failed. It is tried again after
+	// Options.Retry.
 	ReportBackground ReportKind = 1
 	// ReportDamage: a file no longer reads as it was written. The store refuses
 	// all work from then on; the node stops.
@@ -72,9 +76,12 @@ func (o *Options) validate() error {
 	if o.Fatal == nil || o.Report == nil {
 		return fmt.Errorf("checkpoint: options: Fatal and Report must be set")
 	}
-	if o.CacheBytes < 0 || o.DiskSlow < 0 {
-		return fmt.Errorf("checkpoint: options: have cache %d and slow disk %v, want none below 0",
-			o.CacheBytes, o.DiskSlow)
+	if o.CacheBytes < 0 || o.DiskSlow < 0 || o.Retry < 0 {
+		return fmt.Errorf("checkpoint: options: have cache %d, slow disk %v and retry %v, want "+
+			"none below 0", o.CacheBytes, o.DiskSlow, o.Retry)
+	}
+	if o.Retry == 0 {
+		o.Retry = time.Second
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = 8 << 20
@@ -123,10 +130,26 @@ func (e *pebbleError) Error() string { return "checkpoint: pebble: " + e.text }
 func (e *pebbleError) Unwrap() error { return e.cause }
 
 // listener passes on what a node must know.
-func (s *Store) listener(report func(Report)) *pebble.EventListener {
+func (s *Store) listener(opts *Options) *pebble.EventListener {
+	report := opts.Report
 	l := &pebble.EventListener{
 		BackgroundError: func(err error) {
-			report(Report{ReportBackground, fmt.Errorf("checkpoint: %w", err)})
+			err = fmt.Errorf("checkpoint: %w", err)
+			// Damage comes as DataCorruption too, and ends the node by that.
+			if s.pace.failed(err) && !pebble.IsCorruptionError(err) {
+				opts.Fatal(fmt.Errorf("%w (%d times in a row)", err, maxFailures))
+			}
+			report(Report{ReportBackground, err})
+		},
+		FlushEnd: func(info pebble.FlushInfo) {
+			if info.Err == nil {
+				s.pace.succeeded()
+			}
+		},
+		CompactionEnd: func(info pebble.CompactionInfo) {
+			if info.Err == nil {
+				s.pace.succeeded()
+			}
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			s.damaged.Store(true)

@@ -20,13 +20,20 @@ import (
 //
 // A directory that cannot be synced is fatal: what is in it is unknown from
 // then on, and Pebble, which says so too, would panic.
+//
+// A table is not begun before the pace allows it.
 type orderedFS struct {
 	vfs.FS
 	fatal func(error)
+	pace  *pace
 }
 
-// Create syncs the directory first if name is a marker.
+// Create syncs the directory first if name is a marker, and keeps the pace if it
+// is a table. Pebble holds none of its locks then.
 func (o orderedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if strings.HasSuffix(name, ".sst") {
+		o.pace.wait()
+	}
 	if err := o.settle(name); err != nil {
 		return nil, err
 	}

@@ -65,6 +65,7 @@ type Store struct {
 	cache   *pebble.Cache
 	health  io.Closer
 	damaged atomic.Bool // set by Pebble's goroutines, read by all
+	pace    pace
 	// stageSyncBytes is stageSyncBytes, and less in tests.
 	stageSyncBytes int
 
@@ -92,11 +93,12 @@ func open(fs vfs.FS, dir string, opts Options) (*Store, error) {
 	s.mu.groups = map[uint16]marker{}
 	s.mu.stages = map[uint16]stage{}
 	s.mu.generations = map[uint16]uint64{}
-	events := s.listener(opts.Report)
+	s.pace.retry = opts.Retry
+	events := s.listener(&opts)
 	fs, s.health = vfs.WithDiskHealthChecks(fs, opts.DiskSlow, nil,
 		func(info vfs.DiskSlowInfo) { events.DiskSlow(info) })
 	po := &pebble.Options{
-		FS:                 orderedFS{fs, opts.Fatal},
+		FS:                 orderedFS{fs, opts.Fatal, &s.pace},
 		Cache:              s.cache,
 		MemTableSize:       opts.MemTableBytes,
 		FormatMajorVersion: pebbleFormat,
