@@ -44,6 +44,7 @@ type crashWorld struct {
 		sync.Mutex
 		rng    *rand.Rand
 		writes int
+		all    bool // no write is passed over
 		clones []crashed
 		// old is each group's last acknowledged state; next the one under way.
 		old, next map[uint16]state
@@ -55,7 +56,7 @@ func (w *crashWorld) MaybeError(op errorfs.Op) error {
 	if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if w.mu.writes++; w.mu.writes%2 == 0 {
+		if w.mu.writes++; w.mu.writes%2 == 0 || w.mu.all {
 			w.cutLocked(fmt.Sprintf("write %d, kind %d of %s", w.mu.writes, op.Kind, op.Path))
 		}
 	}
@@ -71,6 +72,13 @@ func (w *crashWorld) cutLocked(point string) {
 	clone := w.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: w.mu.rng})
 	w.mu.clones = append(w.mu.clones,
 		crashed{clone, fmt.Sprintf("%s, %d%% unsynced", point, percent), old, next})
+}
+
+// cutAll has the power cut before every write, or before every second again.
+func (w *crashWorld) cutAll(all bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mu.all = all
 }
 
 // begin and done say which state a group is on its way to, and that it is there.
@@ -233,6 +241,8 @@ func (w *crashWorld) installRound(g uint16) {
 		w.t.Fatalf("close: got %v, want no error", err)
 	}
 	w.s.stageSyncBytes = 3000
+	w.cutAll(true)
+	defer w.cutAll(false)
 	in, err := w.s.Begin(g, target.id)
 	if err != nil {
 		w.t.Fatalf("begin: got %v, want no error", err)
