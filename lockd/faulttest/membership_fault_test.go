@@ -1,0 +1,142 @@
+//go:build fault
+
+package faulttest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// grow adds a node to the cluster that does not run yet.
+func (c *Cluster) grow(t *testing.T) *Node {
+	t.Helper()
+	addresses, err := freeAddresses(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := len(c.Nodes) + 1
+	n := &Node{ID: id, Dir: filepath.Join(c.opts.Dir, fmt.Sprintf("node%d", id)),
+		Client: addresses[0], Peer: addresses[1], Admin: addresses[2], cluster: c}
+	c.Nodes = append(c.Nodes, n)
+	return n
+}
+
+// changes runs a verb of lockd cluster against a node and demands that it ends
+// well.
+func changes(t *testing.T, at *Node, args ...string) string {
+	t.Helper()
+	began := time.Now()
+	code, text := lockd(t, append([]string{"cluster"}, append(args, "--admin", at.Admin)...)...)
+	if code != 0 {
+		t.Fatalf("lockd cluster %s: got exit code %d: %s", strings.Join(args, " "), code, text)
+	}
+	t.Logf("lockd cluster %s: %v", strings.Join(args, " "), time.Since(began).Round(time.Millisecond))
+	return text
+}
+
+// TestFM1AddReplaceRemoveUnderLoad adds a node, gives another a new disk, and
+// removes a third, while clients lock and unlock. Groups move all the time; no
+// client may see an error, and nothing that was held is lost. A node is killed
+// in the middle of each change.
+func TestFM1AddReplaceRemoveUnderLoad(t *testing.T) {
+	r := newRig(t, 31)
+	c := r.cluster
+	serves := func(what string) {
+		t.Helper()
+		began := time.Now()
+		r.serves(t)
+		r.intact(t, what)
+		t.Logf("%s: every lock granted 5 times in %v", what,
+			time.Since(began).Round(time.Millisecond))
+	}
+
+	n4 := c.grow(t)
+	changes(t, c.Nodes[1], "add", fmt.Sprintf("4=%s/%s", n4.Peer, n4.Client))
+	if err := n4.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Nodes[0].Kill(); err != nil { // half the groups are on the move
+		t.Fatal(err)
+	}
+	serves("node 4 joins, node 1 is down")
+	if err := c.Nodes[0].Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, n4, 4)
+	serves("node 4 has its share")
+
+	if err := c.Nodes[2].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(c.Nodes[2].Dir); err != nil {
+		t.Fatal(err)
+	}
+	changes(t, c.Nodes[3], "replace", "3")
+	if err := c.Nodes[2].Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, c.Nodes[2], 3)
+	serves("node 3 is back on a new disk")
+
+	changes(t, c.Nodes[2], "remove", "1", "--wait", "60s")
+	if code, err := c.Nodes[0].Wait(within(t, 20*time.Second)); err != nil || code == 0 {
+		t.Errorf("the removed node: got exit code %d, %v, want a failure", code, err)
+	}
+	if !strings.Contains(c.Nodes[0].Log(), "has removed this node") {
+		t.Errorf("the removed node says: %s", tail(c.Nodes[0].Log(), 3))
+	}
+	serves("node 1 is gone")
+	if got := r.load.Refused.Load(); got != 0 {
+		t.Errorf("calls without an answer: got %d, want none", got)
+	}
+	if err := r.load.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.keep.PassOn(within(t, 20*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d grants, %d holds lost", r.load.Grants.Load(), r.load.Lost.Load())
+}
+
+// await waits until a node says that another is a member and all groups are at
+// home.
+func await(t *testing.T, at *Node, id int) {
+	t.Helper()
+	began := time.Now()
+	ctx := within(t, 90*time.Second)
+	for {
+		text := statusOf(ctx, at)
+		if strings.Contains(text, `"moving":0`) &&
+			strings.Contains(text, fmt.Sprintf(`{"node":%d,"state":"member"`, id)) {
+			t.Logf("node %d is a member, all groups at home: %v", id,
+				time.Since(began).Round(time.Millisecond))
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("groups do not come home: %.2000s", text)
+		}
+		pause(ctx, 50*time.Millisecond)
+	}
+}
+
+// statusOf is what the admin listener of a node says, empty if nothing.
+func statusOf(ctx context.Context, n *Node) string {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+n.Admin+"/v1/status", nil)
+	if err != nil {
+		return ""
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return ""
+	}
+	defer res.Body.Close()
+	text, _ := io.ReadAll(res.Body) // what was cut is asked for again
+	return string(text)
+}
