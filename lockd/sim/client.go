@@ -99,7 +99,7 @@ type keepalive struct {
 func newClient(w *World, id int) *client {
 	d := newDice(w.opts.Seed, fmt.Sprint("client ", id))
 	c := &client{w: w, id: id, clock: newClock(d, w.opts.Drift), dice: d,
-		conns: make([]*conn, w.opts.Nodes)}
+		conns: make([]*conn, len(w.sites))}
 	for g := range uint16(w.opts.Groups) {
 		c.groups = append(c.groups, &membership{c: c, group: g, epoch: 1, route: d.IntN(w.opts.Nodes)})
 	}

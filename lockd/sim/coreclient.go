@@ -56,7 +56,7 @@ func newCoreClient(w *World, id int) *coreClient {
 		MaxInFlight: 64, DialTimeout: time.Duration(w.patience()),
 		Nonce: wire.Nonce{0xc0, byte(id)}, Seed: d.Uint64(),
 	}
-	for _, s := range w.sites {
+	for _, s := range w.sites[:w.opts.Nodes] {
 		cfg.Endpoints = append(cfg.Endpoints, fmt.Sprint(s.id))
 	}
 	c.core = lockclient.NewCore(cfg, c.now())

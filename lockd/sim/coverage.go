@@ -76,7 +76,7 @@ func ParseFaults(names string) (Fault, error) {
 func Reachable() []string {
 	all := ReachableUnderFaults()
 	for _, f := range Faults() {
-		if f != FaultLossy && f != FaultStore && f != FaultStorm && f != FaultDrift {
+		if f != FaultMember && f != FaultLossy && f != FaultStore && f != FaultStorm && f != FaultDrift {
 			all = append(all, "fault "+f.String())
 		}
 	}

@@ -18,6 +18,9 @@ import (
 func (w *World) mayLose(s *site) bool {
 	gone := 1
 	for _, each := range w.sites {
+		if each.out {
+			continue
+		}
 		if !each.lost && !each.born() {
 			return false
 		}
@@ -25,7 +28,7 @@ func (w *World) mayLose(s *site) bool {
 			gone++
 		}
 	}
-	return !s.bad() && gone <= (len(w.sites)-1)/2
+	return !s.bad() && !s.out && gone <= (w.opts.Node.Replicas-1)/2
 }
 
 // bad reports whether a fault has taken the disk of a site, or may have.
@@ -230,7 +233,7 @@ func (s *site) duplicate() *copied {
 // asKnown reports whether nobody but s has died since the copy was made.
 func (c *copied) asKnown(w *World, s *site) bool {
 	for i, other := range w.sites {
-		if other != s && (other.lives != c.lives[i] || other.proc == nil) {
+		if other != s && !other.out && (other.lives != c.lives[i] || other.proc == nil) {
 			return false
 		}
 	}
@@ -240,7 +243,7 @@ func (c *copied) asKnown(w *World, s *site) bool {
 // outdated reports whether every peer knows of more than the copy holds.
 func (s *site) outdated() bool {
 	for i, other := range s.w.sites {
-		if other != s && !other.bad() && s.heard[i] <= s.copied.position {
+		if other != s && !other.out && !other.bad() && s.heard[i] <= s.copied.position {
 			return false
 		}
 	}

@@ -31,7 +31,7 @@ func episodes() []episode {
 // liveness runs one episode, if the cluster is whole and its times leave room
 // for what is asked.
 func (w *World) liveness() {
-	if w.failure != nil || len(w.sites) < 3 || !w.whole() || !w.calm() {
+	if w.failure != nil || w.opts.Node.Replicas < 3 || !w.whole() || !w.calm() {
 		return
 	}
 	w.settle()
@@ -41,6 +41,9 @@ func (w *World) liveness() {
 	all := episodes()
 	e := all[w.dice.episode.IntN(len(all))]
 	x := w.sites[w.dice.episode.IntN(len(w.sites))]
+	if x.out {
+		return
+	}
 	w.say("episode: %s, node %d", e.name, x.id)
 	w.note("episode", uint64(x.id))
 	w.covered["episode: "+e.name]++
@@ -52,7 +55,7 @@ func (w *World) liveness() {
 // whole reports whether every node runs on a sound disk.
 func (w *World) whole() bool {
 	for _, s := range w.sites {
-		if s.proc == nil || s.bad() {
+		if !s.out && (s.proc == nil || s.bad()) {
 			return false
 		}
 	}
@@ -178,7 +181,7 @@ func (w *World) isSlowUnnoticed(x *site) {
 // linkOf draws a link of a site.
 func (w *World) linkOf(x *site) *link {
 	other := x
-	for other == x {
+	for other == x || other.out {
 		other = w.sites[w.dice.episode.IntN(len(w.sites))]
 	}
 	return w.link(x.id, other.id)
@@ -262,13 +265,13 @@ func (w *World) progressInGraph(*site) {
 	if w.dice.episode.permille(500) {
 		w.breakCut(pick(w.dice.episode, node.DownReset, node.DownTimeout))
 	}
-	if w.progresses() {
+	if p := newProber(w); p.missing() != "" {
 		w.covered["graph with progress"]++
-		p := newProber(w)
 		w.await("G8: every group answers while a node has links to a quorum",
 			w.failover()+2*p.every(), p.missing)
 		p.end()
 	} else {
+		p.end()
 		w.covered["graph without"]++
 		w.let(3 * w.election())
 	}

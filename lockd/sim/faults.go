@@ -84,7 +84,7 @@ func (w *World) breakOne() {
 		w.bury(c)
 	case FaultMixed:
 		w.install(s)
-	case FaultLossy, FaultStore, FaultStorm, FaultDrift:
+	case FaultLossy, FaultStore, FaultStorm, FaultDrift, FaultMember:
 		// These are always at work while they are on.
 	}
 }

@@ -56,6 +56,9 @@ func (w *World) heal() {
 		limit += second
 	}
 	w.await("I28: every group led", limit, w.allLed)
+	if w.born() {
+		w.await("I32: every group at home", 90*second, w.allHome)
+	}
 	w.liveness()
 	w.part()
 	w.await("I32: everything pending ended", 40*second, w.allGone)
@@ -148,7 +151,7 @@ func (s *site) draining() bool {
 
 func (w *World) born() bool {
 	for _, s := range w.sites {
-		if !s.lost && !s.born() {
+		if !s.lost && !s.out && !s.born() {
 			return false
 		}
 	}

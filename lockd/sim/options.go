@@ -40,6 +40,7 @@ const (
 	FaultDeath                        // a client dies with what it holds
 	FaultRollback                     // a directory is restored from a copy
 	FaultMixed                        // builds of different age run together
+	FaultMember                       // nodes are added, removed and replaced
 
 	faultEnd
 )
@@ -49,7 +50,7 @@ func (f Fault) String() string {
 	names := [...]string{"crash", "crash in turn", "power", "pause", "freeze", "cut", "lossy",
 		"reset", "clog", "stall", "store", "silence", "stale", "drain", "wipe", "all down",
 		"disk error", "damage", "disk full", "hang", "flap", "storm", "drift", "death", "rollback",
-		"mixed builds"}
+		"mixed builds", "change of nodes"}
 	s := ""
 	for i, name := range names {
 		if f&(1<<i) != 0 {
@@ -75,6 +76,8 @@ type Options struct {
 	// faults.
 	Faults     Fault
 	FaultEvery Time
+	// Spares is how many nodes may be added.
+	Spares int
 	// Cores is how many clients more are the client of production.
 	Cores int
 	// Search says that an order is searched that explains what clients saw.
@@ -135,6 +138,9 @@ func Draw(seed uint64) Options {
 	if d.permille(120) {
 		searched(&o)
 	}
+	if o.Faults&FaultMember != 0 {
+		o.Spares = pick(d, 1, 1, 2)
+	}
 	o.Node = drawNode(d, &o)
 	o.Log = wal.Options{
 		SegmentBytes:   pick[int64](d, 32<<10, 64<<10, 256<<10),
@@ -155,6 +161,9 @@ func drawNode(d dice, o *Options) node.Options {
 		n.Nodes = append(n.Nodes, node.Peer{ID: uint16(id + 1), ClientAddress: fmt.Sprint(id + 1)})
 	}
 	n.Groups, n.Replicas = o.Groups, o.Nodes
+	if o.Nodes >= 4 && d.permille(600) || o.Spares > 0 && d.permille(500) {
+		n.Replicas = min(3, o.Nodes)
+	}
 	n.Tick = pick[node.Nanos](d, 20, 50, 50) * node.Millisecond
 	n.HeartbeatTicks = uint32(d.between(1, 4))
 	n.ElectionTicks = n.HeartbeatTicks*4 + uint32(pick(d, d.between(0, 20), d.between(20, 50)))

@@ -4,10 +4,11 @@ import (
 	"fmt"
 
 	"lockd/netio/wire"
+	"lockd/paxos"
 )
 
-// prober asks every node for a lock of every group, again and again, until each
-// group has answered once: a client that cares for nothing but an answer.
+// prober asks every node for a lock of every group that can progress, again and
+// again, until each has answered once: a client that cares for nothing but an answer.
 type prober struct {
 	w        *World
 	conns    []*conn
@@ -18,6 +19,9 @@ type prober struct {
 
 func newProber(w *World) *prober {
 	p := &prober{w: w, conns: make([]*conn, len(w.sites)), answered: make([]bool, w.opts.Groups)}
+	for g := range p.answered {
+		p.answered[g] = !w.progresses(paxos.GroupID(g)) // nothing is asked for
+	}
 	p.ask()
 	return p
 }

@@ -120,8 +120,12 @@ func (p peers) Send(to uint16, frame []byte) {
 // Meet implements node.Peers: every pair of sites has its link.
 func (p peers) Meet(uint16, string) {}
 
-// Part implements node.Peers: the peer is refused at the handshake.
-func (p peers) Part(uint16) {}
+// Part implements node.Peers. A later handshake is refused.
+func (p peers) Part(id uint16) {
+	if l := p.w.link(p.site.id, id); l != nil {
+		l.breakOff(node.DownClosed)
+	}
+}
 
 // inspect judges the messages of a frame at the network door.
 func (p peers) inspect(b []byte) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"lockd/lockd/node"
+	"lockd/paxos"
 )
 
 // shape is a way in which a network is cut: it says which lanes carry nothing.
@@ -108,21 +109,26 @@ func (w *World) breakCut(why node.DownCause) {
 	}
 }
 
-// progresses reports whether some node has working two-way links to a quorum
-// (G8). Nodes that do not run count for nothing.
-func (w *World) progresses() bool {
+// progresses reports whether some node of a group has working two-way links to a
+// quorum of it (G8). Nodes that do not run count for nothing.
+func (w *World) progresses(g paxos.GroupID) bool {
+	var seats []*site
 	for _, s := range w.sites {
+		if s.number >= 0 && w.chosen.Seats(g)&(1<<s.number) != 0 {
+			seats = append(seats, s)
+		}
+	}
+	for _, s := range seats {
 		heard := 0
-		for _, other := range w.sites {
+		for _, other := range seats {
 			if s.proc == nil || other.proc == nil {
 				continue
 			}
-			l := w.link(s.id, other.id)
-			if s == other || !l.lanes[0].cut && !l.lanes[1].cut {
+			if l := w.link(s.id, other.id); l == nil || !l.lanes[0].cut && !l.lanes[1].cut {
 				heard++
 			}
 		}
-		if heard >= len(w.sites)/2+1 {
+		if heard >= len(seats)/2+1 {
 			return true
 		}
 	}

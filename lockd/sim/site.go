@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"lockd/lockd/node"
 	"lockd/lockd/sim/check"
@@ -21,6 +22,8 @@ type site struct {
 	store *store
 	clock clock
 	disk  *check.Disk
+	// number is that of the disk, -1 before there is one.
+	number int
 	// proc is nil while nothing runs here.
 	proc  *process
 	lives uint64
@@ -37,6 +40,9 @@ type site struct {
 	// full says that the disk has no room left.
 	full  bool
 	plans []int // operations of the disk that are to fail
+	// out says that the node is no part of the cluster, not yet or, with
+	// removed, not any more; leaving that it is to be let go.
+	out, removed, leaving bool
 	// format is the newest format that the build here knows, zero for all.
 	format uint8
 	// copied is what the directory held once; heard is the highest position of
@@ -50,18 +56,17 @@ type site struct {
 func newSite(w *World, id uint16) *site {
 	d := newDice(w.opts.Seed, fmt.Sprint("drive ", id))
 	return &site{
-		w: w, id: id,
+		w: w, id: id, number: -1,
 		drive: simdisk.New(d.IntN),
 		store: newStore(),
 		clock: newClock(newDice(w.opts.Seed, fmt.Sprint("clock ", id)), w.opts.Drift),
-		disk:  check.NewDisk(int(id), w.opts.Groups, w.chosen),
-		heard: make([]wal.LSN, w.opts.Nodes),
+		heard: make([]wal.LSN, w.opts.Nodes+w.opts.Spares),
 	}
 }
 
 // start begins a life with what the disk holds.
 func (s *site) start() {
-	if s.proc != nil || s.halted || s.w.failure != nil {
+	if s.proc != nil || s.halted || s.out || s.w.failure != nil {
 		return
 	}
 	s.lives++
@@ -84,6 +89,9 @@ func (s *site) start() {
 	case errors.Is(err, simdisk.ErrIO), s.full && errors.Is(err, simdisk.ErrNoSpace):
 		s.drive.Unmount()
 		s.w.restart(s)
+	case s.leaving && errors.Is(err, node.ErrRemoved):
+		s.drive.Unmount()
+		s.letGo()
 	case s.damaged && errors.Is(err, wal.ErrCorrupt):
 		s.w.covered["damage found"]++
 		s.drive.Unmount()
@@ -102,6 +110,9 @@ func (s *site) open(p *process) error {
 	p.dir = dir
 	o := s.w.opts.Node
 	o.Self, o.Format = s.id, s.format
+	if int(s.id) > len(o.Nodes) {
+		o.Nodes = append(slices.Clone(o.Nodes), node.Peer{ID: s.id, ClientAddress: fmt.Sprint(s.id)})
+	}
 	o.Seed = s.w.dice.schedule.Uint64()
 	id, err := s.identity(dir, o)
 	if err != nil {
@@ -166,6 +177,9 @@ func (s *site) identity(dir disk.Dir, o node.Options) (node.Identity, error) {
 		Disk:     paxos.DiskID(s.w.dice.disk.Uint64() | 1),
 		Settings: o.Digest(),
 	}
+	s.number = s.w.number(id.Disk)
+	s.disk = check.NewDisk(s.id, s.number, s.w.opts.Groups, s.w.chosen)
+	clear(s.heard)
 	return id, disk.WriteFileAtomic(dir, identityName, node.AppendIdentity(nil, &id))
 }
 

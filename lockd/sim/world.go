@@ -22,7 +22,7 @@ type World struct {
 	trace  trace
 	// dice are the branches that the world itself draws from; clients, clocks
 	// and drives have their own.
-	dice struct{ network, disk, schedule, faults, episode dice }
+	dice struct{ network, disk, schedule, faults, episode, operator dice }
 
 	sites    []*site // node n stands at n−1
 	links    []*link
@@ -42,6 +42,11 @@ type World struct {
 	registers map[lockName]*register
 	granted   map[grantName]grantOf
 
+	// disks are the numbers of all disks there ever were; configured is set once
+	// the checkers know which of them accept.
+	disks      map[paxos.DiskID]int
+	configured bool
+	operator   operator
 	// deposals are all leaders that were deposed, moves counts those too that
 	// gave their group away.
 	deposals []deposal
@@ -69,7 +74,10 @@ func New(o Options, log io.Writer) *World {
 	w.dice.schedule = newDice(o.Seed, "schedule")
 	w.dice.faults = newDice(o.Seed, "faults")
 	w.dice.episode = newDice(o.Seed, "episode")
-	w.chosen = check.NewChosen(o.Groups, o.Nodes/2+1)
+	w.dice.operator = newDice(o.Seed, "operator")
+	w.chosen = check.NewChosen(o.Groups)
+	w.disks = make(map[paxos.DiskID]int)
+	w.operator = operator{w: w}
 	w.leases = check.NewLeases(o.Drift + 1000)
 	w.registers, w.granted = make(map[lockName]*register), make(map[grantName]grantOf)
 	limits := o.Node.Limits
@@ -82,8 +90,9 @@ func New(o Options, log io.Writer) *World {
 		w.witness = newWitness(w)
 	}
 	w.drawNames()
-	for id := range uint16(o.Nodes) {
+	for id := range uint16(o.Nodes + o.Spares) {
 		w.sites = append(w.sites, newSite(w, id+1))
+		w.sites[id].out = int(id) >= o.Nodes
 	}
 	for i, a := range w.sites {
 		for _, b := range w.sites[i+1:] {
@@ -155,6 +164,7 @@ func (w *World) Run() (r Report) {
 		c.begin()
 	}
 	w.sample()
+	w.operator.operate()
 	w.planFaults()
 	for w.failure == nil && w.agenda.next(w.opts.Breaking) {
 	}
@@ -214,6 +224,8 @@ func (w *World) stopped(p *process, err error) {
 	case p.site.lost && errors.Is(err, node.ErrRolledBack):
 		w.covered["rolled back node stopped"]++
 		p.site.halted = true
+	case p.site.leaving && errors.Is(err, node.ErrRemoved):
+		p.site.letGo()
 	case p.site.damaged && errors.Is(err, wal.ErrCorrupt):
 		w.covered["damage found at work"]++
 		p.site.halted = true
@@ -241,6 +253,9 @@ func (w *World) applied(
 	}
 	result := hashOutcome(out)
 	w.note("applied", uint64(p.site.id), uint64(g), uint64(e.Slot), result, digest)
+	if !w.configured {
+		w.birth()
+	}
 	first, err := w.chosen.Applied(int(p.site.id), g, e, result, digest)
 	w.check(err)
 	if !first || w.failure != nil {
@@ -258,8 +273,10 @@ func (w *World) applied(
 		return
 	}
 	w.history.Record(uint16(g), uint64(e.Slot), e.Value, out)
+	b, _ := check.DecodeBatch(e.Value)
 	for i := range out.Results {
 		w.ops[out.Results[i].Op]++
+		w.seats(g, e.Slot, &b.Commands[i], &out.Results[i])
 	}
 	for i := range model.Grants {
 		w.noteGrant(uint16(g), &model.Grants[i])

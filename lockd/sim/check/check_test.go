@@ -30,8 +30,36 @@ func record(kind wal.Kind, slot, round uint64, value string) *wal.Record {
 	return &wal.Record{Kind: kind, Slot: slot, Data: append(data, value...)}
 }
 
+// chosenBy makes the checker of one group that some disks keep.
+func chosenBy(t *testing.T, disks ...int) *Chosen {
+	t.Helper()
+	c, set := NewChosen(1), Disks(0)
+	for _, d := range disks {
+		set |= 1 << d
+	}
+	wants(t, c.Configure(0, 1, set), "")
+	return c
+}
+
+func TestEachSlotHasItsAcceptors(t *testing.T) {
+	c := chosenBy(t, 1, 2, 3)
+	wants(t, c.Configure(0, 5, 0b11110), "")
+	wants(t, c.Configure(0, 9, 0b11100), "")
+	wants(t, c.Configure(0, 9, 0b11110), "I5")
+	x := &paxos.Entry{Slot: 5, Ballot: ballot(1), Value: []byte("x")}
+	wants(t, c.Synced(1, 0, x), "")
+	wants(t, c.Synced(2, 0, x), "")
+	if c.ByQuorum(0, x) {
+		t.Error("two of four disks are taken for a quorum")
+	}
+	wants(t, c.Synced(4, 0, x), "")
+	if !c.ByQuorum(0, x) {
+		t.Error("three of four disks are not taken for a quorum")
+	}
+}
+
 func TestDiskHoldsMessagesAgainstWhatIsSynced(t *testing.T) {
-	d := NewDisk(1, 1, NewChosen(1, 2))
+	d := NewDisk(1, 1, 1, chosenBy(t, 1, 2))
 	promise := &paxos.Message{Kind: paxos.KindPromise, Ballot: ballot(3)}
 	accepted := &paxos.Message{Kind: paxos.KindAccepted, Ballot: ballot(3), Slot: 1, Last: 1}
 	wants(t, d.Appended(1, record(wal.KindState, 0, 3, "")), "")
@@ -59,7 +87,7 @@ func TestDiskHoldsAStartAgainstWhatWasSynced(t *testing.T) {
 			"I8"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := NewDisk(1, 1, NewChosen(1, 2))
+			d := NewDisk(1, 1, 1, chosenBy(t, 1, 2))
 			wants(t, d.Appended(1, record(wal.KindState, 0, 3, "")), "")
 			wants(t, d.Appended(2, record(wal.KindEntry, 1, 3, "x")), "")
 			wants(t, d.Synced(2), "")
@@ -73,7 +101,7 @@ func TestDiskHoldsAStartAgainstWhatWasSynced(t *testing.T) {
 }
 
 func TestChosenWantsAQuorumAndOneValue(t *testing.T) {
-	c := NewChosen(1, 2)
+	c := chosenBy(t, 1, 2, 3)
 	x := &paxos.Entry{Slot: 1, Ballot: ballot(1), Value: []byte("x")}
 	y := &paxos.Entry{Slot: 1, Ballot: ballot(1), Value: []byte("y")}
 	wants(t, c.Synced(1, 0, x), "")

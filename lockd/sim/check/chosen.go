@@ -7,10 +7,20 @@ import (
 	"lockd/paxos"
 )
 
+// Disks is a set of disks by number. A node that is given a new disk is another
+// acceptor.
+type Disks uint64
+
 // Chosen is what all nodes together have accepted and applied, of every group.
 type Chosen struct {
-	quorum int
 	groups [][]slotSeen
+	seats  [][]seated // by group, rising
+}
+
+// seated says whose accepts count from a slot on.
+type seated struct {
+	from  paxos.Slot
+	disks Disks
 }
 
 // slotSeen is one slot.
@@ -26,12 +36,48 @@ type slotSeen struct {
 type offer struct {
 	ballot paxos.Ballot
 	value  uint64
-	disks  uint64
+	disks  Disks
 }
 
-// NewChosen makes the checker of a cluster in which quorum disks choose.
-func NewChosen(groups, quorum int) *Chosen {
-	return &Chosen{quorum: quorum, groups: make([][]slotSeen, groups)}
+// NewChosen makes the checker of a cluster.
+func NewChosen(groups int) *Chosen {
+	return &Chosen{groups: make([][]slotSeen, groups), seats: make([][]seated, groups)}
+}
+
+// Configure notes who accepts from a slot on. A slot has one configuration, so
+// one may follow the other whatever they have in common; but they come in order
+// (I5).
+func (c *Chosen) Configure(g paxos.GroupID, from paxos.Slot, disks Disks) error {
+	if k := len(c.seats[g]); k > 0 {
+		if last := c.seats[g][k-1]; last.from >= from {
+			return fmt.Errorf("I5: group %d: acceptors from slot %d after those from %d", g, from,
+				last.from)
+		}
+	}
+	c.seats[g] = append(c.seats[g], seated{from, disks})
+	return nil
+}
+
+func (d Disks) count() int    { return bits.OnesCount64(uint64(d)) }
+func (d Disks) majority() int { return d.count()/2 + 1 }
+
+// Seats are the acceptors of a group's newest configuration.
+func (c *Chosen) Seats(g paxos.GroupID) Disks {
+	if k := len(c.seats[g]); k > 0 {
+		return c.seats[g][k-1].disks
+	}
+	return 0
+}
+
+// acceptors are those of one slot.
+func (c *Chosen) acceptors(g paxos.GroupID, s paxos.Slot) Disks {
+	all := c.seats[g]
+	for k := len(all) - 1; k >= 0; k-- {
+		if all[k].from <= s {
+			return all[k].disks
+		}
+	}
+	return 0
 }
 
 func (c *Chosen) at(g paxos.GroupID, s paxos.Slot) *slotSeen {
@@ -83,8 +129,9 @@ func (c *Chosen) ByQuorum(g paxos.GroupID, e *paxos.Entry) bool {
 	if seen.known {
 		return seen.value == value
 	}
+	all := c.acceptors(g, e.Slot)
 	for _, o := range seen.offers {
-		if o.value == value && bits.OnesCount64(o.disks) >= c.quorum {
+		if o.value == value && all != 0 && (o.disks&all).count() >= all.majority() {
 			return true
 		}
 	}
@@ -111,7 +158,8 @@ func (c *Chosen) Applied(
 	}
 	if !c.ByQuorum(g, e) {
 		return false, fmt.Errorf("I1: group %d slot %d: node %d applied %d bytes at %v that no "+
-			"quorum of %d has synced", g, e.Slot, node, len(e.Value), e.Ballot, c.quorum)
+			"quorum of disks %b has synced", g, e.Slot, node, len(e.Value), e.Ballot,
+			c.acceptors(g, e.Slot))
 	}
 	*seen = slotSeen{offers: seen.offers, known: true, value: value, result: result, digest: digest}
 	return true, nil

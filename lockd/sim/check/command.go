@@ -18,7 +18,7 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 		return s.open(c, r)
 	}
 	var p *Session
-	if !isDetached(c) {
+	if !isDetached(c) && c.Op != lockfsm.OpWrite {
 		var done bool
 		var err error
 		if p, done, err = s.enter(c, r); done || err != nil {

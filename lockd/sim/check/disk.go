@@ -12,6 +12,7 @@ import (
 // synced, and what a later start finds. It judges what the node says by it.
 type Disk struct {
 	node   int
+	number int // of the disk
 	chosen *Chosen
 	// waiting are the records appended and not synced, in order.
 	waiting []waitingRecord
@@ -35,9 +36,10 @@ type diskGroup struct {
 	released paxos.Slot
 }
 
-// NewDisk makes the checker of one node's disk.
-func NewDisk(node, groups int, c *Chosen) *Disk {
-	d := &Disk{node: node, chosen: c, groups: make([]diskGroup, groups)}
+// NewDisk makes the checker of one node's disk, which has a number among all
+// there ever are.
+func NewDisk(node uint16, number, groups int, c *Chosen) *Disk {
+	d := &Disk{node: int(node), number: number, chosen: c, groups: make([]diskGroup, groups)}
 	for g := range d.groups {
 		d.groups[g].accepted = make(map[paxos.Slot]paxos.Entry)
 	}
@@ -120,11 +122,14 @@ func (d *Disk) keep(w *waitingRecord) error {
 		if w.entry.Slot > g.released && (!ok || have.Ballot.Less(w.entry.Ballot)) {
 			g.accepted[w.entry.Slot] = w.entry
 		}
-		return d.chosen.Synced(d.node, w.group, &w.entry)
+		return d.chosen.Synced(d.number, w.group, &w.entry)
 	case wal.KindHint:
 	}
 	return nil
 }
+
+// dropped is what a node releases a group up to that it keeps no longer.
+const dropped = ^paxos.Slot(0)
 
 // Released notes that a durable checkpoint covers a group up to slot.
 func (d *Disk) Released(group paxos.GroupID, slot paxos.Slot) {
@@ -204,13 +209,16 @@ func (d *Disk) Restarted(f *Found) error {
 	d.waiting = d.waiting[:0]
 	for i := range d.groups {
 		g, have := &d.groups[i], &f.groups[i]
+		if g.released == dropped {
+			g.released = 0 // whether it really is the node says again
+		}
 		g.promised, g.appended = have.promised, have.promised
 		for slot, e := range have.accepted { // order: each stands alone
 			if slot <= g.released {
 				continue
 			}
 			g.accepted[slot] = e
-			if err := d.chosen.Synced(d.node, paxos.GroupID(i), &e); err != nil {
+			if err := d.chosen.Synced(d.number, paxos.GroupID(i), &e); err != nil {
 				return err
 			}
 		}

@@ -1,0 +1,197 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+
+	"lockd/lockd/node"
+	"lockd/lockd/placement"
+	"lockd/lockfsm"
+	"lockd/paxos"
+
+	"lockd/lockd/sim/check"
+)
+
+// operator changes of what nodes the cluster is made, one change at a time, by
+// asking whichever node it reaches: it adds spare ones, removes some, and gives
+// new disks to those that have lost theirs (F-M1, F-M2). It has no idea how far
+// an earlier change has got.
+type operator struct {
+	w *World
+	// asked is what an answer is due to, and until when it is waited for.
+	asked *placement.Change
+	until Time
+}
+
+// operate lets the operator do one thing after the other.
+func (o *operator) operate() {
+	o.w.agenda.after(o.w.dice.operator.around(2*second), func() {
+		if o.w.faulty(FaultMember) && (o.asked == nil || o.w.agenda.now >= o.until) {
+			o.act()
+		}
+		o.operate()
+	})
+}
+
+// act asks for one change.
+func (o *operator) act() {
+	w, d := o.w, o.w.dice.operator
+	s := w.sites[d.IntN(len(w.sites))]
+	members := 0
+	for _, each := range w.sites {
+		if !each.out {
+			members++
+		}
+	}
+	c := &placement.Change{Node: paxos.NodeID(s.id)}
+	switch {
+	case s.removed, !w.born():
+		return
+	case s.out:
+		c.Kind, c.Peer, c.Client = placement.Add, "peer", fmt.Sprint(s.id)
+		if d.permille(500) {
+			s.out = false
+			s.start() // before anybody has invited it
+		}
+	case s.lost:
+		c.Kind = placement.Replace
+		s.crash("to be replaced")
+		s.halted = true
+	case members > w.opts.Node.Replicas && !s.leaving && !s.bad():
+		c.Kind = placement.Remove
+		s.leaving = true
+	default:
+		return
+	}
+	o.ask(s, c)
+}
+
+// ask puts a change to a node that runs.
+func (o *operator) ask(s *site, c *placement.Change) {
+	w := o.w
+	at := w.sites[w.dice.operator.IntN(len(w.sites))].proc
+	if at == nil {
+		return
+	}
+	w.note("change", uint64(c.Kind), uint64(c.Node), uint64(at.site.id))
+	w.say("operator asks node %d: %v node %d", at.site.id, c.Kind, c.Node)
+	o.asked, o.until = c, w.agenda.now+10*second
+	at.inbox.Change(*c, func(err error) {
+		w.say("operator hears of %v node %d: %v", c.Kind, c.Node, err)
+		if o.asked == c {
+			o.asked = nil
+		}
+		if err == nil || errors.Is(err, placement.ErrNoChange) {
+			o.made(s, c)
+		} else {
+			w.covered["change not made"]++
+		}
+	})
+	at.wake()
+}
+
+// made acts on a change that was made.
+func (o *operator) made(s *site, c *placement.Change) {
+	w := o.w
+	w.covered["change made: "+c.Kind.String()]++
+	switch c.Kind {
+	case placement.Add:
+		w.agenda.after(w.dice.operator.around(second), func() {
+			s.out = false
+			s.start()
+		})
+	case placement.Replace:
+		if !s.lost {
+			return
+		}
+		// The new disk is an empty one.
+		w.agenda.after(w.dice.operator.around(second), func() {
+			if s.lost && s.proc == nil {
+				s.wipe()
+				s.lost, s.halted = false, false
+				s.start()
+			}
+		})
+	}
+}
+
+// letGo notes that a node stopped because the cluster has removed it.
+func (s *site) letGo() {
+	s.w.covered["removed node stopped"]++
+	s.out, s.removed, s.halted = true, true, true
+}
+
+// number gives a disk its place in the sets of the checkers.
+func (w *World) number(d paxos.DiskID) int {
+	n, ok := w.disks[d]
+	if !ok {
+		n = len(w.disks)
+		w.disks[d] = n
+	}
+	return n
+}
+
+func (w *World) diskSet(acceptors []paxos.Acceptor) check.Disks {
+	var set check.Disks
+	for _, a := range acceptors {
+		set |= 1 << w.number(a.Disk)
+	}
+	return set
+}
+
+// birth tells the checkers where groups began, as soon as some directory says.
+func (w *World) birth() {
+	for _, s := range w.sites {
+		id, err := node.DecodeIdentity(s.drive.Content(identityName))
+		if err != nil || id.Birth == nil {
+			continue
+		}
+		for g := range w.opts.Groups {
+			home, _ := id.Birth.Home(paxos.GroupID(g))
+			w.check(w.chosen.Configure(paxos.GroupID(g), 1, w.diskSet(home)))
+		}
+		w.configured = true
+		return
+	}
+}
+
+// seats tells the checkers who accepts from which slot on, when a slot says so.
+func (w *World) seats(g paxos.GroupID, slot paxos.Slot, c *lockfsm.Command, r *lockfsm.Result) {
+	if c.Op != lockfsm.OpWrite || r.Code != lockfsm.CodeOK || string(c.Name) != "replicas" {
+		return
+	}
+	from := slot + paxos.Slot(w.opts.Node.Window)
+	s, err := placement.DecodeSeats(c.Value, from)
+	if err != nil {
+		w.failf("I5: group %d slot %d: seats: %v", g, slot, err)
+		return
+	}
+	w.covered["seats changed"]++
+	w.check(w.chosen.Configure(g, from, w.diskSet(s.Now.Acceptors)))
+}
+
+// allHome wants every group at home, if all who are to keep it can.
+func (w *World) allHome() string {
+	var r *placement.Record
+	version := uint64(0)
+	for _, s := range w.sites {
+		id, err := node.DecodeIdentity(s.drive.Content(identityName))
+		if err == nil && id.Record != nil && (r == nil || id.Version > version) && !s.lost {
+			r, version = id.Record, id.Version
+		}
+	}
+	if r == nil {
+		return "no record"
+	}
+	for g := range w.opts.Groups {
+		home, known := r.Home(paxos.GroupID(g))
+		for _, a := range home {
+			s := w.sites[a.Node-1]
+			known = known && s.proc != nil && !s.bad()
+		}
+		if have := w.chosen.Seats(paxos.GroupID(g)); known && have != w.diskSet(home) {
+			return fmt.Sprintf("group %d is kept by disks %b, its home is %b", g, have, w.diskSet(home))
+		}
+	}
+	return ""
+}
