@@ -27,7 +27,7 @@ func (n *Node) startGroups() {
 func (n *Node) openGroups() error {
 	for g := range n.opts.Groups {
 		id := paxos.GroupID(g)
-		if !n.atHome(id) && !n.recovery.has(uint16(id)) {
+		if n.recovery.left(uint16(id)) || !n.atHome(id) && !n.recovery.has(uint16(id)) {
 			n.promises[id] = n.recovery.promise(uint16(id))
 			n.deps.Log.Release(uint16(id), ^uint64(0))
 			if n.recovery.stored(uint16(id)) {
@@ -132,10 +132,27 @@ func (n *Node) retire(g *group) {
 }
 
 // dropCheckpoint removes what the store has of a group that this node does not
-// keep. Until that is done the group is not taken in again.
+// keep, as soon as the mark that says so is synced: a log that relied on the
+// checkpoint would keep the node from starting (I12). Until it is removed the
+// group is not taken in again.
 func (n *Node) dropCheckpoint(id paxos.GroupID) {
 	n.dropping[id] = true
-	n.deps.Checkpoints.Drop(uint16(id))
+	n.drops = append(n.drops, pendingDrop{n.lastLSN, id})
+	n.dropMarked()
+}
+
+// pendingDrop is a checkpoint to be removed once a record is synced.
+type pendingDrop struct {
+	mark wal.LSN
+	id   paxos.GroupID
+}
+
+// dropMarked has checkpoints removed whose mark is synced.
+func (n *Node) dropMarked() {
+	for len(n.drops) > 0 && n.drops[0].mark <= n.durable {
+		n.deps.Checkpoints.Drop(uint16(n.drops[0].id))
+		n.drops = append(n.drops[:0], n.drops[1:]...)
+	}
 }
 
 // onDropped hears that a checkpoint is gone, or tries again.

@@ -56,6 +56,7 @@ type Node struct {
 	promises   map[paxos.GroupID]paxos.Ballot // of groups that have left
 	dropping   map[paxos.GroupID]bool         // whose checkpoints are being removed
 	dropAgain  []paxos.GroupID                // whose removal failed
+	drops      []pendingDrop                  // that wait for the mark to be synced
 	changes    map[uint64]*pendingChange
 	lastChange uint64
 	nextReseat Nanos // before which no group is looked at for a move

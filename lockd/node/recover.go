@@ -30,6 +30,8 @@ type recoveredGroup struct {
 	log     paxos.Recovered
 	// saved is the slot of the newest checkpoint that the WAL relied on.
 	saved uint64
+	// left says that the group has left the node, as far as the log was read.
+	left bool
 }
 
 // ErrLostCheckpoint means that the checkpoint store has an older state than the
@@ -91,9 +93,10 @@ func (r *Recovery) Replay(lsn wal.LSN, rec wal.Record) error {
 	}
 	if rec.Group&savedMark != 0 {
 		if len(rec.Data) > 0 {
-			return g.retire(r.limits)
+			g.retire()
+			return nil
 		}
-		g.saved = max(g.saved, rec.Slot)
+		g.saved, g.left = max(g.saved, rec.Slot), false
 		return nil
 	}
 	if err := g.log.Add(recordOf(&rec)); err != nil {
@@ -103,21 +106,25 @@ func (r *Recovery) Replay(lsn wal.LSN, rec wal.Record) error {
 }
 
 // retire forgets what the node kept of a group that left it, but for what it
-// promised: should the group come back to this disk, that still binds it.
-func (g *recoveredGroup) retire(l lockfsm.Limits) error {
-	m, err := lockfsm.New(l)
-	if err != nil {
-		return err
-	}
-	g.machine, g.saved = m, 0
+// promised: should the group come back to this disk, that still binds it. The
+// checkpoint stays for the time being: if the group came back later on, it is
+// from then.
+func (g *recoveredGroup) retire() {
+	g.left, g.saved = true, 0
 	g.log.Forget()
-	return nil
+	g.log.Base(paxos.Slot(g.machine.Applied()))
 }
 
 // has reports whether there is more of a group than a promise.
 func (r *Recovery) has(group uint16) bool {
 	g := r.groups[group]
-	return g != nil && (g.machine.Applied() > 0 || g.log.Slots() > 0)
+	return g != nil && !g.left && (g.machine.Applied() > 0 || g.log.Slots() > 0)
+}
+
+// left reports whether a group has left the node and not come back.
+func (r *Recovery) left(group uint16) bool {
+	g := r.groups[group]
+	return g != nil && g.left
 }
 
 // Opened says up to which position the opened WAL is durable. Requires: every
@@ -142,6 +149,11 @@ func (r *Recovery) group(id uint16) (*lockfsm.Machine, *paxos.Recovered, error) 
 		return nil, nil, err
 	}
 	delete(r.groups, id)
+	if g.left {
+		m, err := lockfsm.New(r.limits)
+		g.log.Forget()
+		return m, &g.log, err
+	}
 	if g.machine.Applied() < g.saved {
 		return nil, nil, fmt.Errorf("%w: group %d has slot %d, and slot %d was saved",
 			ErrLostCheckpoint, id, g.machine.Applied(), g.saved)

@@ -110,6 +110,7 @@ func (n *Node) onDurable(lsn wal.LSN) {
 	if lsn > n.durable {
 		n.durable = lsn
 		n.held.release(lsn, n)
+		n.dropMarked()
 	}
 }
 

@@ -37,6 +37,7 @@ type testFrame struct {
 
 // testNode is a node with the world it sees.
 type testNode struct {
+	drops   int // checkpoints dropped
 	w       *world
 	id      uint16
 	node    *Node
@@ -210,6 +211,7 @@ func (n *testNode) Save(r SaveRequest) {
 }
 
 func (n *testNode) Drop(g uint16) {
+	n.drops++
 	delete(n.saved, g)
 	delete(n.slots, g)
 	n.inbox.Dropped(DropDone{Group: g})

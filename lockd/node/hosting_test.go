@@ -1,0 +1,89 @@
+package node
+
+import (
+	"errors"
+	"testing"
+
+	"lockd/lockfsm"
+	"lockd/wal"
+)
+
+// checkpointAt returns a machine that is at a slot.
+func checkpointAt(t *testing.T, o Options, slot uint64) *lockfsm.Machine {
+	t.Helper()
+	m, err := lockfsm.New(o.machineLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out lockfsm.Outcome
+	for s := uint64(1); s <= slot; s++ {
+		if err := m.Apply(s, nil, &out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return m
+}
+
+// savedAt and leftMark are the marks of a checkpoint and of a group that left.
+func savedAt(slot uint64) wal.Record {
+	return wal.Record{Group: savedMark, Kind: wal.KindState, Slot: slot}
+}
+
+func leftMark() wal.Record {
+	return wal.Record{Group: savedMark, Kind: wal.KindState, Data: []byte{1}}
+}
+
+// A log may still hold the mark with which a group once left the node. The
+// checkpoint is that of the group as it came back (I12, F-M1).
+func TestRecoveryOfAGroupThatCameBack(t *testing.T) {
+	o := testOptions()
+	for _, c := range []struct {
+		name  string
+		marks []wal.Record
+		has   bool
+		slot  uint64
+		err   error
+	}{
+		{"never left", []wal.Record{savedAt(7), savedAt(26)}, true, 26, nil},
+		{"came back", []wal.Record{savedAt(40), leftMark(), savedAt(0), savedAt(26)}, true, 26, nil},
+		{"left", []wal.Record{savedAt(26), leftMark()}, false, 0, nil},
+		{"checkpoint lost", []wal.Record{leftMark(), savedAt(0), savedAt(27)}, true, 0,
+			ErrLostCheckpoint},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := NewRecovery(Identity{}, o)
+			r.Checkpoint(0, checkpointAt(t, o, 26))
+			for i, mark := range c.marks {
+				if err := r.Replay(wal.LSN(i+1), mark); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := r.has(0); got != c.has {
+				t.Errorf("has: got %t, want %t", got, c.has)
+			}
+			m, _, err := r.group(0)
+			if !errors.Is(err, c.err) {
+				t.Fatalf("got error %v, want %v", err, c.err)
+			}
+			if err == nil && m.Applied() != c.slot {
+				t.Errorf("got a machine at slot %d, want %d", m.Applied(), c.slot)
+			}
+		})
+	}
+}
+
+// The checkpoint of a group that leaves goes after the mark that says so is
+// synced: a log that still relies on it would keep the node from starting.
+func TestCheckpointIsDroppedAfterItsMark(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.nodes[3]
+	before := n.drops
+	n.node.retire(n.node.groups[0])
+	if got := n.drops - before; got != 0 {
+		t.Fatalf("got %d drops before the mark is synced, want none", got)
+	}
+	w.run(Second)
+	if got := n.drops - before; got != 1 {
+		t.Errorf("got %d drops after it is, want one", got)
+	}
+}
