@@ -36,6 +36,8 @@ func (c *tapped) onRequest(now int64, h wire.Header, body []byte) {
 		t.change(SessionKey{r.Session, h.Group}, func(s *Session) { s.Closed = min(s.Closed, now) })
 	}
 	if old, twice := c.open[h.Request]; twice {
+		t.stray("group %d: a client sent %s %d again on a conn that may yet answer it", h.Group,
+			h.Kind, h.Request)
 		t.append(old)
 	}
 	if c.open[h.Request] = r; c.ended {

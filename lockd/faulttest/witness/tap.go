@@ -180,6 +180,9 @@ func (c *tapped) Read(b []byte) (int, error) {
 	}
 	c.tap.mu.Lock()
 	defer c.tap.mu.Unlock()
+	if c.ended {
+		return 0, net.ErrClosed
+	}
 	if n > 0 {
 		c.in = c.frames(append(c.in, b[:n]...), c.onFrame)
 	}

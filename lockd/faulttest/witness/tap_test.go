@@ -83,6 +83,12 @@ func TestTap(t *testing.T) {
 		Slot: 6}), 1)
 	r.send(node, client, responseFrame(3, wire.Response{Status: wire.StatusOK, Token: 12,
 		Slot: 7}), 1)
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Read(make([]byte, 10)); err == nil {
+		t.Error("a closed conn is read from")
+	}
 	h := r.book.Close()
 	type short struct {
 		request, token, slot uint64
