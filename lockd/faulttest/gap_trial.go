@@ -74,7 +74,8 @@ func NewGaps(ctx context.Context, o GapOptions) (*Gaps, error) {
 		o.Every = time.Millisecond
 	}
 	c, err := New(Options{Binary: o.Binary, Dir: o.Dir, Name: "gap", Network: Proxied,
-		Flags: append([]string{"--groups", fmt.Sprint(o.Groups), "--wal-segment", "4MiB"},
+		Flags: append([]string{"--groups", fmt.Sprint(o.Groups), "--wal-segment", "4MiB", "--checkpoint",
+			"8MiB"},
 			o.Flags...)})
 	if err != nil {
 		return nil, err
