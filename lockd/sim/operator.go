@@ -6,10 +6,9 @@ import (
 
 	"lockd/lockd/node"
 	"lockd/lockd/placement"
+	"lockd/lockd/sim/check"
 	"lockd/lockfsm"
 	"lockd/paxos"
-
-	"lockd/lockd/sim/check"
 )
 
 // operator changes of what nodes the cluster is made, one change at a time, by
