@@ -88,8 +88,9 @@ func Check(ctx context.Context, dir string, r *Run) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("%w: the search does not compile (%v):\n%s", ErrRun, err, text)
 	}
+	// -E: a model may come to rest anywhere; where it must not, it says so itself.
 	// pan exits with 1 when it finds an error: its text says what happened.
-	text, err = command(ctx, scratch, "./pan", "-n", fmt.Sprintf("-m%d", depth),
+	text, err = command(ctx, scratch, "./pan", "-n", "-E", fmt.Sprintf("-m%d", depth),
 		fmt.Sprintf("-w%d", bits))
 	if ctx.Err() != nil {
 		return Result{}, fmt.Errorf("%w: the search took longer than %s: %w", ErrRun, limit, ctx.Err())
