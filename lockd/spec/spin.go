@@ -170,7 +170,7 @@ func (k Kind) Verdict() string {
 	case Fails:
 		return "fails as it must"
 	case Open:
-		return "open, as README.md says"
+		return "open, a known gap"
 	case Reached:
 		return "reached"
 	default:
