@@ -13,6 +13,8 @@ import (
 )
 
 // needStrace skips a test where strace is missing or may not trace.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func needStrace(t *testing.T) {
 	t.Helper()
 	out, err := exec.Command("strace", "-f", "-o", "/dev/null", "true").CombinedOutput()
@@ -24,6 +26,8 @@ func needStrace(t *testing.T) {
 // startInjected starts a node under strace, which is told by each of these
 // expressions what to do to which calls. Calls are counted by thread and by
 // name.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func startInjected(t *testing.T, n *Node, expressions ...string) {
 	t.Helper()
 	n.Prefix = []string{"strace", "-D", "-f", "--seccomp-bpf", "-o", "/dev/null"}
@@ -37,6 +41,8 @@ func startInjected(t *testing.T, n *Node, expressions ...string) {
 
 // injections are the arguments of strace for these expressions, which begin
 // with the names of calls.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func injections(expressions []string) []string {
 	var calls, args []string
 	for _, e := range expressions {
@@ -48,6 +54,8 @@ func injections(expressions []string) []string {
 }
 
 // tracer is an strace that holds on to a running node.
+//
+//lint:ignore U1000 tests with the fault tag use it
 type tracer struct {
 	cmd    *exec.Cmd
 	output *lockedBuffer
@@ -55,6 +63,8 @@ type tracer struct {
 
 // inject attaches strace to a running node. Only calls on the given paths are
 // touched, or all if there are none.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func inject(t *testing.T, n *Node, paths []string, expressions ...string) *tracer {
 	t.Helper()
 	args := []string{"-f", "-p", strconv.Itoa(n.PID()), "-o", "/dev/null"}
@@ -80,6 +90,8 @@ func inject(t *testing.T, n *Node, paths []string, expressions ...string) *trace
 }
 
 // end lets go of the node, which goes on with whatever it was held at.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func (x *tracer) end(t *testing.T) {
 	t.Helper()
 	if x.cmd.ProcessState != nil {
@@ -97,10 +109,14 @@ func (x *tracer) end(t *testing.T) {
 
 // walFiles are the files of a node's log, checkpointFiles those of its
 // checkpoints.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func walFiles(t *testing.T, n *Node) []string { return filesOf(t, n, "wal") }
 
+//lint:ignore U1000 tests with the fault tag use it
 func checkpointFiles(t *testing.T, n *Node) []string { return filesOf(t, n, "checkpoint") }
 
+//lint:ignore U1000 tests with the fault tag use it
 func filesOf(t *testing.T, n *Node, dir string) []string {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(n.Dir, dir, "*"))
@@ -111,6 +127,8 @@ func filesOf(t *testing.T, n *Node, dir string) []string {
 }
 
 // lockedBuffer is a bytes.Buffer for a writer and a reader at the same time.
+//
+//lint:ignore U1000 tests with the fault tag use it
 type lockedBuffer struct {
 	mu struct {
 		sync.Mutex
@@ -119,6 +137,8 @@ type lockedBuffer struct {
 }
 
 // Write appends.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -126,6 +146,8 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 }
 
 // String returns what was written so far.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

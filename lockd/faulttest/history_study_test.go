@@ -76,11 +76,13 @@ func (l *line) get() (*client.Client, *witness.Tap) {
 	return l.mu.c, l.mu.tap
 }
 
+//lint:ignore U1000 tests with the fault tag use it
 func (l *line) stop() {
 	_, tap := l.get()
 	tap.Stop()
 }
 
+//lint:ignore U1000 tests with the fault tag use it
 func (l *line) resume() {
 	_, tap := l.get()
 	tap.Resume()
@@ -128,6 +130,8 @@ func (s *study) connect(t *testing.T, l *line) {
 
 // replace loses the client of a line: from one moment on nothing comes from it
 // any more, not even that it closes its sessions.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func (s *study) replace(t *testing.T, l *line) error {
 	t.Helper()
 	old, tap := l.get()

@@ -43,6 +43,8 @@ func (s *study) awaitSends(t *testing.T, n int) {
 }
 
 // harm does one thing to the cluster or to a client, and undoes it.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func (s *study) harm(t *testing.T, draw *rand.Rand) string {
 	t.Helper()
 	node := s.cluster.Nodes[draw.IntN(len(s.cluster.Nodes))]

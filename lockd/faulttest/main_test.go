@@ -72,6 +72,8 @@ func startCluster(t *testing.T, o Options) *Cluster {
 }
 
 // newStoppedCluster is newCluster without the start.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func newStoppedCluster(t *testing.T, nodes int, flags ...string) *Cluster {
 	t.Helper()
 	return makeCluster(t, Options{Nodes: nodes, Flags: append(smallFlags(), flags...)})

@@ -47,6 +47,8 @@ func metric(t *testing.T, n *Node, name, part string) float64 {
 }
 
 // metricAll sums up a metric over all nodes.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func metricAll(t *testing.T, c *Cluster, name, part string) float64 {
 	t.Helper()
 	sum := 0.0
@@ -57,6 +59,8 @@ func metricAll(t *testing.T, c *Cluster, name, part string) float64 {
 }
 
 // awaitLinks waits until every node has a link to every other.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func awaitLinks(t *testing.T, c *Cluster, limit time.Duration) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -74,6 +78,8 @@ func awaitLinks(t *testing.T, c *Cluster, limit time.Duration) time.Duration {
 }
 
 // memoryOf returns the resident memory of a node and its peak, in bytes.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func memoryOf(t *testing.T, n *Node) (resident, peak int64) {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", n.PID()))
@@ -93,6 +99,8 @@ func memoryOf(t *testing.T, n *Node) (resident, peak int64) {
 }
 
 // secretFile writes a cluster secret.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func secretFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "secret")

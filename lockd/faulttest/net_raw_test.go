@@ -12,12 +12,16 @@ import (
 )
 
 // rawConn is a conn of a client that does as it likes.
+//
+//lint:ignore U1000 tests with the fault tag use it
 type rawConn struct {
 	*net.TCPConn
 	requests uint64
 }
 
 // dialRaw connects to the client port of a node, and greets it.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func dialRaw(t *testing.T, address string) *rawConn {
 	t.Helper()
 	r := dialSilent(t, address)
@@ -29,6 +33,8 @@ func dialRaw(t *testing.T, address string) *rawConn {
 }
 
 // dialSilent connects and says nothing. It is closed at the test's end.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func dialSilent(t *testing.T, address string) *rawConn {
 	t.Helper()
 	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
@@ -42,6 +48,8 @@ func dialSilent(t *testing.T, address string) *rawConn {
 }
 
 // patience bounds all that follows.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func (r *rawConn) patience(t *testing.T, d time.Duration) {
 	t.Helper()
 	if err := r.SetDeadline(time.Now().Add(d)); err != nil {
@@ -49,6 +57,7 @@ func (r *rawConn) patience(t *testing.T, d time.Duration) {
 	}
 }
 
+//lint:ignore U1000 tests with the fault tag use it
 func (r *rawConn) send(t *testing.T, b []byte) {
 	t.Helper()
 	if _, err := r.Write(b); err != nil {
@@ -57,12 +66,16 @@ func (r *rawConn) send(t *testing.T, b []byte) {
 }
 
 // header is that of a new request to a group.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func (r *rawConn) header(group uint16) wire.Header {
 	r.requests++
 	return wire.Header{Group: group, Request: r.requests}
 }
 
 // next reads one frame.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func (r *rawConn) next(t *testing.T) (wire.Header, []byte) {
 	t.Helper()
 	h, body, err := r.frame()
@@ -72,6 +85,7 @@ func (r *rawConn) next(t *testing.T) (wire.Header, []byte) {
 	return h, body
 }
 
+//lint:ignore U1000 tests with the fault tag use it
 func (r *rawConn) frame() (wire.Header, []byte, error) {
 	frame := make([]byte, 4, 256)
 	if _, err := io.ReadFull(r, frame); err != nil {
@@ -89,6 +103,8 @@ func (r *rawConn) frame() (wire.Header, []byte, error) {
 }
 
 // response reads up to the response to a request.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func (r *rawConn) response(t *testing.T, request uint64) wire.Response {
 	t.Helper()
 	for {
@@ -105,6 +121,8 @@ func (r *rawConn) response(t *testing.T, request uint64) wire.Response {
 }
 
 // session opens a session in a group.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func (r *rawConn) session(t *testing.T, group uint16, lease time.Duration) uint64 {
 	t.Helper()
 	h := r.header(group)
@@ -120,6 +138,8 @@ func (r *rawConn) session(t *testing.T, group uint16, lease time.Duration) uint6
 }
 
 // ended waits until the node has closed the conn.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func (r *rawConn) ended(limit time.Duration) error {
 	if err := r.SetReadDeadline(time.Now().Add(limit)); err != nil {
 		return err

@@ -67,6 +67,8 @@ func (r *netRig) progress(t *testing.T, limit time.Duration, when string) time.D
 
 // still demands that nothing is granted, after the leaders have had two
 // election timeouts to find out.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func (r *netRig) still(t *testing.T, when string) {
 	t.Helper()
 	time.Sleep(2 * electionTimeout)

@@ -56,6 +56,8 @@ func runHolder(in io.Reader, out io.Writer) int {
 }
 
 // holder is such a process.
+//
+//lint:ignore U1000 tests with the fault tag use it
 type holder struct {
 	cmd            *exec.Cmd
 	in             io.WriteCloser
@@ -63,6 +65,7 @@ type holder struct {
 	token, session uint64
 }
 
+//lint:ignore U1000 tests with the fault tag use it
 func startHolder(t *testing.T, c *Cluster, name string, lease time.Duration) *holder {
 	t.Helper()
 	self, err := os.Executable()
@@ -94,12 +97,15 @@ func startHolder(t *testing.T, c *Cluster, name string, lease time.Duration) *ho
 	return h
 }
 
+//lint:ignore U1000 tests with the fault tag use it
 func scans(line string, into ...any) bool {
 	n, err := fmt.Sscan(line, into...)
 	return err == nil && n == len(into)
 }
 
 // ask writes questions without waiting for answers.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func (h *holder) ask(t *testing.T, questions ...string) {
 	t.Helper()
 	if _, err := io.WriteString(h.in, strings.Join(questions, "\n")+"\n"); err != nil {
@@ -108,6 +114,8 @@ func (h *holder) ask(t *testing.T, questions ...string) {
 }
 
 // line reads one answer.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func (h *holder) line(t *testing.T) string {
 	t.Helper()
 	line, err := h.out.ReadString('\n')
@@ -118,6 +126,8 @@ func (h *holder) line(t *testing.T) string {
 }
 
 // stop stops the process and waits until it stands still.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func (h *holder) stop(t *testing.T) {
 	t.Helper()
 	h.signal(t, syscall.SIGSTOP)
@@ -125,6 +135,8 @@ func (h *holder) stop(t *testing.T) {
 }
 
 // awaitStopped waits until a process that was sent SIGSTOP has stopped.
+//
+//lint:ignore U1000 tests with the fault tag use it
 func awaitStopped(t *testing.T, pid int) {
 	t.Helper()
 	ctx := within(t, 10*time.Second)
@@ -141,6 +153,7 @@ func awaitStopped(t *testing.T, pid int) {
 	t.Fatalf("process %d does not stop", pid)
 }
 
+//lint:ignore U1000 tests with the fault tag use it
 func (h *holder) signal(t *testing.T, sig syscall.Signal) {
 	t.Helper()
 	if err := h.cmd.Process.Signal(sig); err != nil {

@@ -178,19 +178,3 @@ func (n *Node) proposeNothing(g *group) {
 	n.proposeValue(g, append([]byte(nil), n.ticker.Bytes()...), g.takeFlight())
 	n.touch(g)
 }
-
-// keeps reports whether the seats name this node, as an acceptor on this disk
-// or as an observer.
-func (n *Node) keeps(s *placement.Seats) bool {
-	for _, c := range s.Configurations() {
-		if slices.Contains(c.Observers, n.identity.Node) {
-			return true
-		}
-		for _, a := range c.Acceptors {
-			if a.Node == n.identity.Node {
-				return true
-			}
-		}
-	}
-	return false
-}

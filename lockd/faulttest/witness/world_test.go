@@ -42,9 +42,8 @@ type held struct {
 }
 
 type wait struct {
-	who  *actor
-	r    Record
-	gone bool
+	who *actor
+	r   Record
 }
 
 const slotTime = int64(200_000)
