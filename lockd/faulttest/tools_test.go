@@ -137,7 +137,7 @@ func statusWithANodeDown(t *testing.T, c *Cluster) {
 // dumpDirectory reads a stopped node's directory, a read-only copy of it, and
 // one with a damaged byte.
 func dumpDirectory(t *testing.T, n *Node) {
-	wants := []string{`cluster "fault"  node 3`, "roster: node 2", "promise of ballot",
+	wants := []string{`cluster "fault"  node 3`, "node 2 on disk", "promise of ballot",
 		`acquire "tools/a b"`, "tick ", "segment 1",
 		"remembers node 1 on disk", `take "tools/gpu"`, `enter "tools/job"`}
 	code, out := lockd(t, "dump", "--records", "--locks", n.Dir)
