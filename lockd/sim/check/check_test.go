@@ -74,6 +74,25 @@ func TestDiskHoldsMessagesAgainstWhatIsSynced(t *testing.T) {
 	wants(t, d.Appended(4, record(wal.KindState, 0, 2, "")), "I3")
 }
 
+// What a node accepted just before a group left it may be spoken of afterwards,
+// once it is synced.
+func TestDiskJudgesWhatWasSaidBeforeAGroupLeft(t *testing.T) {
+	d := NewDisk(1, 1, 1, chosenBy(t, 1, 2))
+	accepted := &paxos.Message{Kind: paxos.KindAccepted, Ballot: ballot(3), Slot: 1, Last: 2}
+	wants(t, d.Appended(1, record(wal.KindState, 0, 3, "")), "")
+	wants(t, d.Appended(2, record(wal.KindEntry, 1, 3, "x")), "")
+	wants(t, d.Synced(2), "")
+	wants(t, d.Appended(3, record(wal.KindEntry, 2, 3, "y")), "")
+	d.Released(0, dropped)
+	wants(t, d.Sent(accepted), "I4")
+	wants(t, d.Synced(3), "")
+	wants(t, d.Sent(accepted), "")
+	d.Reopened(0)
+	wants(t, d.Sent(accepted), "")
+	accepted.Last = 3
+	wants(t, d.Sent(accepted), "I4")
+}
+
 func TestDiskHoldsAStartAgainstWhatWasSynced(t *testing.T) {
 	for _, c := range []struct {
 		name  string

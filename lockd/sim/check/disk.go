@@ -21,6 +21,7 @@ type Disk struct {
 
 type waitingRecord struct {
 	lsn   wal.LSN
+	stay  int // of the group on this node, at which it was appended
 	group paxos.GroupID
 	kind  wal.Kind
 	entry paxos.Entry
@@ -34,6 +35,24 @@ type diskGroup struct {
 	accepted           map[paxos.Slot]paxos.Entry
 	// released is covered by a durable checkpoint.
 	released paxos.Slot
+	// stay counts how often the group has left the node. What it said before may
+	// still wait for its sync when it leaves, and is judged by what was accepted
+	// then, which need not be remembered any longer.
+	stay int
+	left stay
+}
+
+// stay is what a group that has left had accepted and released on the node.
+type stay struct {
+	accepted map[paxos.Slot]paxos.Entry
+	released paxos.Slot
+}
+
+// keep adds an entry, unless a newer one is there.
+func (s *stay) keep(e paxos.Entry) {
+	if have, ok := s.accepted[e.Slot]; !ok || have.Ballot.Less(e.Ballot) {
+		s.accepted[e.Slot] = e
+	}
 }
 
 // NewDisk makes the checker of one node's disk, which has a number among all
@@ -42,6 +61,7 @@ func NewDisk(node uint16, number, groups int, c *Chosen) *Disk {
 	d := &Disk{node: int(node), number: number, chosen: c, groups: make([]diskGroup, groups)}
 	for g := range d.groups {
 		d.groups[g].accepted = make(map[paxos.Slot]paxos.Entry)
+		d.groups[g].left.accepted = make(map[paxos.Slot]paxos.Entry)
 	}
 	return d
 }
@@ -75,7 +95,7 @@ func (d *Disk) Appended(lsn wal.LSN, r *wal.Record) error {
 	}
 	e.Value = append([]byte(nil), e.Value...)
 	g := &d.groups[r.Group]
-	w := waitingRecord{lsn: lsn, group: paxos.GroupID(r.Group), kind: r.Kind, entry: e}
+	w := waitingRecord{lsn: lsn, stay: g.stay, group: paxos.GroupID(r.Group), kind: r.Kind, entry: e}
 	d.waiting = append(d.waiting, w)
 	switch r.Kind {
 	case wal.KindState:
@@ -118,6 +138,10 @@ func (d *Disk) keep(w *waitingRecord) error {
 			g.promised = w.entry.Ballot
 		}
 	case wal.KindEntry:
+		if w.stay < g.stay {
+			g.left.keep(w.entry)
+			return d.chosen.Synced(d.number, w.group, &w.entry)
+		}
 		have, ok := g.accepted[w.entry.Slot]
 		if w.entry.Slot > g.released && (!ok || have.Ballot.Less(w.entry.Ballot)) {
 			g.accepted[w.entry.Slot] = w.entry
@@ -131,9 +155,17 @@ func (d *Disk) keep(w *waitingRecord) error {
 // dropped is what a node releases a group up to that it keeps no longer.
 const dropped = ^paxos.Slot(0)
 
-// Released notes that a durable checkpoint covers a group up to slot.
+// Released notes that a durable checkpoint covers a group up to slot, or that the
+// node keeps the group no longer.
 func (d *Disk) Released(group paxos.GroupID, slot paxos.Slot) {
 	g := &d.groups[group]
+	if slot == dropped && g.released != dropped {
+		g.stay++
+		for _, e := range g.accepted { // order: the newest of each slot is kept
+			g.left.keep(e)
+		}
+		g.left.released = max(g.left.released, g.released)
+	}
 	for s := range g.accepted { // order: a set shrinks
 		if s <= slot {
 			delete(g.accepted, s)
@@ -209,6 +241,8 @@ func (d *Disk) Restarted(f *Found) error {
 	d.waiting = d.waiting[:0]
 	for i := range d.groups {
 		g, have := &d.groups[i], &f.groups[i]
+		clear(g.left.accepted)
+		g.left.released = 0
 		if g.released == dropped {
 			g.released = 0 // whether it really is the node says again
 		}
@@ -226,6 +260,20 @@ func (d *Disk) Restarted(f *Found) error {
 	return nil
 }
 
+// synced reports whether an accept at a ballot, or a later one, is durable or
+// covered by a durable checkpoint, now or when the group was last on the node.
+func (g *diskGroup) synced(s paxos.Slot, b paxos.Ballot) (have paxos.Entry, ok bool) {
+	if s <= g.left.released || g.released != dropped && s <= g.released {
+		return have, true
+	}
+	have, ok = g.accepted[s]
+	if ok && !have.Ballot.Less(b) {
+		return have, true
+	}
+	before, ok := g.left.accepted[s]
+	return have, ok && !before.Ballot.Less(b)
+}
+
 // Sent judges a message that leaves the node (I4).
 func (d *Disk) Sent(m *paxos.Message) error {
 	g := &d.groups[m.Group]
@@ -236,8 +284,8 @@ func (d *Disk) Sent(m *paxos.Message) error {
 				d.node, m.Group, m.Kind, m.Ballot, g.promised)
 		}
 	case paxos.KindAccepted:
-		for s := max(m.Slot, g.released+1); s <= m.Last; s++ {
-			if e, ok := g.accepted[s]; !ok || e.Ballot.Less(m.Ballot) {
+		for s := m.Slot; s <= m.Last; s++ {
+			if e, ok := g.synced(s, m.Ballot); !ok {
 				return fmt.Errorf("I4: node %d group %d says it accepted slot %d at %v, synced is %v",
 					d.node, m.Group, s, m.Ballot, e.Ballot)
 			}
