@@ -63,7 +63,8 @@ func (s *site) unstick() {
 	}
 }
 
-// hang lets a sync never return, until somebody ends the process.
+// hang lets a sync never return, until somebody ends the process. Who watches it
+// leaves a process alone whose disk has moved again.
 func (w *World) hang(s *site) {
 	p := s.proc
 	if p == nil {
@@ -71,7 +72,7 @@ func (w *World) hang(s *site) {
 	}
 	s.stall(never / 2)
 	w.agenda.after(w.dice.faults.length(second, 20*second), func() {
-		if p.alive {
+		if p.alive && !w.healing {
 			s.crash("by the hand of who watches it")
 			w.restart(s)
 		}
