@@ -126,6 +126,9 @@ func (w *World) number(d paxos.DiskID) int {
 	if !ok {
 		n = len(w.disks)
 		w.disks[d] = n
+		if n >= check.MaxDisks {
+			w.failf("sim: more than %d disks in one world", check.MaxDisks)
+		}
 	}
 	return n
 }

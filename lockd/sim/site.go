@@ -24,6 +24,7 @@ type site struct {
 	disk  *check.Disk
 	// number is that of the disk, -1 before there is one.
 	number int
+	shown  paxos.DiskID
 	// proc is nil while nothing runs here.
 	proc  *process
 	lives uint64
@@ -167,7 +168,11 @@ func (s *site) open(p *process) error {
 func (s *site) identity(dir disk.Dir, o node.Options) (node.Identity, error) {
 	b, err := disk.ReadFile(dir, identityName)
 	if err == nil {
-		return node.DecodeIdentity(b)
+		id, err := node.DecodeIdentity(b)
+		if err == nil {
+			s.shows(id.Disk)
+		}
+		return id, err
 	}
 	if !errors.Is(err, disk.ErrNotExist) {
 		return node.Identity{}, err
@@ -177,10 +182,21 @@ func (s *site) identity(dir disk.Dir, o node.Options) (node.Identity, error) {
 		Disk:     paxos.DiskID(s.w.dice.disk.Uint64() | 1),
 		Settings: o.Digest(),
 	}
-	s.number = s.w.number(id.Disk)
+	if err := disk.WriteFileAtomic(dir, identityName, node.AppendIdentity(nil, &id)); err != nil {
+		return id, err
+	}
+	s.shows(id.Disk)
+	return id, nil
+}
+
+// shows has the checkers follow a disk from its first start on.
+func (s *site) shows(d paxos.DiskID) {
+	if s.disk != nil && s.shown == d {
+		return
+	}
+	s.shown, s.number = d, s.w.number(d)
 	s.disk = check.NewDisk(s.id, s.number, s.w.opts.Groups, s.w.chosen)
 	clear(s.heard)
-	return id, disk.WriteFileAtomic(dir, identityName, node.AppendIdentity(nil, &id))
 }
 
 func (s *site) released(group uint16, slot uint64) {

@@ -11,6 +11,9 @@ import (
 // acceptor.
 type Disks uint64
 
+// MaxDisks is how many disks a world may have, numbered from zero.
+const MaxDisks = 64
+
 // Chosen is what all nodes together have accepted and applied, of every group.
 type Chosen struct {
 	groups [][]slotSeen
