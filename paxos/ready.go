@@ -12,7 +12,8 @@ const (
 	// ballot counts. Needed while Slot is above the durable checkpoint.
 	RecordAccept
 	// RecordChosen says that each slot ≤ Slot has its chosen value in the
-	// records before this one. Losing it is harmless.
+	// records before this one. The newest one is needed while Slot is above the
+	// durable checkpoint: acceptors that came later have nobody to ask (Settled).
 	RecordChosen
 )
 
@@ -84,6 +85,22 @@ func (o *outbox) reset() {
 // hintEvery is how many slots a RecordChosen lags at most while records flow.
 const hintEvery = 64
 
+// hint records what is chosen, every now and then, and before this acceptor says
+// for the first time that it holds all that was chosen before its configuration
+// (Settled). Those who accepted then may be gone when it starts again, and
+// nobody else could tell it what of its log is chosen.
+func (r *Replica) hint() {
+	if len(r.out.ready.Records)+len(r.accepted) == 0 {
+		return
+	}
+	from := r.configs[len(r.configs)-1].From
+	settles := r.log.chosen+1 >= from && r.hinted+1 < from
+	if settles && !plantedIs("settled-without-hint") || r.log.chosen >= r.hinted+hintEvery {
+		r.hinted = r.log.chosen
+		r.record(RecordChosen, Entry{Slot: r.hinted})
+	}
+}
+
 func (r *Replica) send(m Message) {
 	m.Group, m.From = r.cfg.Group, r.cfg.Self
 	if m.To == r.cfg.Self {
@@ -134,12 +151,9 @@ func (r *Replica) Ready() Ready {
 			r.flushHeartbeat()
 		}
 	}
+	r.hint()
 	r.flushAccepted()
 	o := r.out
-	if len(o.ready.Records) > 0 && r.log.chosen >= r.hinted+hintEvery {
-		r.hinted = r.log.chosen
-		r.record(RecordChosen, Entry{Slot: r.hinted})
-	}
 	for r.log.applied < r.log.chosen {
 		r.log.applied++
 		o.ready.Chosen = append(o.ready.Chosen, r.log.entry(r.log.applied))

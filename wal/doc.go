@@ -7,7 +7,7 @@
 //
 //	KindState  until a newer KindState record of its group
 //	KindEntry  until a newer record of its (group, slot), or its slot is released
-//	KindHint   never; it may be lost whenever its segment is removed
+//	KindHint   until a newer KindHint record of its group, or its slot is released
 //
 // Records are numbered by LSN, without gaps, in the order they were appended.
 // They lie in segments of fixed size. When there are more segments than wanted,

@@ -38,6 +38,9 @@ type located struct {
 // groupLive is what is live of one group.
 type groupLive struct {
 	state located
+	// hint speaks of hintSlot and those below it.
+	hint     located
+	hintSlot uint64
 	// released is the last slot whose entry is not needed any more.
 	released uint64
 	// entries[head:] are the live entries, by slot. Slots come almost in order
@@ -82,6 +85,13 @@ func (l *liveness) appended(r *Record, lsn LSN) {
 		e.at = at
 		l.born(at)
 	case KindHint:
+		g := l.group(r.Group)
+		if r.Slot <= g.released {
+			return
+		}
+		l.dead(g.hint, lsn)
+		g.hint, g.hintSlot = at, r.Slot
+		l.born(at)
 	default:
 		// A newer binary of the same format may know more kinds; what it calls
 		// live it must say in the version.
@@ -100,6 +110,8 @@ func (l *liveness) isLive(r *Record, lsn LSN) bool {
 	case KindEntry:
 		i := g.find(r.Slot)
 		return i < len(g.entries) && g.entries[i].slot == r.Slot && g.entries[i].at.lsn == lsn
+	case KindHint:
+		return g.hint.lsn == lsn
 	default:
 		return false
 	}
@@ -112,6 +124,10 @@ func (l *liveness) release(group uint16, slot uint64) {
 		return
 	}
 	g.released = slot
+	if g.hintSlot <= slot {
+		l.dead(g.hint, 0)
+		g.hint, g.hintSlot = located{}, 0
+	}
 	for g.head < len(g.entries) && g.entries[g.head].slot <= slot {
 		// A released entry needs no successor in the log to be dead.
 		l.dead(g.entries[g.head].at, 0)
@@ -177,6 +193,10 @@ func (l *liveness) forget(lsn LSN) {
 		if g.state.lsn < lsn {
 			l.dead(g.state, 0)
 			g.state = located{}
+		}
+		if g.hint.lsn < lsn {
+			l.dead(g.hint, 0)
+			g.hint, g.hintSlot = located{}, 0
 		}
 		kept := g.entries[:0]
 		for _, e := range g.entries[g.head:] {

@@ -31,16 +31,13 @@ type key struct {
 	slot  uint64
 }
 
-// keyOf returns the key of a record; hints have none.
-func keyOf(r *Record) (key, bool) {
-	switch r.Kind {
-	case KindState:
-		return key{group: r.Group, kind: r.Kind}, true
-	case KindEntry:
-		return key{group: r.Group, kind: r.Kind, slot: r.Slot}, true
-	default:
-		return key{}, false
+// keyOf returns the key of a record.
+func keyOf(r *Record) key {
+	k := key{group: r.Group, kind: r.Kind}
+	if r.Kind == KindEntry {
+		k.slot = r.Slot
 	}
+	return k
 }
 
 // model is what a log must give back, kept outside of it.
@@ -105,7 +102,7 @@ func (m *model) check(got []replayed) error {
 			return fmt.Errorf("LSN %d: invented record %v", g.lsn, g.record)
 		}
 		serial := binary.LittleEndian.Uint64(g.record.Data)
-		k, keyed := keyOf(&g.record)
+		k := keyOf(&g.record)
 		if want, ok := m.appended[g.lsn]; ok {
 			if !same(want, g.record) {
 				return fmt.Errorf("LSN %d: got %v, want %v", g.lsn, g.record, want)
@@ -113,13 +110,11 @@ func (m *model) check(got []replayed) error {
 		} else if err := m.checkCopy(g, serial); err != nil {
 			return err
 		}
-		if keyed && serial < newest[k] {
+		if serial < newest[k] {
 			return fmt.Errorf("LSN %d: record %d of %v after record %d",
 				g.lsn, serial, k, newest[k])
 		}
-		if keyed {
-			newest[k] = serial
-		}
+		newest[k] = serial
 	}
 	if len(got) == 0 {
 		end = m.durable
@@ -142,11 +137,11 @@ func (m *model) check(got []replayed) error {
 // checkCopy verifies that a record nobody appended at its LSN is a copy of the
 // newest one of its key at that time.
 func (m *model) checkCopy(g replayed, serial uint64) error {
-	want, keyed := keyOf(&g.record)
+	want := keyOf(&g.record)
 	newest := Record{}
 	newestAt := LSN(0)
 	for lsn, r := range m.appended {
-		if k, ok := keyOf(&r); keyed && ok && k == want && lsn < g.lsn && lsn > newestAt {
+		if keyOf(&r) == want && lsn < g.lsn && lsn > newestAt {
 			newest, newestAt = r, lsn
 		}
 	}
@@ -161,9 +156,9 @@ func (m *model) checkCopy(g replayed, serial uint64) error {
 // a newer one, unless it was released.
 func (m *model) checkLive(newest map[key]uint64) error {
 	for lsn, r := range m.appended {
-		k, keyed := keyOf(&r)
-		released := r.Kind == KindEntry && r.Slot <= m.released[r.Group]
-		if !keyed || lsn > m.durable || released {
+		k := keyOf(&r)
+		released := r.Kind != KindState && r.Slot <= m.released[r.Group]
+		if lsn > m.durable || released {
 			continue
 		}
 		if serial := binary.LittleEndian.Uint64(r.Data); newest[k] < serial {

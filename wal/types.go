@@ -21,7 +21,8 @@ const (
 	// KindEntry belongs to a slot; the newest of each slot is live until the
 	// slot is released.
 	KindEntry Kind = 2
-	// KindHint is never live.
+	// KindHint says something of its group up to its slot; the newest of the
+	// group is live until that slot is released.
 	KindHint Kind = 3
 )
 

@@ -248,3 +248,45 @@ func TestFM1NodeIsReplaced(t *testing.T) {
 		t.Errorf("refusals of the old disk: got %v, want two", got)
 	}
 }
+
+// All nodes that keep a group joined after its birth, and stop before any has
+// saved it. Whoever kept it before them is gone for good, so what of the log is
+// chosen each of them must know by itself (F-M1).
+func TestFM1WholeClusterExchangedThenRestarted(t *testing.T) {
+	o := testOptions()
+	o.Window = 4
+	w := newWorld(t, o)
+	for old := uint16(1); old <= 3; old++ {
+		w.addNode(old + 3)
+		add := placement.Change{Kind: placement.Add, Node: paxos.NodeID(old + 3), Peer: "h:1",
+			Client: "h:2"}
+		if err := w.change(old, add); err != nil {
+			t.Fatal(err)
+		}
+		w.settle("the new node has its share", func() bool {
+			return w.nodes[old+3].node.birth == nil && w.nodes[old+3].node.moving() == 0 && w.atHome()
+		})
+		remove := placement.Change{Kind: placement.Remove, Node: paxos.NodeID(old)}
+		if err := w.change(old+3, remove); err != nil {
+			t.Fatal(err)
+		}
+		w.nodes[old].wantStop = ErrRemoved
+		w.settle("the old node is let go", func() bool {
+			return w.nodes[old].stopped != nil && w.atHome()
+		})
+		w.nodes[old].node = nil
+	}
+	for id := uint16(4); id <= 6; id++ {
+		if n := len(w.nodes[id].saved); n > 0 {
+			t.Fatalf("node %d has saved %d groups: the test is about logs alone", id, n)
+		}
+		w.kill(id)
+	}
+	for id := uint16(4); id <= 6; id++ {
+		w.nodes[id].start()
+	}
+	w.settle("all at home again", w.atHome)
+	for g := range uint16(4) {
+		w.user(ConnID(g+20), g).lock(w.nameIn(g, 2))
+	}
+}

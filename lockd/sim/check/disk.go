@@ -35,6 +35,8 @@ type diskGroup struct {
 	accepted           map[paxos.Slot]paxos.Entry
 	// released is covered by a durable checkpoint.
 	released paxos.Slot
+	// hinted is up to where the log says that all is chosen.
+	hinted paxos.Slot
 	// stay counts how often the group has left the node. What it said before may
 	// still wait for its sync when it leaves, and is judged by what was accepted
 	// then, which need not be remembered any longer.
@@ -148,6 +150,9 @@ func (d *Disk) keep(w *waitingRecord) error {
 		}
 		return d.chosen.Synced(d.number, w.group, &w.entry)
 	case wal.KindHint:
+		if w.stay == g.stay {
+			g.hinted = max(g.hinted, w.entry.Slot)
+		}
 	}
 	return nil
 }
@@ -165,6 +170,7 @@ func (d *Disk) Released(group paxos.GroupID, slot paxos.Slot) {
 			g.left.keep(e)
 		}
 		g.left.released = max(g.left.released, g.released)
+		g.hinted = 0
 	}
 	for s := range g.accepted { // order: a set shrinks
 		if s <= slot {
@@ -212,6 +218,7 @@ func (f *Found) Add(r *wal.Record) error {
 			g.accepted[e.Slot] = e
 		}
 	case wal.KindHint:
+		g.hinted = max(g.hinted, e.Slot)
 	}
 	return nil
 }
@@ -230,6 +237,10 @@ func (d *Disk) Restarted(f *Found) error {
 			return fmt.Errorf("I8: node %d group %d: promise %v found, %v was the highest made",
 				d.node, i, have.promised, g.appended)
 		}
+		if g.hinted > g.released && have.hinted < g.hinted {
+			return fmt.Errorf("I10: node %d group %d: found to be chosen up to slot %d, %d was synced",
+				d.node, i, have.hinted, g.hinted)
+		}
 		for slot, e := range g.accepted { // order: the first of several is enough
 			found, ok := have.accepted[slot]
 			if !ok || found.Ballot.Less(e.Ballot) {
@@ -246,7 +257,7 @@ func (d *Disk) Restarted(f *Found) error {
 		if g.released == dropped {
 			g.released = 0 // whether it really is the node says again
 		}
-		g.promised, g.appended = have.promised, have.promised
+		g.promised, g.appended, g.hinted = have.promised, have.promised, have.hinted
 		for slot, e := range have.accepted { // order: each stands alone
 			if slot <= g.released {
 				continue
