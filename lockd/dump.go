@@ -238,7 +238,7 @@ func (d *dump) log() error {
 			if node.IsMemory(&it.Record) {
 				return d.memory(it)
 			}
-			group, mark := node.SavedMark(&it.Record)
+			group, mark := node.IsMark(&it.Record)
 			if !mark {
 				counts[it.Record.Kind]++
 			}
@@ -246,9 +246,7 @@ func (d *dump) log() error {
 				return nil
 			}
 			if mark {
-				_, err := fmt.Fprintf(d.out, "%v  group %d: checkpoint of slot %d\n", it, group,
-					it.Record.Slot)
-				return err
+				return d.mark(it, group)
 			}
 			return d.record(it)
 		case wal.ItemBatch:
@@ -262,6 +260,17 @@ func (d *dump) log() error {
 	fmt.Fprintf(d.out, "log: %d accepts, %d promises, %d hints\n", counts[wal.KindEntry],
 		counts[wal.KindState], counts[wal.KindHint])
 	return errors.Join(err, dir.Close())
+}
+
+// mark shows what the log says of a group as a whole.
+func (d *dump) mark(it wal.Item, group uint16) error {
+	text, err := node.MarkText(&it.Record)
+	if err != nil {
+		d.damage++
+		text = fmt.Sprintf("DAMAGE: %v", err)
+	}
+	_, err = fmt.Fprintf(d.out, "%v  group %d: %s\n", it, group, text)
+	return err
 }
 
 // memory shows what the node remembers of its peers, which is of no group.

@@ -46,7 +46,7 @@ func (r *Replica) onPrepare(m *Message) {
 		}
 		r.elect.wait = r.electionWait()
 	}
-	answer := r.promiseFrom(max(m.Slot, r.log.released+1))
+	answer := r.promiseFrom(r.open(m.Slot))
 	answer.To, answer.Ballot = m.From, m.Ballot
 	if plantedIs("promise-unsynced") {
 		r.send(answer)
@@ -115,7 +115,7 @@ func (r *Replica) onAccept(m *Message) {
 	r.advanceTo(m.Chosen, m.Ballot)
 	for i := range m.Entries {
 		e := &m.Entries[i]
-		if e.Slot <= r.log.released || e.Slot > r.log.chosen+r.cfg.ahead() ||
+		if e.Slot < r.open(e.Slot) || e.Slot > r.log.chosen+r.cfg.ahead() ||
 			e.Ballot != m.Ballot || len(e.Value) > r.cfg.MaxValueBytes {
 			continue
 		}

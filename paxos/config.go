@@ -101,6 +101,11 @@ type Config struct {
 	// rising order of From; the first covers the slot after the checkpoint.
 	// Configure adds the later ones.
 	Configurations []Configuration
+	// Forgotten is the first slot in which this disk may accept. It accepted in
+	// earlier ones, left the group and forgot what; the group came back to it.
+	// Those slots are chosen and known to others (Settled), so it promises and
+	// accepts nothing in them and leads nobody through them (I5). 0 for none.
+	Forgotten Slot
 	// Successors are the nodes in the order in which they take over. The first
 	// is the preferred leader: it asks soon after its start.
 	Successors []NodeID

@@ -33,7 +33,8 @@ func (r *Replica) retryWait() Ticks {
 
 // canLead reports whether this replica may propose in the next slot at all.
 func (r *Replica) canLead() bool {
-	return r.configOf(r.log.chosen+1).place(r.cfg.Self, r.cfg.Disk) >= 0
+	next := r.log.chosen + 1
+	return next == r.open(next) && r.configOf(next).place(r.cfg.Self, r.cfg.Disk) >= 0
 }
 
 // passive ends any attempt to lead.
@@ -107,7 +108,7 @@ func (r *Replica) onPrePrepare(m *Message) {
 		Promised: r.promised, Chosen: r.log.chosen,
 	}
 	if r.hearsLeader(m.From) && !plantedIs("welcome-despite-leader") ||
-		m.Slot <= r.log.released {
+		m.Slot < r.open(m.Slot) {
 		answer.Flags = FlagRefused
 	}
 	r.sendAfterSync(answer)

@@ -188,6 +188,15 @@ func (r *Replica) configOf(s Slot) *config {
 	return &r.configs[0]
 }
 
+// open returns the first slot, from s on, of which this acceptor knows what it
+// accepted, and in which it may accept.
+func (r *Replica) open(s Slot) Slot {
+	if plantedIs("forgotten-slot-accepts") {
+		return max(s, r.log.released+1)
+	}
+	return max(s, r.log.released+1, r.cfg.Forgotten)
+}
+
 // live returns the configurations of the slots that are not chosen yet, as far
 // as they are known.
 func (r *Replica) live() []config {

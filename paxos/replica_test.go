@@ -2,6 +2,8 @@ package paxos
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -234,5 +236,36 @@ func TestLeaderWithoutHeartbeatsStepsDown(t *testing.T) {
 	}
 	if got := r.Role(); got != RolePassive {
 		t.Errorf("got %v without an answered heartbeat, want passive", got)
+	}
+}
+
+// A disk that has forgotten what it accepted below a slot answers for the slots
+// from there on only: whoever asks must know by itself what was chosen before.
+func TestForgottenSlotsBindNobody(t *testing.T) {
+	r, err := New(Config{Self: 1, Disk: 1, Forgotten: 5, Configurations: []Configuration{
+		{From: 1, Acceptors: []Acceptor{{1, 1}, {2, 2}, {3, 3}}}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		r.Tick()
+	}
+	if r.HasReady() {
+		t.Fatalf("got %+v, want a replica that asks nobody", r.Ready())
+	}
+	b := Ballot{Round: 3, Node: 2}
+	r.Step(&Message{Kind: KindPrePrepare, From: 2, To: 1, Disk: 2, Ballot: b, Slot: 1})
+	r.Step(&Message{Kind: KindPrepare, From: 2, To: 1, Disk: 2, Ballot: b, Slot: 1})
+	r.Step(&Message{Kind: KindAccept, From: 2, To: 1, Disk: 2, Ballot: b, Entries: []Entry{
+		{Slot: 4, Ballot: b, Value: []byte("four")}, {Slot: 5, Ballot: b, Value: []byte("five")}}})
+	var got []string
+	for _, m := range r.Ready().AfterSync {
+		got = append(got, fmt.Sprintf("%v refused %t slots %d to %d", m.Kind,
+			m.Flags.Has(FlagRefused), m.Slot, m.Last))
+	}
+	want := []string{"PreAnswer refused true slots 0 to 0", "Promise refused false slots 5 to 4",
+		"Accepted refused false slots 5 to 5"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }

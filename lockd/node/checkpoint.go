@@ -2,7 +2,6 @@ package node
 
 import (
 	"lockd/paxos"
-	"lockd/wal"
 )
 
 // checkpoint saves the groups one after the other once enough WAL has been
@@ -90,15 +89,7 @@ func (n *Node) onSaved(d SaveDone) {
 // first: a store that comes back without that checkpoint would leave a hole in
 // which accepts are forgotten, and the node must notice (I10, I12).
 func (n *Node) release(g *group) {
-	n.lastLSN = n.deps.Log.Append(wal.Record{
-		Group: savedMark | uint16(g.id), Kind: wal.KindState, Slot: uint64(g.saved),
-	})
-	n.flushWAL = true
+	n.mark(g.id, mark{kind: markKept, saved: g.saved, forgotten: g.forgotten})
 	g.replica.Release(n.heldBelow(g))
 	n.deps.Log.Release(uint16(g.id), uint64(g.saved))
 }
-
-// savedMark, added to a group's id, makes the group under which the WAL keeps
-// the slot of that group's newest checkpoint. Group ids are below it; it is no
-// larger than that because the WAL keeps a table by group.
-const savedMark = 1 << 10

@@ -162,7 +162,7 @@ func TestCollectionEndsWithItsGroup(t *testing.T) {
 	n := w.nodes[3].node
 	g := n.groups[0]
 	n.save(g)
-	n.retire(g)
+	n.retire(g, 9)
 	if n.collector.g != nil || n.saving != -1 {
 		t.Errorf("got a collection of group %v and a save of group %d, want none", n.collector.g,
 			n.saving)

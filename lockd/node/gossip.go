@@ -144,7 +144,7 @@ func (n *Node) retireIfLeft(id paxos.GroupID) {
 		slices.Contains(h.nodes, n.identity.Node) || n.saving == int(id) || n.installs(g) {
 		return
 	}
-	n.retire(g)
+	n.retire(g, paxos.Slot(h.version)+paxos.Slot(n.opts.Window))
 }
 
 // releaseLeavers lets a leaving node go once no group names it.

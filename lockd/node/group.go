@@ -85,7 +85,9 @@ type group struct {
 	// is proposed again.
 	seats        placement.Seats
 	seatsVersion uint64
-	reseatAfter  Nanos
+	// forgotten is that of the last departure from this node.
+	forgotten   paxos.Slot
+	reseatAfter Nanos
 	// changes is a change set that is being saved, or could not be saved yet.
 	changes *SaveRequest
 

@@ -28,16 +28,17 @@ func (n *Node) openGroups() error {
 	for g := range n.opts.Groups {
 		id := paxos.GroupID(g)
 		if n.recovery.left(uint16(id)) || !n.atHome(id) && !n.recovery.has(uint16(id)) {
-			n.promises[id] = n.recovery.promise(uint16(id))
+			n.departed[id] = n.recovery.departure(uint16(id))
 			n.deps.Log.Release(uint16(id), ^uint64(0))
 			if n.recovery.stored(uint16(id)) {
 				n.dropCheckpoint(id) // the node died before it was removed
 			}
 			continue
 		}
+		forgotten := n.recovery.departure(uint16(id)).forgotten
 		machine, recovered, err := n.recovery.group(uint16(id))
 		if err == nil {
-			_, err = n.openGroup(id, machine, recovered)
+			_, err = n.openGroup(id, machine, recovered, forgotten)
 		}
 		if err != nil {
 			return fmt.Errorf("node: opening group %d: %w", g, err)
@@ -47,10 +48,10 @@ func (n *Node) openGroups() error {
 	return nil
 }
 
-// openGroup builds one group.
-func (n *Node) openGroup(id paxos.GroupID, machine *lockfsm.Machine,
-	recovered *paxos.Recovered) (*group, error) {
-	seats, version, err := n.seatsOf(id, machine)
+// openGroup builds one group; forgotten is that of its last departure.
+func (n *Node) openGroup(id paxos.GroupID, machine *lockfsm.Machine, recovered *paxos.Recovered,
+	forgotten paxos.Slot) (*group, error) {
+	seats, version, err := n.seatsOf(id, machine, forgotten)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +60,7 @@ func (n *Node) openGroup(id paxos.GroupID, machine *lockfsm.Machine,
 		Self:           n.identity.Node,
 		Disk:           n.identity.Disk,
 		Configurations: seats.Configurations(),
+		Forgotten:      forgotten,
 		Successors:     n.home(id),
 		ElectionTicks:  paxos.Ticks(n.opts.ElectionTicks),
 		HeartbeatTicks: paxos.Ticks(n.opts.HeartbeatTicks),
@@ -73,7 +75,7 @@ func (n *Node) openGroup(id paxos.GroupID, machine *lockfsm.Machine,
 		return nil, err
 	}
 	g := newGroup(id, replica, machine)
-	g.seats, g.seatsVersion = seats, version
+	g.seats, g.seatsVersion, g.forgotten = seats, version, forgotten
 	n.groups[id] = g
 	at, _ := slices.BinarySearchFunc(n.hosted, id, func(g *group, id paxos.GroupID) int {
 		return int(g.id) - int(id)
@@ -98,25 +100,35 @@ func (n *Node) takeIn(m *paxos.Message) *group {
 		return nil
 	}
 	var recovered paxos.Recovered
-	recovered.Promise(n.promises[m.Group])
-	g, err := n.openGroup(m.Group, machine, &recovered)
+	left := n.departed[m.Group]
+	recovered.Promise(left.promised)
+	g, err := n.openGroup(m.Group, machine, &recovered, left.forgotten)
 	if err != nil {
 		n.fail(fmt.Errorf("node: taking in group %d: %w", m.Group, err))
 		return nil
 	}
-	delete(n.promises, m.Group)
+	delete(n.departed, m.Group)
 	// It supersedes the mark with which the group left, so that records from
 	// now on are read back.
-	n.mark(g.id, 0, nil)
+	n.mark(g.id, mark{kind: markKept, forgotten: g.forgotten})
 	n.deps.Log.Reopen(uint16(g.id))
 	n.observe(Event{Kind: EventOpened, Group: g.id})
 	return g
 }
 
-// retire stops keeping a group. A mark in the WAL has its records forgotten, but
-// for the promise.
-func (n *Node) retire(g *group) {
-	n.promises[g.id] = g.replica.Promised()
+// departure is what binds the disk after a group has left it. Its promise counts
+// for ever. What it accepted in slots below forgotten it no longer knows: should
+// the group come back, it accepts from there on only.
+type departure struct {
+	promised  paxos.Ballot
+	forgotten paxos.Slot
+}
+
+// retire stops keeping a group, whose seats do not name this node from slot
+// forgotten on. A mark in the WAL has its records forgotten, but for the promise.
+func (n *Node) retire(g *group, forgotten paxos.Slot) {
+	forgotten = max(forgotten, g.forgotten)
+	n.departed[g.id] = departure{g.replica.Promised(), forgotten}
 	n.settleEarly(g)
 	n.groups[g.id] = nil
 	n.hosted = slices.DeleteFunc(n.hosted, func(h *group) bool { return h == g })
@@ -125,7 +137,7 @@ func (n *Node) retire(g *group) {
 		// Saved after the checkpoint was dropped, it would come back.
 		n.collector, n.saving = collector{}, -1
 	}
-	n.mark(g.id, 0, []byte{1})
+	n.mark(g.id, mark{kind: markLeft, forgotten: forgotten})
 	n.deps.Log.Release(uint16(g.id), ^uint64(0))
 	n.dropCheckpoint(g.id)
 	n.observe(Event{Kind: EventRetired, Group: g.id})
@@ -179,18 +191,9 @@ func (n *Node) retryDrops() {
 	}
 }
 
-// mark notes in the WAL how far a group's checkpoint goes; with data, that the
-// group has left the node.
-func (n *Node) mark(id paxos.GroupID, saved paxos.Slot, data []byte) {
-	n.lastLSN = n.deps.Log.Append(wal.Record{
-		Group: savedMark | uint16(id), Kind: wal.KindState, Slot: uint64(saved), Data: data,
-	})
-	n.flushWAL = true
-}
-
 // install has a replica go on with the machine of a snapshot.
 func (n *Node) install(g *group, slot paxos.Slot) {
-	seats, version, err := n.seatsOf(g.id, g.machine)
+	seats, version, err := n.seatsOf(g.id, g.machine, g.forgotten)
 	if err != nil {
 		n.fail(fmt.Errorf("node: seats of group %d in a snapshot: %w", g.id, err))
 		return

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"testing"
 
+	"lockd/lockd/placement"
 	"lockd/lockfsm"
+	"lockd/paxos"
 	"lockd/wal"
 )
 
@@ -30,7 +32,8 @@ func savedAt(slot uint64) wal.Record {
 }
 
 func leftMark() wal.Record {
-	return wal.Record{Group: savedMark, Kind: wal.KindState, Data: []byte{1}}
+	return wal.Record{Group: savedMark, Kind: wal.KindState,
+		Data: []byte{1, 9, 0, 0, 0, 0, 0, 0, 0}}
 }
 
 // A log may still hold the mark with which a group once left the node. The
@@ -72,13 +75,51 @@ func TestRecoveryOfAGroupThatCameBack(t *testing.T) {
 	}
 }
 
+// A group comes back to a node that has forgotten what it accepted in it. Even if
+// nobody else is there, and it alone kept the group at the birth, it leads nothing
+// and accepts nothing until it knows what the others chose meanwhile (I1, I5).
+func TestFM1GroupThatCameBackBindsNobodyEarlier(t *testing.T) {
+	o := testOptions()
+	o.Nodes, o.Replicas, o.Groups, o.Window = o.Nodes[:1], 1, 2, 4
+	w := newWorld(t, o)
+	w.addNode(2)
+	add := placement.Change{Kind: placement.Add, Node: 2, Peer: "h:1", Client: "h:2"}
+	if err := w.change(1, add); err != nil {
+		t.Fatal(err)
+	}
+	n := w.nodes[1]
+	w.settle("node 2 has its share", func() bool {
+		return w.nodes[2].node.birth == nil && w.atHome() && len(n.node.hosted) == 1
+	})
+	gone := paxos.GroupID(1 - n.node.hosted[0].id)
+	w.kill(2)
+	back := func() {
+		t.Helper()
+		w.run(5 * Second)
+		g := n.node.group(uint16(gone))
+		if g == nil {
+			t.Fatal("the group has not been taken in")
+		}
+		if g.replica.Role() != paxos.RolePassive || g.replica.Chosen() != 0 {
+			t.Fatalf("got %v with slot %d chosen, want passive with none", g.replica.Role(),
+				g.replica.Chosen())
+		}
+	}
+	n.node.takeIn(&paxos.Message{Kind: paxos.KindHeartbeat, Group: gone})
+	back()
+	w.kill(1)
+	n.start()
+	n.node.takeIn(&paxos.Message{Kind: paxos.KindHeartbeat, Group: gone})
+	back()
+}
+
 // The checkpoint of a group that leaves goes after the mark that says so is
 // synced: a log that still relies on it would keep the node from starting.
 func TestCheckpointIsDroppedAfterItsMark(t *testing.T) {
 	w := newWorld(t, testOptions())
 	n := w.nodes[3]
 	before := n.drops
-	n.node.retire(n.node.groups[0])
+	n.node.retire(n.node.groups[0], 9)
 	if got := n.drops - before; got != 0 {
 		t.Fatalf("got %d drops before the mark is synced, want none", got)
 	}

@@ -13,10 +13,25 @@ import (
 // that show a log. It borrows the data.
 func PaxosRecord(r *wal.Record) paxos.Record { return recordOf(r) }
 
-// SavedMark reports whether a record of the WAL is not a replica's but names the
-// slot up to which the WAL relied on a group's checkpoint, and which group's.
-func SavedMark(r *wal.Record) (group uint16, ok bool) {
+// IsMark reports whether a record of the WAL is not a replica's but the mark of a
+// group, and of which.
+func IsMark(r *wal.Record) (group uint16, ok bool) {
 	return r.Group &^ savedMark, r.Group&savedMark != 0
+}
+
+// MarkText describes such a record to people.
+func MarkText(r *wal.Record) (string, error) {
+	m, err := decodeMark(r)
+	switch {
+	case err != nil:
+		return "", err
+	case m.kind == markLeft:
+		return fmt.Sprintf("has left, accepts from slot %d on if it comes back", m.forgotten), nil
+	case m.forgotten > 0:
+		return fmt.Sprintf("checkpoint of slot %d, accepts from slot %d on", m.saved,
+			m.forgotten), nil
+	}
+	return fmt.Sprintf("checkpoint of slot %d", m.saved), nil
 }
 
 // IsMemory reports whether a record of the WAL is not a replica's but says what

@@ -53,10 +53,10 @@ type Node struct {
 	groups     []*group // by id, nil for those this node does not keep
 	hosted     []*group // the others, ascending
 	heard      []heardSeats
-	promises   map[paxos.GroupID]paxos.Ballot // of groups that have left
-	dropping   map[paxos.GroupID]bool         // whose checkpoints are being removed
-	dropAgain  []paxos.GroupID                // whose removal failed
-	drops      []pendingDrop                  // that wait for the mark to be synced
+	departed   map[paxos.GroupID]departure // groups that have left
+	dropping   map[paxos.GroupID]bool      // whose checkpoints are being removed
+	dropAgain  []paxos.GroupID             // whose removal failed
+	drops      []pendingDrop               // that wait for the mark to be synced
 	changes    map[uint64]*pendingChange
 	lastChange uint64
 	nextReseat Nanos // before which no group is looked at for a move
@@ -139,7 +139,7 @@ func New(o Options, d Deps, inbox *Inbox, rec *Recovery) (*Node, error) {
 	inbox.durable.Store(uint64(rec.lastLSN))
 	n.groups = make([]*group, o.Groups)
 	n.heard = make([]heardSeats, o.Groups)
-	n.promises = make(map[paxos.GroupID]paxos.Ballot)
+	n.departed = make(map[paxos.GroupID]departure)
 	n.dropping = make(map[paxos.GroupID]bool)
 	n.changes = make(map[uint64]*pendingChange)
 	// The start is counted before anybody hears of it (I7).

@@ -32,6 +32,8 @@ type recoveredGroup struct {
 	saved uint64
 	// left says that the group has left the node, as far as the log was read.
 	left bool
+	// forgotten is as in departure.
+	forgotten paxos.Slot
 }
 
 // ErrLostCheckpoint means that the checkpoint store has an older state than the
@@ -92,7 +94,12 @@ func (r *Recovery) Replay(lsn wal.LSN, rec wal.Record) error {
 		return err
 	}
 	if rec.Group&savedMark != 0 {
-		if len(rec.Data) > 0 {
+		m, err := decodeMark(&rec)
+		if err != nil {
+			return fmt.Errorf("node: replaying mark %d: %w", lsn, err)
+		}
+		g.forgotten = m.forgotten
+		if m.kind == markLeft {
 			g.retire()
 			return nil
 		}
@@ -134,12 +141,12 @@ func (r *Recovery) Opened(lsn wal.LSN) { r.lastLSN = max(r.lastLSN, lsn) }
 // stored reports whether there is a checkpoint of a group.
 func (r *Recovery) stored(group uint16) bool { return r.checkpoints[group] }
 
-// promise is what the disk promised for a group.
-func (r *Recovery) promise(group uint16) paxos.Ballot {
+// departure is what binds the disk since a group left it, if it ever did.
+func (r *Recovery) departure(group uint16) departure {
 	if g := r.groups[group]; g != nil {
-		return g.log.Promised()
+		return departure{g.log.Promised(), g.forgotten}
 	}
-	return paxos.Ballot{}
+	return departure{}
 }
 
 // group gives up what was collected for a group.

@@ -19,16 +19,18 @@ const registerSeats = "replicas"
 
 // seatsOf returns the seats that a machine knows. A machine that knows none is
 // at the beginning of its group: then those of the birth hold. A node that
-// joined later does not know those; it only learns until the log or a snapshot
+// joined later does not know those, and one to which the group came back no
+// longer knows what it accepted under them; it only learns until the log or a snapshot
 // tells, and for that it needs to know whom to ask. The stand-in never names
 // this node's own disk, so that nothing is promised or accepted by it.
-func (n *Node) seatsOf(id paxos.GroupID, m *lockfsm.Machine) (placement.Seats, uint64, error) {
+func (n *Node) seatsOf(id paxos.GroupID, m *lockfsm.Machine, forgotten paxos.Slot,
+) (placement.Seats, uint64, error) {
 	b, version := m.Register(registerSeats)
 	if version != 0 {
 		s, err := placement.DecodeSeats(b, paxos.Slot(version)+paxos.Slot(n.opts.Window))
 		return s, version, err
 	}
-	if n.identity.Birth != nil {
+	if n.identity.Birth != nil && forgotten == 0 {
 		home, _ := n.identity.Birth.Home(id)
 		return placement.Seats{Now: paxos.Configuration{From: 1, Acceptors: home}}, 0, nil
 	}
@@ -52,7 +54,7 @@ func (n *Node) seatsOf(id paxos.GroupID, m *lockfsm.Machine) (placement.Seats, u
 func (n *Node) onWritten(g *group, name string) {
 	switch {
 	case name == registerSeats:
-		seats, version, err := n.seatsOf(g.id, g.machine)
+		seats, version, err := n.seatsOf(g.id, g.machine, g.forgotten)
 		if err == nil {
 			err = g.replica.Configure(seats.Now)
 		}
