@@ -10,8 +10,9 @@ type leadership struct {
 	// earlier leaders may have had chosen is known here, and new values are
 	// taken. Zero while the takeover is not proposed in full.
 	opened Slot
-	// first is the first slot proposed in at this ballot; zero for none.
-	first Slot
+	// first and last are the first and the last slot proposed in at this ballot;
+	// zero for none. Slots before next that turned out to be chosen were not.
+	first, last Slot
 	// reports are the entries of highest ballot that promises reported for
 	// slots ≥ next, and reported the highest slot of them.
 	reports  map[Slot]Entry
@@ -133,6 +134,7 @@ func (r *Replica) propose(value []byte) {
 	if r.lead.first == 0 {
 		r.lead.first = s
 	}
+	r.lead.last = s
 	r.accept(Entry{Slot: s, Ballot: r.ballot, Value: value})
 	r.answerAccepted(r.cfg.Self, r.ballot, s)
 }

@@ -165,9 +165,9 @@ func (r *Replica) Configure(c Configuration) error {
 	case c.From < last:
 		return fmt.Errorf("%w: configuration from slot %d follows one from slot %d",
 			ErrConfig, c.From, last)
-	case r.lead.first != 0 && max(c.From, r.lead.first) < r.lead.next:
+	case c.From <= r.lead.last:
 		return fmt.Errorf("%w: configuration from slot %d, proposed up to slot %d",
-			ErrConfig, c.From, r.lead.next-1)
+			ErrConfig, c.From, r.lead.last)
 	}
 	r.addConfig(c)
 	r.check()

@@ -269,3 +269,30 @@ func TestForgottenSlotsBindNobody(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// A new leader may learn that slots far above those it proposed in were chosen
+// before. Among them may be one that changes the acceptors from a slot on which
+// it has passed by then, but not proposed in.
+func TestConfigureAfterLearningAhead(t *testing.T) {
+	r := newReplica(t, 1, nil)
+	leading(t, r)
+	old := Ballot{Round: 0, Node: 3}
+	var chosen []Entry
+	for s := Slot(2); s <= 9; s++ {
+		chosen = append(chosen, Entry{Slot: s, Ballot: old, Value: []byte("x")})
+	}
+	got := step(r, Message{Kind: KindLearned, From: 2, Chosen: 9, Entries: chosen})
+	if len(got.chosen) != 8 {
+		t.Fatalf("got %d slots chosen, want 8", len(got.chosen))
+	}
+	three := []Acceptor{{1, 1}, {2, 2}, {3, 3}}
+	if err := r.Configure(Configuration{From: 6, Acceptors: three}); err != nil {
+		t.Errorf("a configuration from a slot that was passed: got %v, want it taken", err)
+	}
+	if _, err := r.Propose([]byte("x")); err != nil {
+		t.Fatalf("got %v from %+v", err, r.Status())
+	}
+	if err := r.Configure(Configuration{From: 10, Acceptors: three}); !errors.Is(err, ErrConfig) {
+		t.Errorf("a configuration from a slot proposed in: got %v, want ErrConfig", err)
+	}
+}
