@@ -35,7 +35,9 @@ func (n *Node) Turn(now Nanos) error {
 		n.dirty = n.dirtySpare[:0]
 		for _, g := range work {
 			g.dirty = false
-			n.work(g)
+			if n.groups[g.id] == g { // it may have left meanwhile
+				n.work(g)
+			}
 		}
 		n.dirtySpare = work[:0]
 	}
