@@ -29,7 +29,7 @@ type learning struct {
 func (r *Replica) noteChosen(from NodeID, chosen Slot) {
 	if chosen > r.learn.known {
 		if r.learn.known <= r.log.chosen {
-			r.learn.wait = learnDelay
+			r.learn.wait, r.learn.tries = learnDelay, 0
 		}
 		r.learn.known, r.learn.from = chosen, from
 	}
@@ -80,11 +80,15 @@ func (r *Replica) chosenMoved() {
 	r.maybeHandOver()
 }
 
-// tickLearn asks for what is missing, if nothing came since the last tick.
+// tickLearn asks for what is missing, if nothing came since the last tick. One
+// that hears no leader and cannot become one asks round now and then: it may
+// know what the only acceptors that can lead do not, or be one that has lost
+// what it was promoted for, with nobody to say so.
 func (r *Replica) tickLearn() {
 	moved := r.log.chosen != r.learn.before
 	r.learn.before = r.log.chosen
-	if r.learn.known <= r.log.chosen {
+	behind := r.learn.known > r.log.chosen
+	if !behind && (r.leader != NoNode || r.canLead()) {
 		r.learn.tries = 0
 		return
 	}
@@ -97,6 +101,9 @@ func (r *Replica) tickLearn() {
 		return
 	}
 	r.askLearn(r.teacher())
+	if !behind {
+		r.learn.wait = r.cfg.ElectionTicks
+	}
 }
 
 // teacher is whom to ask next: the leader, then who named the watermark, then

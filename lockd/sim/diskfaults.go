@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"lockd/lockd/node"
+	"lockd/paxos"
 	"lockd/wal"
 	"lockd/wal/disk"
 	"lockd/wal/disk/simdisk"
@@ -28,7 +29,25 @@ func (w *World) mayLose(s *site) bool {
 			gone++
 		}
 	}
-	return !s.bad() && !s.out && gone <= (w.opts.Node.Replicas-1)/2
+	return !s.bad() && !s.out && gone <= (w.opts.Node.Replicas-1)/2 && w.seatsBear(s)
+}
+
+// seatsBear reports whether a quorum of the acceptors of every group has sound
+// disks without that of s. A disk that was replaced is gone for those groups
+// whose acceptors have not changed yet.
+func (w *World) seatsBear(s *site) bool {
+	sound := make([]int, 0, len(w.sites))
+	for _, each := range w.sites {
+		if each != s && !each.bad() && !each.out && each.disk != nil {
+			sound = append(sound, each.number)
+		}
+	}
+	for g := range w.opts.Groups {
+		if !w.chosen.Survives(paxos.GroupID(g), sound) {
+			return false
+		}
+	}
+	return true
 }
 
 // bad reports whether a fault has taken the disk of a site, or may have.

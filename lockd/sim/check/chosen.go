@@ -72,6 +72,22 @@ func (c *Chosen) Seats(g paxos.GroupID) Disks {
 	return 0
 }
 
+// Survives reports whether sound disks, by number, are a quorum of the group's
+// newest configuration and of the one before, in which slots may still be open.
+func (c *Chosen) Survives(g paxos.GroupID, sound []int) bool {
+	var set Disks
+	for _, n := range sound {
+		set |= 1 << n
+	}
+	all := c.seats[g]
+	for _, s := range all[max(0, len(all)-2):] {
+		if (s.disks & set).count() < s.disks.majority() {
+			return false
+		}
+	}
+	return true
+}
+
 // acceptors are those of one slot.
 func (c *Chosen) acceptors(g paxos.GroupID, s paxos.Slot) Disks {
 	all := c.seats[g]
