@@ -13,6 +13,7 @@
 // The same seed gives the same run, event by event; its trace hash says so.
 //
 //	options.go   what a seed decides: sizes, limits, which fault classes are on
+//	repeat.go    the command that runs the same world again
 //	world.go     the run; agenda.go the order of events; clock.go, dice.go
 //	site.go      a place where a node lives: disk, clock, crashes and starts
 //	process.go   one life of a node, and what it touches; log.go, store.go

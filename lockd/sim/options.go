@@ -67,6 +67,8 @@ func (f Fault) String() string {
 type Options struct {
 	// Seed decides everything that is drawn.
 	Seed uint64
+	// Shortened says that Short has cut the world.
+	Shortened bool
 	// Nodes, Groups, Clients and Names (per group) are the sizes.
 	Nodes, Groups, Clients, Names int
 	// Breaking is how long faults happen, Healing how long the world has at

@@ -51,3 +51,13 @@ func Plant(name string) error {
 	}
 	return nil
 }
+
+// planted names the bug that is planted now.
+func planted() string {
+	for name := range plantable() { // order: at most one is planted
+		if *name != "" {
+			return *name
+		}
+	}
+	return ""
+}

@@ -12,13 +12,8 @@ import (
 	"testing"
 )
 
-// short makes a seed's world small enough for a test that runs on each change.
-func short(seed uint64) Options {
-	o := Draw(seed)
-	o.Breaking = min(o.Breaking, 8*second)
-	o.FaultEvery = min(o.FaultEvery, second)
-	return o
-}
+// short draws a world for a test that runs on each change.
+func short(seed uint64) Options { return Draw(seed).Short() }
 
 // runSeeds runs worlds on all cores until one reports false.
 func runSeeds(from, seeds uint64, options func(uint64) Options, each func(Report) bool) {
@@ -48,9 +43,7 @@ func TestShortSeedsAreClean(t *testing.T) {
 	total := make(map[string]uint64)
 	runSeeds(1, 100, short, func(r Report) bool {
 		if r.Failure != nil {
-			t.Errorf("seed %d: %v\nrepeat: go test ./lockd/sim -run TestShortSeedsAreClean, or the "+
-				"whole world: go run -tags invariants ./lockd/sim/run -seed %d -v",
-				r.Seed, r.Failure, r.Seed)
+			t.Errorf("seed %d: %v\nrepeat: %s -v", r.Seed, r.Failure, r.Command)
 		}
 		for name, n := range r.Coverage { // order: sums
 			total[name] += n
@@ -87,7 +80,8 @@ func TestWorldWithoutFaultsIsQuiet(t *testing.T) {
 		o := short(seed)
 		o.Faults = 0
 		if r := New(o, nil).Run(); r.Failure != nil {
-			t.Errorf("seed %d with nothing going wrong: %v", seed, r.Failure)
+			t.Errorf("seed %d with nothing going wrong: %v\nrepeat: %s -v", seed, r.Failure,
+				r.Command)
 		}
 	}
 }

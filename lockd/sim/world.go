@@ -126,6 +126,8 @@ func (w *World) drawNames() {
 // Report is what a run showed.
 type Report struct {
 	Seed uint64
+	// Command runs the same world again.
+	Command string
 	// Failure is nil if nothing was wrong.
 	Failure error
 	// Trace is equal for equal runs.
@@ -344,7 +346,7 @@ func (w *World) report() Report {
 	if w.faulted == nil {
 		w.faulted = w.counts()
 	}
-	return Report{Seed: w.opts.Seed, Failure: w.failure, Trace: w.trace.hash, Virtual: w.agenda.now,
-		Events: w.agenda.seq, Slots: w.slots, Coverage: w.counts(), Faulted: w.faulted,
-		Faults: w.opts.Faults}
+	return Report{Seed: w.opts.Seed, Command: w.opts.Command(), Failure: w.failure,
+		Trace: w.trace.hash, Virtual: w.agenda.now, Events: w.agenda.seq, Slots: w.slots,
+		Coverage: w.counts(), Faulted: w.faulted, Faults: w.opts.Faults}
 }

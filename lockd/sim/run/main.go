@@ -29,6 +29,7 @@ func main() {
 type settings struct {
 	seeds, from, seed uint64
 	verbose, verify   bool
+	short             bool
 	minimising        bool
 	swarm, cover      bool
 	planted, without  string
@@ -38,24 +39,26 @@ type settings struct {
 	cpuProfile        string
 }
 
-func (s *settings) parse() error {
-	flag.Uint64Var(&s.seeds, "seeds", 200, "how many worlds to run")
-	flag.Uint64Var(&s.from, "from", 1, "seed of the first")
-	flag.Uint64Var(&s.seed, "seed", 0, "run this one only")
-	flag.BoolVar(&s.verbose, "v", false, "print everything that happens (with -seed)")
-	flag.BoolVar(&s.minimising, "minimise", false, "find what the failure of -seed needs")
-	flag.StringVar(&s.without, "without", "", "switch these classes of faults off, by commas")
-	flag.BoolVar(&s.verify, "verify", false,
+func (s *settings) parse(args []string) error {
+	f := flag.NewFlagSet("sim", flag.ExitOnError)
+	f.Uint64Var(&s.seeds, "seeds", 200, "how many worlds to run")
+	f.Uint64Var(&s.from, "from", 1, "seed of the first")
+	f.Uint64Var(&s.seed, "seed", 0, "run this one only")
+	f.BoolVar(&s.verbose, "v", false, "print everything that happens (with -seed)")
+	f.BoolVar(&s.minimising, "minimise", false, "find what the failure of -seed needs")
+	f.BoolVar(&s.short, "short", false, "run the short worlds of go test")
+	f.StringVar(&s.without, "without", "", "switch these classes of faults off, by commas")
+	f.BoolVar(&s.verify, "verify", false,
 		"run 1 % of the seeds in another process with GOMAXPROCS=1 and compare traces")
-	flag.BoolVar(&s.swarm, "swarm", false, "print what each class of faults did")
-	flag.BoolVar(&s.cover, "cover", false, "print what happened, and fail if something never did")
-	flag.BoolVar(&s.hashes, "hashes", false, "print the trace hash of every seed")
-	flag.StringVar(&s.planted, "planted", "", "plant this bug first (needs -tags plant)")
-	flag.IntVar(&s.procs, "procs", runtime.GOMAXPROCS(0), "how many worlds run at a time")
-	flag.StringVar(&s.cpuProfile, "cpuprofile", "", "write a profile of the processor to this file")
-	flag.Parse()
-	if flag.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", flag.Arg(0))
+	f.BoolVar(&s.swarm, "swarm", false, "print what each class of faults did")
+	f.BoolVar(&s.cover, "cover", false, "print what happened, and fail if something never did")
+	f.BoolVar(&s.hashes, "hashes", false, "print the trace hash of every seed")
+	f.StringVar(&s.planted, "planted", "", "plant this bug first (needs -tags plant)")
+	f.IntVar(&s.procs, "procs", runtime.GOMAXPROCS(0), "how many worlds run at a time")
+	f.StringVar(&s.cpuProfile, "cpuprofile", "", "write a profile of the processor to this file")
+	_ = f.Parse(args) // it exits
+	if f.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", f.Arg(0))
 	}
 	var err error
 	s.off, err = sim.ParseFaults(s.without)
@@ -64,7 +67,7 @@ func (s *settings) parse() error {
 
 func run() error {
 	var s settings
-	if err := s.parse(); err != nil {
+	if err := s.parse(os.Args[1:]); err != nil {
 		return err
 	}
 	// Worlds are small and short-lived: memory is cheaper here than collecting.

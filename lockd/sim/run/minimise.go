@@ -16,7 +16,7 @@ func (s *settings) minimise() error {
 		return fmt.Errorf("seed %d does not fail", s.seed)
 	}
 	fmt.Printf("seed %d with %v:\n  %s\n", s.seed, o.Faults, firstLine(first.Failure))
-	last, gone := first, sim.Fault(0)
+	last := first
 	for again := true; again; {
 		again = false
 		for _, f := range sim.Faults() {
@@ -27,7 +27,6 @@ func (s *settings) minimise() error {
 			less.Faults &^= f
 			if r := sim.New(less, nil).Run(); r.Failure != nil {
 				o, last, again = less, r, true
-				gone |= f
 				fmt.Printf("without %v too: %s\n", f, firstLine(r.Failure))
 			}
 		}
@@ -37,17 +36,8 @@ func (s *settings) minimise() error {
 	} else {
 		fmt.Printf("it needs %v\n", o.Faults)
 	}
-	fmt.Printf("repeat: %s\n", repeat(s.seed, gone))
+	fmt.Printf("repeat: %s -v\n", last.Command)
 	return fmt.Errorf("seed %d: %w", s.seed, last.Failure)
-}
-
-// repeat is the command that shows a failure again.
-func repeat(seed uint64, without sim.Fault) string {
-	line := fmt.Sprintf("go run -tags invariants ./lockd/sim/run -seed %d -v", seed)
-	if without != 0 {
-		line += fmt.Sprintf(" -without %q", without.String())
-	}
-	return line
 }
 
 func firstLine(err error) string {
@@ -58,6 +48,9 @@ func firstLine(err error) string {
 // draw decides about a world, as the flags want it.
 func (s *settings) draw(seed uint64) sim.Options {
 	o := sim.Draw(seed)
+	if s.short {
+		o = o.Short()
+	}
 	o.Faults &^= s.off
 	return o
 }

@@ -83,8 +83,8 @@ func (t *tally) sum(from uint64) error {
 	}
 	slices.SortFunc(t.mu.failed, func(a, b sim.Report) int { return int(a.Seed) - int(b.Seed) })
 	for _, r := range t.mu.failed {
-		fmt.Printf("\nseed %d: %v\n  repeat: %s\n  or: go run -tags invariants ./lockd/sim/run "+
-			"-seed %d -minimise\n", r.Seed, r.Failure, repeat(r.Seed, 0), r.Seed)
+		fmt.Printf("\nseed %d: %v\n  repeat: %s -v\n  or: %s -minimise\n", r.Seed, r.Failure,
+			r.Command, r.Command)
 	}
 	return fmt.Errorf("%d of %d seeds failed", len(t.mu.failed), t.mu.done)
 }

@@ -17,6 +17,9 @@ func (s *settings) again(r *sim.Report) error {
 		return fmt.Errorf("verify: %w", err)
 	}
 	args := []string{"-hashes", "-seeds", "1", "-from", fmt.Sprint(r.Seed), "-without", s.without}
+	if s.short {
+		args = append(args, "-short")
+	}
 	if s.planted != "" {
 		args = append(args, "-planted", s.planted)
 	}
