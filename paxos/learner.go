@@ -14,6 +14,10 @@ type learning struct {
 	// known is the highest chosen watermark heard of, and from who named it.
 	known Slot
 	from  NodeID
+	// stranger is the last node to name one above ours that no configuration
+	// known here does, zero for none: those who accept now may be unknown to a
+	// replica that is far behind.
+	stranger NodeID
 	// said and ballot are the last watermark of a leader and its ballot.
 	said   Slot
 	ballot Ballot
@@ -27,6 +31,9 @@ type learning struct {
 
 // noteChosen hears that all slots up to chosen are chosen.
 func (r *Replica) noteChosen(from NodeID, chosen Slot) {
+	if r.peer(from) == nil {
+		r.learn.stranger = from
+	}
 	if chosen > r.learn.known {
 		if r.learn.known <= r.log.chosen {
 			r.learn.wait, r.learn.tries = learnDelay, 0
@@ -107,7 +114,8 @@ func (r *Replica) tickLearn() {
 }
 
 // teacher is whom to ask next: the leader, then who named the watermark, then
-// the others in turn, for a leader may be unreachable from here alone.
+// the others in turn, strangers too, for a leader may be unreachable from here
+// alone.
 func (r *Replica) teacher() NodeID {
 	try := r.learn.tries
 	r.learn.tries++
@@ -117,10 +125,10 @@ func (r *Replica) teacher() NodeID {
 	if try <= 1 && r.learn.from != NoNode {
 		return r.learn.from
 	}
-	if len(r.peers) == 0 {
-		return NoNode
+	if next := try % (len(r.peers) + 1); next < len(r.peers) {
+		return r.peers[next].node
 	}
-	return r.peers[try%len(r.peers)].node
+	return r.learn.stranger
 }
 
 // askLearn asks node for the entries above the chosen watermark.
