@@ -21,6 +21,7 @@ func (w *World) heal() {
 	for _, l := range w.links {
 		l.lanes[0].cut, l.lanes[1].cut = false, false
 		l.lanes[0].clog, l.lanes[1].clog = 0, 0
+		l.flaps = 0
 	}
 	w.releaseAll()
 	for _, s := range w.sites {

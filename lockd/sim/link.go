@@ -19,7 +19,8 @@ type link struct {
 	conn  uint64 // number of the conn; frames of an older one never arrive
 	lanes [2]lane
 	// slow is added to the time of every frame.
-	slow Time
+	slow  Time
+	flaps Time // until when it breaks again and again
 }
 
 // lane is one direction of a link.

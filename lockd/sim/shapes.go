@@ -171,12 +171,15 @@ func (w *World) flap() {
 	w.flapping(l, w.agenda.now+d.length(w.election(), 10*w.election()))
 }
 
-// flapping breaks a link until a moment.
+// flapping breaks a link until a moment, or until all is healed.
 func (w *World) flapping(l *link, until Time) {
+	l.flaps = until
 	l.breakOff(pick(w.dice.faults, node.DownReset, node.DownTimeout))
 	if w.agenda.now < until {
 		w.agenda.after(w.dice.faults.length(20*millisecond, 600*millisecond), func() {
-			w.flapping(l, until)
+			if l.flaps == until {
+				w.flapping(l, until)
+			}
 		})
 	}
 }
