@@ -32,7 +32,9 @@ func (w *World) crowdEnds(*site) {
 		w.covered["no room for a crowd"]++
 		return
 	}
-	c := &crowd{w: w, size: pick(w.dice.episode, 300, 1000, 2500)}
+	// A time step names all its sessions: a link that cannot hold a few breaks, as
+	// no link of production would, whose queue holds the largest frame.
+	c := &crowd{w: w, size: min(pick(w.dice.episode, 300, 1000, 2500), w.opts.QueueBytes/32)}
 	for i := 0; len(c.names) < 16; i++ {
 		name := fmt.Sprint("crowd/", i)
 		if wire.GroupOf("", name, uint16(w.opts.Groups)) == 0 {
