@@ -96,7 +96,8 @@ func DecodeChange(b []byte) (Change, error) {
 }
 
 // Birth returns the record of a new cluster whose nodes have all shown their
-// disks. Nodes ascend by id.
+// disks. Nodes ascend by id and are members. No node keeps or leads more than
+// one group above another.
 func Birth(nodes []Node, groups int, replicas uint8, format uint16) Record {
 	r := Record{Replicas: replicas, Format: format, Nodes: nodes}
 	k := len(nodes)
@@ -111,6 +112,7 @@ func Birth(nodes []Node, groups int, replicas uint8, format uint16) Record {
 		}
 		r.Homes = append(r.Homes, home)
 	}
+	r.rehome()
 	return r
 }
 

@@ -20,7 +20,8 @@ func (r *Record) keepers() []paxos.NodeID {
 // rehome gives every group a home among the members. It moves as little as it
 // can: what must leave a node that leaves, and then one replica at a time from
 // the node with most to the node with least until they differ by one at most.
-// Leaderships are spread in the same way, within the homes.
+// Leaderships are spread in the same way, within the homes; they differ by one at
+// most, too.
 func (r *Record) rehome() {
 	members := r.keepers()
 	if len(members) == 0 {
@@ -46,7 +47,7 @@ func (r *Record) rehome() {
 	}
 	for r.shift(members, load) {
 	}
-	for r.shiftLead(members) {
+	for r.evenLeads(members) {
 	}
 }
 
@@ -96,20 +97,58 @@ func (r *Record) heaviest(load map[paxos.NodeID]int, id paxos.NodeID) bool {
 	return true
 }
 
-// shiftLead makes a node with few leaderships the first of a home whose first
-// has two or more above it.
-func (r *Record) shiftLead(members []paxos.NodeID) bool {
+// evenLeads gives one leadership from a node to one with two or more below it,
+// and reports whether there was one to give. Where no home holds both, others
+// between them pass one on each. With replicas that differ by one at most that
+// ends when leaderships do: were a set of nodes to lead too much among
+// themselves, their homes would be more than their share of the replicas.
+func (r *Record) evenLeads(members []paxos.NodeID) bool {
 	leads := make(map[paxos.NodeID]int, len(members))
 	for _, home := range r.Homes {
 		leads[home[0]]++
 	}
-	for _, home := range r.Homes {
-		for i := 1; i < len(home); i++ {
-			if leads[home[0]]-leads[home[i]] >= 2 {
-				home[0], home[i] = home[i], home[0]
-				return true
+	for _, from := range members {
+		if r.passLead(leads, from) {
+			return true
+		}
+	}
+	return false
+}
+
+// passLead looks for the shortest way, home by home, from a node to one with two
+// leaderships less, and passes one along it.
+func (r *Record) passLead(leads map[paxos.NodeID]int, from paxos.NodeID) bool {
+	// by is the group whose leadership would bring one to a node.
+	by := map[paxos.NodeID]int{}
+	for next := []paxos.NodeID{from}; len(next) > 0; next = next[1:] {
+		for g, home := range r.Homes {
+			if home[0] != next[0] {
+				continue
+			}
+			for _, id := range home[1:] {
+				if _, seen := by[id]; seen || id == from {
+					continue
+				}
+				by[id] = g
+				next = append(next, id)
+				if leads[id] <= leads[from]-2 {
+					r.passAlong(by, from, id)
+					return true
+				}
 			}
 		}
 	}
 	return false
+}
+
+// passAlong makes each node on the way found the first of the home that brings
+// it there, the last one first.
+func (r *Record) passAlong(by map[paxos.NodeID]int, from, to paxos.NodeID) {
+	for to != from {
+		home := r.Homes[by[to]]
+		giver := home[0]
+		at := slices.Index(home, to)
+		home[0], home[at] = home[at], home[0]
+		to = giver
+	}
 }
