@@ -1,6 +1,8 @@
 package node
 
 import (
+	"slices"
+
 	"lockd/lockfsm"
 	"lockd/netio/wire"
 	"lockd/paxos"
@@ -257,7 +259,11 @@ func (n *Node) refuseOrHold(g *group, c *conn, h wire.Header, frame []byte) {
 		// Elected, but not before a slot of its own ballot is chosen.
 		leader = paxos.NoNode
 	}
-	if leader == paxos.NoNode && !n.draining && n.hearsMajority() && !g.earlyFull &&
+	accepts := slices.Contains(g.seats.Now.Acceptors, n.acceptor())
+	if leader == paxos.NoNode && !accepts {
+		leader = n.leaderHint(g.id)
+	}
+	if leader == paxos.NoNode && accepts && !n.draining && n.hearsMajority() && !g.earlyFull &&
 		g.earlyBytes+len(frame) <= maxEarlyBytes {
 		if len(g.early) == 0 {
 			g.earlyUntil = n.now + Nanos(n.opts.ElectionTicks)*n.opts.Tick

@@ -55,3 +55,7 @@ func MemoryText(r *wal.Record) (string, error) {
 	}
 	return text[:len(text)-1], nil
 }
+
+// Stats returns what the node has counted so far. Requires: called between two
+// Turns, on their goroutine, or from a Query.
+func (n *Node) Stats() Stats { return n.stats }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"lockd/lockd/placement"
+	"lockd/netio/wire"
 	"lockd/paxos"
 )
 
@@ -196,6 +197,43 @@ func TestFM1NodeIsAdded(t *testing.T) {
 		w.nodes[id+1].start()
 	}
 	w.settle("all at home again", w.atHome)
+}
+
+// A node that is to keep a group, and does not accept for it yet, will not lead
+// it: it says so at once, and names one who may know.
+func TestNewcomerHoldsNoRequests(t *testing.T) {
+	o := testOptions()
+	o.Groups = 8
+	w := newWorld(t, o)
+	for g := range uint16(8) {
+		w.user(ConnID(g+1), g).lock(w.nameIn(g, 1))
+	}
+	n := w.addNode(4)
+	add := placement.Change{Kind: placement.Add, Node: 4, Peer: "h:1", Client: "h:2"}
+	if err := w.change(2, add); err != nil {
+		t.Fatal(err)
+	}
+	asked := make(map[uint16]bool)
+	for range 3000 {
+		w.relink()
+		w.run(Millisecond)
+		for _, g := range n.node.hosted {
+			if g.replica.Leader() != paxos.NoNode || asked[uint16(g.id)] || g.leading ||
+				slices.Contains(g.seats.Now.Acceptors, n.node.acceptor()) {
+				continue
+			}
+			asked[uint16(g.id)] = true
+			n.inbox.Request(99, acquireFrame(uint64(g.id)+1, w.nameIn(uint16(g.id), 2)))
+			w.run(2 * Millisecond)
+			if got := n.statuses(99)[uint64(g.id)+1]; got != wire.StatusNotLeader {
+				t.Errorf("group %d: got %v, want not leader at once", g.id, got)
+			}
+			break
+		}
+	}
+	if len(asked) == 0 {
+		t.Error("node 4 always knew who leads: nothing was asked")
+	}
 }
 
 // A node is removed: its groups move away, it is let go and stops.

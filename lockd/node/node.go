@@ -155,12 +155,16 @@ func New(o Options, d Deps, inbox *Inbox, rec *Recovery) (*Node, error) {
 		n.followRecord()
 		return n, n.openGroups()
 	}
-	self := paxos.Acceptor{Node: n.identity.Node, Disk: n.identity.Disk}
 	n.setPeers(n.birthNodes())
-	n.birth = newBirth(self, n.birthNodes(), n.identity.Birth)
+	n.birth = newBirth(n.acceptor(), n.birthNodes(), n.identity.Birth)
 	// A cluster of one has nobody to wait for.
 	n.advanceBirth()
 	return n, n.failure
+}
+
+// acceptor is what this node is called among acceptors.
+func (n *Node) acceptor() paxos.Acceptor {
+	return paxos.Acceptor{Node: n.identity.Node, Disk: n.identity.Disk}
 }
 
 // publishIdentity lets handshakes see the identity as it is now stored.
