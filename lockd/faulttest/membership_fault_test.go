@@ -9,9 +9,13 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"lockd/client"
 )
 
 // grow adds a node to the cluster that does not run yet.
@@ -103,6 +107,106 @@ func TestFM1AddReplaceRemoveUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d grants, %d holds lost", r.load.Grants.Load(), r.load.Lost.Load())
+}
+
+// TestFM1NodesAreAddedWithoutAPause adds two nodes while workers lock and unlock
+// fresh names, with nothing else going on: no call fails, what is held stays
+// held, and nobody waits for as long as a leader that died would cost.
+func TestFM1NodesAreAddedWithoutAPause(t *testing.T) {
+	r := newRig(t, 32)
+	c := r.cluster
+	quiet := startPairLoad(t, c)
+	pause(within(t, 20*time.Second), 3*time.Second)
+	quiet.report(t, "three nodes at rest")
+
+	moving := startPairLoad(t, c)
+	for range 2 {
+		n := c.grow(t)
+		changes(t, c.Nodes[0], "add", fmt.Sprintf("%d=%s/%s", n.ID, n.Peer, n.Client))
+		if err := n.Start(); err != nil {
+			t.Fatal(err)
+		}
+		await(t, n, n.ID)
+		r.intact(t, fmt.Sprintf("node %d has its share", n.ID))
+	}
+	longest := moving.report(t, "two nodes are added")
+	if longest > maxAddedGap {
+		t.Errorf("longest pair while groups moved: got %v, want at most %v", longest, maxAddedGap)
+	}
+	if got := r.load.Refused.Load() + r.load.Lost.Load(); got != 0 {
+		t.Errorf("calls without an answer and holds lost: got %d, want none", got)
+	}
+	if err := r.load.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.keep.PassOn(within(t, 20*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// maxAddedGap is what a pair may take while nodes are added: less than an
+// election timeout, which is what waiting for the wrong node would cost.
+const maxAddedGap = time.Second
+
+// pairLoad are workers that lock and unlock fresh names without a pause.
+type pairLoad struct {
+	running sync.WaitGroup
+	cancel  context.CancelFunc
+	mu      struct {
+		sync.Mutex
+		took []time.Duration
+		errs []error
+	}
+}
+
+func startPairLoad(t *testing.T, c *Cluster) *pairLoad {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	p := &pairLoad{cancel: cancel}
+	by := dial(t, c, client.Options{Name: "pairs"})
+	for i := range 16 {
+		p.running.Go(func() {
+			for k := 0; ctx.Err() == nil; k++ {
+				began := time.Now()
+				h, err := by.Lock(context.Background(), fmt.Sprintf("pair/%d/%d", i, k))
+				if err == nil {
+					err = h.Unlock(context.Background())
+				}
+				p.note(time.Since(began), err)
+			}
+		})
+	}
+	return p
+}
+
+func (p *pairLoad) note(took time.Duration, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.took = append(p.mu.took, took)
+	if err != nil {
+		p.mu.errs = append(p.mu.errs, err)
+	}
+}
+
+// report stops the workers, demands that nothing failed, and returns what the
+// longest pair took.
+func (p *pairLoad) report(t *testing.T, what string) time.Duration {
+	t.Helper()
+	p.cancel()
+	p.running.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.mu.errs) > 0 {
+		t.Errorf("%s: %d of %d pairs failed, the first with: %v", what, len(p.mu.errs),
+			len(p.mu.took), p.mu.errs[0])
+	}
+	slices.Sort(p.mu.took)
+	longest := p.mu.took[len(p.mu.took)-1]
+	n := len(p.mu.took)
+	t.Logf("%s: %d pairs, %d failed; p50 %v, p99 %v, longest %v", what, n, len(p.mu.errs),
+		p.mu.took[n/2], p.mu.took[n*99/100], longest)
+	return longest
 }
 
 // await waits until a node says that another is a member and all groups are at
