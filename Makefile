@@ -87,6 +87,10 @@ lint: go-present ## gofmt, go vet, staticcheck and the house test
 sim: go-present ## run the simulator: SEEDS=2000 worlds, the first from seed FROM=1
 	$(GO) run -tags invariants ./lockd/sim/run -seeds $(SEEDS) -from $(FROM)
 
+.PHONY: capacity
+capacity: go-present ## show what a cluster carries by how many nodes it has, on modelled machines
+	$(GO) run ./lockd/sim/capacity
+
 .PHONY: spec
 spec: go-present ## search the models of lockd/spec, wrong variants included (apt-get install spin gcc)
 	$(GO) run ./lockd/spec/run

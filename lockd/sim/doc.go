@@ -37,5 +37,6 @@
 // No node has a wall clock, so there is none to jump: a node knows only the
 // moments that its turns are handed, and a test looks that it asks for no other.
 //
-// Package run is the command.
+// Package run is the command. Command capacity has a world of its own, without
+// faults, where work takes time.
 package sim
