@@ -37,6 +37,18 @@ func (r *Replica) ConfirmRead() (uint64, error) {
 	return r.reads.asked, nil
 }
 
+// Doubt is for a caller that did not run for so long that another may lead by
+// now, for example because its process was stopped. A leader takes no new value
+// from then on until a quorum has answered a heartbeat that leaves with the next
+// Ready. Nothing safe hangs on it: what a deposed leader proposes is not chosen.
+// But who asks it is not kept waiting behind values that never will be.
+func (r *Replica) Doubt() {
+	if r.role == RoleLeading {
+		r.lead.doubt = r.reads.seq + 1
+		r.lead.beatDue = true
+	}
+}
+
 // flushHeartbeat hands out the heartbeat that is due to all peers that take part
 // in a slot not chosen yet, as acceptors or observers.
 func (r *Replica) flushHeartbeat() {

@@ -22,6 +22,9 @@ type leadership struct {
 	leaving bool
 	// beatDue says that a heartbeat is to leave in the next Ready.
 	beatDue bool
+	// doubt is the heartbeat round that a quorum must answer before this leader
+	// goes on; zero if it never had a doubt.
+	doubt uint64
 }
 
 func (l *leadership) begin() { *l = leadership{} }
@@ -54,9 +57,11 @@ func (r *Replica) startLeading() {
 	r.pump()
 }
 
-// serving reports whether the takeover is chosen.
+// serving reports whether the takeover is chosen, and nothing speaks against
+// this leader.
 func (r *Replica) serving() bool {
-	return r.role == RoleLeading && r.ownChosen() && r.transfer.to == NoNode
+	return r.role == RoleLeading && r.ownChosen() && r.transfer.to == NoNode &&
+		r.reads.confirmed >= r.lead.doubt
 }
 
 // ownChosen reports whether a slot proposed after phase 1 is chosen, and with

@@ -119,6 +119,8 @@ func nodeSamples(s *node.Status) []Sample {
 		gauge("slots_behind", "Slots chosen and not applied here.", behind),
 		gauge("conns_speaking", "Client conns that sent a request.", float64(s.Conns)),
 		count("turns", "Turns of the engine.", s.Stats.Turns),
+		count("turn_gaps", "Turns that came half an election timeout after the one before.",
+			s.Stats.Gaps),
 		count("requests", "Requests of clients.", s.Stats.Requests),
 		count("reads", "Questions answered after a confirmation.", s.Stats.Reads),
 		count("slots_proposed", "Slots proposed by this node.", s.Stats.Proposed),

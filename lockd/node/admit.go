@@ -289,7 +289,7 @@ func (n *Node) refuseOrHold(g *group, c *conn, h wire.Header, frame []byte) {
 func (n *Node) hearsMajority() bool {
 	heard := 1
 	for _, p := range n.peers {
-		if p.up && n.now-p.heardAt < Nanos(n.opts.ElectionTicks/2)*n.opts.Tick {
+		if p.up && n.now-p.heardAt < n.halfElection() {
 			heard++
 		}
 	}

@@ -123,3 +123,33 @@ func TestDeposedLeaderSaysSoAtOnce(t *testing.T) {
 		t.Errorf("the replica is %v, and the node still takes requests for it", g.replica.Role())
 	}
 }
+
+// A leader that was stopped for longer than half an election timeout proposes
+// nothing before a quorum has answered it again; then it goes on as if nothing
+// had been (F-T3).
+func TestFT3LeaderThatWasStoppedAsksFirst(t *testing.T) {
+	w := newWorld(t, testOptions())
+	old := w.leaderOf(0)
+	g := old.node.group(0)
+	u := w.user(1, 0)
+	u.lock(w.nameIn(0, 0))
+	for i, gap := range []Nanos{400, 600} {
+		launched := g.launched
+		w.drop = func(f testFrame) bool { return f.to == old.id }
+		w.now += gap * Millisecond // stopped, and what peers said in between is on its way
+		u.acquire(w.nameIn(0, i+1), 0)
+		w.run(20 * Millisecond)
+		if got, want := g.launched > launched, gap < 500; got != want {
+			t.Errorf("unanswered after %d ms: proposed %v, want %v", gap, got, want)
+		}
+		w.drop = nil
+		w.run(200 * Millisecond)
+		if !g.leading || g.launched == launched || g.landed != g.launched {
+			t.Errorf("answered after %d ms: leads %v, %d of %d slots landed, want all of some", gap,
+				g.leading, g.landed, g.launched)
+		}
+	}
+	if got := old.node.stats.Gaps; got != 1 {
+		t.Errorf("gaps: got %d, want 1", got)
+	}
+}

@@ -15,7 +15,7 @@ func (n *Node) onClock() {
 	if n.lastTick == 0 || n.now < n.lastTick {
 		n.lastTick = n.now
 	}
-	limit := Nanos(n.opts.ElectionTicks/2) * n.opts.Tick
+	limit := n.halfElection()
 	if n.now-n.lastTick > limit {
 		n.lastTick = n.now - limit
 	}
@@ -129,7 +129,7 @@ func startsLease(c *lockfsm.Command) bool {
 // leadership leaves a node whose disk does not move (I30).
 func (n *Node) watchDisk() {
 	since := n.deps.Log.SyncingSince()
-	limit := Nanos(n.opts.ElectionTicks/2) * n.opts.Tick
+	limit := n.halfElection()
 	stalled := since != 0 && n.now-since > limit && n.durable < wal.LSN(n.lastLSN)
 	if stalled == n.stalled {
 		return

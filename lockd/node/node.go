@@ -82,6 +82,7 @@ type Node struct {
 	held      heldQueue
 
 	now          Nanos
+	turnAt       Nanos // when the last turn began
 	lastTick     Nanos
 	lastBeat     Nanos // the beat of log time in which leaders last stepped it
 	flushWAL     bool

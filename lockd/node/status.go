@@ -10,6 +10,8 @@ import (
 type Stats struct {
 	// Turns counts turns, Requests frames of clients, Reads answered questions.
 	Turns, Requests, Reads uint64
+	// Gaps counts turns that came half an election timeout after the one before.
+	Gaps uint64
 	// Proposed counts slots this node proposed, Applied slots applied here.
 	Proposed, Applied uint64
 	// MessagesIn and MessagesOut count messages of replicas.

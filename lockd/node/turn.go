@@ -19,6 +19,7 @@ func (n *Node) Turn(now Nanos) error {
 		return n.failure
 	}
 	n.now = now
+	n.doubtAfterGap()
 	n.stats.Turns++
 	n.box = n.inbox.take(n.box)
 	if err := n.inbox.failed.Load(); err != nil {
@@ -48,6 +49,26 @@ func (n *Node) Turn(now Nanos) error {
 	n.finish()
 	return n.failure
 }
+
+// doubtAfterGap compares the turn with the one before, on a clock that counts
+// suspends. A node that did not run for half an election timeout may have been
+// replaced without having heard of it: it leads nothing in earnest until a quorum
+// has answered it.
+func (n *Node) doubtAfterGap() {
+	last := n.turnAt
+	n.turnAt = n.now
+	if last == 0 || n.now-last <= n.halfElection() {
+		return
+	}
+	n.stats.Gaps++
+	for _, g := range n.hosted {
+		g.replica.Doubt()
+		n.touch(g)
+	}
+}
+
+// halfElection is half an election timeout.
+func (n *Node) halfElection() Nanos { return Nanos(n.opts.ElectionTicks/2) * n.opts.Tick }
 
 // finish sends what the turn produced: peers first, so that they sync while we
 // do, then the answers, then the WAL.
