@@ -237,3 +237,52 @@ func TestFD9RemovalKeepsIdleGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// lyingDisk lets the disk lie about syncs from operation k of a workload on and
+// then cuts the power. What comes back must be damaged in plain sight, or end
+// before what was called durable, which peers know (I7), or be all there.
+func lyingDisk(k int, seed uint64) (outcome string, err error) {
+	draw := drawFrom(seed)
+	d := simdisk.New(draw)
+	m := newModel()
+	w, _, err := open(mustMount(d), smallOptions())
+	for err == nil && d.Ops() < k {
+		err = m.work(w, draw, 1)
+	}
+	if err != nil {
+		return "", err
+	}
+	d.Lie()
+	if err := m.work(w, draw, 1+draw(12)); err != nil {
+		return "", err
+	}
+	d.PowerCut()
+	w, got, err := open(mustMount(d), smallOptions())
+	switch {
+	case errors.Is(err, ErrCorrupt):
+		return "damaged", nil
+	case err != nil:
+		return "", fmt.Errorf("open: %w", err)
+	case w.Durable() < m.durable:
+		return "ends early", nil
+	default:
+		return "whole", m.check(got)
+	}
+}
+
+func TestFD7LyingSync(t *testing.T) {
+	outcomes := map[string]int{}
+	for seed := range uint64(4) {
+		for k := 1; k < 250; k += 4 {
+			outcome, err := lyingDisk(k, seed*1_000_003+uint64(k))
+			if err != nil {
+				t.Fatalf("lies from operation %d on, seed %d: %v", k, seed, err)
+			}
+			outcomes[outcome]++
+		}
+	}
+	t.Logf("after a disk that lied: %v", outcomes)
+	if outcomes["damaged"] == 0 || outcomes["ends early"] == 0 {
+		t.Errorf("got %v, want some damaged and some that end early", outcomes)
+	}
+}

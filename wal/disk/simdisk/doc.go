@@ -12,7 +12,7 @@
 //     its old content, or is garbage, independently of the others;
 //   - each change of a name that was not synced happened or did not; one that
 //     depends on another that did not happen did not happen either;
-//   - what was synced stays.
+//   - what was synced stays, unless the disk had begun to lie about that.
 //
 // Every call of a Dir or File is one operation, numbered from 1. A Fault can be
 // planned for a number: the call fails, or the power goes while it runs. A

@@ -199,7 +199,7 @@ func (d *Dir) Sync() error {
 	if err != nil {
 		return err
 	}
-	if f.Effect == EffectAll {
+	if f.Effect == EffectAll && !s.lying {
 		for i := range s.changes {
 			s.changes[i].apply(s.durable)
 		}
@@ -284,6 +284,7 @@ func (h *handle) Sync() error {
 		return err
 	}
 	switch {
+	case s.lying && f.Err == nil:
 	case f.Effect == EffectAll:
 		h.file.sync()
 	case f.Err != ErrCut:
