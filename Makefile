@@ -11,6 +11,7 @@ TAGS           := invariants,plant,fault
 
 SEEDS          ?= 200
 FROM           ?= 1
+SIM            ?=
 SOAK           ?= 10m
 TRIALS         ?= 100
 GAP            ?= all
@@ -84,8 +85,8 @@ lint: go-present ## gofmt, go vet, staticcheck and the house test
 	$(GO) test ./lockd/house
 
 .PHONY: sim
-sim: go-present ## run the simulator: SEEDS=2000 worlds, the first from seed FROM=1
-	$(GO) run -tags invariants ./lockd/sim/run -seeds $(SEEDS) -from $(FROM)
+sim: go-present ## run the simulator: SEEDS=2000 worlds from seed FROM=1; SIM=-cover: by row
+	$(GO) run -tags invariants ./lockd/sim/run -seeds $(SEEDS) -from $(FROM) $(SIM)
 
 .PHONY: capacity
 capacity: go-present ## show what a cluster carries by how many nodes it has, on modelled machines

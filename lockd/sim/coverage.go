@@ -87,7 +87,11 @@ func Reachable() []string {
 		all = append(all, "episode: "+e.name)
 	}
 	return append(all, "graph with progress", "graph without", "session of a dead client checked",
-		"operations searched")
+		"operations searched", "change made: add", "change made: remove", "change made: replace",
+		"seats changed", "removed node stopped", "event acceptors changed", "event group has left",
+		"build of format 1", "build of format 2", "crowd of sessions", "segments recycled",
+		"records copied forward", "snapshot resumed", "damage: lost checkpoint",
+		"lost checkpoint found", "full disk stopped a node", "event snapshot resumed")
 }
 
 // ReachableUnderFaults names what must happen while other things go wrong: each
@@ -121,8 +125,9 @@ func ReachableUnderFaults() []string {
 		all = append(all, "status "+s.String())
 	}
 	return append(all, "held", "core held", "core lost a hold", "checkpoint", "snapshot", "power cut",
-		"power cut at start", "session expired", "lease ran out", "cancel lost to grant",
-		"damage found", "damage found at work", "damage: flipped bit", "damage: garbage",
+		"power cut at start", "stranger refused", "session expired", "lease ran out",
+		"cancel lost to grant", "damage found", "damage found at work", "damage: flipped bit",
+		"damage: garbage",
 		"damage: zeroed sector", "damage: lost write", "damage: misdirected write",
 		"disk error stopped a node", "wiped node stopped", "directory rolled back",
 		"rolled back node stopped", "log cramped", "spare segment not made", "inbox full",

@@ -138,10 +138,29 @@ func (w *World) damage(s *site) {
 		s.crash("to be damaged")
 	}
 	s.damaged = true
+	if asleep && place.off/disk.AlignBytes%2 == 0 && s.loseCheckpoint() {
+		w.restart(s)
+		return
+	}
 	w.covered["damage: "+place.spoil(d, other)]++
 	if asleep {
 		w.restart(s)
 	}
+}
+
+// loseCheckpoint takes the newest checkpoint away, of the last group that has
+// one, and reports whether there was one. What the log dropped for its sake is
+// gone with it, and the node must notice (I12, F-C2); if it dropped nothing yet,
+// the node finds all it needs.
+func (s *site) loseCheckpoint() bool {
+	for g := s.w.opts.Groups - 1; g >= 0; g-- {
+		if s.store.slot(uint16(g)) > 0 {
+			delete(s.store.groups, uint16(g))
+			s.w.covered["damage: lost checkpoint"]++
+			return true
+		}
+	}
+	return false
 }
 
 // damagePlace is the start of a batch on a disk.

@@ -29,6 +29,7 @@
 //	crowd.go     very many sessions that end together
 //	search.go    what clients saw, for a search blind to slots
 //	bounds.go    how large things may become; coverage.go what a run reached
+//	rows.go      which of that shows which row of the fault matrix
 //
 // Faults stay within a budget: a minority of the disks may be lost, each in a
 // way that is to be noticed. Safety must hold throughout. A node that stops by

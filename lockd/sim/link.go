@@ -73,6 +73,7 @@ func (l *link) dial() {
 	}
 	fromA, fromB := a.node.PeerHello(), b.node.PeerHello()
 	fromA.From, fromA.To, fromB.From, fromB.To = l.a.id, l.b.id, l.b.id, l.a.id
+	l.pretend(b, fromA)
 	refusedA, refusedB := b.node.CheckPeer(&fromA), a.node.CheckPeer(&fromB)
 	if refusedA != nil {
 		l.refuse(a, l.b.id, refusedA)
@@ -96,6 +97,31 @@ func (l *link) dial() {
 	b.inbox.PeerUp(l.a.id, &fromA)
 	a.wake()
 	b.wake()
+}
+
+// pretend lets somebody dial who is not the peer: a node of another cluster, one
+// that nobody has invited, or the peer under the id of a third node. None of them
+// may be let in (I7, F-N6).
+func (l *link) pretend(p *process, h wire.PeerHello) {
+	w := l.w
+	third := w.sites[w.dice.stranger.IntN(len(w.sites))]
+	switch w.dice.stranger.IntN(3) {
+	case 0:
+		h.Cluster++
+	case 1:
+		h.From = uint16(len(w.sites) + 1)
+	default:
+		// Before its birth a node has nothing to hold against a disk, and where
+		// disks are replaced it may not know the newest yet.
+		if third == l.a || third == l.b || !p.site.born() || w.opts.Faults&FaultMember != 0 {
+			return
+		}
+		h.From = third.id
+	}
+	w.covered["stranger refused"]++
+	if p.node.CheckPeer(&h) == nil {
+		w.failf("I7: node %d lets in a stranger that calls itself node %d", p.site.id, h.From)
+	}
 }
 
 func (l *link) refuse(p *process, by uint16, r *wire.PeerRefused) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,6 +60,22 @@ func TestShortSeedsAreClean(t *testing.T) {
 	}
 }
 
+// A row of the fault matrix whose counts no long run has to reach would be shown
+// by luck only.
+func TestRowsMustBeReached(t *testing.T) {
+	must := make(map[string]bool)
+	for _, name := range slices.Concat(Reachable(), ReachableUnderFaults()) {
+		must[name] = true
+	}
+	for _, row := range Rows() {
+		for _, name := range row.Counts {
+			if !must[name] {
+				t.Errorf("%s: %q need not be reached by any run", row.ID, name)
+			}
+		}
+	}
+}
+
 // TestSameSeedSameRun compares whole traces, because a hash says only that they
 // differ.
 func TestSameSeedSameRun(t *testing.T) {
@@ -88,7 +105,7 @@ func TestWorldWithoutFaultsIsQuiet(t *testing.T) {
 
 // A node lives by the moments that its turns are handed. If it asked for the
 // time of day, jumps of wall clocks would have to be simulated (F-T1).
-func TestNodeHasNoWallClock(t *testing.T) {
+func TestFT1NodeHasNoWallClock(t *testing.T) {
 	files, err := filepath.Glob("../node/*.go")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no sources of the node: %v", err)

@@ -93,6 +93,10 @@ func (s *site) start() {
 	case s.leaving && errors.Is(err, node.ErrRemoved):
 		s.drive.Unmount()
 		s.letGo()
+	case s.damaged && errors.Is(err, node.ErrLostCheckpoint):
+		s.w.covered["lost checkpoint found"]++
+		s.drive.Unmount()
+		s.halted = true
 	case s.damaged && errors.Is(err, wal.ErrCorrupt):
 		s.w.covered["damage found"]++
 		s.drive.Unmount()

@@ -22,7 +22,7 @@ type World struct {
 	trace  trace
 	// dice are the branches that the world itself draws from; clients, clocks
 	// and drives have their own.
-	dice struct{ network, disk, schedule, faults, episode, operator dice }
+	dice struct{ network, disk, schedule, faults, episode, operator, stranger dice }
 
 	sites    []*site // node n stands at n−1
 	links    []*link
@@ -75,6 +75,7 @@ func New(o Options, log io.Writer) *World {
 	w.dice.faults = newDice(o.Seed, "faults")
 	w.dice.episode = newDice(o.Seed, "episode")
 	w.dice.operator = newDice(o.Seed, "operator")
+	w.dice.stranger = newDice(o.Seed, "stranger")
 	w.chosen = check.NewChosen(o.Groups)
 	w.disks = make(map[paxos.DiskID]int)
 	w.operator = operator{w: w}

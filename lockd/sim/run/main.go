@@ -151,6 +151,7 @@ func (s *settings) many() error {
 	}
 	if s.cover {
 		t.counts()
+		t.rows()
 		if n := t.missed(); n > 0 {
 			err = errors.Join(err, fmt.Errorf("%d things never happened", n))
 		}

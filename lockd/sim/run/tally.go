@@ -110,6 +110,20 @@ func (t *tally) swarm() {
 	}
 }
 
+// rows prints what was reached of each row of the fault matrix.
+func (t *tally) rows() {
+	for _, row := range sim.Rows() {
+		fmt.Printf("  %-6s", row.ID)
+		for i, name := range row.Counts {
+			if i > 0 {
+				fmt.Print(",")
+			}
+			fmt.Printf(" %s %d", name, t.mu.coverage[name])
+		}
+		fmt.Println()
+	}
+}
+
 // missed prints what no seed reached, and reports how much that is.
 func (t *tally) missed() int {
 	n := 0
