@@ -191,9 +191,9 @@ func TestReentrantGivenUp(t *testing.T) {
 	})
 }
 
-// TestOlderNodes proves that what the nodes cannot know is refused at once, and
+// TestFP3OlderNodes proves that what the nodes cannot know is refused at once, and
 // that all else goes on as before (I27).
-func TestOlderNodes(t *testing.T) {
+func TestFP3OlderNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNodes(t, 4)
 		n.with(func(d *dumbCluster) { d.version = 1 })

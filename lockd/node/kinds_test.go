@@ -177,7 +177,7 @@ func TestDetachedPermitsRunOut(t *testing.T) {
 }
 
 // While a node of the cluster may not know a format, nobody may use it.
-func TestFormatThatIsNotActiveIsUnsupported(t *testing.T) {
+func TestFP3FormatThatIsNotActiveIsUnsupported(t *testing.T) {
 	o := testOptions()
 	o.Format = lockfsm.FormatFirst
 	w := newWorld(t, o)
@@ -231,7 +231,7 @@ func (w *world) upgraded(n *testNode) {
 
 // A node that meets a format it does not know stops and says so; nothing is
 // damaged, and a newer binary carries on where it stopped (I27).
-func TestOlderNodeStopsAtANewerBatch(t *testing.T) {
+func TestFP3OlderNodeStopsAtANewerBatch(t *testing.T) {
 	w := newWorld(t, testOptions())
 	n := w.older(3)
 	u := w.user(1, 0)
@@ -249,7 +249,7 @@ func TestOlderNodeStopsAtANewerBatch(t *testing.T) {
 }
 
 // The same of a snapshot.
-func TestOlderNodeStopsAtANewerSnapshot(t *testing.T) {
+func TestFP3OlderNodeStopsAtANewerSnapshot(t *testing.T) {
 	o := testOptions()
 	o.CheckpointBytes, o.RetainSlots = 2048, 4
 	w := newWorld(t, o)

@@ -328,3 +328,99 @@ func TestFM1WholeClusterExchangedThenRestarted(t *testing.T) {
 		w.user(ConnID(g+20), g).lock(w.nameIn(g, 2))
 	}
 }
+
+// ballots returns the ballot that each group is led at.
+func (w *world) ballots() []paxos.Ballot {
+	var all []paxos.Ballot
+	for g := range uint16(w.opts.Groups) {
+		all = append(all, w.leaderOf(g).node.group(g).replica.Ballot())
+	}
+	return all
+}
+
+// A node that was removed while it did not run comes back, believes that it still
+// keeps its groups, and talks: nobody listens, no leader is deposed, and the first
+// who shakes hands with it tells it to stop (F-M2).
+func TestFM2RemovedNodeIsHeardByNobody(t *testing.T) {
+	w := newWorld(t, fiveNodes())
+	w.settle("all at home", w.atHome)
+	w.settle("nothing moves", func() bool { return w.nodes[1].node.moving() == 0 })
+	gone := w.nodes[5]
+	if len(gone.node.hosted) == 0 {
+		t.Fatal("node 5 keeps no group")
+	}
+	w.kill(5)
+	if err := w.change(1, placement.Change{Kind: placement.Remove, Node: 5}); err != nil {
+		t.Fatal(err)
+	}
+	w.settle("node 5 is let go", func() bool {
+		x := w.nodes[1].node.identity.Record.Node(5)
+		return x != nil && x.State == placement.Gone && w.atHome()
+	})
+	w.run(5 * Second) // leaderships go where they belong
+	before := w.ballots()
+	gone.start()
+	said := 0
+	w.drop = func(f testFrame) bool {
+		if f.from == gone.id {
+			said++
+		}
+		return false
+	}
+	for id := range uint16(4) {
+		h := w.nodes[id+1].node.PeerHello()
+		h.From, h.To = id+1, 5
+		gone.inbox.PeerUp(id+1, &h) // its side of a link; the other refuses below
+	}
+	w.run(10 * Second)
+	if said == 0 {
+		t.Error("the removed node said nothing, want it to try")
+	}
+	if after := w.ballots(); !slices.Equal(before, after) {
+		t.Errorf("ballots: got %v, want %v as before", after, before)
+	}
+	gone.wantStop = ErrRemoved
+	w.settle("the removed node stops", func() bool { return gone.stopped != nil })
+}
+
+// A newcomer that cannot learn stays an observer for as long as that lasts, and
+// the groups serve (F-M2).
+func TestFM2ObserverIsNotPromotedEarly(t *testing.T) {
+	w := newWorld(t, testOptions())
+	for g := range uint16(4) {
+		u := w.user(ConnID(g+1), g)
+		for range 2 * maxTransferGap {
+			u.unlock(w.nameIn(g, 1), u.lock(w.nameIn(g, 1)).Token)
+		}
+	}
+	w.addNode(4)
+	w.drop = func(f testFrame) bool {
+		kind, _, err := wire.ParsePeer(f.frame)
+		return f.to == 4 && (err != nil || kind == wire.PeerKindMessages ||
+			kind == wire.PeerKindSnapshot)
+	}
+	add := placement.Change{Kind: placement.Add, Node: 4, Peer: "h:1", Client: "h:2"}
+	if err := w.change(1, add); err != nil {
+		t.Fatal(err)
+	}
+	observes := func() (groups int) {
+		for g := range uint16(4) {
+			seats := w.leaderOf(g).node.group(g).seats.Now
+			if slices.Contains(seats.Observers, 4) {
+				groups++
+			}
+			if slices.ContainsFunc(seats.Acceptors, func(a paxos.Acceptor) bool { return a.Node == 4 }) {
+				t.Fatalf("group %d has an acceptor that knows none of its slots", g)
+			}
+		}
+		return groups
+	}
+	w.settle("node 4 observes", func() bool { return observes() > 0 })
+	for range 50 {
+		w.run(200 * Millisecond)
+		observes()
+	}
+	w.user(20, 0).lock(w.nameIn(0, 2))
+	w.drop = nil
+	w.settle("all at home", w.atHome)
+}
