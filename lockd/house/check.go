@@ -48,6 +48,7 @@ func Check(t *Tree, excess Ratchet) []Finding {
 	c.doors()
 	c.mapOrder()
 	c.sizes(excess)
+	c.reliability()
 	slices.SortStableFunc(c.findings, func(a, b Finding) int {
 		if by := strings.Compare(a.File, b.File); by != 0 {
 			return by

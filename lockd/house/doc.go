@@ -20,6 +20,7 @@
 //	size         lines of a file and a function, columns of a line
 //	word         one word per thing
 //	comment      TODO(#123): or nothing; no path of one machine
+//	reliability  lockd/doc/reliability.md has every row, and what it names exists
 //	parse        the file is Go
 //
 // The rules are heuristics over syntax: they are written to be right when they

@@ -76,7 +76,8 @@ func skipDir(name string) bool {
 // add reads one file if a rule may want it.
 func (t *Tree) add(fsys fs.FS, name string) error {
 	isGo := strings.HasSuffix(name, ".go")
-	isText := strings.HasSuffix(name, ".md") || path.Base(name) == "Makefile"
+	isText := strings.HasSuffix(name, ".md") || path.Base(name) == "Makefile" ||
+		strings.HasSuffix(name, ".pml")
 	isMod := path.Base(name) == "go.mod"
 	if !isGo && !isText && !isMod {
 		return nil
