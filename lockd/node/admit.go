@@ -99,8 +99,8 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 		n.respond(c, h, s)
 		return
 	}
-	if cmd.Op.Format() > n.ActiveFormat() {
-		n.respond(c, h, wire.StatusUnsupported)
+	if f := cmd.Op.Format(); f > n.ActiveFormat() {
+		n.wantFormat(c, h, f)
 		return
 	}
 	if cmd.Op != lockfsm.OpOpenSession && cmd.Flags&lockfsm.Detached == 0 &&
@@ -117,10 +117,6 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 	n.enqueue(g, cmd, origin{conn: c.id, request: h.Request, kind: h.Kind, flags: h.Flags})
 	c.inFlight++
 }
-
-// ActiveFormat is the newest format that all nodes of the cluster know. A node
-// proposes nothing newer, because a node that meets it must stop (I27).
-func (n *Node) ActiveFormat() uint8 { return n.opts.format() }
 
 // enqueue puts a command into the group's next batch.
 func (n *Node) enqueue(g *group, cmd *lockfsm.Command, o origin) {

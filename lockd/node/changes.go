@@ -156,16 +156,23 @@ func (n *Node) onPeerChanged(b []byte) {
 }
 
 // beginChange proposes a change for somebody. Only an operator's kinds may be
-// asked for.
+// asked for, and by nodes that the format be raised.
 func (n *Node) beginChange(g *group, c *placement.Change, from *pendingChange) {
 	switch c.Kind {
 	case placement.Add, placement.Remove, placement.Replace:
+	case placement.Raise:
+		if known := n.knownFormat(); c.Format > uint16(known) {
+			n.settleChange(from, fmt.Errorf("%w: not all nodes know format %d, or not all are linked",
+				placement.ErrRefused, c.Format))
+			return
+		}
 	default:
 		n.settleChange(from, fmt.Errorf("%w: %v is not an operator's to ask", placement.ErrRefused,
 			c.Kind))
 		return
 	}
-	if moving := n.moving(); moving > 0 && c.Kind != placement.Add {
+	if moving := n.moving(); moving > 0 && c.Kind != placement.Add &&
+		c.Kind != placement.Raise {
 		n.settleChange(from, fmt.Errorf("%w: %d groups are on the move", placement.ErrBusy, moving))
 		return
 	}

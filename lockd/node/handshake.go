@@ -18,6 +18,7 @@ import (
 func (n *Node) PeerHello() wire.PeerHello {
 	id := n.admitted.Load()
 	return wire.PeerHello{
+		Features: uint64(n.opts.format()),
 		Cluster:  ClusterHash(id.Cluster),
 		Settings: id.Settings,
 		Disk:     uint64(id.Disk),
@@ -33,7 +34,7 @@ func (n *Node) PeerHello() wire.PeerHello {
 func shown(h *wire.PeerHello) memory {
 	return memory{
 		disk: paxos.DiskID(h.Disk), starts: h.Starts, start: h.Start, position: wal.LSN(h.Durable),
-		record: h.Record,
+		record: h.Record, format: uint8(h.Features),
 	}
 }
 

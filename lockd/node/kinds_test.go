@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"lockd/lockd/placement"
 	"lockd/lockfsm"
 	"lockd/netio/wire"
 )
@@ -58,7 +59,7 @@ func (u *user) describe(name []byte) wire.LockInfo {
 }
 
 func TestPermitsOverTheWire(t *testing.T) {
-	w := newWorld(t, testOptions())
+	w := raisedWorld(t, testOptions())
 	name := w.nameIn(0, 0)
 	a, b := w.user(1, 0), w.user(2, 0)
 	held := a.want(a.take(name, 6, 0), wire.StatusOK)
@@ -95,7 +96,7 @@ func TestPermitsOverTheWire(t *testing.T) {
 // A name in use has one kind. The refusal says which to those who know that
 // there are several, and is an old status to the others.
 func TestOtherKindIsRefused(t *testing.T) {
-	w := newWorld(t, testOptions())
+	w := raisedWorld(t, testOptions())
 	name := w.nameIn(0, 0)
 	u := w.user(1, 0)
 	u.want(u.take(name, 1, 0), wire.StatusOK)
@@ -117,7 +118,7 @@ func TestOtherKindIsRefused(t *testing.T) {
 }
 
 func TestOwnerEntersAndLeaves(t *testing.T) {
-	w := newWorld(t, testOptions())
+	w := raisedWorld(t, testOptions())
 	name := w.nameIn(0, 0)
 	a, b := w.user(1, 0), w.user(2, 0)
 	first := a.enter(name, 7, 0)
@@ -158,7 +159,7 @@ func TestOwnerEntersAndLeaves(t *testing.T) {
 }
 
 func TestDetachedPermitsRunOut(t *testing.T) {
-	w := newWorld(t, testOptions())
+	w := raisedWorld(t, testOptions())
 	name := w.nameIn(0, 0)
 	u := w.user(1, 0)
 	h := u.header(wire.KindTake)
@@ -174,6 +175,58 @@ func TestDetachedPermitsRunOut(t *testing.T) {
 		t.Error("granted before the detached permits ran out")
 	}
 	u.want(waits, wire.StatusOK)
+}
+
+// raisedWorld is a world in which the newest format may be used.
+func raisedWorld(t *testing.T, o Options) *world {
+	t.Helper()
+	w := newWorld(t, o)
+	raise := placement.Change{Kind: placement.Raise, Format: lockfsm.FormatLatest}
+	if err := w.change(2, raise); err != nil {
+		t.Fatalf("raise the format: %v", err)
+	}
+	w.until("all know", func() bool {
+		for _, n := range w.nodes {
+			if n.node.ActiveFormat() != lockfsm.FormatLatest {
+				return false
+			}
+		}
+		return true
+	})
+	return w
+}
+
+// An upgrade, node by node, stops nobody: what only the newest format can say is
+// refused until the last node knows it, and then done for the first who asks
+// (I27).
+func TestFP3MixedClusterStopsNobody(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.older(3)
+	name := w.nameIn(0, 0)
+	u := w.user(1, 0)
+	u.want(u.take(name, 1, 0), wire.StatusUnsupported)
+	raise := placement.Change{Kind: placement.Raise, Format: lockfsm.FormatLatest}
+	if err := w.change(1, raise); !errors.Is(err, placement.ErrRefused) {
+		t.Errorf("raise in a mixed cluster: got %v, want ErrRefused", err)
+	}
+	u.lock(w.nameIn(0, 1))
+	w.run(500 * Millisecond)
+	if n.node == nil {
+		t.Fatalf("older node: stopped by %v", n.stopped)
+	}
+	w.kill(3)
+	u.want(u.take(name, 1, 0), wire.StatusUnsupported) // whoever is away may be older
+	n.format, n.wantStop = 0, nil
+	n.start()
+	w.link(3)
+	w.run(Second)
+	u.keepalive()
+	u.want(u.take(name, 1, 0), wire.StatusBusy)
+	w.run(Second)
+	u.keepalive()
+	u.want(u.take(name, 1, 0), wire.StatusOK)
+	w.run(300 * Millisecond)
+	w.converged()
 }
 
 // While a node of the cluster may not know a format, nobody may use it.
@@ -232,7 +285,7 @@ func (w *world) upgraded(n *testNode) {
 // A node that meets a format it does not know stops and says so; nothing is
 // damaged, and a newer binary carries on where it stopped (I27).
 func TestFP3OlderNodeStopsAtANewerBatch(t *testing.T) {
-	w := newWorld(t, testOptions())
+	w := raisedWorld(t, testOptions())
 	n := w.older(3)
 	u := w.user(1, 0)
 	name := w.nameIn(0, 0)
@@ -252,7 +305,7 @@ func TestFP3OlderNodeStopsAtANewerBatch(t *testing.T) {
 func TestFP3OlderNodeStopsAtANewerSnapshot(t *testing.T) {
 	o := testOptions()
 	o.CheckpointBytes, o.RetainSlots = 2048, 4
-	w := newWorld(t, o)
+	w := raisedWorld(t, o)
 	w.kill(3)
 	w.run(500 * Millisecond)
 	u := w.user(1, 0)

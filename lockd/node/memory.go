@@ -29,6 +29,9 @@ type memory struct {
 	// record is the version of the cluster's record the peer knew at the link,
 	// plus one; zero if it was not born. It is not kept.
 	record uint64
+	// format is the newest format the peer knows, zero for the first. It is not
+	// kept either.
+	format uint8
 }
 
 // memories is what this node remembers of all peers. Handshakes read it from
@@ -67,7 +70,7 @@ func (m *memories) meet(id paxos.NodeID, seen memory) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	have := m.mu.of[id]
-	seen.record = 0
+	seen.record, seen.format = 0, 0
 	if have.disk == seen.disk {
 		seen.position = max(seen.position, have.position)
 	}

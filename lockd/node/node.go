@@ -20,6 +20,9 @@ type peer struct {
 	// record is the version of the cluster's record that the peer is known to
 	// have, plus one.
 	record uint64
+	// format is the newest format that the peer knows, as it said at the handshake
+	// of the link that stands; zero means the first.
+	format uint8
 	// leaving is set while the peer gives its leaderships away, or wants none
 	// because its disk stands still.
 	leaving bool
@@ -88,6 +91,7 @@ type Node struct {
 	flushWAL     bool
 	nextAnnounce Nanos // before which the roster is not announced again
 	nextMove     Nanos // before which no leadership is moved again
+	nextRaise    Nanos // before which the format is not asked to be raised again
 	moveNext     int   // group looked at last for a move
 	stalled      bool  // the running sync is suspiciously long
 	cramped      bool  // the log has hardly any room

@@ -155,7 +155,7 @@ func (n *Node) onPeerUp(id uint16, seen memory) {
 		n.advanceBirth()
 	}
 	n.announceRosterTo(p)
-	p.record = seen.record
+	p.record, p.format = seen.record, seen.format
 	if p.record <= n.identity.Version {
 		n.tellRecord(p)
 	}

@@ -150,7 +150,7 @@ type Proof [32]byte
 type PeerHello struct {
 	Version    uint16
 	MinVersion uint16
-	Features   uint64
+	Features   uint64 // low byte: newest format of batches the sender knows, zero the first
 	Cluster    uint64 // hash of the cluster's name
 	Settings   uint64 // digest of the settings that must be equal everywhere
 	Disk       uint64 // random identity of the sender's data directory
