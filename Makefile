@@ -7,7 +7,7 @@ STATICCHECK    := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 VERSION        := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS        := -s -w -X main.version=$(VERSION)
 # The tags whose files no plain build compiles; the linters look at them too.
-TAGS           := invariants,plant,fault
+TAGS           := invariants,plant,fault,older
 
 SEEDS          ?= 200
 FROM           ?= 1

@@ -64,6 +64,7 @@ func (a *assembly) open() error {
 	o := a.cfg.NodeOptions()
 	o.Build = version
 	o.Seed = randomSeed()
+	o.Format = newestFormat
 	if err := o.Validate(); err != nil {
 		return err
 	}

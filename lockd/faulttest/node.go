@@ -1,6 +1,7 @@
 package faulttest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,8 @@ type Node struct {
 	// Prefix is the start of the node's command line, before the path of lockd:
 	// a command that runs another, or nothing.
 	Prefix []string
+	// Binary is the path of lockd on this node, if it is not the cluster's.
+	Binary string
 	// Flags are added to the command line of this node.
 	Flags []string
 
@@ -50,7 +53,7 @@ func (n *Node) start(args []string) error {
 	if err != nil {
 		return err
 	}
-	line := append(append([]string(nil), n.Prefix...), n.cluster.opts.Binary)
+	line := append(append([]string(nil), n.Prefix...), cmp.Or(n.Binary, n.cluster.opts.Binary))
 	line = append(line, args...)
 	n.cmd = exec.Command(line[0], line[1:]...)
 	n.cmd.Stdout, n.cmd.Stderr = log, log
