@@ -45,7 +45,10 @@ type assembly struct {
 
 	// failed receives what stops the node. Everything that can fail by itself
 	// sends once, and there is room for all.
-	failed  chan error
+	failed chan error
+	// reports counts what the store of checkpoints reported, by kind; the store
+	// writes them, from any goroutine.
+	reports [checkpoint.ReportLowSpace + 1]atomic.Uint64
 	failure atomic.Pointer[error] // the first of them; written by stoppedBy
 	undo    []func() error        // closes what is open, newest last
 }
@@ -189,6 +192,7 @@ func (a *assembly) die(err error) {
 // report acts on what the store found in the background.
 func (a *assembly) report(r checkpoint.Report) {
 	a.log.Warn("checkpoints: "+r.Kind.String(), "reason", r.Err)
+	a.reports[r.Kind].Add(1)
 	if r.Kind != checkpoint.ReportDamage {
 		return
 	}

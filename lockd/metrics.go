@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"lockd/lockd/admin"
+	"lockd/lockfsm/checkpoint"
 	"lockd/netio"
 	"lockd/wal"
 	"lockd/wal/disk"
@@ -13,7 +14,14 @@ import (
 func (a *assembly) samples() []admin.Sample {
 	all := walSamples(a.syncer.Stats(), a.syncer.SyncStarted())
 	all = append(all, serverSamples(a.server.Stats())...)
-	return append(all, linkSamples(a.links.Stats())...)
+	all = append(all, linkSamples(a.links.Stats())...)
+	return append(all,
+		counter("checkpoint_background_errors", "Flushes and compactions that failed.",
+			a.reports[checkpoint.ReportBackground].Load()),
+		counter("checkpoint_slow_disk", "Operations of the checkpoints that took very long.",
+			a.reports[checkpoint.ReportDiskSlow].Load()),
+		counter("checkpoint_low_space", "Times the disk of the checkpoints was nearly full.",
+			a.reports[checkpoint.ReportLowSpace].Load()))
 }
 
 func gauge(name, help string, v float64) admin.Sample {

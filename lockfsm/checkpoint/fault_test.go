@@ -400,3 +400,59 @@ func TestFC2LostRecord(t *testing.T) {
 		t.Errorf("close: got %v, want no error", err)
 	}
 }
+
+// TestFC2SlowDiskIsReported lets a write of Pebble's log stand still until the
+// store has said so.
+func TestFC2SlowDiskIsReported(t *testing.T) {
+	var stands atomic.Bool
+	moves := make(chan struct{})
+	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if stands.Load() && op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".log") {
+			<-moves
+		}
+		return nil
+	}))
+	opts := testOptions(t)
+	opts.DiskSlow = 10 * time.Millisecond
+	reports := make(chan Report, 100)
+	opts.Report = func(r Report) { reports <- r }
+	s := mustOpen(t, fs, opts)
+	stands.Store(true)
+	saved := make(chan error)
+	go func() { saved <- s.Save(1, 5, checkpointtest.Content{}.Change(0, 0, 50)) }()
+	if r := <-reports; r.Kind != ReportDiskSlow || !strings.Contains(r.Err.Error(), ".log") {
+		t.Errorf("report: got %v %v, want %v of the log", r.Kind, r.Err, ReportDiskSlow)
+	}
+	stands.Store(false)
+	close(moves)
+	if err := errors.Join(<-saved, s.Close()); err != nil {
+		t.Errorf("save and close on a disk that moves again: got %v, want no error", err)
+	}
+}
+
+// fullFS is a file system with hardly any room.
+type fullFS struct{ vfs.FS }
+
+// GetDiskUsage says that one per cent is left.
+func (fullFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	return vfs.DiskUsage{AvailBytes: 1 << 20, TotalBytes: 100 << 20, UsedBytes: 99 << 20}, nil
+}
+
+func TestFC2LowSpaceIsReported(t *testing.T) {
+	opts := testOptions(t)
+	reports := make(chan Report, 100)
+	opts.Report = func(r Report) { reports <- r }
+	s := mustOpen(t, fullFS{vfs.NewMem()}, opts)
+	if err := s.Save(1, 5, checkpointtest.Content{}.Change(0, 0, 50)); err != nil {
+		t.Fatalf("save: got %v, want no error", err)
+	}
+	if err := s.db.Flush(); err != nil {
+		t.Fatalf("flush: got %v, want no error", err)
+	}
+	if r := <-reports; r.Kind != ReportLowSpace {
+		t.Errorf("report: got %v %v, want %v", r.Kind, r.Err, ReportLowSpace)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("close: got %v, want no error", err)
+	}
+}
