@@ -138,6 +138,9 @@ func (r *Replica) recover(rec *Recovered) error {
 }
 
 func (r *Replica) addConfig(c Configuration) {
+	if k := len(r.configs); k > 0 {
+		r.greet(&r.configs[k-1].Configuration, &c)
+	}
 	r.configs = append(r.configs,
 		config{Configuration: c, quorums: quorum.Majority(len(c.Acceptors))})
 	for _, a := range c.Acceptors {
@@ -145,6 +148,16 @@ func (r *Replica) addConfig(c Configuration) {
 	}
 	for _, n := range c.Observers {
 		r.addPeer(n)
+	}
+}
+
+// greet forgets how far the nodes have come that next names and last does not: a
+// group that left a node and comes back to it begins there anew.
+func (r *Replica) greet(last, next *Configuration) {
+	for i := range r.peers {
+		if p := &r.peers[i]; next.names(p.node) && !last.names(p.node) {
+			p.chosen, p.durable = 0, 0
+		}
 	}
 }
 

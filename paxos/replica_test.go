@@ -196,6 +196,33 @@ func onlyLearns(t *testing.T, r *Replica, ticks Ticks) {
 	}
 }
 
+// TestNodeThatComesBackHasNothing: what a node said of the slots it has, before
+// the group left it, does not make it caught up when the group comes back.
+func TestNodeThatComesBackHasNothing(t *testing.T) {
+	r := newReplica(t, 1, nil)
+	b := leading(t, r)
+	for _, from := range []NodeID{2, 3} {
+		step(r, Message{Kind: KindHeartbeatAck, From: from, Ballot: b, Chosen: 1})
+	}
+	if got, ok := r.PeerChosen(3); !ok || got != 1 {
+		t.Fatalf("got slot %d, %v of node 3, want slot 1", got, ok)
+	}
+	stay := []Acceptor{{1, 1}, {2, 2}}
+	for _, c := range []Configuration{
+		{From: 6, Acceptors: stay}, {From: 7, Acceptors: stay, Observers: []NodeID{3}},
+	} {
+		if err := r.Configure(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, ok := r.PeerChosen(3); !ok || got != 0 {
+		t.Errorf("got slot %d, %v of node 3 that came back, want slot 0", got, ok)
+	}
+	if got, _ := r.PeerChosen(2); got != 1 {
+		t.Errorf("got slot %d of node 2 that stayed, want slot 1", got)
+	}
+}
+
 // TestReleaseKeepsWhatHasRoom: of what a checkpoint covers as much stays as both
 // bounds allow, and nothing above the checkpoint goes (I22).
 func TestReleaseKeepsWhatHasRoom(t *testing.T) {
