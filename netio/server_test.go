@@ -352,7 +352,8 @@ func TestSlowReaderIsClosed_FN5(t *testing.T) {
 		}
 		e.server.Send(c, response(h.Request))
 	}
-	s := serve(t, ServerOptions{MaxOutboundBytes: 128 << 10}, e)
+	const bound = 128 << 10
+	s := serve(t, ServerOptions{MaxOutboundBytes: bound}, e)
 	bystander := greeted(t, s.Addr())
 	c := greeted(t, s.Addr())
 	c.send(rawFrame(wire.KindGet, 1, nil))
@@ -364,6 +365,12 @@ func TestSlowReaderIsClosed_FN5(t *testing.T) {
 		s.Flush()
 		bystander.send(statusRequest(3))
 		bystander.frame()
+		for i := range s.loops {
+			l := s.loops[i].Load()
+			if l != nil && l.unsent.Load() > bound+int64(len(payload)) {
+				t.Fatalf("unsent bytes: got %d, want at most %d and a response", l.unsent.Load(), bound)
+			}
+		}
 		select {
 		case got := <-e.closed:
 			if got != id {

@@ -82,10 +82,14 @@ func (c *crashRun) at(k int) (reached bool, err error) {
 	return true, nil
 }
 
-// checkFinal verifies that a failure is final (I11).
+// checkFinal verifies that a failure is final (I11). Requires: w is nil, because
+// Open failed, or a flush or a seal of w failed.
 func (c *crashRun) checkFinal(w *Writer, m *model) error {
-	if w == nil || w.front.failed == nil {
-		return nil // failed in Open, or in a call that is not final
+	if w == nil {
+		return nil
+	}
+	if w.front.failed == nil {
+		return errors.New("a failed flush was forgotten")
 	}
 	before := w.Durable()
 	m.append(w, Record{Group: 1, Kind: KindState}, 1)
