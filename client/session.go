@@ -206,6 +206,9 @@ func (c *Core) onRenewal(i int, g *group, r wire.Renewal, sent Instant) {
 	}
 	switch r.Code {
 	case wire.CodeRenewed:
+		if plantedIs("lease-counted-from-answer") {
+			sent = c.now
+		}
 		s.validUntil = max(s.validUntil, sent.Add(c.leaseSpan))
 		s.renewedAt = max(s.renewedAt, sent)
 		if s.askedAt <= sent {

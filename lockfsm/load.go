@@ -67,6 +67,9 @@ func (m *Machine) loadMeta(rest []byte, r *reader) error {
 	m.applied = r.u64()
 	m.logTime = Time(r.u64())
 	m.stamps = Token(r.u64())
+	if plantedIs("token-counter-not-in-checkpoint") {
+		m.stamps = 0
+	}
 	m.lastSession = SessionID(r.u64())
 	m.endings = r.u64()
 	want := &m.loading
@@ -361,7 +364,9 @@ func (m *Machine) linkClaims() error {
 	for i := range refs {
 		refs[i] = ref(i + 1)
 	}
-	m.sortBy(refs, func(r ref) uint64 { return uint64(m.claims.at(r).stamp) })
+	if !plantedIs("claims-in-order-of-table") {
+		m.sortBy(refs, func(r ref) uint64 { return uint64(m.claims.at(r).stamp) })
+	}
 	var last Token
 	for _, r := range refs {
 		c := m.claims.at(r)

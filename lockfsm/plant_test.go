@@ -14,7 +14,9 @@ func TestPlanted(t *testing.T) {
 		"expire-before-renew", "grant-to-dead-session", "token-per-key", "unlock-without-token",
 		"checkpoint-order-from-table", "dedup-not-in-checkpoint",
 		"permits-over-capacity", "reentry-counted-twice", "release-counted-twice",
-		"capacity-forgotten-in-checkpoint"} {
+		"capacity-forgotten-in-checkpoint", "stale-epoch-executed", "cancel-drops-grant",
+		"close-leaves-waits", "reader-passes-writer", "grant-to-parked-session",
+		"token-counter-not-in-checkpoint", "claims-in-order-of-table"} {
 		t.Run("bug="+bug, func(t *testing.T) {
 			Planted = bug
 			defer func() { Planted = "" }()

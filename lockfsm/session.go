@@ -48,6 +48,9 @@ func (s *session) dormant() bool {
 	if plantedIs("grant-to-dead-session") {
 		return s.flags&entryParked != 0
 	}
+	if plantedIs("grant-to-parked-session") {
+		return s.flags&entryEnding != 0
+	}
 	return s.flags&(entryParked|entryEnding) != 0
 }
 
@@ -195,7 +198,7 @@ func (m *Machine) enter(c *Command, out *Outcome) (ref, Code) {
 	switch {
 	case s.flags&entryEnding != 0:
 		return 0, CodeSessionEnded
-	case c.Epoch < s.epoch:
+	case c.Epoch < s.epoch && !plantedIs("stale-epoch-executed"):
 		return 0, CodeStaleEpoch
 	case c.Epoch > s.epoch && c.Op == OpPark:
 		return 0, CodeStaleEpoch
@@ -290,6 +293,9 @@ func (m *Machine) drain(out *Outcome) {
 		r := m.endingHead
 		s := m.sessions.at(r)
 		for s.claims != 0 {
+			if plantedIs("close-leaves-waits") && !m.holds(m.claims.at(s.claims)) {
+				break
+			}
 			if m.work <= 0 {
 				return
 			}

@@ -102,7 +102,7 @@ func (r *Replica) onAccept(m *Message) {
 	if m.Ballot.Node != m.From || r.isStranger(m) {
 		return
 	}
-	if m.Ballot.Less(r.promised) {
+	if m.Ballot.Less(r.promised) && !plantedIs("accept-below-promise") {
 		r.refuse(m)
 		r.advanceTo(m.Chosen, m.Ballot)
 		return
@@ -166,7 +166,7 @@ func (r *Replica) flushAccepted() {
 			Kind: KindAccepted, To: a.node, Ballot: a.ballot,
 			Slot: a.first, Last: a.last, Chosen: r.log.chosen,
 		}
-		if a.node == r.cfg.Self && plantedIs("own-accept-early") {
+		if a.node == r.cfg.Self && plantedIs("own-accept-early") || plantedIs("accept-unsynced") {
 			r.send(m)
 			continue
 		}

@@ -166,10 +166,15 @@ func (r *Replica) prepare() {
 
 // sendPrepare asks p for its promise, from the first slot it has not covered.
 func (r *Replica) sendPrepare(p *peer) {
-	r.sendAfterSync(Message{
+	m := Message{
 		Kind: KindPrepare, To: p.node, Ballot: r.ballot,
 		Slot: max(r.log.chosen, p.through) + 1, Chosen: r.log.chosen,
-	})
+	}
+	if plantedIs("prepare-unsynced") {
+		r.send(m)
+		return
+	}
+	r.sendAfterSync(m)
 }
 
 func (r *Replica) tickPreparing() {

@@ -92,7 +92,8 @@ func (r *Replica) pump() {
 		s := r.lead.next
 		e := r.log.entry(s)
 		if reported, ok := r.lead.reports[s]; ok {
-			if e.Ballot.Less(reported.Ballot) {
+			if e.Ballot.Less(reported.Ballot) && !plantedIs("own-entry-preferred") ||
+				e.Ballot.IsZero() {
 				e = reported
 			}
 			delete(r.lead.reports, s)

@@ -61,6 +61,9 @@ func (r *Recovered) Forget() {
 			r.promised = e.Ballot
 		}
 	}
+	if plantedIs("left-group-forgets-promise") {
+		r.promised = Ballot{}
+	}
 	*r = Recovered{promised: r.promised, any: r.any}
 }
 

@@ -19,6 +19,9 @@ func TestPlantedBugsAreCaught(t *testing.T) {
 		"wal-removal-forgets-promise": func() error {
 			return someOperation(crashRun{opts: smallOptions(), fault: cut, cut: true})
 		},
+		"wal-removal-before-sync": func() error {
+			return someOperation(crashRun{opts: smallOptions(), fault: cut, cut: true})
+		},
 		"wal-durable-before-sync": func() error {
 			return someOperation(crashRun{opts: smallOptions(), fault: cut, cut: true})
 		},

@@ -203,7 +203,7 @@ func (n *Node) adopt(g *group, d InstallDone) {
 			g.id, slot, d.Machine.Applied()))
 	}
 	g.machine, g.changes, g.saved = d.Machine, nil, slot
-	for s := slot + 1; s <= applied; s++ {
+	for s := slot + 1; s <= applied && !plantedIs("snapshot-goes-back"); s++ {
 		n.applyAgain(g, s)
 	}
 	n.install(g, slot)

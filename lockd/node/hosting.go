@@ -67,9 +67,12 @@ func (n *Node) openGroup(id paxos.GroupID, machine *lockfsm.Machine, recovered *
 		RankDelayTicks: paxos.Ticks(n.opts.RankDelayTicks),
 		Window:         n.opts.Window,
 		MaxValueBytes:  2 * n.opts.MaxBatchBytes,
-		RetainSlots:    paxos.Slot(n.opts.RetainSlots),
-		RetainBytes:    int(n.opts.RetainBytes / int64(n.opts.Groups)),
-		Seed:           fnvUint(fnvUint(n.opts.Seed, uint64(id)), uint64(n.identity.Node)),
+
+		MaxMessageBytes: n.opts.MaxMessageBytes,
+
+		RetainSlots: paxos.Slot(n.opts.RetainSlots),
+		RetainBytes: int(n.opts.RetainBytes / int64(n.opts.Groups)),
+		Seed:        fnvUint(fnvUint(n.opts.Seed, uint64(id)), uint64(n.identity.Node)),
 	}, recovered)
 	if err != nil {
 		return nil, err
@@ -101,7 +104,9 @@ func (n *Node) takeIn(m *paxos.Message) *group {
 	}
 	var recovered paxos.Recovered
 	left := n.departed[m.Group]
-	recovered.Promise(left.promised)
+	if !plantedIs("group-comes-back-without-promise") {
+		recovered.Promise(left.promised)
+	}
 	g, err := n.openGroup(m.Group, machine, &recovered, left.forgotten)
 	if err != nil {
 		n.fail(fmt.Errorf("node: taking in group %d: %w", m.Group, err))
@@ -161,7 +166,7 @@ type pendingDrop struct {
 
 // dropMarked has checkpoints removed whose mark is synced.
 func (n *Node) dropMarked() {
-	for len(n.drops) > 0 && n.drops[0].mark <= n.durable {
+	for len(n.drops) > 0 && (n.drops[0].mark <= n.durable || plantedIs("dropped-before-marked")) {
 		n.deps.Checkpoints.Drop(uint16(n.drops[0].id))
 		n.drops = append(n.drops[:0], n.drops[1:]...)
 	}

@@ -24,7 +24,9 @@ func (n *Node) noteLeadership(g *group) {
 	}
 	switch {
 	case leading && !was:
-		g.lastTick = n.now
+		if !plantedIs("expiry-from-leader-memory") {
+			g.lastTick = n.now
+		}
 		g.moveAfter = max(g.moveAfter, n.now+n.settle())
 		n.observe(Event{Kind: EventLeading, Group: g.id})
 		n.settleEarly(g)

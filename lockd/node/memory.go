@@ -105,7 +105,8 @@ func (m *memories) forgets(id paxos.NodeID, seen memory) string {
 	case seen.starts < have.starts:
 		return fmt.Sprintf("this would be its start number %d, and number %d has been seen",
 			seen.starts, have.starts)
-	case seen.starts == have.starts && seen.start != have.start:
+	case seen.starts == have.starts && seen.start != have.start &&
+		!plantedIs("copied-node-admitted"):
 		return fmt.Sprintf("its start number %d has been seen in another process, which runs on a "+
 			"copy of the directory", seen.starts)
 	default:
@@ -175,7 +176,7 @@ func (n *Node) rememberPeers() {
 	if n.flushWAL {
 		wait = memoryRides
 	}
-	if !m.stale || m.wrote != 0 && n.now-m.wrote < wait {
+	if !m.stale || m.wrote != 0 && n.now-m.wrote < wait || plantedIs("memory-of-peers-not-kept") {
 		return
 	}
 	m.stale, m.wrote = false, n.now

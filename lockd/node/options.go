@@ -64,6 +64,9 @@ type Options struct {
 	// MaxBatchBytes bounds the commands of one slot, and with it how much a
 	// group keeps waiting: a request that finds twice as much is told Busy.
 	MaxBatchBytes int
+	// MaxMessageBytes bounds the values in one message of a group, where one
+	// always fits. Less has a new leader told in more pieces.
+	MaxMessageBytes int
 	// MaxInFlight bounds the unanswered requests of one conn.
 	MaxInFlight int
 	// MaxInboxBytes bounds what may wait for the next turn.
@@ -104,6 +107,7 @@ func Defaults() Options {
 		RankDelayTicks:  5,
 		Window:          16,
 		MaxBatchBytes:   1 << 20,
+		MaxMessageBytes: 1 << 20,
 		MaxInFlight:     1 << 16,
 		MaxInboxBytes:   64 << 20,
 		RetainSlots:     4096,

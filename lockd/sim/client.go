@@ -69,6 +69,7 @@ type call struct {
 	retryAt Time
 	busyIn  uint32 // the epoch in which it was last refused as busy
 	backoff uint   // how often the wait after a refusal is doubled
+	permits uint32 // of a Take
 	hold    *hold  // what a Release or RenewHold is about
 	sends   int
 	op      *history.Operation
@@ -221,7 +222,7 @@ func (c *client) timeouts() {
 		}
 		for _, m := range c.groups {
 			for _, k := range m.calls {
-				waits := k.q.Kind == wire.KindAcquire && k.flags&wire.FlagWait != 0
+				waits := k.q.Kind.Acquires() && k.flags&wire.FlagWait != 0
 				overdue = overdue || k.conn == conn && !waits && c.w.agenda.now-k.sentAt > patience
 			}
 		}
@@ -363,6 +364,9 @@ func (m *membership) send(k *call) {
 	case wire.KindAcquire:
 		b = wire.AppendAcquire(nil, h, &wire.Acquire{Session: k.q.Session, Epoch: m.epoch,
 			TTLMillis: uint32(k.ttl), Mode: k.mode, Weight: k.weight, Name: name})
+	case wire.KindTake:
+		b = wire.AppendTake(nil, h, &wire.Take{Session: k.q.Session, Epoch: m.epoch,
+			Permits: k.permits, Capacity: semaphoreCapacity, Weight: k.weight, Name: name})
 	case wire.KindRelease:
 		b = wire.AppendRelease(nil, h, &wire.Release{Session: k.q.Session, Epoch: m.epoch,
 			Token: k.q.Token, Name: name})

@@ -239,7 +239,8 @@ func (c *coreClient) settle() {
 func expected(err error) bool {
 	for _, is := range []error{
 		lockclient.ErrHeld, lockclient.ErrLost, lockclient.ErrUnavailable, lockclient.ErrBusy,
-		lockclient.ErrNotFound, lockclient.ErrClosed, lockclient.ErrSessionEnded, errGaveUp,
+		lockclient.ErrNotFound, lockclient.ErrClosed, lockclient.ErrSessionEnded,
+		lockclient.ErrOtherKind, errGaveUp,
 	} {
 		if errors.Is(err, is) {
 			return true

@@ -103,12 +103,14 @@ func ReachableUnderFaults() []string {
 		all = append(all, "message "+k.String())
 	}
 	for _, k := range []wire.Kind{wire.KindHello, wire.KindOpenSession, wire.KindCloseSession,
-		wire.KindAcquire, wire.KindRelease, wire.KindCancel, wire.KindRenewHold, wire.KindKeepalive,
+		wire.KindAcquire, wire.KindTake, wire.KindRelease, wire.KindCancel, wire.KindRenewHold,
+		wire.KindKeepalive,
 		wire.KindGet, wire.KindList, wire.KindStatus} {
 		all = append(all, "request "+k.String())
 	}
-	for _, op := range []lockfsm.Op{lockfsm.OpOpenSession, lockfsm.OpCloseSession, lockfsm.OpAcquire,
-		lockfsm.OpRelease, lockfsm.OpCancel, lockfsm.OpPark, lockfsm.OpRenewHold} {
+	for _, op := range []lockfsm.Op{lockfsm.OpOpenSession, lockfsm.OpCloseSession,
+		lockfsm.OpAcquire, lockfsm.OpTake, lockfsm.OpRelease, lockfsm.OpCancel, lockfsm.OpPark,
+		lockfsm.OpRenewHold} {
 		all = append(all, "command "+op.String())
 	}
 	for _, k := range []node.EventKind{node.EventBorn, node.EventPeerUp, node.EventPeerDown,
@@ -124,7 +126,8 @@ func ReachableUnderFaults() []string {
 		wire.StatusTooManySessions, wire.StatusTooManyHolds, wire.StatusNotFound} {
 		all = append(all, "status "+s.String())
 	}
-	return append(all, "held", "core held", "core lost a hold", "checkpoint", "snapshot", "power cut",
+	return append(all, "held", "core held", "core lost a hold", "core paused",
+		"checkpoint", "snapshot", "power cut",
 		"power cut at start", "stranger refused", "session expired", "lease ran out",
 		"cancel lost to grant", "damage found", "damage found at work", "damage: flipped bit",
 		"damage: garbage",
@@ -133,5 +136,6 @@ func ReachableUnderFaults() []string {
 		"rolled back node stopped", "log cramped", "spare segment not made", "inbox full",
 		"link overflow", "peer refused", "stale frames", "stale write refused", "write taken",
 		"client died", "shape alone", "shape deaf", "shape mute", "shape halves",
-		"shape quorum loss", "shape constrained", "shape chained", "shape one link")
+		"shape quorum loss", "shape constrained", "shape chained", "shape one link",
+		"shape leader apart")
 }

@@ -148,7 +148,13 @@ func (w *World) silence(c *client) {
 	}
 	if w.faulty(FaultSilence) && d.permille(500) {
 		lease := Time(w.opts.Lease) * millisecond
-		c.pausedUntil = w.agenda.now + d.length(lease/4, 3*lease)
+		until := w.agenda.now + d.length(lease/4, 3*lease)
+		if len(w.cores) > 0 && d.permille(500) {
+			w.cores[d.IntN(len(w.cores))].away = until
+			w.covered["core paused"]++
+			return
+		}
+		c.pausedUntil = until
 		return
 	}
 	for _, conn := range c.conns {

@@ -129,7 +129,7 @@ func (m *membership) mayEnd() {
 // refusal reports whether an answer would end a call with nothing, although a
 // later send of it may yet be granted.
 func refusal(k *call, x *wire.Response) bool {
-	return k.q.Kind == wire.KindAcquire && x.Status != wire.StatusOK
+	return k.q.Kind.Acquires() && x.Status != wire.StatusOK
 }
 
 // response takes the answer to a call, if it is the one the client waits for:
@@ -189,7 +189,7 @@ func (m *membership) done(k *call, x *wire.Response) {
 		m.opened(k, x)
 	case wire.KindCloseSession:
 		m.loseSession()
-	case wire.KindAcquire:
+	case wire.KindAcquire, wire.KindTake:
 		if x.Status == wire.StatusOK {
 			m.hold(k, x.Token)
 		}

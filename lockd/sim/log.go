@@ -24,11 +24,20 @@ type nodeLog struct {
 	idle         int  // raised by each sync; an older wait for a seal is void
 	stuck        bool // the running sync waits for the disk to move again
 	preparing    bool // a spare segment is to be made
+	// marks are the records that say that a group has left the node.
+	marks map[uint16]wal.LSN
 }
+
+// leftMark is added to a group's number in the records by which a node marks,
+// with some data, that the group has left it.
+const leftMark = 1 << 10
 
 // Append implements node.Log.
 func (l *nodeLog) Append(r wal.Record) wal.LSN {
 	l.last = l.writer.Append(r)
+	if r.Group >= leftMark && r.Group < 2*leftMark && len(r.Data) > 0 {
+		l.marks[r.Group-leftMark] = l.last
+	}
 	l.p.w.check(l.p.site.disk.Appended(l.last, &r))
 	return l.last
 }

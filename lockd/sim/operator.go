@@ -169,7 +169,56 @@ func (w *World) seats(g paxos.GroupID, slot paxos.Slot, c *lockfsm.Command, r *l
 		return
 	}
 	w.covered["seats changed"]++
+	before := w.chosen.Seats(g)
 	w.check(w.chosen.Configure(g, from, w.diskSet(s.Now.Acceptors)))
+	for _, a := range s.Now.Acceptors {
+		if before&(1<<w.number(a.Disk)) == 0 {
+			w.caughtUp(g, slot, w.sites[a.Node-1])
+		}
+	}
+}
+
+// caughtUp checks of a node that is made an acceptor that it has nearly all that
+// is chosen (F-M2). One that has just started may not know yet what it has.
+func (w *World) caughtUp(g paxos.GroupID, slot paxos.Slot, s *site) {
+	const nearly = 64
+	if s.proc == nil || w.agenda.now-s.began < 10*second {
+		return
+	}
+	least := slot - min(slot, nearly+2+paxos.Slot(w.opts.Node.Window))
+	s.proc.node.ForEachGroup(func(v node.GroupView) {
+		if v.ID == g && v.Replica.Chosen() < least {
+			w.failf("F-M2: group %d slot %d: node %d is made an acceptor and has come to slot %d",
+				g, slot, s.id, v.Replica.Chosen())
+		}
+	})
+}
+
+// leftBehind checks of a group that a node keeps no longer that those who accept now
+// can do without the node.
+func (w *World) leftBehind(s *site, g paxos.GroupID) {
+	if s.bad() {
+		return
+	}
+	w.covered["group left a node"]++
+	w.check(w.chosen.LetGo(g, s.number, func(disk int, last paxos.Slot) bool {
+		for _, each := range w.sites {
+			if each.number == disk {
+				return each.disk.Holds(g, last)
+			}
+		}
+		return false
+	}))
+}
+
+// bound checks of a group that came back to a node that it is bound by what the
+// node has promised for it (I3).
+func (p *process) bound(g paxos.GroupID) {
+	p.node.ForEachGroup(func(v node.GroupView) {
+		if v.ID == g {
+			p.w.check(p.site.disk.Bound(g, v.Replica.Promised()))
+		}
+	})
 }
 
 // allHome wants every group at home, if all who are to keep it can.

@@ -84,6 +84,8 @@ type Options struct {
 	Cores int
 	// Search says that an order is searched that explains what clients saw.
 	Search bool
+	// Semaphores says that names are used as semaphores too.
+	Semaphores bool
 	// Think is the mean time between two tasks of a client.
 	Think Time
 	// Drift is how much faster or slower than true time clocks may run, in
@@ -140,6 +142,8 @@ func Draw(seed uint64) Options {
 	if d.permille(120) {
 		searched(&o)
 	}
+	// An older build could not read what then stands in the log.
+	o.Semaphores = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "kinds").permille(500)
 	if o.Faults&FaultMember != 0 {
 		o.Spares = pick(d, 1, 1, 2)
 	}
@@ -185,6 +189,8 @@ func drawNode(d dice, o *Options) node.Options {
 		n.MaxInboxBytes = 1 << 20
 	}
 	n.CheckpointBytes = pick[int64](d, 1<<10, 4<<10, 32<<10)
+	// Small ones cut the answers to a new leader into pieces.
+	n.MaxMessageBytes = pick(newDice(o.Seed, "messages"), 600, 1<<20)
 	l := &n.Limits
 	if d.permille(400) {
 		l.Sessions = uint32(d.between(2, 16))

@@ -12,3 +12,6 @@ func Plant(string) error { return ErrNotPlantable }
 
 // planted names the bug that is planted now.
 func planted() string { return "" }
+
+// Plantings are the bugs that can be planted: none.
+func Plantings() []Planting { return nil }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	lockclient "lockd/client"
 	"lockd/lockd/node"
 	"lockd/lockfsm"
 	"lockd/paxos"
@@ -15,33 +16,127 @@ import (
 // ErrNotPlantable means that no package has a planted bug of that name.
 var ErrNotPlantable = errors.New("sim: no such planted bug")
 
-// plantable lists the bugs that the simulator is to find, by package. The tests
-// of paxos find more that need messages larger, or acceptors that change more
-// often, than in the worlds here.
-func plantable() map[*string][]string {
-	return map[*string][]string{
-		&node.Planted: {"answer-before-sync", "wiped-node-admitted", "rolled-back-node-admitted",
-			"lease-without-step", "stalled-disk-leads"},
-		&paxos.Planted: {"own-accept-early", "promise-unsynced", "ballot-reused", "gap-unfilled",
-			"chosen-ignores-ballot", "read-before-own-slot", "confirmation-reused",
-			"welcome-despite-leader"},
-		&wal.Planted: {"wal-durable-before-sync", "wal-answer-after-failed-sync",
-			"wal-removal-forgets-promise", "wal-damage-cut-as-torn"},
-		&lockfsm.Planted: {"dedup-off", "unknown-session-recreated", "tick-uncapped",
-			"expire-before-renew", "grant-to-dead-session", "token-per-key",
-			"unlock-without-token", "dedup-not-in-checkpoint", "checkpoint-order-from-table"},
+// plantable are the bugs that the simulator is to find, with the package that
+// has each.
+func plantable() []buggy {
+	return []buggy{
+		{&paxos.Planted, ofPaxos()},
+		{&node.Planted, ofNode()},
+		{&wal.Planted, ofLog()},
+		{&lockfsm.Planted, ofMachine()},
+		{&lockclient.Planted, ofClient()},
 	}
+}
+
+// buggy is a package with its bugs, and where it looks which one it has.
+type buggy struct {
+	in   *string
+	bugs []Planting
+}
+
+// ofPaxos are the bugs of the protocol.
+func ofPaxos() []Planting {
+	return []Planting{
+		{"own-accept-early", "I4 a leader's own accept waits for its sync"},
+		{"accept-unsynced", "I4 an accept is told after its sync"},
+		{"promise-unsynced", "I4 a promise is told after its sync"},
+		{"prepare-unsynced", "I4 a ballot is promised durably before it is used"},
+		{"ballot-reused", "I2 a ballot is used once"},
+		{"accept-below-promise", "I3 nothing below the promise is accepted"},
+		{"gap-unfilled", "I6 a new leader fills gaps"},
+		{"promise-answer-cut", "I6 a promise that does not fit says so"},
+		{"own-entry-preferred", "I1 the value of the highest ballot reported is proposed"},
+		{"chosen-ignores-ballot", "I1 a watermark covers entries of its ballot only"},
+		{"accept-of-removed-node", "I5 accepts count by the slot's acceptors"},
+		{"configuration-one-slot-early", "I5 a configuration begins at its slot"},
+		{"read-before-own-slot", "I24 a new leader confirms nothing before a slot of its own"},
+		{"confirmation-reused", "I24 a round confirms only reads that came before it"},
+		{"welcome-despite-leader", "I29 a pre-prepare is refused while a leader is heard"},
+		{"leads-without-quorum", "I28 a leader that misses a quorum steps down"},
+		{"left-group-forgets-promise", "I3 a group that left leaves its promise in the log"},
+	}
+}
+
+// ofNode are the bugs of the node.
+func ofNode() []Planting {
+	return []Planting{
+		{"answer-before-sync", "I4 messages wait for their record"},
+		{"wiped-node-admitted", "I7 a wiped disk is refused"},
+		{"rolled-back-node-admitted", "I7 a disk that forgot is refused"},
+		{"group-comes-back-without-promise", "I3 a group that comes back is bound by its promise"},
+		{"observer-promoted-early", "I28 an observer catches up before it accepts"},
+		{"released-before-settled", "I5 a leaver goes when a quorum can do without it"},
+		{"dropped-before-marked", "I12 a checkpoint goes after its mark is synced"},
+		{"log-cut-before-checkpoint", "I12 the log is cut after the checkpoint is durable"},
+		{"snapshot-goes-back", "I13 the applied slot never goes back"},
+		{"read-without-round", "I24 a read waits for its round"},
+		{"lease-without-step", "I21 a lease begins at a step of log time"},
+		{"renewal-answered-from-memory", "I21 a renewal is answered when it is applied"},
+		{"expiry-from-leader-memory", "I21 a new leader counts from its own beginning"},
+		{"stalled-disk-leads", "I30 no heartbeat while the log stands still"},
+	}
+}
+
+// ofLog are the bugs of the log.
+func ofLog() []Planting {
+	return []Planting{
+		{"wal-durable-before-sync", "I4 durable means synced"},
+		{"wal-answer-after-failed-sync", "I11 a failed sync is final"},
+		{"wal-removal-forgets-promise", "I10 removal keeps the newest promise"},
+		{"wal-removal-before-sync", "I10 a record is dead once its successor is synced"},
+		{"wal-damage-cut-as-torn", "I9 damage below the watermark is no torn end"},
+	}
+}
+
+// ofMachine are the bugs of the lock machine.
+func ofMachine() []Planting {
+	return []Planting{
+		{"dedup-off", "I19 a request takes effect once"},
+		{"dedup-not-in-checkpoint", "I19 what finds a retry is in the checkpoint"},
+		{"stale-epoch-executed", "I19 a frame of an earlier conn is refused"},
+		{"unknown-session-recreated", "I19 an unknown session is refused"},
+		{"cancel-drops-grant", "I19 a cancel that comes too late says so"},
+		{"tick-uncapped", "I20 log time moves by the cap at most"},
+		{"expire-before-renew", "I20 a step renews before it expires"},
+		{"grant-to-dead-session", "I16 a session that ended is granted nothing"},
+		{"grant-to-parked-session", "I17 who cannot hear of it is granted nothing"},
+		{"close-leaves-waits", "I16 the end of a session releases its waits"},
+		{"reader-passes-writer", "I17 readers queue behind a waiting writer"},
+		{"token-per-key", "I15 tokens rise over all keys"},
+		{"token-counter-not-in-checkpoint", "I15 the token counter is in the checkpoint"},
+		{"unlock-without-token", "I18 a release names its token"},
+		{"claims-in-order-of-table", "I13 no order of a table outlives a checkpoint"},
+		{"permits-over-capacity", "I14 permits taken never exceed the capacity"},
+		{"capacity-forgotten-in-checkpoint", "I14 the capacity in force is in the checkpoint"},
+		{"register-conflict-ignored", "I5 a change names the version it replaces"},
+	}
+}
+
+// ofClient are the bugs of the client.
+func ofClient() []Planting {
+	return []Planting{
+		{"lease-counted-from-answer", "I25 a client counts its lease from the send"},
+	}
+}
+
+// Plantings are the bugs that the simulator is to find.
+func Plantings() []Planting {
+	var all []Planting
+	for _, p := range plantable() {
+		all = append(all, p.bugs...)
+	}
+	return all
 }
 
 // Plant plants the named bug in the package that has it, and takes out the one
 // that was planted before. An empty name plants none.
 func Plant(name string) error {
 	found := name == ""
-	for planted, names := range plantable() { // order: each package by itself
-		*planted = ""
-		for _, n := range names {
-			if n == name {
-				*planted = name
+	for _, p := range plantable() {
+		*p.in = ""
+		for _, b := range p.bugs {
+			if b.Name == name {
+				*p.in = name
 				found = true
 			}
 		}
@@ -54,9 +149,9 @@ func Plant(name string) error {
 
 // planted names the bug that is planted now.
 func planted() string {
-	for name := range plantable() { // order: at most one is planted
-		if *name != "" {
-			return *name
+	for _, p := range plantable() {
+		if *p.in != "" {
+			return *p.in
 		}
 	}
 	return ""

@@ -210,6 +210,12 @@ func (p *process) observe(e node.Event) {
 		e.Text)
 	p.w.events[e.Kind]++
 	p.noteLeadership(e)
+	switch e.Kind {
+	case node.EventOpened:
+		p.bound(e.Group)
+	case node.EventRetired:
+		p.w.leftBehind(p.site, e.Group)
+	}
 	if e.Kind == node.EventMalformed {
 		p.w.failf("node %d applied a value that is no batch: group %d slot %d: %s",
 			p.site.id, e.Group, e.Slot, e.Text)

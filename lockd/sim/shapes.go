@@ -141,6 +141,10 @@ func (w *World) cut() {
 	if len(w.links) == 0 {
 		return
 	}
+	if d.permille(250) {
+		w.isolate(d)
+		return
+	}
 	lanes := w.impose(w.drawShape(d))
 	w.agenda.after(pick(d, d.around(second), d.around(3*w.election()), d.around(8*second)), func() {
 		w.mend(lanes)
@@ -152,6 +156,41 @@ func (w *World) cut() {
 		c.cutFrom = w.sites[d.IntN(len(w.sites))].id
 		w.agenda.after(d.around(3*second), func() { c.cutFrom = 0 })
 	}
+}
+
+// isolate cuts the leader of a group off from its peers. Their links break at
+// once, so that a successor need not wait, and the leader does not know yet, or
+// stands still. Some clients still reach it, the others all nodes but this one.
+func (w *World) isolate(d dice) {
+	lone := w.leaderOf(paxos.GroupID(d.IntN(w.opts.Groups)))
+	if lone == nil {
+		return
+	}
+	lanes := w.impose(shape{"leader apart", func(a, b *site) bool { return a == lone || b == lone }})
+	w.breakCut(node.DownReset)
+	var apart []*client
+	for _, c := range w.clients {
+		if c.cutFrom != 0 || d.permille(500) {
+			continue
+		}
+		apart = append(apart, c)
+		c.cutFrom = lone.id
+		if conn := c.conns[lone.id-1]; conn != nil {
+			conn.reset()
+		}
+	}
+	length := d.length(w.election()/2, 2*w.election())
+	if d.permille(500) && lone.pausedUntil <= w.agenda.now {
+		// It stands still meanwhile, and wakes before it hears of anything.
+		lone.pausedUntil = w.agenda.now + length
+		lone.troubled = lone.pausedUntil
+	}
+	w.agenda.after(length+d.length(100*millisecond, w.election()), func() {
+		w.mend(lanes)
+		for _, c := range apart {
+			c.cutFrom = 0
+		}
+	})
 }
 
 func (w *World) releaseAll() {

@@ -28,6 +28,8 @@ type site struct {
 	// proc is nil while nothing runs here.
 	proc  *process
 	lives uint64
+	// began is when the last life did.
+	began Time
 	// pausedUntil and stalledUntil end a pause of the process and a stall of
 	// the disk.
 	pausedUntil, stalledUntil Time
@@ -71,6 +73,7 @@ func (s *site) start() {
 		return
 	}
 	s.lives++
+	s.began = s.w.agenda.now
 	s.w.note("start", uint64(s.id), s.lives)
 	p := &process{w: s.w, site: s, life: s.lives, alive: true, doomed: -1,
 		handing: make(map[paxos.GroupID]bool)}
@@ -115,6 +118,9 @@ func (s *site) open(p *process) error {
 	p.dir = dir
 	o := s.w.opts.Node
 	o.Self, o.Format = s.id, s.format
+	if s.id%2 == 0 {
+		o.RetainSlots *= 4 // some can still teach what others have dropped
+	}
 	if int(s.id) > len(o.Nodes) {
 		o.Nodes = append(slices.Clone(o.Nodes), node.Peer{ID: s.id, ClientAddress: fmt.Sprint(s.id)})
 	}
@@ -154,7 +160,8 @@ func (s *site) open(p *process) error {
 			return err
 		}
 	}
-	p.log = &nodeLog{p: p, writer: writer, last: writer.Durable()}
+	p.log = &nodeLog{p: p, writer: writer, last: writer.Durable(),
+		marks: make(map[uint16]wal.LSN)}
 	for g := range uint16(s.w.opts.Groups) {
 		writer.Release(g, s.store.slot(g))
 		s.released(g, s.store.slot(g))

@@ -139,6 +139,10 @@ func (c *checkpoints) Drop(group uint16) {
 	if !c.p.output() {
 		return
 	}
+	if mark := c.p.log.marks[group]; mark > c.p.log.writer.Durable() {
+		c.p.w.failf("I12: node %d drops the checkpoint of group %d before record %d is synced",
+			c.p.site.id, group, mark)
+	}
 	c.job(func() {
 		done := node.DropDone{Group: group}
 		if c.fails() {

@@ -79,10 +79,23 @@ func (c *client) acquire(m *membership) {
 		k.flags = wire.FlagDetails
 	}
 	k.q.Mode = lockfsm.Mode(k.mode)
-	if c.w.opts.Search {
+	switch {
+	case c.w.opts.Search:
 		k.exclusive()
+	case c.w.opts.Semaphores && c.dice.permille(300):
+		k.take(c.dice)
 	}
 	m.ask(k)
+}
+
+// semaphoreCapacity is the capacity of a name that is used as a semaphore; every
+// name is at times.
+const semaphoreCapacity = 3
+
+// take makes an acquire one of permits.
+func (k *call) take(d dice) {
+	k.q.Kind, k.mode, k.q.Mode = wire.KindTake, wire.ModeNL, lockfsm.ModeNL
+	k.permits = uint32(d.between(1, semaphoreCapacity))
 }
 
 // detach takes a hold that lives without a session.
@@ -117,7 +130,7 @@ func (m *membership) giveBack(h *hold) {
 // cancel gives a request up that has no answer yet.
 func (c *client) cancel(m *membership) {
 	for _, k := range m.calls {
-		if k.q.Kind == wire.KindAcquire && k.ofSession() && k.began != 0 && !m.cancels(k) {
+		if k.q.Kind.Acquires() && k.ofSession() && k.began != 0 && !m.cancels(k) {
 			m.ask(&call{q: check.Question{Kind: wire.KindCancel, Name: k.q.Name,
 				Target: k.q.Request}})
 			return

@@ -46,7 +46,7 @@ func DecodeBatch(value []byte) (Batch, error) {
 		return b, nil
 	}
 	s := scanner{b: value}
-	if version, flags := s.u8(), s.u8(); version != 1 || flags > 1 {
+	if version, flags := s.u8(), s.u8(); version < 1 || version > 2 || flags > 1 {
 		return b, errBatch
 	} else if flags == 1 {
 		b.Ticked, b.Delta = true, s.u32()
@@ -77,6 +77,14 @@ func (s *scanner) command() (c lockfsm.Command) {
 		c.Flags, c.Mode, c.Weight = lockfsm.Flags(s.u8()), lockfsm.Mode(s.u8()), s.u8()
 		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
 		c.Request = lockfsm.RequestID(s.u64())
+		if c.Flags&lockfsm.Detached != 0 {
+			c.Lease = lockfsm.Millis(s.u32())
+		}
+	case lockfsm.OpTake:
+		c.Flags, c.Weight = lockfsm.Flags(s.u8()), s.u8()
+		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
+		c.Request = lockfsm.RequestID(s.u64())
+		c.Permits, c.Capacity = lockfsm.Permits(s.u32()), lockfsm.Permits(s.u32())
 		if c.Flags&lockfsm.Detached != 0 {
 			c.Lease = lockfsm.Millis(s.u32())
 		}

@@ -88,6 +88,34 @@ func (c *Chosen) Survives(g paxos.GroupID, sound []int) bool {
 	return true
 }
 
+// LetGo judges a disk that keeps a group no longer (I5): of some configuration
+// without it a quorum must hold all slots before its first. holds says so of a
+// disk.
+func (c *Chosen) LetGo(
+	g paxos.GroupID, disk int, holds func(disk int, last paxos.Slot) bool,
+) error {
+	all := c.seats[g]
+	if len(all) == 0 {
+		return nil
+	}
+	for k := len(all) - 1; k >= 0 && all[k].disks&(1<<disk) == 0; k-- {
+		if k > 0 && all[k-1].disks == all[k].disks {
+			continue // only its observers changed
+		}
+		held := 0
+		for n := range 64 {
+			if all[k].disks&(1<<n) != 0 && holds(n, all[k].from-1) {
+				held++
+			}
+		}
+		if held >= all[k].disks.majority() {
+			return nil
+		}
+	}
+	return fmt.Errorf("I5: group %d is let go by disk %d, and no quorum after it holds all before", g,
+		disk)
+}
+
 // acceptors are those of one slot.
 func (c *Chosen) acceptors(g paxos.GroupID, s paxos.Slot) Disks {
 	all := c.seats[g]

@@ -40,7 +40,7 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 			}
 		}
 		return nil
-	case lockfsm.OpAcquire:
+	case lockfsm.OpAcquire, lockfsm.OpTake:
 		return s.acquire(c, r, p)
 	case lockfsm.OpRelease:
 		return s.release(c, r)
@@ -100,7 +100,7 @@ func (s *step) enter(c *lockfsm.Command, r *lockfsm.Result) (*Session, bool, err
 				c.Op, c.Session, c.Epoch, p.epoch, r.Code)
 		}
 		return nil, true, nil
-	case c.Op == lockfsm.OpAcquire && p.parked && c.Epoch == p.epoch:
+	case c.Op.Acquires() && p.parked && c.Epoch == p.epoch:
 		// Its conn is gone, so nobody would hear of a grant.
 		if r.Code != lockfsm.CodeStaleEpoch {
 			return nil, true, s.bad("I16: acquire of parked session %d at its epoch %d answered %v",
@@ -132,8 +132,14 @@ func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error 
 		return s.acquireAgain(c, r, old)
 	}
 	k := &Claim{key: key, name: string(c.Name), mode: c.Mode, weight: c.Weight, session: p,
-		deadline: s.logTime + uint64(c.Lease)}
+		permits: c.Permits, capacity: c.Capacity, deadline: s.logTime + uint64(c.Lease)}
 	l := s.touch(k.name)
+	if other, surely := l.otherKind(k); other != (r.Code == lockfsm.CodeOtherKind) && surely {
+		return s.bad("I14: %q with capacity %d answered %v to request %d of session %d", k.name,
+			k.capacity, r.Code, c.Request, c.Session)
+	} else if r.Code == lockfsm.CodeOtherKind {
+		return nil
+	}
 	place := len(l.waiters)
 	for place > 0 && l.waiters[place-1].weight < k.weight {
 		place--
@@ -143,7 +149,7 @@ func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error 
 	})
 	switch r.Code {
 	case lockfsm.CodeOK:
-		if ahead || !s.admits(l, k.mode) {
+		if ahead || !s.admits(l, k) {
 			return s.bad("I14: %q granted in %v to request %d of session %d past %d holders, %d waiters",
 				k.name, k.mode, c.Request, c.Session, len(l.holders), len(l.waiters))
 		}
@@ -154,7 +160,7 @@ func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error 
 		s.own(k)
 		return s.grant(k, r.Token)
 	case lockfsm.CodeQueued, lockfsm.CodeHeld:
-		blocked := ahead || s.blocked(l, k.mode) || len(l.waiters[:place]) > 0 && s.pending ||
+		blocked := ahead || s.blocked(l, k) || len(l.waiters[:place]) > 0 && s.pending ||
 			p != nil && p.parked
 		if !blocked {
 			return s.bad("I17: %q in %v answered %v to request %d of session %d with nobody in the way",
@@ -185,10 +191,30 @@ func (s *step) own(k *Claim) {
 }
 
 // blocked reports whether a holder, those that may be gone included, is in the
-// way of a mode, or the lock takes no more holders.
-func (s *step) blocked(l *lockModel, mode lockfsm.Mode) bool {
-	return len(l.holders) >= int(s.limits.HoldersPerLock) ||
-		slices.ContainsFunc(l.holders, func(h *Claim) bool { return !compatible(h.mode, mode) })
+// way of a claim, or the lock takes no more holders.
+func (s *step) blocked(l *lockModel, k *Claim) bool {
+	taken := k.permits
+	for _, h := range l.holders {
+		taken += h.permits
+	}
+	return len(l.holders) >= int(s.limits.HoldersPerLock) || taken > k.capacity ||
+		slices.ContainsFunc(l.holders, func(h *Claim) bool { return !compatible(h.mode, k.mode) })
+}
+
+// otherKind reports whether a lock is in use as another kind than a claim takes
+// it for, and whether that is sure: what claims of ended sessions make of it is
+// not.
+func (l *lockModel) otherKind(k *Claim) (other, surely bool) {
+	surely = true
+	for _, c := range slices.Concat(l.holders, l.waiters) {
+		switch {
+		case !c.gone():
+			return c.capacity != k.capacity, true
+		case c.capacity != k.capacity:
+			surely = false
+		}
+	}
+	return false, surely
 }
 
 func (s *step) acquireAgain(c *lockfsm.Command, r *lockfsm.Result, old *Claim) error {
@@ -196,7 +222,8 @@ func (s *step) acquireAgain(c *lockfsm.Command, r *lockfsm.Result, old *Claim) e
 	if old.token != 0 {
 		want = lockfsm.CodeOK
 	}
-	if old.name != string(c.Name) || old.mode != c.Mode {
+	if old.name != string(c.Name) || old.mode != c.Mode || old.permits != c.Permits ||
+		old.capacity != c.Capacity {
 		want = lockfsm.CodeRequestReused
 	}
 	if r.Code == lockfsm.CodeQueued && want == lockfsm.CodeOK && old.eventSlot == s.slot {

@@ -183,6 +183,30 @@ func (d *Disk) Released(group paxos.GroupID, slot paxos.Slot) {
 // Reopened notes that the node keeps a group anew, from its first slot.
 func (d *Disk) Reopened(group paxos.GroupID) { d.groups[group].released = 0 }
 
+// Bound judges the promise with which a node takes a group up again (I3).
+func (d *Disk) Bound(group paxos.GroupID, promised paxos.Ballot) error {
+	if have := d.groups[group].promised; promised.Less(have) {
+		return fmt.Errorf("I3: node %d takes group %d up with promise %v, and %v was synced", d.node,
+			group, promised, have)
+	}
+	return nil
+}
+
+// Holds reports whether every slot of a group up to one is durable here, in the
+// log or in the checkpoint.
+func (d *Disk) Holds(group paxos.GroupID, last paxos.Slot) bool {
+	g := &d.groups[group]
+	if g.released == dropped {
+		return false
+	}
+	for s := g.released + 1; s <= last; s++ {
+		if _, ok := g.accepted[s]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
 // Found is what a start of the node read back from the log.
 type Found struct {
 	groups []diskGroup

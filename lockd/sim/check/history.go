@@ -92,7 +92,7 @@ type Question struct {
 func (h *History) Answered(q *Question, x *wire.Response) error {
 	// A detached acquire has no session whose epoch could shut a late frame out;
 	// what that takes lives no longer than its own time.
-	if x.Slot != 0 && q.Kind == wire.KindAcquire && q.Session&wire.DetachedOwner == 0 &&
+	if x.Slot != 0 && q.Kind.Acquires() && q.Session&wire.DetachedOwner == 0 &&
 		x.Status != wire.StatusOK && x.Status != wire.StatusStaleEpoch {
 		h.refused[refusedKey{q.Group, q.Session, q.Request}] = struct{}{}
 	}
@@ -129,7 +129,7 @@ func (h *History) Witnessed(q *Question, x *wire.Response) error {
 // unlogged reports whether a try was refused as a read is answered: from the
 // state at a slot in which it does not stand itself.
 func (h *History) unlogged(q *Question, x *wire.Response) bool {
-	if q.Kind != wire.KindAcquire || x.Status != wire.StatusHeld {
+	if !q.Kind.Acquires() || x.Status != wire.StatusHeld {
 		return false
 	}
 	m := h.models[q.Group]
@@ -161,13 +161,13 @@ func (p *happened) explains(q *Question, x *wire.Response) bool {
 		if p.matches(i, q) && agrees(&p.results[i], x) {
 			return true
 		}
-		if q.Kind == wire.KindAcquire && x.Status == wire.StatusCancelled &&
+		if q.Kind.Acquires() && x.Status == wire.StatusCancelled &&
 			p.commands[i].Op == lockfsm.OpCancel && uint64(p.commands[i].Session) == q.Session &&
 			uint64(p.commands[i].Request) == q.Request {
 			return true
 		}
 	}
-	if q.Kind != wire.KindAcquire {
+	if !q.Kind.Acquires() {
 		return false
 	}
 	for i := range p.events {
@@ -194,6 +194,8 @@ func (p *happened) matches(i int, q *Question) bool {
 		return c.Op == lockfsm.OpCloseSession && session
 	case wire.KindAcquire:
 		return c.Op == lockfsm.OpAcquire && session && uint64(c.Request) == q.Request
+	case wire.KindTake:
+		return c.Op == lockfsm.OpTake && session && uint64(c.Request) == q.Request
 	case wire.KindRelease:
 		return c.Op == lockfsm.OpRelease && session && uint64(c.Token) == q.Token
 	case wire.KindCancel:
@@ -212,7 +214,7 @@ func agrees(r *lockfsm.Result, x *wire.Response) bool {
 		switch r.Op {
 		case lockfsm.OpOpenSession:
 			return x.Status == wire.StatusOK && x.Token == uint64(r.Session)
-		case lockfsm.OpAcquire:
+		case lockfsm.OpAcquire, lockfsm.OpTake:
 			return x.Status == wire.StatusOK && x.Token == uint64(r.Token)
 		default:
 			return x.Status == wire.StatusOK
@@ -223,6 +225,9 @@ func agrees(r *lockfsm.Result, x *wire.Response) bool {
 		return x.Status == wire.StatusCancelled
 	case lockfsm.CodeHeld:
 		return x.Status == wire.StatusHeld && x.Token == uint64(r.HolderToken)
+	case lockfsm.CodeOtherKind:
+		// An older client knows no word for it.
+		return x.Status == wire.StatusOtherKind || x.Status == wire.StatusBadRequest
 	case lockfsm.CodeNotHolder:
 		return x.Status == wire.StatusNotHolder
 	case lockfsm.CodeStaleEpoch:

@@ -54,9 +54,13 @@ type Session struct {
 
 // Claim is a hold or a wait.
 type Claim struct {
-	key      claimKey
-	name     string
-	mode     lockfsm.Mode
+	key  claimKey
+	name string
+	mode lockfsm.Mode
+	// permits are taken of a semaphore of so large a capacity; both are zero for
+	// a lock with modes.
+	permits, capacity lockfsm.Permits
+
 	weight   uint8
 	token    lockfsm.Token // zero while it waits
 	session  *Session      // nil for a detached hold
@@ -86,6 +90,8 @@ type Version struct {
 	// Tokens and Modes are those of the holders, oldest first.
 	Tokens []lockfsm.Token
 	Modes  []lockfsm.Mode
+	// Permits says that the holders have permits.
+	Permits bool
 	// Vague versions contain claims of ended sessions, which the machine may or
 	// may not have released yet.
 	Vague bool
@@ -352,7 +358,7 @@ func (s *step) mayGrant(c *Claim) bool {
 	l := s.locks[c.name]
 	for _, w := range l.waiters {
 		if w == c {
-			return s.admits(l, c.mode)
+			return s.admits(l, c)
 		}
 		if !w.session.ended && !w.session.parked {
 			return false
@@ -361,18 +367,19 @@ func (s *step) mayGrant(c *Claim) bool {
 	return false
 }
 
-// admits reports whether the holders that still count let a mode in.
-func (s *step) admits(l *lockModel, mode lockfsm.Mode) bool {
-	n := 0
+// admits reports whether the holders that still count let a claim in.
+func (s *step) admits(l *lockModel, c *Claim) bool {
+	n, taken := 0, lockfsm.Permits(0)
 	for _, h := range l.holders {
 		if h.gone() {
 			continue
 		}
-		if n++; !compatible(h.mode, mode) {
+		if n++; !compatible(h.mode, c.mode) || h.capacity != c.capacity {
 			return false
 		}
+		taken += h.permits
 	}
-	return n < int(s.limits.HoldersPerLock)
+	return n < int(s.limits.HoldersPerLock) && taken+c.permits <= c.capacity
 }
 
 // gone reports whether the machine may have released a claim without a word.
@@ -433,9 +440,17 @@ func (s *step) settle() error {
 	for _, name := range s.names {
 		l := s.locks[name]
 		v := Version{Slot: s.slot, Holders: len(l.holders), Waiters: len(l.waiters)}
+		taken := lockfsm.Permits(0)
 		for i, h := range l.holders {
+			if !h.gone() {
+				taken += h.permits
+			}
+			if taken > h.capacity {
+				return s.bad("I14: %d permits of %q are taken, its capacity is %d", taken, name,
+					h.capacity)
+			}
 			v.Tokens, v.Modes = append(v.Tokens, h.token), append(v.Modes, h.mode)
-			v.Vague = v.Vague || h.gone()
+			v.Vague, v.Permits = v.Vague || h.gone(), h.capacity > 0
 			for _, other := range l.holders[:i] {
 				if !h.gone() && !other.gone() && !compatible(h.mode, other.mode) {
 					return s.bad("I14: %q is held in %v and %v", name, other.mode, h.mode)
@@ -493,7 +508,7 @@ func (s *step) pumped(name string, l *lockModel) error {
 		if w.session.parked {
 			continue
 		}
-		if s.admits(l, w.mode) {
+		if s.admits(l, w) {
 			return s.bad("I17: request %d of session %d waits for %q in %v for nobody",
 				w.key.request, w.key.session, name, w.mode)
 		}
@@ -521,7 +536,7 @@ func (m *Model) At(name string, slot uint64) Version {
 // Refuses reports whether a lock that looked like v refuses a try in mode and
 // names the hold with token for it.
 func (v *Version) Refuses(mode lockfsm.Mode, token lockfsm.Token, limits *lockfsm.Limits) bool {
-	full := v.Holders >= int(limits.HoldersPerLock)
+	full := v.Holders >= int(limits.HoldersPerLock) || v.Permits
 	for i, t := range v.Tokens {
 		if t == token && (full || !compatible(v.Modes[i], mode)) {
 			return true

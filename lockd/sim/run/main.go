@@ -33,6 +33,7 @@ type settings struct {
 	minimising        bool
 	swarm, cover      bool
 	planted, without  string
+	plants, ranges    string
 	off               sim.Fault // what without names
 	procs             int
 	hashes            bool
@@ -54,6 +55,9 @@ func (s *settings) parse(args []string) error {
 	f.BoolVar(&s.cover, "cover", false, "print what happened, and fail if something never did")
 	f.BoolVar(&s.hashes, "hashes", false, "print the trace hash of every seed")
 	f.StringVar(&s.planted, "planted", "", "plant this bug first (needs -tags plant)")
+	f.StringVar(&s.plants, "plants", "",
+		"plant these bugs by commas, or all, and print in how many of -seeds worlds each is found")
+	f.StringVar(&s.ranges, "ranges", "1,100001,200001", "first seeds of the ranges of -plants")
 	f.IntVar(&s.procs, "procs", runtime.GOMAXPROCS(0), "how many worlds run at a time")
 	f.StringVar(&s.cpuProfile, "cpuprofile", "", "write a profile of the processor to this file")
 	_ = f.Parse(args) // it exits
@@ -85,6 +89,8 @@ func run() error {
 		defer stop()
 	}
 	switch {
+	case s.plants != "":
+		return s.table()
 	case s.seed != 0 && s.minimising:
 		return s.minimise()
 	case s.seed != 0:
@@ -133,18 +139,12 @@ func (s *settings) one() error {
 // many runs all seeds, each process of the pool taking the next one.
 func (s *settings) many() error {
 	t := newTally(s.from)
-	var pool sync.WaitGroup
-	for range s.procs {
-		pool.Add(1)
-		go func() {
-			defer pool.Done()
-			for seed := t.take(); seed < s.from+s.seeds; seed = t.take() {
-				r := s.world(seed)
-				t.add(&r)
-			}
-		}()
-	}
-	pool.Wait()
+	s.pool(func() {
+		for seed := t.take(); seed < s.from+s.seeds; seed = t.take() {
+			r := s.world(seed)
+			t.add(&r)
+		}
+	})
 	err := t.sum(s.from)
 	if s.swarm {
 		t.swarm()
@@ -157,6 +157,20 @@ func (s *settings) many() error {
 		}
 	}
 	return err
+}
+
+// pool runs work on as many goroutines as there are to be worlds at a time, and
+// waits until all have ended.
+func (s *settings) pool(work func()) {
+	var pool sync.WaitGroup
+	for range s.procs {
+		pool.Add(1)
+		go func() {
+			defer pool.Done()
+			work()
+		}()
+	}
+	pool.Wait()
 }
 
 // world runs one seed of many.
