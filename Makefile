@@ -10,6 +10,8 @@ LDFLAGS        := -s -w -X main.version=$(VERSION)
 TAGS           := invariants,plant,fault,older
 
 SEEDS          ?= 200
+PLANTS         ?= all
+MUTANTS        ?=
 FROM           ?= 1
 SIM            ?=
 SOAK           ?= 10m
@@ -97,8 +99,13 @@ spec: go-present ## search the models of lockd/spec, wrong variants included (ap
 	$(GO) run ./lockd/spec/run
 
 .PHONY: plant
-plant: go-present ## prove that the tests find each planted bug
+plant: go-present ## plant each bug, PLANTS=all, and print in how many worlds it is found
 	$(GO) test -tags plant,invariants -run Plant ./...
+	$(GO) run -tags plant,invariants ./lockd/sim/run -plants $(PLANTS) -seeds 1000
+
+.PHONY: mutants
+mutants: go-present ## take rules out one by one and see their tests fail: MUTANTS='-row F-D1,F-D2'
+	$(GO) run ./lockd/mutants/run $(MUTANTS)
 
 .PHONY: fault
 fault: build ## kill, pause, partition, garble and fill real processes (Linux; some tests need root)
