@@ -141,7 +141,8 @@ func (h *History) unlogged(q *Question, x *wire.Response) bool {
 func (q *Question) withoutSlot(x *wire.Response) error {
 	switch x.Status {
 	case wire.StatusNotLeader, wire.StatusBusy, wire.StatusUncertain, wire.StatusStopping,
-		wire.StatusBadRequest, wire.StatusNameTooLong, wire.StatusWrongGroup:
+		wire.StatusBadRequest, wire.StatusNameTooLong, wire.StatusWrongGroup,
+		wire.StatusUnsupported:
 		return nil
 	case wire.StatusOK:
 		if q.Kind == wire.KindStatus {
