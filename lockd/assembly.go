@@ -74,7 +74,11 @@ func (a *assembly) open() error {
 	a.events = newEventLog(a.log, o.Groups)
 	a.events.start()
 	a.onClose(func() error { a.events.end(); return nil })
+	if err := checkMachine(machineLimit(&a.cfg)); err != nil {
+		return err
+	}
 	if !ownGC() {
+		limitMemory(&a.cfg)
 		stop := make(chan struct{})
 		newHeapKeeper().start(stop)
 		a.onClose(func() error { close(stop); return nil })
@@ -118,6 +122,7 @@ func (a *assembly) recover(o *node.Options) (*node.Recovery, error) {
 	}
 	a.dir = dir
 	a.onClose(dir.close)
+	warnOfSpace(&a.cfg, dir.path, a.log)
 	id, err := dir.identity(o)
 	if err != nil {
 		return nil, err

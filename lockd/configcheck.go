@@ -14,8 +14,8 @@ func configCheckVerb() verb {
 		brief: "check a configuration file and print what would be in force",
 		help: `
 Reads the file as serve would, with the environment and the same flags over it,
-and prints the result as a file, with the memory that its limits add up to. Every
-problem is reported with its line, and the exit code is 2.`,
+and prints the result as a file, with the memory and the disk that its bounds add
+up to. Every problem is reported with its line, and the exit code is 2.`,
 		begin: func(flags *flag.FlagSet) action {
 			given := settingFlags(flags)
 			return func(sh *shell, args []string) error {

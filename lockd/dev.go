@@ -119,6 +119,8 @@ func (d *devCluster) flags(i int) []config.Given {
 		{Flag: "wal-segment", Value: "4MiB"},
 		{Flag: "checkpoint", Value: "8MiB"},
 		{Flag: "checkpoint-cache", Value: "8MiB"},
+		{Flag: "limit-memory", Value: "256MiB"},
+		{Flag: "batch", Value: "256KiB"},
 	}
 	for k := range devNodes {
 		given = append(given, config.Given{Flag: "node", Value: fmt.Sprintf("%d=%s/%s", k+1,

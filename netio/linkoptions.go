@@ -10,7 +10,7 @@ import (
 
 // Defaults and fixed bounds of the links.
 const (
-	defaultQueueBytes       = 64 << 20
+	defaultQueueBytes       = 32 << 20
 	defaultHandshakeTimeout = 5 * time.Second
 	defaultDialTimeout      = 2 * time.Second
 	defaultUserTimeout      = 5 * time.Second
@@ -62,7 +62,7 @@ type LinkOptions struct {
 	Secret []byte
 
 	// QueueBytes bounds what waits for one peer. A link above it is reset, its
-	// messages are lost, and the peer catches up by asking. Default 64 MiB.
+	// messages are lost, and the peer catches up by asking. Default 32 MiB.
 	QueueBytes int
 
 	// MaxFrameBytes bounds a received frame. Default wire.MaxPeerFrameBytes.

@@ -23,8 +23,9 @@ const (
 	defaultReservedFiles    = 512
 	defaultMaxOutboundBytes = 4 << 20
 	defaultMaxBufferedBytes = 512 << 20
-	defaultMaxOutboxBytes   = 64 << 20
-	defaultReadBufferBytes  = 256 << 10
+	defaultMaxOutboxBytes   = 64 << 20 // of all loops
+	leastMaxOutboxBytes     = 16 << 20 // of one
+	defaultReadBufferBytes  = 16 << 10
 	defaultHelloTimeout     = 5 * time.Second
 	defaultFrameTimeout     = 10 * time.Second
 	defaultIdleTimeout      = 2 * time.Hour
@@ -73,11 +74,12 @@ type ServerOptions struct {
 	MaxBufferedBytes int
 
 	// MaxOutboxBytes bounds, per loop, what Send took and the loop has not yet
-	// fetched. A conn whose response does not fit is closed. Default 64 MiB.
+	// fetched. A conn whose response does not fit is closed. Default
+	// 64 MiB, or what is its share with several loops, 16 MiB at least.
 	MaxOutboxBytes int
 
 	// ReadBufferBytes is what one loop reads from a conn at once, rounded up to
-	// a power of two. Default 256 KiB. Larger values let one busy conn delay the
+	// a power of two. Default 16 KiB. Larger values let one busy conn delay the
 	// others for longer.
 	ReadBufferBytes int
 
@@ -107,7 +109,7 @@ func (o *ServerOptions) MemoryBytes() uint64 {
 	setDefault(&d.Loops, defaultLoops(runtime.GOMAXPROCS(0)))
 	setDefault(&d.MaxConns, defaultMaxConns)
 	setDefault(&d.MaxBufferedBytes, defaultMaxBufferedBytes)
-	setDefault(&d.MaxOutboxBytes, defaultMaxOutboxBytes)
+	setDefault(&d.MaxOutboxBytes, outboxBytes(d.Loops))
 	setDefault(&d.ReadBufferBytes, defaultReadBufferBytes)
 	return uint64(d.MaxBufferedBytes) + uint64(d.MaxConns)*helloFrameBytes +
 		uint64(d.Loops)*(uint64(d.ReadBufferBytes)+2*uint64(d.MaxOutboxBytes))
@@ -121,7 +123,7 @@ func (o ServerOptions) withDefaults(files uint64) (ServerOptions, error) {
 	setDefault(&o.MaxFrameBytes, wire.MaxFrameBytes)
 	setDefault(&o.MaxOutboundBytes, defaultMaxOutboundBytes)
 	setDefault(&o.MaxBufferedBytes, defaultMaxBufferedBytes)
-	setDefault(&o.MaxOutboxBytes, defaultMaxOutboxBytes)
+	setDefault(&o.MaxOutboxBytes, outboxBytes(o.Loops))
 	setDefault(&o.ReadBufferBytes, defaultReadBufferBytes)
 	setDefault(&o.HelloTimeout, defaultHelloTimeout)
 	setDefault(&o.FrameTimeout, defaultFrameTimeout)
@@ -169,6 +171,11 @@ func defaultLoops(cores int) int {
 		return 1
 	}
 	return min(cores/2, 8)
+}
+
+// outboxBytes is what one of so many loops may have waiting.
+func outboxBytes(loops int) int {
+	return max(leastMaxOutboxBytes, defaultMaxOutboxBytes/max(1, loops))
 }
 
 // setDefault sets *field to value where it is zero.

@@ -18,10 +18,15 @@ type Config struct {
 	Replicas int
 	LogTick  time.Duration
 	Limits   lockfsm.Limits
+	// MachineBytes is what the machines of all groups may take on a node. Counts
+	// of Limits that are not given are made to fit it.
+	MachineBytes int64
 
 	// ID is this node's number and DataDir its directory.
 	ID      uint16
 	DataDir string
+	// MemoryBytes is what the node may take; zero is what its bounds add up to.
+	MemoryBytes int64
 	// ClientListen and PeerListen are where this node listens; empty means the
 	// address under which Nodes lists it.
 	ClientListen, PeerListen string
@@ -87,7 +92,10 @@ func Defaults() Config {
 		Groups:   n.Groups,
 		Replicas: n.Replicas,
 		LogTick:  time.Duration(n.LogTick),
-		Limits:   n.Limits,
+		Limits:   unsetCounts(n.Limits),
+
+		MachineBytes: 1 << 30,
+		MemoryBytes:  4 << 30,
 
 		AdminListen:  "127.0.0.1:7602",
 		LogLevel:     "info",

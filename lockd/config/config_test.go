@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -211,38 +210,6 @@ func TestPrintedConfigurationReadsBackTheSame(t *testing.T) {
 	}
 	if !reflect.DeepEqual(c, again) {
 		t.Errorf("got %+v, want %+v", again, c)
-	}
-}
-
-// TestMemoryAddsUp: the printed bounds are comments of a file that reads back, and
-// every limit that is raised raises them (I22).
-func TestMemoryAddsUp(t *testing.T) {
-	sum := func(flags ...Given) (all uint64, printed string) {
-		c, _, err := Load(Sources{File: write(t, example), Flags: flags})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range c.Memory() {
-			all += m.Bytes
-		}
-		return all, string(c.AppendMemory(c.AppendTOML(nil)))
-	}
-	base, printed := sum()
-	if _, _, err := Load(Sources{File: write(t, printed)}); err != nil {
-		t.Errorf("printed with its memory: %v", err)
-	}
-	if !strings.Contains(printed, fmt.Sprintf("%d MiB  together", base>>20)) {
-		t.Errorf("got no sum of %d MiB in\n%s", base>>20, printed)
-	}
-	for _, raised := range []Given{
-		{"groups", "128"}, {"limit-locks", "2000000"}, {"limit-claims", "2000000"},
-		{"limit-sessions", "1000000"}, {"limit-detached", "1000000"}, {"wal-segments-max", "64"},
-		{"wal-segment", "128MiB"}, {"retain", "1GiB"}, {"inbox", "1GiB"},
-		{"checkpoint-cache", "1GiB"}, {"conns", "100000"},
-	} {
-		if more, _ := sum(raised); more <= base {
-			t.Errorf("--%s %s: got %d bytes, want more than %d", raised.Flag, raised.Value, more, base)
-		}
 	}
 }
 

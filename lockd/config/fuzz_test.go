@@ -42,3 +42,28 @@ func FuzzFile(f *testing.F) {
 		}
 	})
 }
+
+// FuzzSetting: no value makes a setting panic; one that is taken is printed as
+// what reads back to the same, and nodes are what ParseNode took.
+func FuzzSetting(f *testing.F) {
+	for i, value := range []string{"64MiB", "1h30m", "17", "10.0.0.1:7600", "info", "off", "-1",
+		"9223372036854775807GiB", "1_000", "1=a:1/b:2", "=:/:", ""} {
+		f.Add(uint8(i), value)
+	}
+	f.Fuzz(func(t *testing.T, which uint8, value string) {
+		if n, err := ParseNode(value); err == nil && n.ID == 0 {
+			t.Errorf("%q: got node 0", value)
+		}
+		all := settings()
+		s := all[int(which)%len(all)]
+		c := Defaults()
+		if err := s.set(&c, value); err != nil {
+			return
+		}
+		again := Defaults()
+		if err := s.set(&again, s.format(&c)); err != nil || !reflect.DeepEqual(c, again) {
+			t.Errorf("%s: %q is printed as %q, which reads as something else: %v", s.key, value,
+				s.format(&c), err)
+		}
+	})
+}

@@ -37,6 +37,7 @@ func Load(from Sources) (c Config, warnings []string, err error) {
 	more, warnings := applyEnv(&c, from.Env)
 	problems = append(problems, more...)
 	problems = append(problems, applyFlags(&c, from.Flags)...)
+	c.fitCounts()
 	if len(problems) == 0 {
 		problems = c.check()
 	}
@@ -240,6 +241,9 @@ func (c *Config) checkLimits() []error {
 			add("cluster.limits.%s is %d, must be at most claims of %d",
 				part.name, part.count, l.Claims)
 		}
+	}
+	if err := c.checkMemory(); len(problems) == 0 && err != nil {
+		problems = append(problems, err)
 	}
 	return problems
 }

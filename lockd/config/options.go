@@ -75,6 +75,7 @@ func (c *Config) ServerOptions() netio.ServerOptions {
 		MaxConns:         c.Conns,
 		MaxFrameBytes:    wire.MaxFrameBytes,
 		MaxOutboundBytes: int(c.OutboundBytes),
+		MaxBufferedBytes: int(max(bufferedBytes, c.OutboundBytes)),
 		IdleTimeout:      c.IdleTimeout,
 	}
 }

@@ -121,18 +121,28 @@ func limitSettings() []setting {
 		return setting{key: "cluster.limits." + name, flag: "limit-" + dashed(name),
 			kind: kindCount, min: 1, max: max, usage: usage, at: at}
 	}
+	fitted := func(name, usage string, at func(*Config) any) setting {
+		s := count(name, usage, many, at)
+		s.min = 0
+		return s
+	}
 	length := func(name, usage string, at func(*Config) any) setting {
 		return setting{key: "cluster.limits." + name, flag: "limit-" + dashed(name),
 			kind: kindDuration, min: 100 * ms, max: 24 * 3600 * sec, usage: usage, at: at}
 	}
 	return []setting{
-		count("sessions", "sessions alive in one group", many,
+		{key: "cluster.limits.memory", flag: "limit-memory", kind: kindBytes,
+			min: 16 * mib, max: 1 << 40,
+			usage: "memory of a node for locks, sessions and waiters of all groups; the counts " +
+				"that are 0 are made to fit it",
+			at: func(c *Config) any { return &c.MachineBytes }},
+		fitted("sessions", "sessions alive in one group; 0 fits cluster.limits.memory",
 			func(c *Config) any { return &c.Limits.Sessions }),
-		count("locks", "names held or waited for in one group", many,
+		fitted("locks", "names held or waited for in one group; 0 fits cluster.limits.memory",
 			func(c *Config) any { return &c.Limits.Locks }),
-		count("claims", "holds and waits together in one group", many,
+		fitted("claims", "holds and waits together in one group; 0 fits cluster.limits.memory",
 			func(c *Config) any { return &c.Limits.Claims }),
-		count("detached", "detached holds in one group", many,
+		fitted("detached", "detached holds in one group; 0 fits cluster.limits.memory",
 			func(c *Config) any { return &c.Limits.Detached }),
 		count("claims_per_session", "holds and waits of one session", many,
 			func(c *Config) any { return &c.Limits.ClaimsPerSession }),

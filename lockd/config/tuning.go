@@ -41,6 +41,10 @@ func tuningSettings() []setting {
 
 func byteSettings() []setting {
 	return []setting{
+		{key: "node.memory", flag: "memory", kind: kindBytes, min: 0, max: 1 << 50,
+			usage: "memory the node may take: a node whose bounds add up to more does not start; " +
+				"0 means what they add up to",
+			at: func(c *Config) any { return &c.MemoryBytes }},
 		{key: "node.batch", flag: "batch", kind: kindBytes, min: 4 * kib, max: 1 * mib,
 			usage: "commands in one slot, in bytes",
 			at:    func(c *Config) any { return &c.BatchBytes }},

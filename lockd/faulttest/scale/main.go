@@ -92,6 +92,6 @@ func (o *options) flags() []string {
 		"--limit-claims", each(o.locks + o.holds*o.groups),
 		"--limit-sessions", each(o.sessions),
 		"--limit-claims-per-session", fmt.Sprint(max(1<<16, o.holds)),
-		"--limit-detached", "1000",
+		"--limit-detached", "1000", "--limit-name-bytes", "64", "--memory", "0",
 		"--limit-waiters-per-lock", fmt.Sprint(max(10_000, o.waiters))}
 }

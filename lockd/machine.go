@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"lockd/lockd/config"
+)
+
+// This file compares what a node may take with what there is.
+
+// machineMemory returns the memory that this process can have at most, and what
+// says so; zero if nothing does.
+func machineMemory() (bytes uint64, by string) {
+	least := func(n uint64, who string) {
+		if n > 0 && (bytes == 0 || n < bytes) {
+			bytes, by = n, who
+		}
+	}
+	text, _ := os.ReadFile("/proc/meminfo") // without it only the group counts
+	least(memTotal(string(text)), "the machine")
+	for _, path := range []string{
+		"/sys/fs/cgroup/memory.max",
+		"/sys/fs/cgroup/memory/memory.limit_in_bytes",
+	} {
+		text, _ := os.ReadFile(path)
+		least(cgroupLimit(string(text)), "the control group ("+path+")")
+	}
+	return bytes, by
+}
+
+// memTotal reads /proc/meminfo.
+func memTotal(text string) uint64 {
+	_, rest, _ := strings.Cut(text, "MemTotal:")
+	fields := strings.Fields(rest)
+	if len(fields) == 0 {
+		return 0
+	}
+	kib, err := strconv.ParseUint(fields[0], 10, 54)
+	if err != nil {
+		return 0
+	}
+	return kib << 10
+}
+
+// cgroupLimit reads the limit of a control group. Version 1 says that there is
+// none with a number larger than any machine.
+func cgroupLimit(text string) uint64 {
+	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
+	if err != nil || n >= 1<<60 {
+		return 0
+	}
+	return n
+}
+
+// machineLimit is machineMemory as checkMachine takes it.
+func machineLimit(c *config.Config) (*config.Config, uint64, string) {
+	have, by := machineMemory()
+	return c, have, by
+}
+
+// checkMachine refuses a node that the machine has no room for.
+func checkMachine(c *config.Config, have uint64, by string) error {
+	sum := c.Memory().Sum()
+	if have == 0 || sum <= have {
+		return nil
+	}
+	return &failure{code: exitUsage, err: fmt.Errorf("the bounds of this node add up to %d MiB of "+
+		"memory, and %s has %d MiB: lower cluster.limits.memory (on all nodes), node.batch or "+
+		"node.wal_segments_max; lockd config check prints what each of them costs", sum>>20, by,
+		have>>20)}
+}
+
+// limitMemory has the garbage collector work harder when the process comes near
+// what the node may take.
+func limitMemory(c *config.Config) { debug.SetMemoryLimit(int64(c.Memory().Sum())) }
+
+// warnOfSpace says so if the directory cannot grow to what it may need.
+func warnOfSpace(c *config.Config, dir string, log *slog.Logger) {
+	var x syscall.Statfs_t
+	if err := syscall.Statfs(dir, &x); err != nil {
+		log.Warn("cannot tell how much space is left", "dir", dir, "reason", err)
+		return
+	}
+	have := x.Bavail*uint64(x.Bsize) + usedBytes(dir)
+	if most := c.Disk().Sum(); have < most {
+		log.Warn("the directory may need more space than there is", "dir", dir,
+			"need_mib", most>>20, "have_mib", have>>20,
+			"settings", "node.wal_segments_max, node.wal_segment, cluster.limits.memory")
+	}
+}
+
+// usedBytes is what the directory takes already.
+func usedBytes(dir string) (sum uint64) {
+	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // what cannot be read is not counted
+		}
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			sum += uint64(info.Size())
+		}
+		return nil
+	})
+	return sum
+}
