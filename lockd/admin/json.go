@@ -24,8 +24,26 @@ type object struct {
 func newObject(a *fastjson.Arena) object { return object{a, a.NewObject()} }
 
 func (o object) text(key, v string) {
-	o.value.Set(key, o.arena.NewString(strings.ToValidUTF8(v, "\ufffd")))
+	// What fastjson makes of a string with a control character is no JSON.
+	o.value.Set(key, o.arena.NewNumberString(quoted(strings.ToValidUTF8(v, "\ufffd"))))
 }
+
+// quoted is a string of JSON. Requires: v is UTF-8.
+func quoted(v string) string {
+	b := append(make([]byte, 0, len(v)+2), '"')
+	for i := 0; i < len(v); i++ {
+		switch c := v[i]; {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < ' ':
+			b = fmt.Appendf(b, "\\u%04x", c)
+		default:
+			b = append(b, c)
+		}
+	}
+	return string(append(b, '"'))
+}
+
 func (o object) count(key string, v int) { o.value.Set(key, o.arena.NewNumberInt(v)) }
 
 func (o object) number(key string, v uint64) {
