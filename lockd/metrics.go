@@ -13,6 +13,11 @@ import (
 // samples are the values of /metrics that the engine does not know.
 func (a *assembly) samples() []admin.Sample {
 	all := walSamples(a.syncer.Stats(), a.syncer.SyncStarted())
+	all = append(all,
+		gauge("memory_bound_bytes", "What the bounds of memory add up to.",
+			float64(a.cfg.Memory().Sum())),
+		gauge("disk_bound_bytes", "What the bounds of the directory add up to.",
+			float64(a.cfg.Disk().Sum())))
 	all = append(all, serverSamples(a.server.Stats())...)
 	all = append(all, linkSamples(a.links.Stats())...)
 	return append(all,
@@ -73,6 +78,8 @@ func serverSamples(s netio.ServerStats) []admin.Sample {
 		counter("client_conns_reset", "Client conns that ended by an error.", s.Resets),
 		counter("client_conns_overflowed", "Client conns closed for unread responses.",
 			s.Overflows),
+		counter("client_conns_paused", "Times a conn was not read for a while because it asked "+
+			"for too much at once.", s.Pauses),
 		counter("client_conns_silent", "Client conns closed for a timeout.",
 			s.HelloTimeouts+s.FrameTimeouts+s.IdleTimeouts),
 		counter("client_frames_received", "Frames of clients.", s.FramesIn),

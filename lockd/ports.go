@@ -62,10 +62,13 @@ type clientPort struct {
 	server atomic.Pointer[netio.Server]
 }
 
-// Send, Flush and CloseConn make it a node.Clients.
+// Send, Flush, Resume and CloseConn make it a node.Clients.
 func (p *clientPort) Send(c node.ConnID, frames []byte) {
 	p.server.Load().Send(netio.ConnID(c), frames)
 }
+
+// Resume reads from a conn again.
+func (p *clientPort) Resume(c node.ConnID) { p.server.Load().Resume(netio.ConnID(c)) }
 
 // Flush starts the writing.
 func (p *clientPort) Flush() { p.server.Load().Flush() }
@@ -87,7 +90,11 @@ func (p *clientPort) Hello(_ netio.ConnID, h wire.Hello) ([]byte, bool) {
 // Request puts a frame into the inbox, or answers Busy when that is full. A
 // keepalive that finds no room is not answered: the client sends the next.
 func (p *clientPort) Request(c netio.ConnID, frame []byte) {
-	if p.inbox.Request(node.ConnID(c), frame) {
+	took, enough := p.inbox.Offer(node.ConnID(c), frame)
+	if server := p.server.Load(); enough && took && server != nil {
+		server.Pause(c)
+	}
+	if took {
 		return
 	}
 	h, _, err := wire.Parse(frame)

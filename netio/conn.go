@@ -27,6 +27,8 @@ type conn struct {
 	gnet  gnet.Conn
 	state connState
 	told  bool // the handler has seen Hello and must see Closed
+	// paused is set while the handler wants no more of it.
+	paused bool
 
 	part []byte // beginning of a frame of which more must come
 	want int    // size of that frame; zero while its length is not known
@@ -68,6 +70,9 @@ func (l *eventLoop) traffic(c *conn) gnet.Action {
 		l.flushHandler(frames)
 	}
 	if c.state <= stateOpen {
+		if c.paused {
+			l.watch(c)
+		}
 		l.account(c, len(c.part), c.unsentBytes)
 		if len(c.part) > 0 && l.full() {
 			l.closeOverflowed(c)

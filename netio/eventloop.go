@@ -27,6 +27,7 @@ type eventLoop struct {
 	batch    outboxBatch
 	dirty    []*conn // conns the batch has something for
 	buffers  bufferList
+	poll     int // epoll set of the loop, or noPoll; zero before the first conn
 
 	helloTicks, frameTicks, idleTicks uint32
 }
@@ -62,6 +63,9 @@ func (l *eventLoop) open(g gnet.Conn) {
 	l.conns[c.id] = c
 	l.order = append(l.order, c)
 	g.SetContext(c)
+	if l.poll == 0 {
+		l.poll = findPoll(g.Fd())
+	}
 	setKeepAlive(g, l.server.opts.KeepAlive)
 }
 
@@ -141,6 +145,9 @@ func (l *eventLoop) visit() {
 			l.closeOverflowed(l.order[len(l.order)-1])
 		}
 	}
+	for _, id := range b.resumes {
+		l.resume(l.conns[id])
+	}
 	for _, id := range b.closes {
 		l.close(l.conns[id])
 	}
@@ -195,6 +202,10 @@ func (l *eventLoop) write(c *conn, bytes []byte) {
 	l.account(c, c.partBytes, unsent)
 	if unsent > l.server.opts.MaxOutboundBytes || grew && l.full() {
 		l.closeOverflowed(c)
+		return
+	}
+	if c.paused || unsent > unreadBytes {
+		l.watch(c)
 	}
 }
 
@@ -244,6 +255,7 @@ func (l *eventLoop) expired(c *conn) bool {
 	case c.state == stateGreeting && waited > l.helloTicks:
 		counters.helloTimeouts.Add(1)
 		l.refuse(c, wire.RefusedTimeout, "no hello in time")
+	case c.paused:
 	case c.state == stateOpen && len(c.part) > 0 && waited > l.frameTicks:
 		counters.frameTimeouts.Add(1)
 		l.refuse(c, wire.RefusedTimeout, "no end of a frame in time")

@@ -22,6 +22,7 @@ type outboxBatch struct {
 	entries  []outboxEntry
 	bytes    []byte
 	closes   []ConnID
+	resumes  []ConnID
 	overflow []ConnID // conns whose response found no room
 	drowned  bool     // more of them than overflow may list
 	sweep    bool     // look at timeouts
@@ -60,6 +61,15 @@ func (o *outbox) close(conn ConnID) {
 	defer o.mu.Unlock()
 	if !o.mu.closed {
 		o.mu.batch.closes = append(o.mu.batch.closes, conn)
+	}
+}
+
+// resume asks the loop to read from conn again.
+func (o *outbox) resume(conn ConnID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.mu.closed {
+		o.mu.batch.resumes = append(o.mu.batch.resumes, conn)
 	}
 }
 
@@ -130,7 +140,8 @@ func (o *outbox) fetch(last outboxBatch) outboxBatch {
 
 // empty reports whether b holds nothing for a conn.
 func (b *outboxBatch) empty() bool {
-	return len(b.entries) == 0 && len(b.closes) == 0 && len(b.overflow) == 0
+	return len(b.entries) == 0 && len(b.closes) == 0 && len(b.overflow) == 0 &&
+		len(b.resumes) == 0
 }
 
 // overflows notes that a response for conn is lost, so that conn must end.
@@ -153,6 +164,7 @@ func (b *outboxBatch) reset() {
 	b.entries = b.entries[:0]
 	b.bytes = b.bytes[:0]
 	b.closes = b.closes[:0]
+	b.resumes = b.resumes[:0]
 	b.overflow = b.overflow[:0]
 	b.drowned = false
 	b.sweep = false

@@ -15,6 +15,7 @@ type ServerStats struct {
 	FrameTimeouts uint64
 	IdleTimeouts  uint64
 	Overflows     uint64 // conns closed for unread responses
+	Pauses        uint64 // times a conn was not read because it asked for too much
 
 	FramesIn uint64
 	BytesIn  uint64
@@ -35,6 +36,7 @@ type serverCounters struct {
 	frameTimeouts atomic.Uint64
 	idleTimeouts  atomic.Uint64
 	overflows     atomic.Uint64
+	pauses        atomic.Uint64
 
 	framesIn atomic.Uint64
 	bytesIn  atomic.Uint64
@@ -55,6 +57,7 @@ func (c *serverCounters) snapshot() ServerStats {
 		FrameTimeouts: c.frameTimeouts.Load(),
 		IdleTimeouts:  c.idleTimeouts.Load(),
 		Overflows:     c.overflows.Load(),
+		Pauses:        c.pauses.Load(),
 
 		FramesIn: c.framesIn.Load(),
 		BytesIn:  c.bytesIn.Load(),

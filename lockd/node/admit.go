@@ -11,14 +11,18 @@ import (
 // onRequest admits one frame of a client: a question goes to its group's list
 // of reads, anything that changes a machine becomes a command of its group's
 // next batch, and what cannot be done is refused with a definite status. The
-// frame borrows the inbox; what is kept is copied here, once.
-func (n *Node) onRequest(id ConnID, frame []byte) {
-	c := n.conns.open(id)
+// frame is borrowed; what is kept is copied here, once. It returns the kind.
+func (n *Node) onRequest(c *conn, frame []byte) wire.Kind {
 	h, body, err := wire.Parse(frame)
 	if err != nil || !h.Kind.IsRequest() {
-		n.deps.Clients.CloseConn(id)
-		return
+		n.deps.Clients.CloseConn(c.id)
+		return h.Kind
 	}
+	n.admitFrame(c, h, body, frame)
+	return h.Kind
+}
+
+func (n *Node) admitFrame(c *conn, h wire.Header, body, frame []byte) {
 	n.stats.Requests++
 	switch h.Kind {
 	case wire.KindKeepalive:

@@ -25,6 +25,10 @@ type conn struct {
 	// early names the groups that hold requests of the conn until they have a
 	// leader; nil if there never was one.
 	early map[paxos.GroupID]struct{}
+	// waiting are whole frames of the conn that wait for a later turn.
+	waiting []byte
+	// closed is set when the conn is gone and has frames waiting.
+	closed bool
 	// sessions are those whose events go out here.
 	sessions map[boundSession]struct{}
 }
@@ -89,11 +93,23 @@ func (n *Node) bind(g *group, c *conn, s lockfsm.SessionID, e lockfsm.Epoch) {
 		return
 	case ok && e < b.epoch:
 		return
+	case !ok && len(c.sessions) >= maxStrangers && !g.knows(s):
+		return
 	case ok:
 		n.unbind(g, s)
 	}
 	g.bound[s] = binding{conn: c.id, epoch: e}
 	c.sessions[boundSession{g.id, s}] = struct{}{}
+}
+
+// maxStrangers is how many sessions may be bound to one conn before it may bind
+// only those that the machine knows. Any number can be named in a request.
+const maxStrangers = 256
+
+// knows reports whether the machine has the session.
+func (g *group) knows(s lockfsm.SessionID) bool {
+	var x lockfsm.SessionInfo
+	return g.machine.Session(s, &x)
 }
 
 // unbind forgets the conn of a session, if it has one.
@@ -112,9 +128,18 @@ func (n *Node) unbind(g *group, s lockfsm.SessionID) {
 // granted to nobody, and their place is kept for the session lease.
 func (n *Node) onConnClosed(id ConnID) {
 	c := n.conns.find(id)
-	if c == nil {
-		return
+	switch {
+	case c == nil:
+	case len(c.waiting) > 0:
+		// It ends when those have been looked at.
+		c.closed = true
+	default:
+		n.endConn(c)
 	}
+}
+
+// endConn forgets a conn that is gone and has nothing waiting.
+func (n *Node) endConn(c *conn) {
 	for _, bs := range sortedSessions(c.sessions) {
 		g := n.group(uint16(bs.group))
 		b := g.bound[bs.session]
@@ -123,7 +148,7 @@ func (n *Node) onConnClosed(id ConnID) {
 			n.park(g, bs.session, b.epoch)
 		}
 	}
-	delete(n.conns.conns, id)
+	delete(n.conns.conns, c.id)
 	if n.conns.last == c {
 		n.conns.last = nil
 	}

@@ -53,6 +53,9 @@ type Clients interface {
 	Send(c ConnID, frames []byte)
 	// Flush, once a turn, starts the writing of everything sent.
 	Flush()
+	// Resume reads again from a conn of which Inbox.Request said that it had put
+	// in enough.
+	Resume(c ConnID)
 	// CloseConn ends a conn that breaks the protocol.
 	CloseConn(c ConnID)
 }

@@ -5,6 +5,7 @@
 // A turn walks one way:
 //
 //	take      everything in the inbox, in order of arrival
+//	share     each conn is served its share, the rest waits  share.go
 //	admit     requests become commands of their group's next batch; a question
 //	          joins its group's list of reads            admit.go reads.go
 //	step      messages of peers go to the replicas       turn.go

@@ -47,6 +47,7 @@ type read struct {
 	// admitted before the question comes before its answer.
 	behind uint64
 	limit  uint16
+	cost   int    // of a list, counted in the turnstile
 	name   []byte // or prefix
 	after  []byte
 	// acquire is the command of a try that would be refused, kind then one that
@@ -61,6 +62,9 @@ type binding struct {
 	// waited is set once a request of the session was queued: if the conn
 	// goes, its waits are to be parked.
 	waited bool
+	// renewals counts those since time step number step of its group.
+	renewals uint8
+	step     uint64
 }
 
 // group is one group on this node: a replica, a machine, and those who wait
@@ -103,7 +107,12 @@ type group struct {
 	launched, landed uint64
 	bound            map[lockfsm.SessionID]binding
 	waits            map[waitKey]ConnID // queued in the machine, to be answered there
+	late             bool               // on the turnstile's list
 	renewals         []renewal
+	// step counts the time steps proposed, and strangers the renewals of sessions
+	// that the machine does not know since the last.
+	step      uint64
+	strangers int
 	// lastTick is the moment up to which time steps have been proposed.
 	lastTick Nanos
 	tickDue  bool

@@ -48,6 +48,8 @@ type item struct {
 type box struct {
 	items []item
 	data  []byte
+	// paused are the conns from which no more is read until they are served.
+	paused []ConnID
 }
 
 // Inbox is the bounded queue between everything that happens and the turn that
@@ -62,6 +64,8 @@ type Inbox struct {
 	// news is set by everything that puts something in, and cleared by take
 	// before it looks.
 	news atomic.Bool
+	// left is set while a turn has left work for the next; turns write it.
+	left atomic.Bool
 
 	// durable is the highest LSN announced; only the syncer writes it.
 	durable atomic.Uint64
@@ -79,12 +83,16 @@ type Inbox struct {
 }
 
 const (
-	// crowdedBytes is the weight of a box from which on each conn has a share.
-	// Less than that is dealt with in a few tens of milliseconds.
+	// sharedBytes is the weight of a box from which on what each conn puts in is
+	// counted, and enoughBytes how much it may then put in before it is not read
+	// any more until it was served.
+	sharedBytes = 128 << 10
+	enoughBytes = 32 << 10
+	// crowdedBytes is the weight of a box from which on a conn that is read all
+	// the same is refused what is above its share. Less than that is dealt with
+	// in a few tens of milliseconds.
 	crowdedBytes = 2 << 20
-	// shareBytes is the share: some thousands of requests. What one conn sends
-	// beyond it would only make others wait.
-	shareBytes = 512 << 10
+	shareBytes   = 512 << 10
 )
 
 // NewInbox makes an inbox that holds at most maxBytes of frames and what it
@@ -102,15 +110,19 @@ func (in *Inbox) Wake() {
 	}
 }
 
-// again asks for another turn because the one that runs left work for it. It is
-// called within a turn, whose runner looks for news before it goes.
-func (in *Inbox) again() { in.news.Store(true) }
+// again asks for another turn because the one that runs left work for it, more
+// than a reader should do. It is called within a turn, whose runner looks for
+// news before it goes.
+func (in *Inbox) again() {
+	in.left.Store(true)
+	in.news.Store(true)
+}
 
 // hasNews reports whether something came since the last take.
 func (in *Inbox) hasNews() bool { return in.news.Load() }
 
 // light reports whether little waits: what one caller at a time brings.
-func (in *Inbox) light() bool { return in.weight.Load() <= lightBytes }
+func (in *Inbox) light() bool { return in.weight.Load() <= lightBytes && !in.left.Load() }
 
 // lightBytes is the weight of a few requests, or of a peer's frame with a few
 // messages.
@@ -124,47 +136,45 @@ func (in *Inbox) ignore() { in.news.Store(false) }
 const itemBytes = 64
 
 // put appends an item with a copy of b and reports whether there was room.
-func (in *Inbox) put(it item, b []byte) bool { return in.putWithin(it, b, in.maxBytes) }
+func (in *Inbox) put(it item, b []byte) bool {
+	took, _ := in.putWithin(it, b, in.maxBytes)
+	return took
+}
 
 // putWithin is put with a bound of its own. An empty box has room for a frame of
 // any size: one that is refused whenever it comes would be sent again for ever.
-func (in *Inbox) putWithin(it item, b []byte, limit int) bool {
+// The second result says that the conn has put in enough.
+func (in *Inbox) putWithin(it item, b []byte, limit int) (took, enough bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	open := &in.mu.open
+	weight := len(open.data) + itemBytes*len(open.items)
+	taken := 0
 	if len(b) > 0 && len(open.data) > 0 {
-		weight := len(open.data) + itemBytes*len(open.items)
-		if weight+len(b) > limit || weight > crowdedBytes && !in.shares(&it, b) {
-			in.dropped.Add(1)
-			return false
+		if it.kind == itemRequest && weight > sharedBytes {
+			taken = in.mu.taken[it.conn] + len(b) + itemBytes
 		}
+		if weight+len(b) > limit || weight > crowdedBytes && taken > shareBytes {
+			in.dropped.Add(1)
+			return false, true
+		}
+	}
+	if taken > 0 {
+		if enough = taken > enoughBytes; enough && in.mu.taken[it.conn] <= enoughBytes {
+			open.paused = append(open.paused, it.conn)
+		}
+		in.mu.taken[it.conn] = taken
 	}
 	it.from = len(open.data)
 	open.data = append(open.data, b...)
 	it.to = len(open.data)
 	open.items = append(open.items, it)
-	in.weight.Store(int64(len(open.data) + itemBytes*len(open.items)))
+	in.weight.Store(int64(weight + len(b) + itemBytes))
 	in.news.Store(true)
-	return true
+	return true, enough
 }
 
-// shares takes a frame off the share that its conn has of a crowded box and
-// reports whether there was enough left. Frames of peers have no share: they
-// keep the node in touch, and their number is bounded by the protocol. Requires:
-// the lock is held.
-func (in *Inbox) shares(it *item, b []byte) bool {
-	if it.kind != itemRequest {
-		return true
-	}
-	taken := in.mu.taken[it.conn] + len(b) + itemBytes
-	if taken > shareBytes {
-		return false
-	}
-	in.mu.taken[it.conn] = taken
-	return true
-}
-
-// Request hands over one whole client frame, which is copied. It reports false
+// Offer hands over one whole client frame, which is copied. It reports false
 // when the inbox is full; the caller then answers Busy itself. It does not wake
 // the engine: call Wake after the last frame of a read.
 //
@@ -172,12 +182,21 @@ func (in *Inbox) shares(it *item, b []byte) bool {
 // of it than what renews or gives back: a flood must neither keep peers from
 // being heard, which would cost leaderships (I29), nor sessions from being
 // renewed (I33).
-func (in *Inbox) Request(c ConnID, frame []byte) bool {
+//
+// The second result says that the conn has put in enough for now: no more should
+// be read from it until Clients.Resume.
+func (in *Inbox) Offer(c ConnID, frame []byte) (took, enough bool) {
 	limit := in.maxBytes / 2
 	if k := kindOf(frame); k == wire.KindKeepalive || givesBack(k) {
 		limit = in.maxBytes / 4 * 3
 	}
 	return in.putWithin(item{kind: itemRequest, conn: c}, frame, limit)
+}
+
+// Request is Offer for a conn that is read whatever it sends.
+func (in *Inbox) Request(c ConnID, frame []byte) bool {
+	took, _ := in.Offer(c, frame)
+	return took
 }
 
 // kindOf is the kind in the header of a client frame, zero if it has none.
@@ -302,6 +321,7 @@ func (in *Inbox) Change(c placement.Change, done func(error)) {
 // it finished with.
 func (in *Inbox) take(done box) box {
 	in.news.Store(false)
+	in.left.Store(false)
 	clear(done.items)
 	done.items, done.data = done.items[:0], done.data[:0]
 	if cap(done.data) > 4<<20 {
@@ -313,6 +333,7 @@ func (in *Inbox) take(done box) box {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	full := in.mu.open
+	done.paused = done.paused[:0]
 	in.mu.open = done
 	clear(in.mu.taken)
 	in.weight.Store(0)

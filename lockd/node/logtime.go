@@ -102,6 +102,8 @@ func (n *Node) proposeTick(g *group) {
 		g.renewals = append(g.renewals[:0], g.renewals[k:]...)
 	}
 	g.tickDue = len(g.renewals) > 0
+	g.step++
+	g.strangers = 0
 	if n.ticker.Size()+g.batch.Size() <= 2*n.opts.MaxBatchBytes {
 		n.ticker.AppendBatch(&g.batch)
 		f.origins, g.origins = g.origins, f.origins
@@ -177,11 +179,44 @@ func (n *Node) onKeepalive(c *conn, h wire.Header, body []byte) {
 			n.acks.add(c.id, h.Request, it.Group, it.Session, wire.CodeRenewed)
 			g.renewals = append(g.renewals, renewal{session: session})
 		default:
-			g.renewals = append(g.renewals, renewal{c.id, h.Request, session})
-			c.renewing++
-			if _, ok := g.bound[session]; !ok {
-				n.bind(g, c, session, 0)
-			}
+			n.renew(g, c, h.Request, session)
 		}
 	}
+}
+
+const (
+	// mostRenewals is how often a session may be renewed between two time steps.
+	// More would only fill the log; a client sends one in a third of its lease.
+	mostRenewals = 4
+	// mostStrangers is how many renewals of sessions that the machine does not
+	// know a time step carries. Only the log can say for certain that there is no
+	// such session, and anybody can name any number of them.
+	mostStrangers = 2048
+)
+
+// renew puts one session on the list for the next time step. One for which there
+// is no room is not answered: its client sends the next.
+func (n *Node) renew(g *group, c *conn, request uint64, s lockfsm.SessionID) {
+	b, ok := g.bound[s]
+	if !ok {
+		n.bind(g, c, s, 0)
+		b, ok = g.bound[s]
+	}
+	switch {
+	case !g.knows(s):
+		if g.strangers >= mostStrangers || n.cramped {
+			return
+		}
+		g.strangers++
+	case ok && b.step != g.step:
+		b.step, b.renewals = g.step, 1
+		g.bound[s] = b
+	case ok && b.renewals >= mostRenewals:
+		return
+	case ok:
+		b.renewals++
+		g.bound[s] = b
+	}
+	g.renewals = append(g.renewals, renewal{c.id, request, s})
+	c.renewing++
 }

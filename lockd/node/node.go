@@ -71,6 +71,7 @@ type Node struct {
 	notOursAt         Nanos
 	dirty, dirtySpare []*group
 	conns             connTable
+	turnstile         turnstile
 	acks              keepaliveAcks
 	queries           []func(*Node)
 

@@ -40,6 +40,10 @@ func (n *Node) admitRead(g *group, c *conn, h wire.Header, body []byte) {
 		r.name = append([]byte(nil), x.Prefix...)
 		r.after = append([]byte(nil), x.After...)
 	}
+	if r.kind == wire.KindList && !n.admitList(g, &r) {
+		n.busy(c, h)
+		return
+	}
 	g.reads = append(g.reads, r)
 	c.inFlight++
 	n.touch(g)
@@ -124,13 +128,20 @@ func (n *Node) startReads(g *group) {
 }
 
 // answerReads answers the questions whose round has been confirmed, from the
-// machine as it is after everything chosen by then has been applied.
+// machine as it is after everything chosen by then has been applied. What would
+// make the turn too long is left for the next.
 func (n *Node) answerReads(g *group, confirmed uint64) {
 	g.confirmed = max(g.confirmed, confirmed)
 	k := 0
 	for k < len(g.reads) && g.reads[k].seq != 0 &&
 		(g.reads[k].seq <= g.confirmed || plantedIs("read-without-round")) &&
 		g.reads[k].behind <= g.landed {
+		if n.turnstile.spent > answerCost {
+			n.leaveLate(g)
+			break
+		}
+		n.turnstile.spent += 1 + g.reads[k].cost
+		n.turnstile.lists -= g.reads[k].cost
 		n.answerRead(g, &g.reads[k])
 		k++
 	}
@@ -147,6 +158,8 @@ func (n *Node) answerRead(g *group, r *read) {
 		return
 	}
 	n.stats.Reads++
+	before := len(c.out)
+	defer func() { n.turnstile.spent += answerUnits(len(c.out) - before) }()
 	if len(c.out) > maxAnswerBytes {
 		n.stats.Busy++
 		n.countTry(r, -1)

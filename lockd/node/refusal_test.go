@@ -262,6 +262,7 @@ type leanClients struct{ sent int }
 func (c *leanClients) Send(_ ConnID, frames []byte) { c.sent += len(frames) }
 func (c *leanClients) Flush()                       {}
 func (c *leanClients) CloseConn(ConnID)             {}
+func (c *leanClients) Resume(ConnID)                {}
 
 // From admission to answer a request allocates nothing once warm; what a batch
 // allocates is shared by its requests.

@@ -28,9 +28,10 @@ func (n *Node) reply(g *group, conn ConnID, request uint64, x *wire.Response) {
 // flushResponses hands every conn's answers over, one call per conn.
 func (n *Node) flushResponses() {
 	n.acks.flush(n)
-	if len(n.conns.dirty) == 0 {
+	if len(n.conns.dirty) == 0 && !n.turnstile.resumed {
 		return
 	}
+	n.turnstile.resumed = false
 	for _, c := range n.conns.dirty {
 		c.dirty = false
 		n.deps.Clients.Send(c.id, c.out)

@@ -26,9 +26,13 @@ func (n *Node) Turn(now Nanos) error {
 		n.fail(fmt.Errorf("node: the WAL failed: %w", *err))
 		return n.failure
 	}
+	n.turnstile.spent = 0
+	n.answerLate()
 	for i := range n.box.items {
 		n.dispatch(&n.box.items[i])
 	}
+	n.serveWaiting()
+	n.resumeConns()
 	n.onDurable(wal.LSN(n.inbox.durable.Load()))
 	n.onClock()
 	for len(n.dirty) > 0 && n.failure == nil {
@@ -92,7 +96,7 @@ func (n *Node) dispatch(it *item) {
 	b := n.box.data[it.from:it.to:it.to]
 	switch it.kind {
 	case itemRequest:
-		n.onRequest(it.conn, b)
+		n.arrive(it.conn, b)
 	case itemConnClosed:
 		n.onConnClosed(it.conn)
 	case itemPeerFrame:

@@ -57,6 +57,7 @@ type testNode struct {
 	jobs    []func()
 	syncing Nanos
 	cramped bool
+	resumed []ConnID // conns to be read again
 	// format makes it stand for an older build, if not zero.
 	format uint8
 	// wantStop is the error with which it may stop, stopped that with which it
@@ -174,6 +175,7 @@ func (n *testNode) Cramped() bool                  { return n.cramped }
 func (n *testNode) SyncingSince() Nanos            { return n.syncing }
 func (n *testNode) Store(b []byte) error           { n.stored = bytes.Clone(b); return nil }
 func (n *testNode) CloseConn(ConnID)               {}
+func (n *testNode) Resume(c ConnID)                { n.resumed = append(n.resumed, c) }
 func (n *testNode) answer(c ConnID, frames []byte) { n.sent[c] = append(n.sent[c], frames...) }
 
 // clients and peers share a method name; the wrappers tell them apart.

@@ -158,6 +158,9 @@ func (p clients) Send(id node.ConnID, frames []byte) {
 // Flush implements node.Clients.
 func (p clients) Flush() { p.output() }
 
+// Resume implements node.Clients: conns of this world are always read.
+func (p clients) Resume(node.ConnID) {}
+
 // CloseConn implements node.Clients.
 func (p clients) CloseConn(id node.ConnID) {
 	if c := p.conn(id); c != nil && p.output() {

@@ -179,6 +179,9 @@ func (c clients) Send(id node.ConnID, frames []byte) {
 // Flush implements node.Clients: what was sent leaves with the turn.
 func (c clients) Flush() {}
 
+// Resume implements node.Clients: conns of this world are always read.
+func (clients) Resume(node.ConnID) {}
+
 // CloseConn implements node.Clients.
 func (c clients) CloseConn(id node.ConnID) { c.w.failf("node %d closes conn %d", c.id, id) }
 

@@ -1,0 +1,209 @@
+package node
+
+import "lockd/netio/wire"
+
+// This file shares a turn among the conns. What a request costs is counted in
+// units of about two microseconds of a core, and a turn serves requests for so
+// many units. A conn that asks for more has the rest wait, in order, for later
+// turns, in each of which all conns that wait are served in turn: one that
+// asks for little is served within a turn or two, whatever others ask for.
+
+const (
+	// turnCost bounds what is served at once of conns that have nothing waiting,
+	// and what is served of those that have. A turn of both takes some 3 ms.
+	turnCost = 512
+	// answerCost is the cost of a turn from which on questions that could be
+	// answered are left for the next.
+	answerCost = 3 * turnCost
+	// leastQuantum is what one conn is served when it is its turn, however many
+	// conns wait.
+	leastQuantum = 8
+	// listsCost bounds what the lists cost that wait for an answer. Who asks for
+	// more is told Busy: a page looks at every lock of its group.
+	listsCost = 4 * turnCost
+)
+
+// costOf is what a request costs before it is answered.
+func costOf(k wire.Kind, frame []byte) int {
+	if k == wire.KindKeepalive {
+		return 1 + len(frame)/32 // a renewal for each twelve bytes
+	}
+	return 1 + len(frame)/1024
+}
+
+// answerUnits is what so many bytes of answers cost.
+func answerUnits(bytes int) int { return bytes / 1024 }
+
+// listCost is what one page of a group costs.
+func listCost(g *group) int { return 16 + int(g.machine.Stats().Locks/64) }
+
+// turnstile serves the conns that have requests waiting. The engine owns it.
+type turnstile struct {
+	spent int     // cost of this turn so far
+	ring  []*conn // conns with requests waiting, in the order they are served
+	bytes int     // of the requests that wait
+	lists int     // cost of the lists that wait for an answer
+	// paused are conns that are not read until they have been served.
+	paused []*conn
+	// late are groups with questions that could be answered and are not yet.
+	late []*group
+	// resumed is set when the client port has something to look at.
+	resumed bool
+}
+
+// arrive serves a request, or has it wait.
+func (n *Node) arrive(id ConnID, frame []byte) {
+	c := n.conns.open(id)
+	if len(c.waiting) == 0 && n.turnstile.spent < turnCost {
+		n.serve(c, frame)
+		return
+	}
+	h, _, err := wire.Parse(frame)
+	if err != nil {
+		n.deps.Clients.CloseConn(id)
+		return
+	}
+	t := &n.turnstile
+	switch {
+	case !n.roomToWait(c, frame):
+		// A conn above its share is told so. A keepalive is not answered: its
+		// client sends the next.
+		n.stats.Requests++
+		if h.Kind != wire.KindKeepalive {
+			n.busy(c, h)
+		}
+		return
+	case len(c.waiting) == 0:
+		t.ring = append(t.ring, c)
+	}
+	c.waiting = append(c.waiting, frame...)
+	t.bytes += len(frame)
+}
+
+// roomToWait reports whether a request may wait for a later turn: all of them
+// have a quarter of what the inbox has, and when that is crowded each conn has
+// its share.
+func (n *Node) roomToWait(c *conn, frame []byte) bool {
+	all := n.turnstile.bytes + len(frame)
+	return all <= n.opts.MaxInboxBytes/4 &&
+		(all <= crowdedBytes || len(c.waiting)+len(frame) <= shareBytes)
+}
+
+// serve admits one request and counts what that costs.
+func (n *Node) serve(c *conn, frame []byte) int {
+	before := len(c.out)
+	cost := costOf(n.onRequest(c, frame), frame) + answerUnits(len(c.out)-before)
+	n.turnstile.spent += cost
+	return cost
+}
+
+// serveWaiting serves the conns that wait, one after the other, until the turn
+// has cost enough.
+func (n *Node) serveWaiting() {
+	t := &n.turnstile
+	if len(t.ring) == 0 {
+		return
+	}
+	quantum := max(leastQuantum, turnCost/len(t.ring))
+	k := 0
+	for ; k < len(t.ring) && t.spent < 2*turnCost; k++ {
+		c := t.ring[k]
+		t.ring[k] = nil
+		n.serveConn(c, quantum)
+		if len(c.waiting) > 0 {
+			t.ring = append(t.ring, c)
+		}
+	}
+	t.ring = append(t.ring[:0], t.ring[k:]...)
+	if len(t.ring) > 0 {
+		n.inbox.again()
+	}
+}
+
+// resumeConns has those conns read again that had put in enough and have been
+// served.
+func (n *Node) resumeConns() {
+	t := &n.turnstile
+	for _, id := range n.box.paused {
+		if c := n.conns.find(id); c != nil && !c.closed {
+			t.paused = append(t.paused, c)
+		}
+	}
+	kept := t.paused[:0]
+	for _, c := range t.paused {
+		switch {
+		case c.closed:
+		case len(c.waiting) > 0:
+			kept = append(kept, c)
+		default:
+			n.deps.Clients.Resume(c.id)
+			t.resumed = true
+		}
+	}
+	clear(t.paused[len(kept):])
+	t.paused = kept
+}
+
+// serveConn serves requests of one conn that cost about quantum. Of one that is
+// gone what gives back is carried out; nobody waits for the rest.
+func (n *Node) serveConn(c *conn, quantum int) {
+	done := 0
+	for done < len(c.waiting) && quantum > 0 {
+		rest := c.waiting[done:]
+		size, err := wire.FrameBytes(rest, len(rest))
+		if err != nil || size == 0 {
+			panic("node: a request that waits does not begin with a whole frame")
+		}
+		frame := rest[:size:size]
+		done += size
+		if h, _, _ := wire.Parse(frame); !c.closed || givesBack(h.Kind) {
+			quantum -= n.serve(c, frame)
+		}
+	}
+	n.turnstile.bytes -= done
+	c.waiting = append(c.waiting[:0], c.waiting[done:]...)
+	if len(c.waiting) > 0 {
+		return
+	}
+	if cap(c.waiting) > lightBytes {
+		c.waiting = nil
+	}
+	if c.closed {
+		n.endConn(c)
+	}
+}
+
+// admitList reports whether the answer to another list of the group may wait,
+// and counts it.
+func (n *Node) admitList(g *group, r *read) bool {
+	t := &n.turnstile
+	cost := listCost(g)
+	if t.lists > 0 && t.lists+cost > listsCost {
+		return false
+	}
+	r.cost = cost
+	t.lists += cost
+	return true
+}
+
+// answerLate answers questions that were left by the turn before.
+func (n *Node) answerLate() {
+	t := &n.turnstile
+	late := t.late
+	t.late = nil
+	for _, g := range late {
+		g.late = false
+		if g.leading {
+			n.answerReads(g, g.confirmed)
+		}
+	}
+}
+
+// leaveLate has the questions of a group that are due answered in the next turn.
+func (n *Node) leaveLate(g *group) {
+	if !g.late {
+		g.late = true
+		n.turnstile.late = append(n.turnstile.late, g)
+	}
+	n.inbox.again()
+}

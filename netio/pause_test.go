@@ -1,0 +1,110 @@
+package netio
+
+import (
+	"errors"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"lockd/netio/wire"
+)
+
+// TestPausedConnIsNotRead_FN5: what a paused conn sends stays in its kernel until
+// the client cannot write any more, others are served, and after Resume nothing
+// is missing (I22, I26).
+func TestPausedConnIsNotRead_FN5(t *testing.T) {
+	var flooder atomic.Uint64
+	var taken atomic.Int64
+	paused := make(chan struct{})
+	e := &echo{onRequest: func(e *echo, c ConnID, h wire.Header, _ []byte) {
+		if flooder.CompareAndSwap(0, uint64(c)) {
+			e.server.Pause(c)
+			close(paused)
+		}
+		if flooder.Load() == uint64(c) {
+			taken.Add(1)
+			return
+		}
+		e.server.Send(c, response(h.Request))
+	}}
+	s := serve(t, ServerOptions{ReadBufferBytes: 4096}, e)
+	flood := greeted(t, s.Addr())
+	one := wire.AppendStatus(nil, wire.Header{Request: 1})
+	flood.send(one)
+	<-paused
+	sent := int64(len(one))
+	chunk := make([]byte, 0, 64<<10)
+	for len(chunk) < cap(chunk)-len(one) {
+		chunk = append(chunk, one...)
+	}
+	for {
+		if err := flood.SetWriteDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		n, err := flood.Write(chunk)
+		sent += int64(n)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+		if err != nil || sent > 1<<30 {
+			t.Fatalf("%d bytes written, then %v; want an end of writing", sent, err)
+		}
+		chunk = append(chunk[n:], chunk[:n]...)
+	}
+	// gnet may have fetched an event for the conn before it was paused.
+	if got := taken.Load() * int64(len(one)); got > 3*4096 {
+		t.Errorf("%d of %d bytes of a paused conn were read", got, sent)
+	}
+	other := greeted(t, s.Addr())
+	other.send(one)
+	if h, _ := other.frame(); h.Kind != wire.KindResponse {
+		t.Errorf("another conn got %v, want a response", h.Kind)
+	}
+	s.Resume(ConnID(flooder.Load()))
+	s.Flush()
+	deadline := time.Now().Add(patience)
+	for taken.Load() < sent/int64(len(one)) && time.Now().Before(deadline) {
+		other.send(one)
+		other.frame()
+	}
+	if got, want := taken.Load(), sent/int64(len(one)); got != want {
+		t.Errorf("after it was read again: got %d requests, want %d", got, want)
+	}
+	if got := s.Stats().Pauses; got != 1 {
+		t.Errorf("pauses: got %d, want 1", got)
+	}
+}
+
+// TestConnThatReadsNothingIsNotRead_FN5: who does not read answers is not read
+// either, long before it would have to be closed.
+func TestConnThatReadsNothingIsNotRead_FN5(t *testing.T) {
+	answer := make([]byte, 32<<10)
+	e := &echo{onRequest: func(e *echo, c ConnID, h wire.Header, _ []byte) {
+		e.server.Send(c, answer)
+	}}
+	s := serve(t, ServerOptions{ReadBufferBytes: 4096, MaxOutboundBytes: 64 << 20}, e)
+	c := greeted(t, s.Addr())
+	one := wire.AppendStatus(nil, wire.Header{Request: 1})
+	for sent := 0; ; sent += len(one) {
+		if err := c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		chunk := make([]byte, 0, 256*len(one))
+		for range 256 {
+			chunk = append(chunk, one...)
+		}
+		if _, err := c.Write(chunk); errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := s.loops[0].Load()
+	if got := l.unsent.Load(); got > 16<<20 {
+		t.Errorf("%d bytes wait for a conn that reads nothing", got)
+	}
+	if got := s.Stats().Overflows; got != 0 {
+		t.Errorf("%d conns were closed, want none", got)
+	}
+}
