@@ -111,9 +111,11 @@ func (l *link) pretend(p *process, h wire.PeerHello) {
 	case 1:
 		h.From = uint16(len(w.sites) + 1)
 	default:
-		// Before its birth a node has nothing to hold against a disk, and where
-		// disks are replaced it may not know the newest yet.
-		if third == l.a || third == l.b || !p.site.born() || w.opts.Faults&FaultMember != 0 {
+		// Before its birth a node has nothing to hold against a disk, where disks
+		// are replaced it may not know the newest yet, and who shows a newer record
+		// is let in to tell of it.
+		if third == l.a || third == l.b || !p.site.born() || w.opts.Faults&FaultMember != 0 ||
+			h.Record > p.node.PeerHello().Record {
 			return
 		}
 		h.From = third.id
