@@ -27,7 +27,7 @@ const (
 	searchTimeout  = 4 * time.Minute
 	deepTimeout    = time.Hour
 	deepHashBits   = 26
-	optimizeSearch = "-O2"
+	optimizeSearch = "-O1"
 	// A wrong variant is found in a moment: compiling well takes longer.
 	optimizeQuick = "-O0"
 )
