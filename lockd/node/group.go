@@ -113,8 +113,12 @@ type group struct {
 	// that the machine does not know since the last.
 	step      uint64
 	strangers int
-	// lastTick is the moment up to which time steps have been proposed.
+	// lastTick is the moment up to which time steps have been proposed, counting
+	// whether this leadership has begun to. It begins when all that it took over
+	// is chosen: a step of the leader before, found on the way, may speak of any
+	// moment until then, and no moment may be counted twice (I20, I21).
 	lastTick Nanos
+	counting bool
 	tickDue  bool
 	// timed is set while a command in batch counts from the present log time.
 	timed bool

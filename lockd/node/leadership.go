@@ -24,9 +24,7 @@ func (n *Node) noteLeadership(g *group) {
 	}
 	switch {
 	case leading && !was:
-		if !plantedIs("expiry-from-leader-memory") {
-			g.lastTick = n.now
-		}
+		g.counting = plantedIs("expiry-from-leader-memory") && g.lastTick > 0
 		g.moveAfter = max(g.moveAfter, n.now+n.settle())
 		n.observe(Event{Kind: EventLeading, Group: g.id})
 		n.settleEarly(g)

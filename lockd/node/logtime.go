@@ -85,6 +85,9 @@ func (n *Node) proposeTick(g *group) {
 	if !g.replica.CanPropose() {
 		return
 	}
+	if !g.counting {
+		g.counting, g.lastTick = true, n.now
+	}
 	delta := (n.now - g.lastTick) / Millisecond
 	g.lastTick += delta * Millisecond
 	n.sessionIDs = n.sessionIDs[:0]

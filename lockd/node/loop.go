@@ -131,6 +131,7 @@ func (l *Loop) step() {
 		l.node.inbox.ignore()
 		return
 	}
+	l.node.Take()
 	if l.turn.err = l.node.Turn(l.clock()); l.turn.err != nil {
 		l.fail <- struct{}{}
 	}

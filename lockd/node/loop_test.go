@@ -70,3 +70,30 @@ func TestManyBringersLoseNoNews(t *testing.T) {
 		t.Errorf("got %v, want no failure", l.Err())
 	}
 }
+
+// News that come while the clock is read belong to the next turn: whatever a turn
+// deals with had come before its moment (I21).
+func TestTurnReadsTheClockAfterItsNews(t *testing.T) {
+	o := testOptions()
+	o.Nodes = o.Nodes[:1]
+	w := newWorld(t, o)
+	n := w.nodes[1]
+	now := w.now
+	asked, late := make(chan struct{}), make(chan Nanos, 1)
+	l := Start(n.node, func() Nanos {
+		now += Millisecond
+		select {
+		case <-asked:
+			now += Second // the process does not run for a while
+			end := now
+			n.inbox.Query(func(n *Node) { late <- n.now - end })
+		default:
+		}
+		return now
+	})
+	asked <- struct{}{}
+	if got := <-late; got <= 0 {
+		t.Errorf("news that came in a pause: got a turn of %d ns after its end, want a later one", got)
+	}
+	l.Stop()
+}

@@ -43,7 +43,8 @@ type Node struct {
 	opts  Options
 	deps  Deps
 	inbox *Inbox
-	box   box // being worked on
+	box   box  // being worked on
+	taken bool // by Take, for the next Turn
 
 	identity Identity
 	start    uint64                   // random mark of this start

@@ -9,6 +9,14 @@ import (
 	"lockd/wal"
 )
 
+// Take takes in what has happened since the last turn, for the Turn that must
+// follow. It comes before the clock is read, so that a pause between the two
+// makes news seem late, not early: a renewal that came in the pause would
+// else be counted from before it was sent (I21).
+func (n *Node) Take() {
+	n.box, n.taken = n.inbox.take(n.box), true
+}
+
 // Turn deals with everything that has happened since the last one: it hands
 // each item to its group, lets every group that was touched propose, record,
 // apply and answer once, and then sends one frame per peer, asks for one sync,
@@ -21,7 +29,10 @@ func (n *Node) Turn(now Nanos) error {
 	n.now = now
 	n.doubtAfterGap()
 	n.stats.Turns++
-	n.box = n.inbox.take(n.box)
+	if !n.taken {
+		n.Take()
+	}
+	n.taken = false
 	if err := n.inbox.failed.Load(); err != nil {
 		n.fail(fmt.Errorf("node: the WAL failed: %w", *err))
 		return n.failure

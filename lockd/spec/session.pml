@@ -21,9 +21,9 @@
  * run fails drift-ignored           I25 -DDRIFT_IGNORED
  * run fails drift-taken-once        I25 -DDRIFT_TAKEN_ONCE
  * run fails client-clock-stops      I25 -DCLIENT_CLOCK_STOPS
- * run open clock-from-promises     I21 -DCLOCK_FROM_PROMISES
- * run open clock-from-promises     I20 -DCLOCK_FROM_PROMISES -DCREDIT
- * run open clock-before-news       I21 -DCLOCK_BEFORE_NEWS
+ * run fails clock-from-promises     I21 -DCLOCK_FROM_PROMISES
+ * run fails clock-from-promises     I20 -DCLOCK_FROM_PROMISES -DCREDIT
+ * run fails clock-before-news       I21 -DCLOCK_BEFORE_NEWS
  * run fails rearmed                 G7 -DPROMPT -DREARMED
  * run fails renewals-kept           G7 -DPROMPT -DRENEWALS_KEPT
  * run fails no-idle-steps           G7 -DPROMPT -DNO_IDLE_STEPS
