@@ -146,21 +146,30 @@ func (k *keeper) step(job any) {
 func (k *keeper) save(r node.SaveRequest) error {
 	var b checkpoint.Batch
 	for _, kv := range lastWords(r.Changes) {
+		if kv.Adds {
+			b.Add(kv.Key, kv.Value)
+			continue
+		}
 		b.Set(kv.Key, kv.Value)
 	}
 	return k.store.Save(r.Group, r.Slot, &b)
 }
 
-// lastWords returns the last change of each key, keys ascending.
+// lastWords returns the last change of each key, keys ascending. It adds to the
+// checkpoint what the first change of the key did.
 func lastWords(changes [][]node.KeyValue) []node.KeyValue {
 	all := slices.Concat(changes...)
 	slices.SortStableFunc(all, func(a, b node.KeyValue) int { return bytes.Compare(a.Key, b.Key) })
 	n := 0
-	for i := range all {
-		if i+1 == len(all) || !bytes.Equal(all[i].Key, all[i+1].Key) {
-			all[n] = all[i]
-			n++
+	for i, first := 0, 0; i < len(all); i++ {
+		if i+1 < len(all) && bytes.Equal(all[i].Key, all[i+1].Key) {
+			continue
 		}
+		adds := all[first].Adds
+		all[n] = all[i]
+		all[n].Adds = adds
+		n++
+		first = i + 1
 	}
 	return all[:n]
 }

@@ -129,15 +129,51 @@ func TestKeeperSavesChangeSets(t *testing.T) {
 	}
 }
 
+func mustSave(t *testing.T, k *keeper, m *lockfsm.Machine) {
+	t.Helper()
+	err := k.save(node.SaveRequest{Group: 4, Slot: m.Applied(),
+		Changes: [][]node.KeyValue{changes(m.Dirty)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What a key's first change adds to the checkpoint counts, not what its last
+// does: a record that was added and changed is new to the store, one that was
+// deleted and made again is not.
+func TestKeeperAddsWhatTheFirstWordAdds(t *testing.T) {
+	kv := func(key string, value []byte, adds bool) node.KeyValue {
+		return node.KeyValue{Key: []byte(key), Value: value, Adds: adds}
+	}
+	set := []byte{1}
+	got := lastWords([][]node.KeyValue{
+		{kv("b", set, true), kv("a", nil, false), kv("d", set, true)},
+		{kv("a", set, true), kv("b", nil, false), kv("c", set, false), kv("b", set, true)},
+		{kv("d", nil, false)},
+	})
+	want := []node.KeyValue{kv("a", set, false), kv("b", set, true), kv("c", set, false),
+		kv("d", nil, true)}
+	same := func(a, b node.KeyValue) bool {
+		return string(a.Key) == string(b.Key) && (a.Value == nil) == (b.Value == nil) &&
+			a.Adds == b.Adds
+	}
+	if !slices.EqualFunc(got, want, same) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 // A change set that was collected in parts may name a key several times.
 func TestKeeperTakesTheLastWordOnAKey(t *testing.T) {
 	k := newTestKeeper(t)
 	m := machine(t, 300)
+	mustSave(t, k, m)
+	extend(t, m, 300)
 	var parts []node.KeyValue
 	for range 5 {
 		left := 40
 		m.DirtySome(func(key, value []byte) bool {
-			parts = append(parts, node.KeyValue{Key: slices.Clone(key), Value: slices.Clone(value)})
+			parts = append(parts, node.KeyValue{Key: slices.Clone(key), Value: slices.Clone(value),
+				Adds: m.AddsRecord()})
 			left--
 			return left > 0
 		})

@@ -4,7 +4,7 @@ package lockfsm
 // or since the machine was made or loaded: value is nil where the record must
 // be deleted. Keys ascend; the first is the meta record, written always. A lock
 // taken and released in between costs nothing. key and value are borrowed until
-// fn returns.
+// fn returns; AddsRecord tells more about the record until then.
 //
 // The caller must make all of it durable together, or throw the machine away:
 // it believes from here on that the records are stored.
@@ -35,6 +35,13 @@ func (m *Machine) Dirty(fn func(key, value []byte)) {
 	}
 	m.emitRegisters(registersWritten, fn)
 }
+
+// AddsRecord reports, for the record that Dirty or DirtySome hands out at this
+// moment, that it is the first of its key since the key's last deletion: a store
+// that has all that was handed out before it has nothing under the key. Of a
+// record that it does not report it, the store may have nothing either.
+// Requires: fn has not returned.
+func (m *Machine) AddsRecord() bool { return m.adds }
 
 // Changed returns how many records Dirty would hand out, or a few more.
 func (m *Machine) Changed() int {
@@ -91,7 +98,9 @@ func (m *Machine) emitChangedSession(r ref, fn func(key, value []byte)) {
 		m.freeEntry(r)
 		return
 	}
+	m.adds = s.flags&entryStored == 0
 	m.emitSession(s, fn)
+	m.adds = false
 	s.flags |= entryStored
 }
 
@@ -104,7 +113,9 @@ func (m *Machine) emitChangedLock(r ref, fn func(key, value []byte)) {
 		m.dropLock(r)
 		return
 	}
+	m.adds = l.flags&entryStored == 0
 	m.emitLock(l, fn)
+	m.adds = false
 	l.flags |= entryStored
 }
 

@@ -45,6 +45,8 @@ type Machine struct {
 	stackCount uint32
 
 	dirtyLocks, dirtySessions []ref
+	// adds is what AddsRecord reports.
+	adds bool
 
 	// work is what the current Apply may still do for endings.
 	work int

@@ -17,11 +17,26 @@ type Records struct {
 type recordEnd struct {
 	key, value int
 	deleted    bool
+	added      bool
 }
 
 // Set adds a record, or the deletion of one where value is nil. It copies both.
 // Requires: keys ascend.
 func (r *Records) Set(key, value []byte) {
+	r.set(key, value)
+}
+
+// Add is Set for a record under whose key the store has nothing: it need not
+// look. A machine knows which those are: Machine.AddsRecord.
+func (r *Records) Add(key, value []byte) {
+	r.set(key, value)
+	r.ends[len(r.ends)-1].added = true
+}
+
+// Adds reports whether the i-th record was put in by Add.
+func (r *Records) Adds(i int) bool { return r.ends[i].added }
+
+func (r *Records) set(key, value []byte) {
 	start := 0
 	if n := len(r.ends); n > 0 {
 		last, _ := r.At(n - 1)
@@ -31,7 +46,8 @@ func (r *Records) Set(key, value []byte) {
 		start = r.ends[n-1].value
 	}
 	r.data = append(append(r.data[:start], key...), value...)
-	r.ends = append(r.ends, recordEnd{start + len(key), len(r.data), value == nil})
+	r.ends = append(r.ends, recordEnd{
+		key: start + len(key), value: len(r.data), deleted: value == nil})
 }
 
 // Reset empties the set.

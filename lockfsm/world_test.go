@@ -27,7 +27,10 @@ type world struct {
 }
 
 // part is a record of a change set, or the deletion of one.
-type part struct{ key, value []byte }
+type part struct {
+	key, value []byte
+	adds       bool
+}
 
 // tinyLimits make every bound be met often.
 func tinyLimits() Limits {
@@ -283,7 +286,7 @@ func (w *world) collect() {
 }
 
 func (w *world) take(key, value []byte) {
-	w.parts = append(w.parts, part{bytes.Clone(key), bytes.Clone(value)})
+	w.parts = append(w.parts, part{bytes.Clone(key), bytes.Clone(value), w.b.AddsRecord()})
 }
 
 // checkpoint stores what b changed and now and then goes on with a machine that
@@ -291,6 +294,9 @@ func (w *world) take(key, value []byte) {
 func (w *world) checkpoint() error {
 	w.b.Dirty(w.take)
 	for _, p := range w.parts {
+		if p.adds && w.disk[string(p.key)] != nil {
+			return fmt.Errorf("record %x: said to be added, but it is there", p.key)
+		}
 		if p.value == nil {
 			delete(w.disk, string(p.key))
 			continue

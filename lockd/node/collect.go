@@ -66,7 +66,7 @@ func (n *Node) collect() {
 
 // take copies a record and reports whether the turn has room for more.
 func (c *collector) take(key, value []byte) bool {
-	kv := KeyValue{Key: c.copy(key)}
+	kv := KeyValue{Key: c.copy(key), Adds: c.g.machine.AddsRecord()}
 	if value != nil {
 		kv.Value = c.copy(value)
 	}

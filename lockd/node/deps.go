@@ -84,8 +84,13 @@ type Superblock interface {
 	Store(b []byte) error
 }
 
-// KeyValue is one record of a checkpoint. A nil value deletes.
-type KeyValue struct{ Key, Value []byte }
+// KeyValue is one record of a checkpoint. A nil value deletes. Adds says that
+// what came before it left nothing under its key, so that nobody need look
+// (lockfsm.Machine.AddsRecord).
+type KeyValue struct {
+	Key, Value []byte
+	Adds       bool
+}
 
 // SaveRequest asks that a group's checkpoint be moved to Slot by applying
 // Changes, all or nothing. They come in parts and in no order of keys; of

@@ -129,7 +129,7 @@ func (n *testNode) install(r InstallRequest) (*lockfsm.Machine, error) {
 		if b = b[4:]; k == 0 || k+v > len(b) {
 			return nil, errChunk
 		}
-		kvs = append(kvs, KeyValue{b[:k], b[k : k+v]})
+		kvs = append(kvs, KeyValue{Key: b[:k], Value: b[k : k+v]})
 		b = b[k+v:]
 	}
 	if !r.Last {

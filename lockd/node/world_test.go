@@ -202,6 +202,10 @@ func (n *testNode) Save(r SaveRequest) {
 		n.saved[r.Group] = make(map[string][]byte)
 	}
 	for _, kv := range slices.Concat(r.Changes...) {
+		if kv.Adds && n.saved[r.Group][string(kv.Key)] != nil {
+			n.w.t.Errorf("node %d, group %d: record %x is added, but it is there", n.id, r.Group,
+				kv.Key)
+		}
 		if kv.Value == nil {
 			delete(n.saved[r.Group], string(kv.Key))
 		} else {
@@ -223,7 +227,7 @@ func (n *testNode) Drop(g uint16) {
 func sortedRecords(m map[string][]byte) []KeyValue {
 	var kvs []KeyValue
 	for k, v := range m {
-		kvs = append(kvs, KeyValue{[]byte(k), v})
+		kvs = append(kvs, KeyValue{Key: []byte(k), Value: v})
 	}
 	slices.SortFunc(kvs, func(a, b KeyValue) int { return bytes.Compare(a.Key, b.Key) })
 	return kvs

@@ -73,6 +73,9 @@ type Store struct {
 		sync.Mutex
 		groups map[uint16]marker
 		stages map[uint16]stage
+		// doubted are the groups whose last Save failed: what the next one adds
+		// may be there.
+		doubted map[uint16]bool
 		// generations is the last generation used of each group, by installs
 		// that did not end too.
 		generations map[uint16]uint64
@@ -92,6 +95,7 @@ func open(fs vfs.FS, dir string, opts Options) (*Store, error) {
 	s := &Store{cache: pebble.NewCache(opts.CacheBytes), stageSyncBytes: stageSyncBytes}
 	s.mu.groups = map[uint16]marker{}
 	s.mu.stages = map[uint16]stage{}
+	s.mu.doubted = map[uint16]bool{}
 	s.mu.generations = map[uint16]uint64{}
 	s.pace.retry = opts.Retry
 	events := s.listener(&opts)
@@ -189,10 +193,11 @@ func (s *Store) Groups() []GroupInfo {
 }
 
 // Save changes the checkpoint of a group to slot by the records in b: all that
-// changed since the one before (a group's first Save has all there is). It is
-// durable when Save returns; a crash leaves the old or the new one. It fails
-// with ErrOldSlot, ErrDamaged or an error of the disk, after which the records
-// that Dirty handed out are lost to the store and the node must stop.
+// changed since the one before (a group's first Save has all there is), those
+// that Add put in being new to it. It is durable when Save returns; a crash
+// leaves the old or the new one. It fails with ErrOldSlot, ErrDamaged or an error
+// of the disk, after which the records that Dirty handed out are lost to the
+// store and the node must stop, or save them again.
 func (s *Store) Save(group uint16, slot uint64, b *Batch) error {
 	if err := s.usable(); err != nil {
 		return err
@@ -206,13 +211,39 @@ func (s *Store) Save(group uint16, slot uint64, b *Batch) error {
 	}
 	mk.slot = slot
 	pb := s.db.NewBatch()
-	if err := s.replaceAll(pb, group, &mk, b); err != nil {
+	doubted := s.doubt(group)
+	if err := s.replaceAll(pb, group, &mk, changes{b, doubted}); err != nil {
 		return fmt.Errorf("checkpoint: save group %d: %w", group, errors.Join(err, pb.Close()))
 	}
 	if err := s.commit(pb, group, mk); err != nil {
 		return fmt.Errorf("checkpoint: save group %d: %w", group, err)
 	}
+	s.trust(group)
 	return nil
+}
+
+// doubt has the next Save of a group look before it adds, and reports whether
+// this one must.
+func (s *Store) doubt(group uint16) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.mu.doubted[group]
+	s.mu.doubted[group] = true
+	return was
+}
+
+// trust ends the doubt, after a Save that succeeded.
+func (s *Store) trust(group uint16) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.mu.doubted, group)
+}
+
+// changes are the records of a Save.
+type changes struct {
+	*Batch
+	// doubted says that those which are added may be there.
+	doubted bool
 }
 
 // Drop removes the checkpoint of a group, and what has arrived of a snapshot. It
@@ -246,7 +277,8 @@ func (s *Store) Drop(group uint16) error {
 // hash right, which takes a look at each record that is replaced. The keys
 // ascend, so one iterator goes forward over the group and reads no block twice;
 // to look up each key by itself reads a block for most of those that are new.
-func (s *Store) replaceAll(pb *pebble.Batch, group uint16, mk *marker, b *Batch) error {
+// For those that are known to be new nothing is read.
+func (s *Store) replaceAll(pb *pebble.Batch, group uint16, mk *marker, b changes) error {
 	it, err := s.records(s.db, group, mk.generation)
 	if err != nil {
 		return s.judge(err)
@@ -256,11 +288,9 @@ func (s *Store) replaceAll(pb *pebble.Batch, group uint16, mk *marker, b *Batch)
 	for i := range b.Len() {
 		key, value := b.At(i)
 		full = append(append(full[:0], prefix...), key...)
-		old := record{found: it.SeekGE(full) && bytes.Equal(it.Key(), full)}
-		if old.found {
-			old.value, err = it.ValueAndErr()
-		} else {
-			err = it.Error()
+		var old record
+		if b.doubted || !b.Adds(i) {
+			old, err = look(it, full)
 		}
 		if err == nil {
 			err = replace(pb, mk, full, old, value)
@@ -276,6 +306,15 @@ func (s *Store) replaceAll(pb *pebble.Batch, group uint16, mk *marker, b *Batch)
 type record struct {
 	value []byte
 	found bool
+}
+
+// look returns the record of a key, borrowed until the iterator moves.
+func look(it *pebble.Iterator, full []byte) (record, error) {
+	if !it.SeekGE(full) || !bytes.Equal(it.Key(), full) {
+		return record{}, it.Error()
+	}
+	value, err := it.ValueAndErr()
+	return record{value, true}, err
 }
 
 // replace puts one record or deletion into pb in place of an old one.
