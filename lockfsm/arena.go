@@ -32,16 +32,16 @@ func (a *arena[T]) grow() ref {
 
 const (
 	// nameUnit is the grain of the name store in bytes.
-	nameUnit      = 16
-	nameChunk     = 1 << 12 // units in a chunk
+	nameUnit      = 8
+	nameChunk     = 1 << 13 // units in a chunk
 	nameClasses   = maxNameBytes / nameUnit
 	nameLinkBytes = 4
 )
 
-// nameRef is the place of a long name, in units. Zero is no name.
+// nameRef is the place of a name, in units. Zero is no name.
 type nameRef uint32
 
-// nameStore holds the names that do not fit into their entry: blocks of whole
+// nameStore holds the names of locks and sessions: blocks of whole
 // units in large chunks, with one free list per length in units. Blocks are not
 // merged, so it holds at most the largest number of names of each length that
 // were in use at once.

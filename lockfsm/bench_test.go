@@ -288,8 +288,8 @@ func TestMemory(t *testing.T) {
 	t.Logf("%d each: %.0f bytes per held lock, %.0f per idle session, %.0f per waiter",
 		n, perLock, perSession, perWaiter)
 	runtime.KeepAlive(locks)
-	if !checkInvariants && (perLock > 190 || perSession > 160 || perWaiter > 96) {
-		t.Errorf("got %.0f, %.0f, %.0f bytes, want at most 190, 160, 96",
+	if !checkInvariants && (perLock > 160 || perSession > 160 || perWaiter > 96) {
+		t.Errorf("got %.0f, %.0f, %.0f bytes, want at most 160, 160, 96",
 			perLock, perSession, perWaiter)
 	}
 	runtime.KeepAlive(sessions)

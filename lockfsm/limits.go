@@ -122,11 +122,11 @@ func (l *Limits) validate() error {
 //
 // Locks, sessions and detached holds count twice because one that is gone but
 // still stands in the last checkpoint keeps its entry until the next. Table
-// slots count at their lowest load while a table grows: three slots of the old
-// and new table per half-full entry. It is a bound, not a forecast: a held lock
-// with a short name takes about 150 bytes.
+// slots count at their lowest load, which is that of a small table that has just
+// doubled: two of five are full. It is a bound, not a forecast: a held lock with
+// a name of 24 bytes takes about 135 bytes.
 func (l *Limits) MemoryBytes() uint64 {
-	const slots = 8 * 3 * 8 / 7
+	const slots = slotBytes * 5 / 2
 	name := uint64(l.NameBytes) + nameUnit
 	sessionName := uint64(l.SessionNameBytes) + nameUnit
 	locks := 2 * uint64(l.Locks) * (lockBytes + slots + name)

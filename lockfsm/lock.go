@@ -2,13 +2,10 @@ package lockfsm
 
 import "bytes"
 
-// inlineName is the longest name that is kept inside a lock's entry.
-const inlineName = 40
-
 // Sizes of the table entries in bytes, used by Limits.MemoryBytes and held to
 // by a test.
 const (
-	lockBytes    = 68
+	lockBytes    = 32
 	claimBytes   = 56
 	stackBytes   = 16
 	sessionBytes = 72
@@ -45,7 +42,7 @@ const (
 // tail, the tail's next is zero. Holders stand in the order of their tokens,
 // waiters in queue order.
 type lock struct {
-	name      [inlineName]byte // or, for a longer one, a nameRef in four bytes
+	name      nameRef
 	nameBytes uint16
 	flags     entryFlags
 	held      modeSet // modes with a holder
@@ -106,15 +103,7 @@ type claim struct {
 }
 
 func (m *Machine) lockName(l *lock) []byte {
-	if l.nameBytes <= inlineName {
-		return l.name[:l.nameBytes:l.nameBytes]
-	}
-	return m.names.block(l.nameRef(), int(l.nameBytes))
-}
-
-func (l *lock) nameRef() nameRef {
-	return nameRef(l.name[0]) | nameRef(l.name[1])<<8 |
-		nameRef(l.name[2])<<16 | nameRef(l.name[3])<<24
+	return m.names.block(l.name, int(l.nameBytes))
 }
 
 func (m *Machine) hashName(name []byte) uint32 { return uint32(hashBytes(m.limits.Seed, name)) }
@@ -139,14 +128,8 @@ func (m *Machine) newLock(name []byte, hash uint32) ref {
 		r = m.locks.grow()
 	}
 	l := m.locks.at(r)
-	*l = lock{flags: l.flags&entryListed | entryUsed, nameBytes: uint16(len(name))}
-	if len(name) <= inlineName {
-		copy(l.name[:], name)
-	} else {
-		n := m.names.put(name)
-		l.name[0], l.name[1], l.name[2], l.name[3] =
-			byte(n), byte(n>>8), byte(n>>16), byte(n>>24)
-	}
+	*l = lock{flags: l.flags&entryListed | entryUsed, name: m.names.put(name),
+		nameBytes: uint16(len(name))}
 	m.byName.insert(hash, r)
 	return r
 }
@@ -154,11 +137,8 @@ func (m *Machine) newLock(name []byte, hash uint32) ref {
 // dropLock frees an entry. Requires: it is a ghost with no record.
 func (m *Machine) dropLock(r ref) {
 	l := m.locks.at(r)
-	name := m.lockName(l)
-	m.byName.remove(m.hashName(name), r)
-	if l.nameBytes > inlineName {
-		m.names.drop(l.nameRef(), int(l.nameBytes))
-	}
+	m.byName.remove(m.hashName(m.lockName(l)), r)
+	m.names.drop(l.name, int(l.nameBytes))
 	*l = lock{flags: l.flags & entryListed, holders: m.freeLock}
 	m.freeLock = r
 }

@@ -183,7 +183,7 @@ func (m *Machine) Stats() Stats {
 		uint64(cap(m.due.items))*heapBytes +
 		uint64(cap(m.dirtyLocks)+cap(m.dirtySessions)+cap(m.order))*4
 	for _, t := range [...]*table{&m.byName, &m.byRequest, &m.byOwner, &m.byID, &m.byNonce} {
-		bytes += uint64(len(t.slots)+len(t.old)) * slotBytes
+		bytes += t.memoryBytes()
 	}
 	return Stats{Locks: m.lockCount, Claims: m.claimCount, Sessions: m.sessionCount,
 		Detached: m.detachedCount, MemoryBytes: bytes}

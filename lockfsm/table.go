@@ -8,8 +8,8 @@ import (
 // ref is the index of an entry in an arena. Zero is no entry.
 type ref uint32
 
-// slot is one place of a table: the entry and as much of its hash as finds its
-// home. An empty slot has ref zero.
+// slot is one place of a table: the entry and its hash. An empty slot has ref
+// zero.
 type slot struct {
 	hash uint32
 	ref  ref
@@ -17,77 +17,149 @@ type slot struct {
 
 const (
 	tableMinSlots = 16
+	// tableChunk is how many slots are allocated, and freed, at a time: 2 KiB.
+	tableChunk = 256
+	// A table doubles while it is small; from growGently slots on it grows by a
+	// quarter, so that it is never less than six tenths full.
+	growGently = 4096
 	// migrateSteps is how much of the old table an insert moves. A table of n
-	// slots doubles at 7n/8 entries and is full again after as many inserts;
-	// emptying the old one takes n + 7n/8 steps, less than three per insert.
-	migrateSteps = 4
+	// slots grows at 4n/5 entries; emptying it takes less than 2n steps, so the
+	// part that is still to be moved never becomes more than nine tenths full.
+	migrateSteps = 32
 )
 
 // table finds entries by hash: open addressing, linear probing, backward-shift
 // deletion, so that no amount of churn slows it down. It holds refs only; the
-// owner compares keys. It doubles without a stall: while old is not empty,
-// every insert moves a few entries over and lookups look in both.
+// owner compares keys.
+//
+// The home of an entry is its hash times the size, so entries stand about in the
+// order of their hashes, and a larger table has them in the same order. Growing
+// moves them over from the front, a few with each insert: no insert waits for
+// it, and both tables together are hardly larger than one, because what has been
+// moved is freed and what has not been reached is not allocated yet.
 type table struct {
-	slots []slot
-	old   []slot
-	// cursor is the first slot of old that may be in use. Invariant: all before
-	// it are empty.
-	cursor int
+	now layout
+	// old is the smaller table while there is one. Invariant: an entry whose home
+	// in old is at cursor or behind stands in old, all others in now.
+	old    layout
+	cursor uint32
 	n      int // entries in both
+}
+
+// layout is a row of slots with so many homes. Runs do not wrap: they may go on
+// behind the last home. Chunks that are not there, behind the last or before
+// the cursor of a table, are empty.
+type layout struct {
+	chunks []*[tableChunk]slot
+	size   uint32
+}
+
+func (l *layout) home(hash uint32) uint32 { return uint32(uint64(hash) * uint64(l.size) >> 32) }
+
+func (l *layout) at(i uint32) slot {
+	if c := i / tableChunk; c < uint32(len(l.chunks)) {
+		return l.chunks[c][i%tableChunk]
+	}
+	return slot{}
+}
+
+// set fills a slot. Requires: it has been there before, or is next to one.
+func (l *layout) set(i uint32, s slot) { l.chunks[i/tableChunk][i%tableChunk] = s }
+
+// place puts an entry into the first free slot from its home on.
+func (l *layout) place(s slot) {
+	i := l.home(s.hash)
+	for l.at(i).ref != 0 {
+		i++
+	}
+	for i/tableChunk >= uint32(len(l.chunks)) {
+		l.chunks = append(l.chunks, new([tableChunk]slot))
+	}
+	l.set(i, s)
+}
+
+// cut removes an entry and reports whether it was there.
+func (l *layout) cut(hash uint32, r ref) bool {
+	for i := l.home(hash); ; i++ {
+		switch s := l.at(i); {
+		case s.ref == 0:
+			return false
+		case s.ref == r && s.hash == hash:
+			l.shiftBack(i)
+			return true
+		}
+	}
+}
+
+// free lets go of a chunk that is empty.
+func (l *layout) free(c uint32) {
+	if c < uint32(len(l.chunks)) {
+		l.chunks[c] = nil
+	}
+}
+
+// shiftBack empties the slot at i and closes the gap: each later entry of the
+// run moves into it unless that would put it before its home.
+func (l *layout) shiftBack(i uint32) {
+	for j := i + 1; ; j++ {
+		s := l.at(j)
+		if s.ref == 0 {
+			break
+		}
+		if l.home(s.hash) <= i {
+			l.set(i, s)
+			i = j
+		}
+	}
+	l.set(i, slot{})
+}
+
+// layoutOf returns where entries of a hash stand.
+func (t *table) layoutOf(hash uint32) *layout {
+	if t.old.size > 0 && t.old.home(hash) >= t.cursor {
+		return &t.old
+	}
+	return &t.now
 }
 
 // probe walks the entries whose hash equals the one sought.
 type probe struct {
-	t    *table
-	now  []slot
+	in   *layout
 	at   uint32
 	hash uint32
-	last bool // now is the last table to look in
 }
 
 func (t *table) probe(hash uint32) probe {
-	p := probe{t: t, now: t.slots, at: hash, hash: hash, last: len(t.old) == 0}
-	return p
+	in := t.layoutOf(hash)
+	return probe{in: in, at: in.home(hash), hash: hash}
 }
 
 // next returns the next candidate, or zero when there is none.
 func (p *probe) next() ref {
 	for {
-		if len(p.now) > 0 {
-			mask := uint32(len(p.now) - 1)
-			for {
-				s := p.now[p.at&mask]
-				if s.ref == 0 {
-					break
-				}
-				p.at++
-				if s.hash == p.hash {
-					return s.ref
-				}
-			}
+		s := p.in.at(p.at)
+		p.at++
+		if s.ref == 0 || s.hash == p.hash {
+			return s.ref
 		}
-		if p.last {
-			return 0
-		}
-		p.now, p.at, p.last = p.t.old, p.hash, true
 	}
 }
 
 // insert adds an entry. Requires: it is not in the table.
 func (t *table) insert(hash uint32, r ref) {
-	if len(t.old) > 0 {
+	if t.old.size > 0 {
 		t.migrate(migrateSteps)
 	}
-	if (t.n+1)*8 > len(t.slots)*7 {
+	if (t.n+1)*5 > int(t.now.size)*4 {
 		t.grow()
 	}
 	t.n++
-	place(t.slots, slot{hash, r})
+	t.layoutOf(hash).place(slot{hash, r})
 }
 
 // remove deletes an entry. Requires: it is in the table under that hash.
 func (t *table) remove(hash uint32, r ref) {
-	if !cut(t.slots, hash, r) && !cut(t.old, hash, r) {
+	if !t.layoutOf(hash).cut(hash, r) {
 		panic(fmt.Sprintf("lockfsm: table entry %d with hash %#x is missing", r, hash))
 	}
 	t.n--
@@ -99,72 +171,45 @@ const reserveMost = 1 << 20
 
 // reserve makes room for n entries. Requires: the table is empty.
 func (t *table) reserve(n uint32) {
-	size := tableMinSlots
-	for size*7 < int(min(n, reserveMost))*8 {
-		size *= 2
-	}
-	t.slots = make([]slot, size)
+	t.now = layout{size: max(tableMinSlots, min(n, reserveMost)*5/4+1)}
+}
+
+// memoryBytes is what the slots of both tables occupy.
+func (t *table) memoryBytes() uint64 {
+	freed := min(int(t.cursor/tableChunk), len(t.old.chunks))
+	return uint64(len(t.now.chunks)+len(t.old.chunks)-freed) * tableChunk * slotBytes
 }
 
 func (t *table) grow() {
-	if len(t.old) > 0 {
-		t.migrate(len(t.old) * 2)
+	if t.old.size > 0 {
+		t.migrate(2*int(t.old.size) + t.n)
 	}
-	t.old, t.cursor = t.slots, 0
-	t.slots = make([]slot, max(tableMinSlots, 2*len(t.slots)))
+	size := t.now.size + t.now.size/4
+	if t.now.size < growGently {
+		size = max(tableMinSlots, 2*t.now.size)
+	}
+	t.old, t.cursor = t.now, 0
+	t.now = layout{size: size, chunks: make([]*[tableChunk]slot, 0, size/tableChunk+2)}
 }
 
-// migrate moves or passes up to steps slots of old.
+// migrate moves or passes about so many entries and slots of old, all of one home
+// together. What stands at the cursor has its home there: those before it are
+// gone, and nothing stands before its home.
 func (t *table) migrate(steps int) {
-	for ; steps > 0 && t.cursor < len(t.old); steps-- {
-		s := t.old[t.cursor]
-		if s.ref == 0 {
-			t.cursor++
-			continue
+	for ; steps > 0 && t.cursor < t.old.size; steps-- {
+		for s := t.old.at(t.cursor); s.ref != 0; s = t.old.at(t.cursor) {
+			t.old.shiftBack(t.cursor)
+			t.now.place(s)
+			steps--
 		}
-		shiftBack(t.old, uint32(t.cursor))
-		place(t.slots, s)
-	}
-	if t.cursor == len(t.old) {
-		t.old, t.cursor = nil, 0
-	}
-}
-
-func place(slots []slot, s slot) {
-	mask := uint32(len(slots) - 1)
-	i := s.hash & mask
-	for slots[i].ref != 0 {
-		i = (i + 1) & mask
-	}
-	slots[i] = s
-}
-
-func cut(slots []slot, hash uint32, r ref) bool {
-	if len(slots) == 0 {
-		return false
-	}
-	mask := uint32(len(slots) - 1)
-	for i := hash & mask; slots[i].ref != 0; i = (i + 1) & mask {
-		if slots[i].ref == r && slots[i].hash == hash {
-			shiftBack(slots, i)
-			return true
+		t.cursor++
+		if t.cursor%tableChunk == 0 {
+			t.old.free(t.cursor/tableChunk - 1)
 		}
 	}
-	return false
-}
-
-// shiftBack empties the slot at i and closes the gap: each later entry of the
-// run moves into it unless that would put it before its home.
-func shiftBack(slots []slot, i uint32) {
-	mask := uint32(len(slots) - 1)
-	for j := (i + 1) & mask; slots[j].ref != 0; j = (j + 1) & mask {
-		home := slots[j].hash & mask
-		if (j-home)&mask >= (j-i)&mask {
-			slots[i] = slots[j]
-			i = j
-		}
+	if t.cursor == t.old.size {
+		t.old, t.cursor = layout{}, 0
 	}
-	slots[i] = slot{}
 }
 
 // hashBytes mixes b with a seed. It is not cryptographic; the seed keeps names

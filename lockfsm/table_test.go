@@ -34,11 +34,11 @@ func TestModes(t *testing.T) {
 }
 
 // TestTable compares a table with a map under churn, with few distinct hashes
-// so that runs wrap and cross, while it grows.
+// so that runs are long and go on behind the last home, while it grows.
 func TestTable(t *testing.T) {
 	for seed := uint64(1); seed <= 24; seed++ {
 		rng := rand.New(rand.NewPCG(seed, 3))
-		spread := uint32(1) << (4 + rng.IntN(16))
+		spread := 4 + rng.IntN(16) // bits
 		var tab table
 		have := map[ref]uint32{}
 		var live []ref
@@ -51,7 +51,10 @@ func TestTable(t *testing.T) {
 				tab.remove(have[r], r)
 				delete(have, r)
 			} else {
-				r, h := ref(i+1), rng.Uint32N(spread)-3 // some homes at the very end
+				r, h := ref(i+1), rng.Uint32()>>(32-spread)<<(32-spread)
+				if rng.IntN(50) == 0 {
+					h = ^uint32(0) // the last home of all
+				}
 				tab.insert(h, r)
 				have[r] = h
 				live = append(live, r)
@@ -61,6 +64,37 @@ func TestTable(t *testing.T) {
 			}
 		}
 		checkTable(t, &tab, have)
+	}
+}
+
+// TestTableGrowsGently fills a table and checks at every size that its slots are
+// well used, the old table's included, and that what is left of the old table
+// does not fill up while it is emptied.
+func TestTableGrowsGently(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 3))
+	var tab table
+	for n := 1; n <= 100_000; n++ {
+		tab.insert(rng.Uint32(), ref(n))
+		if n < growGently {
+			continue
+		}
+		// Two chunks are begun at the cursor, one goes on behind the last home.
+		got, most := tab.memoryBytes(), uint64((n*10/6+3*tableChunk)*slotBytes)
+		if got > most {
+			t.Fatalf("%d entries: got %d bytes of slots, want at most %d", n, got, most)
+		}
+		if old := &tab.old; old.size > 0 && n%64 == 0 {
+			left := 0
+			for i := tab.cursor; i < old.size; i++ {
+				if old.at(i).ref != 0 {
+					left++
+				}
+			}
+			if full := int(old.size-tab.cursor) * 19 / 20; left > full+tableChunk {
+				t.Fatalf("%d entries: got %d in what is left of the old table, want at most %d",
+					n, left, full)
+			}
+		}
 	}
 }
 
