@@ -3,6 +3,7 @@ package lockfsm
 import (
 	"cmp"
 	"encoding/binary"
+	"math/bits"
 	"slices"
 )
 
@@ -41,11 +42,73 @@ func (m *Machine) sortBy(refs []ref, number func(ref) uint64) {
 	for i, r := range refs {
 		all[i] = keyed{number(r), r}
 	}
-	slices.SortFunc(all, byKey)
+	sortKeyed(all)
 	for i := range all {
 		refs[i] = all[i].ref
 	}
 	m.giveKeyed()
+}
+
+const (
+	// digitBits is how much of a number one pass of a sort by digits looks at.
+	digitBits = 11
+	// Below digitLeast entries, or above digitMost passes, comparing is faster.
+	digitLeast = 4096
+	digitMost  = 4
+)
+
+// sortKeyed sorts by key. Numbers that lie close together, as the stamps of a
+// machine do, take a few passes by digits, the last digit first, which for a
+// hundred thousand of them is a fraction of what comparing them costs.
+func sortKeyed(all []keyed) {
+	if len(all) < digitLeast {
+		slices.SortFunc(all, byKey)
+		return
+	}
+	least, most := all[0].key, all[0].key
+	for i := range all {
+		least, most = min(least, all[i].key), max(most, all[i].key)
+	}
+	width := bits.Len64(most - least)
+	if width > digitMost*digitBits {
+		slices.SortFunc(all, byKey)
+		return
+	}
+	from, to := all, make([]keyed, len(all))
+	for shift := 0; shift < width; shift += digitBits {
+		sortDigit(to, from, digit{least, shift})
+		from, to = to, from
+	}
+	if &from[0] != &all[0] {
+		copy(all, from)
+	}
+}
+
+// digit chooses the digit of a key, above the least, by which one pass sorts.
+type digit struct {
+	least uint64
+	shift int
+}
+
+func (d digit) of(k keyed) uint64 { return (k.key - d.least) >> d.shift & (1<<digitBits - 1) }
+
+// sortDigit puts the entries of from into to, in the order of one digit; those
+// in which it is equal stay in the order they have.
+func sortDigit(to, from []keyed, d digit) {
+	var places [1 << digitBits]uint32
+	for _, k := range from {
+		places[d.of(k)]++
+	}
+	next := uint32(0)
+	for i, n := range places {
+		places[i] = next
+		next += n
+	}
+	for _, k := range from {
+		at := &places[d.of(k)]
+		to[*at] = k
+		*at++
+	}
 }
 
 // sortLocks sorts locks by the bytes of their names.

@@ -3,6 +3,7 @@ package lockfsm
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -48,4 +49,42 @@ func BenchmarkSortLocks(b *testing.B) {
 		w.m.orderLocks()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100_000, "ns/lock")
+}
+
+// TestSortByNumber compares sorts of all widths and sizes with the plain one.
+func TestSortByNumber(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 9))
+	for width := range 65 {
+		n := digitLeast - 100 + rng.IntN(8000)
+		all := make([]keyed, n)
+		low := rng.Uint64() &^ (1<<width - 1)
+		for i := range all {
+			all[i] = keyed{low + rng.Uint64()&(1<<width-1), ref(i)}
+		}
+		want := slices.Clone(all)
+		slices.SortFunc(want, byKey)
+		sortKeyed(all)
+		seen := make([]bool, n)
+		for i := range all {
+			if all[i].key != want[i].key || seen[all[i].ref] {
+				t.Fatalf("%d keys of %d bits: got key %x at %d, want %x", n, width, all[i].key, i,
+					want[i].key)
+			}
+			seen[all[i].ref] = true
+		}
+	}
+}
+
+func BenchmarkSortByNumber(b *testing.B) {
+	rng := rand.New(rand.NewPCG(8, 10))
+	mixed := make([]keyed, 150_000)
+	for i, k := range rng.Perm(len(mixed)) {
+		mixed[i] = keyed{uint64(k) * 2, ref(i)}
+	}
+	all := make([]keyed, len(mixed))
+	for range b.N {
+		copy(all, mixed)
+		sortKeyed(all)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(mixed)), "ns/key")
 }
