@@ -54,7 +54,7 @@ func waiterPrice() price  { return price{96, 600} }
 // all measures one thing after the other.
 func (m *measurement) all(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
-		m.start, m.fill, m.crowd, m.restart, m.endHolder, m.queue,
+		m.start, m.fill, m.crowd, m.restart, m.endHolder, m.queue, m.restartAll,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -271,6 +271,38 @@ func (m *measurement) restart(ctx context.Context) error {
 	m.table.add("… of it reading the directory", tookReading(n.Log()), "")
 	m.table.add("… others meanwhile", m.probe.take().String(), "")
 	return m.settled(ctx)
+}
+
+// restartAll kills all nodes and measures how long it takes until each serves
+// again, and until somebody is granted a lock.
+func (m *measurement) restartAll(ctx context.Context) error {
+	for _, n := range m.cluster.Nodes {
+		if err := n.Kill(); err != nil {
+			return err
+		}
+	}
+	m.probe.take()
+	began := time.Now()
+	for _, n := range m.cluster.Nodes {
+		if err := n.Start(); err != nil {
+			return err
+		}
+	}
+	err := each(len(m.cluster.Nodes), func(i int) error { return m.cluster.Nodes[i].AwaitReady(ctx) })
+	if err != nil {
+		return err
+	}
+	m.table.add(fmt.Sprintf("restart of all nodes with %d locks, until all are ready",
+		m.options.locks), time.Since(began).Round(10*time.Millisecond).String(), "10s for 10M")
+	for _, n := range m.cluster.Nodes {
+		m.table.add(fmt.Sprintf("… of it reading the directory, node %d", n.ID),
+			tookReading(n.Log()), "")
+	}
+	if err := m.settled(ctx); err != nil {
+		return err
+	}
+	m.table.add("… others meanwhile", m.probe.take().String(), "")
+	return nil
 }
 
 // tookReading finds in a node's log how long its last start took to read.
