@@ -305,7 +305,7 @@ func (m *Machine) enqueue(r ref) {
 // the request being executed gets no event.
 func (m *Machine) pump(lr, asking ref, out *Outcome) int {
 	l := m.locks.at(lr)
-	granted := 0
+	granted, passed := 0, m.passed
 	for r := l.waiters; r != 0; {
 		c := m.claims.at(r)
 		next := c.next
@@ -321,13 +321,32 @@ func (m *Machine) pump(lr, asking ref, out *Outcome) int {
 			if r != asking {
 				granted += m.tell(l, r, out)
 			}
+		} else {
+			m.passed++
 		}
 		r = next
 	}
 	if granted > 0 {
 		m.touchLock(lr)
 	}
+	if m.passed-passed > quietLeast && l.flags&entryQuiet == 0 {
+		l.flags |= entryQuiet
+		m.quiet = append(m.quiet, lr)
+	}
 	return granted
+}
+
+// quietLeast is how many dormant waiters a lock may have without being remembered:
+// to pass over so few costs no more.
+const quietLeast = 1
+
+// disturb forgets which locks are quiet, because a session has become dormant or
+// is about to come back.
+func (m *Machine) disturb() {
+	for _, r := range m.quiet {
+		m.locks.at(r).flags &^= entryQuiet
+	}
+	m.quiet = m.quiet[:0]
 }
 
 // tell says that a waiting claim was granted, to each of its levels too. It

@@ -32,6 +32,8 @@ const (
 	entryEnding
 	// entrySemaphore: a lock whose claims count permits and have no mode.
 	entrySemaphore
+	// entryQuiet: a lock that needs no pump when a dormant waiter goes, see quiet.
+	entryQuiet
 )
 
 // lock is one name in use. An entry exists while the lock is held or waited

@@ -45,6 +45,13 @@ type Machine struct {
 	stackCount uint32
 
 	dirtyLocks, dirtySessions []ref
+	// quiet are the locks with dormant waiters that were pumped since any
+	// session last became dormant or came back. Every other change of a lock pumps
+	// it, so another pump would grant nothing until one of these happens again.
+	// No result depends on which are remembered.
+	quiet []ref
+	// passed counts dormant waiters that pumping passed over, for tests.
+	passed uint64
 	// adds is what AddsRecord reports.
 	adds bool
 

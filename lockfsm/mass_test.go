@@ -137,3 +137,45 @@ func TestFK3ManyWaiters(t *testing.T) {
 		})
 	}
 }
+
+// TestFK3WaitsOfOneSession: a session with 10,000 waits for one lock is parked,
+// comes back and ends. Each of these passes the queue a few times over, not once
+// for every wait: a million steps, not a hundred million.
+func TestFK3WaitsOfOneSession(t *testing.T) {
+	n := 10_000
+	if checkInvariants {
+		n = 500
+	}
+	b := newBench(t, massLimits())
+	b.open(2)
+	b.acquire(1, []byte("hot"), ModeEX)
+	token := b.out.Results[0].Token
+	for i := range n {
+		b.one(&Command{Op: OpAcquire, Session: 2, Request: RequestID(i + 1), Name: []byte("hot"),
+			Mode: ModeEX, Flags: Wait}, CodeQueued)
+	}
+	steps := func(what string, do func()) {
+		t.Helper()
+		before := b.m.passed
+		do()
+		if got, most := b.m.passed-before, uint64(20*n); got > most {
+			t.Errorf("%s: got %d waiters passed over, want at most %d", what, got, most)
+		}
+	}
+	steps("park", func() { b.one(&Command{Op: OpPark, Session: 2}, CodeOK) })
+	steps("come back", func() {
+		b.one(&Command{Op: OpCancel, Session: 2, Epoch: 1, Request: 1,
+			Name: []byte("hot")}, CodeCancelled)
+	})
+	steps("end", func() {
+		b.one(&Command{Op: OpCloseSession, Session: 2, Epoch: 1}, CodeOK)
+		b.ticks(func() bool { return !b.m.Session(2, &SessionInfo{}) })
+	})
+	b.one(&Command{Op: OpRelease, Session: 1, Token: token, Name: []byte("hot")}, CodeOK)
+	if got := b.m.Stats().Claims; got != 0 {
+		t.Errorf("claims left: got %d, want none", got)
+	}
+	if err := b.m.Validate(); err != nil {
+		t.Error(err)
+	}
+}

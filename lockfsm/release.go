@@ -158,6 +158,9 @@ func (m *Machine) removeClaim(r ref, out *Outcome) int {
 		}
 		m.disown(r)
 	}
+	// Nobody gets his turn by the going of one who was passed over.
+	quiet := c.state == claimWaits && l.flags&entryQuiet != 0 &&
+		m.sessions.at(c.session).dormant()
 	if c.state == claimWaits {
 		m.unlink(&l.waiters, r)
 		l.waiting--
@@ -165,7 +168,10 @@ func (m *Machine) removeClaim(r ref, out *Outcome) int {
 		m.unhold(l, r)
 	}
 	m.leaveSession(r)
-	granted := m.pump(lr, 0, out)
+	granted := 0
+	if !quiet {
+		granted = m.pump(lr, 0, out)
+	}
 	m.settle(lr)
 	return granted
 }

@@ -215,6 +215,7 @@ func (m *Machine) raise(r ref, e Epoch, out *Outcome) {
 	m.touchSession(r)
 	if s.flags&entryParked != 0 {
 		s.flags &^= entryParked
+		m.disturb()
 		m.pumpWaits(s, out)
 	}
 }
@@ -229,7 +230,8 @@ func (m *Machine) pumpWaits(s *session, out *Outcome) {
 		}
 	}
 	for _, r := range m.order {
-		if c := m.claims.at(r); c.state == claimWaits {
+		c := m.claims.at(r)
+		if c.state == claimWaits && m.locks.at(c.lock).flags&entryQuiet == 0 {
 			m.pump(c.lock, 0, out)
 		}
 	}
@@ -255,6 +257,7 @@ func (m *Machine) park(c *Command, out *Outcome) Result {
 	s := m.sessions.at(r)
 	if s.flags&entryParked == 0 {
 		s.flags |= entryParked
+		m.disturb()
 		m.touchSession(r)
 		m.pumpWaits(s, out)
 	}
@@ -268,6 +271,7 @@ func (m *Machine) end(r ref, why Reason, out *Outcome) {
 	m.due.remove(r)
 	m.byNonce.remove(m.hashNonce(&s.nonce), r)
 	s.flags |= entryEnding
+	m.disturb()
 	m.endings++
 	s.order = m.endings
 	m.queueEnding(r)
