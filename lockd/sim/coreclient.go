@@ -27,7 +27,9 @@ type coreClient struct {
 	// asked are the questions that went out, by request id.
 	asked map[uint64]*check.Question
 	// tick is raised when the next tick is planned anew; older plans are void.
-	tick    int
+	tick int
+	// tried are the nodes it has dialled since all was healed.
+	tried   map[*site]bool
 	away    Time
 	leaving bool
 	ready   lockclient.Ready
@@ -47,7 +49,7 @@ func newCoreClient(w *World, id int) *coreClient {
 	d := newDice(w.opts.Seed, fmt.Sprint("core ", id))
 	c := &coreClient{w: w, id: id, clock: newClock(d, w.opts.Drift), dice: d,
 		conns: make(map[lockclient.ConnID]*conn), dials: make(map[*conn]lockclient.ConnID),
-		asked: make(map[uint64]*check.Question)}
+		asked: make(map[uint64]*check.Question), tried: make(map[*site]bool)}
 	cfg := lockclient.CoreConfig{
 		Name:  fmt.Sprint("core ", id),
 		Lease: time.Duration(w.opts.Lease) * time.Millisecond,
@@ -139,6 +141,9 @@ func (c *coreClient) dial(d lockclient.NewConn) {
 		if fmt.Sprint(each.id) == d.Address {
 			s = each
 		}
+	}
+	if c.w.healing {
+		c.tried[s] = true
 	}
 	latency := c.w.dice.network.around(c.w.opts.Latency)
 	made := c.w.openConn(c, s)

@@ -112,7 +112,18 @@ func (c *coreClient) leave() { c.core.Close() }
 
 // gone reports whether a leaving client has nothing any more.
 func (c *coreClient) gone() bool {
-	return c.core.Groups() == 0 || len(c.calls) == 0 && c.core.Closing() == 0
+	return c.core.Groups() == 0 || len(c.calls) == 0 && c.core.Closing() == 0 || c.stranded()
+}
+
+// stranded reports whether every node that the client knows of has been removed.
+// It was away while they went, and nobody could tell it of those who came.
+func (c *coreClient) stranded() bool {
+	for s := range c.tried { // order: all must be so
+		if !s.out {
+			return false
+		}
+	}
+	return len(c.tried) > 0
 }
 
 // overhear remembers what the client asks.

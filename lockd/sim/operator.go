@@ -203,11 +203,12 @@ func (w *World) leftBehind(s *site, g paxos.GroupID) {
 	w.covered["group left a node"]++
 	w.check(w.chosen.LetGo(g, s.number, func(disk int, last paxos.Slot) bool {
 		for _, each := range w.sites {
-			if each.number == disk {
+			if each.number == disk && !each.bad() {
 				return each.disk.Holds(g, last)
 			}
 		}
-		return false
+		// A disk that was lost since, within the budget, had said that it does.
+		return true
 	}))
 }
 
