@@ -185,7 +185,7 @@ func (w *World) isolate(d dice) {
 		lone.pausedUntil = w.agenda.now + length
 		lone.troubled = lone.pausedUntil
 	}
-	w.agenda.after(length+d.length(100*millisecond, w.election()), func() {
+	w.agenda.after(length+d.length(0, w.election()), func() {
 		w.mend(lanes)
 		for _, c := range apart {
 			c.cutFrom = 0
