@@ -82,8 +82,8 @@ func NewSoak(ctx context.Context, o SoakOptions) (*Soak, error) {
 	var err error
 	s.Cluster, err = New(Options{Binary: o.Binary, Dir: o.Dir, Name: "soak", Network: Proxied,
 		Seed: o.Seed, Flags: append([]string{"--groups", fmt.Sprint(soakGroups), "--wal-segment",
-			"1MiB", "--wal-segments", "3", "--wal-segments-max", "32", "--checkpoint", "512KiB",
-			"--checkpoint-cache", "4MiB"}, o.Flags...)})
+			"1MiB", "--wal-segments", "3", "--wal-segments-max", "32", "--batch", "256KiB",
+			"--checkpoint", "512KiB", "--checkpoint-cache", "4MiB"}, o.Flags...)})
 	if err != nil {
 		return nil, err
 	}

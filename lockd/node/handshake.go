@@ -86,6 +86,9 @@ func (n *Node) checkUnborn(id *Identity, h *wire.PeerHello, refuse refuser) *wir
 	for _, p := range n.opts.Nodes {
 		known = known || p.ID == h.From
 	}
+	if r := n.invited.Load(); r != nil {
+		known = known || r.Node(paxos.NodeID(h.From)) != nil
+	}
 	if !known {
 		return refuse(wire.RefusedNode, "node %d is not a node of cluster %q", h.From, id.Cluster)
 	}

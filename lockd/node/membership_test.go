@@ -1,6 +1,7 @@
 package node
 
 import (
+	"encoding/binary"
 	"errors"
 	"slices"
 	"testing"
@@ -423,4 +424,34 @@ func TestFM2ObserverIsNotPromotedEarly(t *testing.T) {
 	w.user(20, 0).lock(w.nameIn(0, 2))
 	w.drop = nil
 	w.settle("all at home", w.atHome)
+}
+
+// A node that is being taken in may be started with an old list of nodes. It lets
+// in those who joined since, for one of them may be the leader that is to see its
+// disk (F-M1).
+func TestFM1InvitedNodeMeetsThoseWhoJoinedBefore(t *testing.T) {
+	w := newWorld(t, testOptions())
+	add := placement.Change{Kind: placement.Add, Node: 4, Peer: "h:1", Client: "h:2"}
+	w.addNode(4)
+	if err := w.change(1, add); err != nil {
+		t.Fatal(err)
+	}
+	w.settle("node 4 has its share", func() bool { return w.nodes[4].node.birth == nil && w.atHome() })
+	w.opts.Nodes = w.opts.Nodes[:3] // the list that node 5 is started with
+	w.addNode(5)
+	five, hello := w.nodes[5].node, w.nodes[4].node.PeerHello()
+	hello.From, hello.To = 4, 5
+	if five.CheckPeer(&hello) == nil {
+		t.Fatal("a node that is in no list and no record was let in")
+	}
+	r := *w.nodes[1].node.identity.Record
+	r.Nodes = append(slices.Clone(r.Nodes), placement.Node{ID: 5, State: placement.Member})
+	b := binary.LittleEndian.AppendUint64(nil, w.nodes[1].node.identity.Version+1)
+	five.onRecord(r.Append(b))
+	if refused := five.CheckPeer(&hello); refused != nil {
+		t.Errorf("got refusal %q of a node that the record lists, want none", refused.Text)
+	}
+	if five.peer(4) == nil || five.birth == nil {
+		t.Errorf("got peer %v and birth %v, want a peer and a node that waits", five.peer(4), five.birth)
+	}
 }

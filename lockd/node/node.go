@@ -50,7 +50,10 @@ type Node struct {
 	start    uint64                   // random mark of this start
 	admitted atomic.Pointer[Identity] // written by the engine, read by handshakes
 	birth    *birth                   // nil once the cluster is born
-	recovery *Recovery                // what startGroups builds replicas from
+	// invited is the record of the cluster that waits for this node's disk,
+	// written by the engine, read by handshakes; nil if none is known.
+	invited  atomic.Pointer[placement.Record]
+	recovery *Recovery // what startGroups builds replicas from
 
 	peers      []*peer // ascending by id, without self
 	peerOf     [1 << 16]uint16

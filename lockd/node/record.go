@@ -128,8 +128,18 @@ func (n *Node) part() {
 // cluster has bound its disk.
 func (n *Node) join(r *placement.Record, version uint64) {
 	self := r.Node(n.identity.Node)
-	if self == nil || self.Disk == 0 {
-		return // the leader of group 0 will see our disk at the link
+	if self == nil {
+		return
+	}
+	if self.Disk == 0 {
+		// The leader of group 0 will see our disk at the link. It may have joined
+		// after the list of nodes was written that this one was started with.
+		n.invited.Store(r)
+		n.setPeers(currentNodes(r))
+		for _, p := range n.peers {
+			n.deps.Peers.Meet(uint16(p.id), r.Node(p.id).Peer)
+		}
+		return
 	}
 	n.birth = nil
 	n.adoptRecord(r, version)
