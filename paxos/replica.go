@@ -129,6 +129,12 @@ func (r *Replica) recover(rec *Recovered) error {
 	}
 	for w.chosen < rec.chosen {
 		if w.ballot(w.chosen + 1).IsZero() {
+			if w.chosen+1 < r.cfg.Forgotten {
+				// A hint, and perhaps entries, of a stay of the group that is over
+				// were copied behind the mark that ended it.
+				r.hinted = w.chosen
+				return nil
+			}
 			return fmt.Errorf("%w: group %d: slot %d is missing, chosen up to %d, checkpoint %d",
 				ErrIncomplete, r.cfg.Group, w.chosen+1, rec.chosen, rec.base)
 		}

@@ -338,3 +338,35 @@ func TestConfigureAfterLearningAhead(t *testing.T) {
 		t.Errorf("a configuration from a slot proposed in: got %v, want ErrConfig", err)
 	}
 }
+
+// A log may hold a hint of a stay that is over, whose entries are gone. Above what
+// was forgotten, a hole is one all the same.
+func TestRecoveredHintOfAStayThatIsOver(t *testing.T) {
+	for _, c := range []struct {
+		hint   Slot
+		err    error
+		chosen Slot
+	}{{4, nil, 1}, {7, ErrIncomplete, 0}} {
+		rec := &Recovered{}
+		records := []Record{accepted(1, Ballot{1, 1}, "one"),
+			{Kind: RecordChosen, Slot: c.hint, Data: []byte{recordVersion}}}
+		if c.err != nil {
+			for s := Slot(2); s <= 5; s++ {
+				records = append(records, accepted(s, Ballot{1, 1}, "x"))
+			}
+		}
+		for _, r := range records {
+			if err := rec.Add(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r, err := New(Config{Self: 1, Disk: 1, Forgotten: 5, Configurations: []Configuration{
+			{From: 1, Acceptors: []Acceptor{{1, 1}, {2, 2}, {3, 3}}}}}, rec)
+		if !errors.Is(err, c.err) {
+			t.Fatalf("hint of slot %d: got %v, want %v", c.hint, err, c.err)
+		}
+		if err == nil && r.Chosen() != c.chosen {
+			t.Errorf("hint of slot %d: got chosen up to %d, want %d", c.hint, r.Chosen(), c.chosen)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 
 	"lockd/lockd/node"
 	"lockd/netio/wire"
+	"lockd/paxos"
 	"lockd/wal"
 )
 
@@ -84,7 +85,7 @@ func (l *link) dial() {
 	if refusedA != nil || refusedB != nil {
 		return
 	}
-	if l.a.lost != l.b.lost {
+	if l.a.lost != l.b.lost && (l.a.bound(l.b) || l.b.bound(l.a)) {
 		l.w.failf("I7: link between nodes %d and %d, although one has lost its directory", l.a.id, l.b.id)
 		return
 	}
@@ -97,6 +98,20 @@ func (l *link) dial() {
 	b.inbox.PeerUp(l.a.id, &fromA)
 	a.wake()
 	b.wake()
+}
+
+// bound reports whether a sound site knows which disk another has. One that has
+// not heard yet lets any disk in, and then no quorum counts it (I5).
+func (s *site) bound(other *site) bool {
+	if s.lost || s.proc == nil {
+		return false
+	}
+	id, err := node.DecodeIdentity(s.drive.Content(identityName))
+	if err != nil || id.Record == nil {
+		return true
+	}
+	n := id.Record.Node(paxos.NodeID(other.id))
+	return n != nil && n.Disk != 0
 }
 
 // pretend lets somebody dial who is not the peer: a node of another cluster, one

@@ -261,7 +261,7 @@ func (d *Disk) Restarted(f *Found) error {
 			return fmt.Errorf("I8: node %d group %d: promise %v found, %v was the highest made",
 				d.node, i, have.promised, g.appended)
 		}
-		if g.hinted > g.released && have.hinted < g.hinted {
+		if g.stay == 0 && g.hinted > g.released && have.hinted < g.hinted {
 			return fmt.Errorf("I10: node %d group %d: found to be chosen up to slot %d, %d was synced",
 				d.node, i, have.hinted, g.hinted)
 		}
