@@ -172,6 +172,7 @@ func (w *World) drain(s *site) {
 		return
 	}
 	p.inbox.Drain()
+	p.drained = true // or soon
 	p.wake()
 	w.agenda.after(w.dice.faults.length(100*millisecond, 3*second), func() {
 		if p.alive {
