@@ -3,6 +3,7 @@
 package faulttest
 
 import (
+	"context"
 	"os"
 	"syscall"
 	"testing"
@@ -97,6 +98,30 @@ func TestFT3LeaderPaused(t *testing.T) {
 	}
 }
 
+// leaderThatAnswers finds the leader of a group and asks it who holds a name. The
+// leadership may be on its way back from the pause before.
+func (r *netRig) leaderThatAnswers(ctx context.Context, t *testing.T, group uint16, name string,
+	want uint64) (*Node, *rawConn) {
+	t.Helper()
+	for {
+		leader, err := r.cluster.Leader(ctx, r.watch, int(group))
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw := dialRaw(t, leader.Listen)
+		head := raw.header(group)
+		raw.send(t, wire.AppendGet(nil, head, &wire.Get{Name: []byte(name)}))
+		x := raw.response(t, head.Request)
+		if x.Status != wire.StatusOK && ctx.Err() == nil {
+			continue
+		}
+		if token := holderIn(t, &x); token != want {
+			t.Fatalf("before the pause: got %v and token %d, want %d", x.Status, token, want)
+		}
+		return leader, raw
+	}
+}
+
 func (r *netRig) pausedLeader(t *testing.T, length time.Duration) {
 	t.Helper()
 	const name = "read by many"
@@ -106,15 +131,8 @@ func (r *netRig) pausedLeader(t *testing.T, length time.Duration) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leader, err := r.cluster.Leader(ctx, r.watch, int(group))
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw := dialRaw(t, leader.Listen)
+	leader, raw := r.leaderThatAnswers(ctx, t, group, name, old.Token())
 	raw.patience(t, length+30*time.Second)
-	if token := raw.holder(t, group, name); token != old.Token() {
-		t.Fatalf("before the pause: got token %d, want %d", token, old.Token())
-	}
 	if err := leader.Pause(); err != nil {
 		t.Fatal(err)
 	}
