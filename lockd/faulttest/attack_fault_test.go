@@ -133,7 +133,7 @@ const (
 	longestUsual = 100 * time.Millisecond // of 99 in a hundred pairs
 	longestEver  = 500 * time.Millisecond
 
-	usualTimes, everTimes = 4, 8
+	usualTimes, everTimes = 1, 1
 )
 
 // beside runs fn while as many loops compute as nodes and attackers would.
