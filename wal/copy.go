@@ -53,6 +53,9 @@ func (w *Writer) victimReader() (*segmentReader, error) {
 			w.back.victim, oldest.number))
 	}
 	r := &segmentReader{file: oldest.file, name: segmentName(oldest.number), sums: w.back.sums}
+	if last := w.back.copier.reader; last != nil {
+		r.buf = last.buf // the copier reads one segment at a time
+	}
 	if err := r.readHeader(oldest.number, w.opts.Stamp); err != nil {
 		return nil, err
 	}

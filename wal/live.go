@@ -57,8 +57,8 @@ type slotLive struct {
 
 // group returns the state of g, making room for it on first use.
 func (l *liveness) group(g uint16) *groupLive {
-	for len(l.groups) <= int(g) {
-		l.groups = append(l.groups, groupLive{})
+	if more := int(g) + 1 - len(l.groups); more > 0 {
+		l.groups = append(l.groups, make([]groupLive, more)...)
 	}
 	return &l.groups[g]
 }

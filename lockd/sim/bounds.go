@@ -8,7 +8,7 @@ import (
 // sample looks now and then at how large everything has become: each table,
 // queue and file has a declared bound (I22).
 func (w *World) sample() {
-	w.agenda.after(500*millisecond, func() {
+	w.agenda.After(500*millisecond, func() {
 		for _, s := range w.sites {
 			if s.proc != nil {
 				w.measure(s)

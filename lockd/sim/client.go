@@ -118,7 +118,7 @@ func (c *client) awayUntil() Time { return c.pausedUntil }
 // dead reports whether the client never comes back.
 func (c *client) dead() bool { return c.pausedUntil >= never }
 
-func (c *client) now() node.Nanos { return c.clock.read(c.w.agenda.now) }
+func (c *client) now() node.Nanos { return c.clock.read(c.w.agenda.Now()) }
 
 // safe is how long a lease counts for its client: less the drift of both
 // clocks, its own and the fastest a node's may have.
@@ -129,8 +129,8 @@ func safe(lease lockfsm.Millis) node.Nanos {
 
 // beat does what a client does on its own: timeouts, keepalives, retries.
 func (c *client) beat() {
-	c.w.agenda.after(c.dice.length(20*millisecond, 60*millisecond), func() {
-		if c.pausedUntil <= c.w.agenda.now {
+	c.w.agenda.After(c.dice.length(20*millisecond, 60*millisecond), func() {
+		if c.pausedUntil <= c.w.agenda.Now() {
 			c.expire()
 			c.keepalive()
 			c.timeouts()
@@ -203,7 +203,7 @@ func (c *client) keepalive() {
 		}
 		c.nextRequest++
 		c.keepalives = append(c.keepalives, keepalive{request: c.nextRequest,
-			conn: conn, sent: c.w.agenda.now, sentOn: now})
+			conn: conn, sent: c.w.agenda.Now(), sentOn: now})
 		c.w.requests[wire.KindKeepalive]++
 		conn.request(wire.AppendKeepalive(nil, wire.Header{Request: c.nextRequest}, refs))
 	}
@@ -218,12 +218,12 @@ func (c *client) timeouts() {
 		}
 		overdue := false
 		for _, k := range c.keepalives {
-			overdue = overdue || k.conn == conn && !k.answered && c.w.agenda.now-k.sent > patience
+			overdue = overdue || k.conn == conn && !k.answered && c.w.agenda.Now()-k.sent > patience
 		}
 		for _, m := range c.groups {
 			for _, k := range m.calls {
 				waits := k.q.Kind.Acquires() && k.flags&wire.FlagWait != 0
-				overdue = overdue || k.conn == conn && !waits && c.w.agenda.now-k.sentAt > patience
+				overdue = overdue || k.conn == conn && !waits && c.w.agenda.Now()-k.sentAt > patience
 			}
 		}
 		if overdue {
@@ -259,11 +259,11 @@ func (m *membership) reroute(leader uint16) {
 	}
 	if leader != 0 {
 		m.route = int(leader) - 1
-		m.retryAt = m.c.w.agenda.now + m.c.dice.length(0, 2*millisecond)
+		m.retryAt = m.c.w.agenda.Now() + m.c.dice.length(0, 2*millisecond)
 		return
 	}
 	m.route = (m.route + 1) % len(m.c.conns)
-	m.retryAt = m.c.w.agenda.now + m.c.dice.length(10*millisecond, 150*millisecond)
+	m.retryAt = m.c.w.agenda.Now() + m.c.dice.length(10*millisecond, 150*millisecond)
 }
 
 // pump sends what waits to be sent.
@@ -274,7 +274,7 @@ func (c *client) pump() {
 }
 
 func (m *membership) pump() {
-	now := m.c.w.agenda.now
+	now := m.c.w.agenda.Now()
 	if len(m.calls) == 0 && m.session == 0 || m.retryAt > now || m.c.pausedUntil > now {
 		return
 	}
@@ -341,15 +341,15 @@ func (m *membership) open() {
 func (m *membership) send(k *call) {
 	w := m.c.w
 	if k.began == 0 {
-		k.began, k.beganOn = w.agenda.now, m.c.now()
+		k.began, k.beganOn = w.agenda.Now(), m.c.now()
 		k.q.Floor = w.history.Began(m.group)
 	}
 	w.witness.begin(k)
 	if k.q.Kind == wire.KindCloseSession && m.closing == 0 {
-		m.closing = w.agenda.now
+		m.closing = w.agenda.Now()
 		m.mayEnd()
 	}
-	k.conn, k.sentAt = m.c.conns[m.route], w.agenda.now
+	k.conn, k.sentAt = m.c.conns[m.route], w.agenda.Now()
 	k.conn.owed[k.q.Request]++
 	k.sends++
 	h := wire.Header{Group: m.group, Request: k.q.Request, Flags: k.flags}

@@ -46,9 +46,9 @@ type stream struct {
 func (c *conn) push(s *stream, b []byte, extra Time, arrive func()) {
 	s.chunks = append(s.chunks, append([]byte(nil), b...))
 	d := c.w.dice.network
-	s.latest = max(s.latest, c.w.agenda.now+extra+c.w.opts.Latency/4+d.around(c.w.opts.Latency))
+	s.latest = max(s.latest, c.w.agenda.Now()+extra+c.w.opts.Latency/4+d.around(c.w.opts.Latency))
 	plan := s.plan
-	c.w.agenda.at(s.latest, func() {
+	c.w.agenda.At(s.latest, func() {
 		if s.plan == plan {
 			arrive()
 		}
@@ -65,7 +65,7 @@ func (s *stream) pop() []byte {
 // does, or none can be made.
 func (w *World) openConn(from caller, s *site) *conn {
 	p := s.proc
-	if p == nil || s.pausedUntil > w.agenda.now || !from.reaches(s) {
+	if p == nil || s.pausedUntil > w.agenda.Now() || !from.reaches(s) {
 		return nil
 	}
 	w.nextConn++
@@ -118,8 +118,8 @@ func (c *conn) arriveClient() {
 	if len(c.toClient.chunks) == 0 {
 		return
 	}
-	if until := c.caller.awayUntil(); until > c.w.agenda.now {
-		c.w.agenda.at(until, c.arriveClient)
+	if until := c.caller.awayUntil(); until > c.w.agenda.Now() {
+		c.w.agenda.At(until, c.arriveClient)
 		return
 	}
 	if b := c.toClient.pop(); c.clientOpen {
@@ -146,8 +146,8 @@ func (c *conn) eachFrame(b []byte, do func(h wire.Header, body []byte)) {
 func (c *conn) reset() {
 	c.lose(&c.toNode)
 	c.lose(&c.toClient)
-	c.w.agenda.after(c.w.dice.network.around(5*c.w.opts.Latency), c.closeNode)
-	c.w.agenda.after(c.w.dice.network.around(5*c.w.opts.Latency), c.closeClient)
+	c.w.agenda.After(c.w.dice.network.around(5*c.w.opts.Latency), c.closeNode)
+	c.w.agenda.After(c.w.dice.network.around(5*c.w.opts.Latency), c.closeClient)
 }
 
 // lose drops a drawn suffix of what is on its way; the planned arrivals find
@@ -175,7 +175,7 @@ func (c *conn) giveUp() {
 		}
 		at = c.toNode.latest
 	}
-	c.w.agenda.at(at+c.w.opts.Latency, c.closeNode)
+	c.w.agenda.At(at+c.w.opts.Latency, c.closeNode)
 }
 
 // closeNode is the node hearing that the conn is gone.
@@ -201,8 +201,8 @@ func (p *process) forget(c *conn) {
 
 // closeClient is the client hearing that the conn is gone.
 func (c *conn) closeClient() {
-	if until := c.caller.awayUntil(); until > c.w.agenda.now {
-		c.w.agenda.at(until, c.closeClient)
+	if until := c.caller.awayUntil(); until > c.w.agenda.Now() {
+		c.w.agenda.At(until, c.closeClient)
 		return
 	}
 	if c.clientOpen {
@@ -215,5 +215,5 @@ func (c *conn) closeClient() {
 func (c *conn) died() {
 	c.nodeOpen = false
 	c.lose(&c.toClient)
-	c.w.agenda.after(c.w.dice.network.around(5*c.w.opts.Latency), c.closeClient)
+	c.w.agenda.After(c.w.dice.network.around(5*c.w.opts.Latency), c.closeClient)
 }

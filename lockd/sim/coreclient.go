@@ -66,7 +66,7 @@ func newCoreClient(w *World, id int) *coreClient {
 }
 
 func (c *coreClient) now() lockclient.Instant {
-	return lockclient.Instant(c.clock.read(c.w.agenda.now))
+	return lockclient.Instant(c.clock.read(c.w.agenda.Now()))
 }
 
 func (c *coreClient) reaches(*site) bool { return true }
@@ -150,7 +150,7 @@ func (c *coreClient) dial(d lockclient.NewConn) {
 	if made != nil {
 		c.conns[d.Conn], c.dials[made] = made, d.Conn
 	}
-	c.w.agenda.after(latency, func() {
+	c.w.agenda.After(latency, func() {
 		switch {
 		case made == nil:
 			c.core.Disconnected(c.now(), d.Conn, errors.New("conn refused"))
@@ -178,7 +178,7 @@ func (c *coreClient) send(id lockclient.ConnID) {
 		}
 		c.w.requests[h.Kind]++
 		if h.Kind == wire.KindHello {
-			c.w.agenda.after(c.w.dice.network.around(c.w.opts.Latency), conn.greet)
+			c.w.agenda.After(c.w.dice.network.around(c.w.opts.Latency), conn.greet)
 		} else {
 			c.overhear(h, body)
 			conn.request(out[:n])
@@ -196,12 +196,12 @@ func (c *coreClient) plan() {
 	}
 	wait := Time(next-c.now()) + 1
 	wait = min(max(wait, 1), second)
-	c.w.agenda.after(wait, func() {
+	c.w.agenda.After(wait, func() {
 		if c.tick != tick {
 			return
 		}
-		if c.away > c.w.agenda.now {
-			c.w.agenda.at(c.away, c.plan)
+		if c.away > c.w.agenda.Now() {
+			c.w.agenda.At(c.away, c.plan)
 			return
 		}
 		if c.core.Next() <= c.now() {

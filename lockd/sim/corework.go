@@ -11,8 +11,8 @@ import (
 
 // work gives the client something to do, again and again.
 func (c *coreClient) work() {
-	c.w.agenda.after(c.dice.around(c.w.opts.Think), func() {
-		if c.away <= c.w.agenda.now && c.core.Groups() > 0 {
+	c.w.agenda.After(c.dice.around(c.w.opts.Think), func() {
+		if c.away <= c.w.agenda.Now() && c.core.Groups() > 0 {
 			if c.leaving {
 				c.leave()
 			} else {

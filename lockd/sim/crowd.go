@@ -41,7 +41,7 @@ func (w *World) crowdEnds(*site) {
 			c.names = append(c.names, name)
 		}
 	}
-	began, ran := w.agenda.now, w.covered["lease ran out"]
+	began, ran := w.agenda.Now(), w.covered["lease ran out"]
 	if c.conn = w.openConn(c, leader); c.conn == nil {
 		return
 	}
@@ -87,11 +87,11 @@ func (c *crowd) step() {
 		c.open(c.next)
 		c.next++
 	}
-	if c.w.agenda.now >= c.beat {
-		c.beat = c.w.agenda.now + Time(c.w.opts.Lease)*millisecond/4
+	if c.w.agenda.Now() >= c.beat {
+		c.beat = c.w.agenda.Now() + Time(c.w.opts.Lease)*millisecond/4
 		c.renew()
 	}
-	c.w.agenda.after(5*millisecond, c.step)
+	c.w.agenda.After(5*millisecond, c.step)
 }
 
 // open asks for session i. Its request is twice i, that of its acquire one more.
@@ -139,7 +139,7 @@ func (c *crowd) hear(from *conn, frames []byte) {
 		case h.Request%2 == 1 && i%3 == 0:
 			// A waiter was let in, or its session ended.
 		case x.Status == wire.StatusBusy && h.Request%2 == 0:
-			c.w.agenda.after(50*millisecond, func() {
+			c.w.agenda.After(50*millisecond, func() {
 				if !c.over && c.conn != nil {
 					c.open(i)
 				}

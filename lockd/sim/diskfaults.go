@@ -70,14 +70,14 @@ func (w *World) wipe(s *site) {
 
 // stall lets the disk stand still: no sync completes before it moves again.
 func (s *site) stall(length Time) {
-	s.stalledUntil = max(s.stalledUntil, s.w.agenda.now+length)
+	s.stalledUntil = max(s.stalledUntil, s.w.agenda.Now()+length)
 	s.troubled = max(s.troubled, s.stalledUntil)
-	s.w.agenda.at(s.stalledUntil, s.unstick)
+	s.w.agenda.At(s.stalledUntil, s.unstick)
 }
 
 // unstick lets the disk go on, unless another stall began.
 func (s *site) unstick() {
-	if s.proc != nil && s.stalledUntil <= s.w.agenda.now {
+	if s.proc != nil && s.stalledUntil <= s.w.agenda.Now() {
 		s.proc.log.unstick()
 	}
 }
@@ -90,7 +90,7 @@ func (w *World) hang(s *site) {
 		return
 	}
 	s.stall(never / 2)
-	w.agenda.after(w.dice.faults.length(second, 20*second), func() {
+	w.agenda.After(w.dice.faults.length(second, 20*second), func() {
 		if p.alive && !w.healing {
 			s.crash("by the hand of who watches it")
 			w.restart(s)
@@ -109,7 +109,7 @@ func (w *World) fill(s *site) {
 	}
 	s.full = true
 	s.drive.SetCapacity(max(1, used))
-	w.agenda.after(w.dice.faults.around(8*second), s.free)
+	w.agenda.After(w.dice.faults.around(8*second), s.free)
 }
 
 // free makes room again.
@@ -242,16 +242,16 @@ func (w *World) copyAndRestore(s *site) {
 		return
 	}
 	s.copied = &copied{}
-	w.agenda.after(w.dice.faults.length(2*second, 8*second), func() {
+	w.agenda.After(w.dice.faults.length(2*second, 8*second), func() {
 		if s.proc == nil || s.copied == nil || s.copied.drive == nil || !s.copied.asKnown(w, s) ||
 			!s.outdated() || !w.mayLose(s) || w.healing {
 			s.copied = nil
 			return
 		}
 		s.crash("to be restored from a copy")
-		died := w.agenda.now
+		died := w.agenda.Now()
 		// Those who heard of it write it down within a second or so.
-		w.agenda.after(3*second, func() { w.rollBack(s, died) })
+		w.agenda.After(3*second, func() { w.rollBack(s, died) })
 	})
 }
 

@@ -14,7 +14,7 @@
 //
 //	options.go   what a seed decides: sizes, limits, which fault classes are on
 //	repeat.go    the command that runs the same world again
-//	world.go     the run; agenda.go the order of events; clock.go, dice.go
+//	world.go     the run; time.go and agenda the order of events; clock.go, dice.go
 //	site.go      a place where a node lives: disk, clock, crashes and starts
 //	process.go   one life of a node, and what it touches; log.go, store.go
 //	link.go      between nodes; conn.go between clients and nodes

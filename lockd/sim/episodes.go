@@ -91,8 +91,8 @@ func (w *World) settle() { w.let(4*w.election() + second) }
 
 // let lets the world run for a while.
 func (w *World) let(length Time) {
-	until := w.agenda.now + length
-	for w.failure == nil && w.agenda.next(until) {
+	until := w.agenda.Now() + length
+	for w.failure == nil && w.agenda.Next(until) {
 	}
 }
 
@@ -112,7 +112,7 @@ func (p *process) noteLeadership(e node.Event) {
 		delete(p.handing, e.Group)
 	case node.EventDeposed:
 		if !p.handing[e.Group] {
-			p.w.deposals = append(p.w.deposals, deposal{p.w.agenda.now, p.site.id, e.Group})
+			p.w.deposals = append(p.w.deposals, deposal{p.w.agenda.Now(), p.site.id, e.Group})
 		}
 		p.w.moves++
 	}
@@ -145,7 +145,7 @@ func (w *World) undisturbed(since Time, but map[paxos.GroupID]bool, why string) 
 
 // returnsUnnoticed: a node dies and comes back.
 func (w *World) returnsUnnoticed(x *site) {
-	began, own := w.agenda.now, w.led(x)
+	began, own := w.agenda.Now(), w.led(x)
 	x.crash("to come back")
 	w.await("I28: every group led without a node", w.failover(), w.allLed)
 	w.let(w.dice.episode.length(0, 4*w.election()))
@@ -156,15 +156,15 @@ func (w *World) returnsUnnoticed(x *site) {
 
 // lagsUnnoticed: a node gets no turns for a while.
 func (w *World) lagsUnnoticed(x *site) {
-	began, own := w.agenda.now, w.led(x)
-	x.pausedUntil = w.agenda.now + w.dice.episode.length(w.election(), 5*w.election())
-	w.let(x.pausedUntil - w.agenda.now + 3*w.election() + second)
+	began, own := w.agenda.Now(), w.led(x)
+	x.pausedUntil = w.agenda.Now() + w.dice.episode.length(w.election(), 5*w.election())
+	w.let(x.pausedUntil - w.agenda.Now() + 3*w.election() + second)
 	w.undisturbed(began, own, fmt.Sprintf("by node %d that lagged", x.id))
 }
 
 // isSlowUnnoticed: all that a node sends and hears takes long.
 func (w *World) isSlowUnnoticed(x *site) {
-	began := w.agenda.now
+	began := w.agenda.Now()
 	for _, l := range w.links {
 		if l.a == x || l.b == x {
 			l.slow = w.election() / 8
@@ -189,7 +189,7 @@ func (w *World) linkOf(x *site) *link {
 
 // oneLinkCut: two nodes do not reach each other, but all others.
 func (w *World) oneLinkCut(x *site) {
-	began, l := w.agenda.now, w.linkOf(x)
+	began, l := w.agenda.Now(), w.linkOf(x)
 	l.lanes[0].cut, l.lanes[1].cut = true, true
 	if w.dice.episode.permille(700) {
 		l.breakOff(pick(w.dice.episode, node.DownReset, node.DownTimeout))
@@ -203,8 +203,8 @@ func (w *World) oneLinkCut(x *site) {
 
 // oneLinkFlaps: a link breaks again and again.
 func (w *World) oneLinkFlaps(x *site) {
-	began, l := w.agenda.now, w.linkOf(x)
-	w.flapping(l, w.agenda.now+5*w.election())
+	began, l := w.agenda.Now(), w.linkOf(x)
+	w.flapping(l, w.agenda.Now()+5*w.election())
 	w.let(8*w.election() + second)
 	w.undisturbed(began, nil, fmt.Sprintf("while the link between nodes %d and %d flapped",
 		l.a.id, l.b.id))
@@ -213,7 +213,7 @@ func (w *World) oneLinkFlaps(x *site) {
 // losesLeaderships: the disk of a node stands still, which costs it its
 // leaderships (I30), and nobody else anything.
 func (w *World) losesLeaderships(x *site) {
-	began, own := w.agenda.now, w.led(x)
+	began, own := w.agenda.Now(), w.led(x)
 	x.stall(12 * w.election())
 	w.await("a sync that stalls", 3*second, func() string {
 		if len(own) > 0 && x.proc.log.started == 0 {
@@ -233,7 +233,7 @@ func (w *World) losesLeaderships(x *site) {
 		}
 		return ""
 	})
-	x.stalledUntil = w.agenda.now
+	x.stalledUntil = w.agenda.Now()
 	x.unstick()
 	w.let(3 * w.election())
 	w.undisturbed(began, own, fmt.Sprintf("when the disk of node %d stood still", x.id))

@@ -13,7 +13,7 @@ func (w *World) planFaults() {
 	if w.opts.Faults == 0 {
 		return
 	}
-	w.agenda.after(w.dice.faults.around(w.opts.FaultEvery), func() {
+	w.agenda.After(w.dice.faults.around(w.opts.FaultEvery), func() {
 		if !w.healing {
 			w.breakOne()
 			w.planFaults()
@@ -92,7 +92,7 @@ func (w *World) breakOne() {
 // restart starts a site again after a while.
 func (w *World) restart(s *site) {
 	d := w.dice.faults
-	w.agenda.after(pick(d, d.around(100*millisecond), d.around(3*second)), func() {
+	w.agenda.After(pick(d, d.around(100*millisecond), d.around(3*second)), func() {
 		if !s.lost || !w.healing {
 			s.start()
 		}
@@ -102,14 +102,14 @@ func (w *World) restart(s *site) {
 // pause keeps turns from a process. A frozen one does not see time pass.
 func (w *World) pause(s *site, f Fault) {
 	d := w.dice.faults
-	if s.proc == nil || s.pausedUntil > w.agenda.now {
+	if s.proc == nil || s.pausedUntil > w.agenda.Now() {
 		return
 	}
 	length := pick(d, d.around(200*millisecond), d.around(3*w.election()), d.around(10*second))
-	s.pausedUntil = w.agenda.now + length
+	s.pausedUntil = w.agenda.Now() + length
 	s.troubled = s.pausedUntil
 	if f == FaultFreeze {
-		s.clock.freeze(w.agenda.now, s.pausedUntil)
+		s.clock.freeze(w.agenda.Now(), s.pausedUntil)
 	}
 }
 
@@ -120,9 +120,9 @@ func (w *World) clog() {
 		return
 	}
 	l, side := w.links[d.IntN(len(w.links))], d.IntN(2)
-	until := w.agenda.now + d.around(w.election())
+	until := w.agenda.Now() + d.around(w.election())
 	l.lanes[side].clog = until
-	w.agenda.at(until, func() { l.release(side) })
+	w.agenda.At(until, func() { l.release(side) })
 }
 
 // reset breaks a link, or conns of a client.
@@ -148,7 +148,7 @@ func (w *World) silence(c *client) {
 	}
 	if w.faulty(FaultSilence) && d.permille(500) {
 		lease := Time(w.opts.Lease) * millisecond
-		until := w.agenda.now + d.length(lease/4, 3*lease)
+		until := w.agenda.Now() + d.length(lease/4, 3*lease)
 		if len(w.cores) > 0 && d.permille(500) {
 			w.cores[d.IntN(len(w.cores))].away = until
 			w.covered["core paused"]++
@@ -158,7 +158,7 @@ func (w *World) silence(c *client) {
 		return
 	}
 	for _, conn := range c.conns {
-		if conn != nil && c.pausedUntil <= w.agenda.now {
+		if conn != nil && c.pausedUntil <= w.agenda.Now() {
 			conn.giveUp()
 			c.lost(conn)
 		}
@@ -174,7 +174,7 @@ func (w *World) drain(s *site) {
 	p.inbox.Drain()
 	p.drained = true // or soon
 	p.wake()
-	w.agenda.after(w.dice.faults.length(100*millisecond, 3*second), func() {
+	w.agenda.After(w.dice.faults.length(100*millisecond, 3*second), func() {
 		if p.alive {
 			s.crash("after draining")
 			w.restart(s)

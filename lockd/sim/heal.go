@@ -25,11 +25,11 @@ func (w *World) heal() {
 	}
 	w.releaseAll()
 	for _, s := range w.sites {
-		s.pausedUntil, s.stalledUntil = min(s.pausedUntil, w.agenda.now), 0
+		s.pausedUntil, s.stalledUntil = min(s.pausedUntil, w.agenda.Now()), 0
 		s.mend()
 		s.free()
 		s.unstick()
-		s.clock.thaw = min(s.clock.thaw, w.agenda.now)
+		s.clock.thaw = min(s.clock.thaw, w.agenda.Now())
 		if s.proc != nil && s.proc.doomed >= 0 {
 			s.proc.doomed = -1
 		}
@@ -45,14 +45,14 @@ func (w *World) heal() {
 	}
 	for _, c := range w.clients {
 		if !c.dead() {
-			c.pausedUntil = min(c.pausedUntil, w.agenda.now)
+			c.pausedUntil = min(c.pausedUntil, w.agenda.Now())
 		}
 		c.cutFrom = 0
 	}
 	for _, c := range w.cores {
-		c.away = min(c.away, w.agenda.now)
+		c.away = min(c.away, w.agenda.Now())
 	}
-	began := w.agenda.now
+	began := w.agenda.Now()
 	limit := w.failover()
 	if !w.born() {
 		limit += second
@@ -69,7 +69,7 @@ func (w *World) heal() {
 	w.await("I32: machines equal", 30*second, w.allEqual)
 	if w.failure == nil {
 		w.bounded()
-		w.note("healed", uint64(w.agenda.now-began))
+		w.note("healed", uint64(w.agenda.Now()-began))
 	}
 }
 
@@ -115,12 +115,12 @@ func (w *World) mustPass(group uint16, session lockfsm.SessionID) {
 		limit += Time(w.models[group].Size()) * w.round()
 	}
 	moves := w.moves
-	w.agenda.after(limit, func() {
+	w.agenda.After(limit, func() {
 		if w.moves == moves {
 			w.passed(group, session, limit)
 			return
 		}
-		w.agenda.after(w.failover(), func() { w.passed(group, session, limit+w.failover()) })
+		w.agenda.After(w.failover(), func() { w.passed(group, session, limit+w.failover()) })
 	})
 }
 
@@ -153,18 +153,18 @@ func (w *World) passed(group uint16, session lockfsm.SessionID, limit Time) {
 
 // await lets the world run until done, which says what is still missing.
 func (w *World) await(what string, limit Time, missing func() string) {
-	until := w.agenda.now + limit
+	until := w.agenda.Now() + limit
 	for w.failure == nil {
 		lack := missing()
 		if lack == "" {
 			return
 		}
-		if w.agenda.now >= until {
+		if w.agenda.Now() >= until {
 			w.failf("%s: not within %.1f s: %s", what, float64(limit)/1e9, lack)
 			return
 		}
-		stop := min(until, w.agenda.now+20*millisecond)
-		for w.failure == nil && w.agenda.next(stop) {
+		stop := min(until, w.agenda.Now()+20*millisecond)
+		for w.failure == nil && w.agenda.Next(stop) {
 		}
 	}
 }

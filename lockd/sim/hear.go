@@ -155,7 +155,7 @@ func (c *client) response(conn *conn, h wire.Header, x *wire.Response) {
 		return
 	case wire.StatusBusy:
 		k.conn, k.busyIn = nil, m.epoch
-		k.retryAt = c.w.agenda.now + Time(x.RetryMillis)*millisecond<<k.backoff
+		k.retryAt = c.w.agenda.Now() + Time(x.RetryMillis)*millisecond<<k.backoff
 		if !c.w.faulty(FaultStorm) {
 			k.backoff = min(k.backoff+1, maxBackoff)
 		}

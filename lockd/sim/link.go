@@ -57,7 +57,7 @@ func (l *link) site(side int) *site {
 
 // redial tries to make a conn, again and again, for the whole run.
 func (l *link) redial() {
-	l.w.agenda.after(l.w.dice.network.length(20*millisecond, 200*millisecond), func() {
+	l.w.agenda.After(l.w.dice.network.length(20*millisecond, 200*millisecond), func() {
 		l.dial()
 		l.redial()
 	})
@@ -65,7 +65,7 @@ func (l *link) redial() {
 
 func (l *link) dial() {
 	a, b := l.a.proc, l.b.proc
-	now := l.w.agenda.now
+	now := l.w.agenda.Now()
 	switch {
 	case l.up, l.ends[0] != nil, l.ends[1] != nil, a == nil, b == nil:
 		return
@@ -166,7 +166,7 @@ func (l *link) send(p *process, kind wire.PeerKind, payload []byte) {
 		l.breakOff(node.DownReset)
 		return
 	}
-	if ln.cut || ln.clog > l.w.agenda.now {
+	if ln.cut || ln.clog > l.w.agenda.Now() {
 		ln.held = append(ln.held, f)
 		return
 	}
@@ -194,7 +194,7 @@ func (l *link) carry(side int, f heldFrame) {
 		return
 	}
 	for i := range copies {
-		at := w.agenda.now + l.slow + w.opts.Latency/4 + w.dice.network.around(w.opts.Latency)
+		at := w.agenda.Now() + l.slow + w.opts.Latency/4 + w.dice.network.around(w.opts.Latency)
 		switch {
 		case !ordered || i > 0:
 			at += w.dice.network.around(20 * w.opts.Latency)
@@ -206,7 +206,7 @@ func (l *link) carry(side int, f heldFrame) {
 		if i == copies-1 {
 			freed = len(f.payload)
 		}
-		w.agenda.at(at, func() { l.arrive(side, number, f, freed) })
+		w.agenda.At(at, func() { l.arrive(side, number, f, freed) })
 	}
 }
 
@@ -232,7 +232,7 @@ func (l *link) arrive(side int, number uint64, f heldFrame, freed int) {
 // release lets go of what a lane held, if nothing holds it any more.
 func (l *link) release(side int) {
 	ln := &l.lanes[side]
-	if ln.cut || ln.clog > l.w.agenda.now {
+	if ln.cut || ln.clog > l.w.agenda.Now() {
 		return
 	}
 	held := ln.held
@@ -253,7 +253,7 @@ func (l *link) breakOff(why node.DownCause) {
 	for side := range l.ends {
 		l.lanes[side].held, l.lanes[side].bytes = nil, 0
 		p := l.ends[side]
-		l.w.agenda.after(l.w.dice.network.around(5*l.w.opts.Latency), func() {
+		l.w.agenda.After(l.w.dice.network.around(5*l.w.opts.Latency), func() {
 			if l.ends[side] != p {
 				return
 			}

@@ -62,13 +62,13 @@ func (l *nodeLog) Flush() {
 
 func (l *nodeLog) begin() {
 	w := l.p.w
-	l.started, l.target, l.again = l.p.site.clock.read(w.agenda.now), l.last, false
+	l.started, l.target, l.again = l.p.site.clock.read(w.agenda.Now()), l.last, false
 	took := w.opts.SyncTime/2 + w.dice.disk.around(w.opts.SyncTime/2)
-	w.agenda.after(took, func() {
+	w.agenda.After(took, func() {
 		if !l.p.alive {
 			return
 		}
-		if l.stuck = l.p.site.stalledUntil > w.agenda.now; !l.stuck {
+		if l.stuck = l.p.site.stalledUntil > w.agenda.Now(); !l.stuck {
 			l.finish()
 		}
 	})
@@ -113,7 +113,7 @@ func (l *nodeLog) finish() {
 	}
 	l.idle++
 	idle := l.idle
-	w.agenda.after(sealDelay, func() {
+	w.agenda.After(sealDelay, func() {
 		if l.idle == idle && l.p.alive {
 			l.seal()
 		}
@@ -154,7 +154,7 @@ func (l *nodeLog) prepare(wait Time) {
 		return
 	}
 	l.preparing = true
-	l.p.w.agenda.after(wait, func() {
+	l.p.w.agenda.After(wait, func() {
 		l.preparing = false
 		if !l.p.alive || l.failed {
 			return

@@ -24,8 +24,8 @@ type operator struct {
 
 // operate lets the operator do one thing after the other.
 func (o *operator) operate() {
-	o.w.agenda.after(o.w.dice.operator.around(2*second), func() {
-		if o.w.faulty(FaultMember) && (o.asked == nil || o.w.agenda.now >= o.until) {
+	o.w.agenda.After(o.w.dice.operator.around(2*second), func() {
+		if o.w.faulty(FaultMember) && (o.asked == nil || o.w.agenda.Now() >= o.until) {
 			o.act()
 		}
 		o.operate()
@@ -74,7 +74,7 @@ func (o *operator) ask(s *site, c *placement.Change) {
 	}
 	w.note("change", uint64(c.Kind), uint64(c.Node), uint64(at.site.id))
 	w.say("operator asks node %d: %v node %d", at.site.id, c.Kind, c.Node)
-	o.asked, o.until = c, w.agenda.now+10*second
+	o.asked, o.until = c, w.agenda.Now()+10*second
 	at.inbox.Change(*c, func(err error) {
 		w.say("operator hears of %v node %d: %v", c.Kind, c.Node, err)
 		if o.asked == c {
@@ -95,7 +95,7 @@ func (o *operator) made(s *site, c *placement.Change) {
 	w.covered["change made: "+c.Kind.String()]++
 	switch c.Kind {
 	case placement.Add:
-		w.agenda.after(w.dice.operator.around(second), func() {
+		w.agenda.After(w.dice.operator.around(second), func() {
 			s.out = false
 			s.start()
 		})
@@ -104,7 +104,7 @@ func (o *operator) made(s *site, c *placement.Change) {
 			return
 		}
 		// The new disk is an empty one.
-		w.agenda.after(w.dice.operator.around(second), func() {
+		w.agenda.After(w.dice.operator.around(second), func() {
 			if s.lost && s.proc == nil {
 				s.wipe()
 				s.lost, s.halted = false, false
@@ -182,7 +182,7 @@ func (w *World) seats(g paxos.GroupID, slot paxos.Slot, c *lockfsm.Command, r *l
 // is chosen (F-M2). One that has just started may not know yet what it has.
 func (w *World) caughtUp(g paxos.GroupID, slot paxos.Slot, s *site) {
 	const nearly = 64
-	if s.proc == nil || w.agenda.now-s.began < 10*second {
+	if s.proc == nil || w.agenda.Now()-s.began < 10*second {
 		return
 	}
 	least := slot - min(slot, nearly+2+paxos.Slot(w.opts.Node.Window))

@@ -106,6 +106,9 @@ type Options struct {
 	DigestEvery uint64
 }
 
+// tasksPerSecond is how much all clients of a world begin at most, in the mean.
+const tasksPerSecond = 80
+
 // Draw decides about a world. Small limits are as frequent as normal ones.
 func Draw(seed uint64) Options {
 	d := newDice(seed, "options")
@@ -115,7 +118,7 @@ func Draw(seed uint64) Options {
 		Groups:      pick(d, 1, 1, 2, 3, 4, 8),
 		Clients:     pick(d, 1, 2, 3, 4, 6, 8, 16),
 		Names:       pick(d, 1, 2, 3, 6),
-		Breaking:    d.length(25*second, 60*second),
+		Breaking:    d.length(15*second, 50*second),
 		Healing:     90 * second,
 		FaultEvery:  pick(d, 300*millisecond, second, 3*second),
 		Think:       pick(d, 30*millisecond, 100*millisecond, 300*millisecond, second),
@@ -135,6 +138,8 @@ func Draw(seed uint64) Options {
 		o.Faults = 0
 	}
 	o.Cores = pick(d, 0, 0, 1, 2, 4)
+	// More tasks in a second take more time and show nothing that fewer do not.
+	o.Think = max(o.Think, Time(o.Clients+o.Cores)*second/tasksPerSecond)
 	o.Drift = maxDrift
 	if o.Faults&FaultDrift != 0 {
 		o.Drift = 10 * maxDrift

@@ -68,7 +68,7 @@ func (p *prober) ask() {
 				&wire.Get{Name: []byte(p.w.names[g][0])}))
 		}
 	}
-	p.w.agenda.after(p.every(), p.ask)
+	p.w.agenda.After(p.every(), p.ask)
 }
 
 // missing names a group that has not answered.

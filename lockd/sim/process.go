@@ -57,7 +57,7 @@ func (p *process) wake() {
 		return
 	}
 	p.waking = true
-	p.w.agenda.after(p.w.dice.schedule.around(p.w.opts.TurnDelay), func() {
+	p.w.agenda.After(p.w.dice.schedule.around(p.w.opts.TurnDelay), func() {
 		p.waking = false
 		p.turn()
 	})
@@ -65,7 +65,7 @@ func (p *process) wake() {
 
 // beat gives the node turns without a reason, as the timer of its loop does.
 func (p *process) beat() {
-	p.w.agenda.after(Time(p.w.opts.Node.Tick), func() {
+	p.w.agenda.After(Time(p.w.opts.Node.Tick), func() {
 		if p.alive {
 			p.turn()
 			p.beat()
@@ -78,10 +78,10 @@ func (p *process) turn() {
 	if !p.alive || p.w.failure != nil {
 		return
 	}
-	if p.site.pausedUntil > p.w.agenda.now {
+	if p.site.pausedUntil > p.w.agenda.Now() {
 		if !p.waking {
 			p.waking = true
-			p.w.agenda.at(p.site.pausedUntil, func() {
+			p.w.agenda.At(p.site.pausedUntil, func() {
 				p.waking = false
 				p.turn()
 			})
@@ -89,7 +89,7 @@ func (p *process) turn() {
 		return
 	}
 	p.w.note("turn", uint64(p.site.id))
-	err := p.node.Turn(p.site.clock.read(p.w.agenda.now))
+	err := p.node.Turn(p.site.clock.read(p.w.agenda.Now()))
 	switch {
 	case p.cut || p.doomed >= 0:
 		p.site.crash("in a turn")

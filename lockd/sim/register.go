@@ -29,7 +29,7 @@ func (w *World) write(d dice, writer string, at lockName, token lockfsm.Token) {
 	if d.permille(200) {
 		delay += d.length(0, 3*Time(w.opts.Lease)*millisecond)
 	}
-	w.agenda.after(delay, func() { w.written(writer, at, token) })
+	w.agenda.After(delay, func() { w.written(writer, at, token) })
 }
 
 // written takes a write to a register. The token must be one that the log

@@ -36,7 +36,7 @@ func (s *witness) begin(k *call) {
 	if s == nil || k.op != nil {
 		return
 	}
-	o := &history.Operation{Began: int64(s.w.agenda.now), Ended: history.Open, Name: k.q.Name,
+	o := &history.Operation{Began: int64(s.w.agenda.Now()), Ended: history.Open, Name: k.q.Name,
 		Owner: uint64(k.q.Group)<<48 | k.q.Session, Token: k.q.Token}
 	switch k.q.Kind {
 	case wire.KindAcquire:
@@ -64,7 +64,7 @@ func (s *witness) answered(k *call, x *wire.Response, holders []uint64) {
 		return
 	}
 	o := k.op
-	o.Ended = int64(s.w.agenda.now)
+	o.Ended = int64(s.w.agenda.Now())
 	switch {
 	case x.Status == wire.StatusOK:
 		o.Outcome, o.Holders = history.Granted, holders

@@ -146,15 +146,15 @@ func (w *World) cut() {
 		return
 	}
 	lanes := w.impose(w.drawShape(d))
-	w.agenda.after(pick(d, d.around(second), d.around(3*w.election()), d.around(8*second)), func() {
+	w.agenda.After(pick(d, d.around(second), d.around(3*w.election()), d.around(8*second)), func() {
 		w.mend(lanes)
 	})
 	// A link that carries nothing for long is given up by its ends.
-	w.agenda.after(d.length(w.election(), 4*w.election()), func() { w.breakCut(node.DownTimeout) })
+	w.agenda.After(d.length(w.election(), 4*w.election()), func() { w.breakCut(node.DownTimeout) })
 	if d.permille(300) {
 		c := w.clients[d.IntN(len(w.clients))]
 		c.cutFrom = w.sites[d.IntN(len(w.sites))].id
-		w.agenda.after(d.around(3*second), func() { c.cutFrom = 0 })
+		w.agenda.After(d.around(3*second), func() { c.cutFrom = 0 })
 	}
 }
 
@@ -180,12 +180,12 @@ func (w *World) isolate(d dice) {
 		}
 	}
 	length := d.length(w.election()/2, 2*w.election())
-	if d.permille(500) && lone.pausedUntil <= w.agenda.now {
+	if d.permille(500) && lone.pausedUntil <= w.agenda.Now() {
 		// It stands still meanwhile, and wakes before it hears of anything.
-		lone.pausedUntil = w.agenda.now + length
+		lone.pausedUntil = w.agenda.Now() + length
 		lone.troubled = lone.pausedUntil
 	}
-	w.agenda.after(length+d.length(0, w.election()), func() {
+	w.agenda.After(length+d.length(0, w.election()), func() {
 		w.mend(lanes)
 		for _, c := range apart {
 			c.cutFrom = 0
@@ -207,15 +207,15 @@ func (w *World) flap() {
 		return
 	}
 	l := w.links[d.IntN(len(w.links))]
-	w.flapping(l, w.agenda.now+d.length(w.election(), 10*w.election()))
+	w.flapping(l, w.agenda.Now()+d.length(w.election(), 10*w.election()))
 }
 
 // flapping breaks a link until a moment, or until all is healed.
 func (w *World) flapping(l *link, until Time) {
 	l.flaps = until
 	l.breakOff(pick(w.dice.faults, node.DownReset, node.DownTimeout))
-	if w.agenda.now < until {
-		w.agenda.after(w.dice.faults.length(20*millisecond, 600*millisecond), func() {
+	if w.agenda.Now() < until {
+		w.agenda.After(w.dice.faults.length(20*millisecond, 600*millisecond), func() {
 			if l.flaps == until {
 				w.flapping(l, until)
 			}

@@ -73,7 +73,7 @@ func (s *site) start() {
 		return
 	}
 	s.lives++
-	s.began = s.w.agenda.now
+	s.began = s.w.agenda.Now()
 	s.w.note("start", uint64(s.id), s.lives)
 	p := &process{w: s.w, site: s, life: s.lives, alive: true, doomed: -1,
 		handing: make(map[paxos.GroupID]bool)}

@@ -120,8 +120,8 @@ func (c *checkpoints) job(do func()) {
 	if w.faulty(FaultStore) && w.dice.disk.permille(100) {
 		took += w.dice.disk.length(0, 2*second)
 	}
-	c.busyUntil = max(c.busyUntil, w.agenda.now) + took
-	w.agenda.at(c.busyUntil, func() {
+	c.busyUntil = max(c.busyUntil, w.agenda.Now()) + took
+	w.agenda.At(c.busyUntil, func() {
 		if c.p.alive {
 			do()
 			c.p.wake()

@@ -10,8 +10,8 @@ import (
 
 // work gives a client something to do, again and again.
 func (c *client) work() {
-	c.w.agenda.after(c.dice.around(c.w.opts.Think), func() {
-		if c.pausedUntil <= c.w.agenda.now {
+	c.w.agenda.After(c.dice.around(c.w.opts.Think), func() {
+		if c.pausedUntil <= c.w.agenda.Now() {
 			c.expire()
 			if c.leaving {
 				c.leave()

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"lockd/lockd/node"
+	"lockd/lockd/sim/agenda"
 	"lockd/lockd/sim/check"
 	"lockd/lockfsm"
 	"lockd/netio/wire"
@@ -18,7 +19,7 @@ import (
 // World is one seed's cluster with its clients. It belongs to one goroutine.
 type World struct {
 	opts   Options
-	agenda agenda
+	agenda agenda.Agenda
 	trace  trace
 	// dice are the branches that the world itself draws from; clients, clocks
 	// and drives have their own.
@@ -68,7 +69,7 @@ type World struct {
 func New(o Options, log io.Writer) *World {
 	w := &World{opts: o, covered: make(map[string]uint64)}
 	w.trace.print = log
-	w.agenda.dice = newDice(o.Seed, "order")
+	w.agenda.Draw = newDice(o.Seed, "order").Uint32
 	w.dice.network = newDice(o.Seed, "network")
 	w.dice.disk = newDice(o.Seed, "disk")
 	w.dice.schedule = newDice(o.Seed, "schedule")
@@ -154,7 +155,7 @@ func (w *World) Run() (r Report) {
 		r = w.report()
 	}()
 	for _, s := range w.sites {
-		w.agenda.after(w.dice.schedule.length(0, 500*millisecond), s.start)
+		w.agenda.After(w.dice.schedule.length(0, 500*millisecond), s.start)
 	}
 	for _, l := range w.links {
 		l.redial()
@@ -169,7 +170,7 @@ func (w *World) Run() (r Report) {
 	w.sample()
 	w.operator.operate()
 	w.planFaults()
-	for w.failure == nil && w.agenda.next(w.opts.Breaking) {
+	for w.failure == nil && w.agenda.Next(w.opts.Breaking) {
 	}
 	if w.faulted = make(map[string]uint64); w.opts.Faults != 0 {
 		w.faulted = w.counts()
@@ -182,7 +183,7 @@ func (w *World) Run() (r Report) {
 // failf notes the first thing that is wrong.
 func (w *World) failf(format string, args ...any) {
 	if w.failure == nil {
-		w.failure = fmt.Errorf("at %.6f s: %w", float64(w.agenda.now)/1e9, fmt.Errorf(format, args...))
+		w.failure = fmt.Errorf("at %.6f s: %w", float64(w.agenda.Now())/1e9, fmt.Errorf(format, args...))
 		w.say("FAILED %v", w.failure)
 	}
 }
@@ -291,7 +292,7 @@ func (w *World) applied(
 	for _, end := range model.Ends {
 		if end.Reason == lockfsm.ReasonExpired {
 			w.covered["session expired"]++
-			w.check(w.leases.Ended(uint16(g), end.Session.ID, int64(w.agenda.now)))
+			w.check(w.leases.Ended(uint16(g), end.Session.ID, int64(w.agenda.Now())))
 		}
 	}
 }
@@ -348,6 +349,6 @@ func (w *World) report() Report {
 		w.faulted = w.counts()
 	}
 	return Report{Seed: w.opts.Seed, Command: w.opts.Command(), Failure: w.failure,
-		Trace: w.trace.hash, Virtual: w.agenda.now, Events: w.agenda.seq, Slots: w.slots,
+		Trace: w.trace.hash, Virtual: w.agenda.Now(), Events: w.agenda.Planned(), Slots: w.slots,
 		Coverage: w.counts(), Faulted: w.faulted, Faults: w.opts.Faults}
 }

@@ -62,8 +62,8 @@ func TestNodesAreAddedUnderLoad(t *testing.T) {
 	}
 	t.Logf("before %.0f pairs/s, p99 %.0f ms; moves %.1f s, %.0f pairs/s, p99 %.0f ms, longest %.0f "+
 		"ms; after %.0f pairs/s, p99 %.0f ms; %d rivals refused", before.PerSecond(),
-		before.P99.millis(), s.Moves.Length.seconds(), s.Moves.PerSecond(), s.Moves.P99.millis(),
-		s.Moves.Max.millis(), s.After.PerSecond(), s.After.P99.millis(), w.contests)
+		before.P99.Millis(), s.Moves.Length.Seconds(), s.Moves.PerSecond(), s.Moves.P99.Millis(),
+		s.Moves.Max.Millis(), s.After.PerSecond(), s.After.P99.Millis(), w.contests)
 	even(t, "replicas", s.Replicas)
 	even(t, "leaders", s.Leaders)
 	if slices.Contains(s.Leaders, 0) || w.contests == 0 {
@@ -75,10 +75,10 @@ func TestNodesAreAddedUnderLoad(t *testing.T) {
 	}
 	if s.Moves.P99 > 2*before.P99 {
 		t.Errorf("p99 during the moves: got %.0f ms, want at most twice the %.0f ms before",
-			s.Moves.P99.millis(), before.P99.millis())
+			s.Moves.P99.Millis(), before.P99.Millis())
 	}
 	if s.Moves.Max > 600*millisecond {
-		t.Errorf("longest pair: got %.0f ms, want less than 600", s.Moves.Max.millis())
+		t.Errorf("longest pair: got %.0f ms, want less than 600", s.Moves.Max.Millis())
 	}
 }
 

@@ -73,7 +73,7 @@ func newClient(w *World, id int, cores *cores) *client {
 	return c
 }
 
-func (c *client) now() lockclient.Instant { return lockclient.Instant(c.w.agenda.now + second) }
+func (c *client) now() lockclient.Instant { return lockclient.Instant(c.w.agenda.Now() + second) }
 
 // reach dials; everything else follows from that.
 func (c *client) reach() {
@@ -104,13 +104,13 @@ func (c *client) lock(k *worker) {
 	c.names++
 	k.call.Kind, k.call.Mode, k.call.Flags = wire.KindAcquire, wire.ModeEX, wire.FlagWait
 	k.call.Name = "pair/" + strconv.Itoa(c.id) + "/" + strconv.FormatUint(c.names, 36)
-	k.since = c.w.agenda.now
+	k.since = c.w.agenda.Now()
 	c.core.Start(&k.call)
 }
 
 // contest asks for a lock that another client keeps, now and then.
 func (c *client) contest() {
-	c.w.agenda.after(c.w.agenda.around(20*millisecond), func() {
+	c.w.agenda.After(c.w.agenda.around(20*millisecond), func() {
 		of := c.w.clients[(c.id+1)%len(c.w.clients)]
 		if c.rival == nil && len(of.kept) > 0 {
 			k := of.kept[c.w.agenda.dice.IntN(len(of.kept))]
@@ -240,7 +240,7 @@ func (c *client) dial(d lockclient.NewConn) {
 	made := &conn{id: c.w.lastConn, key: d.Conn, client: c, site: s, open: true}
 	s.conns[made.id] = made
 	c.conns = append(c.conns, made)
-	c.w.agenda.after(2*c.w.opts.Costs.Latency, func() {
+	c.w.agenda.After(2*c.w.opts.Costs.Latency, func() {
 		if made.open {
 			c.core.Connected(c.now(), d.Conn)
 			c.carryOut()
@@ -265,7 +265,7 @@ func (c *client) close(key lockclient.ConnID) {
 	}
 	x.open = false
 	c.conns = slices.DeleteFunc(c.conns, func(o *conn) bool { return o == x })
-	c.w.agenda.at(max(x.latest[0], c.w.agenda.now)+c.w.opts.Costs.Latency, func() {
+	c.w.agenda.At(max(x.latest[0], c.w.agenda.Now())+c.w.opts.Costs.Latency, func() {
 		delete(x.site.conns, x.id)
 		x.site.inbox.ConnClosed(x.id)
 		x.site.turn()
@@ -277,14 +277,14 @@ func (c *client) write(key lockclient.ConnID) {
 	if len(b) == 0 || x == nil {
 		return
 	}
-	x.carry(0, c.w.agenda.now, func() { x.site.request(x, b) })
+	x.carry(0, c.w.agenda.Now(), func() { x.site.request(x, b) })
 }
 
 // carry brings bytes to one end of the conn, in order.
 func (x *conn) carry(end int, from Time, arrive func()) {
 	a := &x.client.w.agenda
 	x.latest[end] = max(x.latest[end], from+a.around(x.client.w.opts.Costs.Latency))
-	a.at(x.latest[end], arrive)
+	a.At(x.latest[end], arrive)
 }
 
 // answer sends what the node said, from the moment its card is free.
@@ -295,7 +295,7 @@ func (x *conn) answer(from Time, b []byte) {
 // greet answers a hello.
 func (x *conn) greet() {
 	welcome := x.site.node.Welcome(wire.Version)
-	x.answer(x.site.w.agenda.now, wire.AppendWelcome(nil, wire.Header{}, &welcome))
+	x.answer(x.site.w.agenda.Now(), wire.AppendWelcome(nil, wire.Header{}, &welcome))
 }
 
 // planTick has the Core ticked when it wants to be.
@@ -306,7 +306,7 @@ func (c *client) planTick() {
 		return
 	}
 	wait := min(max(Time(next-c.now()), 0)+microsecond, second)
-	c.w.agenda.after(wait, func() {
+	c.w.agenda.After(wait, func() {
 		if c.tick != tick {
 			return
 		}

@@ -3,7 +3,7 @@ package main
 // cores are the processors of one machine. Whoever wants some of their time
 // waits in line, first come first served, and is never interrupted.
 type cores struct {
-	agenda *agenda
+	agenda *timeline
 	wake   Time // from the call for an idle core until it runs
 	free   int
 	line   []job
@@ -18,7 +18,7 @@ type job struct {
 	end   func()
 }
 
-func newCores(a *agenda, count int, wake Time) *cores {
+func newCores(a *timeline, count int, wake Time) *cores {
 	return &cores{agenda: a, free: count, wake: wake}
 }
 
@@ -30,13 +30,13 @@ func (c *cores) run(begin func() Time, end func()) {
 		return
 	}
 	c.free--
-	c.agenda.after(c.agenda.around(c.wake), func() { c.work(job{begin, end}) })
+	c.agenda.After(c.agenda.around(c.wake), func() { c.work(job{begin, end}) })
 }
 
 func (c *cores) work(j job) {
 	took := j.begin()
 	c.spent += took
-	c.agenda.after(took, func() {
+	c.agenda.After(took, func() {
 		j.end()
 		if len(c.line) == 0 {
 			c.line = nil

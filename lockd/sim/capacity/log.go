@@ -54,7 +54,7 @@ func (l *siteLog) flush() {
 	l.started, l.target, l.again = l.s.clock(), l.last, false
 	w.total.syncs++
 	l.s.cores.run(func() Time { return w.opts.Costs.Sync }, func() {
-		w.agenda.after(w.agenda.around(w.opts.Costs.SyncWait), l.finish)
+		w.agenda.After(w.agenda.around(w.opts.Costs.SyncWait), l.finish)
 	})
 }
 

@@ -4,7 +4,7 @@
 // time that was measured (costs.go). Nothing fails here and nothing is drawn but
 // small differences in waits: the same seed prints the same figures.
 //
-//	agenda.go  what happens when
+//	time.go    what happens when
 //	cores.go   the processors of a machine
 //	costs.go   what work takes
 //	site.go    a node and what it touches; log.go, store.go

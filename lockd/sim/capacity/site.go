@@ -81,7 +81,7 @@ func (s *site) open() error {
 const segmentBytes = 8 << 20
 
 // clock is what the node takes for the time. It never shows zero.
-func (s *site) clock() node.Nanos { return node.Nanos(s.w.agenda.now + second) }
+func (s *site) clock() node.Nanos { return node.Nanos(s.w.agenda.Now() + second) }
 
 // start begins the life of the node.
 func (s *site) start() {
@@ -96,7 +96,7 @@ func (s *site) start() {
 // beat gives the node turns without a reason, as the timer of its loop does.
 func (s *site) beat() {
 	s.turn()
-	s.w.agenda.after(Time(s.w.opts.node(s.id).Tick), s.beat)
+	s.w.agenda.After(Time(s.w.opts.node(s.id).Tick), s.beat)
 }
 
 // turn lets the node deal with what has happened, as soon as it can.
@@ -132,7 +132,7 @@ func (s *site) end() {
 	s.running = false
 	for i := range s.out {
 		o := &s.out[i]
-		s.card = max(s.card, s.w.agenda.now) + s.w.opts.Costs.wire(len(o.b))
+		s.card = max(s.card, s.w.agenda.Now()) + s.w.opts.Costs.wire(len(o.b))
 		if o.peer != 0 {
 			s.w.carry(s, o.peer, o.b)
 		} else if c := s.conns[o.conn]; c != nil {
@@ -215,7 +215,7 @@ func (s *site) observe(e node.Event) {
 	}
 	if s.w.opts.Log != nil {
 		fmt.Fprintf(s.w.opts.Log, "%8.3f node %d: %v group %d node %d slot %d %s\n",
-			s.w.agenda.now.seconds(), s.id, e.Kind, e.Group, e.Node, e.Slot, e.Text)
+			s.w.agenda.Now().Seconds(), s.id, e.Kind, e.Group, e.Node, e.Slot, e.Text)
 	}
 }
 

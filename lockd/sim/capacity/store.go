@@ -56,8 +56,8 @@ func (s *stored) name() node.Snapshot {
 // job completes something later, one thing after the other.
 func (c *store) job(do func()) {
 	a, costs := &c.s.w.agenda, &c.s.w.opts.Costs
-	c.busyUntil = max(c.busyUntil, a.now) + a.around(costs.Sync+costs.SyncWait)
-	a.at(c.busyUntil, func() {
+	c.busyUntil = max(c.busyUntil, a.Now()) + a.around(costs.Sync+costs.SyncWait)
+	a.At(c.busyUntil, func() {
 		do()
 		c.s.turn()
 	})

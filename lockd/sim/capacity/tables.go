@@ -49,7 +49,7 @@ func sizes(out io.Writer, base Options) error {
 		times := m.PerSecond() / first
 		fmt.Fprintf(out, "| %d | %.0f | %.2f | %.0f %% | %.1f ms | %.1f ms | %.0f–%.0f %% | %.1f | %s "+
 			"| %s | %.1f |\n", nodes, m.PerSecond(), times, 100*times*3/float64(nodes),
-			m.Mean.millis(), m.P99.millis(), 100*slices.Min(m.Busy), 100*slices.Max(m.Busy),
+			m.Mean.Millis(), m.P99.Millis(), 100*slices.Min(m.Busy), 100*slices.Max(m.Busy),
 			m.NodeMicros, span(replicas), span(leaders),
 			float64(m.totals.commands)/float64(m.totals.slots))
 	}
@@ -107,7 +107,7 @@ func growth(out io.Writer, base Options) error {
 	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|")
 	row := func(what string, m *Window, rest string) {
 		fmt.Fprintf(out, "| %s | %.1f s | %.0f | %.0f ms | %.0f ms | %.0f ms | %s |\n", what,
-			m.Length.seconds(), m.PerSecond(), m.Mean.millis(), m.P99.millis(), m.Max.millis(), rest)
+			m.Length.Seconds(), m.PerSecond(), m.Mean.Millis(), m.P99.Millis(), m.Max.Millis(), rest)
 	}
 	replicas, leaders := w.spread()
 	row("3", &m, fmt.Sprintf("– | – | %s | %s", span(replicas), span(leaders)))
@@ -143,7 +143,7 @@ func measured(out io.Writer, base Options) error {
 			return err
 		}
 		fmt.Fprintf(out, "| %d, %d | %.0f | %.2f ms | %.1f |\n", c.workers, c.groups, m.PerSecond(),
-			m.Mean.millis(), 1e6*m.Busy[0]*m.Length.seconds()/float64(m.Pairs))
+			m.Mean.Millis(), 1e6*m.Busy[0]*m.Length.Seconds()/float64(m.Pairs))
 	}
 	fmt.Fprintln(out)
 	return nil

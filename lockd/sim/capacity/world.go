@@ -47,7 +47,7 @@ func (o *Options) node(id uint16) node.Options {
 // own. It belongs to one goroutine.
 type World struct {
 	opts     Options
-	agenda   agenda
+	agenda   timeline
 	shared   *cores // nil if each has its own
 	sites    []*site
 	links    map[[2]uint16]*link // by ids, the smaller first
@@ -86,7 +86,7 @@ type link struct {
 
 // New makes a world in which nothing runs yet.
 func New(o Options) *World {
-	w := &World{opts: o, agenda: newAgenda(o.Seed), links: make(map[[2]uint16]*link)}
+	w := &World{opts: o, agenda: newTimeline(o.Seed), links: make(map[[2]uint16]*link)}
 	if o.Shared > 0 {
 		w.shared = newCores(&w.agenda, o.Shared, o.Costs.Wake)
 	}
@@ -119,21 +119,21 @@ func (w *World) site(id uint16) *site { return w.sites[id-1] }
 // failf notes the first thing that is wrong.
 func (w *World) failf(format string, args ...any) {
 	if w.failure == nil {
-		w.failure = fmt.Errorf("at %.6f s: %w", w.agenda.now.seconds(), fmt.Errorf(format, args...))
+		w.failure = fmt.Errorf("at %.6f s: %w", w.agenda.Now().Seconds(), fmt.Errorf(format, args...))
 	}
 }
 
 // run lets so much time pass, or less if something goes wrong.
 func (w *World) run(d Time) {
-	until := w.agenda.now + d
-	for w.failure == nil && w.agenda.next(until) {
+	until := w.agenda.Now() + d
+	for w.failure == nil && w.agenda.Next(until) {
 	}
 }
 
 // await lets time pass until something is so.
 func (w *World) await(what string, so func() bool) {
-	for limit := w.agenda.now + 300*second; w.failure == nil && !so(); w.run(10 * millisecond) {
-		if w.agenda.now > limit {
+	for limit := w.agenda.Now() + 300*second; w.failure == nil && !so(); w.run(10 * millisecond) {
+		if w.agenda.Now() > limit {
 			w.failf("in vain waited for %s", what)
 		}
 	}
@@ -143,7 +143,7 @@ func (w *World) await(what string, so func() bool) {
 // to lead it; then clients dial.
 func (w *World) boot() {
 	for i, s := range w.sites {
-		w.agenda.after(Time(i)*millisecond, s.start)
+		w.agenda.After(Time(i)*millisecond, s.start)
 	}
 	w.redial()
 	w.await("a leader of each group", w.settled)
@@ -162,7 +162,7 @@ func (w *World) redial() {
 			}
 		}
 	}
-	w.agenda.after(50*millisecond, w.redial)
+	w.agenda.After(50*millisecond, w.redial)
 }
 
 func (w *World) link(a, b *site) {
@@ -192,7 +192,7 @@ func (w *World) carry(from *site, to uint16, frame []byte) {
 		end = 1
 	}
 	l.latest[end] = max(l.latest[end], from.card+w.agenda.around(w.opts.Costs.Latency))
-	w.agenda.at(l.latest[end], func() { w.site(to).hear(from.id, l, end, frame) })
+	w.agenda.At(l.latest[end], func() { w.site(to).hear(from.id, l, end, frame) })
 }
 
 // begin lets all clients work.
@@ -205,7 +205,7 @@ func (w *World) begin() {
 
 // pair notes a pair of a lock and its unlock that has ended.
 func (w *World) pair(since Time) {
-	w.latencies = append(w.latencies, w.agenda.now-since)
+	w.latencies = append(w.latencies, w.agenda.Now()-since)
 }
 
 // Window is what was seen while some time passed.
@@ -219,7 +219,7 @@ type Window struct {
 }
 
 // PerSecond is how many pairs a second there were.
-func (m *Window) PerSecond() float64 { return float64(m.Pairs) / m.Length.seconds() }
+func (m *Window) PerSecond() float64 { return float64(m.Pairs) / m.Length.Seconds() }
 
 // mark is the beginning of a Window.
 type mark struct {
@@ -231,7 +231,7 @@ type mark struct {
 // begun begins to measure.
 func (w *World) begun() mark {
 	w.latencies, w.total = w.latencies[:0], totals{}
-	m := mark{at: w.agenda.now, clients: w.clientTime()}
+	m := mark{at: w.agenda.Now(), clients: w.clientTime()}
 	for _, s := range w.sites {
 		m.sites = append(m.sites, s.cores.spent)
 	}
@@ -240,7 +240,7 @@ func (w *World) begun() mark {
 
 // measured says what happened since.
 func (w *World) measured(since mark) Window {
-	d := w.agenda.now - since.at
+	d := w.agenda.Now() - since.at
 	m := Window{Length: d, Pairs: len(w.latencies), totals: w.total}
 	spent := Time(0)
 	for i, s := range w.sites {
@@ -249,7 +249,7 @@ func (w *World) measured(since mark) Window {
 			busy -= since.sites[i]
 		}
 		spent += busy
-		m.Busy = append(m.Busy, busy.seconds()/d.seconds()/float64(w.opts.Cores))
+		m.Busy = append(m.Busy, busy.Seconds()/d.Seconds()/float64(w.opts.Cores))
 	}
 	if m.Pairs == 0 {
 		return m
@@ -260,8 +260,8 @@ func (w *World) measured(since mark) Window {
 		m.Mean += t
 	}
 	m.Mean /= Time(m.Pairs)
-	m.NodeMicros = spent.seconds() * 1e6 / float64(m.Pairs)
-	m.ClientMicros = (w.clientTime() - since.clients).seconds() * 1e6 / float64(m.Pairs)
+	m.NodeMicros = spent.Seconds() * 1e6 / float64(m.Pairs)
+	m.ClientMicros = (w.clientTime() - since.clients).Seconds() * 1e6 / float64(m.Pairs)
 	return m
 }
 
