@@ -84,6 +84,9 @@ type Options struct {
 	Cores int
 	// Search says that an order is searched that explains what clients saw.
 	Search bool
+	// Episode says that the cluster, once it is right again, is asked one of the
+	// questions of liveness.
+	Episode bool
 	// Semaphores says that names are used as semaphores too.
 	Semaphores bool
 	// Think is the mean time between two tasks of a client.
@@ -118,7 +121,7 @@ func Draw(seed uint64) Options {
 		Groups:      pick(d, 1, 1, 2, 3, 4, 8),
 		Clients:     pick(d, 1, 2, 3, 4, 6, 8, 16),
 		Names:       pick(d, 1, 2, 3, 6),
-		Breaking:    d.length(15*second, 50*second),
+		Breaking:    d.length(8*second, 40*second),
 		Healing:     90 * second,
 		FaultEvery:  pick(d, 300*millisecond, second, 3*second),
 		Think:       pick(d, 30*millisecond, 100*millisecond, 300*millisecond, second),
@@ -147,6 +150,7 @@ func Draw(seed uint64) Options {
 	if d.permille(120) {
 		searched(&o)
 	}
+	o.Episode = newDice(seed, "liveness").permille(600)
 	// An older build could not read what then stands in the log.
 	o.Semaphores = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "kinds").permille(500)
 	if o.Faults&FaultMember != 0 {
