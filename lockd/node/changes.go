@@ -255,6 +255,9 @@ func (n *Node) settleChange(c *pendingChange, err error) {
 
 // expireChanges gives up what was not answered in time.
 func (n *Node) expireChanges() {
+	if len(n.changes) == 0 {
+		return
+	}
 	for _, id := range slices.Sorted(maps.Keys(n.changes)) {
 		if c := n.changes[id]; n.now >= c.deadline {
 			delete(n.changes, id)
