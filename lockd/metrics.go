@@ -21,6 +21,8 @@ func (a *assembly) samples() []admin.Sample {
 	all = append(all, serverSamples(a.server.Stats())...)
 	all = append(all, linkSamples(a.links.Stats())...)
 	return append(all,
+		gauge("checkpoint_buffer_bytes", "Memory of the checkpoints' write buffers and cache.",
+			float64(a.store.BufferBytes())),
 		counter("checkpoint_background_errors", "Flushes and compactions that failed.",
 			a.reports[checkpoint.ReportBackground].Load()),
 		counter("checkpoint_slow_disk", "Operations of the checkpoints that took very long.",

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"time"
 
 	"lockd/client"
+	"lockd/lockd/faulttest/ports"
 )
 
 // Options describe a Cluster.
@@ -46,9 +45,10 @@ type Cluster struct {
 	Nodes []*Node
 	Mesh  *Mesh // of a Proxied cluster, else nil
 	opts  Options
+	ports ports.Claim
 }
 
-// New chooses free ports and starts nothing.
+// New claims ports, until Close, and starts nothing.
 func New(o Options) (*Cluster, error) {
 	if o.Name == "" {
 		o.Name = "fault"
@@ -56,58 +56,38 @@ func New(o Options) (*Cluster, error) {
 	if o.Nodes == 0 {
 		o.Nodes = 3
 	}
-	addresses, err := freeAddresses(3 * o.Nodes)
-	if err != nil {
-		return nil, err
-	}
 	c := &Cluster{opts: o}
-	for i := range o.Nodes {
-		c.Nodes = append(c.Nodes, &Node{
-			ID:      i + 1,
-			Dir:     filepath.Join(o.Dir, fmt.Sprintf("node%d", i+1)),
-			Client:  addresses[3*i],
-			Peer:    addresses[3*i+1],
-			Admin:   addresses[3*i+2],
-			cluster: c,
-		})
+	for range o.Nodes {
+		if _, err := c.AddNode(); err != nil {
+			return nil, errors.Join(err, c.ports.Close())
+		}
 	}
 	if o.Network == Proxied {
+		var err error
 		if c.Mesh, err = newMesh(c); err != nil {
-			return nil, err
+			return nil, errors.Join(err, c.ports.Close())
 		}
 	}
 	return c, nil
 }
 
-// Ports of nodes are drawn below those that the kernel hands out by itself:
-// between the choice and the start of a node, and while a node is down, some
-// conn could otherwise be given its port.
-const (
-	firstPort = 10_000
-	ports     = 20_000
-)
-
-// freeAddresses finds addresses that nobody listens on. They are all open at
-// one time, so that none is found twice.
-func freeAddresses(n int) ([]string, error) {
-	var open []net.Listener
-	var addresses []string
-	var problems []error
-	for try := 0; len(open) < n && try < 100*n; try++ {
-		ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(ports)))
-		if err != nil {
-			continue // somebody has it
-		}
-		open = append(open, ln)
-		addresses = append(addresses, ln.Addr().String())
+// AddNode adds a node, with ports of its own, that does not run yet.
+func (c *Cluster) AddNode() (*Node, error) {
+	addresses, err := c.ports.Addresses(3)
+	if err != nil {
+		return nil, err
 	}
-	if len(open) < n {
-		problems = append(problems, fmt.Errorf("faulttest: found %d free ports of %d", len(open), n))
+	id := len(c.Nodes) + 1
+	n := &Node{
+		ID:      id,
+		Dir:     filepath.Join(c.opts.Dir, fmt.Sprintf("node%d", id)),
+		Client:  addresses[0],
+		Peer:    addresses[1],
+		Admin:   addresses[2],
+		cluster: c,
 	}
-	for _, ln := range open {
-		problems = append(problems, ln.Close())
-	}
-	return addresses, errors.Join(problems...)
+	c.Nodes = append(c.Nodes, n)
+	return n, nil
 }
 
 // Start starts every node that does not run and waits until all are ready.
@@ -128,7 +108,7 @@ func (c *Cluster) Start(ctx context.Context) error {
 	return nil
 }
 
-// Close kills what still runs.
+// Close kills what still runs and gives the ports back.
 func (c *Cluster) Close() error {
 	var problems []error
 	for _, n := range c.Nodes {
@@ -139,7 +119,7 @@ func (c *Cluster) Close() error {
 	if c.Mesh != nil {
 		problems = append(problems, c.Mesh.Close())
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, c.ports.Close())...)
 }
 
 // Addresses are those that clients dial.

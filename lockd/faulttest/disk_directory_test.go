@@ -88,7 +88,7 @@ func TestFD7CopiedDirectoryRefused(t *testing.T) {
 	if err := n.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	addresses, err := freeAddresses(3)
+	addresses, err := r.cluster.ports.Addresses(3)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -21,14 +20,10 @@ import (
 // grow adds a node to the cluster that does not run yet.
 func (c *Cluster) grow(t *testing.T) *Node {
 	t.Helper()
-	addresses, err := freeAddresses(3)
+	n, err := c.AddNode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := len(c.Nodes) + 1
-	n := &Node{ID: id, Dir: filepath.Join(c.opts.Dir, fmt.Sprintf("node%d", id)),
-		Client: addresses[0], Peer: addresses[1], Admin: addresses[2], cluster: c}
-	c.Nodes = append(c.Nodes, n)
 	return n
 }
 

@@ -19,7 +19,7 @@ type Mesh struct {
 func newMesh(c *Cluster) (*Mesh, error) {
 	m := &Mesh{pairs: make(map[[2]int]*proxy.Proxy)}
 	count := len(c.Nodes) + len(c.Nodes)*(len(c.Nodes)-1)/2
-	addresses, err := freeAddresses(count)
+	addresses, err := c.ports.Addresses(count)
 	if err != nil {
 		return nil, err
 	}

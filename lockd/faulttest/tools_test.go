@@ -3,7 +3,6 @@ package faulttest
 import (
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"lockd/client"
+	"lockd/lockd/faulttest/ports"
 )
 
 // TestTools looks at one cluster with every verb that only looks, and then at
@@ -196,33 +196,15 @@ func damage(t *testing.T, dir string) {
 	t.Fatalf("no segment among %q", names)
 }
 
-// devPort finds a port with free ones after it, below those that the kernel
-// gives out by itself.
-func devPort(t *testing.T) int {
-	t.Helper()
-	const nodes, perNode, used = 3, 10, 3
-	free := func(port int) bool {
-		ln, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-		return err == nil && ln.Close() == nil
-	}
-	for port := 20_000 + os.Getpid()%5_000; port < 32_000; port += nodes * perNode {
-		ok := true
-		for i := range nodes {
-			for use := range used {
-				ok = ok && free(port+i*perNode+use)
-			}
-		}
-		if ok {
-			return port
-		}
-	}
-	t.Fatal("no free ports")
-	return 0
-}
-
 // TestDev runs the one-process cluster from its first line to its end.
 func TestDev(t *testing.T) {
-	port := devPort(t)
+	const nodes, perNode = 3, 10
+	var claim ports.Claim
+	t.Cleanup(func() { _ = claim.Close() })
+	port, err := claim.Row(nodes * perNode)
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.CommandContext(within(t, 30*time.Second), lockdPath, "dev", "--port",
 		strconv.Itoa(port), "--data", t.TempDir())
 	out, err := cmd.StdoutPipe()

@@ -44,9 +44,11 @@ func floors() []floor {
 			"lockd/placement",
 			"lockd/sim/...", "lockd/faulttest/history"}},
 		{dir: "lockd/faulttest/history", number: 0},
+		{dir: "lockd/faulttest/ports", number: 0},
 		{dir: "lockd/faulttest", number: 5, may: []string{
 			"client/...", "netio/wire", "lockd/faulttest/...", "lockd/sim/..."}},
-		{dir: "perf", number: 5, may: []string{"client", "netio/wire", "perf/..."}},
+		{dir: "perf", number: 5, may: []string{
+			"client", "netio/wire", "lockd/faulttest/ports", "perf/..."}},
 		{dir: "lockd", number: 5, may: []string{
 			"paxos/...", "lockfsm/...", "wal/...", "netio/...", "client/...", "lockd/..."}},
 	}

@@ -11,6 +11,25 @@ import (
 	"lockd/lockfsm"
 )
 
+// TestBufferBytes: what the store holds besides the machine grows while it is
+// written, and stays within its bounds.
+func TestBufferBytes(t *testing.T) {
+	opts := testOptions(t)
+	opts.MemTableBytes, opts.CacheBytes = 1<<20, 1<<20
+	s := mustOpen(t, vfs.NewMem(), opts)
+	defer func() { _ = s.Close() }()
+	before := s.BufferBytes()
+	w := newMachineWorld(t)
+	for range 20 {
+		w.take(1000)
+		w.save(s)
+	}
+	// Two buffers, one that is kept for reuse, and the cache.
+	if got := s.BufferBytes(); got <= before || got > 4<<20 {
+		t.Errorf("got %d bytes, want more than %d and at most %d", got, before, 4<<20)
+	}
+}
+
 // machineWorld drives a machine with random locks and saves it.
 type machineWorld struct {
 	tb    testing.TB

@@ -136,6 +136,13 @@ func (s *Store) Close() error {
 	return errors.Join(err, s.health.Close())
 }
 
+// BufferBytes is what the write buffers and the cache take now. They grow to the
+// bounds that Options give, whatever is stored.
+func (s *Store) BufferBytes() uint64 {
+	m := s.db.Metrics()
+	return m.MemTable.Size + m.MemTable.ZombieSize + uint64(max(0, m.BlockCache.Size))
+}
+
 // judge marks an error of Pebble that means damage.
 func (s *Store) judge(err error) error {
 	if err != nil && pebble.IsCorruptionError(err) && !errors.Is(err, ErrDamaged) {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"lockd/lockd/faulttest/ports"
 )
 
 // Launcher starts one kind of service.
@@ -26,15 +28,17 @@ type Cluster struct {
 	Admin []string
 	// Processes are the servers, in the order of Addresses.
 	Processes []*Process
+
+	ports ports.Claim
 }
 
-// Stop stops every process, the last started first.
+// Stop stops every process, the last started first, and gives the ports back.
 func (c *Cluster) Stop() error {
 	var errs []error
 	for _, p := range slices.Backward(c.Processes) {
 		errs = append(errs, p.Stop())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.ports.Close())...)
 }
 
 // startAll starts the commands one after another; the ready check of the last
@@ -48,20 +52,6 @@ func startAll(ctx context.Context, c *Cluster, commands []Command) error {
 		c.Processes = append(c.Processes, p)
 	}
 	return nil
-}
-
-// freeAddresses picks loopback ports that nobody uses.
-func freeAddresses(n int) (addresses []string, err error) {
-	for range n {
-		listener, listenErr := net.Listen("tcp", "127.0.0.1:0")
-		if listenErr != nil {
-			return nil, fmt.Errorf("launch: find a free port: %w", listenErr)
-		}
-		// All stay open until all are found, so that no port comes twice.
-		defer func() { err = errors.Join(err, listener.Close()) }()
-		addresses = append(addresses, listener.Addr().String())
-	}
-	return addresses, nil
 }
 
 // answers is a ready check: something accepts connections at the address.

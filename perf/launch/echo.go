@@ -13,20 +13,21 @@ type Echo struct {
 
 // Start implements Launcher.
 func (e Echo) Start(ctx context.Context, dir string) (*Cluster, error) {
-	addresses, err := freeAddresses(1)
-	if err != nil {
-		return nil, err
-	}
 	own, err := subdir(dir, "echo")
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{Addresses: addresses}
+	c := new(Cluster)
+	address, err := c.ports.Address()
+	if err != nil {
+		return nil, err
+	}
+	c.Addresses = []string{address}
 	return c, startAll(ctx, c, []Command{{
 		Name:  "echo",
 		Path:  e.Path,
-		Args:  append(append([]string{}, e.Args...), addresses[0]),
+		Args:  append(append([]string{}, e.Args...), address),
 		Dir:   own,
-		Ready: answers(addresses[0]),
+		Ready: answers(address),
 	}})
 }

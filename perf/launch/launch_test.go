@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"lockd/lockd/faulttest/ports"
 )
 
 // TestMain makes the test binary double as the server that the tests start.
@@ -54,13 +56,15 @@ func fake(t *testing.T, mode string) Command {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addresses, err := freeAddresses(1)
+	var claim ports.Claim
+	t.Cleanup(func() { _ = claim.Close() })
+	address, err := claim.Address()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return Command{
-		Name: "fake", Path: path, Args: []string{"--at", addresses[0]}, Dir: t.TempDir(),
-		Ready: answers(addresses[0]),
+		Name: "fake", Path: path, Args: []string{"--at", address}, Dir: t.TempDir(),
+		Ready: answers(address),
 	}
 }
 
@@ -121,20 +125,6 @@ func TestStartWithoutAProgram(t *testing.T) {
 	if _, err := Start(t.Context(), command); err == nil ||
 		!strings.Contains(err.Error(), "/nonexistent/lockd") {
 		t.Errorf("got %v, want an error that names the program", err)
-	}
-}
-
-func TestFreeAddressesDiffer(t *testing.T) {
-	addresses, err := freeAddresses(20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{}
-	for _, address := range addresses {
-		if seen[address] {
-			t.Errorf("got %s twice", address)
-		}
-		seen[address] = true
 	}
 }
 

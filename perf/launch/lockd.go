@@ -2,6 +2,7 @@ package launch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -23,22 +24,23 @@ func (l Lockd) Start(ctx context.Context, dir string) (*Cluster, error) {
 	if n == 0 {
 		n = 3
 	}
-	addresses, err := freeAddresses(3 * n)
+	c := new(Cluster)
+	addresses, err := c.ports.Addresses(3 * n)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, c.Stop())
 	}
 	clients, peers, admins := addresses[:n], addresses[n:2*n], addresses[2*n:]
 	var everyone []string
 	for i := range n {
 		everyone = append(everyone, "--node", fmt.Sprintf("%d=%s/%s", i+1, peers[i], clients[i]))
 	}
-	c := &Cluster{Addresses: clients}
+	c.Addresses = clients
 	var commands []Command
 	for i := range n {
 		name := fmt.Sprintf("lockd-%d", i+1)
 		own, err := subdir(dir, name)
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, c.Stop())
 		}
 		args := []string{"serve", "--cluster", "perf", "--id", fmt.Sprint(i + 1), "--data", own,
 			"--admin", admins[i], "--log-level", "warn"}

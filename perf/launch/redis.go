@@ -29,17 +29,18 @@ func (r Redis) Start(ctx context.Context, dir string) (*Cluster, error) {
 	if err != nil {
 		return nil, ErrNoRedis
 	}
-	addresses, err := freeAddresses(1 + r.Replicas)
+	c := new(Cluster)
+	addresses, err := c.ports.Addresses(1 + r.Replicas)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, c.Stop())
 	}
-	c := &Cluster{Addresses: addresses}
+	c.Addresses = addresses
 	var commands []Command
 	for i, address := range addresses {
 		name := fmt.Sprintf("redis-%d", i+1)
 		own, err := subdir(dir, name)
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, c.Stop())
 		}
 		commands = append(commands, Command{
 			Name:  name,

@@ -15,7 +15,7 @@ import (
 )
 
 // TestFK3Scale is the small form of the measurement: a hundred thousand locks,
-// ten thousand sessions, a thousand waiters. What it asserts does not depend on
+// thirty thousand sessions, a thousand waiters. What it asserts does not depend on
 // who else uses the machine: memory, definite answers, no leader deposed (I22,
 // I29). Times are for make scale on a quiet one.
 func TestFK3Scale(t *testing.T) {
@@ -27,7 +27,7 @@ func TestFK3Scale(t *testing.T) {
 			t.Fatalf("building lockd: %v\n%s", err, out)
 		}
 	}
-	o := options{binary: binary, locks: 100_000, sessions: 10_000, waiters: 1_000, holds: 20_000,
+	o := options{binary: binary, locks: 100_000, sessions: 30_000, waiters: 1_000, holds: 20_000,
 		groups: 12}
 	// What the log and the peers that lag may keep is not the price of a lock.
 	flags := append(o.flags(), "--retain", "1MiB", "--checkpoint", "1MiB")
