@@ -199,6 +199,32 @@ func TestLinkKeepsOrder_FN2(t *testing.T) {
 	}
 }
 
+// What somebody sends while a frame is being written comes after the whole of it,
+// also when the write takes only part.
+func TestRestOfAFrameComesFirst_FN2(t *testing.T) {
+	const n = 3
+	one, two := newRecorder(), newRecorder()
+	var seen chan uint64
+	two.frame, seen = inOrder(t, n)
+	a, _ := pair(t, one, two)
+	l := (*a.peers.Load())[2].up.Load()
+	a.Send(2, messages(numbered(0)))
+	whole := l.inline.try
+	l.inline.try = func(fd uintptr) bool {
+		done := whole(fd)
+		a.Send(2, messages(numbered(2)))
+		return done
+	}
+	a.Send(2, messages(numbered(1))) // larger than every buffer
+	select {
+	case <-seen:
+	case e := <-one.events:
+		t.Fatalf("link: got %s %v", e.what, e.cause)
+	case <-time.After(patience):
+		t.Fatal("frames are missing")
+	}
+}
+
 // Frames of several senders are not mixed, also when a write takes only part of
 // one.
 func TestSendersDoNotMixFrames(t *testing.T) {

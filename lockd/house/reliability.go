@@ -13,6 +13,9 @@ const reliabilityFile = "lockd/doc/reliability.md"
 // rowsFile says what of a run of the simulator shows a row of the fault matrix.
 const rowsFile = "lockd/sim/rows.go"
 
+// mutantsFile lists the rules that are taken out, row by row, to see tests fail.
+const mutantsFile = "lockd/mutants/rules.txt"
+
 // matrixRows are the rows that the fault matrix has.
 func matrixRows() []string {
 	var all []string
@@ -167,6 +170,10 @@ func (c *checker) matrixRow(f *file, row idRow, simulated []string) {
 	}
 	if inSim && !strings.Contains(row.cells[cellCommand], "`make sim") {
 		c.atLine(f, row.line, "reliability", "%s: no command of the row runs the simulator", row.id)
+	}
+	if c.tree.mutants != nil && !slices.Contains(c.tree.mutants.lines, "row: "+row.id) {
+		c.atLine(f, row.line, "reliability", "%s: %s takes no rule of the row out, so nothing shows "+
+			"that its tests can fail", row.id, mutantsFile)
 	}
 	if len(tests) == 0 && !inSim {
 		c.atLine(f, row.line, "reliability", "%s: no test shows it", row.id)

@@ -25,6 +25,9 @@ type Tree struct {
 	files []*file
 	// texts are the documents and scripts that some rules read as well.
 	texts []*file
+	// mutants is the list of rules that are taken out to see tests fail, nil if
+	// there is none.
+	mutants *file
 	// modules maps the directory of each go.mod ("." for the root) to the module
 	// paths it requires.
 	modules map[string][]string
@@ -79,7 +82,8 @@ func (t *Tree) add(fsys fs.FS, name string) error {
 	isText := strings.HasSuffix(name, ".md") || path.Base(name) == "Makefile" ||
 		strings.HasSuffix(name, ".pml")
 	isMod := path.Base(name) == "go.mod"
-	if !isGo && !isText && !isMod {
+	isMutants := name == mutantsFile
+	if !isGo && !isText && !isMod && !isMutants {
 		return nil
 	}
 	src, err := fs.ReadFile(fsys, name)
@@ -93,6 +97,9 @@ func (t *Tree) add(fsys fs.FS, name string) error {
 	switch {
 	case isMod:
 		t.modules[f.dir] = requires(f.lines)
+		return nil
+	case isMutants:
+		t.mutants = f
 		return nil
 	case isText:
 		t.texts = append(t.texts, f)

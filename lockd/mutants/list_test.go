@@ -21,8 +21,8 @@ func TestListFitsTheTree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(list) < 75 {
-		t.Errorf("got %d mutants, want 75 at least", len(list))
+	if len(list) < 85 {
+		t.Errorf("got %d mutants, want 85 at least", len(list))
 	}
 	for i := range list {
 		m := &list[i]

@@ -153,3 +153,33 @@ func TestFT3LeaderThatWasStoppedAsksFirst(t *testing.T) {
 		t.Errorf("gaps: got %d, want 1", got)
 	}
 }
+
+// A node that hardly ever runs may lose what it leads. It deposes nobody: what it
+// did not hear while it did not run was not silence (F-P2).
+func TestFP2NodeThatHardlyRunsDeposesNobody(t *testing.T) {
+	w := newWorld(t, testOptions())
+	w.run(3 * Second)
+	starved := w.nodes[3]
+	before := make(map[uint16]paxos.Ballot)
+	for g := range uint16(w.opts.Groups) {
+		if n := w.leaderOf(g); n != starved {
+			before[g] = n.node.group(g).replica.Ballot()
+		}
+	}
+	for range 10 {
+		starved.starved = true
+		w.run(1500 * Millisecond)
+		starved.starved = false
+		w.run(20 * Millisecond)
+	}
+	w.run(Second)
+	if len(before) == 0 || starved.node.stats.Gaps < 10 {
+		t.Fatalf("%d groups led by others, %d gaps, want some and 10", len(before),
+			starved.node.stats.Gaps)
+	}
+	for g, ballot := range before { // order: each by itself
+		if got := w.leaderOf(g).node.group(g).replica.Ballot(); got != ballot {
+			t.Errorf("group %d: got ballot %v, want %v as before", g, got, ballot)
+		}
+	}
+}

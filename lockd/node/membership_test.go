@@ -361,21 +361,31 @@ func TestFM2RemovedNodeIsHeardByNobody(t *testing.T) {
 	w.run(5 * Second) // leaderships go where they belong
 	before := w.ballots()
 	gone.start()
-	said := 0
+	said, answered := 0, 0
 	w.drop = func(f testFrame) bool {
 		if f.from == gone.id {
 			said++
+		}
+		kind, _, err := wire.ParsePeer(f.frame)
+		if f.to == gone.id && (err != nil || kind == wire.PeerKindMessages) {
+			answered++
 		}
 		return false
 	}
 	for id := range uint16(4) {
 		h := w.nodes[id+1].node.PeerHello()
 		h.From, h.To = id+1, 5
-		gone.inbox.PeerUp(id+1, &h) // its side of a link; the other refuses below
+		gone.inbox.PeerUp(id+1, &h)
+		h = gone.node.PeerHello()
+		h.From, h.To = 5, id+1
+		w.nodes[id+1].inbox.PeerUp(5, &h) // although CheckPeer refuses it
 	}
 	w.run(10 * Second)
 	if said == 0 {
 		t.Error("the removed node said nothing, want it to try")
+	}
+	if answered > 0 {
+		t.Errorf("the removed node was answered %d times, want silence", answered)
 	}
 	if after := w.ballots(); !slices.Equal(before, after) {
 		t.Errorf("ballots: got %v, want %v as before", after, before)

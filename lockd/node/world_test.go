@@ -57,6 +57,7 @@ type testNode struct {
 	jobs    []func()
 	syncing Nanos
 	cramped bool
+	starved bool     // gets no turns
 	resumed []ConnID // conns to be read again
 	// format makes it stand for an older build, if not zero.
 	format uint8
@@ -277,7 +278,7 @@ func (w *world) step() {
 	w.t.Helper()
 	for _, p := range w.opts.Nodes {
 		n := w.nodes[p.ID]
-		if n.node == nil {
+		if n.node == nil || n.starved {
 			continue
 		}
 		if n.flushed && n.syncing == 0 {

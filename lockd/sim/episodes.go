@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"lockd/lockd/node"
 	"lockd/paxos"
@@ -38,7 +39,9 @@ func (w *World) liveness() {
 	if w.failure != nil {
 		return
 	}
-	all := episodes()
+	all := slices.DeleteFunc(episodes(), func(e episode) bool {
+		return w.opts.Episode != "" && w.opts.Episode != e.name
+	})
 	e := all[w.dice.episode.IntN(len(all))]
 	x := w.sites[w.dice.episode.IntN(len(w.sites))]
 	if x.out {

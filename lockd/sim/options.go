@@ -89,6 +89,8 @@ type Options struct {
 	Episode bool
 	// Semaphores says that names are used as semaphores too.
 	Semaphores bool
+	// Episode names the only question of liveness that is put, empty for any.
+	Episode string
 	// Think is the mean time between two tasks of a client.
 	Think Time
 	// Drift is how much faster or slower than true time clocks may run, in

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -103,6 +104,28 @@ func TestWorldWithoutFaultsIsQuiet(t *testing.T) {
 	}
 }
 
+// Links that flap, and clogs that let go one by one, depose nobody whom a quorum
+// hears, and leave nothing behind (F-N3).
+func TestFN3LinksFlapAndClog(t *testing.T) {
+	flapping := uint64(0)
+	options := func(seed uint64) Options {
+		o := short(seed)
+		o.Faults, o.Episode = FaultFlap|FaultClog, "link flaps"
+		o.Spares, o.Drift = 0, maxDrift
+		return o
+	}
+	runSeeds(1, 40, options, func(r Report) bool {
+		if r.Failure != nil {
+			t.Errorf("seed %d: %v", r.Seed, r.Failure)
+		}
+		flapping += r.Coverage["episode: link flaps"]
+		return true
+	})
+	if flapping < 15 {
+		t.Errorf("got %d links that flapped, want 15 at least", flapping)
+	}
+}
+
 // A node lives by the moments that its turns are handed, a client's Core by those
 // of its calls, a machine by ticks, and a log by the clock in its options. If any
 // of them asked for the time of day, jumps of wall clocks would have to be
@@ -121,7 +144,7 @@ func TestFT1NodeHasNoWallClock(t *testing.T) {
 			if strings.HasSuffix(name, "_test.go") || dir == "client" && asks[filepath.Base(name)] {
 				continue
 			}
-			text, err := os.ReadFile(name)
+			text, err := os.ReadFile(built(t, name))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -132,4 +155,30 @@ func TestFT1NodeHasNoWallClock(t *testing.T) {
 			}
 		}
 	}
+}
+
+// built is the file that go builds in the place of one: itself, unless an overlay
+// says otherwise, through which a rule is taken out (package mutants).
+func built(t *testing.T, name string) string {
+	t.Helper()
+	_, overlay, found := strings.Cut(os.Getenv("GOFLAGS"), "-overlay=")
+	if !found {
+		return name
+	}
+	text, err := os.ReadFile(strings.Fields(overlay)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var by struct{ Replace map[string]string }
+	if err := json.Unmarshal(text, &by); err != nil {
+		t.Fatal(err)
+	}
+	path, err := filepath.Abs(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other := by.Replace[path]; other != "" {
+		return other
+	}
+	return name
 }
