@@ -76,12 +76,15 @@ func (m *Machine) loadMeta(rest []byte, r *reader) error {
 	want.wantLocks, want.wantClaims = r.u32(), r.u32()
 	want.wantSessions, want.wantDetached = r.u32(), r.u32()
 	want.wantRegisters = r.u32()
-	m.byName.reserve(min(want.wantLocks, m.limits.Locks))
-	m.byRequest.reserve(min(want.wantClaims, m.limits.Claims))
-	m.byID.reserve(min(want.wantSessions, m.limits.Sessions))
-	m.byNonce.reserve(min(want.wantSessions, m.limits.Sessions))
+	sessions := min(want.wantSessions, m.limits.Sessions, believed)
+	m.byID.reserve(sessions)
+	m.byNonce.reserve(sessions)
 	return nil
 }
+
+// believed bounds what tables are made of a count in the meta record, whose
+// damage shows only when all records have been read.
+const believed = 1 << 20
 
 func (m *Machine) loadSession(rest []byte, r *reader) error {
 	if len(rest) != 8 {
@@ -165,7 +168,7 @@ func (m *Machine) loadLock(name []byte, r *reader) error {
 	if capacity > 0 && plantedIs("capacity-forgotten-in-checkpoint") {
 		capacity = 1<<32 - 1
 	}
-	lr := m.newLock(name, m.hashName(name))
+	lr := m.addLock(name)
 	l := m.locks.at(lr)
 	l.flags |= entryStored
 	l.become(capacity)
@@ -241,12 +244,11 @@ func (m *Machine) loadJoin(n ref, id SessionID, r *reader) error {
 	}
 	s := m.sessions.at(c.session)
 	alone := s.kind == kindSession || s.count == 0 && c.state == claimHolds
-	if s.id != id || !alone || m.findClaim(s, c.request) != 0 {
+	if s.id != id || !alone {
 		return fmt.Errorf("%w: second claim of session %d, request %d", ErrDamaged, id, c.request)
 	}
 	s.count++
 	m.claimCount++
-	m.byRequest.insert(m.hashRequest(s, c.request), n)
 	return nil
 }
 
@@ -320,10 +322,10 @@ func (m *Machine) loadPlace(l *lock, n ref) error {
 	return nil
 }
 
-// Loaded ends loading: it joins claims to their sessions in order and compares
-// counts with the meta record. It fails with ErrDamaged, or with ErrLimits if
-// the content is above the machine's limits. A machine into which nothing was
-// loaded is as New made it.
+// Loaded ends loading: it compares counts with the meta record, joins claims to
+// their sessions in order and fills the tables by name and by request. It fails
+// with ErrDamaged, or with ErrLimits if the content is above the machine's
+// limits. A machine into which nothing was loaded is as New made it.
 func (m *Machine) Loaded() error {
 	want := &m.loading
 	if got := uint32(len(m.registers)); got != want.wantRegisters {
@@ -343,7 +345,12 @@ func (m *Machine) Loaded() error {
 				"limits are %d; raise them", ErrLimits, have, limits)
 		}
 	}
-	if err := m.linkClaims(); err != nil {
+	b := m.newBulk()
+	if err := m.linkClaims(&b); err != nil {
+		return err
+	}
+	m.indexLocks(&b)
+	if err := m.indexClaims(&b); err != nil {
 		return err
 	}
 	if err := m.linkEnding(); err != nil {
@@ -354,27 +361,6 @@ func (m *Machine) Loaded() error {
 		if err := m.Validate(); err != nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
-	}
-	return nil
-}
-
-// linkClaims fills the sessions' lists in the order of the stamps.
-func (m *Machine) linkClaims() error {
-	refs := make([]ref, m.claimCount)
-	for i := range refs {
-		refs[i] = ref(i + 1)
-	}
-	if !plantedIs("claims-in-order-of-table") {
-		m.sortBy(refs, func(r ref) uint64 { return uint64(m.claims.at(r).stamp) })
-	}
-	var last Token
-	for _, r := range refs {
-		c := m.claims.at(r)
-		if c.stamp == last {
-			return fmt.Errorf("%w: stamp %d given twice", ErrDamaged, last)
-		}
-		last = c.stamp
-		m.linkOwn(m.sessions.at(c.session), r)
 	}
 	return nil
 }

@@ -123,6 +123,13 @@ func (m *Machine) findLock(name []byte, hash uint32) ref {
 
 // newLock makes an entry for a name. Requires: it has none.
 func (m *Machine) newLock(name []byte, hash uint32) ref {
+	r := m.addLock(name)
+	m.byName.insert(hash, r)
+	return r
+}
+
+// addLock is newLock without a place in the table of names.
+func (m *Machine) addLock(name []byte) ref {
 	r := m.freeLock
 	if r != 0 {
 		m.freeLock = m.locks.at(r).holders
@@ -132,7 +139,6 @@ func (m *Machine) newLock(name []byte, hash uint32) ref {
 	l := m.locks.at(r)
 	*l = lock{flags: l.flags&entryListed | entryUsed, name: m.names.put(name),
 		nameBytes: uint16(len(name))}
-	m.byName.insert(hash, r)
 	return r
 }
 

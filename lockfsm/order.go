@@ -57,10 +57,14 @@ const (
 	digitMost  = 4
 )
 
-// sortKeyed sorts by key. Numbers that lie close together, as the stamps of a
-// machine do, take a few passes by digits, the last digit first, which for a
-// hundred thousand of them is a fraction of what comparing them costs.
-func sortKeyed(all []keyed) {
+// sortKeyed sorts by key.
+func sortKeyed(all []keyed) { sortWith(all, nil) }
+
+// sortWith sorts by key, in a spare row if it is long enough. Numbers that lie
+// close together, as the stamps of a machine do, take a few passes by digits, the
+// last digit first, which for a hundred thousand of them is a fraction of what
+// comparing them costs.
+func sortWith(all, spare []keyed) {
 	if len(all) < digitLeast {
 		slices.SortFunc(all, byKey)
 		return
@@ -74,7 +78,10 @@ func sortKeyed(all []keyed) {
 		slices.SortFunc(all, byKey)
 		return
 	}
-	from, to := all, make([]keyed, len(all))
+	if len(spare) < len(all) {
+		spare = make([]keyed, len(all))
+	}
+	from, to := all, spare[:len(all)]
 	for shift := 0; shift < width; shift += digitBits {
 		sortDigit(to, from, digit{least, shift})
 		from, to = to, from

@@ -165,13 +165,9 @@ func (t *table) remove(hash uint32, r ref) {
 	t.n--
 }
 
-// reserveMost bounds what reserve believes: the number comes from a record whose
-// damage shows only when all have been read.
-const reserveMost = 1 << 20
-
 // reserve makes room for n entries. Requires: the table is empty.
 func (t *table) reserve(n uint32) {
-	t.now = layout{size: max(tableMinSlots, min(n, reserveMost)*5/4+1)}
+	t.now = layout{size: max(tableMinSlots, n+n/4+1)}
 }
 
 // memoryBytes is what the slots of both tables occupy.

@@ -41,6 +41,11 @@ const storeFormat = 1
 // end from damage and table footers have checksums.
 const pebbleFormat = pebble.FormatTableFormatV6
 
+// blockBytes is how much is read, checked and unpacked at a time. A restart reads
+// all there is and so wants large blocks; a save that replaces a few records of
+// many reads a block for each of them.
+const blockBytes = 16 << 10
+
 const (
 	keyFormat = 0x00
 	keyGroup  = 0x01
@@ -111,6 +116,7 @@ func open(fs vfs.FS, dir string, opts Options) (*Store, error) {
 	}
 	for i := range po.Levels {
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		po.Levels[i].BlockSize = blockBytes
 	}
 	db, err := pebble.Open(dir, po)
 	if err != nil {
