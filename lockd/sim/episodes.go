@@ -29,10 +29,10 @@ func episodes() []episode {
 	}
 }
 
-// liveness runs one episode, if one was drawn, the cluster is whole and its times
+// liveness runs one episode, if one is wanted, the cluster is whole and its times
 // leave room for what is asked.
 func (w *World) liveness() {
-	if w.failure != nil || !w.opts.Episode || w.opts.Node.Replicas < 3 || !w.whole() || !w.calm() {
+	if w.failure != nil || w.opts.SafetyOnly || w.opts.Node.Replicas < 3 || !w.whole() || !w.calm() {
 		return
 	}
 	w.settle()

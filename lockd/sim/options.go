@@ -84,9 +84,9 @@ type Options struct {
 	Cores int
 	// Search says that an order is searched that explains what clients saw.
 	Search bool
-	// Episode says that the cluster, once it is right again, is asked one of the
-	// questions of liveness.
-	Episode bool
+	// SafetyOnly says that no question of liveness is put to the cluster once it is
+	// right again.
+	SafetyOnly bool
 	// Semaphores says that names are used as semaphores too.
 	Semaphores bool
 	// Episode names the only question of liveness that is put, empty for any.
@@ -152,7 +152,7 @@ func Draw(seed uint64) Options {
 	if d.permille(120) {
 		searched(&o)
 	}
-	o.Episode = newDice(seed, "liveness").permille(600)
+	o.SafetyOnly = newDice(seed, "liveness").permille(400)
 	// An older build could not read what then stands in the log.
 	o.Semaphores = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "kinds").permille(500)
 	if o.Faults&FaultMember != 0 {

@@ -110,7 +110,7 @@ func TestFN3LinksFlapAndClog(t *testing.T) {
 	flapping := uint64(0)
 	options := func(seed uint64) Options {
 		o := short(seed)
-		o.Faults, o.Episode = FaultFlap|FaultClog, "link flaps"
+		o.Faults, o.Episode, o.SafetyOnly = FaultFlap|FaultClog, "link flaps", false
 		o.Spares, o.Drift = 0, maxDrift
 		return o
 	}
