@@ -123,7 +123,7 @@ func Draw(seed uint64) Options {
 		Groups:      pick(d, 1, 1, 2, 3, 4, 8),
 		Clients:     pick(d, 1, 2, 3, 4, 6, 8, 16),
 		Names:       pick(d, 1, 2, 3, 6),
-		Breaking:    d.length(8*second, 40*second),
+		Breaking:    d.length(8*second, 30*second),
 		Healing:     90 * second,
 		FaultEvery:  pick(d, 300*millisecond, second, 3*second),
 		Think:       pick(d, 30*millisecond, 100*millisecond, 300*millisecond, second),
@@ -133,6 +133,10 @@ func Draw(seed uint64) Options {
 		TurnDelay:   pick(d, 5*microsecond, 100*microsecond, millisecond),
 		QueueBytes:  pick(d, 16<<10, 256<<10, 64<<20),
 		DigestEvery: pick[uint64](d, 1, 4, 16),
+	}
+	// Most bugs show early; for those that need a long life some worlds have one.
+	if long := newDice(seed, "life"); long.permille(200) {
+		o.Breaking = long.length(30*second, 90*second)
 	}
 	for f := Fault(1); f < faultEnd; f <<= 1 {
 		if d.permille(350) {
