@@ -196,7 +196,7 @@ func (d *Disk) Content(name string) []byte {
 
 // Put stores a durable file, replacing what bore the name.
 func (d *Disk) Put(name string, data []byte) {
-	f := &file{data: slices.Clone(data), old: map[int64][]byte{}}
+	f := &file{data: slices.Clone(data)}
 	d.names[name], d.durable[name] = f, f
 }
 

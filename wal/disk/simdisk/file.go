@@ -11,19 +11,25 @@ import (
 
 // file is the content behind a name.
 type file struct {
-	// data is what the running system reads. old holds, for each sector that
-	// was written and not synced, what the disk held before.
-	data []byte
-	old  map[int64][]byte
-	// idle are spent values of old, for their memory.
+	// data is what the running system reads; unsynced is what it held before each
+	// write since the last sync, in their order.
+	data     []byte
+	unsynced []overwritten
+	// idle are spent buffers of unsynced.
 	idle [][]byte
+}
+
+// overwritten is what stood in whole sectors, the first of which is sector.
+type overwritten struct {
+	sector int64
+	bytes  []byte
 }
 
 // clone returns an independent copy.
 func (f *file) clone() *file {
-	c := &file{data: slices.Clone(f.data), old: make(map[int64][]byte, len(f.old))}
-	for n, b := range f.old { // order: fills a map
-		c.old[n] = slices.Clone(b)
+	c := &file{data: slices.Clone(f.data)}
+	for _, o := range f.unsynced {
+		c.unsynced = append(c.unsynced, overwritten{o.sector, slices.Clone(o.bytes)})
 	}
 	return c
 }
@@ -38,38 +44,45 @@ func (f *file) write(p []byte, off int64) {
 	if len(p) == 0 {
 		return
 	}
-	for n := off / SectorBytes; n*SectorBytes < off+int64(len(p)); n++ {
-		if _, dirty := f.old[n]; !dirty {
-			f.old[n] = f.keep(f.sector(n))
-		}
-	}
-	copy(f.data[off:], p)
-}
-
-// keep returns a copy of a sector, in memory of an earlier one.
-func (f *file) keep(sector []byte) []byte {
 	var b []byte
 	if k := len(f.idle); k > 0 {
 		b, f.idle = f.idle[k-1], f.idle[:k-1]
 	}
-	return append(b[:0], sector...)
+	first, end := off/SectorBytes, (off+int64(len(p))+SectorBytes-1)/SectorBytes
+	b = append(b[:0], f.data[first*SectorBytes:min(end*SectorBytes, int64(len(f.data)))]...)
+	f.unsynced = append(f.unsynced, overwritten{first, b})
+	copy(f.data[off:], p)
 }
 
 // sync makes everything written durable.
 func (f *file) sync() {
-	for _, b := range f.old { // order: what they hold is spent
-		f.idle = append(f.idle, b)
+	for i := range f.unsynced {
+		f.idle = append(f.idle, f.unsynced[i].bytes)
 	}
-	clear(f.old)
+	clear(f.unsynced)
+	f.unsynced = f.unsynced[:0]
+}
+
+// synced returns what each unsynced sector held at the last sync.
+func (f *file) synced() map[int64][]byte {
+	held := make(map[int64][]byte)
+	for _, o := range slices.Backward(f.unsynced) { // the oldest counts
+		for n, rest := o.sector, o.bytes; len(rest) > 0; n++ {
+			k := min(SectorBytes, len(rest))
+			held[n], rest = rest[:k], rest[k:]
+		}
+	}
+	return held
 }
 
 // settle decides what became of each unsynced sector.
 func (f *file) settle(draw Draw) {
-	for _, n := range slices.Sorted(maps.Keys(f.old)) {
+	held := f.synced()
+	for _, n := range slices.Sorted(maps.Keys(held)) {
 		switch draw(3) {
 		case 0: // survived
 		case 1:
-			copy(f.sector(n), f.old[n])
+			copy(f.sector(n), held[n])
 		default:
 			garble(f.sector(n), draw)
 		}
@@ -133,7 +146,7 @@ func (d *Dir) Create(name string, sizeBytes int64) (disk.File, error) {
 	if f.Effect == EffectPart {
 		sizeBytes = int64(s.draw(int(sizeBytes) + 1))
 	}
-	made := &file{data: make([]byte, sizeBytes), old: map[int64][]byte{}}
+	made := &file{data: make([]byte, sizeBytes)}
 	if f.Effect == EffectPart {
 		f.Effect = EffectAll
 	}
