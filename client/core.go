@@ -82,7 +82,8 @@ type group struct {
 	via     int     // endpoint it is, or is to be, attached to; -1 is none
 	live    bool    // attached: via is up and open calls have been sent to it
 	tries   int     // detaches since the last answer
-	cursor  int     // endpoint to ask next when the leader is unknown
+	turn    int     // endpoint to ask next when the leader is unknown
+	upTurn  int     // the same among those that are up
 	retryAt Instant // when to look for a leader again; never if nothing to do
 	dirty   bool    // has calls that Start could not send
 	debts   []debt  // of conns that are up, at most one each

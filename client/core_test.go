@@ -289,3 +289,55 @@ func TestNoSessionOpenedAfterClose(t *testing.T) {
 		t.Errorf("got %d calls still open after the lease, want none", n)
 	}
 }
+
+// TestWholeRoundIsAsked proves that nodes which know nothing, or name only each
+// other, keep no caller from the rest (G8).
+func TestWholeRoundIsAsked(t *testing.T) {
+	for name, hints := range map[string][3]uint16{
+		"no hints": {}, "each other": {0, 2, 1}, "themselves": {0, 1, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := &bench{t: t, now: 1e12, leaders: []uint16{0}}
+			b.core = NewCore(CoreConfig{
+				Endpoints: []string{"n1", "n3", "n4", "n2"}, Lease: benchLease, Drift: 0.01,
+				DialTimeout: time.Second, MaxInFlight: 4, Seed: 1,
+			}, b.now)
+			b.core.Reach(b.now)
+			dialed := b.turnAway(map[string]uint16{"n1": 1, "n2": 2}, hints)
+			for _, address := range []string{"n3", "n4"} {
+				if dialed[address] < 5 {
+					t.Errorf("%s was dialed %d times in a minute, want 5 at least: %v", address,
+						dialed[address], dialed)
+				}
+			}
+		})
+	}
+}
+
+// turnAway has some nodes answer all they are asked for a minute with a hint, and
+// the others refuse conns. It returns how often each address was dialed.
+func (b *bench) turnAway(nodes map[string]uint16, hints [3]uint16) map[string]int {
+	dialed, up, started := map[string]int{}, map[ConnID]uint16{}, false
+	for end := b.now.Add(time.Minute); b.now < end; b.after(10 * time.Millisecond) {
+		b.core.Take(&b.ready)
+		for _, d := range b.ready.Dials {
+			dialed[d.Address]++
+			if id := nodes[d.Address]; id != 0 {
+				b.welcome(d.Conn, id)
+				up[d.Conn] = id
+			} else {
+				b.core.Disconnected(b.now, d.Conn, errors.New("refused"))
+			}
+		}
+		if len(up) == len(nodes) && !started {
+			started = true
+			b.core.Start(&Call{Kind: wire.KindAcquire, Flags: wire.FlagWait, Name: "x", Mode: wire.ModeEX})
+		}
+		for conn, id := range up {
+			for _, h := range b.sent(conn, wire.KindOpenSession) {
+				b.respond(conn, h, notLeader(hints[id]))
+			}
+		}
+	}
+	return dialed
+}

@@ -311,7 +311,7 @@ func (c *Core) adopt(w *wire.Welcome) {
 	for j := range c.groups {
 		g := &c.groups[j]
 		g.leader, g.via = w.Leaders[j], -1
-		g.cursor = int(c.rand() % uint64(len(c.endpoints)))
+		g.turn = int(c.rand() % uint64(len(c.endpoints)))
 	}
 }
 

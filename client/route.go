@@ -90,7 +90,8 @@ func (c *Core) byConn(conn ConnID) int {
 
 // pick returns the endpoint to ask for the group, or -1 if none may be dialed
 // yet: the leader's, or the next in turn, every other time among those that are
-// up.
+// up. Each of the two has a turn of its own: a few that are up and know nothing
+// would else be asked for ever.
 func (c *Core) pick(g *group) int {
 	if g.leader != 0 {
 		if i := c.endpointOf(g.leader); i >= 0 {
@@ -99,21 +100,21 @@ func (c *Core) pick(g *group) int {
 		g.leader = 0
 	}
 	if g.tries%2 == 0 {
-		if i := c.nextFrom(g, connUp); i >= 0 {
+		if i := c.nextFrom(&g.upTurn, connUp); i >= 0 {
 			return i
 		}
 	}
-	return c.nextFrom(g, connNone)
+	return c.nextFrom(&g.turn, connNone)
 }
 
 // nextFrom returns the next endpoint in turn that has come at least so far and
 // may be dialed if it must be, or -1.
-func (c *Core) nextFrom(g *group, least connState) int {
+func (c *Core) nextFrom(turn *int, least connState) int {
 	for k := range c.endpoints {
-		i := (g.cursor + k) % len(c.endpoints)
+		i := (*turn + k) % len(c.endpoints)
 		e := c.endpoints[i]
 		if e.state >= least && (e.state != connNone || e.dialAt <= c.now) {
-			g.cursor = i + 1
+			*turn = i + 1
 			return i
 		}
 	}
@@ -165,13 +166,18 @@ func (c *Core) attach(g *group) {
 }
 
 // detach leaves the present conn. The group is routed anew at once, or after a
-// while if that has been in vain for a whole round. The hint is a node, or zero.
+// while if that has been in vain for a whole round. The hint is a node, or zero;
+// after two rounds every other one is passed over, because nodes that are cut off
+// may name each other.
 func (c *Core) detach(g *group, hint uint16) {
 	g.live, g.via, g.leader = false, -1, hint
 	g.tries++
 	free := len(c.endpoints)
 	if hint != 0 {
 		free *= 2
+		if g.tries > free && g.tries%2 == 1 {
+			g.leader = 0
+		}
 	}
 	g.retryAt = c.now
 	if g.tries > free {

@@ -86,10 +86,11 @@ func (r *Replica) Ballot() Ballot { return r.ballot }
 func (r *Replica) Promised() Ballot { return r.promised }
 
 // PeerChosen returns the chosen watermark a peer last named, and false for a
-// node that takes no part in the group.
+// node that takes no part in the group, or was not heard in it for an election
+// timeout.
 func (r *Replica) PeerChosen(node NodeID) (Slot, bool) {
 	p := r.peer(node)
-	if p == nil {
+	if p == nil || p.heard >= r.cfg.ElectionTicks {
 		return 0, false
 	}
 	return p.chosen, true

@@ -231,13 +231,14 @@ func (n *Node) onRefused(id uint16, code wire.Refusal, text string) {
 // node refused: that one may not have heard yet that the node was replaced.
 const wipedAfter = Second
 
-// judgeRefusals stops a node whose directory is refused and admitted by nobody.
+// judgeRefusals stops a node whose directory is refused and admitted by nobody. Who
+// waits to be born is no help: it may have lost its directory too.
 func (n *Node) judgeRefusals() {
 	if n.notOurs == nil || n.birth == nil || n.now-n.notOursAt < wipedAfter {
 		return
 	}
 	for _, p := range n.peers {
-		if p.up {
+		if p.up && p.record > 0 {
 			n.notOurs = nil
 			return
 		}

@@ -91,10 +91,12 @@ func (n *Node) openGroup(id paxos.GroupID, machine *lockfsm.Machine, recovered *
 }
 
 // takeIn begins to keep a group whose leader has spoken to this node. Anything
-// but a heartbeat may be late, from a time before the group left.
+// but a heartbeat may be late, from a time before the group left; of a group that
+// is at home here it counts all the same, because a node that stopped before its
+// log said that it keeps the group may be one of those whom a leader needs.
 func (n *Node) takeIn(m *paxos.Message) *group {
-	if n.birth != nil || m.Kind != paxos.KindHeartbeat || n.recovery != nil ||
-		n.dropping[m.Group] {
+	if n.birth != nil || n.recovery != nil || n.dropping[m.Group] ||
+		m.Kind != paxos.KindHeartbeat && !n.atHome(m.Group) {
 		return nil
 	}
 	machine, err := lockfsm.New(n.opts.machineLimits())

@@ -149,7 +149,7 @@ func (n *Node) balance() {
 		}
 		first := n.home(g.id)[0]
 		p := n.peer(uint16(first))
-		if p == nil || !p.up || p.leaving || n.now-p.upSince < n.settle() || !n.caughtUp(g, first) {
+		if p == nil || !p.up || p.leaving || n.now-p.upSince < n.settle() || !n.caughtUp(g, first, 0) {
 			continue
 		}
 		g.movingTo = paxos.NoNode
@@ -170,9 +170,11 @@ const moveAgain = 30 * Second
 // transfer begins; it catches up while the group takes no proposals.
 const maxTransferGap = 64
 
-func (n *Node) caughtUp(g *group, id paxos.NodeID) bool {
+// caughtUp reports whether a peer speaks in a group and has all but the newest
+// slots of it, those below least in any case.
+func (n *Node) caughtUp(g *group, id paxos.NodeID, least paxos.Slot) bool {
 	chosen, ok := g.replica.PeerChosen(id)
-	return ok && chosen+maxTransferGap >= g.replica.Chosen()
+	return ok && chosen+maxTransferGap >= g.replica.Chosen() && chosen+1 >= least
 }
 
 // transfer begins to hand a group over, or goes on with it, and reports whether
@@ -234,7 +236,7 @@ func (n *Node) handOver(g *group) bool {
 			continue
 		}
 		found = true
-		if n.caughtUp(g, id) && n.transfer(g, id) {
+		if n.caughtUp(g, id, 0) && n.transfer(g, id) {
 			break
 		}
 	}

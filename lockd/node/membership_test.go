@@ -3,6 +3,7 @@ package node
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -395,12 +396,19 @@ func TestFM2RemovedNodeIsHeardByNobody(t *testing.T) {
 }
 
 // A newcomer that cannot learn stays an observer for as long as that lasts, and
-// the groups serve (F-M2).
+// the groups serve (F-M2), also while the log is so short that the newcomer is
+// never far from its end.
 func TestFM2ObserverIsNotPromotedEarly(t *testing.T) {
+	for _, pairs := range []int{1, 2 * maxTransferGap} {
+		t.Run(fmt.Sprint(pairs, " pairs"), func(t *testing.T) { observerStaysOne(t, pairs) })
+	}
+}
+
+func observerStaysOne(t *testing.T, pairs int) {
 	w := newWorld(t, testOptions())
 	for g := range uint16(4) {
 		u := w.user(ConnID(g+1), g)
-		for range 2 * maxTransferGap {
+		for range pairs {
 			u.unlock(w.nameIn(g, 1), u.lock(w.nameIn(g, 1)).Token)
 		}
 	}
@@ -434,6 +442,50 @@ func TestFM2ObserverIsNotPromotedEarly(t *testing.T) {
 	w.user(20, 0).lock(w.nameIn(0, 2))
 	w.drop = nil
 	w.settle("all at home", w.atHome)
+}
+
+// Two nodes that lost their directories let each other in, since neither knows
+// better, and stop all the same because the others refuse them (I7).
+func TestFD7WipedNodesDoNotKeepEachOtherUp(t *testing.T) {
+	w := newWorld(t, fiveNodes())
+	w.settle("all at home", w.atHome)
+	w.diskOf = map[uint16]paxos.DiskID{4: 7774, 5: 7775}
+	for id := uint16(4); id <= 5; id++ {
+		w.kill(id)
+		w.nodes[id] = &testNode{w: w, id: id, sent: make(map[ConnID][]byte),
+			saved: make(map[uint16]map[string][]byte), slots: make(map[uint16]uint64),
+			wantStop: ErrWiped}
+		w.nodes[id].start()
+	}
+	for id := uint16(4); id <= 5; id++ {
+		w.settle("a wiped node stops", func() bool { return w.nodes[id].stopped != nil })
+	}
+}
+
+// A node may stop before its log says that it has taken a group in, and come back
+// as one of those whom the group needs for a leader. It takes part as soon as it
+// is asked, if the group is at home on it (G8).
+func TestFM1NodeThatLostATakeInIsOfHelp(t *testing.T) {
+	w := newWorld(t, testOptions())
+	w.settle("all at home", w.atHome)
+	n := w.nodes[3].node
+	g := n.group(0)
+	if g.leading {
+		t.Fatal("node 3 leads group 0, want one that follows")
+	}
+	// As if it had never been there; it accepted nothing in this short log.
+	n.retire(g, 0)
+	leader := w.leaderOf(0)
+	w.kill(leader.id)
+	w.settle("the others lead", func() bool {
+		for _, id := range []uint16{1, 2, 3} {
+			x := w.nodes[id].node
+			if x != nil && x.group(0) != nil && x.group(0).leading {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // A node that is being taken in may be started with an old list of nodes. It lets

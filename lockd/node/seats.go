@@ -161,13 +161,14 @@ func (n *Node) reseat(g *group) bool {
 const reseatAgain = Second
 
 // isCurrent reports whether an observer, on the disk that is to accept, has all
-// but the newest slots.
+// but the newest slots, among them those that made it one: in a short log that
+// takes more than to be near its end.
 func (n *Node) isCurrent(g *group, a paxos.Acceptor) bool {
 	if a.Node == n.identity.Node {
 		return a.Disk == n.identity.Disk
 	}
 	p := n.peer(uint16(a.Node))
-	return p != nil && p.up && p.disk == a.Disk && n.caughtUp(g, a.Node)
+	return p != nil && p.up && p.disk == a.Disk && n.caughtUp(g, a.Node, g.seats.Now.From)
 }
 
 // proposeNothing fills a slot with an empty batch.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	lockclient "lockd/client"
+	"lockd/lockd/node"
 	"lockd/lockd/sim/check"
 	"lockd/lockfsm"
 	"lockd/netio/wire"
@@ -147,6 +148,7 @@ func (c *coreClient) dial(d lockclient.NewConn) {
 	}
 	latency := c.w.dice.network.around(c.w.opts.Latency)
 	made := c.w.openConn(c, s)
+	c.w.say("%s dials node %d: conn %d", c.name(), s.id, connNumber(made))
 	if made != nil {
 		c.conns[d.Conn], c.dials[made] = made, d.Conn
 	}
@@ -159,6 +161,14 @@ func (c *coreClient) dial(d lockclient.NewConn) {
 		}
 		c.carryOut()
 	})
+}
+
+// connNumber is zero for no conn.
+func connNumber(c *conn) node.ConnID {
+	if c == nil {
+		return 0
+	}
+	return c.id
 }
 
 // send carries out the output of a conn. The hello goes no further than the door

@@ -107,7 +107,7 @@ func (o *operator) made(s *site, c *placement.Change) {
 		w.agenda.After(w.dice.operator.around(second), func() {
 			if s.lost && s.proc == nil {
 				s.wipe()
-				s.lost, s.halted = false, false
+				s.lost, s.halted, s.renewed = false, false, true
 				s.start()
 			}
 		})
@@ -186,12 +186,18 @@ func (w *World) caughtUp(g paxos.GroupID, slot paxos.Slot, s *site) {
 		return
 	}
 	least := slot - min(slot, nearly+2+paxos.Slot(w.opts.Node.Window))
+	keeps := false
 	s.proc.node.ForEachGroup(func(v node.GroupView) {
+		keeps = keeps || v.ID == g
 		if v.ID == g && v.Replica.Chosen() < least {
 			w.failf("F-M2: group %d slot %d: node %d is made an acceptor and has come to slot %d",
 				g, slot, s.id, v.Replica.Chosen())
 		}
 	})
+	if !keeps {
+		w.failf("F-M2: group %d slot %d: node %d is made an acceptor and does not keep the group",
+			g, slot, s.id)
+	}
 }
 
 // leftBehind checks of a group that a node keeps no longer that those who accept now

@@ -36,6 +36,9 @@ type site struct {
 	// lost says that the directory was wiped or restored from a copy: it must
 	// not be admitted again.
 	lost bool
+	// renewed says that the directory was lost and the cluster has taken in a new
+	// one, which some nodes may hear of only after the node has called on them.
+	renewed bool
 	// damaged says that the log does not say any more what was written. The
 	// node must then not start, or find all that was ever synced; halted says
 	// that it stopped for good, which a fault explains.

@@ -225,6 +225,9 @@ func (w *World) stopped(p *process, err error) {
 	switch {
 	case p.site.lost && errors.Is(err, node.ErrWiped):
 		w.covered["wiped node stopped"]++
+	case p.site.renewed && !p.site.born() && errors.Is(err, node.ErrWiped):
+		w.covered["replaced node stopped before its peers knew"]++
+		w.restart(p.site)
 	case p.site.lost && errors.Is(err, node.ErrRolledBack):
 		w.covered["rolled back node stopped"]++
 		p.site.halted = true
