@@ -16,6 +16,8 @@ type bench struct {
 	now     Instant
 	ready   Ready
 	leaders []uint16
+	hung    bool // the nodes answer no pings
+	written map[ConnID][]byte
 }
 
 const benchLease = 10 * time.Second
@@ -24,7 +26,8 @@ func newBench(t *testing.T) *bench { return newBenchOf(t, 1) }
 
 // newBenchOf returns a bench whose node 1 leads that many groups.
 func newBenchOf(t *testing.T, groups int) *bench {
-	b := &bench{t: t, now: 1e12, leaders: slices.Repeat([]uint16{1}, groups)}
+	b := &bench{t: t, now: 1e12, leaders: slices.Repeat([]uint16{1}, groups),
+		written: map[ConnID][]byte{}}
 	b.core = NewCore(CoreConfig{
 		Endpoints: []string{"one", "two"}, Lease: benchLease, Drift: 0.01,
 		DialTimeout: time.Second, MaxInFlight: 4, Seed: 1,
@@ -61,26 +64,61 @@ func (b *bench) after(d time.Duration) {
 	for b.core.Next() <= end {
 		b.now = max(b.now, b.core.Next())
 		b.core.Tick(b.now)
+		b.answerPings()
 	}
 	b.now = end
 }
 
-// sent returns the frames of a kind that were written to a conn.
+// answerPings keeps what was written to conns for sent, and answers pings.
+func (b *bench) answerPings() {
+	b.t.Helper()
+	for _, e := range b.core.endpoints {
+		conn := e.conn
+		out := b.core.Output(conn, nil)
+		b.written[conn] = append(b.written[conn], out...)
+		for len(out) > 0 {
+			n, err := wire.FrameBytes(out, wire.MaxFrameBytes)
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			h, body, err := wire.Parse(out[:n])
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			if isPing(h, body) && !b.hung {
+				b.receive(conn, wire.AppendKeepaliveAck(nil, wire.Header{Request: h.Request}, nil))
+			}
+			out = out[n:]
+		}
+	}
+}
+
+func isPing(h wire.Header, body []byte) bool {
+	if h.Kind != wire.KindKeepalive {
+		return false
+	}
+	refs, err := wire.DecodeKeepalive(body)
+	return err == nil && refs.Len() == 0
+}
+
+// sent returns the frames of a kind, but for pings, that were written to a conn.
 func (b *bench) sent(conn ConnID, kind wire.Kind) []wire.Header {
 	b.t.Helper()
 	b.core.Tick(b.now)
 	var all []wire.Header
-	out := b.core.Output(conn, nil)
+	b.answerPings()
+	out := b.written[conn]
+	delete(b.written, conn)
 	for len(out) > 0 {
 		n, err := wire.FrameBytes(out, wire.MaxFrameBytes)
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		h, _, err := wire.Parse(out[:n])
+		h, body, err := wire.Parse(out[:n])
 		if err != nil {
 			b.t.Fatal(err)
 		}
-		if h.Kind == kind {
+		if h.Kind == kind && !isPing(h, body) {
 			all = append(all, h)
 		}
 		out = out[n:]
@@ -112,6 +150,23 @@ func (b *bench) acquire(name string) *Call {
 		b.respond(1, open, wire.Response{Status: wire.StatusOK, Token: 9})
 	}
 	return x
+}
+
+// TestNodeThatOnlyGreets proves that a node which takes conns and greets, and does
+// nothing else, as when its disk hangs, is left for another one (F-D8).
+func TestNodeThatOnlyGreets(t *testing.T) {
+	b := newBench(t)
+	b.hung = true
+	b.core.Start(&Call{Kind: wire.KindAcquire, Name: "a"})
+	b.one(1, wire.KindOpenSession)
+	b.after(pingAfter + pingTimeout)
+	b.core.Take(&b.ready)
+	if !slices.Contains(b.ready.Closes, 1) {
+		t.Error("a conn that has brought nothing but a welcome is kept")
+	}
+	if got := len(b.sent(2, wire.KindOpenSession)); got != 1 {
+		t.Errorf("got %d sessions asked for of the other node, want 1", got)
+	}
 }
 
 // TestLeaseFromSend proves that a lease counts from the send of what was

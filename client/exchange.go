@@ -277,7 +277,6 @@ func (c *Core) onWelcome(i int, body []byte) error {
 	e := c.endpoints[i]
 	e.state, e.node, e.failures, e.err = connUp, w.Node, 0, nil
 	e.version = w.Version
-	c.ping(e)
 	for _, n := range w.Nodes {
 		known := slices.ContainsFunc(c.endpoints, func(e *endpoint) bool { return e.node == n.ID })
 		if !known && len(n.Address) > 0 {

@@ -33,7 +33,6 @@ type endpoint struct {
 	dialAt   Instant // before which it is not dialed again
 	greetBy  Instant // when a conn that is not up is given up
 	heard    Instant // when bytes last came
-	pings    bool    // the node answers pings
 	pingedAt Instant // zero if no ping is out
 	renewAt  Instant // when the next keepalive is due; never if no session
 	renewals [8]renewal
@@ -225,7 +224,7 @@ func (c *Core) Connected(now Instant, conn ConnID) {
 		return
 	}
 	e := c.endpoints[i]
-	e.state, e.heard, e.pingedAt, e.pings = connGreeting, now, 0, false
+	e.state, e.heard, e.pingedAt = connGreeting, now, 0
 	e.out = wire.AppendHello(e.out, wire.Header{}, &wire.Hello{
 		Version:    wire.Version,
 		MinVersion: wire.MinVersion,
@@ -342,7 +341,6 @@ func (c *Core) checkSilence(i int) {
 		e.pingedAt = 0
 	}
 	switch {
-	case !e.pings:
 	case e.pingedAt != 0:
 		if e.pingedAt.Add(pingTimeout) <= c.now {
 			c.shut(i, fmt.Errorf("%w for %s", errSilent, c.now.Sub(e.heard).Round(time.Millisecond)))

@@ -175,11 +175,10 @@ func (c *Core) onKeepaliveAck(i int, h wire.Header, body []byte) error {
 	if err != nil {
 		return err
 	}
-	e := c.endpoints[i]
 	if ack.Len() == 0 {
-		e.pings = true
-		return nil
+		return nil // the answer to a ping: that bytes came is all there is to it
 	}
+	e := c.endpoints[i]
 	var sent Instant
 	for _, r := range e.renewals {
 		if r.request == h.Request {

@@ -38,6 +38,13 @@ type conn struct {
 	slot  int    // place in loop.order
 	heard uint32 // tick of the last bytes
 	since uint32 // tick at which the state, or the frame in part, began
+	// took is the tick of the last sweep that found nothing unsent, or that more
+	// had been taken since the one before.
+	took uint32
+
+	// written are all bytes sent to it, taken those of them that its kernel had
+	// taken at took.
+	written, taken uint64
 
 	partBytes, unsentBytes int // as last accounted
 }

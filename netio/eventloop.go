@@ -29,7 +29,7 @@ type eventLoop struct {
 	buffers  bufferList
 	poll     int // epoll set of the loop, or noPoll; zero before the first conn
 
-	helloTicks, frameTicks, idleTicks uint32
+	helloTicks, frameTicks, idleTicks, unreadTicks uint32
 }
 
 func newEventLoop(s *Server, el gnet.EventLoop, index int) *eventLoop {
@@ -42,6 +42,8 @@ func newEventLoop(s *Server, el gnet.EventLoop, index int) *eventLoop {
 		helloTicks: ticks(s.opts.HelloTimeout),
 		frameTicks: ticks(s.opts.FrameTimeout),
 		idleTicks:  ticks(s.opts.IdleTimeout),
+
+		unreadTicks: ticks(s.opts.UnreadTimeout),
 	}
 }
 
@@ -59,6 +61,7 @@ func (l *eventLoop) open(g gnet.Conn) {
 		slot:  len(l.order),
 		heard: l.tick,
 		since: l.tick,
+		took:  l.tick,
 	}
 	l.conns[c.id] = c
 	l.order = append(l.order, c)
@@ -191,6 +194,7 @@ func (l *eventLoop) write(c *conn, bytes []byte) {
 	counters := &l.server.counters
 	counters.writes.Add(1)
 	counters.bytesOut.Add(uint64(len(bytes)))
+	c.written += uint64(len(bytes))
 	if _, err := c.gnet.Write(bytes); err != nil || c.state == stateClosed {
 		return
 	}
@@ -240,6 +244,9 @@ func (l *eventLoop) sweep() {
 		}
 		c := l.order[l.cursor]
 		l.account(c, c.partBytes, c.gnet.OutboundBuffered())
+		if taken := c.written - uint64(c.unsentBytes); c.unsentBytes == 0 || taken > c.taken {
+			c.taken, c.took = taken, l.tick
+		}
 		if l.expired(c) {
 			continue // its place in order holds another conn, or nothing
 		}
@@ -252,6 +259,8 @@ func (l *eventLoop) expired(c *conn) bool {
 	counters := &l.server.counters
 	waited, silent := l.tick-c.since, l.tick-c.heard
 	switch {
+	case l.tick-c.took > l.unreadTicks:
+		l.closeOverflowed(c)
 	case c.state == stateGreeting && waited > l.helloTicks:
 		counters.helloTimeouts.Add(1)
 		l.refuse(c, wire.RefusedTimeout, "no hello in time")

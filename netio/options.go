@@ -29,6 +29,7 @@ const (
 	defaultHelloTimeout     = 5 * time.Second
 	defaultFrameTimeout     = 10 * time.Second
 	defaultIdleTimeout      = 2 * time.Hour
+	defaultUnreadTimeout    = 30 * time.Second
 	defaultKeepAlive        = 15 * time.Second
 )
 
@@ -94,6 +95,10 @@ type ServerOptions struct {
 	// longer than the longest session lease. Default 2 h.
 	IdleTimeout time.Duration
 
+	// UnreadTimeout closes a conn for which responses wait in this process and
+	// which has taken none of them for so long. Default 30 s.
+	UnreadTimeout time.Duration
+
 	// KeepAlive is the idle time after which TCP probes the other side; five
 	// lost probes, a fifth of it apart, close the conn. Default 15 s.
 	KeepAlive time.Duration
@@ -128,6 +133,7 @@ func (o ServerOptions) withDefaults(files uint64) (ServerOptions, error) {
 	setDefault(&o.HelloTimeout, defaultHelloTimeout)
 	setDefault(&o.FrameTimeout, defaultFrameTimeout)
 	setDefault(&o.IdleTimeout, defaultIdleTimeout)
+	setDefault(&o.UnreadTimeout, defaultUnreadTimeout)
 	setDefault(&o.KeepAlive, defaultKeepAlive)
 
 	room := int64(min(files, 1<<30)) - int64(o.ReservedFiles)
@@ -158,9 +164,9 @@ func (o *ServerOptions) check() error {
 	case o.MaxBufferedBytes < o.MaxOutboundBytes:
 		return fmt.Errorf("netio: %d buffered bytes of all conns, want at least those of one, %d",
 			o.MaxBufferedBytes, o.MaxOutboundBytes)
-	case o.HelloTimeout < 0 || o.FrameTimeout < 0 || o.IdleTimeout < 0 || o.KeepAlive < 0:
-		return fmt.Errorf("netio: negative timeout: hello %v, frame %v, idle %v, keepalive %v",
-			o.HelloTimeout, o.FrameTimeout, o.IdleTimeout, o.KeepAlive)
+	case min(o.HelloTimeout, o.FrameTimeout, o.IdleTimeout, o.UnreadTimeout, o.KeepAlive) < 0:
+		return fmt.Errorf("netio: negative timeout: hello %v, frame %v, idle %v, unread %v, "+
+			"keepalive %v", o.HelloTimeout, o.FrameTimeout, o.IdleTimeout, o.UnreadTimeout, o.KeepAlive)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package netio
 
 import (
 	"errors"
+	"net"
 	"os"
 	"sync/atomic"
 	"testing"
@@ -73,6 +74,43 @@ func TestPausedConnIsNotRead_FN5(t *testing.T) {
 	}
 	if got := s.Stats().Pauses; got != 1 {
 		t.Errorf("pauses: got %d, want 1", got)
+	}
+}
+
+// TestUnreadResponsesEndAConn_FN5: a conn that takes nothing of its responses is
+// closed after a while, however few they are, and whether it is read or not. One
+// that reads slowly is not.
+func TestUnreadResponsesEndAConn_FN5(t *testing.T) {
+	// More than two kernels buffer, less than a conn may leave unread.
+	answer := make([]byte, 16<<20)
+	e := &echo{onRequest: func(e *echo, c ConnID, h wire.Header, _ []byte) {
+		e.server.Send(c, answer)
+		if h.Request == 2 {
+			e.server.Pause(c)
+		}
+	}}
+	s := serve(t, ServerOptions{MaxOutboundBytes: 64 << 20, UnreadTimeout: 500 * time.Millisecond}, e)
+	for request := range uint64(3) {
+		c := greeted(t, s.Addr())
+		c.send(wire.AppendStatus(nil, wire.Header{Request: request}))
+	}
+	slow := greeted(t, s.Addr())
+	if err := slow.Conn.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
+		t.Fatal(err)
+	}
+	slow.send(wire.AppendStatus(nil, wire.Header{Request: 9}))
+	pace := time.NewTicker(10 * time.Millisecond)
+	defer pace.Stop()
+	for read, part := 0, make([]byte, 64<<10); read < len(answer); {
+		<-pace.C
+		n, err := slow.in.Read(part)
+		if read += n; err != nil {
+			t.Fatalf("slow reader: %v after %d of %d bytes", err, read, len(answer))
+		}
+	}
+	await(t, func() bool { return s.Stats().Overflows == 3 })
+	if got := s.Stats().Open; got != 1 {
+		t.Errorf("got %d conns open, want only the slow reader", got)
 	}
 }
 

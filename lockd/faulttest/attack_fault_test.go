@@ -6,93 +6,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"os"
 	"os/exec"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"lockd/client"
-	"lockd/netio/wire"
 )
 
 // attackTime is how long each attack goes on.
 const attackTime = 4 * time.Second
-
-// attack is one way to harm a node by what clients send and do not read.
-type attack struct {
-	name  string
-	conns int
-	// act is what one conn does until ctx ends. It may return early: a node
-	// that closes it has defended itself.
-	act func(ctx context.Context, a *attacker)
-	// want is a status that the node must have answered at least once.
-	want wire.Status
-}
-
-// attacker is one conn of an attack.
-type attacker struct {
-	net.Conn
-	number  int
-	leaders []uint16
-	node    uint16
-	seen    *statusCount
-	request uint64
-}
-
-// statusCount counts the answers of a node by status.
-type statusCount struct {
-	mu struct {
-		sync.Mutex
-		count map[wire.Status]int
-	}
-}
-
-func (s *statusCount) add(x wire.Status) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mu.count == nil {
-		s.mu.count = make(map[wire.Status]int)
-	}
-	s.mu.count[x]++
-}
-
-func (s *statusCount) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []string
-	for x := wire.Status(0); x < 255; x++ {
-		if n := s.mu.count[x]; n > 0 {
-			all = append(all, fmt.Sprintf("%d × %s", n, x))
-		}
-	}
-	return strings.Join(all, ", ")
-}
-
-// attacks lists them.
-func attacks() []attack {
-	return []attack{
-		{name: "conns that say nothing", conns: 3000, act: sayNothing},
-		{name: "conns and hellos without end", conns: 50, act: comeAndGo},
-		{name: "idle conns", conns: 10_000, act: idle},
-		{name: "frames begun and not ended", conns: 1000, act: beginFrame},
-		{name: "frames a byte at a time", conns: 500, act: dribble},
-		{name: "status never read", conns: 50, act: neverRead(statusFrame)},
-		{name: "lists never read", conns: 50, act: neverRead(listFrame)},
-		{name: "tries never read", conns: 50, act: neverRead(tryFrame)},
-		{name: "frames of 64 KiB", conns: 20, act: readSlowly(largestFrame)},
-		{name: "keepalives of strangers", conns: 20, act: readSlowly(strangersFrame)},
-		{name: "sessions without end", conns: 8, act: openWithoutEnd,
-			want: wire.StatusTooManySessions},
-		{name: "locks with the longest names", conns: 8, act: holdAndWait(holdLong),
-			want: wire.StatusTooManyHolds},
-		{name: "waiters without end", conns: 8, act: holdAndWait(waitHot),
-			want: wire.StatusTooManyWaiters},
-	}
-}
 
 // TestFN5Attacks throws each attack at every node of a cluster and measures what
 // somebody well-behaved notices: next to nothing, beyond what the same computing
@@ -111,30 +39,50 @@ func TestFN5Attacks(t *testing.T) {
 	declared := uint64(metric(t, c.Nodes[0], "lockd_memory_bound_bytes", ""))
 	t.Logf("a node declares %d MiB", declared>>20)
 	t.Log("| attack | conns | others | most memory of a node | answers |")
-	t.Log(underAttack(t, c, good, attack{name: "none", act: sayNothing}).row)
-	control := beside(t, func() outcome {
-		return underAttack(t, c, good, attack{name: "control: endless loops", act: sayNothing})
-	})
-	t.Log(control.row)
+	t.Log(underAttack(t, c, good, attack{name: "none"}).row)
+	control := burn(t, c, good)
 	for _, a := range attacks() {
-		got := underAttack(t, c, good, a)
-		t.Log(got.row)
-		got.judge(t, &a, &control, declared)
+		var slow []string
+		for try := range attackTries {
+			if try > 0 {
+				control = burn(t, c, good)
+			}
+			got := underAttack(t, c, good, a)
+			t.Log(got.row)
+			if got.resident > declared {
+				t.Errorf("%s: a node took %d MiB, it declares %d", a.name, got.resident>>20, declared>>20)
+			}
+			if slow = got.compare(&control); len(slow) == 0 {
+				break
+			}
+		}
+		for _, complaint := range slow {
+			t.Errorf("%s: %s", a.name, complaint)
+		}
 		undisturbed(t, c, good, held)
 	}
 }
 
-// Bounds of what a polite client may notice of an attack, on a machine that has
-// nothing else to do. Attackers, nodes and the polite client share the cores here,
-// and other programs may too: a pair of eight hand-overs between processes then
-// takes some times what it takes beside endless loops, which never wait for each
-// other. So the bound is at least a few times what those cost.
+// Bounds of what a polite client may notice of an attack. Attackers, nodes and
+// the polite client share the cores, and other programs may want them too: so no
+// attack is held to less than what endless loops cost at that time, and one that
+// seems to cost too much is tried again. A busy machine makes a defence look
+// worse than it is, never better.
 const (
 	longestUsual = 100 * time.Millisecond // of 99 in a hundred pairs
 	longestEver  = 500 * time.Millisecond
-
-	usualTimes, everTimes = 1, 1
+	attackTries  = 3
 )
+
+// burn measures what somebody notices of endless loops.
+func burn(t *testing.T, c *Cluster, good *client.Client) outcome {
+	t.Helper()
+	control := beside(t, func() outcome {
+		return underAttack(t, c, good, attack{name: "control: endless loops"})
+	})
+	t.Log(control.row)
+	return control
+}
 
 // beside runs fn while as many loops compute as nodes and attackers would.
 func beside(t *testing.T, fn func() outcome) outcome {
@@ -160,18 +108,16 @@ type outcome struct {
 	resident       uint64
 }
 
-// judge compares an attack with the control and the node's own bounds.
-func (o *outcome) judge(t *testing.T, a *attack, control *outcome, declared uint64) {
-	t.Helper()
-	if most := max(longestUsual, usualTimes*control.usual); o.usual > most {
-		t.Errorf("%s: one pair of others in a hundred took %v, want at most %v", a.name, o.usual, most)
+// compare says where an attack was noticed more than it may be.
+func (o *outcome) compare(control *outcome) (slow []string) {
+	if most := max(longestUsual, control.usual); o.usual > most {
+		slow = append(slow, fmt.Sprintf("one pair of others in a hundred took %v, want at most %v",
+			o.usual, most))
 	}
-	if most := max(longestEver, everTimes*control.longest); o.longest > most {
-		t.Errorf("%s: a pair of others took %v, want at most %v", a.name, o.longest, most)
+	if most := max(longestEver, control.longest); o.longest > most {
+		slow = append(slow, fmt.Sprintf("a pair of others took %v, want at most %v", o.longest, most))
 	}
-	if o.resident > declared {
-		t.Errorf("%s: a node took %d MiB, it declares %d", a.name, o.resident>>20, declared>>20)
-	}
+	return slow
 }
 
 // underAttack runs one attack and returns a row of the table with its figures.
@@ -179,14 +125,9 @@ func underAttack(t *testing.T, c *Cluster, good *client.Client, a attack) outcom
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), attackTime)
 	defer cancel()
-	var running sync.WaitGroup
-	seen := &statusCount{}
-	for i := range a.conns {
-		running.Add(1)
-		go func() {
-			defer running.Done()
-			act(ctx, c.Nodes[i%len(c.Nodes)].Client, i, a, seen)
-		}()
+	end := func() *statusCount { return &statusCount{} }
+	if a.conns > 0 {
+		end = startAttackers(t, c, a)
 	}
 	var resident uint64
 	pairs, refused, failed := 0, 0, []error(nil)
@@ -209,13 +150,12 @@ func underAttack(t *testing.T, c *Cluster, good *client.Client, a attack) outcom
 		pairs++
 		resident = max(resident, mostMemory(t, c))
 	}
-	cancel()
-	running.Wait()
+	seen := end()
 	if len(failed) > 0 {
 		t.Errorf("%s: %d of %d pairs of others failed, the first: %v", a.name, len(failed), pairs,
 			failed[0])
 	}
-	if a.want != 0 && seen.mu.count[a.want] == 0 {
+	if a.want != 0 && seen.of(a.want) == 0 {
 		t.Errorf("%s: got %s, want some %s", a.name, seen, a.want)
 	}
 	usual := quantile(took, 99)
@@ -223,4 +163,50 @@ func underAttack(t *testing.T, c *Cluster, good *client.Client, a attack) outcom
 	return outcome{usual: usual, longest: longest, resident: resident,
 		row: fmt.Sprintf(row, a.name, a.conns, pairs, refused, quantile(took, 50), usual,
 			longest.Round(time.Millisecond), resident>>20, seen)}
+}
+
+// mostMemory returns the memory of the largest node.
+func mostMemory(t *testing.T, c *Cluster) uint64 {
+	t.Helper()
+	var most uint64
+	for _, n := range c.Nodes {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", n.PID()))
+		fields := strings.Fields(string(text))
+		if err != nil || len(fields) < 2 {
+			t.Fatalf("memory of node %d: %v", n.ID, err)
+		}
+		pages, err := strconv.ParseUint(fields[1], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, pages*uint64(os.Getpagesize()))
+	}
+	return most
+}
+
+// quantile returns the value below which so many in a hundred lie.
+func quantile(all []time.Duration, percent int) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[(len(all)-1)*percent/100].Round(100 * time.Microsecond)
+}
+
+// raiseFileLimit lets this process and those it starts have many open files.
+func raiseFileLimit(t *testing.T, files uint64) {
+	t.Helper()
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	if before.Cur >= files {
+		return
+	}
+	after := syscall.Rlimit{Cur: files, Max: max(files, before.Max)}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &after); err != nil {
+		t.Skipf("%d open files are needed, the limit is %d: %v; ulimit -n %d as root", files,
+			before.Cur, err, files)
+	}
+	t.Cleanup(func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before) })
 }

@@ -89,6 +89,15 @@ func TestFD1PowerCut(t *testing.T) {
 				r.cut(t, cut, nodes, under)
 			}
 			r.finish(t)
+			total, took := 0, 0
+			for _, im := range images {
+				total, took = total+im.Cuts, took+im.Took
+			}
+			t.Logf("%d times the power of a file system went, %d times a file that was not synced "+
+				"went with it", total, took)
+			if total < cuts || took == 0 {
+				t.Errorf("got %d cuts and %d files lost, want at least %d and 1", total, took, cuts)
+			}
 		})
 	}
 }

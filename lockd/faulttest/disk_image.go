@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -42,6 +43,12 @@ type Image struct {
 	options     string
 	mounted     bool
 	frozen      bool
+	cut         bool // since the last mount
+
+	// Cuts is how often the power went and came back. Took is how many of those
+	// took a file along that had been written just before, and not synced; the
+	// others came after a sync of somebody else, which may take it to the disk.
+	Cuts, Took int
 }
 
 // NewImage makes and mounts an image of so many bytes in an existing directory.
@@ -104,9 +111,42 @@ func canImage(format string) error {
 // Path is where the file system is mounted.
 func (im *Image) Path() string { return im.point }
 
-// Cut takes the power: from here on every call on the file system fails, and of
-// what was done to it only what was synced will be there after Remount.
-func (im *Image) Cut() error { return tool("xfs_io", "-x", "-c", "shutdown", im.point) }
+// Cut takes the power: from here on every change of the file system fails, which
+// is looked at, and of what was done to it only what was synced will be there
+// after Remount.
+func (im *Image) Cut() error {
+	// A full disk takes no file, and loses none.
+	_ = os.WriteFile(im.unsynced(), []byte("written and not synced"), 0o600)
+	im.cut = true
+	if err := tool("xfs_io", "-x", "-c", "shutdown", im.point); err != nil {
+		return err
+	}
+	if err := os.WriteFile(im.unsynced()+"-after", nil, 0o600); !errors.Is(err, syscall.EIO) {
+		return fmt.Errorf("faulttest: a write to %s after its power went: got %v, want %w",
+			im.point, err, syscall.EIO)
+	}
+	return nil
+}
+
+// unsynced is the file that Cut writes.
+func (im *Image) unsynced() string { return filepath.Join(im.point, "unsynced") }
+
+// countCut looks what a cut took, once the file system is mounted again.
+func (im *Image) countCut() error {
+	im.cut = false
+	im.Cuts++
+	info, err := os.Stat(im.unsynced())
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		im.Took++
+		return nil
+	case err != nil:
+		return err
+	case info.Size() == 0:
+		im.Took++
+	}
+	return os.Remove(im.unsynced())
+}
 
 // Freeze makes every change of the file system wait, and every sync, until Thaw.
 // Reads go on.
@@ -127,7 +167,10 @@ func (im *Image) Remount() error {
 	if err := im.unmount(); err != nil {
 		return err
 	}
-	return im.mount()
+	if err := im.mount(); err != nil || !im.cut {
+		return err
+	}
+	return im.countCut()
 }
 
 // Close unmounts the file system. Its file stays.

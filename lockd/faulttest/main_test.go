@@ -20,6 +20,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(holderEnv) != "" {
 		os.Exit(runHolder(os.Stdin, os.Stdout))
 	}
+	if os.Getenv(attackersEnv) != "" {
+		os.Exit(runAttackers(os.Stdin, os.Stdout))
+	}
 	os.Exit(buildAndRun(m))
 }
 

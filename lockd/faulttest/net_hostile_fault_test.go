@@ -4,7 +4,9 @@ package faulttest
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -14,10 +16,10 @@ import (
 
 // TestFN5HostileConns is F-N5 between clients and nodes: hundreds of conns that
 // say nothing, say it byte by byte, begin a frame and never end it, or ask and
-// never read. Each costs itself only: those are closed in bounded time, who does
-// not read is not read either, memory stays bounded, and others are served as
-// before. It fails without the timeouts for hellos and frames, or if a conn that
-// leaves its responses unread goes on being read (netio).
+// never read. Each costs itself only: who does not read is not read either, all
+// are closed in bounded time, memory stays bounded, and others are served as
+// before. It fails without the timeouts for hellos, frames and unread responses,
+// or if a conn that leaves its responses unread goes on being read (netio).
 func TestFN5HostileConns(t *testing.T) {
 	// What one node may keep: the inbox, what each deaf conn has not read, and
 	// twice the outbox of its one event loop; and as much again until it is
@@ -66,12 +68,7 @@ func TestFN5HostileConns(t *testing.T) {
 		}
 	}
 	talkers.Wait()
-	for i, c := range deaf {
-		if size := len(wire.AppendStatus(nil, wire.Header{})); int(c.requests)*size > deafBytes {
-			t.Errorf("deaf conn %d: %d requests were read or buffered, want %d bytes at most", i,
-				c.requests, deafBytes)
-		}
-	}
+	judgeDeaf(t, deaf)
 	longest, group := r.probe.Longest()
 	_, after := memoryOf(t, target)
 	t.Logf("%d conns closed: %v silent, %v unread; longest wait of others %v in group %d; "+
@@ -87,6 +84,21 @@ func TestFN5HostileConns(t *testing.T) {
 	}
 	r.intact(t, "after hostile conns")
 	r.finish(t)
+}
+
+// judgeDeaf demands of conns that read nothing that they were not read, and that
+// they are closed.
+func judgeDeaf(t *testing.T, deaf []*rawConn) {
+	t.Helper()
+	for i, c := range deaf {
+		if !c.closed(time.Minute) {
+			t.Errorf("deaf conn %d: still open", i)
+		}
+		if size := len(wire.AppendStatus(nil, wire.Header{})); int(c.requests)*size > deafBytes {
+			t.Errorf("deaf conn %d: %d requests were read or buffered, want %d bytes at most", i,
+				c.requests, deafBytes)
+		}
+	}
 }
 
 // deafBytes is what fits between a client that reads nothing and a node that then
@@ -109,6 +121,22 @@ func flood(c *rawConn) {
 		}
 		c.requests += 256
 	}
+}
+
+// closed reports whether the node closes the conn within a while. It reads
+// nothing: a write shows it.
+func (r *rawConn) closed(limit time.Duration) bool {
+	frame := wire.AppendStatus(nil, wire.Header{Request: 1})
+	for end := time.Now().Add(limit); time.Now().Before(end); {
+		if err := r.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
+			return false
+		}
+		_, err := r.Write(frame)
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return true
+		}
+	}
+	return false
 }
 
 // TestFN6AnotherAtTheAddress is F-N6: at the address where a node looks for its

@@ -8,6 +8,9 @@ import (
 	"lockd/lockd/faulttest/proxy"
 )
 
+// powerCut is the name of the fault that needs file systems of its own.
+const powerCut = "power cut"
+
 // SoakFaults are the faults of a Soak, power cuts included where its nodes lie
 // on images.
 func SoakFaults() []SoakFault {
@@ -24,7 +27,7 @@ func SoakFaults() []SoakFault {
 		{Name: "late requests", Begin: lateRequests},
 		{Name: "silent conns", Begin: silentConns},
 		{Name: "slow node", Begin: slowNode},
-		{Name: "power cut", Alone: Alone, Begin: cutPower},
+		{Name: powerCut, Alone: Alone, Begin: cutPower},
 	}
 }
 
@@ -152,9 +155,6 @@ func slowNode(_ context.Context, s *Soak) (func() error, error) {
 
 // cutPower takes the power of one node or of all.
 func cutPower(_ context.Context, s *Soak) (func() error, error) {
-	if len(s.Images) == 0 {
-		return nil, nil
-	}
 	nodes, images := s.Cluster.Nodes, s.Images
 	if s.Draw.IntN(2) == 0 {
 		i := s.Draw.IntN(len(nodes))

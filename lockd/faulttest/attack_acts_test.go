@@ -1,5 +1,3 @@
-//go:build fault
-
 package faulttest
 
 import (
@@ -14,8 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
-	"testing"
 	"time"
 
 	"lockd/netio/wire"
@@ -199,7 +195,7 @@ func readSlowly(frame func(*attacker) []byte) func(context.Context, *attacker) {
 					return
 				}
 				if x, err := wire.DecodeResponse(body); err == nil && h.Kind == wire.KindResponse {
-					a.seen.add(x.Status)
+					a.seen.add(x.Status, 1)
 				}
 				pause(ctx, time.Millisecond)
 			}
@@ -235,7 +231,7 @@ func (a *attacker) ask(ctx context.Context, frame func(k int) []byte) {
 				return
 			}
 			if x, err := wire.DecodeResponse(body); err == nil && h.Kind == wire.KindResponse {
-				a.seen.add(x.Status)
+				a.seen.add(x.Status, 1)
 			}
 		}
 	}
@@ -298,50 +294,4 @@ func holdLong(a *attacker, k int) ([]byte, wire.Flags) {
 
 func waitHot(a *attacker, _ int) ([]byte, wire.Flags) {
 	return attackName(a.led(), "hot", 0), wire.FlagWait
-}
-
-// mostMemory returns the memory of the largest node.
-func mostMemory(t *testing.T, c *Cluster) uint64 {
-	t.Helper()
-	var most uint64
-	for _, n := range c.Nodes {
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", n.PID()))
-		fields := strings.Fields(string(text))
-		if err != nil || len(fields) < 2 {
-			t.Fatalf("memory of node %d: %v", n.ID, err)
-		}
-		pages, err := strconv.ParseUint(fields[1], 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		most = max(most, pages*uint64(os.Getpagesize()))
-	}
-	return most
-}
-
-// quantile returns the value below which so many in a hundred lie.
-func quantile(all []time.Duration, percent int) time.Duration {
-	if len(all) == 0 {
-		return 0
-	}
-	slices.Sort(all)
-	return all[(len(all)-1)*percent/100].Round(100 * time.Microsecond)
-}
-
-// raiseFileLimit lets this process and those it starts have many open files.
-func raiseFileLimit(t *testing.T, files uint64) {
-	t.Helper()
-	var before syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &before); err != nil {
-		t.Fatal(err)
-	}
-	if before.Cur >= files {
-		return
-	}
-	after := syscall.Rlimit{Cur: files, Max: max(files, before.Max)}
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &after); err != nil {
-		t.Skipf("%d open files are needed, the limit is %d: %v; ulimit -n %d as root", files,
-			before.Cur, err, files)
-	}
-	t.Cleanup(func() { _ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &before) })
 }
