@@ -70,7 +70,8 @@ type call struct {
 	busyIn  uint32 // the epoch in which it was last refused as busy
 	backoff uint   // how often the wait after a refusal is doubled
 	permits uint32 // of a Take
-	hold    *hold  // what a Release or RenewHold is about
+	owner   uint64 // of an Enter
+	hold    *hold  // what a Release, Leave or RenewHold is about
 	sends   int
 	op      *history.Operation
 }
@@ -82,6 +83,7 @@ type hold struct {
 	token    uint64
 	request  uint64
 	owner    uint64     // of a detached hold, else zero
+	enters   uint64     // who may enter again, else zero
 	until    node.Nanos // of a detached hold
 	released bool       // asked to be
 	op       *history.Operation
@@ -158,8 +160,10 @@ func (c *client) expire() {
 
 // forget drops a hold.
 func (m *membership) forget(h *hold) {
-	m.c.w.leases.Forget(m.group, h.name, lockfsm.Token(h.token))
 	m.holds = slices.DeleteFunc(m.holds, func(o *hold) bool { return o == h })
+	if !slices.ContainsFunc(m.holds, func(o *hold) bool { return o.token == h.token }) {
+		m.c.w.leases.Forget(m.group, h.name, lockfsm.Token(h.token))
+	}
 }
 
 // loseSession forgets a session and everything that hung on it.
@@ -367,6 +371,12 @@ func (m *membership) send(k *call) {
 	case wire.KindTake:
 		b = wire.AppendTake(nil, h, &wire.Take{Session: k.q.Session, Epoch: m.epoch,
 			Permits: k.permits, Capacity: semaphoreCapacity, Weight: k.weight, Name: name})
+	case wire.KindEnter:
+		b = wire.AppendEnter(nil, h, &wire.Enter{Session: k.q.Session, Owner: k.owner,
+			Epoch: m.epoch, Mode: k.mode, Weight: k.weight, Name: name})
+	case wire.KindLeave:
+		b = wire.AppendLeave(nil, h, &wire.Leave{Session: k.q.Session, Token: k.q.Token,
+			Target: k.q.Target, Epoch: m.epoch, Name: name})
 	case wire.KindRelease:
 		b = wire.AppendRelease(nil, h, &wire.Release{Session: k.q.Session, Epoch: m.epoch,
 			Token: k.q.Token, Name: name})

@@ -38,6 +38,8 @@ type conn struct {
 type stream struct {
 	chunks [][]byte
 	latest Time
+	// clog is until when nothing that is sent from now on arrives.
+	clog Time
 	// plan is raised when arrivals are planned anew; older plans are void.
 	plan int
 }
@@ -46,7 +48,8 @@ type stream struct {
 func (c *conn) push(s *stream, b []byte, extra Time, arrive func()) {
 	s.chunks = append(s.chunks, append([]byte(nil), b...))
 	d := c.w.dice.network
-	s.latest = max(s.latest, c.w.agenda.Now()+extra+c.w.opts.Latency/4+d.around(c.w.opts.Latency))
+	s.latest = max(s.latest, s.clog,
+		c.w.agenda.Now()+extra+c.w.opts.Latency/4+d.around(c.w.opts.Latency))
 	plan := s.plan
 	c.w.agenda.At(s.latest, func() {
 		if s.plan == plan {
@@ -166,16 +169,41 @@ func (c *conn) giveUp() {
 	at := c.toNode.latest
 	if c.w.faulty(FaultStale) && len(c.toNode.chunks) > 0 {
 		c.w.covered["stale frames"]++
-		late := c.w.dice.network.length(0, 4*second)
-		frames := c.toNode.chunks
-		c.toNode.chunks = nil
-		c.toNode.plan++
-		for _, f := range frames {
-			c.push(&c.toNode, f, late, c.arriveNode)
-		}
+		c.again(&c.toNode, c.w.dice.network.length(0, 4*second), c.arriveNode)
 		at = c.toNode.latest
 	}
 	c.w.agenda.At(at+c.w.opts.Latency, c.closeNode)
+}
+
+// again plans the arrival of all that is on its way anew.
+func (c *conn) again(s *stream, extra Time, arrive func()) {
+	frames := s.chunks
+	s.chunks = nil
+	s.plan++
+	for _, f := range frames {
+		c.push(s, f, extra, arrive)
+	}
+}
+
+// clog has nothing arrive for a while that is sent from now on, each way for a
+// time of its own.
+func (c *conn) clog() {
+	d, lease := c.w.dice.faults, Time(c.w.opts.Lease)*millisecond
+	c.toNode.clog = c.w.agenda.Now() + d.length(0, 2*lease)
+	c.toClient.clog = c.w.agenda.Now() + d.length(0, lease)
+	c.w.covered["conn clogged"]++
+}
+
+// unclog lets both directions flow.
+func (c *conn) unclog() {
+	if c.toNode.clog > c.w.agenda.Now() {
+		c.toNode.clog, c.toNode.latest = 0, c.w.agenda.Now()
+		c.again(&c.toNode, 0, c.arriveNode)
+	}
+	if c.toClient.clog > c.w.agenda.Now() {
+		c.toClient.clog, c.toClient.latest = 0, c.w.agenda.Now()
+		c.again(&c.toClient, 0, c.arriveClient)
+	}
 }
 
 // closeNode is the node hearing that the conn is gone.

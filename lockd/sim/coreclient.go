@@ -32,6 +32,7 @@ type coreClient struct {
 	// tried are the nodes it has dialled since all was healed.
 	tried   map[*site]bool
 	away    Time
+	muted   Time // until when nothing it sends arrives
 	leaving bool
 	ready   lockclient.Ready
 }
@@ -191,10 +192,29 @@ func (c *coreClient) send(id lockclient.ConnID) {
 			c.w.agenda.After(c.w.dice.network.around(c.w.opts.Latency), conn.greet)
 		} else {
 			c.overhear(h, body)
+			if c.muted > c.w.agenda.Now() {
+				conn.toNode.clog = c.muted
+			}
 			conn.request(out[:n])
+			if h.Kind == wire.KindKeepalive && c.w.faulty(FaultClog) && c.dice.permille(60) {
+				c.mute(conn)
+			}
 		}
 		out = out[n:]
 	}
+}
+
+// mute has nothing arrive any more that the client sends after a keepalive, not
+// even over another conn, for longer than that renews; and the answer comes late.
+// Who counts from the answer then believes in a session that has ended.
+func (c *coreClient) mute(renewing *conn) {
+	lease := Time(c.w.opts.Lease) * millisecond
+	c.muted = c.w.agenda.Now() + c.dice.length(lease, 2*lease)
+	renewing.toClient.clog = c.w.agenda.Now() + c.dice.length(0, lease/4)
+	for made := range c.dials { // order: each by itself
+		made.toNode.clog = c.muted
+	}
+	c.w.covered["core muted"]++
 }
 
 // plan has the Core ticked when it wants to be.

@@ -103,14 +103,14 @@ func ReachableUnderFaults() []string {
 		all = append(all, "message "+k.String())
 	}
 	for _, k := range []wire.Kind{wire.KindHello, wire.KindOpenSession, wire.KindCloseSession,
-		wire.KindAcquire, wire.KindTake, wire.KindRelease, wire.KindCancel, wire.KindRenewHold,
-		wire.KindKeepalive,
-		wire.KindGet, wire.KindList, wire.KindStatus} {
+		wire.KindAcquire, wire.KindTake, wire.KindEnter, wire.KindLeave, wire.KindRelease,
+		wire.KindCancel, wire.KindRenewHold,
+		wire.KindKeepalive, wire.KindGet, wire.KindList, wire.KindStatus} {
 		all = append(all, "request "+k.String())
 	}
 	for _, op := range []lockfsm.Op{lockfsm.OpOpenSession, lockfsm.OpCloseSession,
-		lockfsm.OpAcquire, lockfsm.OpTake, lockfsm.OpRelease, lockfsm.OpCancel, lockfsm.OpPark,
-		lockfsm.OpRenewHold} {
+		lockfsm.OpAcquire, lockfsm.OpTake, lockfsm.OpEnter, lockfsm.OpLeave, lockfsm.OpRelease,
+		lockfsm.OpCancel, lockfsm.OpPark, lockfsm.OpRenewHold} {
 		all = append(all, "command "+op.String())
 	}
 	for _, k := range []node.EventKind{node.EventBorn, node.EventPeerUp, node.EventPeerDown,
@@ -123,12 +123,13 @@ func ReachableUnderFaults() []string {
 	for _, s := range []wire.Status{wire.StatusOK, wire.StatusHeld, wire.StatusNotLeader,
 		wire.StatusBusy, wire.StatusSessionUnknown, wire.StatusNotHolder,
 		wire.StatusCancelled, wire.StatusAlreadyGranted, wire.StatusTooManyWaiters,
-		wire.StatusTooManySessions, wire.StatusTooManyHolds, wire.StatusNotFound} {
+		wire.StatusOtherMode, wire.StatusTooManySessions, wire.StatusTooManyHolds, wire.StatusNotFound} {
 		all = append(all, "status "+s.String())
 	}
 	return append(all, "held", "core held", "core lost a hold", "core paused",
 		"checkpoint", "snapshot", "power cut",
-		"power cut at start", "stranger refused", "session expired", "lease ran out",
+		"power cut at start", "power cut at work", "conn clogged", "core muted",
+		"peers heard last after a pause", "stranger refused", "session expired", "lease ran out",
 		"cancel lost to grant", "damage found", "damage found at work", "damage: flipped bit",
 		"damage: garbage",
 		"damage: zeroed sector", "damage: lost write", "damage: misdirected write",

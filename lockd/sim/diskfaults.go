@@ -301,6 +301,7 @@ func (w *World) rollBack(s *site, died Time) {
 		w.covered["directory rolled back"]++
 		s.lost = true
 		s.drive, s.store = s.copied.drive, s.copied.store
+		s.free() // the copy may be of a time when the disk was full
 	}
 	s.copied = nil
 	if !s.lost || !w.healing {

@@ -2,9 +2,11 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 
 	"lockd/lockd/node"
 	"lockd/lockfsm"
+	"lockd/paxos"
 	"lockd/wal/disk/simdisk"
 )
 
@@ -37,7 +39,9 @@ func (w *World) breakOne() {
 	w.say("fault %v, node %d, client %d", f, s.id, c.id)
 	w.covered["fault "+f.String()]++
 	switch f {
-	case FaultCrash, FaultPower:
+	case FaultPower:
+		w.powerOff(s)
+	case FaultCrash:
 		s.crash("between two events")
 		w.restart(s)
 	case FaultCrashInner:
@@ -89,6 +93,16 @@ func (w *World) breakOne() {
 	}
 }
 
+// powerOff takes the power from a site: at once, or at some operation of its disk.
+func (w *World) powerOff(s *site) {
+	if s.proc != nil && w.dice.faults.permille(400) {
+		s.plan(w.dice.faults.between(1, 60), simdisk.ErrCut)
+		return
+	}
+	s.crash("between two events")
+	w.restart(s)
+}
+
 // restart starts a site again after a while.
 func (w *World) restart(s *site) {
 	d := w.dice.faults
@@ -102,6 +116,10 @@ func (w *World) restart(s *site) {
 // pause keeps turns from a process. A frozen one does not see time pass.
 func (w *World) pause(s *site, f Fault) {
 	d := w.dice.faults
+	apart := d.permille(300)
+	if leader := w.leaderOf(paxos.GroupID(d.IntN(w.opts.Groups))); apart && leader != nil {
+		s = leader
+	}
 	if s.proc == nil || s.pausedUntil > w.agenda.Now() {
 		return
 	}
@@ -111,18 +129,54 @@ func (w *World) pause(s *site, f Fault) {
 	if f == FaultFreeze {
 		s.clock.freeze(w.agenda.Now(), s.pausedUntil)
 	}
+	if apart {
+		w.leaveApart(s)
+	}
 }
 
-// clog lets a lane stand still, and then deliver all at once.
+// leaveApart has some clients of a node that is paused go elsewhere meanwhile, and
+// others not. Of these it hears before it hears what its peers did.
+func (w *World) leaveApart(s *site) {
+	d := w.dice.faults
+	w.covered["peers heard last after a pause"]++
+	late := s.pausedUntil + d.around(w.election()/4)
+	for _, l := range w.links {
+		if l.a == s || l.b == s {
+			l.clog(l.side(s), late)
+		}
+	}
+	for _, c := range slices.Clone(s.proc.conns) {
+		if d.permille(500) {
+			c.reset()
+		}
+	}
+}
+
+// clog lets a lane, or a conn of a client, stand still and then deliver all at
+// once.
 func (w *World) clog() {
 	d := w.dice.faults
-	if len(w.links) == 0 {
+	if len(w.links) == 0 || d.permille(500) {
+		w.clogConn()
 		return
 	}
 	l, side := w.links[d.IntN(len(w.links))], d.IntN(2)
-	until := w.agenda.Now() + d.around(w.election())
-	l.lanes[side].clog = until
-	w.agenda.At(until, func() { l.release(side) })
+	l.clog(side, w.agenda.Now()+d.around(w.election()))
+}
+
+// clogConn lets a conn stand still, each way for a time of its own: what a client
+// says may be late, or what it is told, and then count for less.
+func (w *World) clogConn() {
+	var conns []*conn
+	for _, s := range w.sites {
+		if s.proc != nil {
+			conns = append(conns, s.proc.conns...)
+		}
+	}
+	if len(conns) == 0 {
+		return
+	}
+	conns[w.dice.faults.IntN(len(conns))].clog()
 }
 
 // reset breaks a link, or conns of a client.

@@ -41,6 +41,9 @@ func (w *World) heal() {
 		}
 		if s.proc != nil {
 			s.proc.wake()
+			for _, c := range s.proc.conns {
+				c.unclog()
+			}
 		}
 	}
 	for _, c := range w.clients {
@@ -50,7 +53,7 @@ func (w *World) heal() {
 		c.cutFrom = 0
 	}
 	for _, c := range w.cores {
-		c.away = min(c.away, w.agenda.Now())
+		c.away, c.muted = min(c.away, w.agenda.Now()), 0
 	}
 	began := w.agenda.Now()
 	limit := w.failover()

@@ -189,11 +189,11 @@ func (m *membership) done(k *call, x *wire.Response) {
 		m.opened(k, x)
 	case wire.KindCloseSession:
 		m.loseSession()
-	case wire.KindAcquire, wire.KindTake:
+	case wire.KindAcquire, wire.KindTake, wire.KindEnter:
 		if x.Status == wire.StatusOK {
 			m.hold(k, x.Token)
 		}
-	case wire.KindRelease:
+	case wire.KindRelease, wire.KindLeave:
 		m.forget(k.hold)
 	case wire.KindCancel:
 		m.cancelled(k, x)
@@ -233,7 +233,7 @@ func (m *membership) opened(k *call, x *wire.Response) {
 
 // hold takes a grant.
 func (m *membership) hold(k *call, token uint64) {
-	h := &hold{name: k.q.Name, mode: k.mode, token: token, request: k.q.Request}
+	h := &hold{name: k.q.Name, mode: k.mode, token: token, request: k.q.Request, enters: k.owner}
 	if k.q.Session&wire.DetachedOwner != 0 {
 		h.owner, h.until = k.q.Session, k.beganOn+safe(k.ttl)
 	}

@@ -229,6 +229,12 @@ func (l *link) arrive(side int, number uint64, f heldFrame, freed int) {
 	p.wake()
 }
 
+// clog lets a lane stand still until a moment.
+func (l *link) clog(side int, until Time) {
+	l.lanes[side].clog = until
+	l.w.agenda.At(until, func() { l.release(side) })
+}
+
 // release lets go of what a lane held, if nothing holds it any more.
 func (l *link) release(side int) {
 	ln := &l.lanes[side]

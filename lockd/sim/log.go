@@ -154,6 +154,9 @@ func (l *nodeLog) prepare(wait Time) {
 		return
 	}
 	l.preparing = true
+	if d := l.p.w.dice.disk; l.p.w.faulty(FaultStall|FaultFull) && d.permille(300) {
+		wait += d.around(3 * second) // until then there may be no spare
+	}
 	l.p.w.agenda.After(wait, func() {
 		l.preparing = false
 		if !l.p.alive || l.failed {

@@ -54,6 +54,8 @@ func ofPaxos() []Planting {
 		{"welcome-despite-leader", "I29 a pre-prepare is refused while a leader is heard"},
 		{"leads-without-quorum", "I28 a leader that misses a quorum steps down"},
 		{"left-group-forgets-promise", "I3 a group that left leaves its promise in the log"},
+		{"settled-without-hint", "I5 who speaks for the past has noted what is chosen"},
+		{"forgotten-slot-accepts", "I5 who left accepts nothing from before it came back"},
 	}
 }
 
@@ -106,6 +108,8 @@ func ofMachine() []Planting {
 		{"token-counter-not-in-checkpoint", "I15 the token counter is in the checkpoint"},
 		{"unlock-without-token", "I18 a release names its token"},
 		{"claims-in-order-of-table", "I13 no order of a table outlives a checkpoint"},
+		{"reentry-counted-twice", "I19 an acquire of an owner that is repeated counts once"},
+		{"release-counted-twice", "I18 a release of an owner that is repeated takes back no other"},
 		{"permits-over-capacity", "I14 permits taken never exceed the capacity"},
 		{"capacity-forgotten-in-checkpoint", "I14 the capacity in force is in the checkpoint"},
 		{"register-conflict-ignored", "I5 a change names the version it replaces"},

@@ -32,6 +32,8 @@ type process struct {
 	// cut says that the process has died in the turn that runs.
 	cut     bool
 	drained bool
+	// dark says that the power went while it used the disk.
+	dark bool
 	// handing are the groups that the node is giving away.
 	handing map[paxos.GroupID]bool
 }

@@ -70,6 +70,9 @@ type grantOf struct {
 // noteGrant remembers what the log granted. Tokens of a group are never given
 // twice (I15).
 func (w *World) noteGrant(group uint16, g *check.Grant) {
+	if g.Again {
+		return
+	}
 	key := grantName{group, g.Token}
 	if old, ok := w.granted[key]; ok {
 		w.check(fmt.Errorf("I15: group %d grants token %d of %q again, for %q", group, g.Token,

@@ -231,10 +231,10 @@ func (s *site) crash(why string) {
 	s.proc = nil
 	s.pausedUntil, s.stalledUntil = 0, 0
 	p.store.died()
-	power := w.faulty(FaultPower) && w.dice.faults.permille(600)
-	if p.log.started != 0 && w.dice.disk.permille(600) {
+	power := p.dark || w.faulty(FaultPower) && w.dice.faults.permille(600)
+	if p.log.started != 0 && !p.dark && w.dice.disk.permille(600) {
 		if power {
-			s.plan(w.dice.disk.between(1, 4), simdisk.ErrCut)
+			s.plan(w.dice.disk.between(1, 8), simdisk.ErrCut)
 		}
 		// Whether it fails or not, nobody hears of it.
 		_, _ = p.log.writer.Flush()

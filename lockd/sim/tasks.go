@@ -84,6 +84,8 @@ func (c *client) acquire(m *membership) {
 		k.exclusive()
 	case c.w.opts.Semaphores && c.dice.permille(300):
 		k.take(c.dice)
+	case c.w.opts.Owners && c.dice.permille(400):
+		m.enter(k)
 	}
 	m.ask(k)
 }
@@ -96,6 +98,31 @@ const semaphoreCapacity = 3
 func (k *call) take(d dice) {
 	k.q.Kind, k.mode, k.q.Mode = wire.KindTake, wire.ModeNL, lockfsm.ModeNL
 	k.permits = uint32(d.between(1, semaphoreCapacity))
+}
+
+// enter makes an acquire one of an owner, who often has the lock already, or
+// waits for it.
+func (m *membership) enter(k *call) {
+	d := m.c.dice
+	k.q.Kind, k.owner = wire.KindEnter, uint64(d.between(1, 2))
+	if d.permille(800) {
+		k.mode, k.q.Mode = wire.ModeEX, lockfsm.ModeEX
+	}
+	if d.permille(400) {
+		return
+	}
+	for _, h := range m.holds {
+		if h.enters != 0 && d.permille(500) {
+			k.q.Name, k.owner = h.name, h.enters
+			return
+		}
+	}
+	for _, o := range m.calls {
+		if o.owner != 0 && d.permille(500) {
+			k.q.Name, k.owner = o.q.Name, o.owner
+			return
+		}
+	}
 }
 
 // detach takes a hold that lives without a session.
@@ -123,8 +150,11 @@ func (c *client) release(m *membership) {
 
 func (m *membership) giveBack(h *hold) {
 	h.released = true
-	m.ask(&call{q: check.Question{Kind: wire.KindRelease, Name: h.name, Token: h.token,
-		Session: h.owner}, hold: h})
+	q := check.Question{Kind: wire.KindRelease, Name: h.name, Token: h.token, Session: h.owner}
+	if h.enters != 0 {
+		q.Kind, q.Target = wire.KindLeave, h.request
+	}
+	m.ask(&call{q: q, hold: h})
 }
 
 // cancel gives a request up that has no answer yet.

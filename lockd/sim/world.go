@@ -240,6 +240,8 @@ func (w *World) stopped(p *process, err error) {
 		w.covered["full disk stopped a node"]++
 		w.restart(p.site)
 	case errors.Is(err, simdisk.ErrCut):
+		w.covered["power cut at work"]++
+		p.dark = true
 		w.restart(p.site)
 	case errors.Is(err, simdisk.ErrIO):
 		w.covered["disk error stopped a node"]++

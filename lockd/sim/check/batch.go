@@ -88,6 +88,13 @@ func (s *scanner) command() (c lockfsm.Command) {
 		if c.Flags&lockfsm.Detached != 0 {
 			c.Lease = lockfsm.Millis(s.u32())
 		}
+	case lockfsm.OpEnter:
+		c.Flags, c.Mode, c.Weight = lockfsm.Flags(s.u8()), lockfsm.Mode(s.u8()), s.u8()
+		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
+		c.Request, c.Owner = lockfsm.RequestID(s.u64()), lockfsm.Owner(s.u64())
+	case lockfsm.OpLeave:
+		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
+		c.Request, c.Token = lockfsm.RequestID(s.u64()), lockfsm.Token(s.u64())
 	case lockfsm.OpRelease:
 		c.Flags = lockfsm.Flags(s.u8())
 		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())

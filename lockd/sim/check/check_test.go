@@ -2,6 +2,7 @@ package check
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 	"testing"
 
@@ -185,6 +186,56 @@ func TestModelAcceptsTheMachineAndNothingElse(t *testing.T) {
 		}, "I17"},
 	} {
 		t.Run(c.name, func(t *testing.T) { wants(t, applied(t, c.spoil, open, lock, wait), c.want) })
+	}
+}
+
+// What an owner enters and leaves counts once each, however often it is asked.
+func TestModelCountsWhatAnOwnerEnters(t *testing.T) {
+	open := lockfsm.Command{Op: lockfsm.OpOpenSession, Nonce: lockfsm.Nonce{1}, Lease: 1000, Epoch: 1}
+	enter := lockfsm.Command{Op: lockfsm.OpEnter, Session: 1, Epoch: 1, Request: 1, Owner: 7,
+		Name: []byte("a"), Mode: lockfsm.ModeEX}
+	deeper, other, leave := enter, enter, enter
+	deeper.Request = 2
+	other.Request, other.Mode = 3, lockfsm.ModePR
+	leave.Op = lockfsm.OpLeave
+	last, try := leave, enter
+	last.Request = 2
+	try.Request, try.Owner = 4, 8
+	ok, held, not := lockfsm.CodeOK, lockfsm.CodeHeld, lockfsm.CodeNotHolder
+	commands := []lockfsm.Command{open, enter, deeper, deeper, other, leave, leave, try, last, try}
+	for _, c := range []struct {
+		name  string
+		place int
+		code  lockfsm.Code
+		want  string
+	}{
+		{"as it was", 1, ok, ""},
+		{"level refused", 2, held, "I18"},
+		{"level refused the second time", 3, held, "I19"},
+		{"other mode let in", 4, ok, "I18"},
+		{"leave refused", 5, not, "I18"},
+		{"left twice", 6, ok, "I18"},
+		{"granted below a level", 7, ok, "I14"},
+		{"last leave refused", 8, not, "I18"},
+		{"free lock refused", 9, held, "I17"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			token := lockfsm.Token(0)
+			all := slices.Clone(commands)
+			for i := range all {
+				if all[i].Op == lockfsm.OpLeave {
+					all[i].Token = 1
+				}
+			}
+			err := applied(t, func(o *lockfsm.Outcome) {
+				token = o.Results[1].Token
+				o.Results[c.place].Code = c.code
+			}, all...)
+			if token != 1 {
+				t.Fatalf("got token %d for the first grant, want 1", token)
+			}
+			wants(t, err, c.want)
+		})
 	}
 }
 

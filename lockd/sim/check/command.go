@@ -40,10 +40,12 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 			}
 		}
 		return nil
-	case lockfsm.OpAcquire, lockfsm.OpTake:
+	case lockfsm.OpAcquire, lockfsm.OpTake, lockfsm.OpEnter:
 		return s.acquire(c, r, p)
 	case lockfsm.OpRelease:
 		return s.release(c, r)
+	case lockfsm.OpLeave:
+		return s.leave(c, r)
 	case lockfsm.OpCancel:
 		return s.cancel(c, r)
 	case lockfsm.OpRenewHold:
@@ -132,13 +134,18 @@ func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error 
 		return s.acquireAgain(c, r, old)
 	}
 	k := &Claim{key: key, name: string(c.Name), mode: c.Mode, weight: c.Weight, session: p,
-		permits: c.Permits, capacity: c.Capacity, deadline: s.logTime + uint64(c.Lease)}
+		permits: c.Permits, capacity: c.Capacity, owner: c.Owner, deadline: s.logTime + uint64(c.Lease)}
 	l := s.touch(k.name)
 	if other, surely := l.otherKind(k); other != (r.Code == lockfsm.CodeOtherKind) && surely {
 		return s.bad("I14: %q with capacity %d answered %v to request %d of session %d", k.name,
 			k.capacity, r.Code, c.Request, c.Session)
 	} else if r.Code == lockfsm.CodeOtherKind {
 		return nil
+	}
+	if k.owner != 0 {
+		if b := l.owned(p, k.owner); b != nil {
+			return s.deepen(b, k, c, r)
+		}
 	}
 	place := len(l.waiters)
 	for place > 0 && l.waiters[place-1].weight < k.weight {
@@ -218,20 +225,20 @@ func (l *lockModel) otherKind(k *Claim) (other, surely bool) {
 }
 
 func (s *step) acquireAgain(c *lockfsm.Command, r *lockfsm.Result, old *Claim) error {
-	want := lockfsm.CodeQueued
-	if old.token != 0 {
+	want, token := lockfsm.CodeQueued, old.root().token
+	if token != 0 {
 		want = lockfsm.CodeOK
 	}
 	if old.name != string(c.Name) || old.mode != c.Mode || old.permits != c.Permits ||
-		old.capacity != c.Capacity {
+		old.capacity != c.Capacity || old.root().owner != c.Owner {
 		want = lockfsm.CodeRequestReused
 	}
 	if r.Code == lockfsm.CodeQueued && want == lockfsm.CodeOK && old.eventSlot == s.slot {
 		return nil
 	}
-	if r.Code != want || want == lockfsm.CodeOK && r.Token != old.token {
+	if r.Code != want || want == lockfsm.CodeOK && r.Token != token {
 		return s.bad("I19: request %d of session %d again: answered %v token %d, it has token %d",
-			c.Request, c.Session, r.Code, r.Token, old.token)
+			c.Request, c.Session, r.Code, r.Token, token)
 	}
 	return nil
 }
@@ -274,9 +281,10 @@ func (s *step) cancel(c *lockfsm.Command, r *lockfsm.Result) error {
 	k := s.claims[claimKey{c.Session, c.Request, false}]
 	switch {
 	case k == nil && r.Code == lockfsm.CodeCancelled:
-	case k != nil && k.token == 0 && r.Code == lockfsm.CodeCancelled:
+	case k != nil && k.root().token == 0 && r.Code == lockfsm.CodeCancelled:
 		s.drop(k)
-	case k != nil && k.token != 0 && r.Code == lockfsm.CodeAlreadyGranted && r.Token == k.token:
+	case k != nil && k.root().token != 0 && r.Code == lockfsm.CodeAlreadyGranted &&
+		r.Token == k.root().token:
 	default:
 		return s.bad("I19: cancel of request %d of session %d answered %v token %d",
 			c.Request, c.Session, r.Code, r.Token)

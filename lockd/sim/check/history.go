@@ -79,8 +79,8 @@ type Question struct {
 	Group   uint16
 	Session uint64
 	Request uint64
-	// Target is the request a Cancel names, Token the one a Release or a
-	// RenewHold names.
+	// Target is the request a Cancel or a Leave names, Token the one a Release,
+	// a Leave or a RenewHold names.
 	Target, Token uint64
 	Name          string
 	Mode          lockfsm.Mode
@@ -197,6 +197,11 @@ func (p *happened) matches(i int, q *Question) bool {
 		return c.Op == lockfsm.OpAcquire && session && uint64(c.Request) == q.Request
 	case wire.KindTake:
 		return c.Op == lockfsm.OpTake && session && uint64(c.Request) == q.Request
+	case wire.KindEnter:
+		return c.Op == lockfsm.OpEnter && session && uint64(c.Request) == q.Request
+	case wire.KindLeave:
+		return c.Op == lockfsm.OpLeave && session && uint64(c.Request) == q.Target &&
+			uint64(c.Token) == q.Token
 	case wire.KindRelease:
 		return c.Op == lockfsm.OpRelease && session && uint64(c.Token) == q.Token
 	case wire.KindCancel:
@@ -215,7 +220,7 @@ func agrees(r *lockfsm.Result, x *wire.Response) bool {
 		switch r.Op {
 		case lockfsm.OpOpenSession:
 			return x.Status == wire.StatusOK && x.Token == uint64(r.Session)
-		case lockfsm.OpAcquire, lockfsm.OpTake:
+		case lockfsm.OpAcquire, lockfsm.OpTake, lockfsm.OpEnter:
 			return x.Status == wire.StatusOK && x.Token == uint64(r.Token)
 		default:
 			return x.Status == wire.StatusOK
@@ -229,6 +234,8 @@ func agrees(r *lockfsm.Result, x *wire.Response) bool {
 	case lockfsm.CodeOtherKind:
 		// An older client knows no word for it.
 		return x.Status == wire.StatusOtherKind || x.Status == wire.StatusBadRequest
+	case lockfsm.CodeOtherMode:
+		return x.Status == wire.StatusOtherMode
 	case lockfsm.CodeNotHolder:
 		return x.Status == wire.StatusNotHolder
 	case lockfsm.CodeStaleEpoch:

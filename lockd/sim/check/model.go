@@ -32,6 +32,8 @@ type Model struct {
 	// granted remembers every grant of a session's request: a second one would
 	// be a second execution (I19).
 	granted map[claimKey]lockfsm.Token
+	// levels counts the claims that are levels on others.
+	levels int
 	// pending: the machine says that it has endings left to do.
 	pending bool
 	// Grants and Ends are what the last slot granted and ended.
@@ -60,6 +62,12 @@ type Claim struct {
 	// permits are taken of a semaphore of so large a capacity; both are zero for
 	// a lock with modes.
 	permits, capacity lockfsm.Permits
+	// owner may enter again, if not zero; levels are its further acquires, oldest
+	// first, each of which has the first as its base. untold ones wait with it.
+	owner  lockfsm.Owner
+	levels []*Claim
+	base   *Claim
+	untold bool
 
 	weight   uint8
 	token    lockfsm.Token // zero while it waits
@@ -105,6 +113,8 @@ type Grant struct {
 	Token    lockfsm.Token
 	Name     string
 	Mode     lockfsm.Mode
+	// Again says that the owner had the lock already, with this token.
+	Again bool
 }
 
 // Ending is one session that the last slot ended.
@@ -234,6 +244,9 @@ func (m *Model) Apply(slot uint64, value []byte, out *lockfsm.Outcome, pending P
 		return s.bad("I17: nothing justifies %v of session %d request %d token %d on %q",
 			e.Kind, e.Session, e.Request, e.Token, e.Name)
 	}
+	if err := s.allTold(); err != nil {
+		return err
+	}
 	m.token = max(s.results, s.events)
 	return s.settle()
 }
@@ -322,7 +335,7 @@ func (s *step) end(p *Session, why lockfsm.Reason) {
 
 func (s *step) waitEnded(e *lockfsm.Event) bool {
 	c := s.claims[claimKey{e.Session, e.Request, false}]
-	if c == nil || c.token != 0 || !c.session.ended || c.name != string(e.Name) {
+	if c == nil || c.root().token != 0 || !c.session.ended || c.name != string(e.Name) {
 		return false
 	}
 	s.drop(c)
@@ -340,6 +353,9 @@ func (s *step) lost(e *lockfsm.Event) bool {
 
 func (s *step) eventGrant(e *lockfsm.Event) (bool, error) {
 	c := s.claims[claimKey{e.Session, e.Request, false}]
+	if c != nil && c.base != nil {
+		return s.eventEnters(c, e), nil
+	}
 	if c == nil || c.token != 0 || c.name != string(e.Name) || !s.mayGrant(c) {
 		return false, nil
 	}
@@ -400,7 +416,7 @@ func (s *step) grant(c *Claim, t lockfsm.Token) error {
 	l := s.touch(c.name)
 	for _, h := range slices.Clone(l.holders) {
 		if h.gone() && !compatible(h.mode, c.mode) {
-			s.drop(h)
+			s.purge(h)
 		}
 	}
 	l.waiters = without(l.waiters, c)
@@ -408,7 +424,8 @@ func (s *step) grant(c *Claim, t lockfsm.Token) error {
 	c.token = t
 	s.claims[c.key] = c
 	s.granted[c.key] = t
-	s.Grants = append(s.Grants, Grant{c.key.session, c.key.detached, c.key.request, t, c.name, c.mode})
+	s.Grants = append(s.Grants, Grant{c.key.session, c.key.detached, c.key.request, t, c.name, c.mode,
+		false})
 	return nil
 }
 
@@ -422,6 +439,10 @@ func without(all []*Claim, c *Claim) []*Claim {
 // drop takes a claim out of everything.
 func (s *step) drop(c *Claim) {
 	l := s.touch(c.name)
+	if c.base != nil || len(c.levels) > 0 {
+		s.dropLevel(c)
+		return
+	}
 	l.holders, l.waiters = without(l.holders, c), without(l.waiters, c)
 	delete(s.claims, c.key)
 	if c.session != nil {
@@ -486,10 +507,10 @@ func (s *step) nothingLeft() error {
 	var gone []*Claim
 	for _, c := range s.claims { // order: sorted below
 		switch {
-		case c.gone() && c.token == 0:
+		case c.gone() && c.root().token == 0:
 			return s.bad("I16: request %d of ended session %d still waits for %q",
 				c.key.request, c.key.session, c.name)
-		case c.gone():
+		case c.gone() && c.base == nil:
 			gone = append(gone, c)
 		case c.session == nil && c.deadline <= s.logTime:
 			return s.bad("I21: detached hold %d is past its deadline", c.token)
@@ -497,7 +518,7 @@ func (s *step) nothingLeft() error {
 	}
 	slices.SortFunc(gone, func(a, b *Claim) int { return int(a.token) - int(b.token) })
 	for _, c := range gone {
-		s.drop(c)
+		s.purge(c)
 	}
 	return nil
 }
