@@ -80,6 +80,7 @@ type group struct {
 	leader  uint16  // believed; zero is unknown
 	epoch   uint32  // raised whenever the group is attached to a conn
 	via     int     // endpoint it is, or is to be, attached to; -1 is none
+	left    int     // endpoint it was attached to before; -1 is none
 	live    bool    // attached: via is up and open calls have been sent to it
 	tries   int     // detaches since the last answer
 	turn    int     // endpoint to ask next when the leader is unknown

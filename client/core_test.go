@@ -352,7 +352,7 @@ func TestWholeRoundIsAsked(t *testing.T) {
 		"no hints": {}, "each other": {0, 2, 1}, "themselves": {0, 1, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := &bench{t: t, now: 1e12, leaders: []uint16{0}}
+			b := &bench{t: t, now: 1e12, leaders: []uint16{0}, written: map[ConnID][]byte{}}
 			b.core = NewCore(CoreConfig{
 				Endpoints: []string{"n1", "n3", "n4", "n2"}, Lease: benchLease, Drift: 0.01,
 				DialTimeout: time.Second, MaxInFlight: 4, Seed: 1,

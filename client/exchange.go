@@ -309,7 +309,7 @@ func (c *Core) adopt(w *wire.Welcome) {
 	c.groups = make([]group, len(w.Leaders))
 	for j := range c.groups {
 		g := &c.groups[j]
-		g.leader, g.via = w.Leaders[j], -1
+		g.leader, g.via, g.left = w.Leaders[j], -1, -1
 		g.turn = int(c.rand() % uint64(len(c.endpoints)))
 	}
 }

@@ -90,7 +90,8 @@ func (c *Core) byConn(conn ConnID) int {
 // pick returns the endpoint to ask for the group, or -1 if none may be dialed
 // yet: the leader's, or the next in turn, every other time among those that are
 // up. Each of the two has a turn of its own: a few that are up and know nothing
-// would else be asked for ever.
+// would else be asked for ever. The one just left is asked again only if there is
+// no other.
 func (c *Core) pick(g *group) int {
 	if g.leader != 0 {
 		if i := c.endpointOf(g.leader); i >= 0 {
@@ -99,20 +100,23 @@ func (c *Core) pick(g *group) int {
 		g.leader = 0
 	}
 	if g.tries%2 == 0 {
-		if i := c.nextFrom(&g.upTurn, connUp); i >= 0 {
+		if i := c.nextFrom(&g.upTurn, connUp, g.left); i >= 0 {
 			return i
 		}
 	}
-	return c.nextFrom(&g.turn, connNone)
+	if i := c.nextFrom(&g.turn, connNone, g.left); i >= 0 {
+		return i
+	}
+	return c.nextFrom(&g.turn, connNone, -1)
 }
 
 // nextFrom returns the next endpoint in turn that has come at least so far and
-// may be dialed if it must be, or -1.
-func (c *Core) nextFrom(turn *int, least connState) int {
+// may be dialed if it must be, but not the one to avoid, or -1.
+func (c *Core) nextFrom(turn *int, least connState, avoid int) int {
 	for k := range c.endpoints {
 		i := (*turn + k) % len(c.endpoints)
 		e := c.endpoints[i]
-		if e.state >= least && (e.state != connNone || e.dialAt <= c.now) {
+		if i != avoid && e.state >= least && (e.state != connNone || e.dialAt <= c.now) {
 			*turn = i + 1
 			return i
 		}
@@ -169,7 +173,7 @@ func (c *Core) attach(g *group) {
 // after two rounds every other one is passed over, because nodes that are cut off
 // may name each other.
 func (c *Core) detach(g *group, hint uint16) {
-	g.live, g.via, g.leader = false, -1, hint
+	g.live, g.left, g.via, g.leader = false, g.via, -1, hint
 	g.tries++
 	free := len(c.endpoints)
 	if hint != 0 {

@@ -117,3 +117,32 @@ func reopenFull(t *testing.T, d *simdisk.Disk, m *model) {
 		}
 	}
 }
+
+// TestRoomIsNotLessForSeals seals a segment that has no room for records any more:
+// what the spare has room for is still there.
+func TestRoomIsNotLessForSeals(t *testing.T) {
+	opts := Options{SegmentBytes: 8 * chunkBytes, Spares: 1}
+	w, _, err := open(mustMount(simdisk.New(drawFrom(1))), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	m := newModel()
+	// The batch that is being filled takes a chunk of it.
+	spare := opts.SegmentBytes - chunkBytes - reservedBytes - chunkBytes
+	for w.Room() > spare {
+		m.append(w, Record{Kind: KindEntry, Slot: m.serial + 1}, 300)
+		if err := m.flush(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.Stats(); s.Segments != 1 || s.RoomBytes != spare {
+		t.Errorf("got room for %d bytes in %d segments, want %d in the spare of 1", s.RoomBytes,
+			s.Segments, spare)
+	}
+}
