@@ -117,14 +117,29 @@ func (w *World) mustPass(group uint16, session lockfsm.SessionID) {
 	if work := w.opts.Node.Limits.WorkPerApply; work < 100 {
 		limit += Time(w.models[group].Size()) * w.round()
 	}
-	moves := w.moves
+	moves, handed := w.moves, w.handed(group)
 	w.agenda.After(limit, func() {
-		if w.moves == moves {
+		if w.moves == moves && !handed {
 			w.passed(group, session, limit)
 			return
 		}
 		w.agenda.After(w.failover(), func() { w.passed(group, session, limit+w.failover()) })
 	})
+}
+
+// handed reports whether the leader of a group is handing it over, and takes no
+// command until that has worked, or failed after an election timeout.
+func (w *World) handed(group uint16) bool {
+	under := false
+	for _, s := range w.sites {
+		if s.proc == nil {
+			continue
+		}
+		s.proc.node.ForEachGroup(func(g node.GroupView) {
+			under = under || uint16(g.ID) == group && g.Replica.Status().Transfer != paxos.NoNode
+		})
+	}
+	return under
 }
 
 // current reports whether a quorum of a group's replicas has what is chosen, but
