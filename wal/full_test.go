@@ -117,3 +117,33 @@ func reopenFull(t *testing.T, d *simdisk.Disk, m *model) {
 		}
 	}
 }
+
+// TestFD10SealsTakeNoRoomFromSpares: a segment that seals have filled beyond what
+// records may take leaves all the room that its spare has. Less would be told for
+// ever, because who admits nothing rotates nothing.
+func TestFD10SealsTakeNoRoomFromSpares(t *testing.T) {
+	opts := smallOptions()
+	opts.Spares = 1
+	w, _, err := open(mustMount(simdisk.New(drawFrom(1))), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	m := newModel()
+	for w.front.offset+chunkBytes <= w.front.currentSize-reservedBytes {
+		m.append(w, Record{Kind: KindEntry, Slot: m.serial + 1}, 100)
+		if err := m.flush(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := w.Room()
+	if err := w.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.Room(); got != before || w.Stats().Segments != 1 {
+		t.Errorf("room after a seal: got %d in %d segments, want %d as before", got,
+			w.Stats().Segments, before)
+	}
+}

@@ -289,7 +289,7 @@ func (w *Writer) Stats() Stats {
 // near zero never meets ErrFull or a full disk in the middle of a flush.
 func (w *Writer) Room() int64 {
 	f := &w.front
-	room := f.currentSize - reservedBytes - f.offset
+	room := max(0, f.currentSize-reservedBytes-f.offset) // seals go into the reserve
 	spares := min(len(f.spares), w.opts.MaxSegments-1-w.segments())
 	if spares > 0 {
 		room += int64(spares) * (w.opts.SegmentBytes - chunkBytes - reservedBytes)
