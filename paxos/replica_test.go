@@ -223,6 +223,29 @@ func TestNodeThatComesBackHasNothing(t *testing.T) {
 	}
 }
 
+// TestLearnsFromWhoJoinedSince: a replica that is far behind does not know who
+// accepts now. It asks such a one too for what is chosen, although the watermark
+// of another, who is gone, was higher.
+func TestLearnsFromWhoJoinedSince(t *testing.T) {
+	r, err := New(Config{Self: 1, Disk: 1, Configurations: []Configuration{{
+		From: 1, Acceptors: []Acceptor{{1, 1}, {2, 2}, {3, 3}}}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	step(r, Message{Kind: KindHeartbeat, From: 2, Ballot: Ballot{1, 2}, Chosen: 20, Seq: 1})
+	step(r, Message{Kind: KindPrePrepare, From: 4, Ballot: Ballot{2, 4}, Slot: 16, Chosen: 15})
+	asked := make(map[NodeID]bool)
+	for range 200 {
+		r.Tick()
+		for _, m := range takeTurn(r).sent {
+			asked[m.To] = asked[m.To] || m.Kind == KindLearn
+		}
+	}
+	if !asked[2] || !asked[3] || !asked[4] {
+		t.Errorf("got %v asked what is chosen, want 2, 3 and 4", asked)
+	}
+}
+
 // TestReleaseKeepsWhatHasRoom: of what a checkpoint covers as much stays as both
 // bounds allow, and nothing above the checkpoint goes (I22).
 func TestReleaseKeepsWhatHasRoom(t *testing.T) {

@@ -128,3 +128,25 @@ func TestCheckpointIsDroppedAfterItsMark(t *testing.T) {
 		t.Errorf("got %d drops after it is, want one", got)
 	}
 }
+
+// A group that was touched and leaves in the same turn is not worked on any more:
+// what it would send, apply or accept then, nobody would remember (I4).
+func TestGroupThatLeftDoesNothingMore(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.leaderOf(0).node
+	g := n.group(0)
+	for range n.opts.HeartbeatTicks {
+		g.replica.Tick()
+	}
+	if !g.replica.HasReady() {
+		t.Fatal("the leader has nothing to say, want a heartbeat")
+	}
+	n.touch(g)
+	n.retire(g, 0)
+	if err := n.Turn(w.now); err != nil {
+		t.Fatal(err)
+	}
+	if !g.replica.HasReady() {
+		t.Error("the group that left has spoken")
+	}
+}

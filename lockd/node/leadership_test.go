@@ -3,6 +3,7 @@ package node
 import (
 	"testing"
 
+	"lockd/netio/wire"
 	"lockd/paxos"
 )
 
@@ -182,4 +183,61 @@ func TestFP2NodeThatHardlyRunsDeposesNobody(t *testing.T) {
 			t.Errorf("group %d: got ballot %v, want %v as before", g, got, ballot)
 		}
 	}
+}
+
+// A new leader counts time from when its takeover is chosen. A step of the leader
+// before that it finds on the way may speak of moments later than its promises, and
+// to count those twice would end leases early (I21).
+func TestLeaderCountsFromTheEndOfItsTakeover(t *testing.T) {
+	w := newWorld(t, testOptions())
+	u := w.user(1, 0)
+	u.lock(w.nameIn(0, 0))
+	w.run(Second)
+	before := w.leaderOf(0).node.group(0).machine.LogTime()
+	w.drop = func(f testFrame) bool { return w.hasAccepted(f) }
+	w.kill(w.leaderOf(0).id)
+	w.settle("somebody leads", func() bool { return w.takingOver() != nil })
+	w.run(600 * Millisecond)
+	n := w.takingOver()
+	if n == nil || n.replica.Status().Serving {
+		t.Fatal("nobody takes over any more, or has done so without a quorum")
+	}
+	w.drop = nil
+	w.run(250 * Millisecond)
+	if got := n.machine.LogTime() - before; !n.replica.Status().Serving || got > 250 {
+		t.Errorf("log time went on by %d ms in 250 ms after the takeover, want no more", got)
+	}
+	w.run(Second)
+	if got := n.machine.LogTime() - before; got < 800 {
+		t.Errorf("log time went on by %d ms in 1250 ms, want 800 at least", got)
+	}
+}
+
+// hasAccepted reports whether a frame tells that something was accepted.
+func (w *world) hasAccepted(f testFrame) bool {
+	kind, b, err := wire.ParsePeer(f.frame)
+	if err != nil || kind != wire.PeerKindMessages {
+		return false
+	}
+	var m paxos.Message
+	for b = b[messagesHeadBytes:]; len(b) > 0; {
+		if b, err = paxos.DecodeMessage(b, &m); err != nil {
+			w.t.Fatal(err)
+		}
+		if m.Kind == paxos.KindAccepted {
+			return true
+		}
+	}
+	return false
+}
+
+// takingOver returns group 0 where it leads, nil if it does nowhere.
+func (w *world) takingOver() *group {
+	for _, p := range w.opts.Nodes {
+		n := w.nodes[p.ID].node
+		if n != nil && n.group(0).replica.Role() == paxos.RoleLeading {
+			return n.group(0)
+		}
+	}
+	return nil
 }

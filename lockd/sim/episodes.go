@@ -111,6 +111,7 @@ func (p *process) noteLeadership(e node.Event) {
 	switch e.Kind {
 	case node.EventTransfer:
 		p.handing[e.Group] = true
+		p.w.moves++ // meanwhile log time stands still, also if nothing comes of it
 	case node.EventLeading:
 		delete(p.handing, e.Group)
 	case node.EventDeposed:

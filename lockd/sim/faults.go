@@ -116,7 +116,7 @@ func (w *World) restart(s *site) {
 // pause keeps turns from a process. A frozen one does not see time pass.
 func (w *World) pause(s *site, f Fault) {
 	d := w.dice.faults
-	apart := d.permille(300)
+	apart := d.permille(500)
 	if leader := w.leaderOf(paxos.GroupID(d.IntN(w.opts.Groups))); apart && leader != nil {
 		s = leader
 	}
@@ -124,6 +124,9 @@ func (w *World) pause(s *site, f Fault) {
 		return
 	}
 	length := pick(d, d.around(200*millisecond), d.around(3*w.election()), d.around(10*second))
+	if apart {
+		length = d.length(3*w.election()/2, w.patience())
+	}
 	s.pausedUntil = w.agenda.Now() + length
 	s.troubled = s.pausedUntil
 	if f == FaultFreeze {
@@ -135,7 +138,8 @@ func (w *World) pause(s *site, f Fault) {
 }
 
 // leaveApart has some clients of a node that is paused go elsewhere meanwhile, and
-// others not. Of these it hears before it hears what its peers did.
+// others not. These ask it something last, and it hears of that before it hears
+// what its peers did.
 func (w *World) leaveApart(s *site) {
 	d := w.dice.faults
 	w.covered["peers heard last after a pause"]++
@@ -150,6 +154,11 @@ func (w *World) leaveApart(s *site) {
 			c.reset()
 		}
 	}
+	w.agenda.At(s.pausedUntil-d.length(0, 10*w.opts.Latency), func() {
+		for _, c := range w.clients {
+			c.askAt(s)
+		}
+	})
 }
 
 // clog lets a lane, or a conn of a client, stand still and then deliver all at

@@ -53,6 +53,18 @@ func (c *client) task() {
 	}
 }
 
+// askAt asks a node about a lock of each group of which the client takes it for
+// the leader.
+func (c *client) askAt(s *site) {
+	for _, m := range c.groups {
+		if m.route == int(s.id)-1 && c.conns[m.route] != nil && c.pausedUntil <= c.w.agenda.Now() &&
+			len(m.calls) < maxCalls && !c.leaving {
+			m.ask(&call{q: check.Question{Kind: wire.KindGet, Name: c.name(m)}})
+			m.pump()
+		}
+	}
+}
+
 func (c *client) name(m *membership) string {
 	return c.w.names[m.group][c.dice.IntN(c.w.opts.Names)]
 }
