@@ -9,7 +9,7 @@
  *
  * run holds apart-two-ahead         -DALPHA=2 -DNS=3 -DMOVE_ONLY
  * run holds half-two-ahead          -DALPHA=2 -DNS=3 -DMOVE_ONLY -DHALF
- * run holds apart-there-and-back    -DALPHA=1 -DNS=4
+ * run holds apart-there-and-back    -O -DALPHA=1 -DNS=4
  * run fails one-slot-early          I1 -DALPHA=2 -DNS=3 -DMOVE_ONLY -DONE_SLOT_EARLY
  * run fails one-slot-early          I5 -DALPHA=2 -DNS=3 -DMOVE_ONLY -DONE_SLOT_EARLY
  * run fails window-ignored          I5 -DALPHA=2 -DNS=3 -DMOVE_ONLY -DWINDOW_IGNORED
@@ -18,13 +18,13 @@
  * run fails removed-counted         I1 -DALPHA=2 -DNS=3 -DMOVE_ONLY -DREMOVED_COUNTED
  * run fails first-quorum-only       I1 -DALPHA=2 -DNS=3 -DMOVE_ONLY -DFIRST_QUORUM_ONLY
  * run fails let-go-unsettled        G3 -DALPHA=1 -DNS=3 -DLET_GO_UNSETTLED
- * run fails promise-left-behind     I1 -DALPHA=1 -DNS=4 -DPROMISE_FORGOTTEN
+ * run fails promise-left-behind     I1 -O -DALPHA=1 -DNS=4 -DPROMISE_FORGOTTEN
  * run fails promise-left-behind     I3 -DALPHA=1 -DNS=4 -DPROMISE_FORGOTTEN
  * run fails comes-back-empty        I1 -DALPHA=1 -DNS=3 -DCOMES_BACK_EMPTY
  * run reached new-acceptor-chooses  -DALPHA=2 -DNS=3 -DMOVE_ONLY -DREACH_NEW_ACCEPTOR_CHOOSES
  * run reached between               -DALPHA=2 -DNS=3 -DMOVE_ONLY -DREACH_BETWEEN
  * run reached let-go                -DALPHA=1 -DNS=4 -DREACH_LET_GO
- * run reached back                  -DALPHA=1 -DNS=4 -DREACH_BACK
+ * run reached back                  -O -DALPHA=1 -DNS=4 -DREACH_BACK
  */
 
 #ifndef ALPHA
