@@ -26,12 +26,8 @@ func machineMemory() (bytes uint64, by string) {
 	}
 	text, _ := os.ReadFile("/proc/meminfo") // without it only the group counts
 	least(memTotal(string(text)), "the machine")
-	for _, path := range []string{
-		"/sys/fs/cgroup/memory.max",
-		"/sys/fs/cgroup/memory/memory.limit_in_bytes",
-	} {
-		text, _ := os.ReadFile(path)
-		least(cgroupLimit(string(text)), "the control group ("+path+")")
+	if n, file := cgroupMemory(os.DirFS("/")); n > 0 {
+		least(n, "the control group ("+file+")")
 	}
 	return bytes, by
 }
@@ -48,16 +44,6 @@ func memTotal(text string) uint64 {
 		return 0
 	}
 	return kib << 10
-}
-
-// cgroupLimit reads the limit of a control group. Version 1 says that there is
-// none with a number larger than any machine.
-func cgroupLimit(text string) uint64 {
-	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
-	if err != nil || n >= 1<<60 {
-		return 0
-	}
-	return n
 }
 
 // machineLimit is machineMemory as checkMachine takes it.

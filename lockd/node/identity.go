@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 
 	"lockd/lockd/placement"
+	"lockd/lockfsm"
 	"lockd/paxos"
 )
 
@@ -168,6 +169,16 @@ func birthHash(r *placement.Record) uint64 {
 	return h
 }
 
+// earlierLimits are the options with the counts that were the defaults before they
+// were made to fit a declared memory.
+func earlierLimits(o *Options) *Options {
+	earlier, d := *o, lockfsm.DefaultLimits()
+	l := &earlier.Limits
+	l.Sessions, l.Locks, l.Claims, l.Detached = d.Sessions, d.Locks, d.Claims, d.Detached
+	l.ClaimsPerSession, l.WaitersPerLock = d.ClaimsPerSession, d.WaitersPerLock
+	return &earlier
+}
+
 // Check compares the identity of a directory with the options it is opened
 // with.
 func (id *Identity) Check(o *Options) error {
@@ -181,9 +192,17 @@ func (id *Identity) Check(o *Options) error {
 	case int(id.Groups) != o.Groups:
 		return fmt.Errorf("%w: the cluster was born with %d groups, not %d", ErrIdentity,
 			id.Groups, o.Groups)
-	case id.Settings != o.Digest():
+	case id.Settings == o.Digest():
+		return nil
+	case id.Settings == earlierLimits(o).Digest():
+		l := earlierLimits(o).Limits
+		return fmt.Errorf("%w: the cluster was born with the default limits of an earlier version; "+
+			"set them in its file: cluster.limits.sessions = %d, locks = %d, claims = %d, detached = %d, "+
+			"claims_per_session = %d, waiters_per_lock = %d, and node.memory to what they may need",
+			ErrIdentity, l.Sessions, l.Locks, l.Claims, l.Detached, l.ClaimsPerSession,
+			l.WaitersPerLock)
+	default:
 		return fmt.Errorf("%w: the cluster settings differ from those at its birth "+
 			"(replicas, window, log tick or limits changed)", ErrIdentity)
 	}
-	return nil
 }

@@ -11,7 +11,7 @@
  * run holds two-slots-crash-0       -DCRASHER=0
  * run holds two-slots-crash-1       -DCRASHER=1
  * run holds two-slots-crash-2       -DCRASHER=2
- * run holds three-slots             -DCRASHER=2 -DNS=3
+ * run holds three-slots             -O -DCRASHER=2 -DNS=3
  * run deep three-ballots-crash-0    -DCRASHER=0 -DMAXB=3
  * run deep three-ballots-crash-2    -DCRASHER=2 -DMAXB=3
  * run fails promise-unsynced        I1 -DPROMISE_UNSYNCED

@@ -16,6 +16,9 @@
 //	run open NAME I1 FLAGS      I1 breaks: a window that README.md owns up to
 //	run reached NAME FLAGS      a state without which "holds" would be idle talk
 //
+// Before the other flags, -O marks a long search: it is compiled well, which the
+// others are over before, and begins before them.
+//
 // A run of the first two kinds is good only if spin saw every state within the
 // model's bounds; of the others, only if spin found what the run names and
 // nothing else.

@@ -6,7 +6,7 @@
  * Nodes 0 and 1 are well. Acceptor 2 is node 2 on its first directory; acceptor
  * 3 is node 2 on another: a copy, or a fresh one with a disk id of its own.
  *
- * run holds copied                  -DCOPIED
+ * run holds copied                  -O -DCOPIED
  * run deep copied-three-ballots      -DCOPIED -DMAXB=3 -DRESTARTS=2
  * run holds wiped                   -DWIPED
  * run holds replaced                -DWIPED -DREPLACED
@@ -25,7 +25,7 @@
  * run open unheard                  I1 -DCOPIED -DUNHEARD
  * run open refused-starts-again     I7 -DCOPIED -DREFUSED_STARTS_AGAIN
  * run reached copy-refused          -DCOPIED -DREACH_COPY_REFUSED
- * run reached move-admitted         -DCOPIED -DREACH_MOVE_ADMITTED
+ * run reached move-admitted         -O -DCOPIED -DREACH_MOVE_ADMITTED
  * run reached restart-admitted      -DCOPIED -DREACH_RESTART_ADMITTED
  * run reached new-disk-chooses      -DWIPED -DREPLACED -DREACH_NEW_DISK_CHOOSES
  */

@@ -31,8 +31,10 @@ type Run struct {
 	Model     string // file name without .pml
 	Kind      Kind
 	Name      string
-	Invariant string   // of Fails and Open: what must break
-	Flags     []string // -DNAME or -DNAME=VALUE, as spin takes them
+	Invariant string // of Fails and Open: what must break
+	// Long says that the search takes longer than compiling it well does.
+	Long  bool
+	Flags []string // -DNAME or -DNAME=VALUE, as spin takes them
 }
 
 // String names the run as people ask for it.
@@ -44,7 +46,10 @@ func (r *Run) String() string {
 	return strings.Join(words, " ")
 }
 
-// flagForm is what a flag looks like.
+// longFlag is the first flag of a long search.
+const longFlag = "-O"
+
+// flagForm is what the other flags look like.
 var flagForm = regexp.MustCompile(`^-D[A-Z][A-Z0-9_]*(=[0-9]+)?$`)
 
 // List reads the runs of all models in the root of fsys, model by model in the
@@ -113,6 +118,9 @@ func parseRun(model string, words []string) (Run, error) {
 			return Run{}, fmt.Errorf("spec: %s.pml: the run names no invariant", model)
 		}
 		r.Invariant, r.Flags = r.Flags[0], r.Flags[1:]
+	}
+	if len(r.Flags) > 0 && r.Flags[0] == longFlag {
+		r.Long, r.Flags = true, r.Flags[1:]
 	}
 	for _, f := range r.Flags {
 		if !flagForm.MatchString(f) {

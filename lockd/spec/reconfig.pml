@@ -47,10 +47,12 @@
 #define OWNER(b)  ((b) - 1)
 #define BIT(n)    (1 << (n))
 #define AT(x, s)  ((x) * NS + (s) - 1)
-/* Sets of acceptors, and whether a set holds two of three. */
+/* Sets of acceptors, and whether a set of four holds two: the bits of 65256 are
+ * the sets that do. Macros that name an argument often make a search that takes
+ * longer to compile than to run. */
 #define SETA      7
 #define SETB      11
-#define TWO(x)    ((x) == 3 || (x) >= 5 && (x) != 8)
+#define TWO(x)    ((65256 >> (x)) & 1)
 #define QUORUM(set, of) TWO((set) & (of))
 
 /* Values: the command of a ballot, a no-op, and the steps of the move. */
@@ -99,8 +101,17 @@ inline tidy() { i = 0; v = 0 }
 #else
 #define AHEAD ALPHA
 #endif
-/* IN says whether a step is in force in slot s by what is known up to k. */
-#define IN(step, s, k, ahead) (WHERE(step, k) != 0 && (s) >= WHERE(step, k) + (ahead))
+/* IN says whether a step is in force in slot s by what is known up to k: whether
+ * it was taken there, and so many slots ahead. */
+#define TAKEN(step, at, s, k, ahead) (HAS(step, at, k) && at + (ahead) <= (s))
+#if NS == 3
+#define IN(step, s, k, ahead) (TAKEN(step, 1, s, k, ahead) || \
+	TAKEN(step, 2, s, k, ahead) || TAKEN(step, 3, s, k, ahead))
+#else
+#define IN(step, s, k, ahead) (TAKEN(step, 1, s, k, ahead) || \
+	TAKEN(step, 2, s, k, ahead) || TAKEN(step, 3, s, k, ahead) || \
+	TAKEN(step, 4, s, k, ahead))
+#endif
 /* CONF is Replica.configOf: the acceptors of slot s as a node knows them. */
 #define CONFIG(s, k, ahead) (IN(RETURN, s, k, ahead) -> SETA : \
 	(IN(MOVE, s, k, ahead) -> SETB : SETA))

@@ -7,8 +7,8 @@
  * Time is told by how long ago things were, so it has no end. All node clocks
  * gain, and the client's loses, at most one unit in any DRIFT.
  *
- * run holds one-renewal             -DWINDOW=2 -DCREDIT
- * run holds two-renewals            -DREQUESTS=2
+ * run holds one-renewal             -O -DWINDOW=2 -DCREDIT
+ * run holds two-renewals            -O -DREQUESTS=2
  * run holds passes-on               -DPROMPT -DREQUESTS=2 -DWINDOW=2
  * run fails tick-uncapped           I20 -DTICK_UNCAPPED
  * run fails expire-before-renew     I20 -DEXPIRE_FIRST

@@ -21,14 +21,14 @@ var ErrRun = errors.New("spec: the run failed")
 
 // What bounds a search. A search that would need more is not accepted.
 const (
-	depth          = 1_000_000
-	hashBits       = 22
-	memoryMiB      = 3072
-	searchTimeout  = 4 * time.Minute
-	deepTimeout    = time.Hour
-	deepHashBits   = 26
-	optimizeSearch = "-O1"
-	// A wrong variant is found in a moment: compiling well takes longer.
+	depth         = 1_000_000
+	hashBits      = 22
+	memoryMiB     = 3072
+	searchTimeout = 4 * time.Minute
+	deepTimeout   = time.Hour
+	deepHashBits  = 26
+	// Most searches take a moment, less than compiling them well.
+	optimizeLong  = "-O1"
 	optimizeQuick = "-O0"
 )
 
@@ -80,8 +80,8 @@ func Check(ctx context.Context, dir string, r *Run) (Result, error) {
 		return Result{}, fmt.Errorf("%w: spin does not take the model (%v):\n%s", ErrRun, err, text)
 	}
 	optimize := optimizeQuick
-	if r.Kind.exhaustive() {
-		optimize = optimizeSearch
+	if r.Long || r.Kind == Deep {
+		optimize = optimizeLong
 	}
 	text, err = command(ctx, scratch, "gcc", "-w", optimize, "-DSAFETY", "-DNOREDUCE",
 		fmt.Sprintf("-DMEMLIM=%d", memoryMiB), "-o", "pan", "pan.c")

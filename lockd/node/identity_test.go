@@ -1,0 +1,41 @@
+package node
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"lockd/lockfsm"
+)
+
+// TestIdentityNamesTheLimitsItWasBornWith: a directory with the default counts of
+// an earlier version is refused with what to set, one with others is refused, one
+// with the same is taken.
+func TestIdentityNamesTheLimitsItWasBornWith(t *testing.T) {
+	o := Defaults()
+	o.Cluster, o.Self = "c", 1
+	o.Limits.Locks, o.Limits.Claims, o.Limits.ClaimsPerSession = 8440, 8440, 8440
+	born := func(l lockfsm.Limits) error {
+		then := o
+		then.Limits = l
+		id := Identity{Cluster: o.Cluster, Node: 1, Groups: uint16(o.Groups),
+			Settings: then.Digest()}
+		return id.Check(&o)
+	}
+	if err := born(o.Limits); err != nil {
+		t.Errorf("the same limits: %v", err)
+	}
+	err := born(lockfsm.DefaultLimits())
+	for _, want := range []string{"cluster.limits.sessions = 131072", "locks = 1048576",
+		"claims = 1048576", "detached = 262144", "claims_per_session = 65536",
+		"waiters_per_lock = 10000", "node.memory"} {
+		if !errors.Is(err, ErrIdentity) || !strings.Contains(err.Error(), want) {
+			t.Errorf("earlier defaults: got %v, want it to say %q", err, want)
+		}
+	}
+	other := lockfsm.DefaultLimits()
+	other.Locks++
+	if err := born(other); !errors.Is(err, ErrIdentity) || strings.Contains(err.Error(), "set them") {
+		t.Errorf("other limits: got %v", err)
+	}
+}
