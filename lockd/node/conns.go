@@ -29,6 +29,8 @@ type conn struct {
 	waiting []byte
 	// closed is set when the conn is gone and has frames waiting.
 	closed bool
+	// paused is set while the conn is on the turnstile's list of those not read.
+	paused bool
 	// sessions are those whose events go out here.
 	sessions map[boundSession]struct{}
 }

@@ -125,7 +125,8 @@ func (n *Node) serveWaiting() {
 func (n *Node) resumeConns() {
 	t := &n.turnstile
 	for _, id := range n.box.paused {
-		if c := n.conns.find(id); c != nil && !c.closed {
+		if c := n.conns.find(id); c != nil && !c.closed && !c.paused {
+			c.paused = true
 			t.paused = append(t.paused, c)
 		}
 	}
@@ -136,6 +137,7 @@ func (n *Node) resumeConns() {
 		case len(c.waiting) > 0:
 			kept = append(kept, c)
 		default:
+			c.paused = false
 			n.deps.Clients.Resume(c.id)
 			t.resumed = true
 		}

@@ -102,6 +102,25 @@ func TestFN5ConnThatAskedEnoughIsNotRead(t *testing.T) {
 	}
 }
 
+// TestFN5ConnThatIsReadAllTheSameIsListedOnce: where reading cannot be stopped, a
+// conn asks for too much in turn after turn. It is still one conn (I22).
+func TestFN5ConnThatIsReadAllTheSameIsListedOnce(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.nodes[1]
+	frame := wire.AppendStatus(nil, wire.Header{Request: 1})
+	for range 20 {
+		for enough := false; !enough; {
+			_, enough = n.inbox.Offer(7, frame)
+		}
+		if err := n.node.Turn(w.now); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(n.node.turnstile.paused); got > 1 {
+			t.Fatalf("conns that are not read: got %d, want at most the one there is", got)
+		}
+	}
+}
+
 // TestFN5SessionsThatAreNotThereAreBounded: naming sessions that do not exist
 // fills neither the node's tables nor its log (I22).
 func TestFN5SessionsThatAreNotThereAreBounded(t *testing.T) {
