@@ -133,8 +133,10 @@ type departure struct {
 
 // retire stops keeping a group, whose seats do not name this node from slot
 // forgotten on. A mark in the WAL has its records forgotten, but for the promise.
+// It covers all that was applied here: records copied behind it may speak of that,
+// and seats that name this node again begin later.
 func (n *Node) retire(g *group, forgotten paxos.Slot) {
-	forgotten = max(forgotten, g.forgotten)
+	forgotten = max(forgotten, g.forgotten, paxos.Slot(g.machine.Applied())+1)
 	n.departed[g.id] = departure{g.replica.Promised(), forgotten}
 	n.settleEarly(g)
 	n.groups[g.id] = nil

@@ -150,3 +150,25 @@ func TestGroupThatLeftDoesNothingMore(t *testing.T) {
 		t.Error("the group that left has spoken")
 	}
 }
+
+// A group that leaves is forgotten with all that it had applied here. A hint that
+// was copied behind the mark may speak of any of that, and what a node does not
+// know of slots below it must not keep it from starting.
+func TestFM1DepartureCoversWhatWasApplied(t *testing.T) {
+	w := newWorld(t, testOptions())
+	w.run(5 * Second)
+	n := w.nodes[3]
+	g := n.node.groups[0]
+	applied := paxos.Slot(g.machine.Applied())
+	if applied == 0 {
+		t.Fatal("nothing is applied")
+	}
+	n.node.retire(g, 1)
+	if got := n.node.departed[0].forgotten; got != applied+1 {
+		t.Errorf("forgotten below slot %d, want %d", got, applied+1)
+	}
+	w.run(Second) // its leader has it taken in again
+	if back := n.node.groups[0]; back == nil || back.forgotten != applied+1 {
+		t.Errorf("the group is not back, or does not know what it forgot: %+v", back)
+	}
+}
