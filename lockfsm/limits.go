@@ -124,7 +124,9 @@ func (l *Limits) validate() error {
 // still stands in the last checkpoint keeps its entry until the next. Table
 // slots count at their lowest load, which is that of a small table that has just
 // doubled: two of five are full. It is a bound, not a forecast: a held lock with
-// a name of 24 bytes takes about 135 bytes.
+// a name of 24 bytes takes about 135 bytes. It does not hold yet for a machine
+// whose names were all of one length, then all of another, and so on: their
+// blocks are not merged (nameStore).
 func (l *Limits) MemoryBytes() uint64 {
 	const slots = slotBytes * 5 / 2
 	name := uint64(l.NameBytes) + nameUnit
