@@ -194,15 +194,17 @@ func (c *conn) clog() {
 	c.w.covered["conn clogged"]++
 }
 
-// unclog lets both directions flow.
+// unclog lets both directions flow, and has what is late arrive.
 func (c *conn) unclog() {
-	if c.toNode.clog > c.w.agenda.Now() {
-		c.toNode.clog, c.toNode.latest = 0, c.w.agenda.Now()
-		c.again(&c.toNode, 0, c.arriveNode)
-	}
-	if c.toClient.clog > c.w.agenda.Now() {
-		c.toClient.clog, c.toClient.latest = 0, c.w.agenda.Now()
-		c.again(&c.toClient, 0, c.arriveClient)
+	c.hurry(&c.toNode, c.arriveNode)
+	c.hurry(&c.toClient, c.arriveClient)
+}
+
+func (c *conn) hurry(s *stream, arrive func()) {
+	now := c.w.agenda.Now()
+	if s.clog > now || s.latest > now+c.w.slowest() {
+		s.clog, s.latest = 0, now
+		c.again(s, 0, arrive)
 	}
 }
 

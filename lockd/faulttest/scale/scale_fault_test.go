@@ -23,6 +23,7 @@ func TestFK3Scale(t *testing.T) {
 	if binary == "" {
 		binary = filepath.Join(t.TempDir(), "lockd")
 		build := exec.Command("go", "build", "-o", binary, "lockd/lockd")
+		build.Env = withoutC()
 		if out, err := build.CombinedOutput(); err != nil {
 			t.Fatalf("building lockd: %v\n%s", err, out)
 		}
