@@ -462,6 +462,30 @@ func TestFD7WipedNodesDoNotKeepEachOtherUp(t *testing.T) {
 	}
 }
 
+// A node that lost its directory may have been let in by one that is new itself,
+// and hears of its old disk from that one in the end. It stops in order (I7).
+func TestFD7WipedNodeHearsOfItsOldDisk(t *testing.T) {
+	w := newWorld(t, testOptions())
+	w.settle("all at home", w.atHome)
+	record := w.nodes[2].node.identity.Record.Append(make([]byte, 8))
+	w.kill(1)
+	w.diskOf = map[uint16]paxos.DiskID{1: 7771}
+	n := &testNode{w: w, id: 1, sent: make(map[ConnID][]byte),
+		saved: make(map[uint16]map[string][]byte), slots: make(map[uint16]uint64)}
+	w.nodes[1] = n
+	n.start()
+	if err := n.node.Turn(w.now); err != nil {
+		t.Fatal(err)
+	}
+	h := wire.PeerHello{From: 2, To: 1, Disk: 2222}
+	n.inbox.PeerUp(2, &h)
+	n.inbox.PeerFrame(2, uint8(wire.PeerKindRecord), record)
+	w.now += Second // all clocks of a node come round
+	if err := n.node.Turn(w.now); !errors.Is(err, ErrWiped) {
+		t.Fatalf("the node goes on with %v, want ErrWiped", err)
+	}
+}
+
 // A node may stop before its log says that it has taken a group in, and come back
 // as one of those whom the group needs for a leader. It takes part as soon as it
 // is asked, if the group is at home on it (G8).

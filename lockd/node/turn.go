@@ -42,6 +42,9 @@ func (n *Node) Turn(now Nanos) error {
 	for i := range n.box.items {
 		n.dispatch(&n.box.items[i])
 	}
+	if n.failure != nil {
+		return n.failure // what it was in the middle of may be half done
+	}
 	n.serveWaiting()
 	n.resumeConns()
 	n.onDurable(wal.LSN(n.inbox.durable.Load()))

@@ -103,8 +103,8 @@ func (l *link) dial() {
 // bound reports whether a sound site knows which disk another has. One that has
 // not heard yet lets any disk in, and then no quorum counts it (I5).
 func (s *site) bound(other *site) bool {
-	if s.lost || s.proc == nil {
-		return false
+	if s.lost || s.proc == nil || s.renewed && !s.born() {
+		return false // it knows nothing, or not yet
 	}
 	id, err := node.DecodeIdentity(s.drive.Content(identityName))
 	if err != nil || id.Record == nil {
