@@ -110,9 +110,6 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 	if cmd.Op != lockfsm.OpOpenSession && cmd.Flags&lockfsm.Detached == 0 &&
 		cmd.Op != lockfsm.OpRenewHold {
 		n.bind(g, c, cmd.Session, cmd.Epoch)
-		if !g.knows(cmd.Session) {
-			n.turnstile.spent += strangerCost
-		}
 	}
 	if c.tries > 0 && (cmd.Op == lockfsm.OpCancel || cmd.Op == lockfsm.OpCloseSession) {
 		n.settleTries(g, c)

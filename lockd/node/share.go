@@ -23,11 +23,6 @@ const (
 	listsCost = 4 * turnCost
 )
 
-// strangerCost is what a command costs besides whose session the machine does not
-// know. Only the log can say that there is none, and that costs every node of the
-// group its share; it is nothing that a client asks for often.
-const strangerCost = 7
-
 // costOf is what a request costs before it is answered.
 func costOf(k wire.Kind, frame []byte) int {
 	if k == wire.KindKeepalive {
@@ -96,11 +91,10 @@ func (n *Node) roomToWait(c *conn, frame []byte) bool {
 
 // serve admits one request and counts what that costs.
 func (n *Node) serve(c *conn, frame []byte) int {
-	t := &n.turnstile
-	before, spent := len(c.out), t.spent
-	kind := n.onRequest(c, frame)
-	t.spent += costOf(kind, frame) + answerUnits(len(c.out)-before)
-	return t.spent - spent
+	before := len(c.out)
+	cost := costOf(n.onRequest(c, frame), frame) + answerUnits(len(c.out)-before)
+	n.turnstile.spent += cost
+	return cost
 }
 
 // serveWaiting serves the conns that wait, one after the other, until the turn

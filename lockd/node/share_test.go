@@ -72,28 +72,6 @@ func TestFN5PoliteConnIsServedBesideFloods(t *testing.T) {
 	}
 }
 
-// TestFN5CommandsOfStrangersAreDear: a command whose session does not exist goes
-// through the log of every replica all the same; a turn takes fewer of them than
-// of what a session asks for (I33).
-func TestFN5CommandsOfStrangersAreDear(t *testing.T) {
-	w := newWorld(t, testOptions())
-	n := w.leaderOf(0)
-	name := w.nameIn(0, 0)
-	const flood = 3 * turnCost
-	for i := range flood {
-		n.inbox.Request(7, wire.AppendAcquire(nil, wire.Header{Request: uint64(i + 1)},
-			&wire.Acquire{Session: 1 << 40, Epoch: 1, Mode: wire.ModeEX, Name: name}))
-	}
-	before := n.node.stats.Requests
-	if err := n.node.Turn(w.now); err != nil {
-		t.Fatal(err)
-	}
-	took := int(n.node.stats.Requests - before)
-	if most := 2*turnCost/strangerCost + 2; took == 0 || took > most {
-		t.Errorf("one turn took %d of %d commands of strangers, want 1 to %d", took, flood, most)
-	}
-}
-
 // TestFN5ConnThatAskedEnoughIsNotRead: the inbox says when to stop reading, and
 // the node says when to go on: when all of it has been served.
 func TestFN5ConnThatAskedEnoughIsNotRead(t *testing.T) {
