@@ -1,6 +1,10 @@
 package lockfsm
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
 
 const (
 	arenaChunkBits = 8
@@ -43,8 +47,8 @@ type nameRef uint32
 
 // nameStore holds the names of locks and sessions: blocks of whole
 // units in large chunks, with one free list per length in units. Blocks are not
-// merged, so it holds at most the largest number of names of each length that
-// were in use at once.
+// merged; when too many of lengths that nobody wants have gathered, the machine
+// packs those in use (packNames).
 type nameStore struct {
 	chunks [][]byte
 	next   nameRef // first unit never used
@@ -52,6 +56,9 @@ type nameStore struct {
 }
 
 func units(n int) int { return (n + nameUnit - 1) / nameUnit }
+
+// bytes is what the store has taken.
+func (s *nameStore) bytes() uint64 { return uint64(len(s.chunks)) * nameChunk * nameUnit }
 
 // block returns the bytes of a name of n bytes at r.
 func (s *nameStore) block(r nameRef, n int) []byte {
@@ -101,4 +108,28 @@ func (s *nameStore) drop(r nameRef, n int) {
 	old := s.free[class]
 	link[0], link[1], link[2], link[3] = byte(old), byte(old>>8), byte(old>>16), byte(old>>24)
 	s.free[class] = r
+}
+
+// placedName is a name in use: where its block is, and where that is written.
+type placedName struct {
+	at    *nameRef
+	bytes int
+}
+
+// pack moves the blocks of all names in use together, in the order in which they
+// are, and forgets all others. Whoever borrowed one must not use it any more.
+// Requires: names has every name in use, once.
+func (s *nameStore) pack(names []placedName) {
+	slices.SortFunc(names, func(x, y placedName) int { return cmp.Compare(*x.at, *y.at) })
+	s.next = 1
+	clear(s.free[:])
+	for _, n := range names {
+		from := s.block(*n.at, n.bytes)
+		// Never behind where it is: those before it took no more room than they had.
+		*n.at = s.extend(units(n.bytes))
+		copy(s.block(*n.at, n.bytes), from)
+	}
+	used := int((s.next + nameChunk - 1) / nameChunk)
+	clear(s.chunks[used:])
+	s.chunks = s.chunks[:used]
 }

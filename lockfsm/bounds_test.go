@@ -130,3 +130,63 @@ func endAll(t *testing.T, m *Machine) {
 		}
 	}
 }
+
+// TestNamesOfAllLengthsInTurn fills a machine with names of one length, empties it,
+// and goes on with longer ones: what the short ones left is of use to nobody, and
+// must not be kept beside all that the long ones take (I22).
+func TestNamesOfAllLengthsInTurn(t *testing.T) {
+	l := DefaultLimits()
+	l.Sessions, l.Locks, l.Claims, l.Detached = 10, 1000, 1000, 0
+	l.ClaimsPerSession, l.WaitersPerLock, l.WorkPerApply = 1000, 100, 1<<20
+	m, err := New(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out Outcome
+	var batch BatchBuilder
+	apply := func() {
+		t.Helper()
+		if err := m.Apply(m.Applied()+1, batch.Bytes(), &out); err != nil {
+			t.Fatal(err)
+		}
+		batch.Reset()
+	}
+	const most = maxNameBytes
+	for length := 8; length <= most; length += 8 {
+		batch.Append(&Command{Op: OpOpenSession, Lease: 10_000, Nonce: Nonce{byte(length / 8), 1},
+			Name: bytes.Repeat([]byte{'s'}, min(length, int(l.SessionNameBytes)))})
+		apply()
+		session := out.Results[0].Session
+		for i := range l.Locks {
+			name := bytes.Repeat([]byte{byte(length / 8)}, length)
+			binary.BigEndian.PutUint32(name, i)
+			batch.Append(&Command{Op: OpAcquire, Session: session, Request: RequestID(i + 1),
+				Mode: ModeEX, Name: name})
+			if i%50 == 49 {
+				apply()
+			}
+		}
+		m.Dirty(func(_, _ []byte) {})
+		for _, i := range []uint32{0, 500, 999} {
+			name := bytes.Repeat([]byte{byte(length / 8)}, length)
+			binary.BigEndian.PutUint32(name, i)
+			var info LockInfo
+			if !m.Lock(name, &info) || !bytes.Equal(info.Name, name) {
+				t.Fatalf("length %d: lock %d is gone: %+v", length, i, info)
+			}
+		}
+		batch.Append(&Command{Op: OpCloseSession, Session: session})
+		apply()
+		m.Dirty(func(_, _ []byte) {})
+		if err := m.Validate(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// An Apply may add the names of its batch before the next one packs.
+	if got, bound := m.names.bytes(), l.nameStoreBytes()+50*(most+nameUnit); got > bound {
+		t.Errorf("names took %d bytes, want at most %d", got, bound)
+	}
+	if m.packs == 0 || m.packs > 40 {
+		t.Errorf("names were packed %d times, want a few", m.packs)
+	}
+}

@@ -123,17 +123,24 @@ func (l *Limits) validate() error {
 // Locks, sessions and detached holds count twice because one that is gone but
 // still stands in the last checkpoint keeps its entry until the next. Table
 // slots count at their lowest load, which is that of a small table that has just
-// doubled: two of five are full. It is a bound, not a forecast: a held lock with
-// a name of 24 bytes takes about 135 bytes. It does not hold yet for a machine
-// whose names were all of one length, then all of another, and so on: their
-// blocks are not merged (nameStore).
+// doubled: two of five are full. Names count an eighth more than they take: they are
+// packed when they have come to that. It is a bound, not a forecast: a held lock
+// with a name of 24 bytes takes about 135 bytes.
 func (l *Limits) MemoryBytes() uint64 {
 	const slots = slotBytes * 5 / 2
-	name := uint64(l.NameBytes) + nameUnit
-	sessionName := uint64(l.SessionNameBytes) + nameUnit
-	locks := 2 * uint64(l.Locks) * (lockBytes + slots + name)
+	locks := 2 * uint64(l.Locks) * (lockBytes + slots)
 	claims := uint64(l.Claims) * (claimBytes + stackBytes + 2*slots)
 	sessions := 2 * (uint64(l.Sessions) + uint64(l.Detached)) *
-		(sessionBytes + 2*slots + heapBytes + sessionName)
-	return locks + claims + sessions + maxRegisters*(MaxRegisterBytes+maxRegisterNameBytes)
+		(sessionBytes + 2*slots + heapBytes)
+	return locks + claims + sessions + l.nameStoreBytes() +
+		maxRegisters*(MaxRegisterBytes+maxRegisterNameBytes)
+}
+
+// nameStoreBytes is the size of the name store beyond which it is packed before
+// anything more is put into it: an eighth above the longest names for all there
+// may be, so that each time there is work for as many more.
+func (l *Limits) nameStoreBytes() uint64 {
+	locks := 2 * uint64(l.Locks) * (uint64(l.NameBytes) + nameUnit)
+	sessions := 2 * (uint64(l.Sessions) + uint64(l.Detached)) * (uint64(l.SessionNameBytes) + nameUnit)
+	return (locks+sessions)*9/8 + nameChunk*nameUnit
 }

@@ -142,6 +142,24 @@ func (m *Machine) addLock(name []byte) ref {
 	return r
 }
 
+// packNames moves all names together. What is borrowed from the machine ends with
+// it, as it does with the Apply that asks for it.
+func (m *Machine) packNames() {
+	var names []placedName
+	for r := ref(1); r <= m.locks.used; r++ {
+		if l := m.locks.at(r); l.flags&entryUsed != 0 {
+			names = append(names, placedName{&l.name, int(l.nameBytes)})
+		}
+	}
+	for r := ref(1); r <= m.sessions.used; r++ {
+		if s := m.sessions.at(r); s.nameBytes > 0 {
+			names = append(names, placedName{&s.name, int(s.nameBytes)})
+		}
+	}
+	m.names.pack(names)
+	m.packs++
+}
+
 // dropLock frees an entry. Requires: it is a ghost with no record.
 func (m *Machine) dropLock(r ref) {
 	l := m.locks.at(r)

@@ -53,6 +53,8 @@ type Machine struct {
 
 	// unchecked is how much was done since mustBeValid last looked.
 	unchecked int
+	// packs counts how often names were packed, for tests.
+	packs int
 	// passed counts dormant waiters that pumping passed over, for tests.
 	passed uint64
 	// adds is what AddsRecord reports.
@@ -125,6 +127,9 @@ func (m *Machine) Apply(slot uint64, value []byte, out *Outcome) error {
 	}
 	m.applied = slot
 	m.work = int(m.limits.WorkPerApply)
+	if m.names.bytes() > m.limits.nameStoreBytes() {
+		m.packNames()
+	}
 	if len(value) > 0 {
 		m.run(value, out)
 	}
