@@ -265,7 +265,21 @@ func (w *World) leaderOf(group paxos.GroupID) *site {
 // else is cut, or none has (G8). Links of which a lane is cut stand and carry
 // one way, or break and are not made again.
 func (w *World) progressInGraph(*site) {
-	lanes := w.impose(w.graphShape(w.graphNumber()))
+	const inTurn = 4
+	for i := range inTurn {
+		if i > 0 {
+			w.await("I28: every group led after a graph", w.failover(), w.allLed)
+			w.settle()
+		}
+		if w.failure != nil {
+			return
+		}
+		w.progressInOne(w.graphNumber(i * graphs / inTurn))
+	}
+}
+
+func (w *World) progressInOne(graph int) {
+	lanes := w.impose(w.graphShape(graph))
 	if w.dice.episode.permille(500) {
 		w.breakCut(pick(w.dice.episode, node.DownReset, node.DownTimeout))
 	}
@@ -283,9 +297,9 @@ func (w *World) progressInGraph(*site) {
 }
 
 // graphNumber goes through all graphs of three nodes as seeds go on.
-func (w *World) graphNumber() int {
+func (w *World) graphNumber(after int) int {
 	if len(w.sites) == 3 {
-		return int(w.opts.Seed % graphs)
+		return int((w.opts.Seed + uint64(after)) % graphs)
 	}
 	return w.dice.episode.IntN(1 << 30)
 }
