@@ -76,20 +76,28 @@ func (b *bench) answerPings() {
 		conn := e.conn
 		out := b.core.Output(conn, nil)
 		b.written[conn] = append(b.written[conn], out...)
-		for len(out) > 0 {
-			n, err := wire.FrameBytes(out, wire.MaxFrameBytes)
-			if err != nil {
-				b.t.Fatal(err)
-			}
-			h, body, err := wire.Parse(out[:n])
-			if err != nil {
-				b.t.Fatal(err)
-			}
+		b.eachFrame(out, func(h wire.Header, body []byte) {
 			if isPing(h, body) && !b.hung {
 				b.receive(conn, wire.AppendKeepaliveAck(nil, wire.Header{Request: h.Request}, nil))
 			}
-			out = out[n:]
+		})
+	}
+}
+
+// eachFrame cuts what was written to a conn into frames.
+func (b *bench) eachFrame(out []byte, do func(h wire.Header, body []byte)) {
+	b.t.Helper()
+	for len(out) > 0 {
+		n, err := wire.FrameBytes(out, wire.MaxFrameBytes)
+		if err != nil {
+			b.t.Fatal(err)
 		}
+		h, body, err := wire.Parse(out[:n])
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		do(h, body)
+		out = out[n:]
 	}
 }
 
@@ -109,20 +117,11 @@ func (b *bench) sent(conn ConnID, kind wire.Kind) []wire.Header {
 	b.answerPings()
 	out := b.written[conn]
 	delete(b.written, conn)
-	for len(out) > 0 {
-		n, err := wire.FrameBytes(out, wire.MaxFrameBytes)
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		h, body, err := wire.Parse(out[:n])
-		if err != nil {
-			b.t.Fatal(err)
-		}
+	b.eachFrame(out, func(h wire.Header, body []byte) {
 		if h.Kind == kind && !isPing(h, body) {
 			all = append(all, h)
 		}
-		out = out[n:]
-	}
+	})
 	return all
 }
 
