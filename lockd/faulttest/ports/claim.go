@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"syscall"
 )
 
 // The ports that are claimed, and how many make a block: enough for seven nodes
@@ -101,8 +102,12 @@ func (c *Claim) Close() error {
 	return errors.Join(problems...)
 }
 
-// free reports whether nobody listens at any of some ports.
+// free reports whether nobody listens at any of some ports. No process is started
+// meanwhile: until it executes its program it has copies of this one's listeners,
+// and a port would stay in use after it was found free.
 func free(first, count int) bool {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	for port := first; port < first+count; port++ {
 		ln, err := net.Listen("tcp", address(port))
 		if err != nil || ln.Close() != nil {

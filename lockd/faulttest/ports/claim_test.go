@@ -138,6 +138,55 @@ func TestStrangersArePassedOver(t *testing.T) {
 	}
 }
 
+// TestForksKeepNoPort starts processes while ports are given out. A process that
+// is being started has its parent's listeners until it executes its program.
+//
+// It fails when a process can start while a port is tried.
+func TestForksKeepNoPort(t *testing.T) {
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	enough := make(chan struct{})
+	var starting sync.WaitGroup
+	t.Cleanup(starting.Wait)
+	t.Cleanup(func() { close(enough) })
+	for range 4 {
+		starting.Go(func() {
+			for {
+				select {
+				case <-enough:
+					return
+				default:
+				}
+				if err := exec.Command(path, "-test.run", "^$").Run(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 20 {
+		c := new(Claim)
+		all, err := c.Addresses(blockPorts - 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range all {
+			ln, err := net.Listen("tcp", a)
+			if err != nil {
+				t.Fatalf("a port was given out and is in use: %v", err)
+			}
+			if err := ln.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestClaimGrows asks one claim for more than a block has.
 func TestClaimGrows(t *testing.T) {
 	c := new(Claim)
