@@ -148,6 +148,9 @@ func (c *client) expire() {
 	for _, m := range c.groups {
 		if m.session != 0 && now >= m.safeUntil {
 			c.w.covered["lease ran out"]++
+			if c.w.crowded > 0 && m.renewed >= c.w.crowded {
+				c.w.covered["lease ran out beside a crowd"]++
+			}
 			m.loseSession()
 		}
 		for i := len(m.holds) - 1; i >= 0; i-- {

@@ -117,9 +117,9 @@ func (w *World) mustPass(group uint16, session lockfsm.SessionID) {
 	if work := w.opts.Node.Limits.WorkPerApply; work < 100 {
 		limit += Time(w.models[group].Size()) * w.round()
 	}
-	moves, handed := w.moves, w.handed(group)
+	moves, served := w.moves, w.served(group)
 	w.agenda.After(limit, func() {
-		if w.moves == moves && !handed {
+		if w.moves == moves && served {
 			w.passed(group, session, limit)
 			return
 		}
@@ -127,19 +127,20 @@ func (w *World) mustPass(group uint16, session lockfsm.SessionID) {
 	})
 }
 
-// handed reports whether the leader of a group is handing it over, and takes no
-// command until that has worked, or failed after an election timeout.
-func (w *World) handed(group uint16) bool {
-	under := false
+// served reports whether a group has a leader that takes commands: one that took
+// it over may have to see to many slots first, and one that hands it over takes
+// none until that has worked, or failed after an election timeout.
+func (w *World) served(group uint16) bool {
+	serves := false
 	for _, s := range w.sites {
 		if s.proc == nil {
 			continue
 		}
 		s.proc.node.ForEachGroup(func(g node.GroupView) {
-			under = under || uint16(g.ID) == group && g.Replica.Status().Transfer != paxos.NoNode
+			serves = serves || uint16(g.ID) == group && g.Leading && g.Replica.Status().Serving
 		})
 	}
-	return under
+	return serves
 }
 
 // current reports whether a quorum of a group's replicas has what is chosen, but

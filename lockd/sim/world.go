@@ -48,6 +48,9 @@ type World struct {
 	disks      map[paxos.DiskID]int
 	configured bool
 	operator   operator
+	// crowded is set while a crowd comes and goes: leases that were renewed after it
+	// must go on being renewed.
+	crowded Time
 	// deposals are all leaders that were deposed, moves counts those too that
 	// gave their group away.
 	deposals []deposal
