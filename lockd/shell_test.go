@@ -65,7 +65,7 @@ func TestHelpFitsATerminal(t *testing.T) {
 func TestVersionSaysWhatItSpeaks(t *testing.T) {
 	for _, args := range [][]string{{"version"}, {"--version"}, {"-v"}} {
 		code, out, _ := call(args...)
-		if code != 0 || !strings.Contains(out, "client protocol 2, peer protocol 1") {
+		if code != 0 || !strings.Contains(out, "client protocol 3, peer protocol 1") {
 			t.Errorf("%q: got exit code %d and %q", args, code, out)
 		}
 	}

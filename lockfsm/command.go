@@ -52,8 +52,10 @@ const (
 	FormatFirst = 1
 	// FormatKinds adds permits and owners: OpTake, OpEnter and OpLeave.
 	FormatKinds = 2
+	// FormatWhole adds what else a lock service has: see the opcodes from 19 on.
+	FormatWhole = 3
 	// FormatLatest is the newest format this binary reads and writes.
-	FormatLatest = FormatKinds
+	FormatLatest = FormatWhole
 )
 
 // Format returns the first format that has the opcode.
@@ -62,6 +64,9 @@ func (o Op) Format() uint8 {
 	case OpTake, OpEnter, OpLeave:
 		return FormatKinds
 	default:
+		if o > OpLeave {
+			return FormatWhole
+		}
 		return FormatFirst
 	}
 }

@@ -9,7 +9,7 @@
 // The value of a slot is a batch; an empty value is a no-op. All numbers are
 // little-endian.
 //
-//	batch    version u8 (1, 2) | flags u8 (1: tick) | tick? | command*
+//	batch    version u8 (1 to 3) | flags u8 (1: tick) | tick? | command*
 //	tick     delta u32 (ms) | n u32 | n × session u64
 //	command  opcode u8, then
 //	 1 open     epoch u32 | lease u32 | nonce 16 B | name
@@ -30,7 +30,7 @@
 //	flags    1: wait, 2: detached
 //
 // A batch has version 1 unless it has a command from 16 on; then it has version
-// 2. A version, or an opcode or flag that its version does not have, is
+// 2, or 3 with one from 19 on. A version, or an opcode or flag that its version does not have, is
 // ErrTooNew, never damage. A batch is executed in full or not at all.
 //
 // # Rules

@@ -154,8 +154,11 @@ func refuseDisk(a *placement.Node, h *wire.PeerHello, refuse refuser) *wire.Peer
 // are, and who leads which group as far as it knows. version is the newest that
 // the client and this package know; an older build knows less.
 func (n *Node) Welcome(version uint16) wire.Welcome {
-	if n.opts.format() < lockfsm.FormatKinds {
+	switch n.opts.format() {
+	case lockfsm.FormatFirst:
 		version = min(version, wire.VersionKinds-1)
+	case lockfsm.FormatKinds:
+		version = min(version, wire.VersionWhole-1)
 	}
 	w := wire.Welcome{
 		Version: version,

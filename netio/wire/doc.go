@@ -96,6 +96,12 @@
 // Capacity is zero for a lock with modes. In version 1 permits look like holds in
 // mode NL, and OtherKind like BadRequest.
 //
+// # Version 3
+//
+// Version 3 has the kinds from 15 on. They are used only on a conn whose Welcome
+// says version 3, and refused as Unsupported as long as a node of the cluster does
+// not know it.
+//
 // # Rules of the conversation
 //
 //  1. Greeting. The client sends Hello first, and nothing else before Welcome.

@@ -8,11 +8,13 @@ import (
 
 // Version is the protocol version this package writes; MinVersion the oldest
 // it still speaks. VersionKinds is the first with semaphores and owners: Take,
-// Enter, Leave, FlagVersion2 and the statuses from StatusOtherKind on.
+// Enter, Leave, FlagVersion2 and the statuses from StatusOtherKind on. VersionWhole
+// is the first with what else a lock service has: the kinds from 15 on.
 const (
-	Version      uint16 = 2
+	Version      uint16 = 3
 	MinVersion   uint16 = 1
 	VersionKinds uint16 = 2
+	VersionWhole uint16 = 3
 )
 
 // Kind says what a client frame is. Numbers are append-only; requests are
@@ -152,7 +154,10 @@ type Header struct {
 
 // Version returns the version in which a request wants to be answered.
 func (h Header) Version() uint16 {
-	if h.Kind >= KindTake && h.Kind < requestEnd || h.Flags&FlagVersion2 != 0 {
+	if h.Kind > KindLeave && h.Kind < requestEnd {
+		return VersionWhole
+	}
+	if h.Kind >= KindTake && h.Kind <= KindLeave || h.Flags&FlagVersion2 != 0 {
 		return VersionKinds
 	}
 	return MinVersion

@@ -92,9 +92,9 @@ func TestTooNew(t *testing.T) {
 	if got, err := DecodeHello(body); err != nil || string(got.Name) != "later" {
 		t.Errorf("newer: got %+v, %v, want no error", got, err)
 	}
-	x.MinVersion = 3
+	x.MinVersion = Version + 1
 	got, err := DecodeHello(AppendHello(nil, Header{}, &x)[HeaderBytes:])
-	if !errors.Is(err, ErrVersion) || got.Version != 9 || got.MinVersion != 3 {
+	if !errors.Is(err, ErrVersion) || got.Version != 9 || got.MinVersion != Version+1 {
 		t.Errorf("too new: got %+v, %v, want ErrVersion with versions", got, err)
 	}
 	if got, err := Negotiate(1, 1); got != 1 || err != nil {
@@ -111,7 +111,7 @@ func TestTooNew(t *testing.T) {
 	if !errors.Is(err, ErrVersion) {
 		t.Errorf("peer too new: got %v, want ErrVersion", err)
 	}
-	w := AppendWelcome(nil, Header{}, &Welcome{Version: 3, Leaders: []uint16{1}})
+	w := AppendWelcome(nil, Header{}, &Welcome{Version: Version + 1, Leaders: []uint16{1}})
 	if _, err := DecodeWelcome(w[HeaderBytes:]); !errors.Is(err, ErrVersion) {
 		t.Errorf("welcome: got %v, want ErrVersion", err)
 	}
