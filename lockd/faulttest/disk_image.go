@@ -2,6 +2,7 @@ package faulttest
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -43,11 +44,12 @@ type Image struct {
 	options     string
 	mounted     bool
 	frozen      bool
-	cut         bool // since the last mount
+	cut         bool   // since the last mount
+	wrote       uint64 // the last number written before the cut
 
 	// Cuts is how often the power went and came back. Took is how many of those
-	// took a file along that had been written just before, and not synced; the
-	// others came after a sync of somebody else, which may take it to the disk.
+	// took along what had been written just before, and not synced; the others came
+	// right after a sync of somebody else.
 	Cuts, Took int
 }
 
@@ -113,13 +115,29 @@ func (im *Image) Path() string { return im.point }
 
 // Cut takes the power: from here on every change of the file system fails, which
 // is looked at, and of what was done to it only what was synced will be there
-// after Remount.
+// after Remount. A number is written again and again until the power goes, since
+// whatever a node syncs meanwhile may take an earlier one along.
 func (im *Image) Cut() error {
-	// A full disk takes no file, and loses none.
-	_ = os.WriteFile(im.unsynced(), []byte("written and not synced"), 0o600)
-	im.cut = true
-	if err := tool("xfs_io", "-x", "-c", "shutdown", im.point); err != nil {
+	im.cut, im.wrote = true, 0
+	f, err := os.Create(im.unsynced())
+	if errors.Is(err, syscall.ENOSPC) {
+		err = nil // a full disk takes no file, and loses none
+	}
+	shutdown := exec.Command("xfs_io", "-x", "-c", "shutdown", im.point)
+	if err = errors.Join(err, shutdown.Start()); err != nil {
 		return err
+	}
+	for n := uint64(1); f != nil; n++ {
+		if _, err = f.WriteAt(binary.BigEndian.AppendUint64(nil, n), 0); err != nil {
+			break
+		}
+		im.wrote = n
+	}
+	if err := shutdown.Wait(); err != nil {
+		return fmt.Errorf("faulttest: %v: %w", shutdown, err)
+	}
+	if f != nil {
+		_ = f.Close() // it fails, with the rest
 	}
 	if err := os.WriteFile(im.unsynced()+"-after", nil, 0o600); !errors.Is(err, syscall.EIO) {
 		return fmt.Errorf("faulttest: a write to %s after its power went: got %v, want %w",
@@ -135,14 +153,14 @@ func (im *Image) unsynced() string { return filepath.Join(im.point, "unsynced") 
 func (im *Image) countCut() error {
 	im.cut = false
 	im.Cuts++
-	info, err := os.Stat(im.unsynced())
+	b, err := os.ReadFile(im.unsynced())
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		im.Took++
 		return nil
 	case err != nil:
 		return err
-	case info.Size() == 0:
+	case len(b) < 8 || binary.BigEndian.Uint64(b) < im.wrote:
 		im.Took++
 	}
 	return os.Remove(im.unsynced())
