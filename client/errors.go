@@ -47,6 +47,10 @@ var (
 	// ErrOtherMode: the owner holds the lock, or waits for it, in another mode,
 	// and would wait for itself.
 	ErrOtherMode = errors.New("client: owner has the lock in another mode")
+	// ErrDeadlock: the request would have waited for somebody who waits for the
+	// caller, and neither would ever have had his turn. Nothing changed: give back
+	// what is held, or part of it, and ask again. See DeadlockError.
+	ErrDeadlock = errors.New("client: deadlock")
 	// ErrUnsupported: a node of the cluster does not know what was asked for. All
 	// nodes must be upgraded first; nothing happened.
 	ErrUnsupported = errors.New("client: not supported by all nodes")
@@ -152,6 +156,27 @@ func (e *KindError) Error() string {
 	return fmt.Sprintf("%q is in use as a semaphore of %d permits", e.Name, e.Capacity)
 }
 
+// DeadlockError says whom a refused request would have waited for in a circle. It
+// matches ErrDeadlock.
+type DeadlockError struct {
+	Name string // of the lock that was asked for
+	// Token is that of the hold of Name whose own waiting request is in the way,
+	// or zero if that is not known.
+	Token uint64
+}
+
+// Is reports whether target is ErrDeadlock.
+func (e *DeadlockError) Is(target error) bool { return target == ErrDeadlock }
+
+// Error says it in one line.
+func (e *DeadlockError) Error() string {
+	if e.Token == 0 {
+		return fmt.Sprintf("lock %q: deadlock: the holder waits for this client", e.Name)
+	}
+	return fmt.Sprintf("lock %q: deadlock: the holder with token %d waits for this client",
+		e.Name, e.Token)
+}
+
 // LostError says which hold ended and why. It matches ErrLost and its Cause,
 // and is the cause of the context of the hold.
 type LostError struct {
@@ -187,6 +212,8 @@ func statusError(x *Call, status wire.Status) error {
 		sentinel = ErrNotFound
 	case wire.StatusOtherMode:
 		sentinel = ErrOtherMode
+	case wire.StatusDeadlock:
+		return &DeadlockError{Name: x.Name}
 	case wire.StatusUnsupported:
 		sentinel = ErrUnsupported
 	case wire.StatusSessionUnknown, wire.StatusSessionEnded, wire.StatusCancelled:

@@ -73,8 +73,13 @@ const (
 	// StatusUnsupported: all nodes must be upgraded first; until then nobody may
 	// use what a node of the cluster does not know.
 	StatusUnsupported Status = 24
+	// StatusDeadlock: the request would have waited for one that waits for it, so
+	// that neither would ever have been granted. Nothing changed; what the client
+	// holds it holds as before. The token is that of the hold whose own request is
+	// in the way. Version 3.
+	StatusDeadlock Status = 25
 
-	statusEnd = 25
+	statusEnd = 26
 )
 
 // Definite reports whether the request has, once and for all, taken effect or
@@ -135,6 +140,8 @@ func (s Status) String() string {
 		return "other mode"
 	case StatusUnsupported:
 		return "unsupported: all nodes must be upgraded first"
+	case StatusDeadlock:
+		return "deadlock"
 	default:
 		return "status " + strconv.Itoa(int(s))
 	}

@@ -194,7 +194,7 @@ func TestStatusNumbers(t *testing.T) {
 		StatusNotHolder, StatusCancelled, StatusAlreadyGranted, StatusTooManyWaiters,
 		StatusTooManySessions, StatusTooManyHolds, StatusBadRequest, StatusNameTooLong,
 		StatusNotFound, StatusWrongGroup, StatusStopping, StatusPermission, StatusOtherKind,
-		StatusOtherMode, StatusUnsupported} {
+		StatusOtherMode, StatusUnsupported, StatusDeadlock} {
 		if int(s) != want {
 			t.Errorf("%s: got %d, want %d", s, s, want)
 		}
