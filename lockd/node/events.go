@@ -16,7 +16,7 @@ const (
 	EventLeader                             // Group, Node: the group's leader as known here
 	EventLeading                            // Group: this node serves the group
 	EventDeposed                            // Group: this node serves it no more
-	EventTransfer                           // Group, Node: leadership is being moved
+	EventTransfer                           // Group: leadership is being moved, to Node if it is said
 	EventCheckpoint                         // Group, Slot
 	EventCheckpointFailed                   // Group, Slot, Text
 	EventSnapshotSent                       // Group, Node, Slot

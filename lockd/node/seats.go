@@ -66,6 +66,10 @@ func (n *Node) onWritten(g *group, name string) {
 		g.seats, g.seatsVersion = seats, version
 		n.observe(Event{Kind: EventSeats, Group: g.id, Slot: seats.Now.From,
 			Text: seatsText(&seats.Now)})
+		if g.leading && !slices.Contains(seats.Now.Acceptors, n.acceptor()) {
+			// The replica hands over by itself once the slots before are chosen.
+			n.observe(Event{Kind: EventTransfer, Group: g.id})
+		}
 	case name == registerCluster && g.id == 0:
 		r, version, err := n.machineRecord(g)
 		if err != nil {

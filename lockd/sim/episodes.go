@@ -217,14 +217,20 @@ func (w *World) oneLinkFlaps(x *site) {
 // losesLeaderships: the disk of a node stands still, which costs it its
 // leaderships (I30), and nobody else anything.
 func (w *World) losesLeaderships(x *site) {
-	began, own := w.agenda.Now(), w.led(x)
+	began, own, slots := w.agenda.Now(), w.led(x), w.slots
 	x.stall(12 * w.election())
+	quiet := func() bool { return w.slots == slots && w.agenda.Now() >= began+2*second }
 	w.await("a sync that stalls", 3*second, func() string {
-		if len(own) > 0 && x.proc.log.started == 0 {
+		if len(own) > 0 && x.proc.log.started == 0 && !quiet() {
 			return "none begins"
 		}
 		return ""
 	})
+	if len(own) > 0 && x.proc.log.started == 0 {
+		w.covered["no sync to stall"]++
+		x.stalledUntil = w.agenda.Now()
+		return
+	}
 	// Heartbeats stop half an election timeout into the sync. From the last one
 	// on an election timeout passes, and each successor waits for its turn.
 	ranks := Time(len(w.sites)) * Time(w.opts.Node.RankDelayTicks) * Time(w.opts.Node.Tick)

@@ -60,6 +60,11 @@ func (w *World) heal() {
 	if !w.born() {
 		limit += second
 	}
+	if w.snapshotsFirst() {
+		// Whoever is to lead has to catch up first, chunk by chunk.
+		w.covered["healing begins with snapshots"]++
+		limit += 5 * second
+	}
 	w.await("I28: every group led", limit, w.allLed)
 	if w.born() {
 		w.await("I32: every group at home", 90*second, w.allHome)
@@ -74,6 +79,34 @@ func (w *World) heal() {
 		w.bounded()
 		w.note("healed", uint64(w.agenda.Now()-began))
 	}
+}
+
+// snapshotsFirst reports whether there is a group of which too few replicas run
+// that have what no log has any more.
+func (w *World) snapshotsFirst() bool {
+	applied := make([][]paxos.Slot, w.opts.Groups)
+	needed := make([]paxos.Slot, w.opts.Groups)
+	for _, s := range w.sites {
+		if s.proc == nil {
+			continue
+		}
+		s.proc.node.ForEachGroup(func(g node.GroupView) {
+			applied[g.ID] = append(applied[g.ID], paxos.Slot(g.Machine.Applied()))
+			needed[g.ID] = max(needed[g.ID], g.Replica.Status().Lowest-1)
+		})
+	}
+	for g, at := range applied {
+		ready := 0
+		for _, slot := range at {
+			if slot >= needed[g] {
+				ready++
+			}
+		}
+		if ready < w.opts.Node.Replicas/2+1 {
+			return true
+		}
+	}
+	return false
 }
 
 // part has all clients give back what they have, but one, which dies.
