@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"lockd/lockd/node"
 	"lockd/lockd/sim/check"
 	"lockd/lockfsm"
 	"lockd/netio/wire"
@@ -107,6 +108,8 @@ func (c *client) renewed(conn *conn, h wire.Header, x wire.KeepaliveAck) {
 			m.loseSession()
 		case wire.CodeNotLeader:
 			if c.conns[m.route] == conn {
+				// A lease is long enough to ask all nodes.
+				c.nextBeat = min(c.nextBeat, c.now()+200*node.Millisecond)
 				m.reroute(0)
 			}
 		}
