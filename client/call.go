@@ -38,7 +38,7 @@ const (
 // be used anew.
 type Call struct {
 	// Kind is KindAcquire, KindTake, KindEnter, KindRelease, KindLeave,
-	// KindRenewHold, KindGet, KindList or KindStatus. What is said of an Acquire
+	// KindRenewHold, KindGet, KindList, KindCheckTokens or KindStatus. What is said of an Acquire
 	// holds for a Take and an Enter too, and of a Release for a Leave, which
 	// gives back what came of an Enter.
 	Kind     wire.Kind
@@ -46,7 +46,8 @@ type Call struct {
 	Name     string        // of the lock, or the prefix of a List
 	After    string        // cursor of a List
 	Limit    uint16        // of a List
-	Group    uint16        // of a List; else the Core sets it
+	Checks   []NameToken   // of a CheckTokens: 1 to wire.MaxChecks, all of Group
+	Group    uint16        // of a List and a CheckTokens; else the Core sets it
 	Node     uint16        // of a Status
 	Mode     wire.Mode     // of an Acquire and an Enter
 	Weight   uint8         // of an Acquire
@@ -106,6 +107,8 @@ func (x *Call) needsVersion() uint16 {
 	switch x.Kind {
 	case wire.KindTake, wire.KindEnter, wire.KindLeave:
 		return wire.VersionKinds
+	case wire.KindCheckTokens:
+		return wire.VersionWhole
 	default:
 		return wire.MinVersion
 	}

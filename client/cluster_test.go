@@ -360,6 +360,8 @@ func (d *dumbCluster) execute(g *dumbGroup, p proposal) (wire.Response, bool) {
 		return d.info(g, string(x.Name), p.h.Version()), true
 	case wire.KindList:
 		return d.list(g, p), true
+	case wire.KindCheckTokens:
+		return d.check(g, p), true
 	}
 	d.fail("%s executed", p.h.Kind)
 	return wire.Response{}, false
@@ -571,4 +573,28 @@ func (d *dumbCluster) list(g *dumbGroup, p proposal) wire.Response {
 		return wire.Response{Status: wire.StatusOK, Payload: wire.AppendListPage(nil, &page)}
 	}
 	return wire.Response{Status: wire.StatusOK, Payload: wire.AppendListPage2(nil, &page)}
+}
+
+// check answers about at most three tokens, so that asking on is tested.
+func (d *dumbCluster) check(g *dumbGroup, p proposal) wire.Response {
+	x, err := wire.DecodeCheckTokens(p.body)
+	if err != nil {
+		d.fail("%v", err)
+	}
+	var all wire.TokenStates
+	x.Each(func(i int, ref wire.TokenRef) bool {
+		var s wire.TokenState
+		if wire.GroupOf("", ref.Name, uint16(len(d.groups))) != p.h.Group {
+			d.fail("check of %q in group %d", ref.Name, p.h.Group)
+		}
+		for _, y := range g.lock(string(ref.Name)).holds {
+			s.Newest = max(s.Newest, y.token)
+			if y.token == ref.Token {
+				s.Standing = wire.TokenCurrent
+			}
+		}
+		all.States = append(all.States, s)
+		return i < 2
+	})
+	return wire.Response{Status: wire.StatusOK, Payload: wire.AppendTokenStates(nil, &all)}
 }

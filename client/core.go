@@ -257,12 +257,14 @@ func (c *Core) admit(x *Call) error {
 			return fmt.Errorf("%w: list of %q in group %d", ErrBadName, x.Name, x.Group)
 		}
 		return nil
+	case wire.KindCheckTokens:
+		if int(x.Group) >= len(c.groups) || len(x.Checks) == 0 || len(x.Checks) > wire.MaxChecks {
+			return fmt.Errorf("%w: check of %d tokens in group %d", ErrOptions, len(x.Checks), x.Group)
+		}
+		return nil // the nodes check the names
 	}
-	if len(x.Name) > int(c.limits.NameBytes) {
-		return fmt.Errorf("%w: %d bytes, limit %d", ErrNameTooLong, len(x.Name), c.limits.NameBytes)
-	}
-	if err := wire.CheckName(x.Name, int(c.limits.NameBytes)); err != nil {
-		return fmt.Errorf("%w: %w", ErrBadName, err)
+	if err := checkName(x.Name, &c.limits); err != nil {
+		return err
 	}
 	x.Group = wire.GroupOf("", x.Name, uint16(len(c.groups)))
 	return nil

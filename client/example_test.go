@@ -84,3 +84,21 @@ func ExampleHeldError() {
 	//   mode   : exclusive   token: 88123   since: 2026-11-22T07:11:03Z (4m12s)   lease: 7.4s left
 	//   queue  : 3 waiting, you would be 4th
 }
+
+// A resource that can remember nothing may ask whether a token is still good. The
+// answer is of a moment: what can remember the largest token should do that.
+func ExampleClient_CheckToken() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "store"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	state, err := c.CheckToken(ctx, "orders/42", 88123)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if !state.Current {
+		fmt.Println("stale; the newest is", state.Newest)
+	}
+}

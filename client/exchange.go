@@ -145,6 +145,8 @@ func (c *Core) encode(e *endpoint, g *group, x *Call) {
 		e.out = wire.AppendList(e.out, h, &wire.List{
 			Limit: x.Limit, Prefix: name, After: []byte(x.After),
 		})
+	case wire.KindCheckTokens:
+		e.out = c.appendChecks(e.out, h, x)
 	default:
 		panic(fmt.Sprintf("client: cannot send %s", x.Kind))
 	}

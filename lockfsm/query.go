@@ -69,6 +69,39 @@ func (m *Machine) appendInfos(dst []ClaimInfo, l *lock, head ref) []ClaimInfo {
 	return dst
 }
 
+// TokenState is where one token of one lock stands.
+type TokenState struct {
+	// Current says that a present hold has the token: one whose session has not
+	// ended.
+	Current bool
+	// Newest is the largest token of a present hold, zero if there is none.
+	Newest Token
+	// Looked is how many holds were looked at, which is what the answer costs.
+	Looked int
+}
+
+// CheckToken says where a token of a lock stands. It looks at the holds from the
+// newest to the one with the token, HoldersPerLock at most.
+func (m *Machine) CheckToken(name []byte, token Token) TokenState {
+	var x TokenState
+	lr := m.findLock(name, m.hashName(name))
+	if lr == 0 || m.locks.at(lr).holders == 0 {
+		return x
+	}
+	first := m.locks.at(lr).holders
+	for r := m.claims.at(first).prev; ; r = m.claims.at(r).prev {
+		c := m.claims.at(r)
+		x.Looked++
+		if m.sessions.at(c.session).flags&entryEnding == 0 {
+			x.Newest = max(x.Newest, c.stamp)
+			x.Current = c.stamp == token || plantedIs("any-token-current")
+		}
+		if x.Current || r == first || x.Newest > 0 && c.stamp <= token {
+			return x
+		}
+	}
+}
+
 // ForEachLock calls fn with every lock in use, by name, until it returns false.
 // It sorts all names first; for a page of them use Names. info is reused.
 func (m *Machine) ForEachLock(fn func(info *LockInfo) bool) {

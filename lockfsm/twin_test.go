@@ -565,6 +565,17 @@ func (t *twin) hold(c *Command, detached bool) *twinClaim {
 	return nil
 }
 
+// check says whether a token is that of a hold whose session lives, and which is
+// the largest of such.
+func (t *twin) check(name string, token Token) (current bool, newest Token) {
+	for _, h := range t.locks[name].holders {
+		if !h.s.ending {
+			current, newest = current || h.stamp == token, max(newest, h.stamp)
+		}
+	}
+	return current, newest
+}
+
 // dump writes the whole state, sorted.
 func (t *twin) dump() string {
 	var b strings.Builder

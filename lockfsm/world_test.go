@@ -250,6 +250,9 @@ func (w *world) compare(cs []Command) error {
 	if got, want := dumpMachine(w.a), w.twin.dump(); got != want {
 		return fmt.Errorf("after %ssteps\nstate: got\n%swant\n%s", describe(&w.outA, cs), got, want)
 	}
+	if err := w.compareTokens(); err != nil {
+		return err
+	}
 	if got, want := w.b.Digest(), w.a.Digest(); got != want {
 		return fmt.Errorf("digest of the reloaded machine: got %x, want %x", got, want)
 	}
@@ -257,6 +260,23 @@ func (w *world) compare(cs []Command) error {
 		return err
 	}
 	return w.b.Validate()
+}
+
+// compareTokens asks both about every token of every lock, and those beside.
+func (w *world) compareTokens() error {
+	for name, l := range w.twin.locks { // order: any one that differs will do
+		for _, h := range l.holders {
+			for _, token := range []Token{h.stamp - 1, h.stamp, h.stamp + 1} {
+				got := w.a.CheckToken([]byte(name), token)
+				current, newest := w.twin.check(name, token)
+				if got.Current != current || got.Newest != newest || got.Looked > len(l.holders) {
+					return fmt.Errorf("token %d of %q: got %+v, want current %t, newest %d",
+						token, name, got, current, newest)
+				}
+			}
+		}
+	}
+	return nil
 }
 
 func describe(o *Outcome, cs []Command) string {

@@ -90,7 +90,7 @@ const maxAnswerBytes = 1 << 20
 
 // admit takes a request at the leader of its group.
 func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
-	if h.Kind == wire.KindGet || h.Kind == wire.KindList {
+	if h.Kind.Asks() {
 		n.admitRead(g, c, h, body)
 		return
 	}

@@ -114,6 +114,7 @@ func FuzzRequest(f *testing.F) {
 		Name: name}))
 	f.Add(wire.AppendLeave(nil, h, &wire.Leave{Session: 1, Epoch: 1, Target: 1, Token: 1,
 		Name: name}))
+	f.Add(wire.AppendCheckTokens(nil, h, []wire.TokenRef{{Token: 1, Name: name}}))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		heard(t, func(n *testNode) {
 			n.inbox.Request(1, frame)

@@ -47,9 +47,10 @@ type read struct {
 	// admitted before the question comes before its answer.
 	behind uint64
 	limit  uint16
-	cost   int    // of a list, counted in the turnstile
+	cost   int    // of a list or a check, counted in the turnstile
 	name   []byte // or prefix
 	after  []byte
+	checks *wire.CheckTokens
 	// acquire is the command of a try that would be refused, kind then one that
 	// acquires.
 	acquire lockfsm.Command

@@ -15,38 +15,68 @@ func (n *Node) admitRead(g *group, c *conn, h wire.Header, body []byte) {
 		return
 	}
 	r := read{conn: c.id, request: h.Request, kind: h.Kind, flags: h.Flags}
-	if h.Kind == wire.KindGet {
-		x, err := wire.DecodeGet(body)
-		if err != nil {
-			n.respond(c, h, wire.StatusBadRequest)
-			return
-		}
-		if wire.CheckName(x.Name, wire.MaxNameBytes) != nil {
-			n.respond(c, h, wire.StatusNameTooLong)
-			return
-		}
-		if h.Group != wire.GroupOf("", x.Name, uint16(n.opts.Groups)) {
-			n.respond(c, h, wire.StatusWrongGroup)
-			return
-		}
-		r.name = append([]byte(nil), x.Name...)
-	} else {
-		x, err := wire.DecodeList(body)
-		if err != nil {
-			n.respond(c, h, wire.StatusBadRequest)
-			return
-		}
-		r.limit = x.Limit
-		r.name = append([]byte(nil), x.Prefix...)
-		r.after = append([]byte(nil), x.After...)
+	if s := r.decode(h, body, n.opts.Groups); s != wire.StatusOK {
+		n.respond(c, h, s)
+		return
 	}
-	if r.kind == wire.KindList && !n.admitList(g, &r) {
+	switch h.Kind {
+	case wire.KindList:
+		r.cost = listCost(g)
+	case wire.KindCheckTokens:
+		r.cost = checkCost(body)
+	}
+	if !n.admitCost(r.cost) {
 		n.busy(c, h)
 		return
 	}
 	g.reads = append(g.reads, r)
 	c.inFlight++
 	n.touch(g)
+}
+
+// decode takes what a question says; it copies what is kept.
+func (r *read) decode(h wire.Header, body []byte, groups int) wire.Status {
+	switch h.Kind {
+	case wire.KindGet:
+		x, err := wire.DecodeGet(body)
+		if err != nil {
+			return wire.StatusBadRequest
+		}
+		r.name = append([]byte(nil), x.Name...)
+		return belongs(h.Group, x.Name, groups)
+	case wire.KindCheckTokens:
+		x, err := wire.DecodeCheckTokens(append([]byte(nil), body...))
+		if err != nil {
+			return wire.StatusBadRequest
+		}
+		s := wire.StatusOK
+		x.Each(func(_ int, ref wire.TokenRef) bool {
+			s = belongs(h.Group, ref.Name, groups)
+			return s == wire.StatusOK
+		})
+		r.checks = &x
+		return s
+	default:
+		x, err := wire.DecodeList(body)
+		if err != nil {
+			return wire.StatusBadRequest
+		}
+		r.limit = x.Limit
+		r.name = append([]byte(nil), x.Prefix...)
+		r.after = append([]byte(nil), x.After...)
+		return wire.StatusOK
+	}
+}
+
+// belongs checks a name, and that it is of the group.
+func belongs(group uint16, name []byte, groups int) wire.Status {
+	if wire.CheckName(name, wire.MaxNameBytes) != nil {
+		return wire.StatusNameTooLong
+	}
+	if group != wire.GroupOf("", name, uint16(groups)) {
+		return wire.StatusWrongGroup
+	}
+	return wire.StatusOK
 }
 
 // admitTry takes a try that the machine would refuse as it stands. Once the
@@ -185,10 +215,34 @@ func (n *Node) answerRead(g *group, r *read) {
 		}
 	case wire.KindList:
 		x.Payload = n.listPage(g, r)
+	case wire.KindCheckTokens:
+		x.Payload = n.checkTokens(g, r.checks)
 	default:
 		panic("node: read of kind " + r.kind.String())
 	}
 	n.reply(g, r.conn, r.request, &x)
+}
+
+// checkLooks bounds how many holds are looked at for one CheckTokens, after which
+// the answer ends; the last token is looked for to the end.
+const checkLooks = 1 << 14
+
+// checkTokens encodes where the tokens stand. It is valid until the next answer.
+func (n *Node) checkTokens(g *group, asked *wire.CheckTokens) []byte {
+	states, looked := make([]wire.TokenState, 0, asked.Len()), 0
+	asked.Each(func(_ int, ref wire.TokenRef) bool {
+		t := g.machine.CheckToken(ref.Name, lockfsm.Token(ref.Token))
+		state := wire.TokenState{Newest: uint64(t.Newest)}
+		if t.Current {
+			state.Standing = wire.TokenCurrent
+		}
+		states = append(states, state)
+		looked += t.Looked
+		return looked < checkLooks
+	})
+	n.turnstile.spent += looked / 32
+	n.scratch = wire.AppendTokenStates(n.scratch[:0], &wire.TokenStates{States: states})
+	return n.scratch
 }
 
 // header is what of the question's header decides how it is answered.

@@ -18,8 +18,9 @@ const (
 	// leastQuantum is what one conn is served when it is its turn, however many
 	// conns wait.
 	leastQuantum = 8
-	// listsCost bounds what the lists cost that wait for an answer. Who asks for
-	// more is told Busy: a page looks at every lock of its group.
+	// listsCost bounds what the lists, and the long questions about tokens, cost
+	// that wait for an answer. Who asks for more is told Busy: a page looks at
+	// every lock of its group, and a question is kept until it is answered.
 	listsCost = 4 * turnCost
 )
 
@@ -37,12 +38,16 @@ func answerUnits(bytes int) int { return bytes / 1024 }
 // listCost is what one page of a group costs.
 func listCost(g *group) int { return 16 + int(g.machine.Stats().Locks/64) }
 
+// checkCost is what a question about tokens costs. A small one is as cheap as any
+// other, and keeps no more memory.
+func checkCost(body []byte) int { return len(body) / 512 }
+
 // turnstile serves the conns that have requests waiting. The engine owns it.
 type turnstile struct {
 	spent int     // cost of this turn so far
 	ring  []*conn // conns with requests waiting, in the order they are served
 	bytes int     // of the requests that wait
-	lists int     // cost of the lists that wait for an answer
+	lists int     // cost of the lists and checks that wait for an answer
 	// paused are conns that are not read until they have been served.
 	paused []*conn
 	// late are groups with questions that could be answered and are not yet.
@@ -175,15 +180,14 @@ func (n *Node) serveConn(c *conn, quantum int) {
 	}
 }
 
-// admitList reports whether the answer to another list of the group may wait,
-// and counts it.
-func (n *Node) admitList(g *group, r *read) bool {
+// admitCost reports whether another question that costs so much may wait, and
+// counts it. One that costs nothing always may, and one of any cost if no other
+// waits.
+func (n *Node) admitCost(cost int) bool {
 	t := &n.turnstile
-	cost := listCost(g)
-	if t.lists > 0 && t.lists+cost > listsCost {
+	if cost > 0 && t.lists > 0 && t.lists+cost > listsCost {
 		return false
 	}
-	r.cost = cost
 	t.lists += cost
 	return true
 }

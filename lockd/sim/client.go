@@ -52,6 +52,8 @@ type membership struct {
 	calls   []*call // open requests, in the order in which they were made
 	holds   []*hold
 	retryAt Time
+	// granted are the last grants it was told of, for questions.
+	granted []check.TokenRef
 }
 
 // call is a request that has no definite answer yet.
@@ -184,7 +186,7 @@ func (m *membership) loseSession() {
 // ofSession reports whether a call makes sense only within its session.
 func (k *call) ofSession() bool {
 	switch k.q.Kind {
-	case wire.KindGet, wire.KindList, wire.KindStatus:
+	case wire.KindGet, wire.KindList, wire.KindStatus, wire.KindCheckTokens:
 		return false
 	default:
 		return k.q.Session&wire.DetachedOwner == 0
@@ -395,6 +397,8 @@ func (m *membership) send(k *call) {
 		b = wire.AppendList(nil, h, &wire.List{Limit: 3})
 	case wire.KindStatus:
 		b = wire.AppendStatus(nil, h)
+	case wire.KindCheckTokens:
+		b = wire.AppendCheckTokens(nil, h, wireRefs(k.q.Checks))
 	default:
 		panic(fmt.Sprintf("sim: client asks %v", k.q.Kind))
 	}

@@ -39,6 +39,8 @@ func (c *coreClient) task() {
 	case n < 98 && len(c.calls) < maxCalls:
 		c.start(&coreCall{Call: lockclient.Call{Kind: wire.KindList, Limit: 2, Timeout: c.timeout(),
 			Group: uint16(c.dice.IntN(c.w.opts.Groups))}})
+	case n == 98 && len(c.calls) < maxCalls && c.w.opts.Faults&FaultMixed == 0:
+		c.checkTokens()
 	}
 }
 
@@ -54,6 +56,23 @@ func (c *coreClient) timeout() time.Duration {
 func (c *coreClient) start(k *coreCall) {
 	c.calls = append(c.calls, k)
 	c.core.Start(&k.Call)
+}
+
+// checkTokens asks where a token stands that a hold of its own has, or had, or
+// somebody else's.
+func (c *coreClient) checkTokens() {
+	x := lockclient.Call{Kind: wire.KindCheckTokens, Timeout: c.timeout()}
+	x.Group = uint16(c.dice.IntN(c.w.opts.Groups))
+	for _, name := range c.w.names[x.Group] {
+		ref := lockclient.NameToken{Name: name, Token: uint64(c.dice.IntN(100))}
+		for _, k := range c.calls {
+			if k.Name == name && k.Token != 0 {
+				ref.Token = k.Token
+			}
+		}
+		x.Checks = append(x.Checks, ref)
+	}
+	c.start(&coreCall{Call: x})
 }
 
 func (c *coreClient) acquire() {
@@ -135,6 +154,14 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 	var err error
 	switch h.Kind {
 	case wire.KindOpenSession, wire.KindGet, wire.KindList, wire.KindStatus:
+	case wire.KindCheckTokens:
+		var x wire.CheckTokens
+		x, err = wire.DecodeCheckTokens(body)
+		x.Each(func(_ int, ref wire.TokenRef) bool {
+			q.Checks = append(q.Checks, check.TokenRef{Token: lockfsm.Token(ref.Token),
+				Name: string(ref.Name)})
+			return true
+		})
 	case wire.KindCloseSession:
 		var x wire.CloseSession
 		x, err = wire.DecodeCloseSession(body)

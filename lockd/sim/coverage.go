@@ -105,7 +105,7 @@ func ReachableUnderFaults() []string {
 	for _, k := range []wire.Kind{wire.KindHello, wire.KindOpenSession, wire.KindCloseSession,
 		wire.KindAcquire, wire.KindTake, wire.KindEnter, wire.KindLeave, wire.KindRelease,
 		wire.KindCancel, wire.KindRenewHold,
-		wire.KindKeepalive, wire.KindGet, wire.KindList, wire.KindStatus} {
+		wire.KindKeepalive, wire.KindGet, wire.KindList, wire.KindStatus, wire.KindCheckTokens} {
 		all = append(all, "request "+k.String())
 	}
 	for _, op := range []lockfsm.Op{lockfsm.OpOpenSession, lockfsm.OpCloseSession,

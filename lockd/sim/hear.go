@@ -245,6 +245,8 @@ func (m *membership) hold(k *call, token uint64) {
 		return o.q.Kind == wire.KindCloseSession
 	})
 	m.holds = append(m.holds, h)
+	m.granted = append(m.granted, check.TokenRef{Token: lockfsm.Token(token), Name: h.name})
+	m.granted = m.granted[max(0, len(m.granted)-maxGranted):]
 	m.c.w.witness.mayEnd(m, h)
 	m.c.w.covered["held"]++
 	m.c.w.leases.Believe(m.group, h.name, check.Belief{

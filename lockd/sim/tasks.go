@@ -50,6 +50,8 @@ func (c *client) task() {
 		c.renew(m)
 	case n < 98 && m.session != 0:
 		c.close(m)
+	case n == 98 && !full && c.w.opts.Faults&FaultMixed == 0:
+		m.checkTokens()
 	}
 }
 
@@ -74,6 +76,28 @@ func (m *membership) ask(k *call) {
 	m.c.nextRequest++
 	k.q.Group, k.q.Request = m.group, m.c.nextRequest
 	m.calls = append(m.calls, k)
+}
+
+// maxGranted is how many grants a client remembers in a group.
+const maxGranted = 8
+
+// checkTokens asks which of the tokens it was given are those of present holds,
+// and of a token that may be another's.
+func (m *membership) checkTokens() {
+	k := &call{q: check.Question{Kind: wire.KindCheckTokens}}
+	k.q.Checks = append(k.q.Checks, m.granted...)
+	k.q.Checks = append(k.q.Checks, check.TokenRef{
+		Token: lockfsm.Token(m.c.dice.IntN(100)), Name: m.c.name(m)})
+	m.ask(k)
+}
+
+// wireRefs puts tokens into the form of the wire.
+func wireRefs(refs []check.TokenRef) []wire.TokenRef {
+	var all []wire.TokenRef
+	for _, r := range refs {
+		all = append(all, wire.TokenRef{Token: uint64(r.Token), Name: []byte(r.Name)})
+	}
+	return all
 }
 
 func (c *client) acquire(m *membership) {

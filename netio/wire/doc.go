@@ -100,7 +100,21 @@
 //
 // Version 3 has the kinds from 15 on. They are used only on a conn whose Welcome
 // says version 3, and refused as Unsupported as long as a node of the cluster does
-// not know it.
+// not know it; but CheckTokens, which no log has to say, is answered by every leader
+// that knows it.
+//
+//	32 CheckTokens         n u16 | n × (token u64 | name)
+//
+// The payload of its Response with StatusOK:
+//
+//	TokenStates n u16 | n × (newest u64 | standing u8 | 0 u8)
+//
+// CheckTokens asks of 1 to 1000 tokens, whose names all belong to the group, which
+// are those of present holds: standing is 1 for them and else 0. Newest is the
+// largest token of a present hold of the name, zero if nobody holds it. A hold whose
+// session has ended is not present. The answer is about the first tokens asked
+// about, in order, at least one; who wants the others asks again. It is as
+// fresh as that to a Get.
 //
 // # Rules of the conversation
 //

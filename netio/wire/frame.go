@@ -39,6 +39,9 @@ const (
 	KindLeave        Kind = 14
 
 	requestEnd = 15
+
+	// KindCheckTokens is of version 3, as all from 15 on.
+	KindCheckTokens Kind = 32
 )
 
 // Frames from node to client.
@@ -55,13 +58,18 @@ const (
 )
 
 // IsRequest reports whether k is a known kind that only a client sends.
-func (k Kind) IsRequest() bool { return k >= KindHello && k < requestEnd }
+func (k Kind) IsRequest() bool {
+	return k >= KindHello && k < requestEnd || k == KindCheckTokens
+}
 
 // IsResponse reports whether k is a known kind that only a node sends.
 func (k Kind) IsResponse() bool { return k >= KindWelcome && k < responseEnd }
 
 // Acquires reports whether k asks for a lock.
 func (k Kind) Acquires() bool { return k == KindAcquire || k == KindTake || k == KindEnter }
+
+// Asks reports whether k is a question to a group, which changes nothing.
+func (k Kind) Asks() bool { return k == KindGet || k == KindList || k == KindCheckTokens }
 
 // Releases reports whether k gives back what was granted.
 func (k Kind) Releases() bool { return k == KindRelease || k == KindLeave }
@@ -97,6 +105,8 @@ func (k Kind) String() string {
 		return "Enter"
 	case KindLeave:
 		return "Leave"
+	case KindCheckTokens:
+		return "CheckTokens"
 	case KindWelcome:
 		return "Welcome"
 	case KindRefused:
@@ -154,7 +164,7 @@ type Header struct {
 
 // Version returns the version in which a request wants to be answered.
 func (h Header) Version() uint16 {
-	if h.Kind > KindLeave && h.Kind < requestEnd {
+	if h.Kind > KindLeave && h.Kind < KindWelcome {
 		return VersionWhole
 	}
 	if h.Kind >= KindTake && h.Kind <= KindLeave || h.Flags&FlagVersion2 != 0 {

@@ -99,6 +99,9 @@ func samples() []sample {
 			ListPage{Entries: []ListEntry{
 				{88125, 60000, 1, 0, ModeNL, []byte("gpu"), worker, 8, 6}}},
 			AppendListPage2, DecodeListPage2),
+		response("response_check", g10(KindResponse, 15), Response{Slot: 4716, Status: StatusOK},
+			TokenStates{States: []TokenState{{88123, TokenCurrent}, {88125, TokenStale}}},
+			AppendTokenStates, DecodeTokenStates),
 		frame("response_other_kind", g10(KindResponse, 12),
 			Response{Token: 8, Slot: 4715, Status: StatusOtherKind, Payload: []byte{}},
 			AppendResponse, DecodeResponse),
@@ -163,6 +166,13 @@ func requestSamples() []sample {
 			Enter{9, 77, 1, ModeEX, 2, orders}, AppendEnter, DecodeEnter),
 		frame("leave", Header{KindLeave, 0, 10, 14},
 			Leave{9, 88126, 13, 1, orders}, AppendLeave, DecodeLeave),
+		{"check_tokens", Header{KindCheckTokens, 0, 10, 15}, CheckTokens{n: 2,
+			refs: []byte("\x3b\x58\x01\x00\x00\x00\x00\x00\x09\x00orders/42" +
+				"\x01\x00\x00\x00\x00\x00\x00\x00\x03\x00gpu")},
+			func(dst []byte) []byte {
+				return AppendCheckTokens(dst, Header{Group: 10, Request: 15},
+					[]TokenRef{{88123, orders}, {1, []byte("gpu")}})
+			}, reader(DecodeCheckTokens)},
 		{"status", Header{Kind: KindStatus, Request: 11}, nil,
 			func(dst []byte) []byte { return AppendStatus(dst, Header{Request: 11}) },
 			func(b []byte) (any, error) { return nil, DecodeStatus(b) }},

@@ -272,6 +272,8 @@ func FuzzDecode(f *testing.F) {
 		again(t, b, DecodeLockInfo, payload(AppendLockInfo))
 		again(t, b, DecodeListPage, payload(AppendListPage))
 		again(t, b, DecodeNodeStatus, payload(AppendNodeStatus))
+		again(t, b, DecodeTokenStates, payload(AppendTokenStates))
+		again(t, b, DecodeCheckTokens, appendChecks)
 		again(t, b, DecodePeerHello, func(dst []byte, _ Header, x *PeerHello) []byte {
 			body := AppendPeerHello(dst, PeerKindHello, x)[PeerHeaderBytes:]
 			return append(make([]byte, HeaderBytes), body...)
@@ -290,6 +292,16 @@ func FuzzDecode(f *testing.F) {
 		_, _ = DecodePeerRefused(b)
 		_, _ = DecodePeerProof(b)
 	})
+}
+
+// appendChecks writes a decoded CheckTokens again.
+func appendChecks(dst []byte, h Header, x *CheckTokens) []byte {
+	var refs []TokenRef
+	x.Each(func(_ int, ref TokenRef) bool {
+		refs = append(refs, ref)
+		return true
+	})
+	return AppendCheckTokens(dst, h, refs)
 }
 
 // payload makes the encoder of a payload look like that of a frame.

@@ -69,7 +69,7 @@ func (r *Record) subject() uint64 {
 // logged reports whether the answer stands at a slot of its own: reads, and
 // refusals answered like reads, are of the state after a slot.
 func (r *Record) logged() bool {
-	return r.Kind != wire.KindGet && r.Kind != wire.KindList && r.Status != wire.StatusHeld
+	return !r.Kind.Asks() && r.Status != wire.StatusHeld
 }
 
 // says describes the record in a violation.

@@ -84,8 +84,16 @@ type Question struct {
 	Target, Token uint64
 	Name          string
 	Mode          lockfsm.Mode
+	// Checks are what a CheckTokens asks about.
+	Checks []TokenRef
 	// Floor is what Began said when the question was first put.
 	Floor uint64
+}
+
+// TokenRef is a token of a name.
+type TokenRef struct {
+	Token lockfsm.Token
+	Name  string
 }
 
 // Answered judges a response that a client takes as the definite answer.
@@ -106,12 +114,15 @@ func (h *History) Witnessed(q *Question, x *wire.Response) error {
 		return q.withoutSlot(x)
 	}
 	gh := &h.groups[q.Group]
-	read := q.Kind == wire.KindGet || q.Kind == wire.KindList || h.unlogged(q, x)
+	read := q.Kind.Asks() || h.unlogged(q, x)
 	if x.Slot < q.Floor || x.Slot == q.Floor && !read {
 		return fmt.Errorf("I24: %v of group %d began after slot %d was answered, and stands at %d",
 			q.Kind, q.Group, q.Floor, x.Slot)
 	}
 	gh.floor = max(gh.floor, x.Slot)
+	if q.Kind == wire.KindCheckTokens {
+		return h.checked(q, x)
+	}
 	if read {
 		return nil
 	}
@@ -122,6 +133,35 @@ func (h *History) Witnessed(q *Question, x *wire.Response) error {
 	if !gh.slots[x.Slot].explains(q, x) {
 		return fmt.Errorf("I23: %v of group %d, session %d request %d: %v token %d is not in slot %d",
 			q.Kind, q.Group, q.Session, q.Request, x.Status, x.Token, x.Slot)
+	}
+	return nil
+}
+
+// checked judges where a node says that tokens stand.
+func (h *History) checked(q *Question, x *wire.Response) error {
+	if x.Status != wire.StatusOK {
+		return fmt.Errorf("I23: CheckTokens of group %d is answered %v", q.Group, x.Status)
+	}
+	got, err := wire.DecodeTokenStates(x.Payload)
+	if err != nil || len(got.States) == 0 || len(got.States) > len(q.Checks) {
+		return fmt.Errorf("I23: CheckTokens of group %d: %d answers about %d tokens, %v",
+			q.Group, len(got.States), len(q.Checks), err)
+	}
+	for i, s := range got.States {
+		ref := q.Checks[i]
+		v := h.models[q.Group].At(ref.Name, x.Slot)
+		newest := lockfsm.Token(0)
+		want := wire.TokenStale
+		for _, t := range v.Live {
+			if newest = max(newest, t); t == ref.Token {
+				want = wire.TokenCurrent
+			}
+		}
+		if s.Standing != want || s.Newest != uint64(newest) {
+			return fmt.Errorf("I24: token %d of %q at slot %d of group %d: standing %d, newest %d; "+
+				"the log says %d, %d", ref.Token, ref.Name, x.Slot, q.Group, s.Standing, s.Newest,
+				want, newest)
+		}
 	}
 	return nil
 }
@@ -149,7 +189,7 @@ func (q *Question) withoutSlot(x *wire.Response) error {
 			return nil
 		}
 	}
-	if q.Kind == wire.KindGet || q.Kind == wire.KindList {
+	if q.Kind.Asks() {
 		return nil // before the first slot of the group
 	}
 	return fmt.Errorf("I23: %v of group %d request %d: %v names no slot",

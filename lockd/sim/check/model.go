@@ -98,6 +98,9 @@ type Version struct {
 	// Tokens and Modes are those of the holders, oldest first.
 	Tokens []lockfsm.Token
 	Modes  []lockfsm.Mode
+	// Live are the tokens of the holders whose sessions have not ended, which are
+	// exact where the rest is vague.
+	Live []lockfsm.Token
 	// Permits says that the holders have permits.
 	Permits bool
 	// Vague versions contain claims of ended sessions, which the machine may or
@@ -471,6 +474,9 @@ func (s *step) settle() error {
 					h.capacity)
 			}
 			v.Tokens, v.Modes = append(v.Tokens, h.token), append(v.Modes, h.mode)
+			if !h.gone() {
+				v.Live = append(v.Live, h.token)
+			}
 			v.Vague, v.Permits = v.Vague || h.gone(), h.capacity > 0
 			for _, other := range l.holders[:i] {
 				if !h.gone() && !other.gone() && !compatible(h.mode, other.mode) {
