@@ -20,6 +20,9 @@ type courier struct {
 	// try is the number of the last offer; a chunk that was read for an earlier
 	// one is void. reading is the try for which one is being read, zero for none.
 	try, reading uint32
+	// opening is the number of the last request to the store to make a snapshot
+	// ready: the answer to an earlier one says nothing of what is open now.
+	opening uint32
 	// offers counts those since the last progress.
 	offers int
 	// next is the chunk to be read next, acked the first that is not
@@ -112,14 +115,16 @@ func (n *Node) nextErrand(p *peer, c *courier) {
 
 // open has the store make a snapshot ready.
 func (n *Node) open(p *peer, c *courier) {
+	n.snapshots.opens++
+	c.opening = n.snapshots.opens
 	n.deps.Checkpoints.Open(OpenRequest{Group: uint16(c.group), Peer: uint16(p.id),
-		Above: uint64(c.above)})
+		Above: uint64(c.above), Try: c.opening})
 }
 
 // onOpened offers the snapshot that the store has made ready.
 func (n *Node) onOpened(d OpenDone) {
 	p, c := n.courierTo(d.Request.Peer)
-	if c == nil || c.stage != courierOpening || uint16(c.group) != d.Request.Group {
+	if c == nil || c.stage != courierOpening || d.Request.Try != c.opening {
 		return
 	}
 	err := d.Err

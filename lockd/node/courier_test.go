@@ -227,6 +227,40 @@ func TestFC3SnapshotThatIsCutGoesOn(t *testing.T) {
 	}
 }
 
+// The answer to an opening that the end of a link made void is not taken for that
+// to the next one, after which the store has another snapshot open (I12).
+func TestOpeningOfALostLinkIsVoid(t *testing.T) {
+	w := away(t, testOptions(), 1, 40)
+	from := w.leaderOf(0)
+	from.slow = true
+	asked := func(n int) func() bool { return func() bool { return len(from.jobs) == n } }
+	w.link(3)
+	w.until("a snapshot is asked for", asked(1))
+	from.inbox.PeerDown(3, DownTimeout)
+	w.nodes[3].inbox.PeerDown(from.id, DownTimeout)
+	w.run(100 * Millisecond)
+	w.link(3)
+	w.until("it is asked for again", asked(2))
+	from.jobs[0]()
+	w.run(20 * Millisecond) // enough for an offer and its answer
+	u := w.user(40, 0)
+	for i, saved := 0, from.slots[0]; from.slots[0] == saved; i++ {
+		u.lock(w.nameIn(0, 2_000_000+i))
+	}
+	delete(from.shelf.open, 3) // it was not used for long
+	from.jobs = from.jobs[1:]
+	from.finish()
+	from.slow = false
+	w.back(5 * Second)
+	if got := w.nodes[3].count(EventSnapshotFailed) + from.count(EventSnapshotFailed); got != 0 {
+		t.Errorf("snapshots that failed: got %d, want 0", got)
+	}
+	if got := from.node.stats.SnapshotRetries; got != 0 {
+		t.Errorf("snapshots that were offered again: got %d, want 0", got)
+	}
+	w.converged()
+}
+
 // On a slow link no message waits for a heartbeat's time behind a snapshot, and
 // nobody is deposed (F-C3, I29).
 func TestFC3SnapshotStarvesNoHeartbeat(t *testing.T) {

@@ -122,6 +122,8 @@ type Snapshot struct {
 type OpenRequest struct {
 	Group, Peer uint16
 	Above       uint64
+	// Try tells it apart from earlier ones for the same peer, which it makes void.
+	Try uint32
 }
 
 // OpenDone completes an OpenRequest.

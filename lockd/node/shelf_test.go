@@ -35,6 +35,10 @@ var errShelf = errors.New("no such snapshot")
 
 // Open implements Checkpoints.
 func (n *testNode) Open(r OpenRequest) {
+	n.later(func() { n.openNow(r) })
+}
+
+func (n *testNode) openNow(r OpenRequest) {
 	d := OpenDone{Request: r}
 	o := n.shelf.open[r.Peer]
 	if o == nil || o.group != r.Group || o.name.Slot <= r.Above {
@@ -57,6 +61,10 @@ func nameOf(slot uint64, kvs []KeyValue) Snapshot {
 
 // Read implements Checkpoints.
 func (n *testNode) Read(r ChunkRequest) {
+	n.later(func() { n.readNow(r) })
+}
+
+func (n *testNode) readNow(r ChunkRequest) {
 	d := ChunkDone{Request: r}
 	o := n.shelf.open[r.Peer]
 	if o == nil || o.group != r.Group {

@@ -79,8 +79,9 @@ type snapshotTable struct {
 	in   map[paxos.NodeID]*arrival
 	pace pace
 	held []heldLog
-	// offers numbers the offers that were made.
-	offers uint32
+	// offers numbers the offers that were made, opens the requests to the store to
+	// make a snapshot ready.
+	offers, opens uint32
 }
 
 func (t *snapshotTable) init() {
