@@ -49,6 +49,7 @@ func Check(t *Tree, excess Ratchet) []Finding {
 	c.mapOrder()
 	c.sizes(excess)
 	c.reliability()
+	c.features()
 	slices.SortStableFunc(c.findings, func(a, b Finding) int {
 		if by := strings.Compare(a.File, b.File); by != 0 {
 			return by

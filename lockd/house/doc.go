@@ -21,6 +21,7 @@
 //	word         one word per thing
 //	comment      TODO(#123): or nothing; no path of one machine
 //	reliability  lockd/doc/reliability.md has every row, and what it names exists
+//	feature      the table of features in README.md names a test for what lockd has
 //	parse        the file is Go
 //
 // The rules are heuristics over syntax: they are written to be right when they
