@@ -82,6 +82,8 @@ func serverSamples(s netio.ServerStats) []admin.Sample {
 			s.Overflows),
 		counter("client_conns_paused", "Times a conn was not read for a while because it asked "+
 			"for too much at once.", s.Pauses),
+		counter("client_conn_pause_failures", "Times a conn could not be left unread, although it "+
+			"asked for too much at once.", s.PauseFailures),
 		counter("client_conns_silent", "Client conns closed for a timeout.",
 			s.HelloTimeouts+s.FrameTimeouts+s.IdleTimeouts),
 		counter("client_frames_received", "Frames of clients.", s.FramesIn),

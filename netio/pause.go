@@ -14,7 +14,7 @@ import (
 // the client's: who sends too much waits in its own write.
 //
 // Where the set cannot be found (without /proc) nothing is paused, and what does
-// not fit is refused.
+// not fit is refused; ServerStats counts it.
 
 // What a conn is watched for; the first is what gnet itself asks for.
 const (
@@ -65,13 +65,16 @@ func (l *eventLoop) watch(c *conn) {
 		ev.Events |= watchWrite
 	}
 	if err := syscall.EpollCtl(l.poll, syscall.EPOLL_CTL_MOD, c.gnet.Fd(), &ev); err != nil {
-		l.poll = noPoll
+		l.server.counters.pauseFailures.Add(1)
 	}
 }
 
 // pause stops reading from c until resume. It is called on the loop.
 func (l *eventLoop) pause(c *conn) {
-	if !c.paused && l.poll != noPoll {
+	switch {
+	case l.poll == noPoll:
+		l.server.counters.pauseFailures.Add(1)
+	case !c.paused:
 		c.paused = true
 		l.server.counters.pauses.Add(1)
 	}

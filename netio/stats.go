@@ -16,6 +16,7 @@ type ServerStats struct {
 	IdleTimeouts  uint64
 	Overflows     uint64 // conns closed for unread responses
 	Pauses        uint64 // times a conn was not read because it asked for too much
+	PauseFailures uint64 // times a conn had to be read although it asked for too much
 
 	FramesIn uint64
 	BytesIn  uint64
@@ -37,6 +38,7 @@ type serverCounters struct {
 	idleTimeouts  atomic.Uint64
 	overflows     atomic.Uint64
 	pauses        atomic.Uint64
+	pauseFailures atomic.Uint64
 
 	framesIn atomic.Uint64
 	bytesIn  atomic.Uint64
@@ -58,6 +60,7 @@ func (c *serverCounters) snapshot() ServerStats {
 		IdleTimeouts:  c.idleTimeouts.Load(),
 		Overflows:     c.overflows.Load(),
 		Pauses:        c.pauses.Load(),
+		PauseFailures: c.pauseFailures.Load(),
 
 		FramesIn: c.framesIn.Load(),
 		BytesIn:  c.bytesIn.Load(),
