@@ -120,8 +120,10 @@ func (m *Machine) validHold(d Millis) bool {
 func (m *Machine) acquireAgain(r ref, c *Command, res Result) Result {
 	cl := m.claims.at(r)
 	l := m.locks.at(cl.lock)
+	b := m.base(cl)
 	switch {
-	case cl.mode != c.mode() || l.capacity() != c.capacity() || l.permits(cl) != c.permits() ||
+	case cl.converts() || b.mode != c.mode() && b.flags&claimMoved == 0 ||
+		l.capacity() != c.capacity() || l.permits(cl) != c.permits() ||
 		m.ownerOf(l, cl) != c.owner() || !bytes.Equal(m.lockName(l), c.Name):
 		return res.with(CodeRequestReused)
 	case m.holds(cl):
@@ -271,7 +273,14 @@ func (m *Machine) admits(l *lock, mode Mode, n Permits) bool {
 	return l.held&^mode.compatible() == 0 && l.holderCount() < m.limits.HoldersPerLock && l.has(n)
 }
 
-// enqueue gives a claim its place: after all of its weight and more.
+// ahead reports whether a claim of the queue goes before one that comes now and
+// holds nothing.
+func (c *claim) ahead(late *claim) bool {
+	return c.state == claimConverts || c.weight >= late.weight
+}
+
+// enqueue gives a claim its place: after all of its weight and more, and after
+// those who hold already.
 func (m *Machine) enqueue(r ref) {
 	c := m.claims.at(r)
 	l := m.locks.at(c.lock)
@@ -279,9 +288,11 @@ func (m *Machine) enqueue(r ref) {
 	c.stamp = m.stamps
 	c.state = claimWaits
 	l.waiting++
-	if l.waiters != 0 && m.claims.at(l.waiters).weight < c.weight {
-		m.link(&l.waiters, r, l.waiters)
-		return
+	if l.waiters != 0 {
+		if head := m.claims.at(l.waiters); !head.ahead(c) {
+			m.link(&l.waiters, r, l.waiters)
+			return
+		}
 	}
 	before := ref(0)
 	for l.waiters != 0 {
@@ -289,7 +300,7 @@ func (m *Machine) enqueue(r ref) {
 		if before != 0 {
 			last = m.claims.at(before).prev
 		}
-		if m.claims.at(last).weight >= c.weight {
+		if m.claims.at(last).ahead(c) {
 			break
 		}
 		before = last
@@ -311,12 +322,16 @@ func (m *Machine) pump(lr, asking ref, out *Outcome) int {
 		next := c.next
 		s := m.sessions.at(c.session)
 		if !s.dormant() {
-			if !m.admits(l, c.mode, l.permits(c)) {
+			if !m.grantable(l, c) {
 				break
 			}
 			m.unlink(&l.waiters, r)
 			l.waiting--
-			m.grant(r)
+			if c.state == claimConverts {
+				m.strengthen(r)
+			} else {
+				m.grant(r)
+			}
 			granted++
 			if r != asking {
 				granted += m.tell(l, r, out)
@@ -354,7 +369,7 @@ func (m *Machine) disturb() {
 func (m *Machine) tell(l *lock, r ref, out *Outcome) int {
 	c := m.claims.at(r)
 	e := Event{Kind: EventGranted, Session: m.sessions.at(c.session).id, Request: c.request,
-		Token: c.stamp, Name: out.copyName(m.lockName(l))}
+		Token: m.base(c).stamp, Name: out.copyName(m.lockName(l))}
 	out.Events = append(out.Events, e)
 	k := m.stack(l, c)
 	if k == nil {

@@ -38,9 +38,12 @@ const (
 	// semaphore of another capacity. The result says the capacity in force, zero
 	// for a lock with modes. It is so until nobody holds the name or waits for it.
 	CodeOtherKind Code = 24
-	// CodeOtherMode: the owner holds the lock, or waits for it, in another mode.
-	// To wait for a stronger one would be to wait for itself.
+	// CodeOtherMode: the owner holds the lock, or waits for it, in another mode,
+	// or the hold waits to be converted already.
 	CodeOtherMode Code = 25
+	// CodeDeadlock: the conversion would wait for another that waits for its hold.
+	// The result names the hold of that one.
+	CodeDeadlock Code = 26
 
 	// CodeBadRequest: the fields of the command contradict each other, or one
 	// that must not be zero is.
@@ -98,6 +101,8 @@ func (c Code) String() string {
 		return "other kind"
 	case CodeOtherMode:
 		return "other mode"
+	case CodeDeadlock:
+		return "deadlock"
 	case CodeBadRequest:
 		return "bad request"
 	case CodeBadMode:

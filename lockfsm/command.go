@@ -42,6 +42,13 @@ const (
 	// OpLeave takes one OpEnter back, the one with that request; the lock comes
 	// free with the last of its owner: Session, Epoch, Request, Token, Name.
 	OpLeave Op = 18
+
+	// OpConvert asks for another mode of a hold: Session, Epoch, Request, Target
+	// (the request of the acquire it came of), Token, Name, Mode, Flags.
+	OpConvert Op = 19
+	// OpGiveBack gives a hold back that may have been converted, in the way of
+	// OpLeave: Session, Epoch, Target, Token, Name, and Flags to say Detached.
+	OpGiveBack Op = 20
 )
 
 // Formats of batches and records. A batch or record has the least format that
@@ -99,6 +106,10 @@ func (o Op) String() string {
 		return "enter"
 	case OpLeave:
 		return "leave"
+	case OpConvert:
+		return "convert"
+	case OpGiveBack:
+		return "give-back"
 	default:
 		return fmt.Sprintf("Op(%d)", uint8(o))
 	}
@@ -131,6 +142,7 @@ type Command struct {
 	Capacity Permits // of the semaphore, by all who use it
 	Session  SessionID
 	Request  RequestID
+	Target   RequestID // of the acquire that a hold came of
 	Token    Token
 	Owner    Owner
 	Nonce    Nonce
@@ -272,6 +284,8 @@ func appendCommand(dst []byte, c *Command) []byte {
 		dst = le.AppendUint32(dst, uint32(c.Epoch))
 		dst = le.AppendUint64(dst, uint64(c.Request))
 		dst = le.AppendUint64(dst, uint64(c.Token))
+	case OpConvert, OpGiveBack:
+		dst = appendConvert(dst, c)
 	default:
 		panic(fmt.Sprintf("lockfsm: opcode: have %d, want one that is known", uint8(c.Op)))
 	}
@@ -294,4 +308,19 @@ func appendTake(dst []byte, c *Command) []byte {
 		dst = le.AppendUint32(dst, uint32(c.Lease))
 	}
 	return dst
+}
+
+func appendConvert(dst []byte, c *Command) []byte {
+	le := binary.LittleEndian
+	dst = append(dst, byte(c.Flags))
+	if c.Op == OpConvert {
+		dst = append(dst, byte(c.Mode))
+	}
+	dst = le.AppendUint64(dst, uint64(c.Session))
+	dst = le.AppendUint32(dst, uint32(c.Epoch))
+	if c.Op == OpConvert {
+		dst = le.AppendUint64(dst, uint64(c.Request))
+	}
+	dst = le.AppendUint64(dst, uint64(c.Target))
+	return le.AppendUint64(dst, uint64(c.Token))
 }

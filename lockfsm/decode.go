@@ -109,6 +109,8 @@ func (r *reader) command(c *Command) error {
 		c.Epoch = Epoch(r.u32())
 		c.Request = RequestID(r.u64())
 		c.Token = Token(r.u64())
+	case OpConvert, OpGiveBack:
+		r.convertCommand(c)
 	default:
 		r.at = start
 		return ErrTooNew
@@ -132,6 +134,20 @@ func (r *reader) takeCommand(c *Command) {
 	if c.Flags&Detached != 0 {
 		c.Lease = Millis(r.u32())
 	}
+}
+
+func (r *reader) convertCommand(c *Command) {
+	c.Flags = Flags(r.u8())
+	if c.Op == OpConvert {
+		c.Mode = Mode(r.u8())
+	}
+	c.Session = SessionID(r.u64())
+	c.Epoch = Epoch(r.u32())
+	if c.Op == OpConvert {
+		c.Request = RequestID(r.u64())
+	}
+	c.Target = RequestID(r.u64())
+	c.Token = Token(r.u64())
 }
 
 func (r *reader) checked() error {

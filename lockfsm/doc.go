@@ -26,12 +26,16 @@
 //	17 enter    flags u8 | mode u8 | weight u8 | session u64 | epoch u32 |
 //	            request u64 | owner u64 | name
 //	18 leave    session u64 | epoch u32 | request u64 | token u64 | name
+//	19 convert  flags u8 | mode u8 | session u64 | epoch u32 | request u64 |
+//	            target u64 | token u64 | name
+//	20 give back  flags u8 | session u64 | epoch u32 | target u64 | token u64 | name
 //	name     length u16 | bytes
 //	flags    1: wait, 2: detached
 //
 // A batch has version 1 unless it has a command from 16 on; then it has version
-// 2, or 3 with one from 19 on. A version, or an opcode or flag that its version does not have, is
-// ErrTooNew, never damage. A batch is executed in full or not at all.
+// 2, or 3 with one from 19 on. A version, or an opcode or flag that its version
+// does not have, is ErrTooNew, never damage. A batch is executed in full or not at
+// all.
 //
 // # Rules
 //
@@ -63,6 +67,22 @@
 // mode. Each acquire is a claim of its own with one token for all, and is left by
 // its request id; the lock passes on with the last. All requests of an owner
 // wait in one place of the queue and are granted together.
+//
+// Conversions. A hold, named by the request of the acquire it came of and a token
+// it has or had, is converted in place to another mode, all levels of an owner
+// together. To a mode that is no stronger (whoever gets along with the old gets
+// along with the new) it is converted at once, with the token it has. Otherwise
+// it keeps its mode until it is compatible with every other hold and no
+// conversion waits before it, and then gets the new mode and a new token:
+// what it may do now must be told from what others did since its old token. The
+// conversions of a lock wait in the order of arrival and before all who hold
+// nothing. One is refused as a deadlock if another waits, directly or behind
+// others, for the mode that its hold has. As it stands behind all that wait, that
+// is so exactly if one of those asks for a mode that is not compatible with it, be
+// it parked; so waiting conversions never make a circle. A cancelled one leaves
+// the old mode; the end of the hold or of its session ends it. The last granted
+// request stays with the hold for retries. Semaphores are not converted, detached
+// holds only to modes that are no stronger.
 //
 // Tokens. One counter per group gives a larger token to every later grant,
 // whatever the name, and is part of the state, not of a lock.

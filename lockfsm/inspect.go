@@ -75,6 +75,12 @@ func (c *Command) String() string {
 		c.describeQueueing(&b)
 	case OpLeave:
 		fmt.Fprintf(&b, " request %d token %d", c.Request, c.Token)
+	case OpConvert:
+		fmt.Fprintf(&b, " request %d converts %d token %d to mode %v", c.Request, c.Target, c.Token,
+			c.Mode)
+		c.describeQueueing(&b)
+	case OpGiveBack:
+		fmt.Fprintf(&b, " acquired by %d token %d", c.Target, c.Token)
 	case OpRelease:
 		fmt.Fprintf(&b, " token %d", c.Token)
 	case OpCancel:

@@ -19,19 +19,27 @@ type stack struct {
 
 // stack returns the stack of a claim, nil if it has no owner.
 func (m *Machine) stack(l *lock, c *claim) *stack {
-	if l.semaphore() || c.extra == 0 || c.state == claimEnters {
+	if l.semaphore() || c.extra == 0 || c.state == claimEnters || c.converts() {
 		return nil
 	}
 	return m.stacks.at(ref(c.extra))
 }
 
-// base returns the claim that stands in the lock's lists: c itself, or the one
-// that c is a level on.
+// base returns the claim whose fate c shares: c itself, the one that c is a level
+// on, or the hold that c has converted.
 func (m *Machine) base(c *claim) *claim {
-	if c.state == claimEnters {
+	if c.state == claimEnters || c.state == claimConverted {
 		return m.claims.at(ref(c.extra))
 	}
 	return c
+}
+
+// baseOf is base for a place in the arena.
+func (m *Machine) baseOf(r ref) ref {
+	if c := m.claims.at(r); c.state == claimEnters || c.state == claimConverted {
+		return ref(c.extra)
+	}
+	return r
 }
 
 // holds reports whether c, or the claim it is on, holds the lock.
@@ -171,7 +179,8 @@ func (m *Machine) leave(c *Command, out *Outcome) Result {
 	l := m.locks.at(cl.lock)
 	b := m.base(cl)
 	switch {
-	case b.state != claimHolds || b.stamp != c.Token || string(m.lockName(l)) != string(c.Name):
+	case cl.converts() || b.state != claimHolds || !b.knows(c.Token) ||
+		string(m.lockName(l)) != string(c.Name):
 		return res.with(CodeNotHolder)
 	case m.stack(l, b) == nil:
 		return res.with(CodeBadRequest)

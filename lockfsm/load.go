@@ -14,6 +14,8 @@ type loading struct {
 	detached []ref // in the order of their tokens
 	ending   []ref
 	claimed  int // of detached
+	// turns are the waiting conversions of the lock being loaded.
+	turns []ref
 	// want are the counts that the meta record promises.
 	wantLocks, wantClaims, wantSessions, wantDetached, wantRegisters uint32
 }
@@ -173,14 +175,21 @@ func (m *Machine) loadLock(name []byte, r *reader) error {
 	l.flags |= entryStored
 	l.become(capacity)
 	m.lockCount++
+	m.loading.turns = m.loading.turns[:0]
 	for i := range holders + waiters {
 		state := claimHolds
 		if i >= holders {
 			state = claimWaits
 		}
+		if i == holders {
+			m.loadTurns(l)
+		}
 		if err := m.loadClaim(lr, state, r); err != nil {
 			return err
 		}
+	}
+	if waiters == 0 {
+		m.loadTurns(l)
 	}
 	if m.lockFormat(l) != r.version {
 		return fmt.Errorf("%w: version %d says nothing that needs it", ErrDamaged, r.version)
@@ -198,8 +207,7 @@ func (m *Machine) loadClaim(lr ref, state claimState, r *reader) error {
 	c.mode, c.weight = Mode(r.u8()), r.u8()
 	id := SessionID(r.u64())
 	m.loadStamps(c, r)
-	if flags&^(claimDetached|claimOwned) != 0 || r.version < FormatKinds && flags&claimOwned != 0 ||
-		flags == claimDetached|claimOwned || !c.mode.Valid() {
+	if !claimFlagsFit(flags, state, r.version) || !c.mode.Valid() {
 		return fmt.Errorf("%w: claim of session %d, request %d", ErrDamaged, id, c.request)
 	}
 	if l.semaphore() {
@@ -222,7 +230,64 @@ func (m *Machine) loadClaim(lr ref, state claimState, r *reader) error {
 			return err
 		}
 	}
+	if flags&claimMovedBit != 0 {
+		m.mark(c, c.flags|claimMoved)
+	}
+	if flags&claimTurnsBit != 0 {
+		if err := m.loadConversion(n, id, r); err != nil {
+			return err
+		}
+	}
 	return m.loadPlace(l, n)
+}
+
+// claimFlagsFit reports whether a claim in that state may have these flags in a
+// record of that version.
+func claimFlagsFit(flags byte, state claimState, version uint8) bool {
+	known := byte(claimDetached)
+	if version >= FormatKinds {
+		known |= claimOwned
+	}
+	if version >= FormatWhole && state == claimHolds {
+		known |= claimMovedBit | claimTurnsBit
+	}
+	return flags&^known == 0 && flags&(claimDetached|claimOwned) != claimDetached|claimOwned &&
+		flags&(claimDetached|claimTurnsBit) != claimDetached|claimTurnsBit
+}
+
+// loadConversion reads the conversion of a hold.
+func (m *Machine) loadConversion(hold ref, id SessionID, r *reader) error {
+	n := m.allocClaim()
+	c, h := m.claims.at(n), m.claims.at(hold)
+	*c = claim{lock: h.lock, session: h.session, weight: h.weight, state: claimConverted}
+	m.loadStamps(c, r)
+	c.mode = Mode(r.u8())
+	state := r.u8()
+	if err := m.loadJoin(n, id, r); err != nil {
+		return err
+	}
+	m.attach(hold, n)
+	switch {
+	case !c.mode.Valid() || m.locks.at(h.lock).semaphore():
+	case state == conversionGranted && h.flags&claimMoved != 0:
+		return nil
+	case state == conversionWaits && !h.mode.noStronger(c.mode):
+		c.state = claimConverts
+		m.loading.turns = append(m.loading.turns, n)
+		return nil
+	}
+	return fmt.Errorf("%w: conversion of session %d, request %d", ErrDamaged, id, c.request)
+}
+
+// loadTurns puts the waiting conversions of a lock into its queue, which is empty.
+func (m *Machine) loadTurns(l *lock) {
+	slices.SortFunc(m.loading.turns, func(a, b ref) int {
+		return cmp.Compare(m.claims.at(a).stamp, m.claims.at(b).stamp)
+	})
+	for _, r := range m.loading.turns {
+		m.link(&l.waiters, r, 0)
+		l.waiting++
+	}
 }
 
 // loadStamps reads what a claim and a level have in common.
@@ -302,9 +367,9 @@ func (m *Machine) loadPlace(l *lock, n ref) error {
 	}
 	if *head != 0 {
 		last := m.claims.at(m.claims.at(*head).prev)
-		ordered := last.stamp < c.stamp
-		if c.state == claimWaits && last.weight != c.weight {
-			ordered = last.weight > c.weight
+		ordered := last.before(c)
+		if c.state == claimHolds {
+			ordered = last.stamp < c.stamp
 		}
 		if !ordered {
 			return fmt.Errorf("%w: claims out of order at stamp %d", ErrDamaged, c.stamp)

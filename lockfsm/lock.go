@@ -79,11 +79,16 @@ const (
 	// claimEnters: a level on another claim of the same owner. It holds when
 	// that one does.
 	claimEnters
+	// claimConverts: a hold of the same session waits for another mode.
+	claimConverts
+	// claimConverted: a hold of the same session has got that mode.
+	claimConverted
 )
 
-// claim is one acquire that holds or waits for a lock. It stands in two lists:
-// its lock's holders or waiters, or its claim's levels (next, prev), and all
-// claims of its session in the order of their stamps (ownNext, ownPrev).
+// claim is one acquire that holds or waits for a lock, or one conversion of a
+// hold. It stands in two lists: its lock's holders or waiters, or its claim's
+// levels (next, prev), and all claims of its session in the order of their stamps
+// (ownNext, ownPrev). A conversion that was granted stands in the second only.
 type claim struct {
 	request RequestID
 	// stamp is the token of a holder, and the place in time of a waiter. Both
@@ -97,11 +102,13 @@ type claim struct {
 	ownNext ref
 	ownPrev ref
 	// extra is what only some have: the permits of a claim on a semaphore, the
-	// stack of one with an owner, and for a level the claim it is on.
+	// stack of one with an owner, for a level the claim it is on, and for a
+	// conversion the hold.
 	extra  uint32
-	mode   Mode
+	mode   Mode // for a conversion the one asked for
 	weight uint8
 	state  claimState
+	flags  claimFlags
 }
 
 func (m *Machine) lockName(l *lock) []byte {

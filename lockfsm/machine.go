@@ -31,6 +31,7 @@ type Machine struct {
 	byName    table // locks
 	byRequest table // claims
 	byOwner   table // claims that have a stack
+	byHold    table // conversions, by the hold
 	byID      table // sessions, ending ones included
 	byNonce   table // sessions that are alive
 
@@ -43,6 +44,8 @@ type Machine struct {
 	lockCount, claimCount, sessionCount, detachedCount uint32
 	// stackCount is how many claims have an owner; levels have none of their own.
 	stackCount uint32
+	// convertedCount is how many holds have been converted, or wait for that.
+	convertedCount uint32
 
 	dirtyLocks, dirtySessions []ref
 	// quiet are the locks with dormant waiters that were pumped since any
@@ -176,6 +179,10 @@ func (m *Machine) execute(c *Command, out *Outcome) Result {
 		return m.write(c, out)
 	case OpLeave:
 		return m.leave(c, out)
+	case OpConvert:
+		return m.convert(c, out)
+	case OpGiveBack:
+		return m.giveBack(c, out)
 	default:
 		panic(fmt.Sprintf("lockfsm: opcode: have %d, want one that decodes", uint8(c.Op)))
 	}

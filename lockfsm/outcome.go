@@ -44,7 +44,8 @@ type Result struct {
 	// Capacity is, for CodeOtherKind, that of the semaphore in force, zero if the
 	// name is in use as a lock with modes.
 	Capacity Permits
-	// Holder and HolderToken name, for CodeHeld, the oldest hold in the way.
+	// Holder and HolderToken name, for CodeHeld, the oldest hold in the way, and
+	// for CodeDeadlock that whose conversion is.
 	Holder      SessionID
 	HolderToken Token
 }
@@ -71,6 +72,9 @@ const (
 	// EventWritten: a register was written. Name is the register's, Token its
 	// version.
 	EventWritten EventKind = 5
+	// EventConversionEnded: the hold that a request waited to convert was given
+	// back. Session, Request and Name are set.
+	EventConversionEnded EventKind = 6
 )
 
 // String returns the name of the kind.
@@ -86,6 +90,8 @@ func (k EventKind) String() string {
 		return "wait-ended"
 	case EventWritten:
 		return "written"
+	case EventConversionEnded:
+		return "conversion-ended"
 	default:
 		return fmt.Sprintf("EventKind(%d)", uint8(k))
 	}

@@ -16,7 +16,8 @@ func TestPlanted(t *testing.T) {
 		"permits-over-capacity", "reentry-counted-twice", "release-counted-twice",
 		"capacity-forgotten-in-checkpoint", "stale-epoch-executed", "cancel-drops-grant",
 		"close-leaves-waits", "reader-passes-writer", "grant-to-parked-session",
-		"token-counter-not-in-checkpoint", "claims-in-order-of-table"} {
+		"token-counter-not-in-checkpoint", "second-upgrader-waits",
+		"upgrade-keeps-token", "claims-in-order-of-table"} {
 		t.Run("bug="+bug, func(t *testing.T) {
 			Planted = bug
 			defer func() { Planted = "" }()

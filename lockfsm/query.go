@@ -16,9 +16,16 @@ type ClaimInfo struct {
 	Permits  Permits // of a semaphore
 	Owner    Owner   // who may enter again, zero if nobody
 	Depth    uint32  // acquires of the owner that stand here, 1 without one
-	Weight   uint8
-	Since    Time // of the grant, or of joining the queue
-	Deadline Time // when session or hold end unless renewed
+	// Converts is, for a waiter that holds already, the token of its hold.
+	Converts Token
+	// Conversion is, for a hold, the request to convert it that waits or was
+	// granted last, zero if there is none. Moved tells whether the hold has been
+	// converted at all.
+	Conversion RequestID
+	Moved      bool
+	Weight     uint8
+	Since      Time // of the grant, or of joining the queue
+	Deadline   Time // when session or hold end unless renewed
 }
 
 // LockInfo describes one lock. The caller reuses one: its slices keep their
@@ -61,8 +68,14 @@ func (m *Machine) appendInfos(dst []ClaimInfo, l *lock, head ref) []ClaimInfo {
 			Parked: s.flags&entryParked != 0, Request: c.request, Mode: c.mode,
 			Permits: l.permits(c), Owner: m.ownerOf(l, c), Depth: 1 + m.depth(l, c),
 			Weight: c.weight, Since: c.since, Deadline: s.deadline}
-		if c.state == claimHolds {
-			i.Token = c.stamp
+		switch c.state {
+		case claimHolds:
+			i.Token, i.Moved = c.stamp, c.flags&claimMoved != 0
+			if cv := m.conversionOf(r); cv != 0 {
+				i.Conversion = m.claims.at(cv).request
+			}
+		case claimConverts:
+			i.Converts = m.claims.at(ref(c.extra)).stamp
 		}
 		dst = append(dst, i)
 	}
@@ -215,7 +228,8 @@ func (m *Machine) Stats() Stats {
 		uint64(len(m.names.chunks))*nameChunk*nameUnit +
 		uint64(cap(m.due.items))*heapBytes +
 		uint64(cap(m.dirtyLocks)+cap(m.dirtySessions)+cap(m.order))*4
-	for _, t := range [...]*table{&m.byName, &m.byRequest, &m.byOwner, &m.byID, &m.byNonce} {
+	for _, t := range [...]*table{&m.byName, &m.byRequest, &m.byOwner, &m.byHold, &m.byID,
+		&m.byNonce} {
 		bytes += t.memoryBytes()
 	}
 	return Stats{Locks: m.lockCount, Claims: m.claimCount, Sessions: m.sessionCount,

@@ -7,8 +7,8 @@ import (
 
 // A machine at rest is a set of records. Keys sort so that what a record refers
 // to comes before it. Key numbers are big-endian, value numbers little-endian,
-// and the first byte of every value is its format version: 1, or 2 where only
-// that can say it.
+// and the first byte of every value is its format version: the least that can say
+// it.
 //
 //	record    key            value after the version
 //	meta      00             applied u64 | log time u64 | stamps u64 |
@@ -32,6 +32,16 @@ import (
 //	                         owned, owner u64 | n u32 | n × level
 //	level                    request u64 | stamp u64 | since u64
 //
+// A lock of which a hold has been converted, or waits for that, has version 3. It
+// is as version 2, with two more flags of a claim, 4: converted, 8: conversion, and
+// if that is set, at the end of the claim,
+//
+//	conversion               request u64 | stamp u64 | since u64 | mode u8 |
+//	                         state u8 (1: waits, 2: granted)
+//
+// Waiters are then those only who hold nothing. What waits for another mode
+// stands before them in the queue, in the order of the stamps.
+//
 // Holders stand in the order of their stamps, waiters in queue order, levels in
 // that of their stamps, so equal states have equal bytes. A newer version is
 // ErrTooNew; anything else that this table does not describe is ErrDamaged.
@@ -47,6 +57,11 @@ const (
 
 	claimDetached = 1 << 0
 	claimOwned    = 1 << 1
+	claimMovedBit = 1 << 2
+	claimTurnsBit = 1 << 3
+
+	conversionWaits   = 1
+	conversionGranted = 2
 
 	claimRecordBytes = 35
 	levelRecordBytes = 24
@@ -120,14 +135,16 @@ func (m *Machine) appendLock(dst []byte, l *lock) []byte {
 	version := m.lockFormat(l)
 	dst = append(dst, version)
 	dst = le.AppendUint32(dst, l.holderCount())
-	dst = le.AppendUint32(dst, l.waiting)
+	waiters := m.firstWaiter(l)
+	dst = le.AppendUint32(dst, l.waiting-m.conversions(l))
 	if version >= FormatKinds {
 		dst = le.AppendUint32(dst, uint32(l.capacity()))
 	}
 	for r := l.holders; r != 0; r = m.claims.at(r).next {
 		dst = m.appendKinds(m.appendClaim(dst, l, m.claims.at(r)), l, m.claims.at(r))
+		dst = m.appendConversion(dst, r)
 	}
-	for r := l.waiters; r != 0; r = m.claims.at(r).next {
+	for r := waiters; r != 0; r = m.claims.at(r).next {
 		dst = m.appendKinds(m.appendClaim(dst, l, m.claims.at(r)), l, m.claims.at(r))
 	}
 	return dst
@@ -143,6 +160,13 @@ func (r *register) append(dst []byte) []byte {
 func (m *Machine) lockFormat(l *lock) byte {
 	if l.semaphore() {
 		return FormatKinds
+	}
+	if m.convertedCount > 0 {
+		for r := l.holders; r != 0; r = m.claims.at(r).next {
+			if m.claims.at(r).flags != 0 {
+				return FormatWhole
+			}
+		}
 	}
 	if m.stackCount == 0 {
 		return FormatFirst
@@ -166,6 +190,12 @@ func (m *Machine) appendClaim(dst []byte, l *lock, c *claim) []byte {
 	}
 	if m.stack(l, c) != nil {
 		flags |= claimOwned
+	}
+	if c.flags&claimMoved != 0 {
+		flags |= claimMovedBit
+	}
+	if c.flags&claimHasConversion != 0 {
+		flags |= claimTurnsBit
 	}
 	dst = append(dst, flags, byte(c.mode), c.weight)
 	dst = le.AppendUint64(dst, uint64(s.id))
@@ -193,6 +223,42 @@ func (m *Machine) appendKinds(dst []byte, l *lock, c *claim) []byte {
 		dst = le.AppendUint64(dst, uint64(up.since))
 	}
 	return dst
+}
+
+// firstWaiter returns the first of the queue who holds nothing.
+func (m *Machine) firstWaiter(l *lock) ref {
+	r := l.waiters
+	for r != 0 && m.claims.at(r).state == claimConverts {
+		r = m.claims.at(r).next
+	}
+	return r
+}
+
+// conversions counts those that wait.
+func (m *Machine) conversions(l *lock) uint32 {
+	n := uint32(0)
+	for r := l.waiters; r != 0 && m.claims.at(r).state == claimConverts; r = m.claims.at(r).next {
+		n++
+	}
+	return n
+}
+
+// appendConversion appends what a hold has of a conversion.
+func (m *Machine) appendConversion(dst []byte, hold ref) []byte {
+	r := m.conversionOf(hold)
+	if r == 0 {
+		return dst
+	}
+	le := binary.LittleEndian
+	c := m.claims.at(r)
+	state := byte(conversionGranted)
+	if c.state == claimConverts {
+		state = conversionWaits
+	}
+	dst = le.AppendUint64(dst, uint64(c.request))
+	dst = le.AppendUint64(dst, uint64(c.stamp))
+	dst = le.AppendUint64(dst, uint64(c.since))
+	return append(dst, byte(c.mode), state)
 }
 
 // openValue checks the version of a value and returns a reader behind it.

@@ -147,8 +147,12 @@ func (m *Machine) removeClaim(r ref, out *Outcome) int {
 	c := m.claims.at(r)
 	lr := c.lock
 	l := m.locks.at(lr)
-	if c.state == claimEnters {
+	switch c.state {
+	case claimEnters:
 		m.dropLevel(r)
+		return 0
+	case claimConverted:
+		m.dropConversion(r)
 		return 0
 	}
 	if k := m.stack(l, c); k != nil {
@@ -159,12 +163,16 @@ func (m *Machine) removeClaim(r ref, out *Outcome) int {
 		m.disown(r)
 	}
 	// Nobody gets his turn by the going of one who was passed over.
-	quiet := c.state == claimWaits && l.flags&entryQuiet != 0 &&
-		m.sessions.at(c.session).dormant()
-	if c.state == claimWaits {
+	quiet := c.queued() && l.flags&entryQuiet != 0 && m.sessions.at(c.session).dormant()
+	if c.queued() {
 		m.unlink(&l.waiters, r)
 		l.waiting--
+		if c.state == claimConverts {
+			m.detach(r)
+		}
 	} else {
+		m.endConversion(r, out)
+		m.mark(c, 0)
 		m.unhold(l, r)
 	}
 	m.leaveSession(r)

@@ -125,7 +125,7 @@ func parseBatch(t *testing.T, d *datadriven.TestData) []byte {
 func parseCommand(t *testing.T, words []string) Command {
 	t.Helper()
 	c := Command{Mode: ModeEX, Lease: 1000}
-	for o := OpOpenSession; o <= OpLeave; o++ {
+	for o := OpOpenSession; o < 64; o++ {
 		if o.String() == words[0] {
 			c.Op = o
 		}
@@ -147,6 +147,8 @@ func parseCommand(t *testing.T, words []string) Command {
 			c.Epoch = Epoch(number(t, v))
 		case "r":
 			c.Request = RequestID(number(t, v))
+		case "of-request":
+			c.Target = RequestID(number(t, v))
 		case "token":
 			c.Token = Token(number(t, v))
 		case "permits":

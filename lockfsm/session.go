@@ -225,13 +225,13 @@ func (m *Machine) raise(r ref, e Epoch, out *Outcome) {
 func (m *Machine) pumpWaits(s *session, out *Outcome) {
 	m.order = m.order[:0]
 	for r := s.claims; r != 0; r = m.claims.at(r).ownNext {
-		if m.claims.at(r).state == claimWaits {
+		if m.claims.at(r).queued() {
 			m.order = append(m.order, r)
 		}
 	}
 	for _, r := range m.order {
 		c := m.claims.at(r)
-		if c.state == claimWaits && m.locks.at(c.lock).flags&entryQuiet == 0 {
+		if c.queued() && m.locks.at(c.lock).flags&entryQuiet == 0 {
 			m.pump(c.lock, 0, out)
 		}
 	}

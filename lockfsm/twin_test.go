@@ -50,6 +50,10 @@ type twinClaim struct {
 	owner    Owner
 	levels   []*twinClaim // further acquires of the owner, oldest first
 	on       *twinClaim   // what a level is on
+	moved    bool         // a hold that has been converted
+	turn     *twinClaim   // the conversion of a hold
+	hold     *twinClaim   // the hold of a conversion
+	done     bool         // a conversion that was granted
 }
 
 type twinLock struct {
@@ -60,10 +64,19 @@ type twinLock struct {
 
 // place is the claim that stands in the lock's lists for c.
 func (c *twinClaim) place() *twinClaim {
-	if c.on != nil {
+	switch {
+	case c.on != nil:
 		return c.on
+	case c.done:
+		return c.hold
+	default:
+		return c
 	}
-	return c
+}
+
+// knows reports whether a token is, or may have been, that of a hold.
+func (c *twinClaim) knows(t Token) bool {
+	return t == c.stamp || c.moved && 0 < t && t < c.stamp
 }
 
 func (c *twinClaim) holds() bool { return slices.Contains(c.lock.holders, c.place()) }
@@ -134,6 +147,16 @@ func (t *twin) command(c *Command) Result {
 		res.Request = c.Request
 	case OpLeave:
 		res.Request, res.Token = c.Request, c.Token
+	case OpConvert:
+		res.Request = c.Request
+		if c.Request == 0 || c.Target == 0 || res.Detached && c.Flags&Wait != 0 {
+			return res.with(CodeBadRequest)
+		}
+	case OpGiveBack:
+		res.Request, res.Token = c.Target, c.Token
+		if c.Flags&Wait != 0 || c.Target == 0 {
+			return res.with(CodeBadRequest)
+		}
 	case OpRelease:
 		res.Token = c.Token
 		if c.Flags&Wait != 0 {
@@ -149,7 +172,7 @@ func (t *twin) command(c *Command) Result {
 		case s.ending:
 			return res.with(CodeSessionEnded)
 		case c.Epoch < s.epoch || c.Op == OpPark && c.Epoch != s.epoch,
-			c.Op.Acquires() && c.Epoch == s.epoch && s.parked:
+			(c.Op.Acquires() || c.Op == OpConvert) && c.Epoch == s.epoch && s.parked:
 			return res.with(CodeStaleEpoch)
 		}
 		t.raise(s, c.Epoch)
@@ -172,6 +195,10 @@ func (t *twin) execute(c *Command, s *twinSession, res Result) Result {
 		return t.acquire(c, s, res)
 	case OpLeave:
 		return t.leave(c, res)
+	case OpConvert:
+		return t.convert(c, res)
+	case OpGiveBack:
+		return t.giveBack(c, res)
 	case OpRelease:
 		h := t.hold(c, res.Detached)
 		switch {
@@ -257,7 +284,8 @@ func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
 	mode, want, capacity, owner := kindOf(c)
 	if cl := t.find(c.Session, c.Request, res.Detached); cl != nil {
 		switch {
-		case cl.mode != mode || cl.permits != want || cl.lock.capacity != capacity ||
+		case cl.hold != nil || cl.place().mode != mode && !cl.place().moved ||
+			cl.permits != want || cl.lock.capacity != capacity ||
 			cl.owner != owner || cl.lock.name != string(c.Name):
 			return res.with(CodeRequestReused)
 		case cl.holds():
@@ -340,7 +368,7 @@ func (t *twin) held(lock *twinLock, mode Mode, res Result) Result {
 func (t *twin) leave(c *Command, res Result) Result {
 	cl := t.find(c.Session, c.Request, false)
 	switch {
-	case cl == nil || !cl.holds() || cl.place().stamp != c.Token ||
+	case cl == nil || cl.hold != nil || !cl.holds() || !cl.place().knows(c.Token) ||
 		cl.lock.name != string(c.Name):
 		return res.with(CodeNotHolder)
 	case cl.owner == 0:
@@ -362,7 +390,8 @@ func (t *twin) place(c *Command, s *twinSession, lock *twinLock, res Result) Res
 		cl.stamp = t.stamps
 	}
 	at := 0
-	for at < len(lock.waiters) && lock.waiters[at].weight >= cl.weight {
+	for at < len(lock.waiters) &&
+		(lock.waiters[at].hold != nil || lock.waiters[at].weight >= cl.weight) {
 		at++
 	}
 	lock.waiters = slices.Insert(lock.waiters, at, cl)
@@ -387,6 +416,11 @@ func (t *twin) place(c *Command, s *twinSession, lock *twinLock, res Result) Res
 }
 
 func (t *twin) admits(l *twinLock, c *twinClaim) bool {
+	if c.hold != nil {
+		return !slices.ContainsFunc(l.holders, func(h *twinClaim) bool {
+			return h != c.hold && !h.mode.Compatible(c.mode)
+		})
+	}
 	taken := uint64(c.permits)
 	for _, h := range l.holders {
 		if !h.mode.Compatible(c.mode) {
@@ -411,6 +445,14 @@ func (t *twin) pump(l *twinLock, asking *twinClaim) int {
 		}
 		i := slices.Index(l.waiters, w)
 		l.waiters = slices.Delete(l.waiters, i, i+1)
+		if w.hold != nil {
+			t.turn(w)
+			n++
+			if w != asking {
+				t.event(EventGranted, w, w.hold.stamp)
+			}
+			continue
+		}
 		l.holders = append(l.holders, w)
 		t.stamps++
 		w.stamp, w.since = t.stamps, t.now
@@ -435,12 +477,19 @@ func (t *twin) event(k EventKind, c *twinClaim, token Token) {
 func (t *twin) drop(c *twinClaim) int {
 	gone := func(x *twinClaim) bool { return x == c }
 	switch {
+	case c.done:
+		c.hold.turn = nil
+		return 0
+	case c.hold != nil:
+		c.hold.turn = nil
 	case c.on != nil:
 		c.on.levels = slices.DeleteFunc(c.on.levels, gone)
 		return 0
 	case len(c.levels) > 0:
 		c.request, c.levels = c.levels[0].request, c.levels[1:]
 		return 0
+	case c.turn != nil:
+		t.endTurn(c.turn)
 	}
 	c.lock.holders = slices.DeleteFunc(c.lock.holders, gone)
 	c.lock.waiters = slices.DeleteFunc(c.lock.waiters, gone)
@@ -534,6 +583,9 @@ func (t *twin) claims() []*twinClaim {
 	}
 	for _, c := range all {
 		all = append(all, c.levels...)
+		if c.turn != nil && c.turn.done {
+			all = append(all, c.turn)
+		}
 	}
 	sort.Slice(all, func(i, j int) bool { return all[i].stamp < all[j].stamp })
 	return all
@@ -608,10 +660,17 @@ func (t *twin) dump() string {
 }
 
 func (t *twin) dumpClaim(b *strings.Builder, c *twinClaim, token Token) {
-	dumpInfo(b, ClaimInfo{Session: c.s.id, Detached: c.detached, Parked: c.s.parked,
+	info := ClaimInfo{Session: c.s.id, Detached: c.detached, Parked: c.s.parked,
 		Request: c.request, Token: token, Mode: c.mode, Weight: c.weight, Since: c.since,
 		Permits: c.permits, Owner: c.owner, Depth: uint32(1 + len(c.levels)),
-		Deadline: c.s.deadline})
+		Deadline: c.s.deadline, Moved: c.moved}
+	if c.hold != nil {
+		info.Converts = c.hold.stamp
+	}
+	if c.turn != nil {
+		info.Conversion = c.turn.request
+	}
+	dumpInfo(b, info)
 }
 
 func dumpLock(b *strings.Builder, name string, taken, capacity Permits) {
@@ -630,6 +689,12 @@ func dumpInfo(b *strings.Builder, c ClaimInfo) {
 	}
 	if c.Owner != 0 || c.Depth != 1 {
 		fmt.Fprintf(b, " owner=%d depth=%d", c.Owner, c.Depth)
+	}
+	if c.Converts != 0 {
+		fmt.Fprintf(b, " converts=%d", c.Converts)
+	}
+	if c.Moved || c.Conversion != 0 {
+		fmt.Fprintf(b, " moved=%t conversion=%d", c.Moved, c.Conversion)
 	}
 	b.WriteByte('\n')
 }

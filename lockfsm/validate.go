@@ -50,7 +50,7 @@ func (m *Machine) validateLock(lr ref) (uint32, error) {
 	l := m.locks.at(lr)
 	var counts [modeCount]uint16
 	var held modeSet
-	var n, waiting uint32
+	var n uint32
 	var taken uint64
 	last := ref(0)
 	for r := l.holders; r != 0; r = m.claims.at(r).next {
@@ -68,6 +68,11 @@ func (m *Machine) validateLock(lr ref) (uint32, error) {
 		counts[c.mode]++
 		taken += uint64(l.permits(c))
 		n += 1 + m.depth(l, c)
+		receipt, err := m.validateConverted(r)
+		if err != nil {
+			return 0, err
+		}
+		n += receipt
 		last = r
 	}
 	if l.semaphore() {
@@ -82,26 +87,45 @@ func (m *Machine) validateLock(lr ref) (uint32, error) {
 	if counts != l.counts || held != l.held || !tailOK {
 		return 0, fmt.Errorf("holders: have %v, counted %v", l.counts, counts)
 	}
-	last = 0
-	for r := l.waiters; r != 0; r = m.claims.at(r).next {
-		c := m.claims.at(r)
-		if err := m.validateClaim(r, lr, claimWaits); err != nil {
-			return 0, err
-		}
-		if last != 0 {
-			p := m.claims.at(last)
-			if c.prev != last || p.weight < c.weight || p.weight == c.weight && p.stamp >= c.stamp {
-				return 0, fmt.Errorf("waiter %d: not after %d", c.stamp, p.stamp)
-			}
-		}
-		waiting++
-		n += 1 + m.depth(l, c)
-		last = r
+	waiting, levels, err := m.validateQueue(lr)
+	if err != nil {
+		return 0, err
 	}
-	if waiting != l.waiting || l.waiters != 0 && m.claims.at(l.waiters).prev != last {
+	n += waiting + levels
+	if waiting != l.waiting {
 		return 0, fmt.Errorf("waiters: have %d, counted %d", l.waiting, waiting)
 	}
 	return n, m.validatePumped(l)
+}
+
+// validateQueue checks the queue of a lock and counts those who wait and their
+// levels.
+func (m *Machine) validateQueue(lr ref) (waiting, levels uint32, err error) {
+	l := m.locks.at(lr)
+	last := ref(0)
+	for r := l.waiters; r != 0; r = m.claims.at(r).next {
+		c := m.claims.at(r)
+		want := claimWaits
+		if c.state == claimConverts {
+			want = claimConverts
+		}
+		if err := m.validateClaim(r, lr, want); err != nil {
+			return 0, 0, err
+		}
+		if last != 0 {
+			p := m.claims.at(last)
+			if c.prev != last || !p.before(c) {
+				return 0, 0, fmt.Errorf("waiter %d: not after %d", c.stamp, p.stamp)
+			}
+		}
+		waiting++
+		levels += m.depth(l, c)
+		last = r
+	}
+	if l.waiters != 0 && m.claims.at(l.waiters).prev != last {
+		return 0, 0, fmt.Errorf("waiters: the tail is not %d", last)
+	}
+	return waiting, levels, m.validateConversions(l)
 }
 
 // validatePumped checks that the first waiter that counts cannot be granted.
@@ -120,7 +144,7 @@ func (m *Machine) validatePumped(l *lock) error {
 	if first == 0 {
 		return nil
 	}
-	if c := m.claims.at(first); m.admits(l, c.mode, l.permits(c)) {
+	if m.grantable(l, m.claims.at(first)) {
 		return fmt.Errorf("waiter %d waits for nothing", m.claims.at(first).stamp)
 	}
 	return nil
@@ -166,9 +190,8 @@ func (m *Machine) validateStack(r, lr ref) error {
 	last, n := ref(0), uint32(0)
 	for up := k.levels; up != 0; up = m.claims.at(up).next {
 		e := m.claims.at(up)
-		if ref(e.extra) != r || e.session != c.session || e.mode != c.mode {
-			return fmt.Errorf("level %d: on claim %d in mode %v, want %d in %v",
-				up, e.extra, e.mode, r, c.mode)
+		if ref(e.extra) != r || e.session != c.session {
+			return fmt.Errorf("level %d: on claim %d, want %d", up, e.extra, r)
 		}
 		if last != 0 && (e.prev != last || m.claims.at(last).stamp >= e.stamp) {
 			return fmt.Errorf("level %d: not after stamp %d", up, m.claims.at(last).stamp)
@@ -315,6 +338,7 @@ func (m *Machine) validateBounds() error {
 		{"session index", m.byID.n, int(m.sessionCount)},
 		{"stack entries", int(m.stacks.used), int(l.Claims)},
 		{"owner index", m.byOwner.n, int(m.stackCount)},
+		{"conversion index", m.byHold.n, int(m.convertedCount)},
 	} {
 		if b.have > b.limit {
 			return fmt.Errorf("bound: have %d %s, limit is %d", b.have, b.name, b.limit)

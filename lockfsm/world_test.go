@@ -75,8 +75,8 @@ func drawOp(n int) Op {
 	for _, share := range []struct {
 		below int
 		op    Op
-	}{{12, OpOpenSession}, {14, OpCloseSession}, {32, OpAcquire}, {46, OpTake}, {60, OpEnter},
-		{78, OpRelease}, {85, OpCancel}, {91, OpPark}, {97, OpRenewHold}} {
+	}{{11, OpOpenSession}, {13, OpCloseSession}, {31, OpAcquire}, {43, OpTake}, {55, OpEnter},
+		{69, OpConvert}, {82, OpRelease}, {88, OpCancel}, {93, OpPark}, {98, OpRenewHold}} {
 		if n < share.below {
 			return share.op
 		}
@@ -172,6 +172,8 @@ func (w *world) finish(c Command) Command {
 			c.Flags = Detached
 			c.Session = SessionID(r.IntN(4))
 		}
+	case OpConvert:
+		return w.finishConvert(c)
 	case OpRelease, OpRenewHold, OpCancel:
 		c.Flags &^= Wait
 		if len(all) == 0 || r.IntN(10) == 0 {
@@ -189,6 +191,30 @@ func (w *world) finish(c Command) Command {
 		}
 		if cl.owner != 0 && c.Op == OpRelease && r.IntN(10) > 0 {
 			c.Op, c.Token = OpLeave, cl.place().stamp
+		}
+		if c.Op == OpRelease && r.IntN(4) == 0 || c.Op == OpLeave && r.IntN(3) == 0 {
+			c.Op, c.Target, c.Token = OpGiveBack, cl.request, cl.place().stamp-Token(r.IntN(8)/7)
+		}
+	}
+	return c
+}
+
+// finishConvert chooses a hold, often one that shares its lock.
+func (w *world) finishConvert(c Command) Command {
+	r := w.rng
+	all := slices.DeleteFunc(w.twin.claims(), func(cl *twinClaim) bool {
+		return !cl.holds() || len(cl.lock.holders) < 2 && r.IntN(3) > 0
+	})
+	if len(all) == 0 {
+		return c
+	}
+	cl := all[r.IntN(len(all))]
+	c.Session, c.Epoch, c.Target, c.Name = cl.s.id, cl.s.epoch, cl.request, []byte(cl.lock.name)
+	c.Token = cl.place().stamp - Token(r.IntN(10)/9)
+	if cl.detached {
+		c.Flags |= Detached
+		if r.IntN(10) > 0 {
+			c.Flags &^= Wait
 		}
 	}
 	return c
@@ -283,8 +309,8 @@ func describe(o *Outcome, cs []Command) string {
 	var b strings.Builder
 	for i, r := range o.Results {
 		c := cs[i]
-		fmt.Fprintf(&b, "%v s%d e%d r%d t%d %v f%d %d/%d o%d %.5q: %v %+v\n", c.Op, c.Session,
-			c.Epoch, c.Request, c.Token, c.Mode, c.Flags, c.Permits, c.Capacity, c.Owner, c.Name,
+		fmt.Fprintf(&b, "%v s%d e%d r%d t%d %v f%d %d/%d o%d a%d %.5q: %v %+v\n", c.Op, c.Session,
+			c.Epoch, c.Request, c.Token, c.Mode, c.Flags, c.Permits, c.Capacity, c.Owner, c.Target, c.Name,
 			r.Code, r)
 	}
 	for _, e := range o.Events {
@@ -371,6 +397,8 @@ type tally struct {
 	// several requests of an owner share, kept permits that nobody got because
 	// the head of the queue asks for more.
 	deep, shared, kept int
+	// turns counts waiting conversions, moved holds that were converted.
+	turns, moved int
 }
 
 // look counts what the machine's locks show.
@@ -378,8 +406,14 @@ func (t *tally) look(m *Machine) {
 	m.ForEachLock(func(l *LockInfo) bool {
 		for _, h := range l.Holders {
 			t.deep += int(h.Depth) - 1
+			if h.Moved {
+				t.moved++
+			}
 		}
 		for _, w := range l.Waiters {
+			if w.Converts != 0 {
+				t.turns++
+			}
 			t.shared += int(w.Depth) - 1
 		}
 		if len(l.Waiters) > 0 && l.Taken < l.Capacity && !l.Waiters[0].Parked {
@@ -440,7 +474,12 @@ func TestTwin(t *testing.T) {
 			t.Errorf("got no result with code %v, want some", c)
 		}
 	}
-	if len(met.events) != 6 {
-		t.Errorf("got events %v, want six kinds and reasons", met.events)
+	t.Logf("%d conversions waiting, %d holds converted", met.turns, met.moved)
+	if met.turns < 1000 || met.moved < 1000 {
+		t.Errorf("got %d conversions waiting, %d holds converted, want 1000 of each",
+			met.turns, met.moved)
+	}
+	if len(met.events) != 7 {
+		t.Errorf("got events %v, want seven kinds and reasons", met.events)
 	}
 }
