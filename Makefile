@@ -30,7 +30,7 @@ PERF           ?= --target lockd,redis --workload uncontended --workers 1,20,80,
 
 # go run with a version builds a tool outside this module: it never enters go.mod.
 TOOL           := $(GO) run
-NESTED         := $(patsubst %/go.mod,%,$(wildcard perf/go.mod))
+NESTED         := $(patsubst %/go.mod,%,$(wildcard perf/go.mod client/fence/sqltest/go.mod))
 
 .DEFAULT_GOAL := help
 .PHONY: help
@@ -60,7 +60,7 @@ demo: build ## kill, pause and partition real nodes while clients hold locks
 	$(GO) run ./lockd/faulttest/demo
 
 .PHONY: test
-test: go-present ## run every test of this module and of perf (under a minute, warm)
+test: go-present ## run every test of this module and of those nested in it (a minute, warm)
 	$(GO) test ./...
 	@set -e; for m in $(NESTED); do echo "cd $$m && go test ./..."; \
 	  (cd $$m && $(GO) test ./...); done

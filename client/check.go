@@ -33,8 +33,8 @@ type TokenState struct {
 // be another's. So a question alone guards nothing that must not be written
 // twice. A resource that remembers the largest token it has seen and refuses
 // smaller ones in the same transaction as the write is safe whatever happens to
-// clocks and pauses; the question is for what can remember nothing, and for
-// refusing early what is long stale.
+// clocks and pauses (package fence does that); the question is for what can
+// remember nothing, and for refusing early what is long stale.
 func (c *Client) CheckToken(ctx context.Context, name string, token uint64) (TokenState, error) {
 	all, err := c.CheckTokens(ctx, []NameToken{{Name: name, Token: token}})
 	if err != nil {

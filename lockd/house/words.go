@@ -15,6 +15,8 @@ type bannedWord struct {
 	// in limits the ban to some directories and what lies below them, because
 	// elsewhere the word means something of its own; empty means everywhere.
 	in []string
+	// out are directories where it is the name of something of its own.
+	out []string
 }
 
 // bannedWords lists the words no identifier, file or package of ours contains.
@@ -51,7 +53,8 @@ func bannedWords() []bannedWord {
 		{word: "instance", say: "slot (of a log) or replica (of a group)", in: consensus},
 		{word: "member", say: "node or acceptor", in: consensus},
 		{word: "members", say: "nodes or acceptors", in: consensus},
-		{word: "fence", say: "token"},
+		// What guards a resource is a fence in every other project's words too.
+		{word: "fence", say: "token", out: []string{"client/fence"}},
 	}
 }
 
@@ -79,6 +82,11 @@ func (c *checker) words(f *file) {
 }
 
 func (w bannedWord) applies(dir string) bool {
+	for _, root := range w.out {
+		if under(dir, root) {
+			return false
+		}
+	}
 	for _, root := range w.in {
 		if under(dir, root) {
 			return true
