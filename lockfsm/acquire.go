@@ -71,6 +71,9 @@ func (m *Machine) acquire(c *Command, out *Outcome) Result {
 			return m.deepen(br, c, res)
 		}
 	}
+	if c.Terms.Fields != 0 && !m.fitsTerms(&c.Terms) {
+		return res.with(CodeTooMuchData)
+	}
 	if inUse && c.Flags&Wait == 0 {
 		l := m.locks.at(lr)
 		if l.waiters == 0 && !m.admits(l, c.mode(), c.permits()) {
@@ -98,6 +101,8 @@ func (m *Machine) checkAcquire(c *Command) Code {
 	case c.Op == OpTake && (c.Permits == 0 || c.Permits > c.Capacity):
 		return CodeBadRequest
 	case c.Op == OpEnter && (c.Owner == 0 || c.Flags&Detached != 0):
+		return CodeBadRequest
+	case !c.Terms.valid():
 		return CodeBadRequest
 	case !c.mode().Valid():
 		return CodeBadMode
@@ -166,6 +171,10 @@ func (m *Machine) newClaim(c *Command, of, lr ref) ref {
 	if c.Op == OpEnter {
 		m.own(r, c.Owner)
 	}
+	if c.Terms.Fields != 0 {
+		none := termed{}
+		m.setTerms(r, none.after(&c.Terms))
+	}
 	return r
 }
 
@@ -187,6 +196,7 @@ func (m *Machine) leaveSession(r ref) {
 	s.count--
 	m.claimCount--
 	m.byRequest.remove(m.hashRequest(s, c.request), r)
+	m.dropTerms(r)
 	*c = claim{next: m.freeClaim}
 	m.freeClaim = r
 }

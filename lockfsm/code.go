@@ -74,6 +74,9 @@ const (
 	CodeTooManyDetached Code = 53
 	// CodeTooManyRegisters refuses a register that does not exist yet.
 	CodeTooManyRegisters Code = 54
+	// CodeTooMuchData refuses for the payloads, labels and other terms of all
+	// claims of the group.
+	CodeTooMuchData Code = 55
 )
 
 // String returns the name of the code in lower case.
@@ -131,6 +134,8 @@ func (c Code) String() string {
 		return "conflict"
 	case CodeTooManyRegisters:
 		return "too many registers"
+	case CodeTooMuchData:
+		return "too much data"
 	default:
 		return fmt.Sprintf("Code(%d)", uint8(c))
 	}

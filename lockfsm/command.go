@@ -49,6 +49,13 @@ const (
 	// OpGiveBack gives a hold back that may have been converted, in the way of
 	// OpLeave: Session, Epoch, Target, Token, Name, and Flags to say Detached.
 	OpGiveBack Op = 20
+	// OpWith stands before an OpAcquire, OpTake or OpEnter and gives it terms. It
+	// is no command of its own: Terms of the command says that it is there.
+	OpWith Op = 21
+	// OpAmend changes the data of a hold: Session, Epoch, Request, Target (the
+	// request of the acquire it came of), Token, Name, Terms, and Flags to say
+	// Detached.
+	OpAmend Op = 22
 )
 
 // Formats of batches and records. A batch or record has the least format that
@@ -110,6 +117,10 @@ func (o Op) String() string {
 		return "convert"
 	case OpGiveBack:
 		return "give-back"
+	case OpWith:
+		return "with"
+	case OpAmend:
+		return "amend"
 	default:
 		return fmt.Sprintf("Op(%d)", uint8(o))
 	}
@@ -148,6 +159,15 @@ type Command struct {
 	Nonce    Nonce
 	Name     []byte // borrowed; at most 65535 bytes
 	Value    []byte // of a register; borrowed
+	Terms    Terms  // of an acquire, none if no field is set; of an OpAmend
+}
+
+// Format returns the first format that can say the command.
+func (c *Command) Format() uint8 {
+	if c.Terms.Fields != 0 {
+		return FormatWhole
+	}
+	return c.Op.Format()
 }
 
 const batchHeaderBytes = 2
@@ -193,7 +213,7 @@ func (b *BatchBuilder) Tick(delta Millis, renewed []SessionID) {
 func (b *BatchBuilder) Append(c *Command) {
 	b.begin()
 	b.commands++
-	b.b[0] = max(b.b[0], c.Op.Format())
+	b.b[0] = max(b.b[0], c.Format())
 	b.b = appendCommand(b.b, c)
 }
 
@@ -237,6 +257,9 @@ func (b *BatchBuilder) begin() {
 
 func appendCommand(dst []byte, c *Command) []byte {
 	le := binary.LittleEndian
+	if c.Terms.Fields != 0 && c.Op.Acquires() {
+		dst = c.Terms.append(append(dst, byte(OpWith)))
+	}
 	dst = append(dst, byte(c.Op))
 	switch c.Op {
 	case OpOpenSession:
@@ -286,6 +309,8 @@ func appendCommand(dst []byte, c *Command) []byte {
 		dst = le.AppendUint64(dst, uint64(c.Token))
 	case OpConvert, OpGiveBack:
 		dst = appendConvert(dst, c)
+	case OpAmend:
+		dst = appendAmend(dst, c)
 	default:
 		panic(fmt.Sprintf("lockfsm: opcode: have %d, want one that is known", uint8(c.Op)))
 	}
@@ -294,6 +319,17 @@ func appendCommand(dst []byte, c *Command) []byte {
 	}
 	dst = le.AppendUint16(dst, uint16(len(c.Name)))
 	return append(dst, c.Name...)
+}
+
+func appendAmend(dst []byte, c *Command) []byte {
+	le := binary.LittleEndian
+	dst = append(dst, byte(c.Flags))
+	dst = le.AppendUint64(dst, uint64(c.Session))
+	dst = le.AppendUint32(dst, uint32(c.Epoch))
+	dst = le.AppendUint64(dst, uint64(c.Request))
+	dst = le.AppendUint64(dst, uint64(c.Target))
+	dst = le.AppendUint64(dst, uint64(c.Token))
+	return c.Terms.append(dst)
 }
 
 func appendTake(dst []byte, c *Command) []byte {

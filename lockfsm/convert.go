@@ -15,7 +15,7 @@ import "fmt"
 // its hold has. So of two waiting conversions the earlier is always compatible
 // with the hold of the later, and the first of the queue waits for none of them.
 
-// claimFlags say what is rare of a hold.
+// claimFlags say what is rare of a claim.
 type claimFlags uint8
 
 const (
@@ -24,6 +24,11 @@ const (
 	claimMoved claimFlags = 1 << iota
 	// claimHasConversion: byHold has a conversion of it.
 	claimHasConversion
+	// claimTermed: terms has an entry of the claim, which may wait too.
+	claimTermed
+
+	// claimTurned are the flags that conversions leave.
+	claimTurned = claimMoved | claimHasConversion
 )
 
 // converts reports whether the claim is a conversion, waiting or granted. Its
@@ -72,10 +77,10 @@ func (m *Machine) conversionOf(hold ref) ref {
 
 // mark changes the flags of a hold and counts those that have any.
 func (m *Machine) mark(hold *claim, flags claimFlags) {
-	if hold.flags != 0 {
+	if hold.flags&claimTurned != 0 {
 		m.convertedCount--
 	}
-	if flags != 0 {
+	if flags&claimTurned != 0 {
 		m.convertedCount++
 	}
 	hold.flags = flags

@@ -59,6 +59,37 @@ func (r *reader) command(c *Command) error {
 		r.at = start
 		return ErrTooNew
 	}
+	if c.Op == OpWith {
+		if err := r.with(c); err != nil {
+			return err
+		}
+	}
+	if err := r.fields(c); err != nil || c.Op == OpCloseSession || c.Op == OpPark {
+		return err
+	}
+	if c.Flags&^knownFlags != 0 {
+		r.at = start
+		return ErrTooNew
+	}
+	c.Name = r.take(int(r.u16()))
+	return r.checked()
+}
+
+// with decodes the terms that stand before an acquire, and its opcode.
+func (r *reader) with(c *Command) error {
+	if err := r.terms(&c.Terms); err != nil {
+		return err
+	}
+	start := r.at
+	if c.Op = Op(r.u8()); !c.Op.Acquires() || c.Terms.Fields == 0 {
+		r.at = start
+		return ErrMalformed
+	}
+	return nil
+}
+
+// fields decodes what stands between the opcode and the name.
+func (r *reader) fields(c *Command) error {
 	switch c.Op {
 	case OpOpenSession:
 		c.Epoch = Epoch(r.u32())
@@ -111,15 +142,12 @@ func (r *reader) command(c *Command) error {
 		c.Token = Token(r.u64())
 	case OpConvert, OpGiveBack:
 		r.convertCommand(c)
+	case OpAmend:
+		return r.amend(c)
 	default:
-		r.at = start
+		r.at--
 		return ErrTooNew
 	}
-	if c.Flags&^knownFlags != 0 {
-		r.at = start
-		return ErrTooNew
-	}
-	c.Name = r.take(int(r.u16()))
 	return r.checked()
 }
 
@@ -148,6 +176,16 @@ func (r *reader) convertCommand(c *Command) {
 	}
 	c.Target = RequestID(r.u64())
 	c.Token = Token(r.u64())
+}
+
+func (r *reader) amend(c *Command) error {
+	c.Flags = Flags(r.u8())
+	c.Session = SessionID(r.u64())
+	c.Epoch = Epoch(r.u32())
+	c.Request = RequestID(r.u64())
+	c.Target = RequestID(r.u64())
+	c.Token = Token(r.u64())
+	return r.terms(&c.Terms)
 }
 
 func (r *reader) checked() error {

@@ -29,8 +29,13 @@
 //	19 convert  flags u8 | mode u8 | session u64 | epoch u32 | request u64 |
 //	            target u64 | token u64 | name
 //	20 give back  flags u8 | session u64 | epoch u32 | target u64 | token u64 | name
+//	21 with     terms, then an acquire, take or enter, which has them
+//	22 amend    flags u8 | session u64 | epoch u32 | request u64 | target u64 |
+//	            token u64 | terms | name
 //	name     length u16 | bytes
 //	flags    1: wait, 2: detached
+//	terms    fields u16 (1: payload, 2: labels) | length u16 | payload if there |
+//	         length u16 | labels if there
 //
 // A batch has version 1 unless it has a command from 16 on; then it has version
 // 2, or 3 with one from 19 on. A version, or an opcode or flag that its version
@@ -83,6 +88,11 @@
 // the old mode; the end of the hold or of its session ends it. The last granted
 // request stays with the hold for retries. Semaphores are not converted, detached
 // holds only to modes that are no stronger.
+//
+// Terms. An acquire may bring data for others to read: a payload and labels, which
+// are bytes here. It goes with the claim; who holds may change it, and a change
+// that was repeated or overtaken has no second effect. What all claims bring is
+// bounded in bytes. An owner who has the lock already brings nothing new.
 //
 // Tokens. One counter per group gives a larger token to every later grant,
 // whatever the name, and is part of the state, not of a lock.

@@ -85,6 +85,9 @@ func (c *Command) String() string {
 		fmt.Fprintf(&b, " token %d", c.Token)
 	case OpCancel:
 		fmt.Fprintf(&b, " request %d", c.Request)
+	case OpAmend:
+		fmt.Fprintf(&b, " request %d of %d token %d", c.Request, c.Target, c.Token)
+		b.Write(c.Terms.describe(nil))
 	case OpRenewHold:
 		fmt.Fprintf(&b, " token %d for %d ms", c.Token, c.Lease)
 	case OpCloseSession, OpPark:
@@ -103,4 +106,5 @@ func (c *Command) describeQueueing(b *strings.Builder) {
 	if c.Flags&Detached != 0 {
 		fmt.Fprintf(b, " for %d ms", c.Lease)
 	}
+	b.Write(c.Terms.describe(nil))
 }

@@ -26,6 +26,9 @@ type Limits struct {
 	NameBytes uint32
 	// SessionNameBytes bounds the name of a session. At most 128.
 	SessionNameBytes uint32
+	// DataBytes bounds the payloads, labels and other terms of all claims, each of
+	// which counts for 128 bytes beside its data.
+	DataBytes uint32
 	// LeaseMin and LeaseMax bound the session lease.
 	LeaseMin, LeaseMax Millis
 	// HoldMin and HoldMax bound the hold time of a detached hold.
@@ -66,6 +69,7 @@ func DefaultLimits() Limits {
 		HoldersPerLock:   10_000,
 		NameBytes:        512,
 		SessionNameBytes: 128,
+		DataBytes:        512 << 10,
 		LeaseMin:         1_000,
 		LeaseMax:         3_600_000,
 		HoldMin:          100,
@@ -98,6 +102,7 @@ func (l *Limits) validate() error {
 		{"HoldersPerLock", l.HoldersPerLock, 1, maxHoldersPerLock},
 		{"NameBytes", l.NameBytes, 1, maxNameBytes},
 		{"SessionNameBytes", l.SessionNameBytes, 1, maxSessionNameBytes},
+		{"DataBytes", l.DataBytes, 0, maxTableEntries},
 		{"LeaseMin", uint32(l.LeaseMin), 1, uint32(l.LeaseMax)},
 		{"HoldMin", uint32(l.HoldMin), 1, uint32(l.HoldMax)},
 		{"TickCap", uint32(l.TickCap), 1, uint32(l.LeaseMin)},
@@ -118,12 +123,14 @@ func (l *Limits) validate() error {
 //	2·Locks    × (entry + table slots + longest name)
 //	+ Claims   × (entry and stack + two tables' slots)
 //	+ 2·(Sessions+Detached) × (entry + two tables' slots + heap + longest name)
+//	+ 2·DataBytes
 //	+ registers at their largest
 //
 // Locks, sessions and detached holds count twice because one that is gone but
 // still stands in the last checkpoint keeps its entry until the next. Table
 // slots count at their lowest load, which is that of a small table that has just
-// doubled: two of five are full. Names count an eighth more than they take: they are
+// doubled: two of five are full. Data counts twice for what allocators and tables
+// round up. Names count an eighth more than they take: they are
 // packed when they have come to that. It is a bound, not a forecast: a held lock
 // with a name of 24 bytes takes about 135 bytes.
 func (l *Limits) MemoryBytes() uint64 {
@@ -132,7 +139,7 @@ func (l *Limits) MemoryBytes() uint64 {
 	claims := uint64(l.Claims) * (claimBytes + stackBytes + 2*slots)
 	sessions := 2 * (uint64(l.Sessions) + uint64(l.Detached)) *
 		(sessionBytes + 2*slots + heapBytes)
-	return locks + claims + sessions + l.nameStoreBytes() +
+	return locks + claims + sessions + l.nameStoreBytes() + 2*uint64(l.DataBytes) +
 		maxRegisters*(MaxRegisterBytes+maxRegisterNameBytes)
 }
 

@@ -238,6 +238,11 @@ func (m *Machine) loadClaim(lr ref, state claimState, r *reader) error {
 			return err
 		}
 	}
+	if flags&claimTermsBit != 0 {
+		if err := m.loadTerms(n, r); err != nil {
+			return err
+		}
+	}
 	return m.loadPlace(l, n)
 }
 
@@ -247,6 +252,9 @@ func claimFlagsFit(flags byte, state claimState, version uint8) bool {
 	known := byte(claimDetached)
 	if version >= FormatKinds {
 		known |= claimOwned
+	}
+	if version >= FormatWhole {
+		known |= claimTermsBit
 	}
 	if version >= FormatWhole && state == claimHolds {
 		known |= claimMovedBit | claimTurnsBit
@@ -409,6 +417,10 @@ func (m *Machine) Loaded() error {
 			return fmt.Errorf("%w: %d locks, claims, sessions, detached holds stored, "+
 				"limits are %d; raise them", ErrLimits, have, limits)
 		}
+	}
+	if m.dataBytes > uint64(m.limits.DataBytes) {
+		return fmt.Errorf("%w: %d bytes of data stored, the limit is %d; raise it", ErrLimits,
+			m.dataBytes, m.limits.DataBytes)
 	}
 	b := m.newBulk()
 	if err := m.linkClaims(&b); err != nil {

@@ -26,6 +26,11 @@ type Machine struct {
 
 	registers []register // by name
 
+	// terms are those of claims that have some, nil before the first; dataBytes is
+	// what they count for.
+	terms     map[ref]*termed
+	dataBytes uint64
+
 	freeLock, freeClaim, freeStack, freeSession ref
 
 	byName    table // locks
@@ -183,6 +188,8 @@ func (m *Machine) execute(c *Command, out *Outcome) Result {
 		return m.convert(c, out)
 	case OpGiveBack:
 		return m.giveBack(c, out)
+	case OpAmend:
+		return m.amend(c, out)
 	default:
 		panic(fmt.Sprintf("lockfsm: opcode: have %d, want one that decodes", uint8(c.Op)))
 	}

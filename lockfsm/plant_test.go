@@ -17,7 +17,8 @@ func TestPlanted(t *testing.T) {
 		"capacity-forgotten-in-checkpoint", "stale-epoch-executed", "cancel-drops-grant",
 		"close-leaves-waits", "reader-passes-writer", "grant-to-parked-session",
 		"token-counter-not-in-checkpoint", "second-upgrader-waits",
-		"upgrade-keeps-token", "claims-in-order-of-table"} {
+		"upgrade-keeps-token", "amend-repeated", "terms-forgotten-in-checkpoint",
+		"claims-in-order-of-table"} {
 		t.Run("bug="+bug, func(t *testing.T) {
 			Planted = bug
 			defer func() { Planted = "" }()

@@ -26,6 +26,9 @@ type ClaimInfo struct {
 	Weight     uint8
 	Since      Time // of the grant, or of joining the queue
 	Deadline   Time // when session or hold end unless renewed
+	// Payload and Labels are the data of the claim, borrowed from the machine until
+	// its next Apply.
+	Payload, Labels []byte
 }
 
 // LockInfo describes one lock. The caller reuses one: its slices keep their
@@ -76,6 +79,9 @@ func (m *Machine) appendInfos(dst []ClaimInfo, l *lock, head ref) []ClaimInfo {
 			}
 		case claimConverts:
 			i.Converts = m.claims.at(ref(c.extra)).stamp
+		}
+		if x := m.termsOf(r); x != nil {
+			i.Payload, i.Labels = x.payload, x.labels
 		}
 		dst = append(dst, i)
 	}
@@ -214,6 +220,8 @@ func (m *Machine) ForEachSession(fn func(info *SessionInfo) bool) {
 // Stats counts what is in use.
 type Stats struct {
 	Locks, Claims, Sessions, Detached uint32
+	// DataBytes is what payloads, labels and other terms count for.
+	DataBytes uint64
 	// MemoryBytes is what the tables occupy, free places included.
 	MemoryBytes uint64
 }
@@ -233,7 +241,7 @@ func (m *Machine) Stats() Stats {
 		bytes += t.memoryBytes()
 	}
 	return Stats{Locks: m.lockCount, Claims: m.claimCount, Sessions: m.sessionCount,
-		Detached: m.detachedCount, MemoryBytes: bytes}
+		Detached: m.detachedCount, DataBytes: m.dataBytes, MemoryBytes: bytes + 2*m.dataBytes}
 }
 
 // Timed reports whether anything lives by log time, so that the leader must

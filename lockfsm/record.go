@@ -42,6 +42,14 @@ import (
 // Waiters are then those only who hold nothing. What waits for another mode
 // stands before them in the queue, in the order of the stamps.
 //
+// A lock of which a claim has terms has version 3 too, with the flag 16 of such a
+// claim, at whose end then follow
+//
+//	                         request u64 of the newest amend, or 0 | terms
+//	terms                    fields u16 (1: payload, 2: labels) |
+//	                         length u16 | payload, if it is there |
+//	                         length u16 | labels, if they are there
+//
 // Holders stand in the order of their stamps, waiters in queue order, levels in
 // that of their stamps, so equal states have equal bytes. A newer version is
 // ErrTooNew; anything else that this table does not describe is ErrDamaged.
@@ -59,6 +67,7 @@ const (
 	claimOwned    = 1 << 1
 	claimMovedBit = 1 << 2
 	claimTurnsBit = 1 << 3
+	claimTermsBit = 1 << 4
 
 	conversionWaits   = 1
 	conversionGranted = 2
@@ -142,10 +151,11 @@ func (m *Machine) appendLock(dst []byte, l *lock) []byte {
 	}
 	for r := l.holders; r != 0; r = m.claims.at(r).next {
 		dst = m.appendKinds(m.appendClaim(dst, l, m.claims.at(r)), l, m.claims.at(r))
-		dst = m.appendConversion(dst, r)
+		dst = m.appendTerms(m.appendConversion(dst, r), r)
 	}
 	for r := waiters; r != 0; r = m.claims.at(r).next {
 		dst = m.appendKinds(m.appendClaim(dst, l, m.claims.at(r)), l, m.claims.at(r))
+		dst = m.appendTerms(dst, r)
 	}
 	return dst
 }
@@ -158,27 +168,31 @@ func (r *register) append(dst []byte) []byte {
 
 // lockFormat returns the least format that can say what a lock is.
 func (m *Machine) lockFormat(l *lock) byte {
+	format := byte(FormatFirst)
 	if l.semaphore() {
-		return FormatKinds
+		format = FormatKinds
 	}
 	if m.convertedCount > 0 {
 		for r := l.holders; r != 0; r = m.claims.at(r).next {
-			if m.claims.at(r).flags != 0 {
+			if m.claims.at(r).flags&claimTurned != 0 {
 				return FormatWhole
 			}
 		}
 	}
-	if m.stackCount == 0 {
-		return FormatFirst
+	if m.stackCount == 0 && len(m.terms) == 0 {
+		return format
 	}
 	for _, head := range [...]ref{l.holders, l.waiters} {
 		for r := head; r != 0; r = m.claims.at(r).next {
-			if m.claims.at(r).extra != 0 {
-				return FormatKinds
+			switch c := m.claims.at(r); {
+			case c.flags&claimTermed != 0:
+				return FormatWhole
+			case c.extra != 0:
+				format = FormatKinds
 			}
 		}
 	}
-	return FormatFirst
+	return format
 }
 
 func (m *Machine) appendClaim(dst []byte, l *lock, c *claim) []byte {
@@ -196,6 +210,9 @@ func (m *Machine) appendClaim(dst []byte, l *lock, c *claim) []byte {
 	}
 	if c.flags&claimHasConversion != 0 {
 		flags |= claimTurnsBit
+	}
+	if c.flags&claimTermed != 0 && !plantedIs("terms-forgotten-in-checkpoint") {
+		flags |= claimTermsBit
 	}
 	dst = append(dst, flags, byte(c.mode), c.weight)
 	dst = le.AppendUint64(dst, uint64(s.id))

@@ -172,7 +172,7 @@ func (m *Machine) removeClaim(r ref, out *Outcome) int {
 		}
 	} else {
 		m.endConversion(r, out)
-		m.mark(c, 0)
+		m.mark(c, c.flags&^claimTurned)
 		m.unhold(l, r)
 	}
 	m.leaveSession(r)

@@ -68,7 +68,7 @@ func (s *script) machine(t *testing.T, args []datadriven.CmdArg) string {
 	fields := map[string]*uint32{"Sessions": &l.Sessions, "Locks": &l.Locks,
 		"Claims": &l.Claims, "Detached": &l.Detached, "ClaimsPerSession": &l.ClaimsPerSession,
 		"WaitersPerLock": &l.WaitersPerLock, "HoldersPerLock": &l.HoldersPerLock,
-		"NameBytes": &l.NameBytes, "WorkPerApply": &l.WorkPerApply}
+		"NameBytes": &l.NameBytes, "WorkPerApply": &l.WorkPerApply, "DataBytes": &l.DataBytes}
 	for _, a := range args {
 		if a.Key == "Format" {
 			l.Format = uint8(number(t, a.Vals[0]))
@@ -133,6 +133,10 @@ func parseCommand(t *testing.T, words []string) Command {
 	for _, w := range words[1:] {
 		key, v, _ := strings.Cut(w, "=")
 		switch key {
+		case "payload":
+			c.Terms.Fields, c.Terms.Payload = c.Terms.Fields|TermPayload, []byte(v)
+		case "labels":
+			c.Terms.Fields, c.Terms.Labels = c.Terms.Fields|TermLabels, []byte(v)
 		case "wait":
 			c.Flags |= Wait
 		case "detached":

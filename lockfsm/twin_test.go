@@ -48,6 +48,7 @@ type twinClaim struct {
 	detached bool
 	permits  Permits
 	owner    Owner
+	terms    *twinTerms
 	levels   []*twinClaim // further acquires of the owner, oldest first
 	on       *twinClaim   // what a level is on
 	moved    bool         // a hold that has been converted
@@ -145,8 +146,11 @@ func (t *twin) command(c *Command) Result {
 		return res.with(CodeOK)
 	case OpAcquire, OpTake, OpEnter, OpCancel:
 		res.Request = c.Request
-	case OpLeave:
+	case OpLeave, OpAmend:
 		res.Request, res.Token = c.Request, c.Token
+		if c.Op == OpAmend && !amendable(c) {
+			return res.with(CodeBadRequest)
+		}
 	case OpConvert:
 		res.Request = c.Request
 		if c.Request == 0 || c.Target == 0 || res.Detached && c.Flags&Wait != 0 {
@@ -199,6 +203,8 @@ func (t *twin) execute(c *Command, s *twinSession, res Result) Result {
 		return t.convert(c, res)
 	case OpGiveBack:
 		return t.giveBack(c, res)
+	case OpAmend:
+		return t.amend(c, res)
 	case OpRelease:
 		h := t.hold(c, res.Detached)
 		switch {
@@ -270,7 +276,7 @@ func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
 	switch {
 	case c.Request == 0, res.Detached && (c.Flags&Wait != 0 || c.Session == 0),
 		c.Op == OpTake && (c.Permits == 0 || c.Permits > c.Capacity),
-		c.Op == OpEnter && (c.Owner == 0 || res.Detached):
+		c.Op == OpEnter && (c.Owner == 0 || res.Detached), !fitting(&c.Terms):
 		return res.with(CodeBadRequest)
 	case c.Op != OpTake && c.Mode > ModeEX:
 		return res.with(CodeBadMode)
@@ -309,16 +315,30 @@ func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
 		return res.with(CodeTooManySessionClaims)
 	case lock == nil && len(t.locks) >= int(t.l.Locks):
 		return res.with(CodeTooManyLocks)
+	case c.Terms.Fields != 0 && lock.owned(s, owner) == nil &&
+		t.dataBytes()+newTerms(&c.Terms).bytes() > int(t.l.DataBytes):
+		return res.with(CodeTooMuchData)
 	case lock == nil:
 		lock = &twinLock{name: string(c.Name), capacity: capacity}
 		t.locks[lock.name] = lock
 	}
-	for _, cl := range append(slices.Clone(lock.holders), lock.waiters...) {
-		if owner != 0 && cl.s == s && cl.owner == owner {
-			return t.again(c, cl, res)
-		}
+	if cl := lock.owned(s, owner); cl != nil {
+		return t.again(c, cl, res)
 	}
 	return t.place(c, s, lock, res)
+}
+
+// owned is the claim that an owner has already, nil if there is none.
+func (l *twinLock) owned(s *twinSession, o Owner) *twinClaim {
+	if l == nil || o == 0 {
+		return nil
+	}
+	for _, cl := range append(slices.Clone(l.holders), l.waiters...) {
+		if cl.s == s && cl.owner == o {
+			return cl
+		}
+	}
+	return nil
 }
 
 // kindOf says what an acquire asks for.
@@ -383,6 +403,9 @@ func (t *twin) place(c *Command, s *twinSession, lock *twinLock, res Result) Res
 	mode, want, _, owner := kindOf(c)
 	cl := &twinClaim{s: s, request: c.Request, since: t.now, mode: mode, weight: c.Weight,
 		lock: lock, detached: res.Detached, permits: want, owner: owner}
+	if c.Terms.Fields != 0 {
+		cl.terms = newTerms(&c.Terms)
+	}
 	if len(lock.waiters) > 0 || !t.admits(lock, cl) {
 		if len(lock.waiters) > 0 || c.Flags&Wait != 0 {
 			t.stamps++ // its place
@@ -663,7 +686,8 @@ func (t *twin) dumpClaim(b *strings.Builder, c *twinClaim, token Token) {
 	info := ClaimInfo{Session: c.s.id, Detached: c.detached, Parked: c.s.parked,
 		Request: c.request, Token: token, Mode: c.mode, Weight: c.weight, Since: c.since,
 		Permits: c.permits, Owner: c.owner, Depth: uint32(1 + len(c.levels)),
-		Deadline: c.s.deadline, Moved: c.moved}
+		Deadline: c.s.deadline, Moved: c.moved,
+		Payload: c.terms.data().Payload, Labels: c.terms.data().Labels}
 	if c.hold != nil {
 		info.Converts = c.hold.stamp
 	}
@@ -695,6 +719,9 @@ func dumpInfo(b *strings.Builder, c ClaimInfo) {
 	}
 	if c.Moved || c.Conversion != 0 {
 		fmt.Fprintf(b, " moved=%t conversion=%d", c.Moved, c.Conversion)
+	}
+	if len(c.Payload)+len(c.Labels) > 0 {
+		fmt.Fprintf(b, " payload=%q labels=%q", c.Payload, c.Labels)
 	}
 	b.WriteByte('\n')
 }

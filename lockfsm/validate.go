@@ -43,6 +43,9 @@ func (m *Machine) Validate() error {
 	if err := m.validateRegisters(); err != nil {
 		return err
 	}
+	if err := m.validateTerms(m.countTermed()); err != nil {
+		return err
+	}
 	return m.validateBounds()
 }
 

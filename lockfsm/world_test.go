@@ -40,6 +40,7 @@ func tinyLimits() Limits {
 	l.NameBytes, l.SessionNameBytes = 60, 20
 	l.LeaseMin, l.LeaseMax, l.HoldMin, l.HoldMax = 100, 500, 50, 300
 	l.TickCap, l.WorkPerApply = 60, 4
+	l.DataBytes = 3000
 	return l
 }
 
@@ -51,7 +52,7 @@ func newWorld(seed uint64) (*world, error) {
 	case 1:
 		w.l.Claims, w.l.ClaimsPerSession, w.l.WaitersPerLock = 14, 14, 14
 	case 2:
-		w.l.HoldersPerLock, w.l.Detached = 2, 2
+		w.l.HoldersPerLock, w.l.Detached, w.l.DataBytes = 2, 2, 400
 	case 3:
 		w.l.WorkPerApply = 1
 	}
@@ -76,7 +77,8 @@ func drawOp(n int) Op {
 		below int
 		op    Op
 	}{{11, OpOpenSession}, {13, OpCloseSession}, {31, OpAcquire}, {43, OpTake}, {55, OpEnter},
-		{69, OpConvert}, {82, OpRelease}, {88, OpCancel}, {93, OpPark}, {98, OpRenewHold}} {
+		{68, OpConvert}, {80, OpRelease}, {86, OpCancel}, {91, OpPark}, {94, OpRenewHold},
+		{98, OpAmend}} {
 		if n < share.below {
 			return share.op
 		}
@@ -123,6 +125,9 @@ func (w *world) command() Command {
 	if s := w.twin.sessions[c.Session]; s != nil {
 		c.Epoch = s.epoch
 	}
+	if c.Op == OpAmend || c.Op.Acquires() && r.IntN(5) == 0 {
+		c.Terms = w.terms()
+	}
 	switch r.IntN(60) {
 	case 0:
 		c.Mode = 6
@@ -136,6 +141,22 @@ func (w *world) command() Command {
 		c.Epoch--
 	}
 	return w.finish(c)
+}
+
+// terms draws terms.
+func (w *world) terms() Terms {
+	r := w.rng
+	t := Terms{Fields: TermFields(r.IntN(int(knownTerms) + 1))}
+	if t.Fields&TermPayload != 0 {
+		t.Payload = bytes.Repeat([]byte{byte('p' + r.IntN(5))}, r.IntN(9)*r.IntN(30))
+	}
+	if t.Fields&TermLabels != 0 {
+		t.Labels = bytes.Repeat([]byte{byte('k' + r.IntN(5))}, r.IntN(9))
+		if r.IntN(50) == 0 {
+			t.Labels = make([]byte, MaxLabelBytes+1)
+		}
+	}
+	return t
 }
 
 // finish gives a command what its opcode needs.
@@ -174,7 +195,7 @@ func (w *world) finish(c Command) Command {
 		}
 	case OpConvert:
 		return w.finishConvert(c)
-	case OpRelease, OpRenewHold, OpCancel:
+	case OpRelease, OpRenewHold, OpCancel, OpAmend:
 		c.Flags &^= Wait
 		if len(all) == 0 || r.IntN(10) == 0 {
 			c.Token = Token(r.IntN(20))
@@ -184,9 +205,12 @@ func (w *world) finish(c Command) Command {
 		if c.Op == OpRenewHold && len(w.twin.detached) > 0 {
 			cl = w.twin.detached[r.IntN(len(w.twin.detached))]
 		}
-		c.Session, c.Token, c.Request, c.Epoch = cl.s.id, cl.stamp, cl.request, cl.s.epoch
+		c.Session, c.Token, c.Epoch = cl.s.id, cl.stamp, cl.s.epoch
+		if c.Target = cl.request; c.Op != OpAmend {
+			c.Request = cl.request
+		}
 		c.Name = []byte(cl.lock.name)
-		if cl.detached && c.Op == OpRelease {
+		if cl.detached && c.Op != OpCancel {
 			c.Flags = Detached
 		}
 		if cl.owner != 0 && c.Op == OpRelease && r.IntN(10) > 0 {
@@ -309,9 +333,9 @@ func describe(o *Outcome, cs []Command) string {
 	var b strings.Builder
 	for i, r := range o.Results {
 		c := cs[i]
-		fmt.Fprintf(&b, "%v s%d e%d r%d t%d %v f%d %d/%d o%d a%d %.5q: %v %+v\n", c.Op, c.Session,
-			c.Epoch, c.Request, c.Token, c.Mode, c.Flags, c.Permits, c.Capacity, c.Owner, c.Target, c.Name,
-			r.Code, r)
+		fmt.Fprintf(&b, "%v s%d e%d r%d t%d %v f%d %d/%d o%d a%d %.5q %v: %v %+v\n", c.Op, c.Session,
+			c.Epoch, c.Request, c.Token, c.Mode, c.Flags, c.Permits, c.Capacity, c.Owner, c.Target,
+			c.Name, c.Terms, r.Code, r)
 	}
 	for _, e := range o.Events {
 		fmt.Fprintf(&b, "%v s%d r%d t%d %d %.5q\n", e.Kind, e.Session, e.Request, e.Token,
@@ -399,6 +423,8 @@ type tally struct {
 	deep, shared, kept int
 	// turns counts waiting conversions, moved holds that were converted.
 	turns, moved int
+	// amended counts commands that changed the data of a hold.
+	amended int
 }
 
 // look counts what the machine's locks show.
@@ -437,6 +463,9 @@ func runWorld(seed uint64, steps int, met *tally) error {
 		met.commands += len(w.outA.Results)
 		for _, r := range w.outA.Results {
 			met.codes[r.Code]++
+			if r.Op == OpAmend && r.Code == CodeOK {
+				met.amended++
+			}
 		}
 		for _, e := range w.outA.Events {
 			met.events[fmt.Sprint(e.Kind, e.Reason)]++
@@ -473,6 +502,9 @@ func TestTwin(t *testing.T) {
 		if !strings.HasPrefix(c.String(), "Code(") && met.codes[c] == 0 {
 			t.Errorf("got no result with code %v, want some", c)
 		}
+	}
+	if met.amended < 500 {
+		t.Errorf("got %d amended claims seen, want at least 500", met.amended)
 	}
 	t.Logf("%d conversions waiting, %d holds converted", met.turns, met.moved)
 	if met.turns < 1000 || met.moved < 1000 {

@@ -84,7 +84,7 @@ func (c *Config) Disk() Parts {
 
 // unsetCounts leaves the counts of l to fitCounts.
 func unsetCounts(l lockfsm.Limits) lockfsm.Limits {
-	l.Sessions, l.Locks, l.Claims, l.Detached = 0, 0, 0, 0
+	l.Sessions, l.Locks, l.Claims, l.Detached, l.DataBytes = 0, 0, 0, 0, 0
 	return l
 }
 
@@ -96,6 +96,10 @@ const locksPart, claimsPart, sessionsPart, detachedPart = 8, 8, 8, 1
 // come to the same.
 func (c *Config) fitCounts() {
 	l := &c.Limits
+	perGroup := uint64(c.MachineBytes) / uint64(max(1, c.Groups))
+	if l.DataBytes == 0 {
+		l.DataBytes = uint32(min(perGroup/dataShare, 1<<30))
+	}
 	counts := []struct {
 		at   *uint32
 		part uint64
@@ -113,7 +117,7 @@ func (c *Config) fitCounts() {
 	if cost == 0 {
 		return
 	}
-	room := int64(uint64(c.MachineBytes)/uint64(max(1, c.Groups))) - int64(given.MemoryBytes())
+	room := int64(perGroup) - int64(given.MemoryBytes())
 	for i := range counts {
 		if *counts[i].at == 0 {
 			n := max(0, room) / int64(cost) * int64(counts[i].part)
@@ -134,6 +138,9 @@ func (c *Config) fitCounts() {
 }
 
 const (
+	// dataShare is the part of a group's memory that data gets if it is not given.
+	// It counts twice in the bound.
+	dataShare = 32
 	// leastCount is what a count is made to be at least: a group with less is of
 	// no use. The sum then shows that it does not fit.
 	leastCount = 64

@@ -154,6 +154,10 @@ func limitSettings() []setting {
 			func(c *Config) any { return &c.Limits.NameBytes }),
 		count("session_name_bytes", "length of a client's name", 128,
 			func(c *Config) any { return &c.Limits.SessionNameBytes }),
+		{key: "cluster.limits.data", flag: "limit-data", kind: kindBytes, max: 1 << 30,
+			usage: "payloads, labels and other terms of the claims of one group, each of which " +
+				"counts for 128 bytes beside its data; 0 fits cluster.limits.memory",
+			at: func(c *Config) any { return &c.Limits.DataBytes }},
 		length("lease_min", "shortest session lease",
 			func(c *Config) any { return &c.Limits.LeaseMin }),
 		length("lease_max", "longest session lease",

@@ -103,7 +103,7 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 		n.respond(c, h, s)
 		return
 	}
-	if f := cmd.Op.Format(); f > n.ActiveFormat() {
+	if f := cmd.Format(); f > n.ActiveFormat() {
 		n.wantFormat(c, h, f)
 		return
 	}
@@ -114,7 +114,7 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 	if c.tries > 0 && (cmd.Op == lockfsm.OpCancel || cmd.Op == lockfsm.OpCloseSession) {
 		n.settleTries(g, c)
 	}
-	if _, refused := g.machine.Refusal(cmd); refused {
+	if _, refused := g.machine.Refusal(cmd); refused && cmd.Terms.Bytes() <= maxTryBytes {
 		n.admitTry(g, c, h, cmd)
 		return
 	}
@@ -167,6 +167,10 @@ func decodeCommand(cmd *lockfsm.Command, h wire.Header, body []byte, groups int)
 		cmd.Flags, cmd.Lease = commandFlags(h, x.Session), lockfsm.Millis(x.TTLMillis)
 	case wire.KindTake, wire.KindEnter, wire.KindLeave:
 		if s := decodeKinds(cmd, h, body); s != wire.StatusOK {
+			return s
+		}
+	case wire.KindAsk, wire.KindAmend:
+		if s := decodeTerms(cmd, h, body); s != wire.StatusOK {
 			return s
 		}
 	case wire.KindRelease:

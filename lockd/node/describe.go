@@ -25,6 +25,7 @@ func (n *Node) describe(g *group, name []byte, version uint16) []byte {
 				Mode:        wire.Mode(c.Mode),
 				Client:      clientName(g.machine, c),
 				Kind:        kindOnWire(c),
+				Data:        wire.HolderData{Payload: c.Payload, Labels: c.Labels},
 			})
 		}
 		for i := range min(len(n.found.Waiters), wire.MaxListed) {
@@ -39,9 +40,12 @@ func (n *Node) describe(g *group, name []byte, version uint16) []byte {
 			})
 		}
 	}
-	if version >= wire.VersionKinds {
+	switch {
+	case version >= wire.VersionWhole:
+		n.scratch = wire.AppendLockInfo3(n.scratch[:0], x)
+	case version >= wire.VersionKinds:
 		n.scratch = wire.AppendLockInfo2(n.scratch[:0], x)
-	} else {
+	default:
 		n.scratch = wire.AppendLockInfo(n.scratch[:0], x)
 	}
 	return n.scratch

@@ -90,6 +90,7 @@ func (n *Node) admitTry(g *group, c *conn, h wire.Header, cmd *lockfsm.Command) 
 	}
 	r := read{conn: c.id, request: h.Request, kind: h.Kind, flags: h.Flags, acquire: *cmd}
 	r.acquire.Name = bytes.Clone(cmd.Name)
+	r.acquire.Terms = cloneTerms(cmd.Terms)
 	g.reads = append(g.reads, r)
 	c.inFlight++
 	c.tries++
@@ -200,7 +201,7 @@ func (n *Node) answerRead(g *group, r *read) {
 	}
 	x := wire.Response{Status: wire.StatusOK, Slot: g.machine.Applied()}
 	switch r.kind {
-	case wire.KindAcquire, wire.KindTake, wire.KindEnter:
+	case wire.KindAcquire, wire.KindTake, wire.KindEnter, wire.KindAsk:
 		res, refused := g.machine.Refusal(&r.acquire)
 		if !refused {
 			n.batchTry(g, r)

@@ -123,6 +123,8 @@ func statusOf(code lockfsm.Code) wire.Status {
 	case lockfsm.CodeTooManyLocks, lockfsm.CodeTooManyClaims, lockfsm.CodeTooManySessionClaims,
 		lockfsm.CodeTooManyDetached:
 		return wire.StatusTooManyHolds
+	case lockfsm.CodeTooMuchData:
+		return wire.StatusTooMuchData
 	case lockfsm.CodeTooManyWaiters:
 		return wire.StatusTooManyWaiters
 	default:

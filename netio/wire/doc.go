@@ -43,6 +43,11 @@
 //	                        weight u8 | name
 //	 14 Leave               session u64 | token u64 | target u64 | epoch u32 |
 //	                        0 u16 | name
+//	 17 Ask                 session u64 | owner u64 | epoch u32 |
+//	                        time to live ms u32 | permits u32 | capacity u32 |
+//	                        kind u8 | mode u8 | weight u8 | 0 u8 | terms | name
+//	 18 Amend               session u64 | target u64 | token u64 | epoch u32 |
+//	                        terms | name
 //	node to client
 //	128 Welcome             version u16 | node u16 | groups u16 | nodes u16 |
 //	                        cluster u64 | features u64 | frame bytes u32 |
@@ -115,6 +120,23 @@
 // session has ended is not present. The answer is about the first tokens asked
 // about, in order, at least one; who wants the others asks again. It is as
 // fresh as that to a Get.
+//
+// An Ask is an Acquire, a Take or an Enter (kind 4, 12 or 13, with its flags) that
+// has more to say; what its kind does not have is zero. An Amend changes the data
+// of a hold; one whose request id is not larger than that of one which has had its
+// effect has none, and is answered OK, so that a retry counts once.
+//
+//	terms       fields u16 (1: payload, 2: labels) |
+//	            length u16 | payload, if there | length u16 | labels, if there
+//	labels      n u8 | n × (length u8 | key | length u8 | value), keys ascending
+//
+// The flag 16 of Acquire, Take, Enter, Ask, Get and List asks for an answer as
+// version 3 gives it; all kinds of version 3 are answered so:
+//
+//	LockInfo    as in version 2, with flags u8 | length u16 | payload |
+//	            length u16 | labels behind the client name of every holder
+//
+// Flags of a holder: 1 its data is left out, because the answer has no room.
 //
 // # Rules of the conversation
 //

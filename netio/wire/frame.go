@@ -37,8 +37,8 @@ const (
 	KindTake         Kind = 12
 	KindEnter        Kind = 13
 	KindLeave        Kind = 14
-
-	requestEnd = 15
+	KindAsk          Kind = 17
+	KindAmend        Kind = 18
 
 	// KindCheckTokens is of version 3, as all from 15 on.
 	KindCheckTokens Kind = 32
@@ -59,14 +59,17 @@ const (
 
 // IsRequest reports whether k is a known kind that only a client sends.
 func (k Kind) IsRequest() bool {
-	return k >= KindHello && k < requestEnd || k == KindCheckTokens
+	return k >= KindHello && k <= KindLeave || k == KindAsk || k == KindAmend ||
+		k == KindCheckTokens
 }
 
 // IsResponse reports whether k is a known kind that only a node sends.
 func (k Kind) IsResponse() bool { return k >= KindWelcome && k < responseEnd }
 
 // Acquires reports whether k asks for a lock.
-func (k Kind) Acquires() bool { return k == KindAcquire || k == KindTake || k == KindEnter }
+func (k Kind) Acquires() bool {
+	return k == KindAcquire || k == KindTake || k == KindEnter || k == KindAsk
+}
 
 // Asks reports whether k is a question to a group, which changes nothing.
 func (k Kind) Asks() bool { return k == KindGet || k == KindList || k == KindCheckTokens }
@@ -107,6 +110,10 @@ func (k Kind) String() string {
 		return "Leave"
 	case KindCheckTokens:
 		return "CheckTokens"
+	case KindAsk:
+		return "Ask"
+	case KindAmend:
+		return "Amend"
 	case KindWelcome:
 		return "Welcome"
 	case KindRefused:
@@ -129,7 +136,8 @@ func (k Kind) String() string {
 // Flags qualify a frame; bits a kind does not define are zero.
 type Flags uint8
 
-// The flags of Acquire, Take and Enter. Get and List have FlagVersion2 too.
+// The flags of Acquire, Take, Enter and Ask. Get and List have FlagVersion2 and
+// FlagVersion3 too.
 const (
 	// FlagWait: queue if the lock cannot be granted at once.
 	FlagWait Flags = 1 << 0
@@ -141,6 +149,9 @@ const (
 	// FlagVersion2: answer as version 2 does, in status and payload. Requires: a
 	// conn of version 2.
 	FlagVersion2 Flags = 1 << 3
+	// FlagVersion3: answer as version 3 does, in status and payload. Requires: a
+	// conn of version 3.
+	FlagVersion3 Flags = 1 << 4
 )
 
 // DetachedOwner is the bit that tells an owner id, which a client draws at
@@ -164,7 +175,7 @@ type Header struct {
 
 // Version returns the version in which a request wants to be answered.
 func (h Header) Version() uint16 {
-	if h.Kind > KindLeave && h.Kind < KindWelcome {
+	if h.Kind > KindLeave && h.Kind < KindWelcome || h.Flags&FlagVersion3 != 0 {
 		return VersionWhole
 	}
 	if h.Kind >= KindTake && h.Kind <= KindLeave || h.Flags&FlagVersion2 != 0 {

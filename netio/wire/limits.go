@@ -19,6 +19,15 @@ const (
 	MaxAddressBytes = 262
 	// MaxPayloadBytes bounds the data a hold carries.
 	MaxPayloadBytes = 4 << 10
+	// MaxLabels bounds the labels of a hold, MaxLabelKeyBytes and MaxLabelValueBytes
+	// the two parts of one, and MaxLabelBytes all of them as they are encoded.
+	MaxLabels          = 8
+	MaxLabelKeyBytes   = 63
+	MaxLabelValueBytes = 127
+	MaxLabelBytes      = 512
+	// MaxListedDataBytes bounds the payloads and labels that a LockInfo lists; what
+	// finds no room is left out and marked. The first holder's always has.
+	MaxListedDataBytes = 32 << 10
 	// MaxGroups bounds the number of groups of a cluster.
 	MaxGroups = 1024
 	// MaxNodes bounds the nodes listed in a Welcome.
@@ -43,7 +52,8 @@ const (
 		MaxNodes*(nodeFixedBytes+MaxAddressBytes)
 	maxKeepaliveBytes = HeaderBytes + 2 + MaxGroups*renewalBytes
 	maxLockInfoBytes  = HeaderBytes + responseFixedBytes + lockInfoFixedBytes + permitBytes +
-		MaxNameBytes + MaxListed*(holderFixedBytes+claimKindBytes+MaxClientNameBytes) +
+		MaxNameBytes + MaxListed*(holderFixedBytes+claimKindBytes+MaxClientNameBytes+dataFixedBytes) +
+		MaxListedDataBytes +
 		MaxListed*(waiterFixedBytes+claimKindBytes+MaxClientNameBytes)
 	maxListPageBytes = HeaderBytes + responseFixedBytes + listPageFixedBytes +
 		MaxPage*(listEntryFixedBytes+permitBytes+MaxNameBytes+MaxClientNameBytes)

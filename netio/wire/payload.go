@@ -13,8 +13,10 @@ const (
 	listEntryFixedBytes = 30
 	// permitBytes is what version 2 adds to a LockInfo and to a ListEntry,
 	// claimKindBytes what it adds to a Holder and to a Waiter.
-	permitBytes          = 8
-	claimKindBytes       = 16
+	permitBytes    = 8
+	claimKindBytes = 16
+	// dataFixedBytes is what version 3 adds to a Holder, its data apart.
+	dataFixedBytes       = 5
 	nodeStatusFixedBytes = 32
 	groupStatusBytes     = 48
 )
@@ -28,7 +30,26 @@ type Holder struct {
 	Mode        Mode
 	Client      []byte // the name its client gave; borrowed when decoded
 	Kind        ClaimKind
+	Data        HolderData
 }
+
+// HolderData is what a holder lets others read: version 3.
+type HolderData struct {
+	Flags   HolderFlags
+	Payload []byte // borrowed when decoded
+	Labels  []byte // see DecodeLabels; borrowed when decoded
+}
+
+// HolderFlags say more about a holder.
+type HolderFlags uint8
+
+// The flags of a holder.
+const (
+	// HolderDataLeftOut: it has data for which the answer has no room.
+	HolderDataLeftOut HolderFlags = 1 << 0
+
+	knownHolderFlags = HolderDataLeftOut
+)
 
 // ClaimKind is what a claim is beyond a mode: version 2.
 type ClaimKind struct {
@@ -71,6 +92,11 @@ func AppendLockInfo2(dst []byte, x *LockInfo) []byte {
 	return appendLockInfo(dst, x, VersionKinds)
 }
 
+// AppendLockInfo3 appends the same as version 3 has it.
+func AppendLockInfo3(dst []byte, x *LockInfo) []byte {
+	return appendLockInfo(dst, x, VersionWhole)
+}
+
 func appendLockInfo(dst []byte, x *LockInfo, version uint16) []byte {
 	holders := x.Holders[:min(len(x.Holders), MaxListed)]
 	waiters := x.Waiters[:min(len(x.Waiters), MaxListed)]
@@ -82,6 +108,7 @@ func appendLockInfo(dst []byte, x *LockInfo, version uint16) []byte {
 	}
 	dst = appendText(dst, x.Name, MaxNameBytes)
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(holders)))
+	room := MaxListedDataBytes
 	for i := range holders {
 		h := &holders[i]
 		dst = binary.LittleEndian.AppendUint64(dst, h.Session)
@@ -91,6 +118,9 @@ func appendLockInfo(dst []byte, x *LockInfo, version uint16) []byte {
 		dst = append(dst, byte(h.Mode), 0)
 		dst = appendClaimKind(dst, &h.Kind, version)
 		dst = appendText(dst, h.Client, MaxClientNameBytes)
+		if version >= VersionWhole {
+			dst, room = appendHolderData(dst, h.Data, room)
+		}
 	}
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(waiters)))
 	for i := range waiters {
@@ -113,6 +143,28 @@ func appendClaimKind(dst []byte, x *ClaimKind, version uint16) []byte {
 	return binary.LittleEndian.AppendUint64(dst, x.Owner)
 }
 
+// appendHolderData appends the data of a holder if it fits the room, and returns
+// what is left of that.
+func appendHolderData(dst []byte, x HolderData, room int) ([]byte, int) {
+	if len(x.Payload)+len(x.Labels) > room {
+		x = HolderData{Flags: x.Flags | HolderDataLeftOut}
+	}
+	dst = append(dst, byte(x.Flags))
+	dst = appendText(dst, x.Payload, MaxPayloadBytes)
+	dst = appendText(dst, x.Labels, MaxLabelBytes)
+	return dst, room - len(x.Payload) - len(x.Labels)
+}
+
+func (c *cursor) holderData() HolderData {
+	x := HolderData{Flags: HolderFlags(c.u8()), Payload: c.text(MaxPayloadBytes),
+		Labels: c.text(MaxLabelBytes)}
+	if x.Flags&^knownHolderFlags != 0 ||
+		x.Flags&HolderDataLeftOut != 0 && len(x.Payload)+len(x.Labels) > 0 {
+		c.fail(ErrField)
+	}
+	return x
+}
+
 func (c *cursor) claimKind(version uint16) ClaimKind {
 	if version < VersionKinds {
 		return ClaimKind{}
@@ -128,6 +180,11 @@ func DecodeLockInfo(payload []byte) (LockInfo, error) {
 // DecodeLockInfo2 decodes the payload of a Get, as version 2 has it.
 func DecodeLockInfo2(payload []byte) (LockInfo, error) {
 	return decodeLockInfo(payload, VersionKinds)
+}
+
+// DecodeLockInfo3 decodes the payload of a Get, as version 3 has it.
+func DecodeLockInfo3(payload []byte) (LockInfo, error) {
+	return decodeLockInfo(payload, VersionWhole)
 }
 
 func decodeLockInfo(payload []byte, version uint16) (LockInfo, error) {
@@ -147,6 +204,9 @@ func decodeLockInfo(payload []byte, version uint16) (LockInfo, error) {
 		c.zero(1)
 		h.Kind = c.claimKind(version)
 		h.Client = c.text(MaxClientNameBytes)
+		if version >= VersionWhole {
+			h.Data = c.holderData()
+		}
 	}
 	if n := c.count(MaxListed, waiterFixedBytes); n > 0 {
 		x.Waiters = make([]Waiter, n)

@@ -78,8 +78,10 @@ const (
 	// holds it holds as before. The token is that of the hold whose own request is
 	// in the way. Version 3.
 	StatusDeadlock Status = 25
+	// StatusTooMuchData: the group takes no more payloads, labels and other terms.
+	StatusTooMuchData Status = 26
 
-	statusEnd = 26
+	statusEnd = 27
 )
 
 // Definite reports whether the request has, once and for all, taken effect or
@@ -140,6 +142,8 @@ func (s Status) String() string {
 		return "other mode"
 	case StatusUnsupported:
 		return "unsupported: all nodes must be upgraded first"
+	case StatusTooMuchData:
+		return "too much data"
 	case StatusDeadlock:
 		return "deadlock"
 	default:

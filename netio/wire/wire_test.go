@@ -194,7 +194,7 @@ func TestStatusNumbers(t *testing.T) {
 		StatusNotHolder, StatusCancelled, StatusAlreadyGranted, StatusTooManyWaiters,
 		StatusTooManySessions, StatusTooManyHolds, StatusBadRequest, StatusNameTooLong,
 		StatusNotFound, StatusWrongGroup, StatusStopping, StatusPermission, StatusOtherKind,
-		StatusOtherMode, StatusUnsupported, StatusDeadlock} {
+		StatusOtherMode, StatusUnsupported, StatusDeadlock, StatusTooMuchData} {
 		if int(s) != want {
 			t.Errorf("%s: got %d, want %d", s, s, want)
 		}
@@ -267,6 +267,9 @@ func FuzzDecode(f *testing.F) {
 		again(t, b, DecodeTake, AppendTake)
 		again(t, b, DecodeEnter, AppendEnter)
 		again(t, b, DecodeLeave, AppendLeave)
+		again(t, b, DecodeAsk, AppendAsk)
+		again(t, b, DecodeAmend, AppendAmend)
+		again(t, b, DecodeLockInfo3, payload(AppendLockInfo3))
 		again(t, b, DecodeLockInfo2, payload(AppendLockInfo2))
 		again(t, b, DecodeListPage2, payload(AppendListPage2))
 		again(t, b, DecodeLockInfo, payload(AppendLockInfo))
