@@ -51,13 +51,20 @@ func (w *World) crowdEnds(*site) {
 		return
 	}
 	c.step()
+	moved := func() bool { return c.asked < c.size && w.leaderOf(0) != leader }
 	w.await("F-K3: a crowd of sessions stands", 60*second, func() string {
-		if c.asked < c.size && c.conn != nil {
+		if c.asked < c.size && c.conn != nil && !moved() {
 			return fmt.Sprintf("%d of %d sessions, %d acquires", len(c.sessions), c.size, c.asked)
 		}
 		return ""
 	})
 	c.over = true
+	if moved() {
+		// The group went home, as planned, and the crowd does not follow it.
+		w.covered["crowd left behind"]++
+		w.undisturbed(began, nil, "while a crowd of sessions came")
+		return
+	}
 	before := w.models[0].Size()
 	w.covered["crowd of sessions"] += uint64(len(c.sessions))
 	work := max(1, w.opts.Node.Limits.WorkPerApply)

@@ -160,9 +160,10 @@ func (w *World) mustPass(group uint16, session lockfsm.SessionID) {
 	})
 }
 
-// served reports whether a group has a leader that takes commands: one that took
-// it over may have to see to many slots first, and one that hands it over takes
-// none until that has worked, or failed after an election timeout.
+// served reports whether a group has a leader that takes commands, and none is on
+// its way into the log: a leader that took the group over may have to see to many
+// slots first, one that hands it over takes none until that has worked, or failed
+// after an election timeout, and renewals may have waited for a disk or a link.
 func (w *World) served(group uint16) bool {
 	serves := false
 	for _, s := range w.sites {
@@ -170,7 +171,9 @@ func (w *World) served(group uint16) bool {
 			continue
 		}
 		s.proc.node.ForEachGroup(func(g node.GroupView) {
-			serves = serves || uint16(g.ID) == group && g.Leading && g.Replica.Status().Serving
+			st := g.Replica.Status()
+			serves = serves || g.ID == paxos.GroupID(group) && g.Leading && st.Serving &&
+				st.Last == st.Chosen
 		})
 	}
 	return serves
