@@ -165,7 +165,7 @@ func decodeCommand(cmd *lockfsm.Command, h wire.Header, body []byte, groups int)
 		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
 		cmd.Mode, cmd.Weight, cmd.Name = lockfsm.Mode(x.Mode), x.Weight, x.Name
 		cmd.Flags, cmd.Lease = commandFlags(h, x.Session), lockfsm.Millis(x.TTLMillis)
-	case wire.KindTake, wire.KindEnter, wire.KindLeave:
+	case wire.KindTake, wire.KindEnter, wire.KindLeave, wire.KindConvert, wire.KindGiveBack:
 		if s := decodeKinds(cmd, h, body); s != wire.StatusOK {
 			return s
 		}
@@ -207,7 +207,7 @@ func decodeCommand(cmd *lockfsm.Command, h wire.Header, body []byte, groups int)
 	return wire.StatusOK
 }
 
-// decodeKinds does the same for the requests of version 2, but for the name.
+// decodeKinds does the same for the requests of version 2 and 3, but for the name.
 func decodeKinds(cmd *lockfsm.Command, h wire.Header, body []byte) wire.Status {
 	var err error
 	switch h.Kind {
@@ -226,6 +226,19 @@ func decodeKinds(cmd *lockfsm.Command, h wire.Header, body []byte) wire.Status {
 		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
 		cmd.Owner, cmd.Mode = lockfsm.Owner(x.Owner), lockfsm.Mode(x.Mode)
 		cmd.Weight, cmd.Name, cmd.Flags = x.Weight, x.Name, commandFlags(h, x.Session)
+	case wire.KindConvert:
+		var x wire.Convert
+		x, err = wire.DecodeConvert(body)
+		cmd.Op, cmd.Request = lockfsm.OpConvert, lockfsm.RequestID(h.Request)
+		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
+		cmd.Target, cmd.Token = lockfsm.RequestID(x.Target), lockfsm.Token(x.Token)
+		cmd.Mode, cmd.Name, cmd.Flags = lockfsm.Mode(x.Mode), x.Name, commandFlags(h, x.Session)
+	case wire.KindGiveBack:
+		var x wire.GiveBack
+		x, err = wire.DecodeGiveBack(body)
+		cmd.Op, cmd.Target = lockfsm.OpGiveBack, lockfsm.RequestID(x.Target)
+		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
+		cmd.Token, cmd.Name, cmd.Flags = lockfsm.Token(x.Token), x.Name, commandFlags(h, x.Session)
 	default:
 		var x wire.Leave
 		x, err = wire.DecodeLeave(body)
@@ -243,7 +256,7 @@ func decodeKinds(cmd *lockfsm.Command, h wire.Header, body []byte) wire.Status {
 // is known by its owner id.
 func commandFlags(h wire.Header, session uint64) lockfsm.Flags {
 	var f lockfsm.Flags
-	if h.Kind.Acquires() && h.Flags&wire.FlagWait != 0 {
+	if h.Kind.Waits() && h.Flags&wire.FlagWait != 0 {
 		f |= lockfsm.Wait
 	}
 	if session&wire.DetachedOwner != 0 {

@@ -89,6 +89,8 @@ func (n *Node) onResult(g *group, slot uint64, o *origin, r *lockfsm.Result) {
 	switch {
 	case r.Code == lockfsm.CodeHeld:
 		n.fillHeld(g, &x, r, []byte(o.name), h)
+	case r.Code == lockfsm.CodeDeadlock:
+		x.Token = uint64(r.HolderToken)
 	case r.Code == lockfsm.CodeOtherKind && h.Version() < wire.VersionKinds:
 		x.Status = wire.StatusBadRequest
 	case r.Code == lockfsm.CodeOtherKind:
@@ -159,6 +161,10 @@ func (n *Node) onEvent(g *group, slot uint64, e *lockfsm.Event) {
 	case lockfsm.EventWaitEnded:
 		n.answerWait(g, e.Session, e.Request, &wire.Response{
 			Status: wire.StatusSessionEnded, Slot: slot,
+		})
+	case lockfsm.EventConversionEnded:
+		n.answerWait(g, e.Session, e.Request, &wire.Response{
+			Status: wire.StatusNotHolder, Slot: slot,
 		})
 	case lockfsm.EventLost:
 		// Only detached holds are lost one by one, and they have no conn:

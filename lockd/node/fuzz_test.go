@@ -114,6 +114,10 @@ func FuzzRequest(f *testing.F) {
 		Name: name}))
 	f.Add(wire.AppendLeave(nil, h, &wire.Leave{Session: 1, Epoch: 1, Target: 1, Token: 1,
 		Name: name}))
+	f.Add(wire.AppendConvert(nil, h, &wire.Convert{Session: 1, Epoch: 1, Target: 1, Token: 1,
+		Mode: wire.ModePR, Name: name}))
+	f.Add(wire.AppendGiveBack(nil, h, &wire.GiveBack{Session: 1, Epoch: 1, Target: 1, Token: 1,
+		Name: name}))
 	f.Add(wire.AppendCheckTokens(nil, h, []wire.TokenRef{{Token: 1, Name: name}}))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		heard(t, func(n *testNode) {

@@ -116,6 +116,8 @@ func statusOf(code lockfsm.Code) wire.Status {
 		return wire.StatusOtherKind
 	case lockfsm.CodeOtherMode:
 		return wire.StatusOtherMode
+	case lockfsm.CodeDeadlock:
+		return wire.StatusDeadlock
 	case lockfsm.CodeBadName, lockfsm.CodeNameTooLong:
 		return wire.StatusNameTooLong
 	case lockfsm.CodeTooManySessions:

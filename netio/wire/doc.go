@@ -108,11 +108,30 @@
 // not know it; but CheckTokens, which no log has to say, is answered by every leader
 // that knows it.
 //
+//	15 Convert             session u64 | token u64 | target u64 | epoch u32 |
+//	                       mode u8 | 0 u8 | name
+//	16 GiveBack            session u64 | token u64 | target u64 | epoch u32 |
+//	                       0 u16 | name
 //	32 CheckTokens         n u16 | n × (token u64 | name)
 //
 // The payload of its Response with StatusOK:
 //
 //	TokenStates n u16 | n × (newest u64 | standing u8 | 0 u8)
+//
+// Convert turns a hold, with all that its owner entered, into another mode; the
+// flags are those of Acquire. Target is the request id of the Acquire or Enter, and
+// token that of the hold or one that it had before. What gets along with a hold in
+// the old mode gets along with it in a mode that is no stronger: to that it is
+// converted at once and keeps its token. Otherwise it keeps the old mode until all
+// other holders agree with the new and no earlier Convert waits; the answer is
+// OK with the new token, larger than all before. A client has one Convert of a hold
+// open at a time: a second is refused with OtherMode. Deadlock: another Convert waits
+// for this hold; the token is that of its hold. Cancel names the Convert as it
+// does an Acquire; cancelled, the old mode stays. Who gives back a hold that waits to be
+// converted has the Convert answered with NotHolder. Semaphores are refused with
+// OtherKind; detached holds are only converted to modes that are no stronger, never
+// with wait. GiveBack is what Release and Leave are, for a hold of which a Convert was sent:
+// it needs no newer token.
 //
 // CheckTokens asks of 1 to 1000 tokens, whose names all belong to the group, which
 // are those of present holds: standing is 1 for them and else 0. Newest is the

@@ -37,6 +37,8 @@ const (
 	KindTake         Kind = 12
 	KindEnter        Kind = 13
 	KindLeave        Kind = 14
+	KindConvert      Kind = 15
+	KindGiveBack     Kind = 16
 	KindAsk          Kind = 17
 	KindAmend        Kind = 18
 
@@ -59,8 +61,7 @@ const (
 
 // IsRequest reports whether k is a known kind that only a client sends.
 func (k Kind) IsRequest() bool {
-	return k >= KindHello && k <= KindLeave || k == KindAsk || k == KindAmend ||
-		k == KindCheckTokens
+	return k >= KindHello && k <= KindAmend || k == KindCheckTokens
 }
 
 // IsResponse reports whether k is a known kind that only a node sends.
@@ -74,8 +75,13 @@ func (k Kind) Acquires() bool {
 // Asks reports whether k is a question to a group, which changes nothing.
 func (k Kind) Asks() bool { return k == KindGet || k == KindList || k == KindCheckTokens }
 
+// Waits reports whether k may have to wait for its turn.
+func (k Kind) Waits() bool { return k.Acquires() || k == KindConvert }
+
 // Releases reports whether k gives back what was granted.
-func (k Kind) Releases() bool { return k == KindRelease || k == KindLeave }
+func (k Kind) Releases() bool {
+	return k == KindRelease || k == KindLeave || k == KindGiveBack
+}
 
 // String returns the name of k as it appears in logs and documents.
 func (k Kind) String() string {
@@ -108,6 +114,10 @@ func (k Kind) String() string {
 		return "Enter"
 	case KindLeave:
 		return "Leave"
+	case KindConvert:
+		return "Convert"
+	case KindGiveBack:
+		return "GiveBack"
 	case KindCheckTokens:
 		return "CheckTokens"
 	case KindAsk:
@@ -136,8 +146,8 @@ func (k Kind) String() string {
 // Flags qualify a frame; bits a kind does not define are zero.
 type Flags uint8
 
-// The flags of Acquire, Take, Enter and Ask. Get and List have FlagVersion2 and
-// FlagVersion3 too.
+// The flags of Acquire, Take, Enter, Ask and Convert. Get and List have
+// FlagVersion2 and FlagVersion3 too.
 const (
 	// FlagWait: queue if the lock cannot be granted at once.
 	FlagWait Flags = 1 << 0

@@ -175,6 +175,10 @@ func requestSamples() []sample {
 			Enter{9, 77, 1, ModeEX, 2, orders}, AppendEnter, DecodeEnter),
 		frame("leave", Header{KindLeave, 0, 10, 14},
 			Leave{9, 88126, 13, 1, orders}, AppendLeave, DecodeLeave),
+		frame("convert", Header{KindConvert, FlagWait | FlagDetails, 10, 16},
+			Convert{9, 88126, 13, 1, ModeEX, orders}, AppendConvert, DecodeConvert),
+		frame("give_back", Header{KindGiveBack, 0, 10, 17},
+			GiveBack{9, 88126, 13, 1, orders}, AppendGiveBack, DecodeGiveBack),
 		{"check_tokens", Header{KindCheckTokens, 0, 10, 15}, CheckTokens{n: 2,
 			refs: []byte("\x3b\x58\x01\x00\x00\x00\x00\x00\x09\x00orders/42" +
 				"\x01\x00\x00\x00\x00\x00\x00\x00\x03\x00gpu")},

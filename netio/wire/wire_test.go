@@ -267,6 +267,8 @@ func FuzzDecode(f *testing.F) {
 		again(t, b, DecodeTake, AppendTake)
 		again(t, b, DecodeEnter, AppendEnter)
 		again(t, b, DecodeLeave, AppendLeave)
+		again(t, b, DecodeConvert, AppendConvert)
+		again(t, b, DecodeGiveBack, AppendGiveBack)
 		again(t, b, DecodeAsk, AppendAsk)
 		again(t, b, DecodeAmend, AppendAmend)
 		again(t, b, DecodeLockInfo3, payload(AppendLockInfo3))
