@@ -73,9 +73,13 @@ type call struct {
 	backoff uint   // how often the wait after a refusal is doubled
 	permits uint32 // of a Take
 	owner   uint64 // of an Enter
-	hold    *hold  // what a Release, Leave or RenewHold is about
-	sends   int
-	op      *history.Operation
+	hold    *hold  // what a Release, Leave, RenewHold, Convert or GiveBack is about
+	// became is the mode of the hold with becameToken, to which the owner of an
+	// Enter converted it while that had no answer.
+	became      wire.Mode
+	becameToken uint64
+	sends       int
+	op          *history.Operation
 }
 
 // hold is a lock that the client has, as far as it knows.
@@ -88,7 +92,10 @@ type hold struct {
 	enters   uint64     // who may enter again, else zero
 	until    node.Nanos // of a detached hold
 	released bool       // asked to be
-	op       *history.Operation
+	// asked are the modes that it may have been converted to, for all it knows.
+	asked []wire.Mode
+	moves bool // a Convert was sent
+	op    *history.Operation
 }
 
 // keepalive is one that was sent and may still be answered.
@@ -231,7 +238,7 @@ func (c *client) timeouts() {
 		}
 		for _, m := range c.groups {
 			for _, k := range m.calls {
-				waits := k.q.Kind.Acquires() && k.flags&wire.FlagWait != 0
+				waits := k.q.Kind.Waits() && k.flags&wire.FlagWait != 0
 				overdue = overdue || k.conn == conn && !waits && c.w.agenda.Now()-k.sentAt > patience
 			}
 		}
@@ -381,6 +388,12 @@ func (m *membership) send(k *call) {
 			Epoch: m.epoch, Mode: k.mode, Weight: k.weight, Name: name})
 	case wire.KindLeave:
 		b = wire.AppendLeave(nil, h, &wire.Leave{Session: k.q.Session, Token: k.q.Token,
+			Target: k.q.Target, Epoch: m.epoch, Name: name})
+	case wire.KindConvert:
+		b = wire.AppendConvert(nil, h, &wire.Convert{Session: k.q.Session, Token: k.q.Token,
+			Target: k.q.Target, Epoch: m.epoch, Mode: k.mode, Name: name})
+	case wire.KindGiveBack:
+		b = wire.AppendGiveBack(nil, h, &wire.GiveBack{Session: k.q.Session, Token: k.q.Token,
 			Target: k.q.Target, Epoch: m.epoch, Name: name})
 	case wire.KindRelease:
 		b = wire.AppendRelease(nil, h, &wire.Release{Session: k.q.Session, Epoch: m.epoch,

@@ -132,7 +132,7 @@ func (m *membership) mayEnd() {
 // refusal reports whether an answer would end a call with nothing, although a
 // later send of it may yet be granted.
 func refusal(k *call, x *wire.Response) bool {
-	return k.q.Kind.Acquires() && x.Status != wire.StatusOK
+	return k.q.Kind.Waits() && x.Status != wire.StatusOK
 }
 
 // response takes the answer to a call, if it is the one the client waits for:
@@ -196,7 +196,9 @@ func (m *membership) done(k *call, x *wire.Response) {
 		if x.Status == wire.StatusOK {
 			m.hold(k, x.Token)
 		}
-	case wire.KindRelease, wire.KindLeave:
+	case wire.KindConvert:
+		m.converted(k, x)
+	case wire.KindRelease, wire.KindLeave, wire.KindGiveBack:
 		m.forget(k.hold)
 	case wire.KindCancel:
 		m.cancelled(k, x)
@@ -240,6 +242,10 @@ func (m *membership) hold(k *call, token uint64) {
 	if k.q.Session&wire.DetachedOwner != 0 {
 		h.owner, h.until = k.q.Session, k.beganOn+safe(k.ttl)
 	}
+	if k.becameToken == token {
+		h.mode, h.moves = k.became, true
+	}
+	m.underWay(h)
 	// What a session that is being closed still gets is not acted upon.
 	h.released = h.owner == 0 && slices.ContainsFunc(m.calls, func(o *call) bool {
 		return o.q.Kind == wire.KindCloseSession
@@ -249,13 +255,23 @@ func (m *membership) hold(k *call, token uint64) {
 	m.granted = m.granted[max(0, len(m.granted)-maxGranted):]
 	m.c.w.witness.mayEnd(m, h)
 	m.c.w.covered["held"]++
+	m.believe(h)
+	m.act(h)
+}
+
+// believe tells the checkers of a hold.
+func (m *membership) believe(h *hold) {
 	m.c.w.leases.Believe(m.group, h.name, check.Belief{
-		Token: lockfsm.Token(token), Mode: lockfsm.Mode(h.mode), Client: m.c.id,
+		Token: lockfsm.Token(h.token), Mode: lockfsm.Mode(h.surely()), Client: m.c.id,
 		Believes: func() bool { return m.believes(h) },
 	})
+}
+
+// act does with a hold what it is for.
+func (m *membership) act(h *hold) {
 	if h.mode == wire.ModeEX {
 		m.c.w.write(m.c.dice, fmt.Sprint("client ", m.c.id), lockName{m.group, h.name},
-			lockfsm.Token(token))
+			lockfsm.Token(h.token))
 	}
 }
 
@@ -281,8 +297,16 @@ func (m *membership) cancelled(k *call, x *wire.Response) {
 	m.calls = slices.Delete(m.calls, at, at+1)
 	if x.Status == wire.StatusAlreadyGranted {
 		m.c.w.covered["cancel lost to grant"]++
+		if target.q.Kind == wire.KindConvert {
+			m.converted(target, &wire.Response{Status: wire.StatusOK, Token: x.Token})
+			return
+		}
 		m.c.w.witness.answered(target, &wire.Response{Status: wire.StatusOK, Token: x.Token}, nil)
 		m.hold(target, x.Token)
+		return
+	}
+	if target.q.Kind == wire.KindConvert {
+		m.converted(target, x)
 		return
 	}
 	m.c.w.witness.cancelled(target)

@@ -91,6 +91,8 @@ type Options struct {
 	Semaphores bool
 	// Owners says that clients enter locks for owners who may enter again.
 	Owners bool
+	// Converts says that clients convert what they hold.
+	Converts bool
 	// Episode names the only question of liveness that is put, empty for any.
 	Episode string
 	// Think is the mean time between two tasks of a client.
@@ -162,6 +164,7 @@ func Draw(seed uint64) Options {
 	// An older build could not read what then stands in the log.
 	o.Semaphores = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "kinds").permille(500)
 	o.Owners = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "owners").permille(500)
+	o.Converts = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "converts").permille(500)
 	if o.Faults&FaultMember != 0 {
 		o.Spares = pick(d, 1, 1, 2)
 	}

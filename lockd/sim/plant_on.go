@@ -112,6 +112,8 @@ func ofMachine() []Planting {
 		{"release-counted-twice", "I18 a release of an owner that is repeated takes back no other"},
 		{"permits-over-capacity", "I14 permits taken never exceed the capacity"},
 		{"capacity-forgotten-in-checkpoint", "I14 the capacity in force is in the checkpoint"},
+		{"second-upgrader-waits", "I17 of two who wait for each other the second is refused"},
+		{"upgrade-keeps-token", "I15 a mode that is stronger comes with a new token"},
 		{"any-token-current", "I24 a token is current if a present hold has it"},
 		{"register-conflict-ignored", "I5 a change names the version it replaces"},
 	}

@@ -31,6 +31,10 @@ const maxCalls = 6
 func (c *client) task() {
 	m := c.groups[c.dice.IntN(len(c.groups))]
 	full := len(m.calls) >= maxCalls
+	if c.w.opts.Converts && !full && c.dice.permille(200) {
+		c.convert(m)
+		return
+	}
 	switch n := c.dice.IntN(100); {
 	case n < 40 && !full:
 		c.acquire(m)
@@ -105,6 +109,9 @@ func (c *client) acquire(m *membership) {
 	k.mode = wire.ModeEX
 	if c.dice.permille(400) {
 		k.mode = wire.Mode(c.dice.IntN(6))
+	}
+	if c.w.opts.Converts && c.dice.permille(500) {
+		k.mode = wire.ModePR
 	}
 	if c.dice.permille(200) {
 		k.weight = uint8(c.dice.IntN(3))
@@ -187,7 +194,10 @@ func (c *client) release(m *membership) {
 func (m *membership) giveBack(h *hold) {
 	h.released = true
 	q := check.Question{Kind: wire.KindRelease, Name: h.name, Token: h.token, Session: h.owner}
-	if h.enters != 0 {
+	switch {
+	case h.moves:
+		q.Kind, q.Target = wire.KindGiveBack, h.request
+	case h.enters != 0:
 		q.Kind, q.Target = wire.KindLeave, h.request
 	}
 	m.ask(&call{q: q, hold: h})
@@ -196,7 +206,7 @@ func (m *membership) giveBack(h *hold) {
 // cancel gives a request up that has no answer yet.
 func (c *client) cancel(m *membership) {
 	for _, k := range m.calls {
-		if k.q.Kind.Acquires() && k.ofSession() && k.began != 0 && !m.cancels(k) {
+		if k.q.Kind.Waits() && k.ofSession() && k.began != 0 && !m.cancels(k) {
 			m.ask(&call{q: check.Question{Kind: wire.KindCancel, Name: k.q.Name,
 				Target: k.q.Request}})
 			return

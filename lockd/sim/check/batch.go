@@ -46,7 +46,7 @@ func DecodeBatch(value []byte) (Batch, error) {
 		return b, nil
 	}
 	s := scanner{b: value}
-	if version, flags := s.u8(), s.u8(); version < 1 || version > 2 || flags > 1 {
+	if version, flags := s.u8(), s.u8(); version < 1 || version > lockfsm.FormatLatest || flags > 1 {
 		return b, errBatch
 	} else if flags == 1 {
 		b.Ticked, b.Delta = true, s.u32()
@@ -95,6 +95,15 @@ func (s *scanner) command() (c lockfsm.Command) {
 	case lockfsm.OpLeave:
 		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
 		c.Request, c.Token = lockfsm.RequestID(s.u64()), lockfsm.Token(s.u64())
+	case lockfsm.OpConvert:
+		c.Flags, c.Mode = lockfsm.Flags(s.u8()), lockfsm.Mode(s.u8())
+		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
+		c.Request, c.Target = lockfsm.RequestID(s.u64()), lockfsm.RequestID(s.u64())
+		c.Token = lockfsm.Token(s.u64())
+	case lockfsm.OpGiveBack:
+		c.Flags = lockfsm.Flags(s.u8())
+		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
+		c.Target, c.Token = lockfsm.RequestID(s.u64()), lockfsm.Token(s.u64())
 	case lockfsm.OpRelease:
 		c.Flags = lockfsm.Flags(s.u8())
 		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())

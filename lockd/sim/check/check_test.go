@@ -239,6 +239,51 @@ func TestModelCountsWhatAnOwnerEnters(t *testing.T) {
 	}
 }
 
+// Of two readers who ask to write the second is refused; the first writes with a
+// new token once the second has gone.
+func TestModelJudgesConversions(t *testing.T) {
+	name := []byte("a")
+	open := lockfsm.Command{Op: lockfsm.OpOpenSession, Nonce: lockfsm.Nonce{1}, Lease: 1000, Epoch: 1}
+	second := open
+	second.Nonce = lockfsm.Nonce{2}
+	one := lockfsm.Command{Op: lockfsm.OpAcquire, Session: 1, Epoch: 1, Request: 1, Name: name,
+		Mode: lockfsm.ModePR}
+	two := one
+	two.Session = 2
+	up := lockfsm.Command{Op: lockfsm.OpConvert, Session: 1, Epoch: 1, Request: 2, Target: 1, Token: 1,
+		Name: name, Mode: lockfsm.ModeEX, Flags: lockfsm.Wait}
+	also := up
+	also.Session, also.Token = 2, 2
+	back := lockfsm.Command{Op: lockfsm.OpGiveBack, Session: 2, Epoch: 1, Target: 1, Token: 2,
+		Name: name}
+	down := up
+	down.Request, down.Mode = 3, lockfsm.ModePR
+	again := two
+	again.Request = 4
+	commands := []lockfsm.Command{open, second, one, two, up, also, back, up, down, again}
+	for _, c := range []struct {
+		name  string
+		spoil func(*lockfsm.Outcome)
+		want  string
+	}{
+		{"as it was", func(*lockfsm.Outcome) {}, ""},
+		{"granted beside a reader", func(o *lockfsm.Outcome) { o.Results[4].Code = lockfsm.CodeOK },
+			"I14"},
+		{"both wait", func(o *lockfsm.Outcome) { o.Results[5].Code = lockfsm.CodeQueued }, "circle"},
+		{"no deadlock seen", func(o *lockfsm.Outcome) { o.Results[4].Code = lockfsm.CodeDeadlock },
+			"circle"},
+		{"old token kept", func(o *lockfsm.Outcome) { o.Events[0].Token = 1 }, "I19"},
+		{"not told", func(o *lockfsm.Outcome) { o.Events = nil }, "I19"},
+		{"downgrade refused", func(o *lockfsm.Outcome) { o.Results[8].Code = lockfsm.CodeQueued }, "I18"},
+		{"downgrade with another token", func(o *lockfsm.Outcome) { o.Results[8].Token++ }, "I18"},
+		{"reader kept out after it", func(o *lockfsm.Outcome) {
+			o.Results[9].Code = lockfsm.CodeHeld
+		}, "I17"},
+	} {
+		t.Run(c.name, func(t *testing.T) { wants(t, applied(t, c.spoil, commands...), c.want) })
+	}
+}
+
 func TestLeasesKnowWhenItIsEarly(t *testing.T) {
 	l := NewLeases(10_000)
 	wants(t, l.Renewed(0, 1, 100e6, 1000e6), "")

@@ -46,6 +46,10 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 		return s.release(c, r)
 	case lockfsm.OpLeave:
 		return s.leave(c, r)
+	case lockfsm.OpConvert:
+		return s.convert(c, r)
+	case lockfsm.OpGiveBack:
+		return s.giveBack(c, r)
 	case lockfsm.OpCancel:
 		return s.cancel(c, r)
 	case lockfsm.OpRenewHold:
@@ -102,7 +106,7 @@ func (s *step) enter(c *lockfsm.Command, r *lockfsm.Result) (*Session, bool, err
 				c.Op, c.Session, c.Epoch, p.epoch, r.Code)
 		}
 		return nil, true, nil
-	case c.Op.Acquires() && p.parked && c.Epoch == p.epoch:
+	case (c.Op.Acquires() || c.Op == lockfsm.OpConvert) && p.parked && c.Epoch == p.epoch:
 		// Its conn is gone, so nobody would hear of a grant.
 		if r.Code != lockfsm.CodeStaleEpoch {
 			return nil, true, s.bad("I16: acquire of parked session %d at its epoch %d answered %v",
@@ -148,7 +152,7 @@ func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error 
 		}
 	}
 	place := len(l.waiters)
-	for place > 0 && l.waiters[place-1].weight < k.weight {
+	for place > 0 && l.waiters[place-1].hold == nil && l.waiters[place-1].weight < k.weight {
 		place--
 	}
 	ahead := slices.ContainsFunc(l.waiters[:place], func(w *Claim) bool {
@@ -229,7 +233,9 @@ func (s *step) acquireAgain(c *lockfsm.Command, r *lockfsm.Result, old *Claim) e
 	if token != 0 {
 		want = lockfsm.CodeOK
 	}
-	if old.name != string(c.Name) || old.mode != c.Mode || old.permits != c.Permits ||
+	root := old.root()
+	if old.name != string(c.Name) || old.hold != nil || root.mode != c.Mode && !root.moved ||
+		old.permits != c.Permits ||
 		old.capacity != c.Capacity || old.root().owner != c.Owner {
 		want = lockfsm.CodeRequestReused
 	}

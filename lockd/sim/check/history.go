@@ -100,7 +100,7 @@ type TokenRef struct {
 func (h *History) Answered(q *Question, x *wire.Response) error {
 	// A detached acquire has no session whose epoch could shut a late frame out;
 	// what that takes lives no longer than its own time.
-	if x.Slot != 0 && q.Kind.Acquires() && q.Session&wire.DetachedOwner == 0 &&
+	if x.Slot != 0 && q.Kind.Waits() && q.Session&wire.DetachedOwner == 0 &&
 		x.Status != wire.StatusOK && x.Status != wire.StatusStaleEpoch {
 		h.refused[refusedKey{q.Group, q.Session, q.Request}] = struct{}{}
 	}
@@ -202,13 +202,13 @@ func (p *happened) explains(q *Question, x *wire.Response) bool {
 		if p.matches(i, q) && agrees(&p.results[i], x) {
 			return true
 		}
-		if q.Kind.Acquires() && x.Status == wire.StatusCancelled &&
+		if q.Kind.Waits() && x.Status == wire.StatusCancelled &&
 			p.commands[i].Op == lockfsm.OpCancel && uint64(p.commands[i].Session) == q.Session &&
 			uint64(p.commands[i].Request) == q.Request {
 			return true
 		}
 	}
-	if !q.Kind.Acquires() {
+	if !q.Kind.Waits() {
 		return false
 	}
 	for i := range p.events {
@@ -218,6 +218,7 @@ func (p *happened) explains(q *Question, x *wire.Response) bool {
 		}
 		switch {
 		case e.Kind == lockfsm.EventGranted && x.Status == wire.StatusOK && uint64(e.Token) == x.Token,
+			e.Kind == lockfsm.EventConversionEnded && x.Status == wire.StatusNotHolder,
 			e.Kind == lockfsm.EventWaitEnded && x.Status == wire.StatusSessionEnded:
 			return true
 		}
@@ -242,6 +243,10 @@ func (p *happened) matches(i int, q *Question) bool {
 	case wire.KindLeave:
 		return c.Op == lockfsm.OpLeave && session && uint64(c.Request) == q.Target &&
 			uint64(c.Token) == q.Token
+	case wire.KindConvert:
+		return c.Op == lockfsm.OpConvert && session && uint64(c.Request) == q.Request
+	case wire.KindGiveBack:
+		return c.Op == lockfsm.OpGiveBack && session && uint64(c.Target) == q.Target
 	case wire.KindRelease:
 		return c.Op == lockfsm.OpRelease && session && uint64(c.Token) == q.Token
 	case wire.KindCancel:
@@ -260,7 +265,7 @@ func agrees(r *lockfsm.Result, x *wire.Response) bool {
 		switch r.Op {
 		case lockfsm.OpOpenSession:
 			return x.Status == wire.StatusOK && x.Token == uint64(r.Session)
-		case lockfsm.OpAcquire, lockfsm.OpTake, lockfsm.OpEnter:
+		case lockfsm.OpAcquire, lockfsm.OpTake, lockfsm.OpEnter, lockfsm.OpConvert:
 			return x.Status == wire.StatusOK && x.Token == uint64(r.Token)
 		default:
 			return x.Status == wire.StatusOK
@@ -276,6 +281,8 @@ func agrees(r *lockfsm.Result, x *wire.Response) bool {
 		return x.Status == wire.StatusOtherKind || x.Status == wire.StatusBadRequest
 	case lockfsm.CodeOtherMode:
 		return x.Status == wire.StatusOtherMode
+	case lockfsm.CodeDeadlock:
+		return x.Status == wire.StatusDeadlock && x.Token == uint64(r.HolderToken)
 	case lockfsm.CodeNotHolder:
 		return x.Status == wire.StatusNotHolder
 	case lockfsm.CodeStaleEpoch:

@@ -109,7 +109,8 @@ func (l *Leases) Forget(group uint16, name string, t lockfsm.Token) {
 // log has just granted (I25).
 func (l *Leases) Granted(group uint16, g *Grant) error {
 	for _, b := range l.beliefs[lockKey{group, g.Name}] {
-		if b.Token != g.Token && !compatible(b.Mode, g.Mode) && b.Believes() {
+		same := b.Token == g.Token || slices.Contains(g.Was, b.Token)
+		if !same && !compatible(b.Mode, g.Mode) && b.Believes() {
 			return fmt.Errorf("I25: %q of group %d granted with token %d while client %d believes "+
 				"that it holds it with token %d", g.Name, group, g.Token, b.Client, b.Token)
 		}

@@ -14,10 +14,14 @@ import (
 
 // root is the claim that stands in the lists of the lock for c.
 func (c *Claim) root() *Claim {
-	if c.base != nil {
+	switch {
+	case c.base != nil:
 		return c.base
+	case c.done:
+		return c.hold
+	default:
+		return c
 	}
-	return c
 }
 
 // owned finds the claim that a session has on a lock for an owner.
@@ -69,8 +73,8 @@ func (s *step) deepen(b *Claim, k *Claim, c *lockfsm.Command, r *lockfsm.Result)
 // enters notes that a level was granted.
 func (s *step) enters(k *Claim) {
 	s.granted[k.key], k.untold = k.base.token, false
-	s.Grants = append(s.Grants, Grant{k.key.session, false, k.key.request, k.base.token, k.name,
-		k.mode, true})
+	s.Grants = append(s.Grants, Grant{Session: k.key.session, Request: k.key.request,
+		Token: k.base.token, Name: k.name, Mode: k.base.mode, Again: true, Was: k.base.was})
 }
 
 // eventEnters takes the event that tells a level of the grant of its claim.
@@ -85,6 +89,10 @@ func (s *step) eventEnters(k *Claim, e *lockfsm.Event) bool {
 
 // allTold checks that no level of a hold was left without its event.
 func (s *step) allTold() error {
+	if len(s.owed) > 0 {
+		return s.bad("I17: request %d of session %d is not told that its hold has ended",
+			s.owed[0].request, s.owed[0].session)
+	}
 	if s.levels == 0 {
 		return nil
 	}
@@ -99,8 +107,8 @@ func (s *step) allTold() error {
 
 // leave judges the end of one acquire of an owner.
 func (s *step) leave(c *lockfsm.Command, r *lockfsm.Result) error {
-	k := s.claims[claimKey{c.Session, c.Request, false}]
-	holds := k != nil && k.root().token != 0 && k.root().token == c.Token && k.name == string(c.Name)
+	k := s.named(c, c.Request)
+	holds := k != nil
 	if holds != (r.Code == lockfsm.CodeOK) {
 		return s.bad("I18: leave of %q by request %d of session %d with token %d answered %v, it "+
 			"holds: %v", c.Name, c.Request, c.Session, c.Token, r.Code, holds)

@@ -68,6 +68,12 @@ type Claim struct {
 	levels []*Claim
 	base   *Claim
 	untold bool
+	// hold is what a conversion is to convert, done that it has; turn is, of a
+	// hold, the conversion that waits or was granted last. A hold that was
+	// converted is moved, and was are the tokens it had.
+	hold, turn  *Claim
+	done, moved bool
+	was         []lockfsm.Token
 
 	weight   uint8
 	token    lockfsm.Token // zero while it waits
@@ -118,6 +124,8 @@ type Grant struct {
 	Mode     lockfsm.Mode
 	// Again says that the owner had the lock already, with this token.
 	Again bool
+	// Was are the tokens that the hold had before it was converted.
+	Was []lockfsm.Token
 }
 
 // Ending is one session that the last slot ended.
@@ -189,6 +197,8 @@ type step struct {
 	events  lockfsm.Token
 	touched map[string]struct{}
 	names   []string
+	// owed are conversions of which it is yet to be told that their holds ended.
+	owed []claimKey
 }
 
 func (s *step) bad(format string, args ...any) error {
@@ -297,6 +307,8 @@ func (s *step) follow() error {
 			ok = s.lost(e)
 		case lockfsm.EventWritten:
 			ok = s.written[string(e.Name)] == e.Token
+		case lockfsm.EventConversionEnded:
+			ok = s.conversionEnded(e)
 		case lockfsm.EventGranted:
 			var err error
 			if ok, err = s.eventGrant(e); err != nil {
@@ -359,6 +371,9 @@ func (s *step) eventGrant(e *lockfsm.Event) (bool, error) {
 	if c != nil && c.base != nil {
 		return s.eventEnters(c, e), nil
 	}
+	if c != nil && c.hold != nil {
+		return s.eventTurns(c, e)
+	}
 	if c == nil || c.token != 0 || c.name != string(e.Name) || !s.mayGrant(c) {
 		return false, nil
 	}
@@ -390,7 +405,7 @@ func (s *step) mayGrant(c *Claim) bool {
 func (s *step) admits(l *lockModel, c *Claim) bool {
 	n, taken := 0, lockfsm.Permits(0)
 	for _, h := range l.holders {
-		if h.gone() {
+		if h.gone() || h == c.hold {
 			continue
 		}
 		if n++; !compatible(h.mode, c.mode) || h.capacity != c.capacity {
@@ -427,8 +442,8 @@ func (s *step) grant(c *Claim, t lockfsm.Token) error {
 	c.token = t
 	s.claims[c.key] = c
 	s.granted[c.key] = t
-	s.Grants = append(s.Grants, Grant{c.key.session, c.key.detached, c.key.request, t, c.name, c.mode,
-		false})
+	s.Grants = append(s.Grants, Grant{Session: c.key.session, Detached: c.key.detached,
+		Request: c.key.request, Token: t, Name: c.name, Mode: c.mode})
 	return nil
 }
 
@@ -446,6 +461,7 @@ func (s *step) drop(c *Claim) {
 		s.dropLevel(c)
 		return
 	}
+	s.dropTurn(c)
 	l.holders, l.waiters = without(l.holders, c), without(l.waiters, c)
 	delete(s.claims, c.key)
 	if c.session != nil {
@@ -516,7 +532,7 @@ func (s *step) nothingLeft() error {
 		case c.gone() && c.root().token == 0:
 			return s.bad("I16: request %d of ended session %d still waits for %q",
 				c.key.request, c.key.session, c.name)
-		case c.gone() && c.base == nil:
+		case c.gone() && c.base == nil && c.hold == nil:
 			gone = append(gone, c)
 		case c.session == nil && c.deadline <= s.logTime:
 			return s.bad("I21: detached hold %d is past its deadline", c.token)
