@@ -127,7 +127,7 @@ func (m *Machine) acquireAgain(r ref, c *Command, res Result) Result {
 	l := m.locks.at(cl.lock)
 	b := m.base(cl)
 	switch {
-	case cl.converts() || b.mode != c.mode() && b.flags&claimMoved == 0 ||
+	case cl.isPart() || cl.converts() || b.mode != c.mode() && b.flags&claimMoved == 0 ||
 		l.capacity() != c.capacity() || l.permits(cl) != c.permits() ||
 		m.ownerOf(l, cl) != c.owner() || !bytes.Equal(m.lockName(l), c.Name):
 		return res.with(CodeRequestReused)
@@ -178,25 +178,39 @@ func (m *Machine) newClaim(c *Command, of, lr ref) ref {
 	return r
 }
 
-// joinSession puts a new claim into its session's list and into the index.
+// joinSession puts a new claim into its session's list and into the index, in
+// which the first part stands for all.
 func (m *Machine) joinSession(r ref) {
 	c := m.claims.at(r)
 	s := m.sessions.at(c.session)
 	m.linkOwn(s, r)
 	s.count++
 	m.claimCount++
-	m.byRequest.insert(m.hashRequest(s, c.request), r)
+	if !c.isPart() || c.extra == 1 {
+		m.byRequest.insert(m.hashRequest(s, c.request), r)
+	}
 }
 
 // leaveSession undoes joinSession and frees the claim.
 func (m *Machine) leaveSession(r ref) {
 	c := m.claims.at(r)
 	s := m.sessions.at(c.session)
+	hash, next := m.hashRequest(s, c.request), ref(0)
+	leads := !c.isPart() || m.partBefore(r) == 0
+	if c.isPart() {
+		next = m.partAfter(r)
+		m.partCount--
+	}
 	m.unlinkOwn(s, r)
 	s.count--
 	m.claimCount--
-	m.byRequest.remove(m.hashRequest(s, c.request), r)
 	m.dropTerms(r)
+	if leads {
+		m.byRequest.remove(hash, r)
+	}
+	if leads && next != 0 {
+		m.byRequest.insert(hash, next)
+	}
 	*c = claim{next: m.freeClaim}
 	m.freeClaim = r
 }
@@ -322,30 +336,25 @@ func (m *Machine) enqueue(r ref) {
 // are compatible with all who hold, and stops at the first that is not; so a
 // reader stays behind a writer that came before, and readers side by side go
 // together; and a request for many permits is not passed by those for few.
-// Dormant waiters are passed over. It returns how many it granted; the one of
-// the request being executed gets no event.
+// Dormant waiters are passed over, and parts that wait for their others by whom
+// they get along with. It returns how many it granted; the one of the request
+// being executed gets no event.
 func (m *Machine) pump(lr, asking ref, out *Outcome) int {
 	l := m.locks.at(lr)
-	granted, passed := 0, m.passed
+	granted, passed, q := 0, m.passed, newLine()
 	for r := l.waiters; r != 0; {
 		c := m.claims.at(r)
 		next := c.next
 		s := m.sessions.at(c.session)
 		if !s.dormant() {
-			if !m.grantable(l, c) {
+			if !q.lets(c.mode) || !m.grantable(l, c) {
 				break
 			}
-			m.unlink(&l.waiters, r)
-			l.waiting--
-			if c.state == claimConverts {
-				m.strengthen(r)
-			} else {
-				m.grant(r)
+			n := m.grantNext(l, r, asking, out)
+			if n == 0 && !q.pass(c.mode) {
+				break
 			}
-			granted++
-			if r != asking {
-				granted += m.tell(l, r, out)
-			}
+			granted += n
 		} else {
 			m.passed++
 		}
@@ -359,6 +368,28 @@ func (m *Machine) pump(lr, asking ref, out *Outcome) int {
 		m.quiet = append(m.quiet, lr)
 	}
 	return granted
+}
+
+// grantNext grants the waiter r of l, which is in turn, and if it is a part all
+// others with it, or none as long as one is not in turn. It returns how many.
+func (m *Machine) grantNext(l *lock, r, asking ref, out *Outcome) int {
+	if m.claims.at(r).isPart() {
+		if !m.othersInTurn(r) {
+			return 0
+		}
+		return m.grantAll(r, asking, out)
+	}
+	m.unlink(&l.waiters, r)
+	l.waiting--
+	if m.claims.at(r).state == claimConverts {
+		m.strengthen(r)
+	} else {
+		m.grant(r)
+	}
+	if r == asking {
+		return 1
+	}
+	return 1 + m.tell(l, r, out)
 }
 
 // quietLeast is how many dormant waiters a lock may have without being remembered:

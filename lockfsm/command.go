@@ -56,6 +56,13 @@ const (
 	// request of the acquire it came of), Token, Name, Terms, and Flags to say
 	// Detached.
 	OpAmend Op = 22
+
+	// OpAcquireAll asks for several locks, for all or none: Session, Epoch,
+	// Request, Parts, Weight, Flags without Detached.
+	OpAcquireAll Op = 24
+	// OpReleaseAll gives back what is left of an OpAcquireAll, the one with that
+	// request and first token: Session, Epoch, Request, Token.
+	OpReleaseAll Op = 25
 )
 
 // Formats of batches and records. A batch or record has the least format that
@@ -86,7 +93,9 @@ func (o Op) Format() uint8 {
 }
 
 // Acquires reports whether the opcode asks for a lock.
-func (o Op) Acquires() bool { return o == OpAcquire || o == OpTake || o == OpEnter }
+func (o Op) Acquires() bool {
+	return o == OpAcquire || o == OpTake || o == OpEnter || o == OpAcquireAll
+}
 
 // String returns the name of the opcode.
 func (o Op) String() string {
@@ -121,6 +130,10 @@ func (o Op) String() string {
 		return "with"
 	case OpAmend:
 		return "amend"
+	case OpAcquireAll:
+		return "acquire-all"
+	case OpReleaseAll:
+		return "release-all"
 	default:
 		return fmt.Sprintf("Op(%d)", uint8(o))
 	}
@@ -160,6 +173,7 @@ type Command struct {
 	Name     []byte // borrowed; at most 65535 bytes
 	Value    []byte // of a register; borrowed
 	Terms    Terms  // of an acquire, none if no field is set; of an OpAmend
+	Parts    Parts  // ascending by name, at most MaxParts; borrowed
 }
 
 // Format returns the first format that can say the command.
@@ -311,6 +325,8 @@ func appendCommand(dst []byte, c *Command) []byte {
 		dst = appendConvert(dst, c)
 	case OpAmend:
 		dst = appendAmend(dst, c)
+	case OpAcquireAll, OpReleaseAll:
+		return appendAll(dst, c)
 	default:
 		panic(fmt.Sprintf("lockfsm: opcode: have %d, want one that is known", uint8(c.Op)))
 	}
@@ -359,4 +375,24 @@ func appendConvert(dst []byte, c *Command) []byte {
 	}
 	dst = le.AppendUint64(dst, uint64(c.Target))
 	return le.AppendUint64(dst, uint64(c.Token))
+}
+
+func appendAll(dst []byte, c *Command) []byte {
+	le := binary.LittleEndian
+	if c.Op == OpReleaseAll {
+		dst = le.AppendUint64(dst, uint64(c.Session))
+		dst = le.AppendUint32(dst, uint32(c.Epoch))
+		dst = le.AppendUint64(dst, uint64(c.Request))
+		return le.AppendUint64(dst, uint64(c.Token))
+	}
+	n := c.Parts.Len()
+	if n > 1<<8-1 {
+		panic(fmt.Sprintf("lockfsm: names of an acquire: have %d, want at most %d", n, 1<<8-1))
+	}
+	dst = append(dst, byte(c.Flags), c.Weight)
+	dst = le.AppendUint64(dst, uint64(c.Session))
+	dst = le.AppendUint32(dst, uint32(c.Epoch))
+	dst = le.AppendUint64(dst, uint64(c.Request))
+	dst = append(dst, byte(n))
+	return append(dst, c.Parts...)
 }

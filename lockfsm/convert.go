@@ -29,6 +29,9 @@ const (
 
 	// claimTurned are the flags that conversions leave.
 	claimTurned = claimMoved | claimHasConversion
+
+	// claimPart: one of several of an acquire, see parts.go. Its extra is its number.
+	claimPart claimFlags = 1 << 7
 )
 
 // converts reports whether the claim is a conversion, waiting or granted. Its
@@ -146,6 +149,8 @@ func (m *Machine) convert(c *Command, out *Outcome) Result {
 		return res.with(CodeNotHolder)
 	case l.semaphore():
 		return l.otherKind(res)
+	case h.isPart():
+		return res.with(CodeBadRequest) // its token belongs to those of the others
 	}
 	return m.change(hold, c, res, out)
 }

@@ -71,7 +71,9 @@ func (r *reader) command(c *Command) error {
 		r.at = start
 		return ErrTooNew
 	}
-	c.Name = r.take(int(r.u16()))
+	if c.Op != OpAcquireAll && c.Op != OpReleaseAll {
+		c.Name = r.take(int(r.u16()))
+	}
 	return r.checked()
 }
 
@@ -103,9 +105,7 @@ func (r *reader) fields(c *Command) error {
 		c.Flags = Flags(r.u8())
 		c.Mode = Mode(r.u8())
 		c.Weight = r.u8()
-		c.Session = SessionID(r.u64())
-		c.Epoch = Epoch(r.u32())
-		c.Request = RequestID(r.u64())
+		r.request(c)
 		if c.Flags&Detached != 0 {
 			c.Lease = Millis(r.u32())
 		}
@@ -115,9 +115,7 @@ func (r *reader) fields(c *Command) error {
 		c.Epoch = Epoch(r.u32())
 		c.Token = Token(r.u64())
 	case OpCancel:
-		c.Session = SessionID(r.u64())
-		c.Epoch = Epoch(r.u32())
-		c.Request = RequestID(r.u64())
+		r.request(c)
 	case OpRenewHold:
 		c.Session = SessionID(r.u64())
 		c.Token = Token(r.u64())
@@ -131,24 +129,43 @@ func (r *reader) fields(c *Command) error {
 		c.Flags = Flags(r.u8())
 		c.Mode = Mode(r.u8())
 		c.Weight = r.u8()
-		c.Session = SessionID(r.u64())
-		c.Epoch = Epoch(r.u32())
-		c.Request = RequestID(r.u64())
+		r.request(c)
 		c.Owner = Owner(r.u64())
-	case OpLeave:
-		c.Session = SessionID(r.u64())
-		c.Epoch = Epoch(r.u32())
-		c.Request = RequestID(r.u64())
+	case OpLeave, OpReleaseAll:
+		r.request(c)
 		c.Token = Token(r.u64())
 	case OpConvert, OpGiveBack:
 		r.convertCommand(c)
 	case OpAmend:
 		return r.amend(c)
+	case OpAcquireAll:
+		r.acquireAllCommand(c)
 	default:
 		r.at--
 		return ErrTooNew
 	}
 	return r.checked()
+}
+
+// request decodes who asks and what the request is called.
+func (r *reader) request(c *Command) {
+	c.Session = SessionID(r.u64())
+	c.Epoch = Epoch(r.u32())
+	c.Request = RequestID(r.u64())
+}
+
+func (r *reader) acquireAllCommand(c *Command) {
+	c.Flags = Flags(r.u8())
+	c.Weight = r.u8()
+	r.request(c)
+	n, start := r.u8(), r.at
+	for range n {
+		r.u8()
+		r.take(int(r.u16()))
+	}
+	if !r.failed {
+		c.Parts = Parts(r.b[start:r.at:r.at])
+	}
 }
 
 func (r *reader) takeCommand(c *Command) {

@@ -32,6 +32,11 @@
 //	21 with     terms, then an acquire, take or enter, which has them
 //	22 amend    flags u8 | session u64 | epoch u32 | request u64 | target u64 |
 //	            token u64 | terms | name
+//	24 acquire-all
+//	            flags u8 | weight u8 | session u64 | epoch u32 | request u64 |
+//	            n u8 | n × (mode u8 | name)
+//	25 release-all
+//	            session u64 | epoch u32 | request u64 | token u64
 //	name     length u16 | bytes
 //	flags    1: wait, 2: detached
 //	terms    fields u16 (1: payload, 2: labels) | length u16 | payload if there |
@@ -88,6 +93,14 @@
 // the old mode; the end of the hold or of its session ends it. The last granted
 // request stays with the hold for retries. Semaphores are not converted, detached
 // holds only to modes that are no stronger.
+//
+// Several names. An acquire of up to 64 names, which ascend, is granted for all
+// or waits for all, in the queue of each. Each name is a claim, a part; the parts
+// are granted in one Apply, when all are in turn, with tokens that follow each other.
+// All such acquires stand in every queue in one order, so none waits for another in
+// a circle. A part that only waits for the others is passed by those it gets along
+// with, and by nobody else, so neither it nor they starve. What holds is given back
+// name by name or together.
 //
 // Terms. An acquire may bring data for others to read: a payload and labels, which
 // are bytes here. It goes with the claim; who holds may change it, and a change

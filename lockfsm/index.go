@@ -41,7 +41,7 @@ func (m *Machine) indexLocks(b *bulk) {
 }
 
 // indexClaims fills the table of requests, and fails if two claims of a session
-// have one. Requires: no claim was ever freed.
+// that are not parts of one acquire have one. Requires: no claim was ever freed.
 func (m *Machine) indexClaims(b *bulk) error {
 	m.byRequest.reserve(m.claimCount)
 	for _, k := range b.byHash(m.claimCount, func(r ref) uint32 {
@@ -49,6 +49,15 @@ func (m *Machine) indexClaims(b *bulk) error {
 		return m.hashRequest(m.sessions.at(c.session), c.request)
 	}) {
 		hash := uint32(k.key)
+		if c := m.claims.at(k.ref); c.isPart() {
+			if !m.joinsParts(k.ref) {
+				return fmt.Errorf("%w: part %d of session %d, request %d", ErrDamaged, c.extra,
+					m.sessions.at(c.session).id, c.request)
+			}
+			if m.partBefore(k.ref) != 0 {
+				continue // the first stands for it
+			}
+		}
 		p := m.byRequest.probe(hash)
 		for r := p.next(); r != 0 && !plantedIs("dedup-off"); r = p.next() {
 			if m.sameRequest(r, k.ref) {
@@ -60,6 +69,18 @@ func (m *Machine) indexClaims(b *bulk) error {
 		m.byRequest.insert(hash, k.ref)
 	}
 	return nil
+}
+
+// joinsParts reports whether a part belongs where it stands: behind the one before
+// it, or first. Of those that wait none is missing.
+func (m *Machine) joinsParts(r ref) bool {
+	c, br := m.claims.at(r), m.partBefore(r)
+	if br == 0 {
+		return c.state == claimHolds || c.extra == 1
+	}
+	before := m.claims.at(br)
+	return before.extra < c.extra && before.token() == c.token() && before.state == c.state &&
+		before.weight == c.weight && (c.state == claimHolds || before.extra+1 == c.extra)
 }
 
 // sameRequest reports whether a retry could not tell two claims apart: detached

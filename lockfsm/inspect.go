@@ -73,7 +73,15 @@ func (c *Command) String() string {
 	case OpEnter:
 		fmt.Fprintf(&b, " request %d owner %d mode %v", c.Request, c.Owner, c.Mode)
 		c.describeQueueing(&b)
-	case OpLeave:
+	case OpAcquireAll:
+		fmt.Fprintf(&b, " request %d", c.Request)
+		for rest := c.Parts; len(rest) > 0; {
+			var p Part
+			p, rest = rest.Next()
+			fmt.Fprintf(&b, " %q mode %v", p.Name, p.Mode)
+		}
+		c.describeQueueing(&b)
+	case OpLeave, OpReleaseAll:
 		fmt.Fprintf(&b, " request %d token %d", c.Request, c.Token)
 	case OpConvert:
 		fmt.Fprintf(&b, " request %d converts %d token %d to mode %v", c.Request, c.Target, c.Token,

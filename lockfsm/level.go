@@ -19,7 +19,8 @@ type stack struct {
 
 // stack returns the stack of a claim, nil if it has no owner.
 func (m *Machine) stack(l *lock, c *claim) *stack {
-	if l.semaphore() || c.extra == 0 || c.state == claimEnters || c.converts() {
+	if l.semaphore() || c.extra == 0 || c.state == claimEnters || c.converts() ||
+		c.isPart() {
 		return nil
 	}
 	return m.stacks.at(ref(c.extra))

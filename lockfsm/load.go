@@ -212,10 +212,18 @@ func (m *Machine) loadClaim(lr ref, state claimState, r *reader) error {
 	}
 	if l.semaphore() {
 		c.extra = r.u32()
-		if c.mode != ModeNL || c.extra == 0 || Permits(c.extra) > l.capacity() || flags&claimOwned != 0 {
+		if c.mode != ModeNL || c.extra == 0 || Permits(c.extra) > l.capacity() ||
+			flags&claimOwned != 0 {
 			return fmt.Errorf("%w: claim of session %d on %d of %d permits",
 				ErrDamaged, id, c.extra, l.capacity())
 		}
+	}
+	if flags&claimPartBit != 0 {
+		if c.extra = uint32(r.u8()); c.extra == 0 || c.extra > MaxParts || l.semaphore() {
+			return fmt.Errorf("%w: claim of session %d is part %d", ErrDamaged, id, c.extra)
+		}
+		c.flags |= claimPart
+		m.partCount++
 	}
 	if flags&claimDetached != 0 {
 		c.session = m.loadedDetached(c.stamp)
@@ -258,6 +266,9 @@ func claimFlagsFit(flags byte, state claimState, version uint8) bool {
 	}
 	if version >= FormatWhole && state == claimHolds {
 		known |= claimMovedBit | claimTurnsBit
+	}
+	if version >= FormatWhole && flags&^claimTermsBit == claimPartBit {
+		return true
 	}
 	return flags&^known == 0 && flags&(claimDetached|claimOwned) != claimDetached|claimOwned &&
 		flags&(claimDetached|claimTurnsBit) != claimDetached|claimTurnsBit

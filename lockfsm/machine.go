@@ -51,6 +51,8 @@ type Machine struct {
 	stackCount uint32
 	// convertedCount is how many holds have been converted, or wait for that.
 	convertedCount uint32
+	// partCount is how many claims are parts of an acquire of several names.
+	partCount uint32
 
 	dirtyLocks, dirtySessions []ref
 	// quiet are the locks with dormant waiters that were pumped since any
@@ -190,6 +192,10 @@ func (m *Machine) execute(c *Command, out *Outcome) Result {
 		return m.giveBack(c, out)
 	case OpAmend:
 		return m.amend(c, out)
+	case OpAcquireAll:
+		return m.acquireAll(c, out)
+	case OpReleaseAll:
+		return m.releaseAll(c, out)
 	default:
 		panic(fmt.Sprintf("lockfsm: opcode: have %d, want one that decodes", uint8(c.Op)))
 	}

@@ -33,13 +33,18 @@ type Result struct {
 	Detached bool
 	// HolderDetached tells the same of Holder.
 	HolderDetached bool
-	// Waiting is, for CodeQueued, the length of the queue, this waiter included.
+	// Part is, for an OpAcquireAll that was refused for one of its names, which
+	// of them, counted from 0.
+	Part uint8
+	// Waiting is, for CodeQueued, the length of the queue, this waiter included;
+	// of several, the longest.
 	Waiting uint32
 	// Session is the session of the command, or the one that was opened.
 	Session SessionID
 	// Request is the request of an acquire, or the target of a cancel.
 	Request RequestID
-	// Token is the token of the hold granted, entered, found, released or renewed.
+	// Token is the token of the hold granted, entered, found, released or renewed;
+	// of several, that of the first name.
 	Token Token
 	// Capacity is, for CodeOtherKind, that of the semaphore in force, zero if the
 	// name is in use as a lock with modes.
@@ -57,7 +62,8 @@ type EventKind uint8
 const (
 	// EventGranted: a waiting request got its lock. Session, Request, Token and
 	// Name are set. The requests of one owner, which wait in one place, get one
-	// event each, with one token. If the same batch carries a retry of a request,
+	// event each, with one token; an acquire of several names gets one for each,
+	// in their order, with a token each. If the same batch carries a retry of a request,
 	// its result says so too, with the same token.
 	EventGranted EventKind = 1
 	// EventLost: a detached hold ran out. Session is the owner; Request, Token
@@ -67,7 +73,7 @@ const (
 	// holds and waits are released in this Apply or in later ones.
 	EventSessionEnded EventKind = 3
 	// EventWaitEnded: a waiting request of an ended session was removed.
-	// Session, Request and Name are set.
+	// Session, Request and Name are set; of several names it is the first.
 	EventWaitEnded EventKind = 4
 	// EventWritten: a register was written. Name is the register's, Token its
 	// version.

@@ -17,6 +17,7 @@ func TestPlanted(t *testing.T) {
 		"capacity-forgotten-in-checkpoint", "stale-epoch-executed", "cancel-drops-grant",
 		"close-leaves-waits", "reader-passes-writer", "grant-to-parked-session",
 		"token-counter-not-in-checkpoint", "second-upgrader-waits",
+		"parts-granted-early", "parts-passed-by-all",
 		"upgrade-keeps-token", "amend-repeated", "terms-forgotten-in-checkpoint",
 		"claims-in-order-of-table"} {
 		t.Run("bug="+bug, func(t *testing.T) {

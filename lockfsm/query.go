@@ -23,9 +23,11 @@ type ClaimInfo struct {
 	// converted at all.
 	Conversion RequestID
 	Moved      bool
-	Weight     uint8
-	Since      Time // of the grant, or of joining the queue
-	Deadline   Time // when session or hold end unless renewed
+	// Part is the number of the name in an acquire of several, from 1, else zero.
+	Part     uint8
+	Weight   uint8
+	Since    Time // of the grant, or of joining the queue
+	Deadline Time // when session or hold end unless renewed
 	// Payload and Labels are the data of the claim, borrowed from the machine until
 	// its next Apply.
 	Payload, Labels []byte
@@ -70,7 +72,7 @@ func (m *Machine) appendInfos(dst []ClaimInfo, l *lock, head ref) []ClaimInfo {
 		i := ClaimInfo{Session: s.id, Detached: s.kind == kindDetached,
 			Parked: s.flags&entryParked != 0, Request: c.request, Mode: c.mode,
 			Permits: l.permits(c), Owner: m.ownerOf(l, c), Depth: 1 + m.depth(l, c),
-			Weight: c.weight, Since: c.since, Deadline: s.deadline}
+			Part: c.part(), Weight: c.weight, Since: c.since, Deadline: s.deadline}
 		switch c.state {
 		case claimHolds:
 			i.Token, i.Moved = c.stamp, c.flags&claimMoved != 0

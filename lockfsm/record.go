@@ -42,6 +42,10 @@ import (
 // Waiters are then those only who hold nothing. What waits for another mode
 // stands before them in the queue, in the order of the stamps.
 //
+// A lock of which a claim is part of an acquire of several names has version 3 too:
+//
+//	claim                    as version 2, with flags 128: part; then number u8 if so
+//
 // A lock of which a claim has terms has version 3 too, with the flag 16 of such a
 // claim, at whose end then follow
 //
@@ -68,6 +72,7 @@ const (
 	claimMovedBit = 1 << 2
 	claimTurnsBit = 1 << 3
 	claimTermsBit = 1 << 4
+	claimPartBit  = 1 << 7
 
 	conversionWaits   = 1
 	conversionGranted = 2
@@ -179,13 +184,13 @@ func (m *Machine) lockFormat(l *lock) byte {
 			}
 		}
 	}
-	if m.stackCount == 0 && len(m.terms) == 0 {
+	if m.stackCount+m.partCount == 0 && len(m.terms) == 0 {
 		return format
 	}
 	for _, head := range [...]ref{l.holders, l.waiters} {
 		for r := head; r != 0; r = m.claims.at(r).next {
 			switch c := m.claims.at(r); {
-			case c.flags&claimTermed != 0:
+			case c.flags&(claimTermed|claimPart) != 0:
 				return FormatWhole
 			case c.extra != 0:
 				format = FormatKinds
@@ -214,6 +219,9 @@ func (m *Machine) appendClaim(dst []byte, l *lock, c *claim) []byte {
 	if c.flags&claimTermed != 0 && !plantedIs("terms-forgotten-in-checkpoint") {
 		flags |= claimTermsBit
 	}
+	if c.isPart() {
+		flags |= claimPartBit
+	}
 	dst = append(dst, flags, byte(c.mode), c.weight)
 	dst = le.AppendUint64(dst, uint64(s.id))
 	dst = le.AppendUint64(dst, uint64(c.request))
@@ -221,11 +229,14 @@ func (m *Machine) appendClaim(dst []byte, l *lock, c *claim) []byte {
 	return le.AppendUint64(dst, uint64(c.since))
 }
 
-// appendKinds appends what a claim of version 2 has beyond one of version 1.
+// appendKinds appends what a claim of version 2 or 3 has beyond one of version 1.
 func (m *Machine) appendKinds(dst []byte, l *lock, c *claim) []byte {
 	le := binary.LittleEndian
 	if l.semaphore() {
 		return le.AppendUint32(dst, uint32(l.permits(c)))
+	}
+	if c.isPart() {
+		return append(dst, c.part())
 	}
 	k := m.stack(l, c)
 	if k == nil {

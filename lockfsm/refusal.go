@@ -7,11 +7,12 @@ package lockfsm
 //
 // It says no whenever applying the acquire could do anything else: an unknown
 // session, another epoch than the session's, a request that was seen before, an
-// owner that has a claim on the lock, or a lock of another kind.
+// owner that has a claim on the lock, or a lock of another kind; and always of an
+// acquire of several names.
 func (m *Machine) Refusal(c *Command) (Result, bool) {
 	res := Result{Op: c.Op, Session: c.Session, Request: c.Request,
 		Detached: c.Flags&Detached != 0}
-	if !c.Op.Acquires() || c.Flags&Wait != 0 || m.checkAcquire(c) != CodeOK {
+	if !c.Op.Acquires() || c.Op == OpAcquireAll || c.Flags&Wait != 0 || m.checkAcquire(c) != CodeOK {
 		return res, false
 	}
 	owner := session{id: c.Session, kind: kindDetached}

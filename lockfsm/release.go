@@ -88,7 +88,7 @@ func (m *Machine) cancel(c *Command, out *Outcome) Result {
 		return res.with(CodeRequestReused)
 	}
 	if m.holds(cl) && !plantedIs("cancel-drops-grant") {
-		res.Token = m.base(cl).stamp
+		res.Token = m.base(cl).token()
 		return res.with(CodeAlreadyGranted)
 	}
 	m.removeClaim(cr, out)
@@ -142,7 +142,8 @@ func (m *Machine) dropClaim(r ref, out *Outcome) int {
 }
 
 // removeClaim takes a claim out of every list and pumps its lock. A claim that
-// is left before its levels stays, for them.
+// is left before its levels stays, for them; a part that waits takes all others
+// with it.
 func (m *Machine) removeClaim(r ref, out *Outcome) int {
 	c := m.claims.at(r)
 	lr := c.lock
@@ -154,6 +155,10 @@ func (m *Machine) removeClaim(r ref, out *Outcome) int {
 	case claimConverted:
 		m.dropConversion(r)
 		return 0
+	case claimWaits:
+		if c.isPart() {
+			return m.removeParts(r, out)
+		}
 	}
 	if k := m.stack(l, c); k != nil {
 		if k.levels != 0 {

@@ -143,6 +143,11 @@ func parseCommand(t *testing.T, words []string) Command {
 			c.Flags |= Detached
 		case "name":
 			c.Name = []byte(v)
+		case "all": // name:mode,name:mode
+			for p := range strings.SplitSeq(v, ",") {
+				name, mode, _ := strings.Cut(p, ":")
+				c.Parts = c.Parts.AppendPart(Part{Mode: parseMode(t, mode), Name: []byte(name)})
+			}
 		case "mode":
 			c.Mode = parseMode(t, v)
 		case "s":
@@ -210,7 +215,8 @@ func (s *script) run(value []byte) string {
 			value uint64
 		}{{"s", uint64(r.Session)}, {"r", uint64(r.Request)}, {"token", uint64(r.Token)},
 			{"waiting", uint64(r.Waiting)}, {"holder", uint64(r.Holder)},
-			{"holder-token", uint64(r.HolderToken)}, {"capacity", uint64(r.Capacity)}} {
+			{"holder-token", uint64(r.HolderToken)}, {"capacity", uint64(r.Capacity)},
+			{"part", uint64(r.Part)}} {
 			if f.value != 0 {
 				fmt.Fprintf(&b, " %s=%d", f.name, f.value)
 			}

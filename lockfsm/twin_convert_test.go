@@ -38,6 +38,8 @@ func (t *twin) convert(c *Command, res Result) Result {
 	case h.lock.capacity > 0:
 		res.Capacity = h.lock.capacity
 		return res.with(CodeOtherKind)
+	case h.all != nil:
+		return res.with(CodeBadRequest)
 	case h.turn != nil && !h.turn.done:
 		return res.with(CodeOtherMode)
 	case noStronger(h.mode, c.Mode):

@@ -48,13 +48,15 @@ type twinClaim struct {
 	detached bool
 	permits  Permits
 	owner    Owner
-	terms    *twinTerms
 	levels   []*twinClaim // further acquires of the owner, oldest first
 	on       *twinClaim   // what a level is on
 	moved    bool         // a hold that has been converted
 	turn     *twinClaim   // the conversion of a hold
 	hold     *twinClaim   // the hold of a conversion
 	done     bool         // a conversion that was granted
+	terms    *twinTerms
+	part     uint8         // number of the name in an acquire of several, else zero
+	all      *[]*twinClaim // what is left of that acquire
 }
 
 type twinLock struct {
@@ -146,7 +148,9 @@ func (t *twin) command(c *Command) Result {
 		return res.with(CodeOK)
 	case OpAcquire, OpTake, OpEnter, OpCancel:
 		res.Request = c.Request
-	case OpLeave, OpAmend:
+	case OpAcquireAll:
+		res.Request, res.Detached = c.Request, false
+	case OpLeave, OpReleaseAll, OpAmend:
 		res.Request, res.Token = c.Request, c.Token
 		if c.Op == OpAmend && !amendable(c) {
 			return res.with(CodeBadRequest)
@@ -197,6 +201,10 @@ func (t *twin) execute(c *Command, s *twinSession, res Result) Result {
 		}
 	case OpAcquire, OpTake, OpEnter:
 		return t.acquire(c, s, res)
+	case OpAcquireAll:
+		return t.acquireAll(c, s, res)
+	case OpReleaseAll:
+		return t.releaseAll(c, res)
 	case OpLeave:
 		return t.leave(c, res)
 	case OpConvert:
@@ -225,7 +233,7 @@ func (t *twin) execute(c *Command, s *twinSession, res Result) Result {
 		case cl.lock.name != string(c.Name):
 			return res.with(CodeRequestReused)
 		case cl.holds():
-			res.Token = cl.place().stamp
+			res.Token = cl.token()
 			return res.with(CodeAlreadyGranted)
 		}
 		t.drop(cl)
@@ -290,7 +298,7 @@ func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
 	mode, want, capacity, owner := kindOf(c)
 	if cl := t.find(c.Session, c.Request, res.Detached); cl != nil {
 		switch {
-		case cl.hold != nil || cl.place().mode != mode && !cl.place().moved ||
+		case cl.all != nil || cl.hold != nil || cl.place().mode != mode && !cl.place().moved ||
 			cl.permits != want || cl.lock.capacity != capacity ||
 			cl.owner != owner || cl.lock.name != string(c.Name):
 			return res.with(CodeRequestReused)
@@ -374,6 +382,9 @@ func (t *twin) again(c *Command, cl *twinClaim, res Result) Result {
 
 // held refuses for the oldest hold that is in the way.
 func (t *twin) held(lock *twinLock, mode Mode, res Result) Result {
+	if len(lock.holders) == 0 {
+		return res.with(CodeHeld)
+	}
 	in := lock.holders[0]
 	for _, h := range slices.Backward(lock.holders) {
 		if !h.mode.Compatible(mode) {
@@ -463,29 +474,11 @@ func (t *twin) pump(l *twinLock, asking *twinClaim) int {
 		if w.s.parked || w.s.ending {
 			continue
 		}
-		if !t.admits(l, w) {
+		if !t.inTurn(w) {
 			break
 		}
-		i := slices.Index(l.waiters, w)
-		l.waiters = slices.Delete(l.waiters, i, i+1)
-		if w.hold != nil {
-			t.turn(w)
-			n++
-			if w != asking {
-				t.event(EventGranted, w, w.hold.stamp)
-			}
-			continue
-		}
-		l.holders = append(l.holders, w)
-		t.stamps++
-		w.stamp, w.since = t.stamps, t.now
-		n++
-		if w != asking {
-			t.event(EventGranted, w, w.stamp)
-		}
-		for _, up := range w.levels {
-			t.event(EventGranted, up, w.stamp)
-			n++
+		if t.ready(w) {
+			n += t.grant(w, asking)
 		}
 	}
 	return n
@@ -513,14 +506,16 @@ func (t *twin) drop(c *twinClaim) int {
 		return 0
 	case c.turn != nil:
 		t.endTurn(c.turn)
+	case c.all != nil && !c.holds():
+		return t.dropAll(*c.all)
+	case c.all != nil:
+		*c.all = slices.DeleteFunc(*c.all, gone)
 	}
 	c.lock.holders = slices.DeleteFunc(c.lock.holders, gone)
 	c.lock.waiters = slices.DeleteFunc(c.lock.waiters, gone)
 	t.detached = slices.DeleteFunc(t.detached, gone)
 	n := t.pump(c.lock, nil)
-	if len(c.lock.holders)+len(c.lock.waiters) == 0 {
-		delete(t.locks, c.lock.name)
-	}
+	t.unuse(c.lock)
 	return n
 }
 
@@ -686,7 +681,7 @@ func (t *twin) dumpClaim(b *strings.Builder, c *twinClaim, token Token) {
 	info := ClaimInfo{Session: c.s.id, Detached: c.detached, Parked: c.s.parked,
 		Request: c.request, Token: token, Mode: c.mode, Weight: c.weight, Since: c.since,
 		Permits: c.permits, Owner: c.owner, Depth: uint32(1 + len(c.levels)),
-		Deadline: c.s.deadline, Moved: c.moved,
+		Part: c.part, Deadline: c.s.deadline, Moved: c.moved,
 		Payload: c.terms.data().Payload, Labels: c.terms.data().Labels}
 	if c.hold != nil {
 		info.Converts = c.hold.stamp
@@ -722,6 +717,9 @@ func dumpInfo(b *strings.Builder, c ClaimInfo) {
 	}
 	if len(c.Payload)+len(c.Labels) > 0 {
 		fmt.Fprintf(b, " payload=%q labels=%q", c.Payload, c.Labels)
+	}
+	if c.Part != 0 {
+		fmt.Fprintf(b, " part=%d", c.Part)
 	}
 	b.WriteByte('\n')
 }

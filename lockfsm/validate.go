@@ -131,26 +131,45 @@ func (m *Machine) validateQueue(lr ref) (waiting, levels uint32, err error) {
 	return waiting, levels, m.validateConversions(l)
 }
 
-// validatePumped checks that the first waiter that counts cannot be granted.
-// While an ended session still has a wait here, its release will pump.
+// validatePumped checks that no waiter who is in turn could be granted. While an
+// ended session still has a wait here, its release will pump.
 func (m *Machine) validatePumped(l *lock) error {
-	first := ref(0)
-	for r := l.waiters; r != 0; r = m.claims.at(r).next {
-		s := m.sessions.at(m.claims.at(r).session)
-		if s.flags&entryEnding != 0 {
-			return nil
-		}
-		if first == 0 && !s.dormant() {
-			first = r
-		}
-	}
-	if first == 0 {
+	if m.awaitsEnding(l) {
 		return nil
 	}
-	if m.grantable(l, m.claims.at(first)) {
-		return fmt.Errorf("waiter %d waits for nothing", m.claims.at(first).stamp)
+	for r := l.waiters; r != 0; r = m.claims.at(r).next {
+		c := m.claims.at(r)
+		if m.sessions.at(c.session).dormant() {
+			continue
+		}
+		if !m.inTurn(r) {
+			return nil
+		}
+		if !c.isPart() || m.othersInTurn(r) && !m.awaitsEndings(r) {
+			return fmt.Errorf("waiter %d waits for nothing", c.stamp)
+		}
 	}
 	return nil
+}
+
+// awaitsEnding reports whether an ended session still has a wait on l.
+func (m *Machine) awaitsEnding(l *lock) bool {
+	for r := l.waiters; r != 0; r = m.claims.at(r).next {
+		if m.sessions.at(m.claims.at(r).session).flags&entryEnding != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// awaitsEndings reports whether it has one on the lock of any part.
+func (m *Machine) awaitsEndings(r ref) bool {
+	for at := m.firstPart(r); at != 0; at = m.partAfter(at) {
+		if m.awaitsEnding(m.locks.at(m.claims.at(at).lock)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *Machine) validateClaim(r, lr ref, state claimState) error {
@@ -168,6 +187,8 @@ func (m *Machine) validateClaim(r, lr ref, state claimState) error {
 		return fmt.Errorf("claim %d: a detached claim waits", r)
 	case s.kind == kindDetached && s.order != uint64(c.stamp):
 		return fmt.Errorf("claim %d: token %d, its hold has %d", r, c.stamp, s.order)
+	case c.isPart():
+		return m.validatePart(r)
 	case m.findClaim(s, c.request) != r && !plantedIs("dedup-off"):
 		return fmt.Errorf("claim %d: not found by request %d", r, c.request)
 	case m.locks.at(lr).semaphore():
@@ -178,6 +199,21 @@ func (m *Machine) validateClaim(r, lr ref, state claimState) error {
 	default:
 		return m.validateStack(r, lr)
 	}
+}
+
+// validatePart checks a part and its place among those of its acquire.
+func (m *Machine) validatePart(r ref) error {
+	c := m.claims.at(r)
+	first := m.firstPart(r)
+	switch {
+	case m.locks.at(c.lock).semaphore() || c.extra == 0 || c.extra > MaxParts:
+		return fmt.Errorf("claim %d: part %d, on a semaphore or above %d", r, c.extra, MaxParts)
+	case !m.joinsParts(r):
+		return fmt.Errorf("claim %d: part %d with stamp %d stands out of order", r, c.extra, c.stamp)
+	case m.findClaim(m.sessions.at(c.session), c.request) != first && !plantedIs("dedup-off"):
+		return fmt.Errorf("claim %d: part %d not found by request %d", r, c.extra, c.request)
+	}
+	return nil
 }
 
 // validateStack checks the owner and the levels of a claim that may have them.

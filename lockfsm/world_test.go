@@ -76,8 +76,9 @@ func drawOp(n int) Op {
 	for _, share := range []struct {
 		below int
 		op    Op
-	}{{11, OpOpenSession}, {13, OpCloseSession}, {31, OpAcquire}, {43, OpTake}, {55, OpEnter},
-		{68, OpConvert}, {80, OpRelease}, {86, OpCancel}, {91, OpPark}, {94, OpRenewHold},
+	}{{11, OpOpenSession}, {13, OpCloseSession}, {31, OpAcquire}, {43, OpTake}, {54, OpEnter},
+		{65, OpConvert}, {68, OpAcquireAll}, {80, OpRelease}, {86, OpCancel}, {91, OpPark},
+		{94, OpRenewHold},
 		{98, OpAmend}} {
 		if n < share.below {
 			return share.op
@@ -195,6 +196,10 @@ func (w *world) finish(c Command) Command {
 		}
 	case OpConvert:
 		return w.finishConvert(c)
+	case OpAcquireAll:
+		if c.Name, c.Parts = nil, w.drawParts(); r.IntN(40) == 0 {
+			c.Flags |= Detached
+		}
 	case OpRelease, OpRenewHold, OpCancel, OpAmend:
 		c.Flags &^= Wait
 		if len(all) == 0 || r.IntN(10) == 0 {
@@ -219,6 +224,9 @@ func (w *world) finish(c Command) Command {
 		if c.Op == OpRelease && r.IntN(4) == 0 || c.Op == OpLeave && r.IntN(3) == 0 {
 			c.Op, c.Target, c.Token = OpGiveBack, cl.request, cl.place().stamp-Token(r.IntN(8)/7)
 		}
+		if cl.all != nil && c.Op == OpRelease && r.IntN(2) > 0 {
+			c.Op, c.Token, c.Name = OpReleaseAll, cl.token(), nil
+		}
 	}
 	return c
 }
@@ -242,6 +250,26 @@ func (w *world) finishConvert(c Command) Command {
 		}
 	}
 	return c
+}
+
+// drawParts draws the names of an acquire of several, which mostly make sense.
+func (w *world) drawParts() Parts {
+	r := w.rng
+	names := slices.Clone(worldNames)
+	r.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	names = names[:1+r.IntN(4)]
+	if r.IntN(30) > 0 {
+		slices.Sort(names)
+	}
+	var all Parts
+	for _, n := range names {
+		mode := []Mode{ModeCR, ModeCW, ModePR, ModePR, ModeEX}[r.IntN(5)]
+		if r.IntN(100) == 0 {
+			mode, n = 6, strings.Repeat("x", r.IntN(70))
+		}
+		all = all.AppendPart(Part{Mode: mode, Name: []byte(n)})
+	}
+	return all[:len(all)-len(all)*(r.IntN(60)/59)]
 }
 
 // step applies one random batch to all three and compares.
@@ -425,6 +453,9 @@ type tally struct {
 	turns, moved int
 	// amended counts commands that changed the data of a hold.
 	amended int
+	// parts counts parts that were seen to hold, late those that wait although their
+	// lock has room for them.
+	parts, late int
 }
 
 // look counts what the machine's locks show.
@@ -435,12 +466,19 @@ func (t *tally) look(m *Machine) {
 			if h.Moved {
 				t.moved++
 			}
+			t.parts += int(min(h.Part, 1))
 		}
 		for _, w := range l.Waiters {
 			if w.Converts != 0 {
 				t.turns++
 			}
 			t.shared += int(w.Depth) - 1
+			clash := slices.ContainsFunc(l.Holders, func(h ClaimInfo) bool {
+				return !h.Mode.Compatible(w.Mode)
+			})
+			if w.Part != 0 && !clash {
+				t.late++
+			}
 		}
 		if len(l.Waiters) > 0 && l.Taken < l.Capacity && !l.Waiters[0].Parked {
 			t.kept++
@@ -494,6 +532,10 @@ func TestTwin(t *testing.T) {
 	}
 	t.Logf("%d levels held, %d waiting, %d times permits kept for the head of the queue",
 		met.deep, met.shared, met.kept)
+	t.Logf("%d parts held, %d kept waiting by others", met.parts, met.late)
+	if met.parts < 1000 || met.late < 1000 {
+		t.Errorf("got %d parts held, %d kept waiting by others, want 1000 of each", met.parts, met.late)
+	}
 	if met.deep < 1000 || met.shared < 1000 || met.kept < 1000 {
 		t.Errorf("got %d levels held, %d waiting, permits kept %d times, want 1000 of each",
 			met.deep, met.shared, met.kept)

@@ -88,6 +88,10 @@ func (n *Node) busy(c *conn, h wire.Header) {
 // whose answers are much longer than they are, find no room.
 const maxAnswerBytes = 1 << 20
 
+// commandRoom is more than a command is longer than the body it comes from. One
+// of many names could else be longer than a slot has room for.
+const commandRoom = 64
+
 // admit takes a request at the leader of its group.
 func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 	if h.Kind.Asks() {
@@ -96,6 +100,10 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 	}
 	if g.batch.Size() > n.opts.MaxBatchBytes || n.cramped && takes(h.Kind) {
 		n.busy(c, h)
+		return
+	}
+	if len(body) > n.opts.MaxBatchBytes-commandRoom {
+		n.respond(c, h, wire.StatusBadRequest)
 		return
 	}
 	cmd := &n.command
@@ -126,6 +134,9 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 func (n *Node) enqueue(g *group, cmd *lockfsm.Command, o origin) {
 	if o.flags&wire.FlagDetails != 0 {
 		o.name = string(cmd.Name)
+		if cmd.Op == lockfsm.OpAcquireAll {
+			o.name = string(cmd.Parts)
+		}
 	}
 	g.batch.Append(cmd)
 	g.origins = append(g.origins, o)
@@ -165,14 +176,13 @@ func decodeCommand(cmd *lockfsm.Command, h wire.Header, body []byte, groups int)
 		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
 		cmd.Mode, cmd.Weight, cmd.Name = lockfsm.Mode(x.Mode), x.Weight, x.Name
 		cmd.Flags, cmd.Lease = commandFlags(h, x.Session), lockfsm.Millis(x.TTLMillis)
-	case wire.KindTake, wire.KindEnter, wire.KindLeave, wire.KindConvert, wire.KindGiveBack:
+	case wire.KindTake, wire.KindEnter, wire.KindLeave, wire.KindConvert, wire.KindGiveBack,
+		wire.KindAsk, wire.KindAmend:
 		if s := decodeKinds(cmd, h, body); s != wire.StatusOK {
 			return s
 		}
-	case wire.KindAsk, wire.KindAmend:
-		if s := decodeTerms(cmd, h, body); s != wire.StatusOK {
-			return s
-		}
+	case wire.KindAcquireAll, wire.KindReleaseAll:
+		return decodeAll(cmd, h, body, groups)
 	case wire.KindRelease:
 		x, err := wire.DecodeRelease(body)
 		if err != nil {
@@ -211,6 +221,8 @@ func decodeCommand(cmd *lockfsm.Command, h wire.Header, body []byte, groups int)
 func decodeKinds(cmd *lockfsm.Command, h wire.Header, body []byte) wire.Status {
 	var err error
 	switch h.Kind {
+	case wire.KindAsk, wire.KindAmend:
+		return decodeTerms(cmd, h, body)
 	case wire.KindTake:
 		var x wire.Take
 		x, err = wire.DecodeTake(body)
@@ -250,6 +262,34 @@ func decodeKinds(cmd *lockfsm.Command, h wire.Header, body []byte) wire.Status {
 		return wire.StatusBadRequest
 	}
 	return wire.StatusOK
+}
+
+// decodeAll does the same for requests of several names.
+func decodeAll(cmd *lockfsm.Command, h wire.Header, body []byte, groups int) wire.Status {
+	if h.Kind == wire.KindReleaseAll {
+		x, err := wire.DecodeReleaseAll(body)
+		if err != nil {
+			return wire.StatusBadRequest
+		}
+		cmd.Op, cmd.Request = lockfsm.OpReleaseAll, lockfsm.RequestID(x.Target)
+		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
+		cmd.Token = lockfsm.Token(x.Token)
+		return wire.StatusOK
+	}
+	x, err := wire.DecodeAcquireAll(body)
+	if err != nil {
+		return wire.StatusBadRequest
+	}
+	cmd.Op, cmd.Request = lockfsm.OpAcquireAll, lockfsm.RequestID(h.Request)
+	cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
+	cmd.Weight, cmd.Parts = x.Weight, lockfsm.Parts(x.Wants)
+	cmd.Flags = commandFlags(h, x.Session)
+	s := wire.StatusOK
+	x.Wants.Each(func(_ int, w wire.Want) bool {
+		s = belongs(h.Group, w.Name, groups)
+		return s == wire.StatusOK
+	})
+	return s
 }
 
 // commandFlags translates the flags of an acquire or a release. A detached hold

@@ -86,15 +86,22 @@ func (n *Node) onResult(g *group, slot uint64, o *origin, r *lockfsm.Result) {
 	}
 	x := wire.Response{Status: statusOf(r.Code), Token: uint64(r.Token), Slot: slot}
 	h := wire.Header{Kind: o.kind, Flags: o.flags}
+	name := []byte(o.name)
+	if r.Op == lockfsm.OpAcquireAll && len(name) > 0 {
+		name = lockfsm.Parts(name).At(int(r.Part)).Name
+	}
 	switch {
 	case r.Code == lockfsm.CodeHeld:
-		n.fillHeld(g, &x, r, []byte(o.name), h)
+		n.fillHeld(g, &x, r, name, h)
 	case r.Code == lockfsm.CodeDeadlock:
 		x.Token = uint64(r.HolderToken)
 	case r.Code == lockfsm.CodeOtherKind && h.Version() < wire.VersionKinds:
 		x.Status = wire.StatusBadRequest
 	case r.Code == lockfsm.CodeOtherKind:
 		x.Token = uint64(r.Capacity)
+	}
+	if r.Op == lockfsm.OpAcquireAll {
+		x.Position = uint16(r.Part)
 	}
 	n.reply(g, o.conn, o.request, &x)
 }

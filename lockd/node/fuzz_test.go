@@ -118,6 +118,9 @@ func FuzzRequest(f *testing.F) {
 		Mode: wire.ModePR, Name: name}))
 	f.Add(wire.AppendGiveBack(nil, h, &wire.GiveBack{Session: 1, Epoch: 1, Target: 1, Token: 1,
 		Name: name}))
+	f.Add(wire.AppendAcquireAll(nil, h, &wire.AcquireAll{Session: 1, Epoch: 1,
+		Wants: wire.Wants(nil).Append(wire.Want{Mode: wire.ModeEX, Name: name})}))
+	f.Add(wire.AppendReleaseAll(nil, h, &wire.ReleaseAll{Session: 1, Token: 1, Target: 1}))
 	f.Add(wire.AppendCheckTokens(nil, h, []wire.TokenRef{{Token: 1, Name: name}}))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		heard(t, func(n *testNode) {

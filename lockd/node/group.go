@@ -16,7 +16,8 @@ type origin struct {
 	flags   wire.Flags
 	// change is the change of the cluster that waits for it, zero for none.
 	change uint64
-	// name is kept only where the answer may have to describe the lock.
+	// name is kept only where the answer may have to describe the lock; of several
+	// it is their Parts.
 	name string
 }
 

@@ -112,6 +112,9 @@
 //	                       mode u8 | 0 u8 | name
 //	16 GiveBack            session u64 | token u64 | target u64 | epoch u32 |
 //	                       0 u16 | name
+//	20 AcquireAll          session u64 | epoch u32 | weight u8 | 0 u8 |
+//	                       n u16 | n × (mode u8 | name)
+//	21 ReleaseAll          session u64 | token u64 | target u64 | epoch u32
 //	32 CheckTokens         n u16 | n × (token u64 | name)
 //
 // The payload of its Response with StatusOK:
@@ -132,6 +135,14 @@
 // OtherKind; detached holds are only converted to modes that are no stronger, never
 // with wait. GiveBack is what Release and Leave are, for a hold of which a Convert was sent:
 // it needs no newer token.
+//
+// AcquireAll, with the flags 1 and 4, asks for 1 to 64 names of the group, which
+// ascend by their bytes, in a mode each. They are granted together or not at all. The
+// token of the Response is that of the first name, and each name after it has the
+// next number. In a refusal for one of them position is its number, from 0, and
+// the payload of Held, where details were asked for, is about it. A Cancel names
+// the first. Each name is given back by a Release with its token, or what is left
+// of them by a ReleaseAll that names the AcquireAll and its token.
 //
 // CheckTokens asks of 1 to 1000 tokens, whose names all belong to the group, which
 // are those of present holds: standing is 1 for them and else 0. Newest is the

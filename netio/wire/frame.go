@@ -42,7 +42,9 @@ const (
 	KindAsk          Kind = 17
 	KindAmend        Kind = 18
 
-	// KindCheckTokens is of version 3, as all from 15 on.
+	// Those from 15 on are of version 3.
+	KindAcquireAll  Kind = 20
+	KindReleaseAll  Kind = 21
 	KindCheckTokens Kind = 32
 )
 
@@ -61,7 +63,8 @@ const (
 
 // IsRequest reports whether k is a known kind that only a client sends.
 func (k Kind) IsRequest() bool {
-	return k >= KindHello && k <= KindAmend || k == KindCheckTokens
+	return k >= KindHello && k <= KindAmend || k == KindAcquireAll || k == KindReleaseAll ||
+		k == KindCheckTokens
 }
 
 // IsResponse reports whether k is a known kind that only a node sends.
@@ -69,7 +72,8 @@ func (k Kind) IsResponse() bool { return k >= KindWelcome && k < responseEnd }
 
 // Acquires reports whether k asks for a lock.
 func (k Kind) Acquires() bool {
-	return k == KindAcquire || k == KindTake || k == KindEnter || k == KindAsk
+	return k == KindAcquire || k == KindTake || k == KindEnter || k == KindAsk ||
+		k == KindAcquireAll
 }
 
 // Asks reports whether k is a question to a group, which changes nothing.
@@ -80,7 +84,7 @@ func (k Kind) Waits() bool { return k.Acquires() || k == KindConvert }
 
 // Releases reports whether k gives back what was granted.
 func (k Kind) Releases() bool {
-	return k == KindRelease || k == KindLeave || k == KindGiveBack
+	return k == KindRelease || k == KindLeave || k == KindGiveBack || k == KindReleaseAll
 }
 
 // String returns the name of k as it appears in logs and documents.
@@ -118,6 +122,10 @@ func (k Kind) String() string {
 		return "Convert"
 	case KindGiveBack:
 		return "GiveBack"
+	case KindAcquireAll:
+		return "AcquireAll"
+	case KindReleaseAll:
+		return "ReleaseAll"
 	case KindCheckTokens:
 		return "CheckTokens"
 	case KindAsk:

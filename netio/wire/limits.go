@@ -57,13 +57,15 @@ const (
 		MaxListed*(waiterFixedBytes+claimKindBytes+MaxClientNameBytes)
 	maxListPageBytes = HeaderBytes + responseFixedBytes + listPageFixedBytes +
 		MaxPage*(listEntryFixedBytes+permitBytes+MaxNameBytes+MaxClientNameBytes)
-	maxStatusBytes = HeaderBytes + responseFixedBytes + nodeStatusFixedBytes + MaxTextBytes +
+	maxAcquireAllBytes = HeaderBytes + acquireAllFixedBytes + MaxWants*(wantFixedBytes+MaxNameBytes)
+	maxStatusBytes     = HeaderBytes + responseFixedBytes + nodeStatusFixedBytes + MaxTextBytes +
 		MaxGroups*groupStatusBytes
 
 	_ = uint(MaxFrameBytes - maxWelcomeBytes)
 	_ = uint(MaxFrameBytes - maxKeepaliveBytes)
 	_ = uint(MaxFrameBytes - maxLockInfoBytes)
 	_ = uint(MaxFrameBytes - maxListPageBytes)
+	_ = uint(MaxFrameBytes - maxAcquireAllBytes)
 	_ = uint(MaxFrameBytes - maxStatusBytes)
 )
 

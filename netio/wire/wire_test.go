@@ -272,6 +272,8 @@ func FuzzDecode(f *testing.F) {
 		again(t, b, DecodeAsk, AppendAsk)
 		again(t, b, DecodeAmend, AppendAmend)
 		again(t, b, DecodeLockInfo3, payload(AppendLockInfo3))
+		again(t, b, DecodeAcquireAll, AppendAcquireAll)
+		again(t, b, DecodeReleaseAll, AppendReleaseAll)
 		again(t, b, DecodeLockInfo2, payload(AppendLockInfo2))
 		again(t, b, DecodeListPage2, payload(AppendListPage2))
 		again(t, b, DecodeLockInfo, payload(AppendLockInfo))

@@ -1,0 +1,427 @@
+package lockfsm
+
+import "bytes"
+
+// An acquire of several names is one claim on each of them, a part, all with the
+// request of the acquire. The parts wait in the queues of their locks and are
+// granted together or not at all. Once they hold, each is a hold like any other,
+// which a release may name by its token; what they still have in common is the
+// request, which finds them again, and by which OpReleaseAll gives back what is
+// left.
+//
+// The stamps of parts are consecutive, as places in queues and again as tokens, so
+// the token of part number n is that of the first plus n-1, and one number tells
+// all. For the same reason parts are neighbours among the claims of their session,
+// in the order of their numbers. The first that is left stands in the table of
+// requests for all.
+//
+// A part is in turn when it would be granted if it were alone. All waits for the
+// same names come in one order, of weight and then arrival, in every queue, so
+// no two acquires of several names wait for each other. A part that is let in by
+// its lock but must wait for the others keeps back only whom it does not get
+// along with: the others pass it, passMost such parts at most.
+
+const (
+	// MaxParts is how many names one acquire may ask for.
+	MaxParts = 64
+	// passMost is how many parts that wait for their others may be passed in one
+	// queue. It bounds the work of a pump to so many looks at all of a request.
+	passMost = 64
+)
+
+// Part is one name of an acquire of several.
+type Part struct {
+	Mode Mode
+	Name []byte
+}
+
+// Parts are the names of an acquire of several, as they stand in a batch: mode,
+// then length and bytes of the name, one after another. They are borrowed.
+type Parts []byte
+
+// AppendPart adds a name. Requires: it is at most 65535 bytes.
+func (p Parts) AppendPart(x Part) Parts {
+	p = append(p, byte(x.Mode), byte(len(x.Name)), byte(len(x.Name)>>8))
+	return append(p, x.Name...)
+}
+
+// Next splits off the first. Requires: there is one.
+func (p Parts) Next() (Part, Parts) {
+	end := partFixedBytes + int(p[1]) + int(p[2])<<8
+	return Part{Mode: Mode(p[0]), Name: p[partFixedBytes:end:end]}, p[end:]
+}
+
+// At returns the i-th, counted from 0. Requires: there are more than i.
+func (p Parts) At(i int) Part {
+	x, rest := p.Next()
+	for ; i > 0; i-- {
+		x, rest = rest.Next()
+	}
+	return x
+}
+
+// Len counts them.
+func (p Parts) Len() int {
+	n := 0
+	for ; len(p) > 0; n++ {
+		_, p = p.Next()
+	}
+	return n
+}
+
+const partFixedBytes = 3
+
+// acquireAll puts a claim into the queue of each name and grants all if all are in
+// turn. If they are not, and the acquire does not want to wait, they are taken
+// out again.
+func (m *Machine) acquireAll(c *Command, out *Outcome) Result {
+	res := Result{Op: c.Op, Session: c.Session, Request: c.Request}
+	sr, code := m.enter(c, out)
+	if code != CodeOK {
+		return res.with(code)
+	}
+	s := m.sessions.at(sr)
+	if s.flags&entryParked != 0 {
+		return res.with(CodeStaleEpoch)
+	}
+	if code := m.checkAcquireAll(c); code != CodeOK {
+		return res.with(code)
+	}
+	if r := m.findClaim(s, c.Request); r != 0 {
+		return m.acquireAllAgain(r, c, res)
+	}
+	if res = m.roomForAll(c, s, res); res.Code != CodeOK {
+		return res
+	}
+	first := m.newParts(c, sr)
+	return m.placeAll(first, c, res)
+}
+
+// checkAcquireAll judges the fields of an acquire of several names by themselves.
+func (m *Machine) checkAcquireAll(c *Command) Code {
+	if c.Request == 0 || c.Flags&Detached != 0 || c.Terms.Fields != 0 {
+		return CodeBadRequest
+	}
+	n := 0
+	var last []byte
+	for rest := c.Parts; len(rest) > 0; n++ {
+		var p Part
+		p, rest = rest.Next()
+		switch {
+		case !p.Mode.Valid():
+			return CodeBadMode
+		case len(p.Name) == 0:
+			return CodeBadName
+		case len(p.Name) > int(m.limits.NameBytes):
+			return CodeNameTooLong
+		case n > 0 && bytes.Compare(last, p.Name) >= 0:
+			return CodeBadRequest
+		}
+		last = p.Name
+	}
+	if n == 0 || n > MaxParts {
+		return CodeBadRequest
+	}
+	return CodeOK
+}
+
+// roomForAll checks the limits that the claims of an acquire could break, and that
+// no name is in use as a semaphore.
+func (m *Machine) roomForAll(c *Command, s *session, res Result) Result {
+	n, fresh := uint32(0), uint32(0)
+	for rest := c.Parts; len(rest) > 0; n++ {
+		var p Part
+		p, rest = rest.Next()
+		lr := m.findLock(p.Name, m.hashName(p.Name))
+		if lr == 0 || m.locks.at(lr).ghost() {
+			fresh++
+		} else if l := m.locks.at(lr); l.semaphore() {
+			res.Part = uint8(n)
+			return l.otherKind(res)
+		}
+	}
+	switch {
+	case m.claimCount+n > m.limits.Claims:
+		return res.with(CodeTooManyClaims)
+	case s.count+n > m.limits.ClaimsPerSession:
+		return res.with(CodeTooManySessionClaims)
+	case m.lockCount+fresh > m.limits.Locks:
+		return res.with(CodeTooManyLocks)
+	default:
+		return res.with(CodeOK)
+	}
+}
+
+// newParts makes the claims of an acquire and puts each into its queue. It returns
+// the first.
+func (m *Machine) newParts(c *Command, sr ref) ref {
+	first, n := ref(0), uint32(0)
+	for rest := c.Parts; len(rest) > 0; {
+		var p Part
+		p, rest = rest.Next()
+		n++
+		hash := m.hashName(p.Name)
+		lr := m.findLock(p.Name, hash)
+		if lr == 0 {
+			lr = m.newLock(p.Name, hash)
+		}
+		if l := m.locks.at(lr); l.ghost() {
+			m.lockCount++
+			l.become(0)
+		}
+		r := m.allocClaim()
+		*m.claims.at(r) = claim{request: c.Request, lock: lr, session: sr, mode: p.Mode,
+			weight: c.Weight, since: m.logTime, extra: n,
+			flags: claimPart}
+		m.partCount++
+		if first == 0 {
+			first = r
+		}
+		m.joinSession(r)
+		m.enqueue(r)
+		m.touchLock(lr)
+	}
+	return first
+}
+
+// placeAll gives new parts what they are due.
+func (m *Machine) placeAll(first ref, c *Command, res Result) Result {
+	late := first
+	for late != 0 && m.inTurn(late) {
+		late = m.partAfter(late)
+	}
+	if late == 0 {
+		m.grantAll(first, first, nil)
+		res.Token = m.claims.at(first).stamp
+		return res.with(CodeOK)
+	}
+	if c.Flags&Wait == 0 {
+		at := m.claims.at(late)
+		res.Part = at.part() - 1
+		res = m.refuse(m.locks.at(at.lock), at.mode, res)
+		m.removeParts(first, nil)
+		return res
+	}
+	for r := first; r != 0; r = m.partAfter(r) {
+		x := m.claims.at(r)
+		l := m.locks.at(x.lock)
+		if l.waiting > m.limits.WaitersPerLock {
+			res.Part = x.part() - 1
+			m.removeParts(first, nil)
+			return res.with(CodeTooManyWaiters)
+		}
+		res.Waiting = max(res.Waiting, l.waiting)
+	}
+	return res.with(CodeQueued)
+}
+
+// acquireAllAgain answers a request that has its claims, or one of another kind,
+// already. What its owner gave back since, name by name, it does not get again.
+func (m *Machine) acquireAllAgain(first ref, c *Command, res Result) Result {
+	n, last := c.Parts.Len(), uint32(0)
+	for r := first; r != 0; r = m.partAfter(r) {
+		cl := m.claims.at(r)
+		if !cl.isPart() || int(cl.extra) > n {
+			return res.with(CodeRequestReused)
+		}
+		l, p := m.locks.at(cl.lock), c.Parts.At(int(cl.extra)-1)
+		if cl.mode != p.Mode || !bytes.Equal(m.lockName(l), p.Name) {
+			return res.with(CodeRequestReused)
+		}
+		res.Waiting, last = max(res.Waiting, l.waiting), cl.extra
+	}
+	switch cl := m.claims.at(first); {
+	case cl.state == claimHolds:
+		res.Token, res.Waiting = cl.token(), 0
+		return res.with(CodeOK)
+	case int(last) != n:
+		return res.with(CodeRequestReused)
+	default:
+		return res.with(CodeQueued)
+	}
+}
+
+// isPart reports whether the claim is one of several of an acquire. Its extra is
+// then its number, from 1.
+func (c *claim) isPart() bool { return c.flags&claimPart != 0 }
+
+// part returns the number of a part, zero of any other claim.
+func (c *claim) part() uint8 {
+	if !c.isPart() {
+		return 0
+	}
+	return uint8(c.extra)
+}
+
+// token is what a claim that holds is known by to its client: that of the first
+// part where it is one.
+func (c *claim) token() Token {
+	if !c.isPart() {
+		return c.stamp
+	}
+	return c.stamp - Token(c.extra-1)
+}
+
+// releaseAll gives back what is left of an acquire of several names.
+func (m *Machine) releaseAll(c *Command, out *Outcome) Result {
+	res := Result{Op: c.Op, Session: c.Session, Request: c.Request, Token: c.Token}
+	sr, code := m.enter(c, out)
+	if code != CodeOK {
+		return res.with(code)
+	}
+	s := m.sessions.at(sr)
+	r := m.findClaim(s, c.Request)
+	if r == 0 {
+		return res.with(CodeNotHolder)
+	}
+	cl := m.claims.at(r)
+	switch {
+	case !cl.isPart():
+		return res.with(CodeBadRequest)
+	case cl.state != claimHolds || cl.token() != c.Token:
+		return res.with(CodeNotHolder)
+	}
+	for r != 0 {
+		next := m.partAfter(r)
+		m.dropClaim(r, out)
+		r = next
+	}
+	return res.with(CodeOK)
+}
+
+// partAfter returns the next part of the acquire of r, zero if r is the last.
+// Requires: r is a part.
+func (m *Machine) partAfter(r ref) ref {
+	c := m.claims.at(r)
+	if next := c.ownNext; next != 0 && m.claims.at(next).isPart() &&
+		m.claims.at(next).request == c.request {
+		return next
+	}
+	return 0
+}
+
+// partBefore is partAfter the other way.
+func (m *Machine) partBefore(r ref) ref {
+	c := m.claims.at(r)
+	if r == m.sessions.at(c.session).claims {
+		return 0
+	}
+	if before := c.ownPrev; m.claims.at(before).isPart() &&
+		m.claims.at(before).request == c.request {
+		return before
+	}
+	return 0
+}
+
+// firstPart returns the first part that is left of the acquire of r.
+func (m *Machine) firstPart(r ref) ref {
+	for before := m.partBefore(r); before != 0; before = m.partBefore(r) {
+		r = before
+	}
+	return r
+}
+
+// inTurn reports whether a waiting claim is let in by its lock: by all who hold,
+// and by all who wait before it and count.
+func (m *Machine) inTurn(r ref) bool {
+	c := m.claims.at(r)
+	l := m.locks.at(c.lock)
+	if !m.grantable(l, c) {
+		return false
+	}
+	line := newLine()
+	for w := l.waiters; w != r; w = m.claims.at(w).next {
+		before := m.claims.at(w)
+		if m.sessions.at(before.session).dormant() {
+			continue
+		}
+		if !before.isPart() || !line.lets(before.mode) ||
+			!m.admits(l, before.mode, 0) || !line.pass(before.mode) {
+			return false
+		}
+	}
+	return line.lets(c.mode)
+}
+
+// line is what a look at a queue from its head on has passed so far: parts that
+// wait for their others.
+type line struct {
+	open   modeSet
+	passed int
+}
+
+func newLine() line { return line{open: ModeNL.compatible()} }
+
+// lets reports whether a claim of a mode keeps none of those passed waiting.
+func (q *line) lets(m Mode) bool {
+	return q.open&(1<<m) != 0 || plantedIs("parts-passed-by-all")
+}
+
+// pass goes past a part of a mode, if there were not too many before it.
+func (q *line) pass(m Mode) bool {
+	q.open &= m.compatible()
+	q.passed++
+	return q.passed <= passMost
+}
+
+// othersInTurn reports whether all other parts of the acquire of r are in turn
+// too.
+func (m *Machine) othersInTurn(r ref) bool {
+	for at := m.firstPart(r); at != 0; at = m.partAfter(at) {
+		if at != r && !m.inTurn(at) {
+			return plantedIs("parts-granted-early")
+		}
+	}
+	return true
+}
+
+// grantAll makes holds of all parts of a waiting acquire. It returns how many.
+// That lets nobody else in: where each part stood, it now holds.
+func (m *Machine) grantAll(r, asking ref, out *Outcome) int {
+	var parts [MaxParts]ref // a grant moves a claim within the session's list
+	n := 0
+	for at := m.firstPart(r); at != 0; at = m.partAfter(at) {
+		parts[n] = at
+		n++
+	}
+	for _, at := range parts[:n] {
+		c := m.claims.at(at)
+		l := m.locks.at(c.lock)
+		m.unlink(&l.waiters, at)
+		l.waiting--
+		m.grant(at)
+		m.touchLock(c.lock)
+		if parts[0] != asking {
+			m.tell(l, at, out)
+		}
+	}
+	return n
+}
+
+// removeParts takes all parts of a waiting acquire out, and then pumps their
+// locks if out is not nil. It returns how many waiters that let in, and one for
+// each part after the first.
+func (m *Machine) removeParts(r ref, out *Outcome) int {
+	var locks [MaxParts]ref
+	var quiet [MaxParts]bool
+	n := 0
+	for r = m.firstPart(r); r != 0; n++ {
+		c := m.claims.at(r)
+		l := m.locks.at(c.lock)
+		locks[n] = c.lock
+		quiet[n] = l.flags&entryQuiet != 0 && m.sessions.at(c.session).dormant()
+		next := m.partAfter(r)
+		m.unlink(&l.waiters, r)
+		l.waiting--
+		m.leaveSession(r)
+		r = next
+	}
+	work := n - 1
+	for i, lr := range locks[:n] {
+		if out != nil && !quiet[i] {
+			work += m.pump(lr, 0, out)
+		}
+		m.settle(lr)
+	}
+	return work
+}
