@@ -28,6 +28,8 @@ const (
 	// then twice that, up to backoffMost.
 	backoffLeast = 4 * time.Millisecond
 	backoffMost  = 250 * time.Millisecond
+	// A group that ends one session after the other, before any of them was of use,
+	// is asked for the next with the same delays; for the first at once.
 	// An address that cannot be reached is tried again after redialLeast, then
 	// twice that, up to redialMost.
 	redialLeast = 20 * time.Millisecond
@@ -83,6 +85,7 @@ type group struct {
 	left    int     // endpoint it was attached to before; -1 is none
 	live    bool    // attached: via is up and open calls have been sent to it
 	tries   int     // detaches since the last answer
+	barren  int     // sessions that ended since the last answer of another kind
 	turn    int     // endpoint to ask next when the leader is unknown
 	upTurn  int     // the same among those that are up
 	retryAt Instant // when to look for a leader again; never if nothing to do

@@ -54,6 +54,10 @@ var (
 	// ErrUnsupported: a node of the cluster does not know what was asked for. All
 	// nodes must be upgraded first; nothing happened.
 	ErrUnsupported = errors.New("client: not supported by all nodes")
+	// ErrTooMuchData: the group of the name has no room for the payload, labels or
+	// other terms: those who hold locks there must end, or the cluster's limit for
+	// data be raised. Nothing happened.
+	ErrTooMuchData = errors.New("client: too much data")
 	// ErrRefused: a node does not talk to this client. The text says why.
 	ErrRefused = errors.New("client: refused by node")
 )
@@ -206,6 +210,8 @@ func statusError(x *Call, status wire.Status) error {
 		sentinel = ErrBusy
 	case wire.StatusPermission:
 		sentinel = ErrPermission
+	case wire.StatusTooMuchData:
+		sentinel = ErrTooMuchData
 	case wire.StatusNameTooLong:
 		sentinel = ErrNameTooLong
 	case wire.StatusNotFound:

@@ -379,6 +379,9 @@ func (c *Core) onResponse(i int, h wire.Header, body []byte) error {
 		c.onSessionGone(g, x, &r)
 	default:
 		g.tries, g.leader = 0, e.node
+		if x.needsSession() {
+			g.barren = 0
+		}
 		return c.onOutcome(g, x, &r)
 	}
 	return nil
@@ -407,6 +410,7 @@ func (c *Core) delay(g *group, x *Call, wait time.Duration) {
 // onSessionGone takes the answer that the session of a call is over.
 func (c *Core) onSessionGone(g *group, x *Call, r *wire.Response) {
 	if g.session.state == sessionOpen && g.session.id == x.Session {
+		g.barren++
 		c.endSession(g, fmt.Errorf("%w: %s", ErrSessionEnded, r.Status))
 	}
 	if x.state != StateOpen || x.needsSession() {

@@ -40,7 +40,10 @@ func (c *Core) startOpen(g *group, number uint16) {
 	g.session = session{state: sessionOpening, nonce: nonce}
 	x := &Call{Kind: wire.KindOpenSession, Group: number}
 	c.startBackground(x)
-	if g.live {
+	if g.barren > 1 {
+		x.notBefore = c.now.Add(c.backoff(backoffLeast, backoffMost, g.barren-2))
+	}
+	if g.live && x.notBefore <= c.now {
 		c.send(x)
 	}
 }
