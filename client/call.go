@@ -38,9 +38,9 @@ const (
 // be used anew.
 type Call struct {
 	// Kind is KindAcquire, KindTake, KindEnter, KindRelease, KindLeave,
-	// KindRenewHold, KindGet, KindList, KindCheckTokens or KindStatus. What is said of an Acquire
-	// holds for a Take and an Enter too, and of a Release for a Leave, which
-	// gives back what came of an Enter.
+	// KindRenewHold, KindAmend, KindGet, KindList, KindCheckTokens or KindStatus.
+	// What is said of an Acquire holds for a Take and an Enter too, and of a
+	// Release for a Leave, which gives back what came of an Enter.
 	Kind     wire.Kind
 	Flags    wire.Flags    // of an Acquire
 	Name     string        // of the lock, or the prefix of a List
@@ -55,6 +55,7 @@ type Call struct {
 	Capacity uint32        // of a Take: all the permits there are
 	Owner    uint64        // of an Enter: who may enter again; else zero
 	TTL      time.Duration // of a detached Acquire and of a RenewHold
+	Terms    *wire.Terms   // of an Acquire, nil for none; of an Amend. Not changed
 	Timeout  time.Duration // after which it ends as ErrUnavailable; zero is never
 
 	// Use is the caller's, to tell uses of one Call apart in Ready.Lost.
@@ -104,6 +105,9 @@ func (x *Call) needsSession() bool {
 
 // needsVersion returns the least version of the protocol that can say the Call.
 func (x *Call) needsVersion() uint16 {
+	if x.termed() {
+		return wire.VersionWhole
+	}
 	switch x.Kind {
 	case wire.KindTake, wire.KindEnter, wire.KindLeave:
 		return wire.VersionKinds

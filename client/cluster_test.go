@@ -27,6 +27,7 @@ type dumbCluster struct {
 	failures []string
 	details  bool
 	version  uint16 // of the protocol
+	mostData int    // bytes of a payload above which there is no room; 0 is any
 }
 
 type proposal struct {
@@ -77,6 +78,7 @@ type dumbClaim struct {
 	owner   uint64
 	conn    int // to answer on; -1 is none
 	due     Instant
+	terms   wire.Terms
 }
 
 func newDumb(nodes, groups int, send func(int, []byte)) *dumbCluster {
@@ -165,6 +167,12 @@ func (d *dumbCluster) once(h wire.Header, body []byte) {
 		session, epoch = x.Session, x.Epoch
 	case wire.KindLeave:
 		x, _ := wire.DecodeLeave(body)
+		session, epoch = x.Session, x.Epoch
+	case wire.KindAsk:
+		x, _ := wire.DecodeAsk(body)
+		session, epoch = x.Session, x.Epoch
+	case wire.KindAmend:
+		x, _ := wire.DecodeAmend(body)
 		session, epoch = x.Session, x.Epoch
 	case wire.KindCancel:
 		x, _ := wire.DecodeCancel(body)
@@ -335,8 +343,10 @@ func (d *dumbCluster) execute(g *dumbGroup, p proposal) (wire.Response, bool) {
 		}
 		d.endSession(g, x.Session)
 		return wire.Response{Status: wire.StatusOK}, true
-	case wire.KindAcquire, wire.KindTake, wire.KindEnter:
+	case wire.KindAcquire, wire.KindTake, wire.KindEnter, wire.KindAsk:
 		return d.acquire(g, p)
+	case wire.KindAmend:
+		return d.amend(g, p), true
 	case wire.KindRelease:
 		x, _ := wire.DecodeRelease(p.body)
 		return d.release(g, x, 0), true
@@ -399,6 +409,7 @@ type ask struct {
 	wire.Acquire
 	permits, capacity uint32
 	owner             uint64
+	terms             wire.Terms
 }
 
 func decodeAsk(p proposal) ask {
@@ -406,11 +417,15 @@ func decodeAsk(p proposal) ask {
 	case wire.KindTake:
 		x, _ := wire.DecodeTake(p.body)
 		return ask{wire.Acquire{Session: x.Session, Epoch: x.Epoch, TTLMillis: x.TTLMillis,
-			Name: x.Name}, x.Permits, x.Capacity, 0}
+			Name: x.Name}, x.Permits, x.Capacity, 0, wire.Terms{}}
+	case wire.KindAsk:
+		x, _ := wire.DecodeAsk(p.body)
+		return ask{wire.Acquire{Session: x.Session, Epoch: x.Epoch, TTLMillis: x.TTLMillis,
+			Mode: x.Mode, Weight: x.Weight, Name: x.Name}, x.Permits, x.Capacity, x.Owner, x.Terms}
 	case wire.KindEnter:
 		x, _ := wire.DecodeEnter(p.body)
 		return ask{wire.Acquire{Session: x.Session, Epoch: x.Epoch, Mode: x.Mode, Name: x.Name},
-			0, 0, x.Owner}
+			0, 0, x.Owner, wire.Terms{}}
 	default:
 		x, _ := wire.DecodeAcquire(p.body)
 		return ask{Acquire: x}
@@ -438,7 +453,10 @@ func (d *dumbCluster) acquire(g *dumbGroup, p proposal) (wire.Response, bool) {
 		return wire.Response{}, false
 	}
 	y := dumbClaim{session: x.Session, request: p.h.Request, mode: x.Mode, conn: p.conn,
-		permits: x.permits, owner: x.owner}
+		permits: x.permits, owner: x.owner, terms: x.terms}
+	if len(y.terms.Payload) > d.mostData && d.mostData > 0 {
+		return wire.Response{Status: wire.StatusTooMuchData}, true
+	}
 	if i := slices.IndexFunc(l.holds, y.entered); i >= 0 {
 		if l.holds[i].mode != x.Mode {
 			return wire.Response{Status: wire.StatusOtherMode}, true
@@ -534,7 +552,8 @@ func (d *dumbCluster) info(g *dumbGroup, name string, version uint16) wire.Respo
 	for _, y := range l.holds {
 		x.Taken += y.permits
 		h := wire.Holder{Session: y.session, Token: y.token, Mode: y.mode, HeldMillis: 252_000,
-			Kind: wire.ClaimKind{Permits: y.permits, Owner: y.owner, Depth: 1}}
+			Kind: wire.ClaimKind{Permits: y.permits, Owner: y.owner, Depth: 1},
+			Data: wire.HolderData{Payload: y.terms.Payload, Labels: y.terms.Labels}}
 		if s := g.sessions[y.session]; s != nil {
 			h.Client, h.LeaseMillis = []byte(s.client), uint32((s.dueAt-d.now)/1e6)
 		}
@@ -543,8 +562,11 @@ func (d *dumbCluster) info(g *dumbGroup, name string, version uint16) wire.Respo
 	for _, y := range l.queue {
 		x.Waiters = append(x.Waiters, wire.Waiter{Session: y.session, Mode: y.mode})
 	}
-	if version < wire.VersionKinds {
+	switch {
+	case version < wire.VersionKinds:
 		return wire.Response{Status: wire.StatusOK, Payload: wire.AppendLockInfo(nil, &x)}
+	case version >= wire.VersionWhole:
+		return wire.Response{Status: wire.StatusOK, Payload: wire.AppendLockInfo3(nil, &x)}
 	}
 	return wire.Response{Status: wire.StatusOK, Payload: wire.AppendLockInfo2(nil, &x)}
 }

@@ -16,6 +16,15 @@ import (
 //
 // If the call ends without an answer, the lock may stay taken for ttl.
 func (c *Client) TryDetached(ctx context.Context, name string, ttl time.Duration) (*Held, error) {
+	return c.TryDetachedWith(ctx, name, ttl, LockOptions{})
+}
+
+// TryDetachedWith is TryDetached with options, but for Owner and Weight.
+func (c *Client) TryDetachedWith(ctx context.Context, name string, ttl time.Duration,
+	opts LockOptions) (*Held, error) {
+	if opts.Owner != 0 {
+		return nil, fmt.Errorf("%w: a detached hold has no owner: %q", ErrOptions, name)
+	}
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("client: lock %q: %w", name, context.Cause(ctx))
 	}
@@ -24,7 +33,7 @@ func (c *Client) TryDetached(ctx context.Context, name string, ttl time.Duration
 	}
 	h := &Held{}
 	flags := wire.FlagDetached | wire.FlagDetails
-	if err := h.prepare(c, name, LockOptions{}, flags); err != nil {
+	if err := h.prepare(c, name, opts, flags); err != nil {
 		return nil, err
 	}
 	c.mu.Lock()

@@ -95,6 +95,9 @@ func (e *HeldError) Error() string {
 	if more := e.Info.HolderCount - 1; more > 0 {
 		fmt.Fprintf(&b, " and %d more", more)
 	}
+	if len(h.Labels) > 0 {
+		fmt.Fprintf(&b, "  label %s", LabelText(h.Labels))
+	}
 	fmt.Fprintf(&b, "\n  mode   : %s   token: %d   since: %s (%s)   lease: %s left",
 		kindText(h), h.Token, h.Since.UTC().Format(time.RFC3339),
 		h.Held.Round(time.Second), h.LeaseLeft.Round(100*time.Millisecond))

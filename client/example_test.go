@@ -65,6 +65,32 @@ func ExampleClient_Semaphore() {
 	fmt.Println("permits", h.Permits())
 }
 
+// A hold may carry data for others to read: a payload for programs, labels for
+// people.
+func ExampleHeld_SetPayload() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "ci-runner-7"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	h, err := c.LockWith(ctx, "prod/deploy", client.LockOptions{
+		Payload: []byte(`{"step":1}`), Labels: map[string]string{"run": "1234"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer h.Unlock(context.WithoutCancel(ctx))
+	if err := h.SetPayload(ctx, []byte(`{"step":2}`)); err != nil {
+		log.Fatal(err)
+	}
+	info, err := c.Get(ctx, "prod/deploy")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s %v", info.Holders[0].Payload, info.Holders[0].Labels)
+}
+
 // A refused try says who has the lock.
 func ExampleHeldError() {
 	err := error(&client.HeldError{

@@ -88,11 +88,10 @@ func (c *Core) encode(e *endpoint, g *group, x *Call) {
 	name := c.scratch
 	ttl := uint32(x.TTL / time.Millisecond)
 	x.version = e.version
-	if e.version >= wire.VersionKinds {
-		switch x.Kind {
-		case wire.KindAcquire, wire.KindGet, wire.KindList:
-			h.Flags |= wire.FlagVersion2
-		}
+	h.Flags |= x.answerFlags()
+	if x.termed() {
+		e.out = x.appendTermed(e.out, h, g.epoch, name)
+		return
 	}
 	switch x.Kind {
 	case wire.KindAcquire:
@@ -551,6 +550,9 @@ func (c *Core) finish(x *Call, r *wire.Response) {
 
 // lockInfo decodes a payload in the version in which it was asked for.
 func (x *Call) lockInfo(payload []byte) (wire.LockInfo, error) {
+	if x.version >= wire.VersionWhole {
+		return wire.DecodeLockInfo3(payload)
+	}
 	if x.version >= wire.VersionKinds {
 		return wire.DecodeLockInfo2(payload)
 	}

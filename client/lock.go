@@ -24,6 +24,13 @@ type LockOptions struct {
 	// waits has one place, however many of its calls wait. All its calls must ask
 	// for one mode: another is ErrOtherMode. Default 0, nobody.
 	Owner uint64
+	// Payload is for others to read while the lock is held: see Holder.Payload. It
+	// is copied. At most 4 KiB. Only an owner's first call brings it. Default none.
+	Payload []byte
+	// Labels are short notes of the same kind, such as a run or a host, which
+	// refused tries and lists show: at most 8, keys of 1 to 63 bytes, values of up
+	// to 127, 512 bytes in all. Default none.
+	Labels map[string]string
 }
 
 // Mode is how a hold agrees with other holds of the same lock.
@@ -137,6 +144,10 @@ func (h *Held) prepare(c *Client, name string, opts LockOptions, flags wire.Flag
 	if err != nil {
 		return err
 	}
+	terms, err := opts.terms()
+	if err != nil {
+		return err
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch h.mu.state {
@@ -151,7 +162,7 @@ func (h *Held) prepare(c *Client, name string, opts LockOptions, flags wire.Flag
 	x := &h.call
 	x.Use = h.mu.use
 	x.Kind, x.Flags, x.Name, x.Mode, x.Weight = wire.KindAcquire, flags, name, mode, opts.Weight
-	x.Owner, x.Permits, x.Capacity = opts.Owner, 0, 0
+	x.Owner, x.Permits, x.Capacity, x.Terms = opts.Owner, 0, 0, terms
 	if opts.Owner != 0 {
 		x.Kind = wire.KindEnter
 	}

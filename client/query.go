@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -34,6 +35,12 @@ type Holder struct {
 	Since     time.Time     // the same by the clock of this machine
 	LeaseLeft time.Duration // unless renewed
 	ClaimKind
+	// Payload and Labels are what the holder lets others read. If DataLeftOut is
+	// set there are some for which the answer had no room; the first holder's are
+	// always there.
+	Payload     []byte
+	Labels      map[string]string
+	DataLeftOut bool
 }
 
 // ClaimKind is what a hold or a wait is beyond its mode.
@@ -71,7 +78,9 @@ func newLockInfo(x *wire.LockInfo, now time.Time) *LockInfo {
 		info.Holders = append(info.Holders, Holder{
 			Client: string(h.Client), Session: h.Session, Token: h.Token, Mode: h.Mode,
 			Held: millis(h.HeldMillis), LeaseLeft: millis(uint64(h.LeaseMillis)),
-			ClaimKind: newClaimKind(&h.Kind),
+			ClaimKind: newClaimKind(&h.Kind), Payload: bytes.Clone(h.Data.Payload),
+			Labels:      newLabels(h.Data.Labels),
+			DataLeftOut: h.Data.Flags&wire.HolderDataLeftOut != 0,
 		})
 	}
 	for i := range x.Waiters {

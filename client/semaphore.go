@@ -29,7 +29,7 @@ func (s Semaphore) Acquire(ctx context.Context, n int) (*Held, error) {
 	return s.AcquireWith(ctx, n, LockOptions{})
 }
 
-// AcquireWith is Acquire with options, of which only Weight may be set.
+// AcquireWith is Acquire with options, but for Mode and Owner.
 func (s Semaphore) AcquireWith(ctx context.Context, n int, opts LockOptions) (*Held, error) {
 	return s.acquire(ctx, n, opts, wire.FlagWait)
 }
@@ -37,7 +37,12 @@ func (s Semaphore) AcquireWith(ctx context.Context, n int, opts LockOptions) (*H
 // TryAcquire takes n permits if there are so many and nobody waits. Otherwise the
 // error is a *HeldError, which matches ErrHeld.
 func (s Semaphore) TryAcquire(ctx context.Context, n int) (*Held, error) {
-	return s.acquire(ctx, n, LockOptions{}, wire.FlagDetails)
+	return s.TryAcquireWith(ctx, n, LockOptions{})
+}
+
+// TryAcquireWith is TryAcquire with options, but for Mode and Owner.
+func (s Semaphore) TryAcquireWith(ctx context.Context, n int, opts LockOptions) (*Held, error) {
+	return s.acquire(ctx, n, opts, wire.FlagDetails)
 }
 
 func (s Semaphore) acquire(ctx context.Context, n int, opts LockOptions,

@@ -139,6 +139,8 @@ func (c *Core) endSession(g *group, cause error) {
 			c.lose(x, cause)
 		case x.Kind.Releases() || x.Kind == wire.KindCancel:
 			c.end(x, nil)
+		case x.Kind == wire.KindAmend:
+			c.end(x, &LostError{Name: x.Name, Token: x.Token, Cause: cause})
 		}
 		x = next
 	}

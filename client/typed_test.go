@@ -149,6 +149,19 @@ func methods() map[string]func(ctx context.Context, w *walk) error {
 			return async(ctx, w.held.UnlockAsync)
 		},
 		"Held.Renew": renewed,
+		"Held.SetPayload": func(ctx context.Context, w *walk) error {
+			return w.held.SetPayload(ctx, []byte("x"))
+		},
+		"Held.SetLabels": func(ctx context.Context, w *walk) error {
+			return w.held.SetLabels(ctx, map[string]string{"k": "v"})
+		},
+		"Client.TryDetachedWith": func(ctx context.Context, w *walk) error {
+			return held(w.c.TryDetachedWith(ctx, w.name, time.Second, LockOptions{Mode: Shared}))
+		},
+		"Semaphore.TryAcquireWith": func(ctx context.Context, w *walk) error {
+			return held(w.c.Semaphore(w.name, 3).TryAcquireWith(ctx, 2,
+				LockOptions{Payload: []byte("x")}))
+		},
 		"RWMutex.Lock": func(ctx context.Context, w *walk) error {
 			return held(w.c.RWMutex(w.name).Lock(ctx))
 		},

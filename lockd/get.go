@@ -21,8 +21,9 @@ func getVerb() verb {
 		help: `
 The answer is as of a moment during the call. Of a semaphore it shows the permits
 that each has or wants, of a re-entrant lock its owner and how often that has
-entered. A lock that nobody holds or waits
-for is not known to the cluster: the exit code is 1.`,
+entered. Labels and payload are what the holder lets others read; -o json has all of
+a long one. A lock that nobody holds or waits for is not known to the cluster: the
+exit code is 1.`,
 		begin: func(flags *flag.FlagSet) action {
 			var cluster clusterFlags
 			var out format
@@ -57,22 +58,39 @@ for is not known to the cluster: the exit code is 1.`,
 
 // lockTable has a row for each holder and then for each waiter, in order.
 func lockTable(info *client.LockInfo) *table {
-	t := &table{header: []string{"STATE", "CLIENT", "MODE", "TOKEN", "FOR", "LEASE LEFT", "SESSION"}}
+	t := &table{header: []string{"STATE", "CLIENT", "MODE", "TOKEN", "FOR", "LEASE LEFT", "SESSION",
+		"LABELS", "PAYLOAD"}}
 	for i := range info.Holders {
 		h := &info.Holders[i]
 		t.add("holds", h.Client, kindName(h.Mode, &h.ClaimKind), strconv.FormatUint(h.Token, 10),
-			age(h.Held), age(h.LeaseLeft), sessionText(h.Session))
+			age(h.Held), age(h.LeaseLeft), sessionText(h.Session), labelText(h), payloadText(h))
 	}
 	for i := range info.Waiters {
 		w := &info.Waiters[i]
 		t.add("waits "+strconv.Itoa(i+1), w.Client, kindName(w.Mode, &w.ClaimKind), "-",
-			age(w.Waited), "-", sessionText(w.Session))
+			age(w.Waited), "-", sessionText(w.Session), "", "")
 	}
 	listed := len(info.Holders) + len(info.Waiters)
 	if more := info.HolderCount + info.WaiterCount - listed; more > 0 {
-		t.add(fmt.Sprintf("%d more", more), "", "", "", "", "", "")
+		t.add(fmt.Sprintf("%d more", more), "", "", "", "", "", "", "", "")
 	}
 	return t
+}
+
+func labelText(h *client.Holder) string {
+	if h.DataLeftOut {
+		return "(left out)"
+	}
+	return client.LabelText(h.Labels)
+}
+
+// payloadText is the beginning of a payload, as much as a table has room for.
+func payloadText(h *client.Holder) string {
+	const room = 60
+	if len(h.Payload) > room {
+		return fmt.Sprintf("%s… (%d bytes)", h.Payload[:room], len(h.Payload))
+	}
+	return string(h.Payload)
 }
 
 func sessionText(id uint64) string {

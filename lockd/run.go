@@ -50,6 +50,7 @@ Exit codes other than the command's own:
 			flags.BoolVar(&r.shared, "s", false, "share the lock with others who use -s")
 			flags.StringVar(&r.permits, "permits", "",
 				"take `N/MAX` permits: at most MAX are held by all together")
+			r.terms.declare(flags)
 			flags.StringVar(&r.onLost, "on-lost", "kill",
 				"what to do when the lock is lost: `kill` the command, or only warn")
 			flags.DurationVar(&r.lease, "lease", 10*time.Second,
@@ -71,6 +72,7 @@ type runner struct {
 	lease, grace time.Duration
 	permits      string // N/MAX, or empty for a lock
 	take, of     int    // the two numbers of permits
+	terms        termFlags
 
 	signals chan os.Signal
 }
@@ -171,7 +173,7 @@ func (r *runner) acquire(ctx context.Context, c *client.Client, name string) (*c
 		ctx, stop = context.WithTimeoutCause(ctx, r.wait, errWaited)
 		defer stop()
 	}
-	opts := client.LockOptions{}
+	opts := r.terms.options()
 	if r.shared {
 		opts.Mode = client.Shared
 	}
@@ -200,9 +202,9 @@ func (r *runner) lock(ctx context.Context, c *client.Client, name string,
 	opts client.LockOptions) (*client.Held, error) {
 	switch {
 	case r.of > 0 && r.try:
-		return c.Semaphore(name, r.of).TryAcquire(ctx, r.take)
+		return c.Semaphore(name, r.of).TryAcquireWith(ctx, r.take, opts)
 	case r.of > 0:
-		return c.Semaphore(name, r.of).Acquire(ctx, r.take)
+		return c.Semaphore(name, r.of).AcquireWith(ctx, r.take, opts)
 	case r.try:
 		return c.TryLockWith(ctx, name, opts)
 	}

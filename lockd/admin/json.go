@@ -3,6 +3,8 @@ package admin
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -79,6 +81,23 @@ func (o object) kind(k *client.ClaimKind) {
 	if k.Owner != 0 {
 		o.number("owner", k.Owner)
 		o.count("depth", k.Depth)
+	}
+}
+
+// data adds what a holder lets others read.
+func (o object) data(h *client.Holder) {
+	if len(h.Payload) > 0 {
+		o.name("payload", string(h.Payload))
+	}
+	if len(h.Labels) > 0 {
+		labels := newObject(o.arena)
+		for _, key := range slices.Sorted(maps.Keys(h.Labels)) {
+			labels.text(key, h.Labels[key])
+		}
+		o.value.Set("labels", labels.value)
+	}
+	if h.DataLeftOut {
+		o.truth("data_left_out", true)
 	}
 }
 
@@ -216,6 +235,7 @@ func AppendLock(dst []byte, info *client.LockInfo) []byte {
 		h.text("since", info.Holders[i].Since.UTC().Format(time.RFC3339Nano))
 		h.millis("held_ms", info.Holders[i].Held)
 		h.millis("lease_left_ms", info.Holders[i].LeaseLeft)
+		h.data(&info.Holders[i])
 		return h.value
 	})
 	o.list("queue", len(info.Waiters), func(i int) *fastjson.Value {

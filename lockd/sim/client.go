@@ -73,11 +73,12 @@ type call struct {
 	backoff uint   // how often the wait after a refusal is doubled
 	permits uint32 // of a Take
 	owner   uint64 // of an Enter
-	hold    *hold  // what a Release, Leave, RenewHold, Convert or GiveBack is about
+	hold    *hold  // what a Release, Leave, RenewHold, Convert, GiveBack or Amend is about
 	// became is the mode of the hold with becameToken, to which the owner of an
 	// Enter converted it while that had no answer.
 	became      wire.Mode
 	becameToken uint64
+	terms       *wire.Terms
 	sends       int
 	op          *history.Operation
 }
@@ -371,6 +372,12 @@ func (m *membership) send(k *call) {
 	h := wire.Header{Group: m.group, Request: k.q.Request, Flags: k.flags}
 	name := []byte(k.q.Name)
 	var b []byte
+	if k.terms != nil {
+		b = m.appendTermed(k, h, name)
+		w.requests[b[4]]++ // the kind
+		k.conn.request(b)
+		return
+	}
 	switch k.q.Kind {
 	case wire.KindOpenSession:
 		b = wire.AppendOpenSession(nil, h, &wire.OpenSession{Nonce: m.nonce, Epoch: m.epoch,

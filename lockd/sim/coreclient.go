@@ -275,7 +275,7 @@ func expected(err error) bool {
 	for _, is := range []error{
 		lockclient.ErrHeld, lockclient.ErrLost, lockclient.ErrUnavailable, lockclient.ErrBusy,
 		lockclient.ErrNotFound, lockclient.ErrClosed, lockclient.ErrSessionEnded,
-		lockclient.ErrOtherKind, errGaveUp,
+		lockclient.ErrOtherKind, lockclient.ErrTooMuchData, lockclient.ErrUnsupported, errGaveUp,
 	} {
 		if errors.Is(err, is) {
 			return true

@@ -81,6 +81,9 @@ func (c *coreClient) acquire() {
 	if c.dice.permille(400) {
 		k.Mode = wire.Mode(c.dice.IntN(6))
 	}
+	if c.w.opts.Terms && c.dice.permille(300) {
+		k.Terms = &wire.Terms{Fields: wire.TermPayload, Payload: []byte("core")}
+	}
 	switch n := c.dice.IntN(10); {
 	case n < 6:
 		k.Flags = wire.FlagWait
@@ -170,6 +173,10 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 		var x wire.Acquire
 		x, err = wire.DecodeAcquire(body)
 		q.Session, q.Name, q.Mode = x.Session, string(x.Name), lockfsm.Mode(x.Mode)
+	case wire.KindAsk:
+		var x wire.Ask
+		x, err = wire.DecodeAsk(body)
+		q.Kind, q.Session, q.Name, q.Mode = x.Kind, x.Session, string(x.Name), lockfsm.Mode(x.Mode)
 	case wire.KindRelease:
 		var x wire.Release
 		x, err = wire.DecodeRelease(body)

@@ -104,14 +104,14 @@ func ReachableUnderFaults() []string {
 	}
 	for _, k := range []wire.Kind{wire.KindHello, wire.KindOpenSession, wire.KindCloseSession,
 		wire.KindAcquire, wire.KindTake, wire.KindEnter, wire.KindLeave, wire.KindRelease,
-		wire.KindConvert, wire.KindGiveBack,
+		wire.KindConvert, wire.KindGiveBack, wire.KindAsk, wire.KindAmend,
 		wire.KindCancel, wire.KindRenewHold,
 		wire.KindKeepalive, wire.KindGet, wire.KindList, wire.KindStatus, wire.KindCheckTokens} {
 		all = append(all, "request "+k.String())
 	}
 	for _, op := range []lockfsm.Op{lockfsm.OpOpenSession, lockfsm.OpCloseSession,
 		lockfsm.OpAcquire, lockfsm.OpTake, lockfsm.OpEnter, lockfsm.OpLeave, lockfsm.OpRelease,
-		lockfsm.OpConvert, lockfsm.OpGiveBack,
+		lockfsm.OpConvert, lockfsm.OpGiveBack, lockfsm.OpAmend,
 		lockfsm.OpCancel, lockfsm.OpPark, lockfsm.OpRenewHold} {
 		all = append(all, "command "+op.String())
 	}
@@ -125,12 +125,13 @@ func ReachableUnderFaults() []string {
 	for _, s := range []wire.Status{wire.StatusOK, wire.StatusHeld, wire.StatusNotLeader,
 		wire.StatusBusy, wire.StatusSessionUnknown, wire.StatusNotHolder,
 		wire.StatusCancelled, wire.StatusAlreadyGranted, wire.StatusTooManyWaiters,
-		wire.StatusOtherMode, wire.StatusDeadlock, wire.StatusTooManySessions,
+		wire.StatusOtherMode, wire.StatusDeadlock, wire.StatusTooMuchData,
+		wire.StatusTooManySessions,
 		wire.StatusTooManyHolds, wire.StatusNotFound} {
 		all = append(all, "status "+s.String())
 	}
 	return append(all, "convert ok", "convert held", "convert cancelled", "convert not holder",
-		"held", "core held", "core lost a hold", "core paused",
+		"held", "data read", "core held", "core lost a hold", "core paused",
 		"checkpoint", "snapshot", "power cut",
 		"power cut at start", "power cut at work", "conn clogged", "core muted",
 		"peers heard last after a pause", "stranger refused", "session expired", "lease ran out",

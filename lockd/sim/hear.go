@@ -318,7 +318,11 @@ func (m *membership) got(k *call, x *wire.Response) {
 	info := wire.LockInfo{}
 	if x.Status == wire.StatusOK {
 		var err error
-		if info, err = wire.DecodeLockInfo(x.Payload); err != nil {
+		decode := wire.DecodeLockInfo
+		if k.flags&wire.FlagVersion3 != 0 {
+			decode = wire.DecodeLockInfo3
+		}
+		if info, err = decode(x.Payload); err != nil {
 			w.failf("lock of group %d does not decode: %v", m.group, err)
 			return
 		}
@@ -344,5 +348,8 @@ func (m *membership) got(k *call, x *wire.Response) {
 		w.failf("I24: read of %q at slot %d of group %d shows %d holders, %d waiters, token %d; "+
 			"the log says %d, %d, %d", k.q.Name, x.Slot, m.group, info.HolderCount,
 			info.WaiterCount, token, v.Holders, v.Waiters, first)
+	}
+	if k.flags&wire.FlagVersion3 != 0 {
+		m.sawData(k, &info, v.Data)
 	}
 }

@@ -93,6 +93,8 @@ type Options struct {
 	Owners bool
 	// Converts says that clients convert what they hold.
 	Converts bool
+	// Terms says that clients bring data with what they ask for.
+	Terms bool
 	// Episode names the only question of liveness that is put, empty for any.
 	Episode string
 	// Think is the mean time between two tasks of a client.
@@ -165,6 +167,7 @@ func Draw(seed uint64) Options {
 	o.Semaphores = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "kinds").permille(500)
 	o.Owners = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "owners").permille(500)
 	o.Converts = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "converts").permille(500)
+	o.Terms = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "terms").permille(500)
 	if o.Faults&FaultMember != 0 {
 		o.Spares = pick(d, 1, 1, 2)
 	}
@@ -221,6 +224,9 @@ func drawNode(d dice, o *Options) node.Options {
 		l.ClaimsPerSession = min(l.Claims, uint32(d.between(2, 6)))
 		l.WaitersPerLock = min(l.Claims, uint32(d.between(1, 4)))
 		l.HoldersPerLock = uint32(d.between(1, 3))
+	}
+	if newDice(o.Seed, "data").permille(400) {
+		l.DataBytes = uint32(newDice(o.Seed, "data bytes").between(130, 1200))
 	}
 	if d.permille(300) {
 		l.WorkPerApply = uint32(d.between(1, 3))

@@ -39,11 +39,13 @@ func (c *client) task() {
 	case n < 40 && !full:
 		c.acquire(m)
 	case n < 70:
-		c.release(m)
+		if !c.w.opts.Terms || full || c.dice.permille(700) || !c.amend(m) {
+			c.release(m)
+		}
 	case n < 78:
 		c.cancel(m)
 	case n < 88 && !full:
-		m.ask(&call{q: check.Question{Kind: wire.KindGet, Name: c.name(m)}})
+		m.ask(c.get(m))
 	case n < 91 && !full:
 		m.ask(&call{q: check.Question{Kind: wire.KindList}})
 	case n < 92 && !full:
@@ -130,6 +132,9 @@ func (c *client) acquire(m *membership) {
 	case c.w.opts.Owners && c.dice.permille(400):
 		m.enter(k)
 	}
+	if c.w.opts.Terms && c.dice.permille(400) {
+		k.terms = c.terms()
+	}
 	m.ask(k)
 }
 
@@ -174,6 +179,9 @@ func (c *client) detach(m *membership) {
 		Session: c.dice.Uint64() | wire.DetachedOwner}}
 	k.mode, k.flags, k.q.Mode = wire.ModeEX, wire.FlagDetached, lockfsm.ModeEX
 	k.ttl = lockfsm.Millis(c.dice.between(300, 5000))
+	if c.w.opts.Terms && c.dice.permille(400) {
+		k.terms = c.terms()
+	}
 	m.ask(k)
 }
 

@@ -8,7 +8,7 @@ import (
 func (c *tapped) onRequest(now int64, h wire.Header, body []byte) {
 	t := c.tap
 	r := Record{Began: now, Ended: Open, Request: h.Request, Group: h.Group, Kind: h.Kind}
-	r.version2 = h.Version() >= wire.VersionKinds
+	r.version = h.Version()
 	switch h.Kind {
 	case wire.KindKeepalive:
 		c.keepalives[c.kept%keptKeepalives] = keepalive{h.Request, now}
@@ -192,7 +192,10 @@ func (c *tapped) looked(r *Record, x *wire.Response) {
 		return
 	}
 	decode := wire.DecodeLockInfo
-	if r.version2 {
+	switch {
+	case r.version >= wire.VersionWhole:
+		decode = wire.DecodeLockInfo3
+	case r.version >= wire.VersionKinds:
 		decode = wire.DecodeLockInfo2
 	}
 	info, err := decode(x.Payload)

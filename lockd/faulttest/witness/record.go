@@ -31,7 +31,7 @@ type Record struct {
 	Status    wire.Status // zero if not answered
 	Mode      wire.Mode
 	Again     Again
-	version2  bool // it is answered as version 2 does
+	version   uint16 // in which it is answered
 }
 
 // Again says whether an Acquire had been sent before, on another conn. Its

@@ -65,6 +65,10 @@ func DecodeBatch(value []byte) (Batch, error) {
 
 func (s *scanner) command() (c lockfsm.Command) {
 	c.Op = lockfsm.Op(s.u8())
+	if c.Op == lockfsm.OpWith {
+		c.Terms = s.terms()
+		c.Op = lockfsm.Op(s.u8())
+	}
 	switch c.Op {
 	case lockfsm.OpOpenSession:
 		c.Epoch, c.Lease = lockfsm.Epoch(s.u32()), lockfsm.Millis(s.u32())
@@ -104,6 +108,11 @@ func (s *scanner) command() (c lockfsm.Command) {
 		c.Flags = lockfsm.Flags(s.u8())
 		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
 		c.Target, c.Token = lockfsm.RequestID(s.u64()), lockfsm.Token(s.u64())
+	case lockfsm.OpAmend:
+		c.Flags = lockfsm.Flags(s.u8())
+		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
+		c.Request, c.Target = lockfsm.RequestID(s.u64()), lockfsm.RequestID(s.u64())
+		c.Token, c.Terms = lockfsm.Token(s.u64()), s.terms()
 	case lockfsm.OpRelease:
 		c.Flags = lockfsm.Flags(s.u8())
 		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())

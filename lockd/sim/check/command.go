@@ -50,6 +50,8 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 		return s.convert(c, r)
 	case lockfsm.OpGiveBack:
 		return s.giveBack(c, r)
+	case lockfsm.OpAmend:
+		return s.amend(c, r)
 	case lockfsm.OpCancel:
 		return s.cancel(c, r)
 	case lockfsm.OpRenewHold:
@@ -139,6 +141,7 @@ func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error 
 	}
 	k := &Claim{key: key, name: string(c.Name), mode: c.Mode, weight: c.Weight, session: p,
 		permits: c.Permits, capacity: c.Capacity, owner: c.Owner, deadline: s.logTime + uint64(c.Lease)}
+	k.terms.take(&c.Terms)
 	l := s.touch(k.name)
 	if other, surely := l.otherKind(k); other != (r.Code == lockfsm.CodeOtherKind) && surely {
 		return s.bad("I14: %q with capacity %d answered %v to request %d of session %d", k.name,

@@ -247,6 +247,8 @@ func (p *happened) matches(i int, q *Question) bool {
 		return c.Op == lockfsm.OpConvert && session && uint64(c.Request) == q.Request
 	case wire.KindGiveBack:
 		return c.Op == lockfsm.OpGiveBack && session && uint64(c.Target) == q.Target
+	case wire.KindAmend:
+		return c.Op == lockfsm.OpAmend && session && uint64(c.Request) == q.Request
 	case wire.KindRelease:
 		return c.Op == lockfsm.OpRelease && session && uint64(c.Token) == q.Token
 	case wire.KindCancel:

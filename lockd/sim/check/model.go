@@ -76,6 +76,7 @@ type Claim struct {
 	was         []lockfsm.Token
 
 	weight   uint8
+	terms    terms
 	token    lockfsm.Token // zero while it waits
 	session  *Session      // nil for a detached hold
 	deadline uint64        // of a detached hold
@@ -104,6 +105,8 @@ type Version struct {
 	// Tokens and Modes are those of the holders, oldest first.
 	Tokens []lockfsm.Token
 	Modes  []lockfsm.Mode
+	// Data is what they let others read, see DataText.
+	Data []string
 	// Live are the tokens of the holders whose sessions have not ended, which are
 	// exact where the rest is vague.
 	Live []lockfsm.Token
@@ -490,6 +493,7 @@ func (s *step) settle() error {
 					h.capacity)
 			}
 			v.Tokens, v.Modes = append(v.Tokens, h.token), append(v.Modes, h.mode)
+			v.Data = append(v.Data, h.terms.payload+"|"+h.terms.labels)
 			if !h.gone() {
 				v.Live = append(v.Live, h.token)
 			}

@@ -1,0 +1,161 @@
+package client
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"lockd/netio/wire"
+)
+
+// termed reports whether the Call is one that version 2 cannot say, because it
+// has terms.
+func (x *Call) termed() bool {
+	return x.Kind == wire.KindAmend || x.Terms != nil && x.Kind.Acquires()
+}
+
+// answerFlags are the flags that ask for an answer in the version of the conn.
+func (x *Call) answerFlags() (f wire.Flags) {
+	if x.version >= wire.VersionKinds {
+		switch x.Kind {
+		case wire.KindAcquire, wire.KindGet, wire.KindList:
+			f |= wire.FlagVersion2
+		}
+	}
+	if x.version >= wire.VersionWhole &&
+		(x.Kind == wire.KindGet || x.Kind.Acquires() && x.Flags&wire.FlagDetails != 0) {
+		f |= wire.FlagVersion3
+	}
+	return f
+}
+
+// appendTermed writes an Ask or an Amend.
+func (x *Call) appendTermed(dst []byte, h wire.Header, epoch uint32, name []byte) []byte {
+	if x.Kind == wire.KindAmend {
+		h.Flags &= wire.FlagDetached
+		return wire.AppendAmend(dst, h, &wire.Amend{Session: x.Session, Target: x.target,
+			Token: x.Token, Epoch: epoch, Terms: *x.Terms, Name: name})
+	}
+	return wire.AppendAsk(dst, h, &wire.Ask{Kind: x.Kind, Session: x.Session, Owner: x.Owner,
+		Epoch: epoch, TTLMillis: uint32(x.TTL.Milliseconds()), Permits: x.Permits,
+		Capacity: x.Capacity, Mode: x.Mode, Weight: x.Weight, Terms: *x.Terms, Name: name})
+}
+
+// terms returns what the options ask for beyond a mode, nil for nothing. It copies.
+func (o *LockOptions) terms() (*wire.Terms, error) {
+	if len(o.Payload)+len(o.Labels) == 0 {
+		return nil, nil
+	}
+	t := &wire.Terms{}
+	if len(o.Payload) > 0 {
+		if err := putPayload(t, o.Payload); err != nil {
+			return nil, err
+		}
+	}
+	if len(o.Labels) > 0 {
+		if err := putLabels(t, o.Labels); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+func putPayload(t *wire.Terms, payload []byte) error {
+	if len(payload) > wire.MaxPayloadBytes {
+		return fmt.Errorf("%w: payload of %d bytes, limit %d", ErrOptions, len(payload),
+			wire.MaxPayloadBytes)
+	}
+	t.Fields |= wire.TermPayload
+	t.Payload = bytes.Clone(payload)
+	return nil
+}
+
+func putLabels(t *wire.Terms, labels map[string]string) error {
+	all := make([]wire.Label, 0, len(labels))
+	for key, value := range labels { // order: sorted below
+		all = append(all, wire.Label{Key: []byte(key), Value: []byte(value)})
+	}
+	slices.SortFunc(all, func(a, b wire.Label) int { return bytes.Compare(a.Key, b.Key) })
+	var err error
+	if t.Labels, err = wire.AppendLabels(nil, all); err != nil {
+		return fmt.Errorf("%w: labels: %w", ErrOptions, err)
+	}
+	t.Fields |= wire.TermLabels
+	return nil
+}
+
+// SetPayload replaces the payload that others see of the hold; an empty one takes
+// it away. It fails with a *LostError if the hold is over, and with ErrTooMuchData,
+// the payload being as it was, if there is no room for a longer one.
+func (h *Held) SetPayload(ctx context.Context, payload []byte) error {
+	t := &wire.Terms{}
+	if err := putPayload(t, payload); err != nil {
+		return err
+	}
+	return h.amend(ctx, t)
+}
+
+// SetLabels replaces all labels that others see of the hold. See SetPayload.
+func (h *Held) SetLabels(ctx context.Context, labels map[string]string) error {
+	t := &wire.Terms{}
+	if err := putLabels(t, labels); err != nil {
+		return err
+	}
+	return h.amend(ctx, t)
+}
+
+// amend changes what t names.
+func (h *Held) amend(ctx context.Context, t *wire.Terms) error {
+	x := &Call{Kind: wire.KindAmend, Name: h.name, Terms: t, Timeout: h.c.opts.RequestTimeout}
+	h.mu.Lock()
+	state, lost := h.mu.state, h.mu.err
+	x.Token = h.token
+	h.mu.Unlock()
+	switch state {
+	case heldGranted:
+	case heldLost:
+		return lost
+	default:
+		return fmt.Errorf("%w: lock %q", ErrUnlocked, h.name)
+	}
+	h.c.mu.Lock()
+	x.Session, x.Flags, x.target = h.call.Session, h.call.Flags&wire.FlagDetached, h.call.target
+	x.Owner = h.call.Owner
+	h.c.mu.Unlock()
+	return h.c.call(ctx, x)
+}
+
+// newLabels copies labels that were decoded; what does not decode is left out.
+func newLabels(b []byte) map[string]string {
+	all, err := wire.DecodeLabels(nil, b)
+	if err != nil || len(all) == 0 {
+		return nil
+	}
+	labels := make(map[string]string, len(all))
+	for _, l := range all {
+		labels[string(l.Key)] = string(l.Value)
+	}
+	return labels
+}
+
+// LabelText writes labels as key=value, in the order of the keys, with a comma
+// between two.
+func LabelText(labels map[string]string) string {
+	type label struct{ key, value string }
+	all := make([]label, 0, len(labels))
+	for key, value := range labels { // order: sorted below
+		all = append(all, label{key, value})
+	}
+	slices.SortFunc(all, func(a, b label) int { return cmp.Compare(a.key, b.key) })
+	var b strings.Builder
+	for i, l := range all {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(l.key + "=" + l.value)
+	}
+	return b.String()
+}

@@ -1,0 +1,208 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"lockd/netio/wire"
+)
+
+// amend changes the data of a hold.
+func (d *dumbCluster) amend(g *dumbGroup, p proposal) wire.Response {
+	x, err := wire.DecodeAmend(p.body)
+	if err != nil {
+		d.fail("amend: %v", err)
+	}
+	if s := g.enter(x.Session, x.Epoch); s != wire.StatusOK {
+		return wire.Response{Status: s}
+	}
+	l := g.lock(string(x.Name))
+	for i := range l.holds {
+		y := &l.holds[i]
+		if y.session != x.Session || y.token != x.Token || y.request != x.Target {
+			continue
+		}
+		if d.mostData > 0 && len(x.Terms.Payload) > d.mostData {
+			return wire.Response{Status: wire.StatusTooMuchData}
+		}
+		if x.Terms.Fields&wire.TermPayload != 0 {
+			y.terms.Payload = x.Terms.Payload
+		}
+		if x.Terms.Fields&wire.TermLabels != 0 {
+			y.terms.Labels = x.Terms.Labels
+		}
+		return wire.Response{Status: wire.StatusOK}
+	}
+	return wire.Response{Status: wire.StatusNotHolder}
+}
+
+// shown returns the first holder of a lock.
+func shown(t *testing.T, c *Client, name string) Holder {
+	t.Helper()
+	info, err := c.Get(t.Context(), name)
+	if err != nil || len(info.Holders) == 0 {
+		t.Fatalf("get %q: got %+v, %v, want a holder", name, info, err)
+	}
+	return info.Holders[0]
+}
+
+// TestData proves that what an acquire of any kind brings is read by others, in
+// Get and in what a refused try says.
+func TestData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		n.mu.d.details = true
+		c, other := n.client(t, Options{Name: "ci-runner-7"}), n.client(t, Options{})
+		opts := LockOptions{Payload: []byte("step 3"), Labels: map[string]string{"run": "1234",
+			"host": "a1"}}
+		take := map[string]func() (*Held, error){
+			"lock": func() (*Held, error) { return c.LockWith(t.Context(), "lock", opts) },
+			"try":  func() (*Held, error) { return c.TryLockWith(t.Context(), "try", opts) },
+			"sem":  func() (*Held, error) { return c.Semaphore("sem", 3).AcquireWith(t.Context(), 3, opts) },
+			"enter": func() (*Held, error) {
+				owned := opts
+				owned.Owner = 7
+				return c.LockWith(t.Context(), "enter", owned)
+			},
+			"detached": func() (*Held, error) {
+				return c.TryDetachedWith(t.Context(), "detached", 1e10, opts)
+			},
+		}
+		for name, ask := range take {
+			h, err := ask()
+			if err != nil {
+				t.Fatalf("%s: got %v, want no error", name, err)
+			}
+			if got := shown(t, other, name); string(got.Payload) != "step 3" ||
+				!maps.Equal(got.Labels, opts.Labels) {
+				t.Errorf("%s: got %q %v, want the data", name, got.Payload, got.Labels)
+			}
+			unlock(t, h)
+		}
+		opts.Payload[0] = 'S' // the caller's again
+		h, err := c.LockWith(t.Context(), "a", opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = other.TryLock(t.Context(), "a")
+		if got := err.Error(); !strings.Contains(got, "holder : ci-runner-7  label host=a1, run=1234\n") {
+			t.Errorf("try: got %q, want the labels in it", got)
+		}
+		unlock(t, h)
+	})
+}
+
+// TestSetPayload proves that who holds may change the data, and that who does not
+// any more is told so.
+func TestSetPayload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		c := n.client(t, Options{})
+		h := lock(t, c, "a")
+		if err := h.SetPayload(t.Context(), []byte("one")); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.SetLabels(t.Context(), map[string]string{"k": "v"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := shown(t, c, "a"); string(got.Payload) != "one" || got.Labels["k"] != "v" {
+			t.Errorf("got %q %v, want one and k=v", got.Payload, got.Labels)
+		}
+		if err := h.SetLabels(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := shown(t, c, "a"); string(got.Payload) != "one" || got.Labels != nil {
+			t.Errorf("got %q %v, want one and no labels", got.Payload, got.Labels)
+		}
+		n.mu.Lock()
+		n.mu.d.mostData = 3
+		n.mu.Unlock()
+		if err := h.SetPayload(t.Context(), []byte("long")); !errors.Is(err, ErrTooMuchData) {
+			t.Errorf("no room: got %v, want ErrTooMuchData", err)
+		}
+		_, err := c.TryLockWith(t.Context(), "b", LockOptions{Payload: []byte("long")})
+		if !errors.Is(err, ErrTooMuchData) {
+			t.Errorf("no room: got %v, want ErrTooMuchData", err)
+		}
+		unlock(t, h)
+		if err := h.SetPayload(t.Context(), nil); !errors.Is(err, ErrUnlocked) {
+			t.Errorf("unlocked: got %v, want ErrUnlocked", err)
+		}
+	})
+}
+
+// TestBadData proves that data beyond its bounds is refused before it is sent.
+func TestBadData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newNodes(t, 4).client(t, Options{})
+		long := strings.Repeat("x", 128)
+		many := map[string]string{}
+		for i := range 9 {
+			many[long[:i+1]] = ""
+		}
+		wide := map[string]string{}
+		for i := range 5 {
+			wide[long[:i+1]] = long[:127]
+		}
+		for _, o := range []LockOptions{
+			{Payload: bytes.Repeat([]byte{1}, 4097)}, {Labels: map[string]string{"": "x"}},
+			{Labels: map[string]string{long[:64]: "x"}}, {Labels: map[string]string{"x": long}},
+			{Labels: many}, {Labels: wide},
+		} {
+			if _, err := c.LockWith(t.Context(), "a", o); !errors.Is(err, ErrOptions) {
+				t.Errorf("%.60v: got %v, want ErrOptions", o, err)
+			}
+		}
+	})
+}
+
+// TestDataSurvivesMove proves that an acquire with data and a change of it find
+// their way through changes of leaders.
+func TestDataSurvivesMove(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 1)
+		c, other := n.client(t, Options{}), n.client(t, Options{})
+		first := lock(t, other, "a")
+		got := make(chan *Held, 1)
+		go func() {
+			h, err := c.LockWith(context.Background(), "a", LockOptions{Payload: []byte("x")})
+			if err != nil {
+				t.Errorf("lock: got %v, want no error", err)
+			}
+			got <- h
+		}()
+		synctest.Wait()
+		n.with(func(d *dumbCluster) { d.lead(0, 2) })
+		unlock(t, first)
+		h := <-got
+		n.with(func(d *dumbCluster) { d.lead(0, 3) })
+		if err := h.SetPayload(t.Context(), []byte("y")); err != nil {
+			t.Fatal(err)
+		}
+		if s := shown(t, other, "a"); string(s.Payload) != "y" {
+			t.Errorf("got %q, want y", s.Payload)
+		}
+	})
+}
+
+// TestOldNodesAndData proves that nodes which do not know of data yet are told apart.
+func TestOldNodesAndData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 1)
+		n.mu.d.version = wire.VersionKinds
+		c := n.client(t, Options{})
+		_, err := c.LockWith(t.Context(), "a", LockOptions{Payload: []byte("x")})
+		if !errors.Is(err, ErrUnsupported) {
+			t.Errorf("lock: got %v, want ErrUnsupported", err)
+		}
+		h := lock(t, c, "a")
+		if err := h.SetPayload(t.Context(), nil); !errors.Is(err, ErrUnsupported) {
+			t.Errorf("set: got %v, want ErrUnsupported", err)
+		}
+	})
+}

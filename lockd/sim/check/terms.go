@@ -1,0 +1,55 @@
+package check
+
+import "lockd/lockfsm"
+
+// terms are what a claim has beyond a mode or permits.
+type terms struct {
+	payload, labels string
+	amended         lockfsm.RequestID // the newest change
+}
+
+func (s *scanner) terms() (t lockfsm.Terms) {
+	t.Fields = lockfsm.TermFields(s.u16())
+	if t.Fields&^(lockfsm.TermPayload|lockfsm.TermLabels) != 0 {
+		s.bad = true
+	}
+	if t.Fields&lockfsm.TermPayload != 0 {
+		t.Payload = s.take(int(s.u16()))
+	}
+	if t.Fields&lockfsm.TermLabels != 0 {
+		t.Labels = s.take(int(s.u16()))
+	}
+	return t
+}
+
+// take changes what t names.
+func (x *terms) take(t *lockfsm.Terms) {
+	if t.Fields&lockfsm.TermPayload != 0 {
+		x.payload = string(t.Payload)
+	}
+	if t.Fields&lockfsm.TermLabels != 0 {
+		x.labels = string(t.Labels)
+	}
+}
+
+// DataText is the data of a claim as a Version has it.
+func DataText(payload, labels []byte) string { return string(payload) + "|" + string(labels) }
+
+// amend judges a change of a hold's data, which counts once.
+func (s *step) amend(c *lockfsm.Command, r *lockfsm.Result) error {
+	k := s.named(c, c.Target)
+	holds := k != nil
+	if holds != (r.Code == lockfsm.CodeOK) {
+		return s.bad("I18: amend of %q by session %d with token %d answered %v, it holds: %v", c.Name,
+			c.Session, c.Token, r.Code, holds)
+	}
+	if !holds {
+		return nil
+	}
+	if x := &k.root().terms; c.Request > x.amended {
+		x.take(&c.Terms)
+		x.amended = c.Request
+		s.touch(k.name)
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package sim
+
+import (
+	"bytes"
+
+	"lockd/lockd/sim/check"
+	"lockd/netio/wire"
+)
+
+// terms draws what an acquire brings, or an amend changes.
+func (c *client) terms() *wire.Terms {
+	t := &wire.Terms{Fields: wire.TermFields(c.dice.between(1, 3))}
+	if t.Fields&wire.TermPayload != 0 {
+		n := c.dice.between(0, 40)
+		if c.dice.permille(50) {
+			n = wire.MaxPayloadBytes
+		}
+		t.Payload = bytes.Repeat([]byte{byte(c.dice.between('a', 'z'))}, n)
+	}
+	if t.Fields&wire.TermLabels != 0 && c.dice.permille(800) {
+		t.Labels = []byte{1, 1, 'k', 1, byte(c.dice.between('a', 'z'))}
+	}
+	return t
+}
+
+// appendTermed writes a call that has terms.
+func (m *membership) appendTermed(k *call, h wire.Header, name []byte) []byte {
+	if k.q.Kind == wire.KindAmend {
+		return wire.AppendAmend(nil, h, &wire.Amend{Session: k.q.Session, Target: k.q.Target,
+			Token: k.q.Token, Epoch: m.epoch, Terms: *k.terms, Name: name})
+	}
+	x := wire.Ask{Kind: k.q.Kind, Session: k.q.Session, Owner: k.owner, Epoch: m.epoch,
+		TTLMillis: uint32(k.ttl), Permits: k.permits, Mode: k.mode, Weight: k.weight,
+		Terms: *k.terms, Name: name}
+	if k.q.Kind == wire.KindTake {
+		x.Capacity = semaphoreCapacity
+	}
+	return wire.AppendAsk(nil, h, &x)
+}
+
+// amend changes the data of a hold, if the client has one.
+func (c *client) amend(m *membership) bool {
+	for _, h := range m.holds {
+		if !h.released && c.dice.permille(500) {
+			m.ask(&call{q: check.Question{Kind: wire.KindAmend, Name: h.name, Token: h.token,
+				Target: h.request, Session: h.owner}, hold: h, terms: c.terms()})
+			return true
+		}
+	}
+	return false
+}
+
+// get asks about a lock, and for the data on it where there may be some.
+func (c *client) get(m *membership) *call {
+	k := &call{q: check.Question{Kind: wire.KindGet, Name: c.name(m)}}
+	if c.w.opts.Terms {
+		k.flags = wire.FlagVersion3
+	}
+	return k
+}
+
+// sawData compares the data in an answer with what the log says.
+func (m *membership) sawData(k *call, x *wire.LockInfo, want []string) {
+	for i := range x.Holders {
+		d := &x.Holders[i].Data
+		if d.Flags&wire.HolderDataLeftOut != 0 {
+			continue
+		}
+		if got := check.DataText(d.Payload, d.Labels); got != want[i] {
+			m.c.w.failf("I24: read of %q in group %d shows %.40q with holder %d, the log says %.40q",
+				k.q.Name, m.group, got, x.Holders[i].Token, want[i])
+		}
+		if len(d.Payload)+len(d.Labels) > 0 {
+			m.c.w.covered["data read"]++
+		}
+	}
+}

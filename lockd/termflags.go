@@ -1,0 +1,38 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+
+	"lockd/client"
+)
+
+// termFlags are the flags of what a hold brings beside its mode.
+type termFlags struct {
+	payload string
+	labels  map[string]string
+}
+
+func (t *termFlags) declare(flags *flag.FlagSet) {
+	flags.StringVar(&t.payload, "payload", "", "`text` for others to read in lockd get, at most 4 KiB")
+	flags.Func("label", "`KEY=VALUE` for others to read, also when they are refused; up to 8 times",
+		t.addLabel)
+}
+
+func (t *termFlags) addLabel(text string) error {
+	key, value, ok := strings.Cut(text, "=")
+	if !ok || key == "" {
+		return fmt.Errorf("%q is not KEY=VALUE", text)
+	}
+	if t.labels == nil {
+		t.labels = make(map[string]string)
+	}
+	t.labels[key] = value
+	return nil
+}
+
+// options are the options of a lock that the flags ask for.
+func (t *termFlags) options() client.LockOptions {
+	return client.LockOptions{Payload: []byte(t.payload), Labels: t.labels}
+}
