@@ -69,11 +69,12 @@ type call struct {
 	began   Time // of the first send
 	beganOn node.Nanos
 	retryAt Time
-	busyIn  uint32 // the epoch in which it was last refused as busy
-	backoff uint   // how often the wait after a refusal is doubled
-	permits uint32 // of a Take
-	owner   uint64 // of an Enter
-	hold    *hold  // what a Release, Leave, RenewHold, Convert, GiveBack or Amend is about
+	busyIn  uint32      // the epoch in which it was last refused as busy
+	backoff uint        // how often the wait after a refusal is doubled
+	permits uint32      // of a Take
+	owner   uint64      // of an Enter
+	wants   []wire.Want // of an AcquireAll
+	hold    *hold       // what a Release, Leave, RenewHold, Convert, GiveBack or Amend is about
 	// became is the mode of the hold with becameToken, to which the owner of an
 	// Enter converted it while that had no answer.
 	became      wire.Mode
@@ -95,7 +96,8 @@ type hold struct {
 	released bool       // asked to be
 	// asked are the modes that it may have been converted to, for all it knows.
 	asked []wire.Mode
-	moves bool // a Convert was sent
+	moves bool    // a Convert was sent
+	with  []*hold // all that one request for several names was granted, else nil
 	op    *history.Operation
 }
 
@@ -396,12 +398,8 @@ func (m *membership) send(k *call) {
 	case wire.KindLeave:
 		b = wire.AppendLeave(nil, h, &wire.Leave{Session: k.q.Session, Token: k.q.Token,
 			Target: k.q.Target, Epoch: m.epoch, Name: name})
-	case wire.KindConvert:
-		b = wire.AppendConvert(nil, h, &wire.Convert{Session: k.q.Session, Token: k.q.Token,
-			Target: k.q.Target, Epoch: m.epoch, Mode: k.mode, Name: name})
-	case wire.KindGiveBack:
-		b = wire.AppendGiveBack(nil, h, &wire.GiveBack{Session: k.q.Session, Token: k.q.Token,
-			Target: k.q.Target, Epoch: m.epoch, Name: name})
+	case wire.KindAcquireAll, wire.KindReleaseAll, wire.KindConvert, wire.KindGiveBack:
+		b = m.appendWhole(h, k)
 	case wire.KindRelease:
 		b = wire.AppendRelease(nil, h, &wire.Release{Session: k.q.Session, Epoch: m.epoch,
 			Token: k.q.Token, Name: name})

@@ -13,7 +13,7 @@ import (
 func (c *client) convert(m *membership) {
 	var have []*hold
 	for _, h := range m.holds {
-		if !h.released && !m.converts(h) {
+		if !h.released && h.with == nil && !m.converts(h) {
 			have = append(have, h)
 		}
 	}

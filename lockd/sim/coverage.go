@@ -105,6 +105,7 @@ func ReachableUnderFaults() []string {
 	for _, k := range []wire.Kind{wire.KindHello, wire.KindOpenSession, wire.KindCloseSession,
 		wire.KindAcquire, wire.KindTake, wire.KindEnter, wire.KindLeave, wire.KindRelease,
 		wire.KindConvert, wire.KindGiveBack, wire.KindAsk, wire.KindAmend,
+		wire.KindAcquireAll, wire.KindReleaseAll,
 		wire.KindCancel, wire.KindRenewHold,
 		wire.KindKeepalive, wire.KindGet, wire.KindList, wire.KindStatus, wire.KindCheckTokens} {
 		all = append(all, "request "+k.String())
@@ -112,6 +113,7 @@ func ReachableUnderFaults() []string {
 	for _, op := range []lockfsm.Op{lockfsm.OpOpenSession, lockfsm.OpCloseSession,
 		lockfsm.OpAcquire, lockfsm.OpTake, lockfsm.OpEnter, lockfsm.OpLeave, lockfsm.OpRelease,
 		lockfsm.OpConvert, lockfsm.OpGiveBack, lockfsm.OpAmend,
+		lockfsm.OpAcquireAll, lockfsm.OpReleaseAll,
 		lockfsm.OpCancel, lockfsm.OpPark, lockfsm.OpRenewHold} {
 		all = append(all, "command "+op.String())
 	}
@@ -131,7 +133,7 @@ func ReachableUnderFaults() []string {
 		all = append(all, "status "+s.String())
 	}
 	return append(all, "convert ok", "convert held", "convert cancelled", "convert not holder",
-		"held", "data read", "core held", "core lost a hold", "core paused",
+		"held", "several held", "data read", "core held", "core lost a hold", "core paused",
 		"checkpoint", "snapshot", "power cut",
 		"power cut at start", "power cut at work", "conn clogged", "core muted",
 		"peers heard last after a pause", "stranger refused", "session expired", "lease ran out",

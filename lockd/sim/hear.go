@@ -198,6 +198,16 @@ func (m *membership) done(k *call, x *wire.Response) {
 		}
 	case wire.KindConvert:
 		m.converted(k, x)
+	case wire.KindAcquireAll:
+		if x.Status == wire.StatusOK {
+			m.holdAll(k, x.Token)
+		} else {
+			m.refusedAll(k, x)
+		}
+	case wire.KindReleaseAll:
+		for _, h := range k.hold.with {
+			m.forget(h)
+		}
 	case wire.KindRelease, wire.KindLeave, wire.KindGiveBack:
 		m.forget(k.hold)
 	case wire.KindCancel:
@@ -302,6 +312,10 @@ func (m *membership) cancelled(k *call, x *wire.Response) {
 			return
 		}
 		m.c.w.witness.answered(target, &wire.Response{Status: wire.StatusOK, Token: x.Token}, nil)
+		if target.q.Kind == wire.KindAcquireAll {
+			m.holdAll(target, x.Token)
+			return
+		}
 		m.hold(target, x.Token)
 		return
 	}

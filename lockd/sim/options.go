@@ -95,6 +95,8 @@ type Options struct {
 	Converts bool
 	// Terms says that clients bring data with what they ask for.
 	Terms bool
+	// Several says that clients ask for several names at once.
+	Several bool
 	// Episode names the only question of liveness that is put, empty for any.
 	Episode string
 	// Think is the mean time between two tasks of a client.
@@ -168,6 +170,7 @@ func Draw(seed uint64) Options {
 	o.Owners = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "owners").permille(500)
 	o.Converts = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "converts").permille(500)
 	o.Terms = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "terms").permille(500)
+	o.Several = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "several").permille(500)
 	if o.Faults&FaultMember != 0 {
 		o.Spares = pick(d, 1, 1, 2)
 	}

@@ -35,6 +35,10 @@ func (c *client) task() {
 		c.convert(m)
 		return
 	}
+	if c.w.opts.Several && !full && c.dice.permille(200) {
+		c.several(m)
+		return
+	}
 	switch n := c.dice.IntN(100); {
 	case n < 40 && !full:
 		c.acquire(m)
@@ -200,6 +204,9 @@ func (c *client) release(m *membership) {
 }
 
 func (m *membership) giveBack(h *hold) {
+	if m.giveAllBack(h) {
+		return
+	}
 	h.released = true
 	q := check.Question{Kind: wire.KindRelease, Name: h.name, Token: h.token, Session: h.owner}
 	switch {

@@ -99,6 +99,19 @@ func (s *scanner) command() (c lockfsm.Command) {
 	case lockfsm.OpLeave:
 		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
 		c.Request, c.Token = lockfsm.RequestID(s.u64()), lockfsm.Token(s.u64())
+	case lockfsm.OpAcquireAll:
+		c.Flags, c.Weight = lockfsm.Flags(s.u8()), s.u8()
+		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
+		c.Request = lockfsm.RequestID(s.u64())
+		for n := s.u8(); n > 0 && !s.bad; n-- {
+			mode, name := lockfsm.Mode(s.u8()), s.take(int(s.u16()))
+			c.Parts = c.Parts.AppendPart(lockfsm.Part{Mode: mode, Name: name})
+		}
+		return c
+	case lockfsm.OpReleaseAll:
+		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
+		c.Request, c.Token = lockfsm.RequestID(s.u64()), lockfsm.Token(s.u64())
+		return c
 	case lockfsm.OpConvert:
 		c.Flags, c.Mode = lockfsm.Flags(s.u8()), lockfsm.Mode(s.u8())
 		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())

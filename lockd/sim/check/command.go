@@ -36,7 +36,7 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 		p.parked = true
 		for _, k := range s.claims { // order: a set is built
 			if k.session == p {
-				s.touch(k.name)
+				s.touchAll(k)
 			}
 		}
 		return nil
@@ -46,6 +46,10 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 		return s.release(c, r)
 	case lockfsm.OpLeave:
 		return s.leave(c, r)
+	case lockfsm.OpAcquireAll:
+		return s.acquireAll(c, r, p)
+	case lockfsm.OpReleaseAll:
+		return s.releaseAll(c, r)
 	case lockfsm.OpConvert:
 		return s.convert(c, r)
 	case lockfsm.OpGiveBack:
@@ -124,7 +128,7 @@ func (s *step) enter(c *lockfsm.Command, r *lockfsm.Result) (*Session, bool, err
 		p.epoch, p.parked = c.Epoch, false
 		for _, k := range s.claims { // order: a set is built
 			if k.session == p {
-				s.touch(k.name)
+				s.touchAll(k)
 			}
 		}
 		if err := s.follow(); err != nil {
@@ -154,16 +158,11 @@ func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error 
 			return s.deepen(b, k, c, r)
 		}
 	}
-	place := len(l.waiters)
-	for place > 0 && l.waiters[place-1].hold == nil && l.waiters[place-1].weight < k.weight {
-		place--
-	}
-	ahead := slices.ContainsFunc(l.waiters[:place], func(w *Claim) bool {
-		return !w.session.parked && !w.session.ended
-	})
+	place := l.place(k)
+	before := l.waiters[:place]
 	switch r.Code {
 	case lockfsm.CodeOK:
-		if ahead || !s.admits(l, k) {
+		if !s.lets(l, before, k, s.admits) {
 			return s.bad("I14: %q granted in %v to request %d of session %d past %d holders, %d waiters",
 				k.name, k.mode, c.Request, c.Session, len(l.holders), len(l.waiters))
 		}
@@ -174,7 +173,7 @@ func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error 
 		s.own(k)
 		return s.grant(k, r.Token)
 	case lockfsm.CodeQueued, lockfsm.CodeHeld:
-		blocked := ahead || s.blocked(l, k) || len(l.waiters[:place]) > 0 && s.pending ||
+		blocked := !s.lets(l, before, k, s.free) || len(before) > 0 && s.pending ||
 			p != nil && p.parked
 		if !blocked {
 			return s.bad("I17: %q in %v answered %v to request %d of session %d with nobody in the way",
@@ -237,7 +236,7 @@ func (s *step) acquireAgain(c *lockfsm.Command, r *lockfsm.Result, old *Claim) e
 		want = lockfsm.CodeOK
 	}
 	root := old.root()
-	if old.name != string(c.Name) || old.hold != nil || root.mode != c.Mode && !root.moved ||
+	if old.name != string(c.Name) || old.hold != nil || old.all != nil || root.mode != c.Mode && !root.moved ||
 		old.permits != c.Permits ||
 		old.capacity != c.Capacity || old.root().owner != c.Owner {
 		want = lockfsm.CodeRequestReused
@@ -293,7 +292,7 @@ func (s *step) cancel(c *lockfsm.Command, r *lockfsm.Result) error {
 	case k != nil && k.root().token == 0 && r.Code == lockfsm.CodeCancelled:
 		s.drop(k)
 	case k != nil && k.root().token != 0 && r.Code == lockfsm.CodeAlreadyGranted &&
-		r.Token == k.root().token:
+		r.Token == k.issued():
 	default:
 		return s.bad("I19: cancel of request %d of session %d answered %v token %d",
 			c.Request, c.Session, r.Code, r.Token)

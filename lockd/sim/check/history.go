@@ -169,7 +169,7 @@ func (h *History) checked(q *Question, x *wire.Response) error {
 // unlogged reports whether a try was refused as a read is answered: from the
 // state at a slot in which it does not stand itself.
 func (h *History) unlogged(q *Question, x *wire.Response) bool {
-	if !q.Kind.Acquires() || x.Status != wire.StatusHeld {
+	if !q.Kind.Acquires() || q.Kind == wire.KindAcquireAll || x.Status != wire.StatusHeld {
 		return false
 	}
 	m := h.models[q.Group]
@@ -243,6 +243,11 @@ func (p *happened) matches(i int, q *Question) bool {
 	case wire.KindLeave:
 		return c.Op == lockfsm.OpLeave && session && uint64(c.Request) == q.Target &&
 			uint64(c.Token) == q.Token
+	case wire.KindAcquireAll:
+		return c.Op == lockfsm.OpAcquireAll && session && uint64(c.Request) == q.Request
+	case wire.KindReleaseAll:
+		return c.Op == lockfsm.OpReleaseAll && session && uint64(c.Request) == q.Target &&
+			uint64(c.Token) == q.Token
 	case wire.KindConvert:
 		return c.Op == lockfsm.OpConvert && session && uint64(c.Request) == q.Request
 	case wire.KindGiveBack:
@@ -267,7 +272,8 @@ func agrees(r *lockfsm.Result, x *wire.Response) bool {
 		switch r.Op {
 		case lockfsm.OpOpenSession:
 			return x.Status == wire.StatusOK && x.Token == uint64(r.Session)
-		case lockfsm.OpAcquire, lockfsm.OpTake, lockfsm.OpEnter, lockfsm.OpConvert:
+		case lockfsm.OpAcquire, lockfsm.OpTake, lockfsm.OpEnter, lockfsm.OpConvert,
+			lockfsm.OpAcquireAll:
 			return x.Status == wire.StatusOK && x.Token == uint64(r.Token)
 		default:
 			return x.Status == wire.StatusOK

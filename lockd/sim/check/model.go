@@ -75,6 +75,11 @@ type Claim struct {
 	done, moved bool
 	was         []lockfsm.Token
 
+	// all are the claims that are left of an acquire of several names, of which this
+	// is part, counted from 1; nil for any other.
+	all  *[]*Claim
+	part int
+
 	weight   uint8
 	terms    terms
 	token    lockfsm.Token // zero while it waits
@@ -346,7 +351,7 @@ func (s *step) end(p *Session, why lockfsm.Reason) {
 	s.Ends = append(s.Ends, Ending{p, why})
 	for _, c := range s.claims { // order: a set is built, sorted before use
 		if c.session == p {
-			s.touch(c.name)
+			s.touchAll(c)
 		}
 	}
 }
@@ -377,6 +382,9 @@ func (s *step) eventGrant(e *lockfsm.Event) (bool, error) {
 	if c != nil && c.hold != nil {
 		return s.eventTurns(c, e)
 	}
+	if c != nil && c.all != nil {
+		return s.eventGrantAll(c, e)
+	}
 	if c == nil || c.token != 0 || c.name != string(e.Name) || !s.mayGrant(c) {
 		return false, nil
 	}
@@ -393,15 +401,8 @@ func (s *step) mayGrant(c *Claim) bool {
 		return false
 	}
 	l := s.locks[c.name]
-	for _, w := range l.waiters {
-		if w == c {
-			return s.admits(l, c)
-		}
-		if !w.session.ended && !w.session.parked {
-			return false
-		}
-	}
-	return false
+	at := slices.Index(l.waiters, c)
+	return at >= 0 && s.lets(l, l.waiters[:at], c, s.admits)
 }
 
 // admits reports whether the holders that still count let a claim in.
@@ -434,6 +435,13 @@ func (s *step) grant(c *Claim, t lockfsm.Token) error {
 		return s.bad("I19: request %d of session %d granted again: token %d, before %d",
 			c.key.request, c.key.session, t, before)
 	}
+	s.seat(c, t)
+	s.claims[c.key], s.granted[c.key] = c, t
+	return nil
+}
+
+// seat puts a claim among the holders.
+func (s *step) seat(c *Claim, t lockfsm.Token) {
 	l := s.touch(c.name)
 	for _, h := range slices.Clone(l.holders) {
 		if h.gone() && !compatible(h.mode, c.mode) {
@@ -443,11 +451,8 @@ func (s *step) grant(c *Claim, t lockfsm.Token) error {
 	l.waiters = without(l.waiters, c)
 	l.holders = append(l.holders, c)
 	c.token = t
-	s.claims[c.key] = c
-	s.granted[c.key] = t
 	s.Grants = append(s.Grants, Grant{Session: c.key.session, Detached: c.key.detached,
 		Request: c.key.request, Token: t, Name: c.name, Mode: c.mode})
-	return nil
 }
 
 func without(all []*Claim, c *Claim) []*Claim {
@@ -462,6 +467,10 @@ func (s *step) drop(c *Claim) {
 	l := s.touch(c.name)
 	if c.base != nil || len(c.levels) > 0 {
 		s.dropLevel(c)
+		return
+	}
+	if c.all != nil {
+		s.dropPart(c)
 		return
 	}
 	s.dropTurn(c)
@@ -544,22 +553,26 @@ func (s *step) nothingLeft() error {
 	}
 	slices.SortFunc(gone, func(a, b *Claim) int { return int(a.token) - int(b.token) })
 	for _, c := range gone {
-		s.purge(c)
+		for _, p := range slices.Clone(c.parts()) {
+			s.purge(p)
+		}
 	}
 	return nil
 }
 
-// pumped checks that the first waiter who counts is not kept waiting in vain.
+// pumped checks that nobody who counts is kept waiting in vain.
 func (s *step) pumped(name string, l *lockModel) error {
-	for _, w := range l.waiters {
+	for i, w := range l.waiters {
 		if w.session.parked {
 			continue
 		}
-		if s.admits(l, w) {
+		if !s.lets(l, l.waiters[:i], w, s.admits) {
+			return nil
+		}
+		if !slices.ContainsFunc(w.parts(), func(p *Claim) bool { return !s.mayGrant(p) }) {
 			return s.bad("I17: request %d of session %d waits for %q in %v for nobody",
 				w.key.request, w.key.session, name, w.mode)
 		}
-		return nil
 	}
 	return nil
 }
