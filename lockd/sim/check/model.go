@@ -560,23 +560,6 @@ func (s *step) nothingLeft() error {
 	return nil
 }
 
-// pumped checks that nobody who counts is kept waiting in vain.
-func (s *step) pumped(name string, l *lockModel) error {
-	for i, w := range l.waiters {
-		if w.session.parked {
-			continue
-		}
-		if !s.lets(l, l.waiters[:i], w, s.admits) {
-			return nil
-		}
-		if !slices.ContainsFunc(w.parts(), func(p *Claim) bool { return !s.mayGrant(p) }) {
-			return s.bad("I17: request %d of session %d waits for %q in %v for nobody",
-				w.key.request, w.key.session, name, w.mode)
-		}
-	}
-	return nil
-}
-
 // At returns what a lock looked like after slot.
 func (m *Model) At(name string, slot uint64) Version {
 	l := m.locks[name]
