@@ -99,28 +99,11 @@ func (s *scanner) command() (c lockfsm.Command) {
 	case lockfsm.OpLeave:
 		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
 		c.Request, c.Token = lockfsm.RequestID(s.u64()), lockfsm.Token(s.u64())
-	case lockfsm.OpAcquireAll:
-		c.Flags, c.Weight = lockfsm.Flags(s.u8()), s.u8()
-		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
-		c.Request = lockfsm.RequestID(s.u64())
-		for n := s.u8(); n > 0 && !s.bad; n-- {
-			mode, name := lockfsm.Mode(s.u8()), s.take(int(s.u16()))
-			c.Parts = c.Parts.AppendPart(lockfsm.Part{Mode: mode, Name: name})
-		}
+	case lockfsm.OpAcquireAll, lockfsm.OpReleaseAll:
+		s.several(&c)
 		return c
-	case lockfsm.OpReleaseAll:
-		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
-		c.Request, c.Token = lockfsm.RequestID(s.u64()), lockfsm.Token(s.u64())
-		return c
-	case lockfsm.OpConvert:
-		c.Flags, c.Mode = lockfsm.Flags(s.u8()), lockfsm.Mode(s.u8())
-		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
-		c.Request, c.Target = lockfsm.RequestID(s.u64()), lockfsm.RequestID(s.u64())
-		c.Token = lockfsm.Token(s.u64())
-	case lockfsm.OpGiveBack:
-		c.Flags = lockfsm.Flags(s.u8())
-		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
-		c.Target, c.Token = lockfsm.RequestID(s.u64()), lockfsm.Token(s.u64())
+	case lockfsm.OpConvert, lockfsm.OpGiveBack:
+		s.convert(&c)
 	case lockfsm.OpAmend:
 		c.Flags = lockfsm.Flags(s.u8())
 		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
@@ -145,4 +128,34 @@ func (s *scanner) command() (c lockfsm.Command) {
 	}
 	c.Name = s.take(int(s.u16()))
 	return c
+}
+
+// several reads what a request for several names has.
+func (s *scanner) several(c *lockfsm.Command) {
+	if c.Op == lockfsm.OpAcquireAll {
+		c.Flags, c.Weight = lockfsm.Flags(s.u8()), s.u8()
+	}
+	c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
+	c.Request = lockfsm.RequestID(s.u64())
+	if c.Op == lockfsm.OpReleaseAll {
+		c.Token = lockfsm.Token(s.u64())
+		return
+	}
+	for n := s.u8(); n > 0 && !s.bad; n-- {
+		mode, name := lockfsm.Mode(s.u8()), s.take(int(s.u16()))
+		c.Parts = c.Parts.AppendPart(lockfsm.Part{Mode: mode, Name: name})
+	}
+}
+
+// convert reads what a conversion has, and the end of what was converted.
+func (s *scanner) convert(c *lockfsm.Command) {
+	c.Flags = lockfsm.Flags(s.u8())
+	if c.Op == lockfsm.OpConvert {
+		c.Mode = lockfsm.Mode(s.u8())
+	}
+	c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
+	if c.Op == lockfsm.OpConvert {
+		c.Request = lockfsm.RequestID(s.u64())
+	}
+	c.Target, c.Token = lockfsm.RequestID(s.u64()), lockfsm.Token(s.u64())
 }

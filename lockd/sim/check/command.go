@@ -236,7 +236,8 @@ func (s *step) acquireAgain(c *lockfsm.Command, r *lockfsm.Result, old *Claim) e
 		want = lockfsm.CodeOK
 	}
 	root := old.root()
-	if old.name != string(c.Name) || old.hold != nil || old.all != nil || root.mode != c.Mode && !root.moved ||
+	if old.name != string(c.Name) || old.hold != nil ||
+		old.all != nil || root.mode != c.Mode && !root.moved ||
 		old.permits != c.Permits ||
 		old.capacity != c.Capacity || old.root().owner != c.Owner {
 		want = lockfsm.CodeRequestReused
