@@ -38,9 +38,11 @@ const (
 // be used anew.
 type Call struct {
 	// Kind is KindAcquire, KindTake, KindEnter, KindRelease, KindLeave,
-	// KindRenewHold, KindAmend, KindGet, KindList, KindCheckTokens or KindStatus.
-	// What is said of an Acquire holds for a Take and an Enter too, and of a
-	// Release for a Leave, which gives back what came of an Enter.
+	// KindRenewHold, KindConvert, KindAmend, KindGet, KindList, KindCheckTokens or
+	// KindStatus.
+	// What is said of an Acquire holds for a Take and an Enter too, and of a Release
+	// for a Leave, which gives back what came of an Enter, and a GiveBack, which a
+	// Release becomes if a Convert of its hold was sent.
 	Kind     wire.Kind
 	Flags    wire.Flags    // of an Acquire
 	Name     string        // of the lock, or the prefix of a List
@@ -63,7 +65,9 @@ type Call struct {
 	// Session is the session the hold belongs to, or the owner id, which the
 	// caller chooses, of a detached one.
 	Session uint64
-	// Hold is the detached hold that a RenewHold renews.
+	// Hold is the detached hold that a RenewHold renews, or the hold that a Convert
+	// converts to Mode. The mode of a hold is Mode of its Call; while a Convert is
+	// open it is what the hold may be used for whatever becomes of that.
 	Hold *Call
 	// Token is the fencing token: the outcome of an Acquire, an input of
 	// Release and RenewHold.
@@ -80,14 +84,21 @@ type Call struct {
 	conn       ConnID // on which it was last sent
 	sentEpoch  uint32 // in which it was last sent; zero is never
 	sends      int
-	target     uint64  // request id: of a Cancel, and of the Enter that was granted
-	version    uint16  // of the protocol, in which the answer to the last send comes
-	firstSent  Instant // exact for a timed Call only
-	notBefore  Instant // after a refusal for lack of room
-	deadline   Instant // set by the first sweep that sees it; zero is not yet
-	validUntil Instant // of a detached hold
-	prev, next *Call   // in the open calls of a group, or among the holds
-	list       *callList
+	target     uint64    // request id: of a Cancel, and of what was granted
+	was        wire.Mode // of a Convert: that of the hold before
+	moves      bool      // of a hold: a Convert of it was sent
+	turns      uint32    // of a hold: Converts that were started; of a Convert: its number
+	// became is, of an Enter, what its owner converted the hold with becameToken to
+	// while the Enter had no answer.
+	became      wire.Mode
+	becameToken uint64
+	version     uint16  // of the protocol, in which the answer to the last send comes
+	firstSent   Instant // exact for a timed Call only
+	notBefore   Instant // after a refusal for lack of room
+	deadline    Instant // set by the first sweep that sees it; zero is not yet
+	validUntil  Instant // of a detached hold
+	prev, next  *Call   // in the open calls of a group, or among the holds
+	list        *callList
 
 	wake chan struct{} // of the shell: capacity 1, told when the Call is done
 	held *Held         // of the shell
@@ -111,7 +122,7 @@ func (x *Call) needsVersion() uint16 {
 	switch x.Kind {
 	case wire.KindTake, wire.KindEnter, wire.KindLeave:
 		return wire.VersionKinds
-	case wire.KindCheckTokens:
+	case wire.KindCheckTokens, wire.KindConvert, wire.KindGiveBack:
 		return wire.VersionWhole
 	default:
 		return wire.MinVersion
@@ -124,6 +135,8 @@ func (x *Call) back(token uint64) *Call {
 		Group: x.Group, Token: token, TTL: x.TTL}
 	if x.Owner != 0 {
 		y.Kind, y.Owner, y.target = wire.KindLeave, x.Owner, x.target
+	} else if x.moves {
+		y.Kind, y.moves, y.target = wire.KindGiveBack, true, x.target
 	}
 	return y
 }
@@ -134,7 +147,7 @@ func (x *Call) reset() {
 	x.request, x.conn, x.sentEpoch, x.sends = 0, 0, 0, 0
 	x.firstSent, x.notBefore, x.deadline, x.validUntil = 0, 0, 0, 0
 	if x.Kind.Acquires() {
-		x.Token = 0
+		x.Token, x.moves, x.becameToken = 0, false, 0
 	}
 }
 

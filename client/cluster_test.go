@@ -67,6 +67,7 @@ type dumbLock struct {
 	capacity uint32 // zero for a lock with modes
 	holds    []dumbClaim
 	queue    []dumbClaim
+	turns    []dumbTurn // what waits for another mode, before the queue
 }
 
 type dumbClaim struct {
@@ -79,6 +80,10 @@ type dumbClaim struct {
 	conn    int // to answer on; -1 is none
 	due     Instant
 	terms   wire.Terms
+	// turned is the conversion of the hold that was granted last; moved says that
+	// there was one, and that smaller tokens may name it.
+	turned uint64
+	moved  bool
 }
 
 func newDumb(nodes, groups int, send func(int, []byte)) *dumbCluster {
@@ -174,6 +179,12 @@ func (d *dumbCluster) once(h wire.Header, body []byte) {
 	case wire.KindAmend:
 		x, _ := wire.DecodeAmend(body)
 		session, epoch = x.Session, x.Epoch
+	case wire.KindConvert:
+		x, _ := wire.DecodeConvert(body)
+		session, epoch = x.Session, x.Epoch
+	case wire.KindGiveBack:
+		x, _ := wire.DecodeGiveBack(body)
+		session, epoch = x.Session, x.Epoch
 	case wire.KindCancel:
 		x, _ := wire.DecodeCancel(body)
 		session, epoch = x.Session, x.Epoch
@@ -253,6 +264,9 @@ func (d *dumbCluster) lead(group int, node uint16) {
 	for _, l := range g.locks {
 		for i := range l.queue {
 			l.queue[i].conn = -1
+		}
+		for i := range l.turns {
+			l.turns[i].conn = -1
 		}
 	}
 }
@@ -354,6 +368,12 @@ func (d *dumbCluster) execute(g *dumbGroup, p proposal) (wire.Response, bool) {
 		x, _ := wire.DecodeLeave(p.body)
 		return d.release(g, wire.Release{Session: x.Session, Token: x.Token, Epoch: x.Epoch,
 			Name: x.Name}, x.Target), true
+	case wire.KindGiveBack:
+		x, _ := wire.DecodeGiveBack(p.body)
+		return d.release(g, wire.Release{Session: x.Session, Token: x.Token, Epoch: x.Epoch,
+			Name: x.Name}, x.Target), true
+	case wire.KindConvert:
+		return d.convert(g, p)
 	case wire.KindCancel:
 		return d.cancel(g, p)
 	case wire.KindRenewHold:
@@ -395,7 +415,7 @@ func (d *dumbCluster) release(g *dumbGroup, x wire.Release, target uint64) wire.
 		if y.owner != 0 && y.session == x.Session && y.token == x.Token && target == 0 {
 			d.fail("release of %q does not say which Enter", x.Name)
 		}
-		return y.session == x.Session && y.token == x.Token && (target == 0 || y.request == target)
+		return y.session == x.Session && y.knows(x.Token) && (target == 0 || y.request == target)
 	})
 	if len(l.holds) == n {
 		return wire.Response{Status: wire.StatusNotHolder}
@@ -468,7 +488,7 @@ func (d *dumbCluster) acquire(g *dumbGroup, p proposal) (wire.Response, bool) {
 	if p.h.Flags&wire.FlagDetached != 0 {
 		y.due = d.now + Instant(x.TTLMillis)*1e6
 	}
-	if len(l.queue) == 0 && l.admits(y) {
+	if len(l.turns)+len(l.queue) == 0 && l.admits(y) {
 		g.token++
 		y.token = g.token
 		l.holds = append(l.holds, y)
@@ -507,7 +527,8 @@ func (l *dumbLock) admits(x dumbClaim) bool {
 }
 
 func (d *dumbCluster) pump(g *dumbGroup, l *dumbLock) {
-	for len(l.queue) > 0 && l.admits(l.queue[0]) {
+	d.pumpTurns(g, l)
+	for len(l.turns) == 0 && len(l.queue) > 0 && l.admits(l.queue[0]) {
 		g.token++
 		first := l.queue[0]
 		rest := l.queue[:0]
@@ -536,6 +557,9 @@ func (d *dumbCluster) cancel(g *dumbGroup, p proposal) (wire.Response, bool) {
 		return wire.Response{Status: wire.StatusAlreadyGranted, Token: l.holds[i].token}, true
 	}
 	l.queue = slices.DeleteFunc(l.queue, same)
+	if r, ok := l.cancelTurn(x.Session, x.Target); ok {
+		return r, true
+	}
 	d.pump(g, l)
 	return wire.Response{Status: wire.StatusCancelled}, true
 }

@@ -202,6 +202,9 @@ func (c *Core) Start(x *Call) {
 		x.list.remove(x)
 	}
 	err := c.admit(x)
+	if x.Kind == wire.KindRelease && x.moves && x.Owner == 0 {
+		x.Kind = wire.KindGiveBack
+	}
 	x.reset()
 	x.state = StateOpen
 	if !x.background {
@@ -222,6 +225,9 @@ func (c *Core) Start(x *Call) {
 	}
 	g := &c.groups[x.Group]
 	g.calls.push(x)
+	if x.Kind == wire.KindConvert {
+		c.turn(x)
+	}
 	if g.live && c.canSend(g, x) && !x.timed() {
 		c.send(x)
 		c.schedule(c.now.Add(pingAfter))
@@ -243,6 +249,8 @@ func (c *Core) admit(x *Call) error {
 		return nil // its group is known and its name was checked
 	case x.Kind.Releases() && x.state == StateLost:
 		return x.Err
+	case x.Kind == wire.KindConvert:
+		return c.admitConvert(x)
 	case c.closed:
 		return fmt.Errorf("%w: %s %q", ErrClosed, x.Kind, x.Name)
 	case len(c.groups) == 0:
@@ -281,6 +289,8 @@ func (c *Core) Abandon(x *Call, err error) {
 		return
 	}
 	switch {
+	case x.Kind == wire.KindConvert:
+		c.abandonConvert(x)
 	case x.Kind.Acquires() && x.sends > 0 && x.Flags&wire.FlagWait == 0:
 		c.outlive(x)
 	case x.Kind.Acquires() && x.sends > 0:

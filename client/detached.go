@@ -73,7 +73,7 @@ func (h *Held) Renew(ctx context.Context, ttl time.Duration) error {
 	}
 	return h.c.call(ctx, &Call{
 		Kind: wire.KindRenewHold, Flags: wire.FlagDetached, Name: h.name,
-		Session: h.call.Session, Token: h.token, TTL: ttl, Hold: &h.call,
+		Session: h.call.Session, Token: h.Token(), TTL: ttl, Hold: &h.call,
 		Timeout: h.c.opts.RequestTimeout,
 	})
 }

@@ -45,7 +45,7 @@ var (
 	// of another capacity. See KindError.
 	ErrOtherKind = errors.New("client: name is in use as another kind of lock")
 	// ErrOtherMode: the owner holds the lock, or waits for it, in another mode,
-	// and would wait for itself.
+	// and would wait for itself; or the hold is being converted already.
 	ErrOtherMode = errors.New("client: owner has the lock in another mode")
 	// ErrDeadlock: the request would have waited for somebody who waits for the
 	// caller, and neither would ever have had his turn. Nothing changed: give back

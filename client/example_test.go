@@ -128,3 +128,32 @@ func ExampleClient_CheckToken() {
 		fmt.Println("stale; the newest is", state.Newest)
 	}
 }
+
+// A reader that finds something to write becomes the writer. If another reader wants
+// the same, one of the two must give way.
+func ExampleRWMutex_Upgrade() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "settings"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	rw := c.RWMutex("settings")
+	h, err := rw.RLock(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer h.Unlock(context.WithoutCancel(ctx))
+	// Read; it turns out that something is to be changed.
+	switch err := rw.Upgrade(ctx, h); {
+	case errors.Is(err, client.ErrDeadlock):
+		log.Print("another reader writes: unlock, and begin anew: ", err)
+	case err != nil:
+		log.Fatal(err)
+	default:
+		fmt.Println("write with token", h.Token()) // a new one
+		if err := rw.Downgrade(ctx, h); err != nil {
+			log.Fatal(err)
+		}
+	}
+}

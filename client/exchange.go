@@ -78,6 +78,9 @@ func (c *Core) send(x *Call) {
 	}
 	x.conn, x.sentEpoch = e.conn, g.epoch
 	x.sends++
+	if x.Kind == wire.KindConvert && x.Hold.is(x) {
+		x.Hold.moves = true
+	}
 	c.encode(e, g, x)
 	c.wrote(e)
 }
@@ -114,6 +117,8 @@ func (c *Core) encode(e *endpoint, g *group, x *Call) {
 		e.out = wire.AppendLeave(e.out, h, &wire.Leave{
 			Session: x.Session, Token: x.Token, Target: x.target, Epoch: g.epoch, Name: name,
 		})
+	case wire.KindConvert, wire.KindGiveBack:
+		e.out = x.appendTurn(e.out, h, g.epoch, name)
 	case wire.KindRelease:
 		h.Flags &= wire.FlagDetached
 		e.out = wire.AppendRelease(e.out, h, &wire.Release{
@@ -416,7 +421,7 @@ func (c *Core) onSessionGone(g *group, x *Call, r *wire.Response) {
 		return // ended with the session, or asks anew in the next one
 	}
 	switch x.Kind {
-	case wire.KindRelease, wire.KindLeave:
+	case wire.KindRelease, wire.KindLeave, wire.KindGiveBack:
 		c.lose(x, fmt.Errorf("%w: %s", ErrSessionEnded, r.Status))
 	case wire.KindOpenSession:
 		c.notOpened(x, g, r.Status)
@@ -441,7 +446,17 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 			return fmt.Errorf("%w: session id %d", ErrProtocol, r.Token)
 		}
 		c.opened(x, g, r)
-	case wire.KindRelease, wire.KindLeave:
+	case wire.KindConvert:
+		return c.onConverted(x, r)
+	case wire.KindRelease, wire.KindLeave, wire.KindGiveBack:
+		if r.Status == wire.StatusUnsupported && x.Kind == wire.KindGiveBack {
+			// Then no Convert had any effect.
+			c.calls.drop(x)
+			x.Kind, x.moves, x.sentEpoch, x.sends = wire.KindRelease, false, 0, 0
+			g.dirty = true
+			c.schedule(c.now)
+			return nil
+		}
 		if r.Status == wire.StatusNotHolder && x.sends == 1 {
 			c.lose(x, fmt.Errorf("group %d: %s", x.Group, r.Status))
 			return nil
@@ -454,7 +469,11 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 		c.onHoldRenewed(x, r)
 	case wire.KindCancel:
 		c.end(x, nil)
-		if r.Status == wire.StatusAlreadyGranted {
+		switch {
+		case r.Status != wire.StatusAlreadyGranted:
+		case x.Hold != nil:
+			c.convertBack(x, r.Token)
+		default:
 			c.giveBack(x, r.Token)
 		}
 	case wire.KindCloseSession:
@@ -501,6 +520,9 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 		return nil
 	}
 	x.Token = r.Token
+	if x.becameToken == x.Token {
+		x.Mode = x.became
+	}
 	if !x.detached() {
 		c.grant(x, &g.session.holds)
 		return nil

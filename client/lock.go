@@ -73,8 +73,6 @@ type Held struct {
 	name string
 	then func(*Held, error) // of the asynchronous calls
 
-	token uint64
-
 	mu struct {
 		sync.Mutex
 		use    uint64 // locks that this Held has been asked for
@@ -155,7 +153,7 @@ func (h *Held) prepare(c *Client, name string, opts LockOptions, flags wire.Flag
 	default:
 		return fmt.Errorf("%w: this Held is in use for %q", ErrOptions, h.name)
 	}
-	h.c, h.name, h.token = c, name, 0
+	h.c, h.name = c, name
 	h.mu.state, h.mu.err = heldAsked, nil
 	h.mu.lost, h.mu.ctx, h.mu.cancel = nil, nil, nil
 	h.mu.use++
@@ -186,7 +184,6 @@ func (h *Held) granted(err error) error {
 		}
 		return err
 	}
-	h.token = h.call.Token
 	if h.mu.state == heldLost {
 		return h.mu.err
 	}
@@ -216,8 +213,13 @@ func (h *Held) lose(use uint64, err error) {
 func (h *Held) Name() string { return h.name }
 
 // Token returns the fencing token of the grant. Every later grant of this lock,
-// by any path, has a larger one. Give it to what the lock guards.
-func (h *Held) Token() uint64 { return h.token }
+// by any path, has a larger one. Give it to what the lock guards, and ask for it
+// again after Convert: a hold that has become stronger has a new one.
+func (h *Held) Token() uint64 {
+	h.c.mu.Lock()
+	defer h.c.mu.Unlock()
+	return h.call.Token
+}
 
 // Session returns the id of the session that holds the lock. Each group of a
 // cluster numbers its own sessions.

@@ -130,6 +130,8 @@ func (c *Core) endSession(g *group, cause error) {
 		next := x.next
 		switch {
 		case x.Session != id || x.detached():
+		case x.Kind == wire.KindConvert:
+			c.end(x, &LostError{Name: x.Name, Token: x.Token, Cause: cause})
 		case x.background && x.Kind.Acquires():
 			c.end(x, nil)
 		case x.Kind.Acquires():

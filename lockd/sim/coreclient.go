@@ -42,7 +42,10 @@ type coreCall struct {
 	lockclient.Call
 	// believed says that the checkers know of the hold.
 	believed bool
+	told     uint64 // the token they know it by
 	released bool
+	// of is the hold that a Convert is about.
+	of *coreCall
 }
 
 var errGaveUp = errors.New("sim: the caller gave up")
@@ -251,6 +254,12 @@ func (c *coreClient) settle() {
 		if x.State() == lockclient.StateHeld && !k.believed {
 			c.believe(k)
 		}
+		if k.of != nil {
+			c.rebelieve(k.of)
+			if x.Err == nil {
+				c.w.covered["core converted"]++
+			}
+		}
 		if x.Err != nil && !expected(x.Err) {
 			c.w.failf("%s: %v %q ended as %v", c.name(), x.Kind, x.Name, x.Err)
 		}
@@ -264,7 +273,7 @@ func (c *coreClient) settle() {
 	c.calls = slices.DeleteFunc(c.calls, func(k *coreCall) bool {
 		over := k.State() == lockclient.StateDone || k.State() == lockclient.StateLost
 		if over && k.believed {
-			c.w.leases.Forget(k.Group, k.Name, lockfsm.Token(k.Token))
+			c.w.leases.Forget(k.Group, k.Name, lockfsm.Token(k.told))
 		}
 		return over
 	})
@@ -275,7 +284,9 @@ func expected(err error) bool {
 	for _, is := range []error{
 		lockclient.ErrHeld, lockclient.ErrLost, lockclient.ErrUnavailable, lockclient.ErrBusy,
 		lockclient.ErrNotFound, lockclient.ErrClosed, lockclient.ErrSessionEnded,
-		lockclient.ErrOtherKind, lockclient.ErrTooMuchData, lockclient.ErrUnsupported, errGaveUp,
+		lockclient.ErrOtherKind, lockclient.ErrDeadlock, lockclient.ErrOtherMode,
+		lockclient.ErrUnlocked, lockclient.ErrUnsupported, lockclient.ErrOptions,
+		lockclient.ErrTooMuchData, errGaveUp,
 	} {
 		if errors.Is(err, is) {
 			return true
@@ -295,7 +306,7 @@ func (c *coreClient) find(x *lockclient.Call) *coreCall {
 
 // believe tells the checkers of a hold.
 func (c *coreClient) believe(k *coreCall) {
-	k.believed = true
+	k.believed, k.told = true, k.Token
 	c.w.covered["core held"]++
 	c.w.leases.Believe(k.Group, k.Name, check.Belief{
 		Token: lockfsm.Token(k.Token), Mode: lockfsm.Mode(k.Mode), Client: 100 + c.id,

@@ -26,6 +26,10 @@ func (c *coreClient) work() {
 
 // task does one thing.
 func (c *coreClient) task() {
+	if c.w.opts.Converts && len(c.calls) < maxCalls && c.dice.permille(200) {
+		c.convert()
+		return
+	}
 	switch n := c.dice.IntN(100); {
 	case n < 45 && len(c.calls) < maxCalls:
 		c.acquire()
@@ -84,6 +88,9 @@ func (c *coreClient) acquire() {
 	if c.w.opts.Terms && c.dice.permille(300) {
 		k.Terms = &wire.Terms{Fields: wire.TermPayload, Payload: []byte("core")}
 	}
+	if c.w.opts.Converts && c.dice.permille(500) {
+		k.Mode = wire.ModePR
+	}
 	switch n := c.dice.IntN(10); {
 	case n < 6:
 		k.Flags = wire.FlagWait
@@ -97,6 +104,37 @@ func (c *coreClient) acquire() {
 		k.Flags, k.Timeout = wire.FlagWait, c.timeout()
 	}
 	c.start(k)
+}
+
+// convert asks for another mode of a hold.
+func (c *coreClient) convert() {
+	for _, h := range c.calls {
+		if h.State() != lockclient.StateHeld || h.released || c.dice.permille(500) {
+			continue
+		}
+		k := &coreCall{Call: lockclient.Call{Kind: wire.KindConvert, Hold: &h.Call, Name: h.Name,
+			Mode: wire.Mode(c.dice.IntN(6))}, of: h}
+		if c.dice.permille(500) {
+			k.Mode = wire.ModeEX
+		}
+		if c.dice.permille(700) {
+			k.Flags = wire.FlagWait
+		} else {
+			k.Flags, k.Timeout = wire.FlagDetails, c.timeout()
+		}
+		c.start(k)
+		c.rebelieve(h)
+		return
+	}
+}
+
+// rebelieve tells the checkers what a hold is now.
+func (c *coreClient) rebelieve(h *coreCall) {
+	if !h.believed || h.State() != lockclient.StateHeld {
+		return
+	}
+	c.w.leases.Forget(h.Group, h.Name, lockfsm.Token(h.told))
+	c.believe(h)
 }
 
 // release gives a hold back.
@@ -181,6 +219,15 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 		var x wire.Release
 		x, err = wire.DecodeRelease(body)
 		q.Session, q.Token = x.Session, x.Token
+	case wire.KindConvert:
+		var x wire.Convert
+		x, err = wire.DecodeConvert(body)
+		q.Session, q.Token, q.Target = x.Session, x.Token, x.Target
+		q.Name, q.Mode = string(x.Name), lockfsm.Mode(x.Mode)
+	case wire.KindGiveBack:
+		var x wire.GiveBack
+		x, err = wire.DecodeGiveBack(body)
+		q.Session, q.Token, q.Target = x.Session, x.Token, x.Target
 	case wire.KindCancel:
 		var x wire.Cancel
 		x, err = wire.DecodeCancel(body)

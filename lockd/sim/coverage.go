@@ -133,7 +133,8 @@ func ReachableUnderFaults() []string {
 		all = append(all, "status "+s.String())
 	}
 	return append(all, "convert ok", "convert held", "convert cancelled", "convert not holder",
-		"held", "several held", "data read", "core held", "core lost a hold", "core paused",
+		"held", "several held", "data read", "core held", "core converted", "core lost a hold",
+		"core paused",
 		"checkpoint", "snapshot", "power cut",
 		"power cut at start", "power cut at work", "conn clogged", "core muted",
 		"peers heard last after a pause", "stranger refused", "session expired", "lease ran out",
