@@ -143,16 +143,24 @@ func (c *Core) encode(e *endpoint, g *group, x *Call) {
 		e.out = wire.AppendCloseSession(e.out, h, &wire.CloseSession{
 			Session: x.Session, Epoch: g.epoch,
 		})
-	case wire.KindGet:
-		e.out = wire.AppendGet(e.out, h, &wire.Get{Name: name})
-	case wire.KindList:
-		e.out = wire.AppendList(e.out, h, &wire.List{
-			Limit: x.Limit, Prefix: name, After: []byte(x.After),
-		})
-	case wire.KindCheckTokens:
-		e.out = c.appendChecks(e.out, h, x)
+	case wire.KindGet, wire.KindList, wire.KindCheckTokens:
+		e.out = c.appendQuestion(e.out, h, x, name)
 	default:
 		panic(fmt.Sprintf("client: cannot send %s", x.Kind))
+	}
+}
+
+// appendQuestion appends what asks a group and changes nothing.
+func (c *Core) appendQuestion(dst []byte, h wire.Header, x *Call, name []byte) []byte {
+	switch x.Kind {
+	case wire.KindGet:
+		return wire.AppendGet(dst, h, &wire.Get{Name: name})
+	case wire.KindList:
+		return wire.AppendList(dst, h, &wire.List{
+			Limit: x.Limit, Prefix: name, After: []byte(x.After),
+		})
+	default:
+		return c.appendChecks(dst, h, x)
 	}
 }
 

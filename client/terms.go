@@ -112,7 +112,6 @@ func (h *Held) amend(ctx context.Context, t *wire.Terms) error {
 	x := &Call{Kind: wire.KindAmend, Name: h.name, Terms: t, Timeout: h.c.opts.RequestTimeout}
 	h.mu.Lock()
 	state, lost := h.mu.state, h.mu.err
-	x.Token = h.token
 	h.mu.Unlock()
 	switch state {
 	case heldGranted:
@@ -123,7 +122,7 @@ func (h *Held) amend(ctx context.Context, t *wire.Terms) error {
 	}
 	h.c.mu.Lock()
 	x.Session, x.Flags, x.target = h.call.Session, h.call.Flags&wire.FlagDetached, h.call.target
-	x.Owner = h.call.Owner
+	x.Owner, x.Token = h.call.Owner, h.call.Token
 	h.c.mu.Unlock()
 	return h.c.call(ctx, x)
 }

@@ -148,7 +148,6 @@ func methods() map[string]func(ctx context.Context, w *walk) error {
 		"Held.UnlockAsync": func(ctx context.Context, w *walk) error {
 			return async(ctx, w.held.UnlockAsync)
 		},
-		"Held.Renew": renewed,
 		"Held.SetPayload": func(ctx context.Context, w *walk) error {
 			return w.held.SetPayload(ctx, []byte("x"))
 		},
@@ -161,6 +160,20 @@ func methods() map[string]func(ctx context.Context, w *walk) error {
 		"Semaphore.TryAcquireWith": func(ctx context.Context, w *walk) error {
 			return held(w.c.Semaphore(w.name, 3).TryAcquireWith(ctx, 2,
 				LockOptions{Payload: []byte("x")}))
+		},
+		"Held.Renew":   renewed,
+		"Held.Convert": func(ctx context.Context, w *walk) error { return w.held.Convert(ctx, Null) },
+		"Held.TryConvert": func(ctx context.Context, w *walk) error {
+			return w.held.TryConvert(ctx, Shared)
+		},
+		"RWMutex.Upgrade": func(ctx context.Context, w *walk) error {
+			return converted(w, func(m RWMutex, h *Held) error { return m.Upgrade(ctx, h) })
+		},
+		"RWMutex.TryUpgrade": func(ctx context.Context, w *walk) error {
+			return converted(w, func(m RWMutex, h *Held) error { return m.TryUpgrade(ctx, h) })
+		},
+		"RWMutex.Downgrade": func(ctx context.Context, w *walk) error {
+			return converted(w, func(m RWMutex, h *Held) error { return m.Downgrade(ctx, h) })
 		},
 		"RWMutex.Lock": func(ctx context.Context, w *walk) error {
 			return held(w.c.RWMutex(w.name).Lock(ctx))
@@ -204,6 +217,18 @@ func renewed(ctx context.Context, w *walk) error {
 		return err
 	}
 	return h.Renew(ctx, 20*time.Second)
+}
+
+// converted converts a hold to read that it takes while nothing is wrong.
+func converted(w *walk, convert func(RWMutex, *Held) error) error {
+	filter := w.n.setFilter(nil)
+	m := w.c.RWMutex(w.name)
+	h, err := m.RLock(context.Background())
+	w.n.setFilter(filter)
+	if err != nil {
+		return err
+	}
+	return convert(m, h)
 }
 
 type dumbFilter = func(k *dumbConn, h wire.Header, body []byte) wire.Status
