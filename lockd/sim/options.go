@@ -139,7 +139,7 @@ func Draw(seed uint64) Options {
 		Latency:     pick(d, 100*microsecond, millisecond, 5*millisecond),
 		SyncTime:    pick(d, 50*microsecond, millisecond, 8*millisecond),
 		TurnDelay:   pick(d, 5*microsecond, 100*microsecond, millisecond),
-		QueueBytes:  pick(d, 16<<10, 256<<10, 64<<20),
+		QueueBytes:  pick(d, 64<<10, 256<<10, 64<<20),
 		DigestEvery: pick[uint64](d, 1, 4, 16),
 	}
 	// Most bugs show early; for those that need a long life some worlds have one.
