@@ -15,7 +15,7 @@ func (m *Machine) hashRequest(s *session, q RequestID) uint32 {
 // findClaim returns the claim with this request id of a session, or of any
 // detached hold with the owner of s.
 func (m *Machine) findClaim(s *session, q RequestID) ref {
-	if plantedIs("dedup-off") {
+	if plantedIs("dedup-off") || s.id == 0 { // what stands is nobody's
 		return 0
 	}
 	p := m.byRequest.probe(m.hashRequest(s, q))
@@ -60,7 +60,7 @@ func (m *Machine) acquire(c *Command, out *Outcome) Result {
 	hash := m.hashName(c.Name)
 	lr := m.findLock(c.Name, hash)
 	inUse := lr != 0 && !m.locks.at(lr).ghost()
-	if inUse && m.locks.at(lr).capacity() != c.capacity() {
+	if inUse && (m.locks.at(lr).capacity() != c.capacity() || m.locks.at(lr).gate() != 0) {
 		return m.locks.at(lr).otherKind(res)
 	}
 	if code := m.roomFor(lr, s); code != CodeOK {
@@ -127,7 +127,8 @@ func (m *Machine) acquireAgain(r ref, c *Command, res Result) Result {
 	l := m.locks.at(cl.lock)
 	b := m.base(cl)
 	switch {
-	case cl.isPart() || cl.converts() || b.mode != c.mode() && b.flags&claimMoved == 0 ||
+	case cl.isPart() || cl.converts() || l.gate() != 0 ||
+		b.mode != c.mode() && b.flags&claimMoved == 0 ||
 		l.capacity() != c.capacity() || l.permits(cl) != c.permits() ||
 		m.ownerOf(l, cl) != c.owner() || !bytes.Equal(m.lockName(l), c.Name):
 		return res.with(CodeRequestReused)
@@ -341,6 +342,9 @@ func (m *Machine) enqueue(r ref) {
 // being executed gets no event.
 func (m *Machine) pump(lr, asking ref, out *Outcome) int {
 	l := m.locks.at(lr)
+	if l.gate() != 0 {
+		return 0 // nobody has his turn there
+	}
 	granted, passed, q := 0, m.passed, newLine()
 	for r := l.waiters; r != 0; {
 		c := m.claims.at(r)

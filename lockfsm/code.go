@@ -44,6 +44,11 @@ const (
 	// CodeDeadlock: the conversion would wait for another that waits for its hold.
 	// The result names the hold of that one.
 	CodeDeadlock Code = 26
+	// CodeAlreadySet: the latch has a count already; the result says what is left.
+	CodeAlreadySet Code = 30
+	// CodeBroken: the latch was taken away, or the barrier broken, while the request
+	// waited there.
+	CodeBroken Code = 31
 
 	// CodeBadRequest: the fields of the command contradict each other, or one
 	// that must not be zero is.
@@ -106,6 +111,10 @@ func (c Code) String() string {
 		return "other mode"
 	case CodeDeadlock:
 		return "deadlock"
+	case CodeAlreadySet:
+		return "already set"
+	case CodeBroken:
+		return "broken"
 	case CodeBadRequest:
 		return "bad request"
 	case CodeBadMode:

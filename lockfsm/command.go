@@ -63,6 +63,19 @@ const (
 	// OpReleaseAll gives back what is left of an OpAcquireAll, the one with that
 	// request and first token: Session, Epoch, Request, Token.
 	OpReleaseAll Op = 25
+	// OpAwait waits at a gate until it lets through: Session, Epoch, Request, Done,
+	// Gate, Name, Count (of those a barrier wants), Flags. Without Wait, which a
+	// barrier must have, it is refused if the gate is shut.
+	OpAwait Op = 28
+	// OpCountDown counts a latch down by Count: Session, Epoch, Request, Done, Gate,
+	// Name, Count.
+	OpCountDown Op = 29
+	// OpSet gives a latch its Count or sets an event: Session, Epoch, Request, Done,
+	// Gate, Name, Count of a latch, Lease (how long it stands, zero for ever).
+	OpSet Op = 30
+	// OpReset takes a latch away, sets an event back, or breaks a barrier: Session,
+	// Epoch, Request, Done, Gate, Name.
+	OpReset Op = 31
 )
 
 // Formats of batches and records. A batch or record has the least format that
@@ -134,6 +147,14 @@ func (o Op) String() string {
 		return "acquire-all"
 	case OpReleaseAll:
 		return "release-all"
+	case OpAwait:
+		return "await"
+	case OpCountDown:
+		return "count-down"
+	case OpSet:
+		return "set"
+	case OpReset:
+		return "reset"
 	default:
 		return fmt.Sprintf("Op(%d)", uint8(o))
 	}
@@ -170,10 +191,17 @@ type Command struct {
 	Token    Token
 	Owner    Owner
 	Nonce    Nonce
-	Name     []byte // borrowed; at most 65535 bytes
-	Value    []byte // of a register; borrowed
-	Terms    Terms  // of an acquire, none if no field is set; of an OpAmend
-	Parts    Parts  // ascending by name, at most MaxParts; borrowed
+	// Gate, Count and Done are of commands at a gate. Done is below or at the lowest
+	// request of the session that its client has no answer to: answers to earlier
+	// ones are not kept any longer.
+	Gate  GateKind
+	Count uint32
+	Done  RequestID
+
+	Name  []byte // borrowed; at most 65535 bytes
+	Value []byte // of a register; borrowed
+	Terms Terms  // of an acquire, none if no field is set; of an OpAmend
+	Parts Parts  // ascending by name, at most MaxParts; borrowed
 }
 
 // Format returns the first format that can say the command.
@@ -327,6 +355,8 @@ func appendCommand(dst []byte, c *Command) []byte {
 		dst = appendAmend(dst, c)
 	case OpAcquireAll, OpReleaseAll:
 		return appendAll(dst, c)
+	case OpAwait, OpCountDown, OpSet, OpReset:
+		dst = appendGate(dst, c)
 	default:
 		panic(fmt.Sprintf("lockfsm: opcode: have %d, want one that is known", uint8(c.Op)))
 	}
@@ -346,6 +376,17 @@ func appendAmend(dst []byte, c *Command) []byte {
 	dst = le.AppendUint64(dst, uint64(c.Target))
 	dst = le.AppendUint64(dst, uint64(c.Token))
 	return c.Terms.append(dst)
+}
+
+func appendGate(dst []byte, c *Command) []byte {
+	le := binary.LittleEndian
+	dst = append(dst, byte(c.Flags), byte(c.Gate))
+	dst = le.AppendUint64(dst, uint64(c.Session))
+	dst = le.AppendUint32(dst, uint32(c.Epoch))
+	dst = le.AppendUint64(dst, uint64(c.Request))
+	dst = le.AppendUint64(dst, uint64(c.Done))
+	dst = le.AppendUint32(dst, c.Count)
+	return le.AppendUint32(dst, uint32(c.Lease))
 }
 
 func appendTake(dst []byte, c *Command) []byte {

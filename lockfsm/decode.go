@@ -140,6 +140,8 @@ func (r *reader) fields(c *Command) error {
 		return r.amend(c)
 	case OpAcquireAll:
 		r.acquireAllCommand(c)
+	case OpAwait, OpCountDown, OpSet, OpReset:
+		r.gateCommand(c)
 	default:
 		r.at--
 		return ErrTooNew
@@ -203,6 +205,17 @@ func (r *reader) amend(c *Command) error {
 	c.Target = RequestID(r.u64())
 	c.Token = Token(r.u64())
 	return r.terms(&c.Terms)
+}
+
+func (r *reader) gateCommand(c *Command) {
+	c.Flags = Flags(r.u8())
+	c.Gate = GateKind(r.u8())
+	c.Session = SessionID(r.u64())
+	c.Epoch = Epoch(r.u32())
+	c.Request = RequestID(r.u64())
+	c.Done = RequestID(r.u64())
+	c.Count = r.u32()
+	c.Lease = Millis(r.u32())
 }
 
 func (r *reader) checked() error {

@@ -37,8 +37,12 @@
 //	            n u8 | n × (mode u8 | name)
 //	25 release-all
 //	            session u64 | epoch u32 | request u64 | token u64
+//	28 await, 29 count down, 30 set, 31 reset
+//	            flags u8 | gate u8 | session u64 | epoch u32 | request u64 |
+//	            done u64 | count u32 | hold time u32 | name
 //	name     length u16 | bytes
 //	flags    1: wait, 2: detached
+//	gate     1: latch, 2: event, 3: barrier
 //	terms    fields u16 (1: payload, 2: labels) | length u16 | payload if there |
 //	         length u16 | labels if there
 //
@@ -101,6 +105,17 @@
 // a circle. A part that only waits for the others is passed by those it gets along
 // with, and by nobody else, so neither it nor they starve. What holds is given back
 // name by name or together.
+//
+// Gates. At a latch, an event or a barrier one waits and holds nothing: all who
+// wait are let through in the Apply that opens it, parked ones too. A latch is
+// shut while it has a count, an event while it is not set; a barrier opens for
+// those who wait when they are as many as all of them say. Whoever gives up, or
+// whose session ends, leaves the barrier, and the others wait on. What stands, a
+// latch with a count or an event that is set, belongs to nobody; it ends when it is
+// reset, or by a time of its own. Those whom that leaves without what they wait
+// for are told that it broke. A request at a gate that had an effect leaves nothing
+// behind in which a retry could find itself, so its answer is kept with the
+// session until the client says, by the next command, that it has it.
 //
 // Terms. An acquire may bring data for others to read: a payload and labels, which
 // are bytes here. It goes with the claim; who holds may change it, and a change

@@ -81,6 +81,12 @@ func (c *Command) String() string {
 			fmt.Fprintf(&b, " %q mode %v", p.Name, p.Mode)
 		}
 		c.describeQueueing(&b)
+	case OpAwait, OpCountDown, OpSet, OpReset:
+		fmt.Fprintf(&b, " request %d done %d %v %d", c.Request, c.Done, c.Gate, c.Count)
+		c.describeQueueing(&b)
+		if c.Lease != 0 {
+			fmt.Fprintf(&b, " for %d ms", c.Lease)
+		}
 	case OpLeave, OpReleaseAll:
 		fmt.Fprintf(&b, " request %d token %d", c.Request, c.Token)
 	case OpConvert:

@@ -10,9 +10,11 @@ type Limits struct {
 	Sessions uint32
 	// Locks is how many names may be in use (held or waited for) at once.
 	Locks uint32
-	// Claims is how many holds and waits there may be together.
+	// Claims is how many holds and waits there may be together, and how many waits
+	// at gates and kept answers.
 	Claims uint32
-	// Detached is how many of the holds may be detached.
+	// Detached is how many of the holds may be detached, latches and events that
+	// stand included.
 	Detached uint32
 	// ClaimsPerSession bounds the holds and waits of one session, and with it
 	// the work of parking and unparking it.
@@ -122,6 +124,7 @@ func (l *Limits) validate() error {
 //
 //	2·Locks    × (entry + table slots + longest name)
 //	+ Claims   × (entry and stack + two tables' slots)
+//	+ Claims   × (answer + table slots)
 //	+ 2·(Sessions+Detached) × (entry + two tables' slots + heap + longest name)
 //	+ 2·DataBytes
 //	+ registers at their largest
@@ -136,7 +139,7 @@ func (l *Limits) validate() error {
 func (l *Limits) MemoryBytes() uint64 {
 	const slots = slotBytes * 5 / 2
 	locks := 2 * uint64(l.Locks) * (lockBytes + slots)
-	claims := uint64(l.Claims) * (claimBytes + stackBytes + 2*slots)
+	claims := uint64(l.Claims) * (claimBytes + stackBytes + answerBytes + 3*slots)
 	sessions := 2 * (uint64(l.Sessions) + uint64(l.Detached)) *
 		(sessionBytes + 2*slots + heapBytes)
 	return locks + claims + sessions + l.nameStoreBytes() + 2*uint64(l.DataBytes) +

@@ -101,6 +101,7 @@ func (m *Machine) loadSession(rest []byte, r *reader) error {
 	s.order = r.u64()
 	state := r.u8()
 	copy(s.nonce[:], r.take(len(s.nonce)))
+	answers := r.answers()
 	name := r.rest()
 	ending := state&stateEnding != 0
 	switch {
@@ -108,6 +109,10 @@ func (m *Machine) loadSession(rest []byte, r *reader) error {
 		return fmt.Errorf("%w: session %d, last id %d", ErrDamaged, s.id, m.lastSession)
 	case state&^(stateParked|stateEnding) != 0 || ending != (s.order != 0) || s.order > m.endings:
 		return fmt.Errorf("%w: session %d state %d order %d", ErrDamaged, s.id, state, s.order)
+	case r.version == FormatKinds || r.version >= FormatWhole && len(answers) == 0 &&
+		!plantedIs("answers-not-in-checkpoint"):
+		return fmt.Errorf("%w: session %d: version %d says nothing that needs it", ErrDamaged, s.id,
+			r.version)
 	case !ending && m.findNonce(&s.nonce) != 0:
 		return fmt.Errorf("%w: session %d shares its nonce", ErrDamaged, s.id)
 	}
@@ -122,12 +127,46 @@ func (m *Machine) loadSession(rest []byte, r *reader) error {
 	m.byID.insert(m.hashID(s.id), n)
 	if ending {
 		s.flags |= entryEnding
+	}
+	if err := m.loadAnswers(n, answers); err != nil {
+		return err
+	}
+	if ending {
 		m.loading.ending = append(m.loading.ending, n)
 		return nil
 	}
 	m.due.push(n)
 	if !plantedIs("dedup-not-in-checkpoint") {
 		m.byNonce.insert(m.hashNonce(&s.nonce), n)
+	}
+	return nil
+}
+
+// answers reads what a session record says of answers, undecoded.
+func (r *reader) answers() []byte {
+	if r.version < FormatWhole {
+		return nil
+	}
+	n := uint64(r.u32())
+	if n*answerRecordBytes > uint64(len(r.b)) {
+		r.failed = true
+		return nil
+	}
+	return r.take(int(n) * answerRecordBytes)
+}
+
+// loadAnswers keeps the answers of a loaded session.
+func (m *Machine) loadAnswers(sr ref, b []byte) error {
+	r := reader{b: b}
+	for r.at < len(b) {
+		a := answer{request: RequestID(r.u64()), value: r.u64(), op: Op(r.u8()), code: Code(r.u8())}
+		known := a.op == OpAwait || a.op == OpCountDown || a.op == OpSet || a.op == OpReset
+		if a.request == 0 || !known || a.code != CodeOK && (a.code != CodeBroken || a.op != OpAwait) ||
+			m.findAnswer(sr, a.request) != 0 {
+			return fmt.Errorf("%w: answer to request %d of session %d", ErrDamaged, a.request,
+				m.sessions.at(sr).id)
+		}
+		m.keep(sr, a)
 	}
 	return nil
 }
@@ -142,12 +181,16 @@ func (m *Machine) loadDetached(rest []byte, r *reader) error {
 	s.id = SessionID(r.u64())
 	s.deadline = Time(r.u64())
 	s.lease = Millis(r.u32())
-	if s.id == 0 || s.order == 0 || Token(s.order) > m.stamps {
+	stands := s.id == 0
+	if s.order == 0 || Token(s.order) > m.stamps || stands != (r.version >= FormatWhole) ||
+		r.version == FormatKinds || s.timeless() && (!stands || s.deadline != forever) {
 		return fmt.Errorf("%w: detached hold of owner %d, token %d", ErrDamaged, s.id, s.order)
 	}
 	s.flags |= entryStored
 	m.detachedCount++
-	m.due.push(n)
+	if !s.timeless() {
+		m.due.push(n)
+	}
 	m.loading.detached = append(m.loading.detached, n)
 	return nil
 }
@@ -157,6 +200,10 @@ func (m *Machine) loadLock(name []byte, r *reader) error {
 		return fmt.Errorf("%w: lock name of %d bytes", ErrDamaged, len(name))
 	}
 	holders, waiters := r.u32(), r.u32()
+	var gate GateKind
+	if r.version >= FormatWhole && holders>>16 < gateEnd {
+		gate, holders = GateKind(holders>>16), holders&0xffff
+	}
 	var capacity Permits
 	if r.version >= FormatKinds {
 		capacity = Permits(r.u32())
@@ -167,13 +214,16 @@ func (m *Machine) loadLock(name []byte, r *reader) error {
 		return fmt.Errorf("%w: %d holders and %d waiters in %d bytes",
 			ErrDamaged, holders, waiters, len(r.b))
 	}
-	if capacity > 0 && plantedIs("capacity-forgotten-in-checkpoint") {
+	if capacity > 0 && gate == 0 && plantedIs("capacity-forgotten-in-checkpoint") {
 		capacity = 1<<32 - 1
 	}
 	lr := m.addLock(name)
 	l := m.locks.at(lr)
 	l.flags |= entryStored
 	l.become(capacity)
+	if gate != 0 {
+		l.becomeGate(gate, uint32(capacity))
+	}
 	m.lockCount++
 	m.loading.turns = m.loading.turns[:0]
 	for i := range holders + waiters {
@@ -190,6 +240,11 @@ func (m *Machine) loadLock(name []byte, r *reader) error {
 	}
 	if waiters == 0 {
 		m.loadTurns(l)
+	}
+	if gate != 0 {
+		if err := m.validateGate(l); err != nil {
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 	}
 	if m.lockFormat(l) != r.version {
 		return fmt.Errorf("%w: version %d says nothing that needs it", ErrDamaged, r.version)
@@ -224,6 +279,10 @@ func (m *Machine) loadClaim(lr ref, state claimState, r *reader) error {
 		}
 		c.flags |= claimPart
 		m.partCount++
+	}
+	if l.gate() != 0 && (flags&^claimDetached != 0 || c.mode != ModeNL) ||
+		(id == 0) != (l.gate() != 0 && state == claimHolds) {
+		return fmt.Errorf("%w: claim of session %d, request %d, at a gate", ErrDamaged, id, c.request)
 	}
 	if flags&claimDetached != 0 {
 		c.session = m.loadedDetached(c.stamp)

@@ -8,6 +8,7 @@ const (
 	lockBytes    = 32
 	claimBytes   = 56
 	stackBytes   = 16
+	answerBytes  = 32
 	sessionBytes = 72
 	heapBytes    = 16
 	slotBytes    = 8
@@ -30,7 +31,7 @@ const (
 	entryGhost
 	// entryEnding: a session that has ended and still has claims.
 	entryEnding
-	// entrySemaphore: a lock whose claims count permits and have no mode.
+	// entrySemaphore: a lock whose claims have no mode: a semaphore or a gate.
 	entrySemaphore
 	// entryQuiet: a lock that needs no pump when a dormant waiter goes, see quiet.
 	entryQuiet
@@ -49,7 +50,8 @@ type lock struct {
 	flags     entryFlags
 	held      modeSet // modes with a holder
 	// counts are the holders by mode. Those of a semaphore all count as ModeNL,
-	// and permits.go keeps its capacity in the places of the other modes.
+	// and permits.go keeps its capacity in the places of the other modes, gate.go
+	// what a gate is.
 	counts  [modeCount]uint16
 	holders ref // claims; in a free entry the next free one
 	waiters ref
@@ -59,7 +61,7 @@ type lock struct {
 func (l *lock) ghost() bool { return l.holders == 0 && l.waiters == 0 }
 
 func (l *lock) holderCount() uint32 {
-	if l.semaphore() {
+	if l.flags&entrySemaphore != 0 {
 		return uint32(l.counts[ModeNL])
 	}
 	var n uint32

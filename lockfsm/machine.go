@@ -21,6 +21,7 @@ type Machine struct {
 	locks    arena[lock]
 	claims   arena[claim]
 	stacks   arena[stack]   // of claims that have an owner
+	answers  arena[answer]  // that are kept for retries at gates
 	sessions arena[session] // sessions and detached holds
 	names    nameStore
 
@@ -31,12 +32,13 @@ type Machine struct {
 	terms     map[ref]*termed
 	dataBytes uint64
 
-	freeLock, freeClaim, freeStack, freeSession ref
+	freeLock, freeClaim, freeStack, freeSession, freeAnswer ref
 
 	byName    table // locks
 	byRequest table // claims
 	byOwner   table // claims that have a stack
 	byHold    table // conversions, by the hold
+	byAnswer  table // answers
 	byID      table // sessions, ending ones included
 	byNonce   table // sessions that are alive
 
@@ -53,6 +55,8 @@ type Machine struct {
 	convertedCount uint32
 	// partCount is how many claims are parts of an acquire of several names.
 	partCount uint32
+	// answerCount is how many answers are kept.
+	answerCount uint32
 
 	dirtyLocks, dirtySessions []ref
 	// quiet are the locks with dormant waiters that were pumped since any
@@ -196,6 +200,8 @@ func (m *Machine) execute(c *Command, out *Outcome) Result {
 		return m.acquireAll(c, out)
 	case OpReleaseAll:
 		return m.releaseAll(c, out)
+	case OpAwait, OpCountDown, OpSet, OpReset:
+		return m.atGate(c, out)
 	default:
 		panic(fmt.Sprintf("lockfsm: opcode: have %d, want one that decodes", uint8(c.Op)))
 	}

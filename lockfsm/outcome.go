@@ -43,12 +43,17 @@ type Result struct {
 	Session SessionID
 	// Request is the request of an acquire, or the target of a cancel.
 	Request RequestID
-	// Token is the token of the hold granted, entered, found, released or renewed;
-	// of several, that of the first name.
+	// Token is the token of the hold granted, entered, found, released or renewed; of
+	// several, that of the first name. Of an await it tells openings of gates apart,
+	// zero if there was nothing to open; of a set it is that of what stands.
 	Token Token
+	// Left is, for a count-down and CodeAlreadySet, what is left to count.
+	Left uint32
 	// Capacity is, for CodeOtherKind, that of the semaphore in force, zero if the
-	// name is in use as a lock with modes.
+	// name is in use as a lock with modes. If it is in use as a gate, Gate says which
+	// and Capacity is its number.
 	Capacity Permits
+	Gate     GateKind
 	// Holder and HolderToken name, for CodeHeld, the oldest hold in the way, and
 	// for CodeDeadlock that whose conversion is.
 	Holder      SessionID
@@ -60,11 +65,11 @@ type EventKind uint8
 
 // The kinds of event.
 const (
-	// EventGranted: a waiting request got its lock. Session, Request, Token and
-	// Name are set. The requests of one owner, which wait in one place, get one
-	// event each, with one token; an acquire of several names gets one for each,
-	// in their order, with a token each. If the same batch carries a retry of a request,
-	// its result says so too, with the same token.
+	// EventGranted: a waiting request got its lock, or its gate let it through.
+	// Session, Request, Token and Name are set. The requests of one owner, which
+	// wait in one place, get one event each, with one token; an acquire of several
+	// names gets one for each, in their order, with a token each. If the same batch
+	// carries a retry of a request, its result says so too, with the same token.
 	EventGranted EventKind = 1
 	// EventLost: a detached hold ran out. Session is the owner; Request, Token
 	// and Name are set.
@@ -81,6 +86,9 @@ const (
 	// EventConversionEnded: the hold that a request waited to convert was given
 	// back. Session, Request and Name are set.
 	EventConversionEnded EventKind = 6
+	// EventBroken: a request that waited at a gate waits no longer, because the gate
+	// was taken away or ran out. Session, Request and Name are set.
+	EventBroken EventKind = 31
 )
 
 // String returns the name of the kind.
@@ -98,6 +106,8 @@ func (k EventKind) String() string {
 		return "written"
 	case EventConversionEnded:
 		return "conversion-ended"
+	case EventBroken:
+		return "broken"
 	default:
 		return fmt.Sprintf("EventKind(%d)", uint8(k))
 	}

@@ -126,7 +126,7 @@ func (m *Machine) checkAcquireAll(c *Command) Code {
 }
 
 // roomForAll checks the limits that the claims of an acquire could break, and that
-// no name is in use as a semaphore.
+// no name is in use as a semaphore or a gate.
 func (m *Machine) roomForAll(c *Command, s *session, res Result) Result {
 	n, fresh := uint32(0), uint32(0)
 	for rest := c.Parts; len(rest) > 0; n++ {
@@ -135,7 +135,7 @@ func (m *Machine) roomForAll(c *Command, s *session, res Result) Result {
 		lr := m.findLock(p.Name, m.hashName(p.Name))
 		if lr == 0 || m.locks.at(lr).ghost() {
 			fresh++
-		} else if l := m.locks.at(lr); l.semaphore() {
+		} else if l := m.locks.at(lr); l.semaphore() || l.gate() != 0 {
 			res.Part = uint8(n)
 			return l.otherKind(res)
 		}

@@ -6,14 +6,14 @@ package lockfsm
 // first: [2] and [3] the capacity, [4] and [5] the permits taken.
 
 // semaphore reports whether the lock counts permits.
-func (l *lock) semaphore() bool { return l.flags&entrySemaphore != 0 }
+func (l *lock) semaphore() bool { return l.flags&entrySemaphore != 0 && l.counts[ModeCR] == 0 }
 
 // capacity is the number of permits there are, zero for a lock with modes.
 func (l *lock) capacity() Permits {
 	if !l.semaphore() {
 		return 0
 	}
-	return Permits(l.counts[2]) | Permits(l.counts[3])<<16
+	return Permits(l.number())
 }
 
 // taken is the number of permits held. Invariant: taken ≤ capacity.
@@ -29,7 +29,7 @@ func (l *lock) become(capacity Permits) {
 	l.counts = [modeCount]uint16{}
 	if capacity > 0 {
 		l.flags |= entrySemaphore
-		l.counts[2], l.counts[3] = uint16(capacity), uint16(capacity>>16)
+		l.setNumber(uint32(capacity))
 	}
 }
 
@@ -76,6 +76,6 @@ func (c *Command) mode() Mode {
 
 // otherKind refuses what takes a lock for what it is not.
 func (l *lock) otherKind(res Result) Result {
-	res.Capacity = l.capacity()
+	res.Gate, res.Capacity = l.gate(), Permits(l.number())
 	return res.with(CodeOtherKind)
 }

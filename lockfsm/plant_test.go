@@ -19,13 +19,15 @@ func TestPlanted(t *testing.T) {
 		"token-counter-not-in-checkpoint", "second-upgrader-waits",
 		"parts-granted-early", "parts-passed-by-all",
 		"upgrade-keeps-token", "amend-repeated", "terms-forgotten-in-checkpoint",
-		"claims-in-order-of-table"} {
+		"claims-in-order-of-table",
+		"gate-dedup-off", "answers-not-in-checkpoint", "barrier-counts-the-dead", "latch-opens-early",
+		"latch-releases-one"} {
 		t.Run("bug="+bug, func(t *testing.T) {
 			Planted = bug
 			defer func() { Planted = "" }()
 			found := ""
 			met := tally{codes: map[Code]int{}, events: map[string]int{}}
-			for seed := uint64(1); seed <= 20 && found == ""; seed++ {
+			for seed := uint64(1); seed <= 60 && found == ""; seed++ {
 				if err := fallingWorld(seed, &met); err != nil {
 					found = err.Error()
 				}
@@ -34,7 +36,7 @@ func TestPlanted(t *testing.T) {
 			case bug == "" && found != "":
 				t.Errorf("without a bug: got %s", found)
 			case bug != "" && found == "":
-				t.Errorf("got 20 seeds without failure, want %s found", bug)
+				t.Errorf("got 60 seeds without failure, want %s found", bug)
 			default:
 				t.Logf("%.300s", found)
 			}

@@ -40,6 +40,11 @@ type LockInfo struct {
 	// Capacity is that of a semaphore, zero for a lock with modes; Taken is how
 	// many of its permits are held.
 	Capacity, Taken Permits
+	// Gate says that the name is a gate, of which Number is what is left to count of
+	// a latch or how many a barrier wants. What stands of it is a detached holder of
+	// owner zero.
+	Gate   GateKind
+	Number uint32
 
 	Holders []ClaimInfo // in the order of their tokens
 	Waiters []ClaimInfo // in queue order
@@ -58,6 +63,10 @@ func (m *Machine) Lock(name []byte, info *LockInfo) bool {
 func (m *Machine) describe(l *lock, info *LockInfo) {
 	info.Name = m.lockName(l)
 	info.Capacity, info.Taken = l.capacity(), 0
+	info.Gate, info.Number = l.gate(), 0
+	if l.gate() != 0 {
+		info.Number = l.number()
+	}
 	if l.semaphore() {
 		info.Taken = l.taken()
 	}
@@ -234,12 +243,13 @@ func (m *Machine) Stats() Stats {
 	bytes := uint64(len(m.locks.chunks))*chunk*lockBytes +
 		uint64(len(m.claims.chunks))*chunk*claimBytes +
 		uint64(len(m.stacks.chunks))*chunk*stackBytes +
+		uint64(len(m.answers.chunks))*chunk*answerBytes +
 		uint64(len(m.sessions.chunks))*chunk*sessionBytes +
 		uint64(len(m.names.chunks))*nameChunk*nameUnit +
 		uint64(cap(m.due.items))*heapBytes +
 		uint64(cap(m.dirtyLocks)+cap(m.dirtySessions)+cap(m.order))*4
-	for _, t := range [...]*table{&m.byName, &m.byRequest, &m.byOwner, &m.byHold, &m.byID,
-		&m.byNonce} {
+	for _, t := range [...]*table{&m.byName, &m.byRequest, &m.byOwner, &m.byHold, &m.byAnswer,
+		&m.byID, &m.byNonce} {
 		bytes += t.memoryBytes()
 	}
 	return Stats{Locks: m.lockCount, Claims: m.claimCount, Sessions: m.sessionCount,
@@ -249,5 +259,5 @@ func (m *Machine) Stats() Stats {
 // Timed reports whether anything lives by log time, so that the leader must
 // move it.
 func (m *Machine) Timed() bool {
-	return m.sessionCount+m.detachedCount > 0 || m.Pending()
+	return len(m.due.items) > 0 || m.Pending()
 }

@@ -54,6 +54,16 @@ import (
 //	                         length u16 | payload, if it is there |
 //	                         length u16 | labels, if they are there
 //
+// A gate has version 3, as has what stands of one, a detached hold of owner zero
+// (hold time and deadline as they are, also without a time of its own), and a
+// session for which answers are kept:
+//
+//	lock      03 name        holders u16 | gate u8 | 0 u8 | waiters u32 |
+//	                         number u32 | claims as above
+//	session   01 id u64      as above up to the nonce, then n u32 |
+//	                         n × answer | name
+//	answer                   request u64 | value u64 | opcode u8 | code u8
+//
 // Holders stand in the order of their stamps, waiters in queue order, levels in
 // that of their stamps, so equal states have equal bytes. A newer version is
 // ErrTooNew; anything else that this table does not describe is ErrDamaged.
@@ -77,8 +87,9 @@ const (
 	conversionWaits   = 1
 	conversionGranted = 2
 
-	claimRecordBytes = 35
-	levelRecordBytes = 24
+	claimRecordBytes  = 35
+	answerRecordBytes = 18
+	levelRecordBytes  = 24
 
 	// recordHashSeed begins the hash of every record, whatever its version.
 	recordHashSeed = 1
@@ -115,7 +126,11 @@ func (m *Machine) appendMeta(dst []byte) []byte {
 
 func (m *Machine) appendSession(dst []byte, s *session) []byte {
 	le := binary.LittleEndian
-	dst = append(dst, FormatFirst)
+	version := byte(FormatFirst)
+	if s.lastAnswer() != 0 || s.kind == kindDetached && s.id == 0 {
+		version = FormatWhole
+	}
+	dst = append(dst, version)
 	if s.kind == kindDetached {
 		dst = le.AppendUint64(dst, uint64(s.id))
 		dst = le.AppendUint64(dst, uint64(s.deadline))
@@ -134,7 +149,32 @@ func (m *Machine) appendSession(dst []byte, s *session) []byte {
 	dst = le.AppendUint64(dst, s.order)
 	dst = append(dst, state)
 	dst = append(dst, s.nonce[:]...)
+	if version >= FormatWhole {
+		dst = m.appendAnswers(dst, s)
+	}
 	return append(dst, m.sessionName(s)...)
+}
+
+// appendAnswers appends what is kept for a session, oldest first.
+func (m *Machine) appendAnswers(dst []byte, s *session) []byte {
+	le := binary.LittleEndian
+	last := s.lastAnswer()
+	dst = le.AppendUint32(dst, m.answersOf(s))
+	if plantedIs("answers-not-in-checkpoint") {
+		le.PutUint32(dst[len(dst)-4:], 0)
+		return dst
+	}
+	for r := last; r != 0; {
+		r = m.answers.at(r).next
+		a := m.answers.at(r)
+		dst = le.AppendUint64(dst, uint64(a.request))
+		dst = le.AppendUint64(dst, a.value)
+		dst = append(dst, byte(a.op), byte(a.code))
+		if r == last {
+			break
+		}
+	}
+	return dst
 }
 
 func (m *Machine) sessionName(s *session) []byte {
@@ -148,11 +188,11 @@ func (m *Machine) appendLock(dst []byte, l *lock) []byte {
 	le := binary.LittleEndian
 	version := m.lockFormat(l)
 	dst = append(dst, version)
-	dst = le.AppendUint32(dst, l.holderCount())
+	dst = le.AppendUint32(dst, l.holderCount()|uint32(l.gate())<<16)
 	waiters := m.firstWaiter(l)
 	dst = le.AppendUint32(dst, l.waiting-m.conversions(l))
 	if version >= FormatKinds {
-		dst = le.AppendUint32(dst, uint32(l.capacity()))
+		dst = le.AppendUint32(dst, l.number())
 	}
 	for r := l.holders; r != 0; r = m.claims.at(r).next {
 		dst = m.appendKinds(m.appendClaim(dst, l, m.claims.at(r)), l, m.claims.at(r))
@@ -174,6 +214,9 @@ func (r *register) append(dst []byte) []byte {
 // lockFormat returns the least format that can say what a lock is.
 func (m *Machine) lockFormat(l *lock) byte {
 	format := byte(FormatFirst)
+	if l.gate() != 0 {
+		return FormatWhole
+	}
 	if l.semaphore() {
 		format = FormatKinds
 	}
@@ -292,7 +335,7 @@ func (m *Machine) appendConversion(dst []byte, hold ref) []byte {
 // openValue checks the version of a value and returns a reader behind it.
 // Requires: key is not empty.
 func openValue(key, value []byte, newest uint8) (reader, error) {
-	if key[0] != keyLock {
+	if key[0] != keyLock && key[0] != keySession && key[0] != keyDetached {
 		newest = FormatFirst
 	}
 	switch {

@@ -34,7 +34,8 @@ func (m *Machine) Refusal(c *Command) (Result, bool) {
 		return res, false
 	}
 	l := m.locks.at(lr)
-	if l.ghost() || l.capacity() != c.capacity() || m.admits(l, c.mode(), c.permits()) {
+	if l.ghost() || l.gate() != 0 || l.capacity() != c.capacity() ||
+		m.admits(l, c.mode(), c.permits()) {
 		return res, false
 	}
 	if c.Op == OpEnter && m.findOwned(lr, of, c.Owner) != 0 {

@@ -36,7 +36,7 @@ func (m *Machine) release(c *Command, out *Outcome) Result {
 // stamps, so it walks whichever is shorter by walking both at once.
 func (m *Machine) findHold(c *Command, of *session) ref {
 	lr := m.findLock(c.Name, m.hashName(c.Name))
-	if lr == 0 {
+	if lr == 0 || m.locks.at(lr).gate() != 0 {
 		return 0
 	}
 	k, own := kindDetached, ref(0)
@@ -78,6 +78,10 @@ func (m *Machine) cancel(c *Command, out *Outcome) Result {
 	}
 	if c.Request == 0 {
 		return res.with(CodeBadRequest)
+	}
+	if a := m.findAnswer(r, c.Request); a != 0 && m.answers.at(a).code == CodeOK {
+		res.Token = Token(m.answers.at(a).value)
+		return res.with(CodeAlreadyGranted)
 	}
 	cr := m.findClaim(m.sessions.at(r), c.Request)
 	if cr == 0 {
@@ -134,7 +138,9 @@ func (m *Machine) dropClaim(r ref, out *Outcome) int {
 	}
 	granted := m.removeClaim(r, out)
 	if s.kind == kindDetached {
-		m.due.remove(of)
+		if !s.timeless() {
+			m.due.remove(of)
+		}
 		m.detachedCount--
 		m.buryEntry(of)
 	}

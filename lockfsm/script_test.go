@@ -125,6 +125,9 @@ func parseBatch(t *testing.T, d *datadriven.TestData) []byte {
 func parseCommand(t *testing.T, words []string) Command {
 	t.Helper()
 	c := Command{Mode: ModeEX, Lease: 1000}
+	if strings.Contains(strings.Join(words, " "), "gate=") {
+		c.Lease = 0
+	}
 	for o := OpOpenSession; o < 64; o++ {
 		if o.String() == words[0] {
 			c.Op = o
@@ -166,6 +169,16 @@ func parseCommand(t *testing.T, words []string) Command {
 			c.Capacity = Permits(number(t, v))
 		case "owner":
 			c.Owner = Owner(number(t, v))
+		case "gate":
+			for k := GateLatch; k < gateEnd; k++ {
+				if k.String() == v {
+					c.Gate = k
+				}
+			}
+		case "n":
+			c.Count = uint32(number(t, v))
+		case "done":
+			c.Done = RequestID(number(t, v))
 		case "w":
 			c.Weight = uint8(number(t, v))
 		case "lease":
@@ -216,7 +229,7 @@ func (s *script) run(value []byte) string {
 		}{{"s", uint64(r.Session)}, {"r", uint64(r.Request)}, {"token", uint64(r.Token)},
 			{"waiting", uint64(r.Waiting)}, {"holder", uint64(r.Holder)},
 			{"holder-token", uint64(r.HolderToken)}, {"capacity", uint64(r.Capacity)},
-			{"part", uint64(r.Part)}} {
+			{"part", uint64(r.Part)}, {"left", uint64(r.Left)}, {"gate", uint64(r.Gate)}} {
 			if f.value != 0 {
 				fmt.Fprintf(&b, " %s=%d", f.name, f.value)
 			}
@@ -228,7 +241,7 @@ func (s *script) run(value []byte) string {
 		switch e.Kind {
 		case EventSessionEnded:
 			b.WriteString([]string{"", " closed", " expired"}[e.Reason])
-		case EventWaitEnded:
+		case EventWaitEnded, EventBroken:
 			fmt.Fprintf(&b, " r=%d name=%s", e.Request, e.Name)
 		default:
 			fmt.Fprintf(&b, " r=%d token=%d name=%s", e.Request, e.Token, e.Name)

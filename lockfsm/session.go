@@ -29,7 +29,7 @@ type session struct {
 	count     uint32
 	name      nameRef
 	heapAt    uint32 // place in the expiry heap while not ending
-	endNext   ref    // next of those that end
+	endNext   ref    // next of those that end, see lastAnswer
 	nameBytes uint16
 	kind      kind
 	flags     entryFlags
@@ -270,7 +270,10 @@ func (m *Machine) end(r ref, why Reason, out *Outcome) {
 	s := m.sessions.at(r)
 	m.due.remove(r)
 	m.byNonce.remove(m.hashNonce(&s.nonce), r)
+	answers := s.lastAnswer()
 	s.flags |= entryEnding
+	s.endNext = 0
+	s.setLastAnswer(answers)
 	m.disturb()
 	m.endings++
 	s.order = m.endings
@@ -304,6 +307,9 @@ func (m *Machine) drain(out *Outcome) {
 				return
 			}
 			m.work -= 1 + m.dropClaim(s.claims, out)
+		}
+		if !m.dropAnswers(r) {
+			return
 		}
 		m.endingHead = s.endNext
 		if m.endingHead == 0 {
@@ -356,6 +362,10 @@ func (m *Machine) expire(out *Outcome) {
 			continue
 		}
 		c := m.claims.at(s.claims)
+		if m.locks.at(c.lock).gate() != 0 {
+			m.work -= 1 + m.breakGate(c.lock, out)
+			continue
+		}
 		name := out.copyName(m.lockName(m.locks.at(c.lock)))
 		out.Events = append(out.Events, Event{Kind: EventLost, Session: s.id,
 			Request: c.request, Token: c.stamp, Name: name})

@@ -39,8 +39,8 @@ func (t *twin) acquireAll(c *Command, s *twinSession, res Result) Result {
 		l := t.locks[string(p.Name)]
 		if l == nil {
 			fresh++
-		} else if l.capacity > 0 {
-			res.Part, res.Capacity = uint8(i), l.capacity
+		} else if l.capacity > 0 || l.gate != 0 {
+			res.Part, res.Capacity, res.Gate = uint8(i), l.capacity, l.gate
 			return res.with(CodeOtherKind)
 		}
 	}

@@ -21,6 +21,7 @@ type twin struct {
 	detached    []*twinClaim
 	locks       map[string]*twinLock
 	registers   map[string]Token // versions
+	answers     []twinAnswer     // in the order in which they were given
 	slot        uint64
 	work        int
 	out         *Outcome
@@ -61,7 +62,8 @@ type twinClaim struct {
 
 type twinLock struct {
 	name             string
-	capacity         Permits // zero for a lock with modes
+	capacity         Permits // zero for a lock with modes; of a gate its number
+	gate             GateKind
 	holders, waiters []*twinClaim
 }
 
@@ -146,6 +148,8 @@ func (t *twin) command(c *Command) Result {
 		}
 		h.s.lease, h.s.deadline, res.Request = c.Lease, t.now+Time(c.Lease), h.request
 		return res.with(CodeOK)
+	case OpAwait, OpCountDown, OpSet, OpReset:
+		res.Request, res.Detached = c.Request, false
 	case OpAcquire, OpTake, OpEnter, OpCancel:
 		res.Request = c.Request
 	case OpAcquireAll:
@@ -180,7 +184,7 @@ func (t *twin) command(c *Command) Result {
 		case s.ending:
 			return res.with(CodeSessionEnded)
 		case c.Epoch < s.epoch || c.Op == OpPark && c.Epoch != s.epoch,
-			(c.Op.Acquires() || c.Op == OpConvert) && c.Epoch == s.epoch && s.parked:
+			(c.Op.Acquires() || c.Op == OpConvert || c.Op == OpAwait) && c.Epoch == s.epoch && s.parked:
 			return res.with(CodeStaleEpoch)
 		}
 		t.raise(s, c.Epoch)
@@ -213,6 +217,8 @@ func (t *twin) execute(c *Command, s *twinSession, res Result) Result {
 		return t.giveBack(c, res)
 	case OpAmend:
 		return t.amend(c, res)
+	case OpAwait, OpCountDown, OpSet, OpReset:
+		return t.atGate(c, s, res)
 	case OpRelease:
 		h := t.hold(c, res.Detached)
 		switch {
@@ -228,6 +234,9 @@ func (t *twin) execute(c *Command, s *twinSession, res Result) Result {
 		switch {
 		case c.Request == 0:
 			return res.with(CodeBadRequest)
+		case t.through(s, c.Request) != nil:
+			res.Token = Token(t.through(s, c.Request).value)
+			return res.with(CodeAlreadyGranted)
 		case cl == nil:
 			return res.with(CodeCancelled)
 		case cl.lock.name != string(c.Name):
@@ -298,7 +307,8 @@ func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
 	mode, want, capacity, owner := kindOf(c)
 	if cl := t.find(c.Session, c.Request, res.Detached); cl != nil {
 		switch {
-		case cl.all != nil || cl.hold != nil || cl.place().mode != mode && !cl.place().moved ||
+		case cl.all != nil || cl.lock.gate != 0 || cl.hold != nil ||
+			cl.place().mode != mode && !cl.place().moved ||
 			cl.permits != want || cl.lock.capacity != capacity ||
 			cl.owner != owner || cl.lock.name != string(c.Name):
 			return res.with(CodeRequestReused)
@@ -310,8 +320,8 @@ func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
 		return res.with(CodeQueued)
 	}
 	lock := t.locks[string(c.Name)]
-	if lock != nil && lock.capacity != capacity {
-		res.Capacity = lock.capacity
+	if lock != nil && (lock.capacity != capacity || lock.gate != 0) {
+		res.Capacity, res.Gate = lock.capacity, lock.gate
 		return res.with(CodeOtherKind)
 	}
 	switch {
@@ -470,6 +480,9 @@ func (t *twin) admits(l *twinLock, c *twinClaim) bool {
 
 func (t *twin) pump(l *twinLock, asking *twinClaim) int {
 	n := 0
+	if l.gate != 0 {
+		return 0
+	}
 	for _, w := range slices.Clone(l.waiters) {
 		if w.s.parked || w.s.ending {
 			continue
@@ -548,6 +561,14 @@ func (t *twin) drain() {
 			}
 			t.work -= 1 + t.drop(c)
 		}
+		for own := (func(a twinAnswer) bool { return a.s == s }); slices.ContainsFunc(t.answers, own); {
+			if t.work <= 0 {
+				return
+			}
+			t.work--
+			i := slices.IndexFunc(t.answers, own)
+			t.answers = slices.Delete(t.answers, i, i+1)
+		}
 		t.ending = t.ending[1:]
 		delete(t.sessions, s.id)
 	}
@@ -577,6 +598,9 @@ func (t *twin) expire() {
 	for t.work > 0 {
 		s, hold := t.overdue()
 		switch {
+		case hold != nil && hold.lock.gate != 0:
+			t.work -= 1 + t.openGate(hold.lock, CodeBroken, 0, nil)
+			t.fall(hold.lock)
 		case hold != nil:
 			t.event(EventLost, hold, hold.stamp)
 			t.work -= 1 + t.drop(hold)
@@ -615,7 +639,7 @@ func (t *twin) claimsOf(s *twinSession) []*twinClaim {
 
 func (t *twin) find(id SessionID, q RequestID, detached bool) *twinClaim {
 	for _, c := range t.claims() {
-		if c.s.id == id && c.request == q && c.detached == detached {
+		if c.s.id == id && id != 0 && c.request == q && c.detached == detached {
 			return c
 		}
 	}
@@ -624,7 +648,7 @@ func (t *twin) find(id SessionID, q RequestID, detached bool) *twinClaim {
 
 func (t *twin) hold(c *Command, detached bool) *twinClaim {
 	l := t.locks[string(c.Name)]
-	if l == nil {
+	if l == nil || l.gate != 0 {
 		return nil
 	}
 	for _, h := range l.holders {
@@ -644,6 +668,16 @@ func (t *twin) check(name string, token Token) (current bool, newest Token) {
 		}
 	}
 	return current, newest
+}
+
+// through returns the answer that let a request of a session have its way.
+func (t *twin) through(s *twinSession, q RequestID) *twinAnswer {
+	for i, a := range t.answers {
+		if a.s == s && a.request == q && a.code == CodeOK {
+			return &t.answers[i]
+		}
+	}
+	return nil
 }
 
 // dump writes the whole state, sorted.
@@ -666,7 +700,7 @@ func (t *twin) dump() string {
 		for _, h := range t.locks[n].holders {
 			taken += h.permits
 		}
-		dumpLock(&b, n, taken, t.locks[n].capacity)
+		dumpLock(&b, n, taken, t.locks[n].capacity, t.locks[n].gate)
 		for _, h := range t.locks[n].holders {
 			t.dumpClaim(&b, h, h.stamp)
 		}
@@ -692,9 +726,11 @@ func (t *twin) dumpClaim(b *strings.Builder, c *twinClaim, token Token) {
 	dumpInfo(b, info)
 }
 
-func dumpLock(b *strings.Builder, name string, taken, capacity Permits) {
+func dumpLock(b *strings.Builder, name string, taken, capacity Permits, gate GateKind) {
 	fmt.Fprintf(b, "lock %q", name)
-	if capacity > 0 {
+	if gate != 0 {
+		fmt.Fprintf(b, " %v %d", gate, capacity)
+	} else if capacity > 0 {
 		fmt.Fprintf(b, " %d of %d permits", taken, capacity)
 	}
 	b.WriteByte('\n')
@@ -734,7 +770,7 @@ func dumpMachine(m *Machine) string {
 		return true
 	})
 	m.ForEachLock(func(l *LockInfo) bool {
-		dumpLock(&b, string(l.Name), l.Taken, l.Capacity)
+		dumpLock(&b, string(l.Name), l.Taken, max(l.Capacity, Permits(l.Number)), l.Gate)
 		for _, c := range l.Holders {
 			dumpInfo(&b, c)
 		}

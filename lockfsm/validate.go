@@ -25,6 +25,9 @@ func (m *Machine) Validate() error {
 		}
 		locks++
 		n, err := m.validateLock(r)
+		if err == nil && l.gate() != 0 {
+			err = m.validateGate(l)
+		}
 		if err != nil {
 			return fmt.Errorf("lock %q: %w", m.lockName(l), err)
 		}
@@ -38,6 +41,9 @@ func (m *Machine) Validate() error {
 		return err
 	}
 	if err := m.validateEnding(); err != nil {
+		return err
+	}
+	if err := m.validateAnswers(); err != nil {
 		return err
 	}
 	if err := m.validateRegisters(); err != nil {
@@ -83,8 +89,9 @@ func (m *Machine) validateLock(lr ref) (uint32, error) {
 			return 0, fmt.Errorf("permits: have %d of %d taken, counted %d",
 				l.taken(), l.capacity(), taken)
 		}
-		counts[2], counts[3], counts[4], counts[5] =
-			l.counts[2], l.counts[3], l.counts[4], l.counts[5]
+	}
+	if l.flags&entrySemaphore != 0 {
+		copy(counts[1:], l.counts[1:])
 	}
 	tailOK := l.holders == 0 || m.claims.at(l.holders).prev == last
 	if counts != l.counts || held != l.held || !tailOK {
@@ -97,6 +104,9 @@ func (m *Machine) validateLock(lr ref) (uint32, error) {
 	n += waiting + levels
 	if waiting != l.waiting {
 		return 0, fmt.Errorf("waiters: have %d, counted %d", l.waiting, waiting)
+	}
+	if l.gate() != 0 {
+		return n, nil
 	}
 	return n, m.validatePumped(l)
 }
@@ -189,7 +199,7 @@ func (m *Machine) validateClaim(r, lr ref, state claimState) error {
 		return fmt.Errorf("claim %d: token %d, its hold has %d", r, c.stamp, s.order)
 	case c.isPart():
 		return m.validatePart(r)
-	case m.findClaim(s, c.request) != r && !plantedIs("dedup-off"):
+	case s.id != 0 && m.findClaim(s, c.request) != r && !plantedIs("dedup-off"):
 		return fmt.Errorf("claim %d: not found by request %d", r, c.request)
 	case m.locks.at(lr).semaphore():
 		if l := m.locks.at(lr); c.mode != ModeNL || c.extra == 0 || l.permits(c) > l.capacity() {
@@ -266,7 +276,7 @@ func (m *Machine) validateSessions() error {
 		} else {
 			sessions++
 		}
-		if s.flags&entryEnding == 0 {
+		if s.flags&entryEnding == 0 && !s.timeless() {
 			heaped++
 		}
 		n, err := m.validateOwn(s, r)
@@ -323,7 +333,7 @@ func (m *Machine) validateOwn(s *session, r ref) (uint32, error) {
 
 // validateDue checks a session's place in the expiry heap.
 func (m *Machine) validateDue(s *session, r ref) error {
-	if s.flags&entryEnding != 0 {
+	if s.flags&entryEnding != 0 || s.timeless() {
 		return nil
 	}
 	i := int(s.heapAt)
@@ -378,6 +388,8 @@ func (m *Machine) validateBounds() error {
 		{"stack entries", int(m.stacks.used), int(l.Claims)},
 		{"owner index", m.byOwner.n, int(m.stackCount)},
 		{"conversion index", m.byHold.n, int(m.convertedCount)},
+		{"answers", int(m.answerCount), int(l.Claims)},
+		{"answer entries", int(m.answers.used), int(l.Claims)},
 	} {
 		if b.have > b.limit {
 			return fmt.Errorf("bound: have %d %s, limit is %d", b.have, b.name, b.limit)

@@ -118,6 +118,9 @@ func (w *world) command() Command {
 		Name:    []byte(worldNames[r.IntN(len(worldNames))]),
 		Lease:   Millis(90 + r.IntN(250)),
 	}
+	if c.Op != OpWrite && r.IntN(4) == 0 {
+		c.Op = OpAwait
+	}
 	c.Permits, c.Capacity = Permits(r.IntN(4)), Permits(3+r.IntN(10)/9)
 	c.Owner = Owner(r.IntN(20)) % 3
 	if r.IntN(3) > 0 {
@@ -140,6 +143,9 @@ func (w *world) command() Command {
 		c.Epoch++
 	case 4:
 		c.Epoch--
+	}
+	if c.Op == OpAwait {
+		return w.gateCommand(c)
 	}
 	return w.finish(c)
 }
@@ -361,9 +367,9 @@ func describe(o *Outcome, cs []Command) string {
 	var b strings.Builder
 	for i, r := range o.Results {
 		c := cs[i]
-		fmt.Fprintf(&b, "%v s%d e%d r%d t%d %v f%d %d/%d o%d a%d %.5q %v: %v %+v\n", c.Op, c.Session,
-			c.Epoch, c.Request, c.Token, c.Mode, c.Flags, c.Permits, c.Capacity, c.Owner, c.Target,
-			c.Name, c.Terms, r.Code, r)
+		fmt.Fprintf(&b, "%v s%d e%d r%d t%d %v f%d %d/%d o%d a%d %v %d d%d %.5q %v: %v %+v\n",
+			c.Op, c.Session, c.Epoch, c.Request, c.Token, c.Mode, c.Flags, c.Permits, c.Capacity,
+			c.Owner, c.Target, c.Gate, c.Count, c.Done, c.Name, c.Terms, r.Code, r)
 	}
 	for _, e := range o.Events {
 		fmt.Fprintf(&b, "%v s%d r%d t%d %d %.5q\n", e.Kind, e.Session, e.Request, e.Token,
@@ -553,7 +559,7 @@ func TestTwin(t *testing.T) {
 		t.Errorf("got %d conversions waiting, %d holds converted, want 1000 of each",
 			met.turns, met.moved)
 	}
-	if len(met.events) != 7 {
-		t.Errorf("got events %v, want seven kinds and reasons", met.events)
+	if len(met.events) != 8 {
+		t.Errorf("got events %v, want eight kinds and reasons", met.events)
 	}
 }
