@@ -64,14 +64,15 @@ func (n *Node) admitFrame(c *conn, h wire.Header, body, frame []byte) {
 // for what else its conn has in flight: if all of that waits for locks, nothing
 // would ever come free. The size of a batch bounds them.
 func givesBack(k wire.Kind) bool {
-	return k.Releases() || k == wire.KindCancel || k == wire.KindCloseSession
+	return k.Releases() || k == wire.KindCancel || k == wire.KindCloseSession ||
+		k == wire.KindCountDown || k == wire.KindResetGate
 }
 
 // takes reports whether a request asks for something new. Such a one is refused
 // while the log is nearly full, so that room is left for what gives back and
 // for live sessions to be renewed (I33).
 func takes(k wire.Kind) bool {
-	return k == wire.KindOpenSession || k.Acquires()
+	return k == wire.KindOpenSession || k.Acquires() || k == wire.KindAwait || k == wire.KindSetGate
 }
 
 // busyRetryMillis is how long a client is asked to wait after Busy: a few
@@ -177,7 +178,8 @@ func decodeCommand(cmd *lockfsm.Command, h wire.Header, body []byte, groups int)
 		cmd.Mode, cmd.Weight, cmd.Name = lockfsm.Mode(x.Mode), x.Weight, x.Name
 		cmd.Flags, cmd.Lease = commandFlags(h, x.Session), lockfsm.Millis(x.TTLMillis)
 	case wire.KindTake, wire.KindEnter, wire.KindLeave, wire.KindConvert, wire.KindGiveBack,
-		wire.KindAsk, wire.KindAmend:
+		wire.KindAsk, wire.KindAmend, wire.KindAwait, wire.KindCountDown, wire.KindSetGate,
+		wire.KindResetGate:
 		if s := decodeKinds(cmd, h, body); s != wire.StatusOK {
 			return s
 		}
@@ -223,6 +225,8 @@ func decodeKinds(cmd *lockfsm.Command, h wire.Header, body []byte) wire.Status {
 	switch h.Kind {
 	case wire.KindAsk, wire.KindAmend:
 		return decodeTerms(cmd, h, body)
+	case wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate:
+		return decodeGate(cmd, h, body)
 	case wire.KindTake:
 		var x wire.Take
 		x, err = wire.DecodeTake(body)
@@ -290,6 +294,32 @@ func decodeAll(cmd *lockfsm.Command, h wire.Header, body []byte, groups int) wir
 		return s == wire.StatusOK
 	})
 	return s
+}
+
+// decodeGate does the same for the requests at a gate.
+func decodeGate(cmd *lockfsm.Command, h wire.Header, body []byte) wire.Status {
+	x, err := wire.DecodeGate(body)
+	if err != nil {
+		return wire.StatusBadRequest
+	}
+	switch h.Kind {
+	case wire.KindAwait:
+		cmd.Op = lockfsm.OpAwait
+	case wire.KindCountDown:
+		cmd.Op = lockfsm.OpCountDown
+	case wire.KindSetGate:
+		cmd.Op = lockfsm.OpSet
+	default:
+		cmd.Op = lockfsm.OpReset
+	}
+	cmd.Request, cmd.Done = lockfsm.RequestID(h.Request), lockfsm.RequestID(x.Done)
+	cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
+	cmd.Gate, cmd.Count, cmd.Lease = lockfsm.GateKind(x.Kind), x.Count, lockfsm.Millis(x.TTLMillis)
+	cmd.Name, cmd.Flags = x.Name, commandFlags(h, x.Session)
+	if cmd.Flags&lockfsm.Detached != 0 {
+		return wire.StatusBadRequest // it belongs to a session
+	}
+	return wire.StatusOK
 }
 
 // commandFlags translates the flags of an acquire or a release. A detached hold

@@ -98,12 +98,22 @@ func (n *Node) onResult(g *group, slot uint64, o *origin, r *lockfsm.Result) {
 	case r.Code == lockfsm.CodeOtherKind && h.Version() < wire.VersionKinds:
 		x.Status = wire.StatusBadRequest
 	case r.Code == lockfsm.CodeOtherKind:
-		x.Token = uint64(r.Capacity)
+		x.Token = otherKind(r, h)
+	case r.Op == lockfsm.OpCountDown && r.Code == lockfsm.CodeOK, r.Code == lockfsm.CodeAlreadySet:
+		x.Token = uint64(r.Left)
 	}
 	if r.Op == lockfsm.OpAcquireAll {
 		x.Position = uint16(r.Part)
 	}
 	n.reply(g, o.conn, o.request, &x)
+}
+
+// otherKind says what a name is in use as, to who knows the words for it.
+func otherKind(r *lockfsm.Result, h wire.Header) uint64 {
+	if r.Gate != 0 && h.Version() < wire.VersionWhole {
+		return 0
+	}
+	return wire.OtherKind{Gate: wire.GateKind(r.Gate), Number: uint32(r.Capacity)}.Token()
 }
 
 // fillHeld says in a response who holds the lock, and describes the lock where
@@ -172,6 +182,10 @@ func (n *Node) onEvent(g *group, slot uint64, e *lockfsm.Event) {
 	case lockfsm.EventConversionEnded:
 		n.answerWait(g, e.Session, e.Request, &wire.Response{
 			Status: wire.StatusNotHolder, Slot: slot,
+		})
+	case lockfsm.EventBroken:
+		n.answerWait(g, e.Session, e.Request, &wire.Response{
+			Status: wire.StatusBroken, Slot: slot,
 		})
 	case lockfsm.EventLost:
 		// Only detached holds are lost one by one, and they have no conn:

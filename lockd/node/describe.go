@@ -15,6 +15,7 @@ func (n *Node) describe(g *group, name []byte, version uint16) []byte {
 		x.HolderCount = uint32(len(n.found.Holders))
 		x.WaiterCount = uint32(len(n.found.Waiters))
 		x.Capacity, x.Taken = uint32(n.found.Capacity), uint32(n.found.Taken)
+		x.Gate, x.Number = wire.GateKind(n.found.Gate), n.found.Number
 		for i := range min(len(n.found.Holders), wire.MaxListed) {
 			c := &n.found.Holders[i]
 			x.Holders = append(x.Holders, wire.Holder{
@@ -104,6 +105,8 @@ func (n *Node) listPage(g *group, r *read) []byte {
 			Name:        name,
 			Capacity:    uint32(n.found.Capacity),
 			Taken:       uint32(n.found.Taken),
+			Gate:        wire.GateKind(n.found.Gate),
+			Number:      n.found.Number,
 		}
 		if len(n.found.Holders) > 0 {
 			first := &n.found.Holders[0]
@@ -114,9 +117,12 @@ func (n *Node) listPage(g *group, r *read) []byte {
 		}
 		page.Entries = append(page.Entries, e)
 	}
-	if r.header().Version() >= wire.VersionKinds {
+	switch version := r.header().Version(); {
+	case version >= wire.VersionWhole:
+		n.scratch = wire.AppendListPage3(n.scratch[:0], &page)
+	case version >= wire.VersionKinds:
 		n.scratch = wire.AppendListPage2(n.scratch[:0], &page)
-	} else {
+	default:
 		n.scratch = wire.AppendListPage(n.scratch[:0], &page)
 	}
 	return n.scratch

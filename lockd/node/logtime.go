@@ -127,7 +127,8 @@ func startsLease(c *lockfsm.Command) bool {
 		return false
 	}
 	return c.Op == lockfsm.OpOpenSession || c.Op == lockfsm.OpRenewHold ||
-		c.Op.Acquires() && c.Flags&lockfsm.Detached != 0
+		c.Op.Acquires() && c.Flags&lockfsm.Detached != 0 ||
+		c.Op == lockfsm.OpSet && c.Lease != 0
 }
 
 // watchDisk notices a sync that takes too long. Heartbeats stop then, so that

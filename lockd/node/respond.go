@@ -118,6 +118,10 @@ func statusOf(code lockfsm.Code) wire.Status {
 		return wire.StatusOtherMode
 	case lockfsm.CodeDeadlock:
 		return wire.StatusDeadlock
+	case lockfsm.CodeAlreadySet:
+		return wire.StatusAlreadySet
+	case lockfsm.CodeBroken:
+		return wire.StatusBroken
 	case lockfsm.CodeBadName, lockfsm.CodeNameTooLong:
 		return wire.StatusNameTooLong
 	case lockfsm.CodeTooManySessions:

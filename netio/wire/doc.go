@@ -115,6 +115,9 @@
 //	20 AcquireAll          session u64 | epoch u32 | weight u8 | 0 u8 |
 //	                       n u16 | n × (mode u8 | name)
 //	21 ReleaseAll          session u64 | token u64 | target u64 | epoch u32
+//	28 Await, 29 CountDown, 30 SetGate, 31 ResetGate
+//	                        session u64 | done u64 | epoch u32 | count u32 |
+//	                        time to live ms u32 | gate u8 | 0 u8 | name
 //	32 CheckTokens         n u16 | n × (token u64 | name)
 //
 // The payload of its Response with StatusOK:
@@ -163,10 +166,29 @@
 // The flag 16 of Acquire, Take, Enter, Ask, Get and List asks for an answer as
 // version 3 gives it; all kinds of version 3 are answered so:
 //
-//	LockInfo    as in version 2, with flags u8 | length u16 | payload |
-//	            length u16 | labels behind the client name of every holder
+//	LockInfo    as in version 2, with number u32 | gate u8 | 0 u8 before name, and
+//	            flags u8 | length u16 | payload | length u16 | labels behind the
+//	            client name of every holder
+//	ListPage    as in version 2, with number u32 | gate u8 | 0 u8 before every name
 //
-// Flags of a holder: 1 its data is left out, because the answer has no room.
+// Number is what is left of the count of a latch or how many a barrier wants. What
+// stands of a gate is its only holder, of no session: a latch that has a count, an
+// event that is set. Flags of a holder: 1 its data is left out, because the answer has no room.
+//
+// The four at a gate belong to a session. Gates: 1 latch, 2 event, 3 barrier. An
+// Await has the flag 1 wait or not, with a barrier always; it is answered OK when the
+// gate lets it through, with a token that tells openings apart (zero if nothing had
+// to open), or Broken. Count is, of an Await, how many the barrier wants, which all
+// who wait there say alike; of a CountDown and of the SetGate of a latch what is
+// counted; and else zero. Time to live is of a SetGate, zero for ever. The token of
+// the answer to a CountDown is what is left, as is that of AlreadySet.
+//
+// What has taken effect at a gate is found by session and request id when it is
+// retried, as long as the node keeps its answer: that is until a request at a gate
+// of the same session comes whose done is above it. Done is at most the request id of
+// its frame; a client that numbers in ascending order says the lowest of its open
+// requests at gates. A Cancel of a request that was let through is answered
+// AlreadyGranted, and there is nothing to give back.
 //
 // # Rules of the conversation
 //

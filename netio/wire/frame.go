@@ -45,6 +45,10 @@ const (
 	// Those from 15 on are of version 3.
 	KindAcquireAll  Kind = 20
 	KindReleaseAll  Kind = 21
+	KindAwait       Kind = 28
+	KindCountDown   Kind = 29
+	KindSetGate     Kind = 30
+	KindResetGate   Kind = 31
 	KindCheckTokens Kind = 32
 )
 
@@ -64,7 +68,7 @@ const (
 // IsRequest reports whether k is a known kind that only a client sends.
 func (k Kind) IsRequest() bool {
 	return k >= KindHello && k <= KindAmend || k == KindAcquireAll || k == KindReleaseAll ||
-		k == KindCheckTokens
+		k.AtGate() || k == KindCheckTokens
 }
 
 // IsResponse reports whether k is a known kind that only a node sends.
@@ -79,8 +83,11 @@ func (k Kind) Acquires() bool {
 // Asks reports whether k is a question to a group, which changes nothing.
 func (k Kind) Asks() bool { return k == KindGet || k == KindList || k == KindCheckTokens }
 
+// AtGate reports whether k is a request at a gate.
+func (k Kind) AtGate() bool { return k >= KindAwait && k <= KindResetGate }
+
 // Waits reports whether k may have to wait for its turn.
-func (k Kind) Waits() bool { return k.Acquires() || k == KindConvert }
+func (k Kind) Waits() bool { return k.Acquires() || k == KindConvert || k == KindAwait }
 
 // Releases reports whether k gives back what was granted.
 func (k Kind) Releases() bool {
@@ -132,6 +139,14 @@ func (k Kind) String() string {
 		return "Ask"
 	case KindAmend:
 		return "Amend"
+	case KindAwait:
+		return "Await"
+	case KindCountDown:
+		return "CountDown"
+	case KindSetGate:
+		return "SetGate"
+	case KindResetGate:
+		return "ResetGate"
 	case KindWelcome:
 		return "Welcome"
 	case KindRefused:
@@ -154,8 +169,8 @@ func (k Kind) String() string {
 // Flags qualify a frame; bits a kind does not define are zero.
 type Flags uint8
 
-// The flags of Acquire, Take, Enter, Ask and Convert. Get and List have
-// FlagVersion2 and FlagVersion3 too.
+// The flags of Acquire, Take, Enter, Ask and Convert. An Await has FlagWait; Get and
+// List have FlagVersion2 and FlagVersion3 too.
 const (
 	// FlagWait: queue if the lock cannot be granted at once.
 	FlagWait Flags = 1 << 0

@@ -55,6 +55,11 @@ func response[T any](name string, h Header, r Response, payload T,
 	}}
 }
 
+// gate is the encoder of one kind of request at a gate.
+func gate(k Kind) func([]byte, Header, *Gate) []byte {
+	return func(dst []byte, h Header, x *Gate) []byte { return AppendGate(dst, k, h, x) }
+}
+
 const owner = DetachedOwner | 0xabc
 
 // samples are the frames of testdata/wire, in Go.
@@ -83,7 +88,7 @@ func samples() []sample {
 			}, AppendLockInfo, DecodeLockInfo),
 		response("response_list", g10(KindResponse, 10), Response{Status: StatusOK},
 			ListPage{More: MorePages, Entries: []ListEntry{
-				{88123, 252000, 1, 3, ModeEX, orders, worker, 0, 0}}},
+				{88123, 252000, 1, 3, ModeEX, orders, worker, 0, 0, 0, 0}}},
 			AppendListPage, DecodeListPage),
 		response("response_held2", g10(KindResponse, 12),
 			Response{Token: 88125, Slot: 4713, Position: 1, Status: StatusHeld},
@@ -106,8 +111,12 @@ func samples() []sample {
 			}, AppendLockInfo3, DecodeLockInfo3),
 		response("response_list2", g10(KindResponse, 10), Response{Status: StatusOK},
 			ListPage{Entries: []ListEntry{
-				{88125, 60000, 1, 0, ModeNL, []byte("gpu"), worker, 8, 6}}},
+				{88125, 60000, 1, 0, ModeNL, []byte("gpu"), worker, 8, 6, 0, 0}}},
 			AppendListPage2, DecodeListPage2),
+		response("response_list3", g10(KindResponse, 10), Response{Status: StatusOK},
+			ListPage{Entries: []ListEntry{
+				{88125, 60000, 1, 0, ModeNL, []byte("gpu"), []byte{}, 0, 0, GateLatch, 3}}},
+			AppendListPage3, DecodeListPage3),
 		response("response_check", g10(KindResponse, 15), Response{Slot: 4716, Status: StatusOK},
 			TokenStates{States: []TokenState{{88123, TokenCurrent}, {88125, TokenStale}}},
 			AppendTokenStates, DecodeTokenStates),
@@ -179,6 +188,18 @@ func requestSamples() []sample {
 			Convert{9, 88126, 13, 1, ModeEX, orders}, AppendConvert, DecodeConvert),
 		frame("give_back", Header{KindGiveBack, 0, 10, 17},
 			GiveBack{9, 88126, 13, 1, orders}, AppendGiveBack, DecodeGiveBack),
+		frame("await", Header{KindAwait, FlagWait, 10, 16},
+			Gate{Session: 9, Done: 14, Epoch: 1, Count: 3, Kind: GateBarrier, Name: orders},
+			gate(KindAwait), DecodeGate),
+		frame("count_down", Header{KindCountDown, 0, 10, 16},
+			Gate{Session: 9, Done: 14, Epoch: 1, Count: 3, Kind: GateLatch, Name: orders},
+			gate(KindCountDown), DecodeGate),
+		frame("reset_gate", Header{KindResetGate, 0, 10, 16},
+			Gate{Session: 9, Done: 14, Epoch: 1, Kind: GateEvent, Name: orders},
+			gate(KindResetGate), DecodeGate),
+		frame("set_gate", Header{KindSetGate, 0, 10, 17},
+			Gate{Session: 9, Done: 17, Epoch: 1, Count: 70000, TTLMillis: 60000, Kind: GateLatch,
+				Name: orders}, gate(KindSetGate), DecodeGate),
 		{"check_tokens", Header{KindCheckTokens, 0, 10, 15}, CheckTokens{n: 2,
 			refs: []byte("\x3b\x58\x01\x00\x00\x00\x00\x00\x09\x00orders/42" +
 				"\x01\x00\x00\x00\x00\x00\x00\x00\x03\x00gpu")},

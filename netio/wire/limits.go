@@ -52,11 +52,12 @@ const (
 		MaxNodes*(nodeFixedBytes+MaxAddressBytes)
 	maxKeepaliveBytes = HeaderBytes + 2 + MaxGroups*renewalBytes
 	maxLockInfoBytes  = HeaderBytes + responseFixedBytes + lockInfoFixedBytes + permitBytes +
+		gateInfoBytes +
 		MaxNameBytes + MaxListed*(holderFixedBytes+claimKindBytes+MaxClientNameBytes+dataFixedBytes) +
 		MaxListedDataBytes +
 		MaxListed*(waiterFixedBytes+claimKindBytes+MaxClientNameBytes)
 	maxListPageBytes = HeaderBytes + responseFixedBytes + listPageFixedBytes +
-		MaxPage*(listEntryFixedBytes+permitBytes+MaxNameBytes+MaxClientNameBytes)
+		MaxPage*(listEntryFixedBytes+permitBytes+gateInfoBytes+MaxNameBytes+MaxClientNameBytes)
 	maxAcquireAllBytes = HeaderBytes + acquireAllFixedBytes + MaxWants*(wantFixedBytes+MaxNameBytes)
 	maxStatusBytes     = HeaderBytes + responseFixedBytes + nodeStatusFixedBytes + MaxTextBytes +
 		MaxGroups*groupStatusBytes

@@ -14,6 +14,7 @@ const (
 	// permitBytes is what version 2 adds to a LockInfo and to a ListEntry,
 	// claimKindBytes what it adds to a Holder and to a Waiter.
 	permitBytes    = 8
+	gateInfoBytes  = 6 // what version 3 adds to both
 	claimKindBytes = 16
 	// dataFixedBytes is what version 3 adds to a Holder, its data apart.
 	dataFixedBytes       = 5
@@ -78,6 +79,11 @@ type LockInfo struct {
 	// Capacity is that of a semaphore, zero for a lock with modes; Taken is how
 	// many permits are held. Version 2.
 	Capacity, Taken uint32
+	// Gate says that the name is a gate, of which Number is what is left of the count
+	// of a latch or how many a barrier wants. What stands of a gate, a latch with a
+	// count or an event that is set, is its only holder, without a client. Version 3.
+	Gate   GateKind
+	Number uint32
 }
 
 // AppendLockInfo appends the payload of a Get, and of a Held refusal that asked
@@ -106,6 +112,9 @@ func appendLockInfo(dst []byte, x *LockInfo, version uint16) []byte {
 		dst = binary.LittleEndian.AppendUint32(dst, x.Capacity)
 		dst = binary.LittleEndian.AppendUint32(dst, x.Taken)
 	}
+	if version >= VersionWhole {
+		dst = appendGateInfo(dst, x.Gate, x.Number)
+	}
 	dst = appendText(dst, x.Name, MaxNameBytes)
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(holders)))
 	room := MaxListedDataBytes
@@ -132,6 +141,20 @@ func appendLockInfo(dst []byte, x *LockInfo, version uint16) []byte {
 		dst = appendText(dst, w.Client, MaxClientNameBytes)
 	}
 	return dst
+}
+
+func appendGateInfo(dst []byte, g GateKind, number uint32) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, number)
+	return append(dst, byte(g), 0)
+}
+
+func (c *cursor) gateInfo() (GateKind, uint32) {
+	number, g := c.u32(), GateKind(c.u8())
+	c.zero(1)
+	if g >= gateEnd || g == 0 && number != 0 {
+		c.fail(ErrField)
+	}
+	return g, number
 }
 
 func appendClaimKind(dst []byte, x *ClaimKind, version uint16) []byte {
@@ -193,6 +216,9 @@ func decodeLockInfo(payload []byte, version uint16) (LockInfo, error) {
 	if version >= VersionKinds {
 		x.Capacity, x.Taken = c.u32(), c.u32()
 	}
+	if version >= VersionWhole {
+		x.Gate, x.Number = c.gateInfo()
+	}
 	x.Name = c.text(MaxNameBytes)
 	if n := c.count(MaxListed, holderFixedBytes); n > 0 {
 		x.Holders = make([]Holder, n)
@@ -241,6 +267,11 @@ type ListEntry struct {
 	// Capacity is that of a semaphore, zero for a lock with modes; Taken is how
 	// many permits are held. Version 2.
 	Capacity, Taken uint32
+	// Gate says that the name is a gate, of which Number is what is left of the count
+	// of a latch or how many a barrier wants. What stands of a gate, a latch with a
+	// count or an event that is set, is its only holder, without a client. Version 3.
+	Gate   GateKind
+	Number uint32
 }
 
 // More says whether a ListPage is the last of its group.
@@ -269,6 +300,11 @@ func AppendListPage2(dst []byte, x *ListPage) []byte {
 	return appendListPage(dst, x, VersionKinds)
 }
 
+// AppendListPage3 appends the same as version 3 has it.
+func AppendListPage3(dst []byte, x *ListPage) []byte {
+	return appendListPage(dst, x, VersionWhole)
+}
+
 func appendListPage(dst []byte, x *ListPage, version uint16) []byte {
 	dst = append(dst, byte(x.More), 0)
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(x.Entries)))
@@ -282,6 +318,9 @@ func appendListPage(dst []byte, x *ListPage, version uint16) []byte {
 		if version >= VersionKinds {
 			dst = binary.LittleEndian.AppendUint32(dst, e.Capacity)
 			dst = binary.LittleEndian.AppendUint32(dst, e.Taken)
+		}
+		if version >= VersionWhole {
+			dst = appendGateInfo(dst, e.Gate, e.Number)
 		}
 		dst = appendText(dst, e.Name, MaxNameBytes)
 		dst = appendText(dst, e.Client, MaxClientNameBytes)
@@ -297,6 +336,11 @@ func DecodeListPage(payload []byte) (ListPage, error) {
 // DecodeListPage2 decodes the payload of a List, as version 2 has it.
 func DecodeListPage2(payload []byte) (ListPage, error) {
 	return decodeListPage(payload, VersionKinds)
+}
+
+// DecodeListPage3 decodes the payload of a List, as version 3 has it.
+func DecodeListPage3(payload []byte) (ListPage, error) {
+	return decodeListPage(payload, VersionWhole)
 }
 
 func decodeListPage(payload []byte, version uint16) (ListPage, error) {
@@ -317,6 +361,9 @@ func decodeListPage(payload []byte, version uint16) (ListPage, error) {
 		c.zero(1)
 		if version >= VersionKinds {
 			e.Capacity, e.Taken = c.u32(), c.u32()
+		}
+		if version >= VersionWhole {
+			e.Gate, e.Number = c.gateInfo()
 		}
 		e.Name = c.text(MaxNameBytes)
 		e.Client = c.text(MaxClientNameBytes)

@@ -64,8 +64,8 @@ const (
 	StatusPermission Status = 21
 	// StatusOtherKind: the name is in use as another kind of lock, or as a
 	// semaphore of another capacity, until nobody holds it or waits for it. The
-	// token is the capacity in force, zero for a lock with modes. Version 2; in
-	// version 1 it is StatusBadRequest.
+	// token is the capacity in force, zero for a lock with modes, and in version 3
+	// what OtherKind says of a gate. Version 2; in version 1 it is StatusBadRequest.
 	StatusOtherKind Status = 22
 	// StatusOtherMode: the owner holds the lock, or waits for it, in another
 	// mode, and would wait for itself.
@@ -82,6 +82,12 @@ const (
 	StatusTooMuchData Status = 26
 
 	statusEnd = 27
+
+	// StatusAlreadySet: the latch has a count already; the token is what is left.
+	StatusAlreadySet Status = 30
+	// StatusBroken: while the request waited there, the latch was taken away or ran
+	// out, or the barrier was broken.
+	StatusBroken Status = 31
 )
 
 // Definite reports whether the request has, once and for all, taken effect or
@@ -89,7 +95,9 @@ const (
 func (s Status) Definite() bool { return s != StatusUncertain }
 
 // Known reports whether this version knows s.
-func (s Status) Known() bool { return s >= StatusOK && s < statusEnd }
+func (s Status) Known() bool {
+	return s >= StatusOK && s < statusEnd || s == StatusAlreadySet || s == StatusBroken
+}
 
 // String returns the name of s as it appears in logs and documents.
 func (s Status) String() string {
@@ -146,6 +154,10 @@ func (s Status) String() string {
 		return "too much data"
 	case StatusDeadlock:
 		return "deadlock"
+	case StatusAlreadySet:
+		return "already set"
+	case StatusBroken:
+		return "broken"
 	default:
 		return "status " + strconv.Itoa(int(s))
 	}
