@@ -51,6 +51,11 @@ var (
 	// caller, and neither would ever have had his turn. Nothing changed: give back
 	// what is held, or part of it, and ask again. See DeadlockError.
 	ErrDeadlock = errors.New("client: deadlock")
+	// ErrAlreadySet: the latch has a count already. See AlreadySetError.
+	ErrAlreadySet = errors.New("client: latch has a count already")
+	// ErrBroken: while the caller waited there, the latch was reset or ran out, or the
+	// barrier was reset. What was waited for has not come.
+	ErrBroken = errors.New("client: broken while waiting")
 	// ErrUnsupported: a node of the cluster does not know what was asked for. All
 	// nodes must be upgraded first; nothing happened.
 	ErrUnsupported = errors.New("client: not supported by all nodes")
@@ -221,6 +226,10 @@ func statusError(x *Call, status wire.Status) error {
 		sentinel = ErrNotFound
 	case wire.StatusOtherMode:
 		sentinel = ErrOtherMode
+	case wire.StatusAlreadySet:
+		sentinel = ErrAlreadySet
+	case wire.StatusBroken:
+		sentinel = ErrBroken
 	case wire.StatusDeadlock:
 		return &DeadlockError{Name: x.Name}
 	case wire.StatusUnsupported:

@@ -27,6 +27,7 @@ func sentinels() map[string]error {
 		"ErrNameTooLong": ErrNameTooLong, "ErrNotFound": ErrNotFound, "ErrOptions": ErrOptions,
 		"ErrProtocol": ErrProtocol, "ErrOtherKind": ErrOtherKind, "ErrOtherMode": ErrOtherMode,
 		"ErrUnsupported": ErrUnsupported, "ErrRefused": ErrRefused, "ErrDeadlock": ErrDeadlock,
+		"ErrAlreadySet": ErrAlreadySet, "ErrBroken": ErrBroken,
 		"ErrTooMuchData": ErrTooMuchData,
 	}
 }

@@ -71,8 +71,8 @@ const (
 	// names gets one for each, in their order, with a token each. If the same batch
 	// carries a retry of a request, its result says so too, with the same token.
 	EventGranted EventKind = 1
-	// EventLost: a detached hold ran out. Session is the owner; Request, Token
-	// and Name are set.
+	// EventLost: a detached hold ran out, or what stood of a gate did. Session is the
+	// owner, zero for a gate; Request, Token and Name are set.
 	EventLost EventKind = 2
 	// EventSessionEnded: a session was closed or its lease ran out (Reason). Its
 	// holds and waits are released in this Apply or in later ones.

@@ -115,7 +115,7 @@ type TokenState struct {
 func (m *Machine) CheckToken(name []byte, token Token) TokenState {
 	var x TokenState
 	lr := m.findLock(name, m.hashName(name))
-	if lr == 0 || m.locks.at(lr).holders == 0 {
+	if lr == 0 || m.locks.at(lr).holders == 0 || m.locks.at(lr).gate() != 0 {
 		return x
 	}
 	first := m.locks.at(lr).holders

@@ -362,13 +362,13 @@ func (m *Machine) expire(out *Outcome) {
 			continue
 		}
 		c := m.claims.at(s.claims)
+		name := out.copyName(m.lockName(m.locks.at(c.lock)))
+		out.Events = append(out.Events, Event{Kind: EventLost, Session: s.id,
+			Request: c.request, Token: c.stamp, Name: name})
 		if m.locks.at(c.lock).gate() != 0 {
 			m.work -= 1 + m.breakGate(c.lock, out)
 			continue
 		}
-		name := out.copyName(m.lockName(m.locks.at(c.lock)))
-		out.Events = append(out.Events, Event{Kind: EventLost, Session: s.id,
-			Request: c.request, Token: c.stamp, Name: name})
 		m.work -= 1 + m.dropClaim(s.claims, out)
 	}
 }

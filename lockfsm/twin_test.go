@@ -599,6 +599,7 @@ func (t *twin) expire() {
 		s, hold := t.overdue()
 		switch {
 		case hold != nil && hold.lock.gate != 0:
+			t.event(EventLost, hold, hold.stamp)
 			t.work -= 1 + t.openGate(hold.lock, CodeBroken, 0, nil)
 			t.fall(hold.lock)
 		case hold != nil:
@@ -663,7 +664,7 @@ func (t *twin) hold(c *Command, detached bool) *twinClaim {
 // the largest of such.
 func (t *twin) check(name string, token Token) (current bool, newest Token) {
 	for _, h := range t.locks[name].holders {
-		if !h.s.ending {
+		if !h.s.ending && t.locks[name].gate == 0 {
 			current, newest = current || h.stamp == token, max(newest, h.stamp)
 		}
 	}

@@ -74,7 +74,9 @@ type call struct {
 	permits uint32      // of a Take
 	owner   uint64      // of an Enter
 	wants   []wire.Want // of an AcquireAll
-	hold    *hold       // what a Release, Leave, RenewHold, Convert, GiveBack or Amend is about
+	gate    wire.GateKind
+	count   uint32 // of a request at a gate
+	hold    *hold  // what a Release, Leave, RenewHold, Convert, GiveBack or Amend is about
 	// became is the mode of the hold with becameToken, to which the owner of an
 	// Enter converted it while that had no answer.
 	became      wire.Mode
@@ -406,6 +408,8 @@ func (m *membership) send(k *call) {
 	case wire.KindCancel:
 		b = wire.AppendCancel(nil, h, &wire.Cancel{Session: k.q.Session, Epoch: m.epoch,
 			Target: k.q.Target, Name: name})
+	case wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate:
+		b = m.appendGate(h, k)
 	case wire.KindRenewHold:
 		b = wire.AppendRenewHold(nil, h, &wire.RenewHold{Session: k.q.Session, Token: k.q.Token,
 			TTLMillis: uint32(k.ttl), Name: name})

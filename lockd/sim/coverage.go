@@ -107,6 +107,7 @@ func ReachableUnderFaults() []string {
 		wire.KindConvert, wire.KindGiveBack, wire.KindAsk, wire.KindAmend,
 		wire.KindAcquireAll, wire.KindReleaseAll,
 		wire.KindCancel, wire.KindRenewHold,
+		wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate,
 		wire.KindKeepalive, wire.KindGet, wire.KindList, wire.KindStatus, wire.KindCheckTokens} {
 		all = append(all, "request "+k.String())
 	}
@@ -114,6 +115,7 @@ func ReachableUnderFaults() []string {
 		lockfsm.OpAcquire, lockfsm.OpTake, lockfsm.OpEnter, lockfsm.OpLeave, lockfsm.OpRelease,
 		lockfsm.OpConvert, lockfsm.OpGiveBack, lockfsm.OpAmend,
 		lockfsm.OpAcquireAll, lockfsm.OpReleaseAll,
+		lockfsm.OpAwait, lockfsm.OpCountDown, lockfsm.OpSet, lockfsm.OpReset,
 		lockfsm.OpCancel, lockfsm.OpPark, lockfsm.OpRenewHold} {
 		all = append(all, "command "+op.String())
 	}
@@ -128,11 +130,12 @@ func ReachableUnderFaults() []string {
 		wire.StatusBusy, wire.StatusSessionUnknown, wire.StatusNotHolder,
 		wire.StatusCancelled, wire.StatusAlreadyGranted, wire.StatusTooManyWaiters,
 		wire.StatusOtherMode, wire.StatusDeadlock, wire.StatusTooMuchData,
-		wire.StatusTooManySessions,
+		wire.StatusTooManySessions, wire.StatusAlreadySet, wire.StatusBroken,
 		wire.StatusTooManyHolds, wire.StatusNotFound} {
 		all = append(all, "status "+s.String())
 	}
-	return append(all, "convert ok", "convert held", "convert cancelled", "convert not holder",
+	return append(all, "gate opened for several", "gate broken", "cancel lost to a gate",
+		"convert ok", "convert held", "convert cancelled", "convert not holder",
 		"held", "several held", "data read", "core held", "core converted", "core lost a hold",
 		"core paused",
 		"checkpoint", "snapshot", "power cut",

@@ -280,7 +280,8 @@ func (w *World) allGone() string {
 	return ""
 }
 
-// allFree wants machines without sessions and locks.
+// allFree wants machines without sessions and locks, but for gates that stand: they
+// are nobody's.
 func (w *World) allFree() string {
 	lack := ""
 	for _, s := range w.sites {
@@ -288,7 +289,8 @@ func (w *World) allFree() string {
 			continue
 		}
 		s.proc.node.ForEachGroup(func(g node.GroupView) {
-			if st := g.Machine.Stats(); g.Leading && (st.Sessions > 0 || st.Locks > 0) {
+			st, stand := g.Machine.Stats(), uint32(w.models[g.ID].Standing())
+			if g.Leading && (st.Sessions > 0 || st.Locks > stand) {
 				lack = fmt.Sprintf("group %d has %d sessions and %d locks", g.ID, st.Sessions, st.Locks)
 			}
 		})

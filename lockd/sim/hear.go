@@ -305,6 +305,12 @@ func (m *membership) cancelled(k *call, x *wire.Response) {
 	}
 	target := m.calls[at]
 	m.calls = slices.Delete(m.calls, at, at+1)
+	if target.q.Kind == wire.KindAwait {
+		if x.Status == wire.StatusAlreadyGranted {
+			m.c.w.covered["cancel lost to a gate"]++
+		}
+		return
+	}
 	if x.Status == wire.StatusAlreadyGranted {
 		m.c.w.covered["cancel lost to grant"]++
 		if target.q.Kind == wire.KindConvert {

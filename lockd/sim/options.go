@@ -97,6 +97,8 @@ type Options struct {
 	Terms bool
 	// Several says that clients ask for several names at once.
 	Several bool
+	// Gates says that clients wait at gates.
+	Gates bool
 	// Episode names the only question of liveness that is put, empty for any.
 	Episode string
 	// Think is the mean time between two tasks of a client.
@@ -167,6 +169,7 @@ func Draw(seed uint64) Options {
 	o.SafetyOnly = newDice(seed, "liveness").permille(400)
 	// An older build could not read what then stands in the log.
 	o.Semaphores = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "kinds").permille(500)
+	o.Gates = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "gates").permille(500)
 	o.Owners = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "owners").permille(500)
 	o.Converts = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "converts").permille(500)
 	o.Terms = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "terms").permille(500)

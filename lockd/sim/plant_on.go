@@ -118,6 +118,11 @@ func ofMachine() []Planting {
 		{"any-token-current", "I24 a token is current if a present hold has it"},
 		{"parts-granted-early", "I14 of several names all are in turn or none is granted"},
 		{"parts-passed-by-all", "I17 who waits for several names is passed by whom it gets along with"},
+		{"gate-dedup-off", "I19 a request at a gate takes effect once"},
+		{"answers-not-in-checkpoint", "I19 answers that are kept are in the checkpoint"},
+		{"barrier-counts-the-dead", "I16 a session that ended is at no barrier"},
+		{"latch-opens-early", "I17 a latch opens at zero"},
+		{"latch-releases-one", "I17 all who wait at a gate are let through at once"},
 		{"register-conflict-ignored", "I5 a change names the version it replaces"},
 	}
 }

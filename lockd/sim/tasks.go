@@ -39,6 +39,10 @@ func (c *client) task() {
 		c.several(m)
 		return
 	}
+	if c.w.opts.Gates && !full && c.dice.permille(200) {
+		c.gate(m)
+		return
+	}
 	switch n := c.dice.IntN(100); {
 	case n < 40 && !full:
 		c.acquire(m)

@@ -30,6 +30,7 @@ type World struct {
 	clients  []*client
 	cores    []*coreClient
 	names    [][]string // lock names by group
+	gates    []map[wire.GateKind]string
 	nextConn node.ConnID
 	healing  bool
 	failure  error
@@ -126,6 +127,7 @@ func (w *World) drawNames() {
 			}
 		}
 	}
+	w.drawGates()
 }
 
 // Report is what a run showed.
@@ -290,6 +292,8 @@ func (w *World) applied(
 		w.ops[out.Results[i].Op]++
 		w.seats(g, e.Slot, &b.Commands[i], &out.Results[i])
 	}
+	w.covered["gate opened for several"] += model.Opened
+	w.covered["gate broken"] += model.Broken
 	for i := range model.Grants {
 		w.noteGrant(uint16(g), &model.Grants[i])
 		if w.opts.Drift <= maxDrift {

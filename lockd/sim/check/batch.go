@@ -119,6 +119,8 @@ func (s *scanner) command() (c lockfsm.Command) {
 	case lockfsm.OpRenewHold:
 		c.Session, c.Token = lockfsm.SessionID(s.u64()), lockfsm.Token(s.u64())
 		c.Lease = lockfsm.Millis(s.u32())
+	case lockfsm.OpAwait, lockfsm.OpCountDown, lockfsm.OpSet, lockfsm.OpReset:
+		s.gate(&c)
 	case lockfsm.OpWrite:
 		c.Token = lockfsm.Token(s.u64())
 		c.Value = s.take(int(s.u32()))
@@ -128,6 +130,14 @@ func (s *scanner) command() (c lockfsm.Command) {
 	}
 	c.Name = s.take(int(s.u16()))
 	return c
+}
+
+// gate reads what a command at a gate has.
+func (s *scanner) gate(c *lockfsm.Command) {
+	c.Flags, c.Gate = lockfsm.Flags(s.u8()), lockfsm.GateKind(s.u8())
+	c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
+	c.Request, c.Done = lockfsm.RequestID(s.u64()), lockfsm.RequestID(s.u64())
+	c.Count, c.Lease = s.u32(), lockfsm.Millis(s.u32())
 }
 
 // several reads what a request for several names has.

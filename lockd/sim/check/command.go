@@ -62,6 +62,8 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 		return s.renew(c, r)
 	case lockfsm.OpWrite:
 		return s.write(c, r)
+	case lockfsm.OpAwait, lockfsm.OpCountDown, lockfsm.OpSet, lockfsm.OpReset:
+		return s.gate(c, r, p)
 	default:
 		return s.bad("opcode %v", c.Op)
 	}
@@ -112,7 +114,8 @@ func (s *step) enter(c *lockfsm.Command, r *lockfsm.Result) (*Session, bool, err
 				c.Op, c.Session, c.Epoch, p.epoch, r.Code)
 		}
 		return nil, true, nil
-	case (c.Op.Acquires() || c.Op == lockfsm.OpConvert) && p.parked && c.Epoch == p.epoch:
+	case (c.Op.Acquires() || c.Op == lockfsm.OpConvert || c.Op == lockfsm.OpAwait) && p.parked &&
+		c.Epoch == p.epoch:
 		// Its conn is gone, so nobody would hear of a grant.
 		if r.Code != lockfsm.CodeStaleEpoch {
 			return nil, true, s.bad("I16: acquire of parked session %d at its epoch %d answered %v",
@@ -147,6 +150,12 @@ func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error 
 		permits: c.Permits, capacity: c.Capacity, owner: c.Owner, deadline: s.logTime + uint64(c.Lease)}
 	k.terms.take(&c.Terms)
 	l := s.touch(k.name)
+	if s.gates.byName[k.name].inUse() {
+		if r.Code != lockfsm.CodeOtherKind {
+			return s.bad("I14: gate %q answered %v to an acquire", k.name, r.Code)
+		}
+		return nil
+	}
 	if other, surely := l.otherKind(k); other != (r.Code == lockfsm.CodeOtherKind) && surely {
 		return s.bad("I14: %q with capacity %d answered %v to request %d of session %d", k.name,
 			k.capacity, r.Code, c.Request, c.Session)
@@ -287,6 +296,9 @@ func (s *step) release(c *lockfsm.Command, r *lockfsm.Result) error {
 }
 
 func (s *step) cancel(c *lockfsm.Command, r *lockfsm.Result) error {
+	if judged, err := s.gateCancel(c, r); judged {
+		return err
+	}
 	k := s.claims[claimKey{c.Session, c.Request, false}]
 	switch {
 	case k == nil && r.Code == lockfsm.CodeCancelled:

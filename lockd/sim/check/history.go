@@ -219,7 +219,8 @@ func (p *happened) explains(q *Question, x *wire.Response) bool {
 		switch {
 		case e.Kind == lockfsm.EventGranted && x.Status == wire.StatusOK && uint64(e.Token) == x.Token,
 			e.Kind == lockfsm.EventConversionEnded && x.Status == wire.StatusNotHolder,
-			e.Kind == lockfsm.EventWaitEnded && x.Status == wire.StatusSessionEnded:
+			e.Kind == lockfsm.EventWaitEnded && x.Status == wire.StatusSessionEnded,
+			e.Kind == lockfsm.EventBroken && x.Status == wire.StatusBroken:
 			return true
 		}
 	}
@@ -258,6 +259,14 @@ func (p *happened) matches(i int, q *Question) bool {
 		return c.Op == lockfsm.OpRelease && session && uint64(c.Token) == q.Token
 	case wire.KindCancel:
 		return c.Op == lockfsm.OpCancel && session && uint64(r.Request) == q.Target
+	case wire.KindAwait:
+		return c.Op == lockfsm.OpAwait && session && uint64(c.Request) == q.Request
+	case wire.KindCountDown:
+		return c.Op == lockfsm.OpCountDown && session && uint64(c.Request) == q.Request
+	case wire.KindSetGate:
+		return c.Op == lockfsm.OpSet && session && uint64(c.Request) == q.Request
+	case wire.KindResetGate:
+		return c.Op == lockfsm.OpReset && session && uint64(c.Request) == q.Request
 	case wire.KindRenewHold:
 		return c.Op == lockfsm.OpRenewHold && session && uint64(c.Token) == q.Token
 	default:
@@ -273,8 +282,10 @@ func agrees(r *lockfsm.Result, x *wire.Response) bool {
 		case lockfsm.OpOpenSession:
 			return x.Status == wire.StatusOK && x.Token == uint64(r.Session)
 		case lockfsm.OpAcquire, lockfsm.OpTake, lockfsm.OpEnter, lockfsm.OpConvert,
-			lockfsm.OpAcquireAll:
+			lockfsm.OpAcquireAll, lockfsm.OpAwait, lockfsm.OpSet:
 			return x.Status == wire.StatusOK && x.Token == uint64(r.Token)
+		case lockfsm.OpCountDown:
+			return x.Status == wire.StatusOK && x.Token == uint64(r.Left)
 		default:
 			return x.Status == wire.StatusOK
 		}
@@ -291,6 +302,10 @@ func agrees(r *lockfsm.Result, x *wire.Response) bool {
 		return x.Status == wire.StatusOtherMode
 	case lockfsm.CodeDeadlock:
 		return x.Status == wire.StatusDeadlock && x.Token == uint64(r.HolderToken)
+	case lockfsm.CodeAlreadySet:
+		return x.Status == wire.StatusAlreadySet && x.Token == uint64(r.Left)
+	case lockfsm.CodeBroken:
+		return x.Status == wire.StatusBroken
 	case lockfsm.CodeNotHolder:
 		return x.Status == wire.StatusNotHolder
 	case lockfsm.CodeStaleEpoch:
@@ -302,4 +317,16 @@ func agrees(r *lockfsm.Result, x *wire.Response) bool {
 	default:
 		return x.Status >= wire.StatusTooManyWaiters
 	}
+}
+
+// Refuses reports whether a lock that looked like v refuses a try in mode and
+// names the hold with token for it.
+func (v *Version) Refuses(mode lockfsm.Mode, token lockfsm.Token, limits *lockfsm.Limits) bool {
+	full := v.Holders >= int(limits.HoldersPerLock) || v.Permits
+	for i, t := range v.Tokens {
+		if t == token && (full || !compatible(v.Modes[i], mode)) {
+			return true
+		}
+	}
+	return v.Vague
 }

@@ -29,6 +29,7 @@ type Model struct {
 	// written are the versions of the registers.
 	written map[string]lockfsm.Token
 	claims  map[claimKey]*Claim
+	gates   gates
 	// granted remembers every grant of a session's request: a second one would
 	// be a second execution (I19).
 	granted map[claimKey]lockfsm.Token
@@ -40,6 +41,9 @@ type Model struct {
 	Grants []Grant
 	Ends   []Ending
 	Opens  []Opening
+	// Opened counts the gates that the last slot opened for several, Broken those
+	// that broke while somebody waited.
+	Opened, Broken uint64
 }
 
 // Session is a session of the model.
@@ -159,6 +163,7 @@ func NewModel(group uint16, limits lockfsm.Limits) *Model {
 		written:  make(map[string]lockfsm.Token),
 		claims:   make(map[claimKey]*Claim),
 		granted:  make(map[claimKey]lockfsm.Token),
+		gates:    newGates(),
 	}
 }
 
@@ -174,7 +179,7 @@ func (m *Model) Session(id lockfsm.SessionID) *Session {
 }
 
 // Size is how many sessions and claims there are.
-func (m *Model) Size() int { return len(m.sessions) + len(m.claims) }
+func (m *Model) Size() int { return len(m.sessions) + len(m.claims) + len(m.gates.waits) }
 
 // Alive reports whether a session has not ended.
 func (m *Model) Alive(id uint64) bool {
@@ -230,6 +235,7 @@ func (s *step) touch(name string) *lockModel {
 // the machine says that endings are left to do.
 func (m *Model) Apply(slot uint64, value []byte, out *lockfsm.Outcome, pending Pending) error {
 	m.Grants, m.Ends, m.Opens = m.Grants[:0], m.Ends[:0], m.Opens[:0]
+	m.Opened, m.Broken = 0, 0
 	s := &step{Model: m, out: out, results: m.token, events: m.token,
 		touched: make(map[string]struct{})}
 	if slot != m.slot+1 {
@@ -310,9 +316,16 @@ func (s *step) follow() error {
 		case lockfsm.EventSessionEnded:
 			ok = s.sessionEnded(e)
 		case lockfsm.EventWaitEnded:
-			ok = s.waitEnded(e)
+			ok = s.waitEnded(e) || s.gateWaitEnded(e)
 		case lockfsm.EventLost:
-			ok = s.lost(e)
+			if e.Session != 0 {
+				ok = s.lost(e)
+				break
+			}
+			var err error
+			if ok, err = s.gateLost(e); err != nil {
+				return err
+			}
 		case lockfsm.EventWritten:
 			ok = s.written[string(e.Name)] == e.Token
 		case lockfsm.EventConversionEnded:
@@ -488,6 +501,9 @@ func (s *step) settle() error {
 		if err := s.nothingLeft(); err != nil {
 			return err
 		}
+		if err := s.nobodyLeftAtGates(); err != nil {
+			return err
+		}
 	}
 	for _, name := range s.names {
 		l := s.locks[name]
@@ -516,6 +532,7 @@ func (s *step) settle() error {
 		for _, w := range l.waiters {
 			v.Vague = v.Vague || w.gone()
 		}
+		s.gates.byName[name].addTo(&v)
 		l.history = append(l.history, v)
 		if !s.pending {
 			if err := s.pumped(name, l); err != nil {
@@ -574,16 +591,4 @@ func (m *Model) At(name string, slot uint64) Version {
 		return Version{}
 	}
 	return l.history[i-1]
-}
-
-// Refuses reports whether a lock that looked like v refuses a try in mode and
-// names the hold with token for it.
-func (v *Version) Refuses(mode lockfsm.Mode, token lockfsm.Token, limits *lockfsm.Limits) bool {
-	full := v.Holders >= int(limits.HoldersPerLock) || v.Permits
-	for i, t := range v.Tokens {
-		if t == token && (full || !compatible(v.Modes[i], mode)) {
-			return true
-		}
-	}
-	return v.Vague
 }

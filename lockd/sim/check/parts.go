@@ -86,9 +86,13 @@ func (s *step) acquireAll(c *lockfsm.Command, r *lockfsm.Result, p *Session) err
 		return s.acquireAllAgain(c, r, old)
 	}
 	parts := s.newParts(c, p)
+	gate := slices.IndexFunc(parts, func(k *Claim) bool { return s.gates.byName[k.name].inUse() })
+	if gate >= 0 && r.Code != lockfsm.CodeOtherKind {
+		return s.bad("I14: gate %q answered %v to an acquire of several", parts[gate].name, r.Code)
+	}
 	if r.Code == lockfsm.CodeOtherKind {
 		k := parts[r.Part]
-		if other, surely := s.touch(k.name).otherKind(k); !other && surely {
+		if other, surely := s.touch(k.name).otherKind(k); !other && surely && int(r.Part) != gate {
 			return s.bad("I14: %q is refused as a semaphore, and is none", k.name)
 		}
 		return nil

@@ -1,0 +1,89 @@
+package sim
+
+import (
+	"fmt"
+
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+)
+
+// barrierParties is how many a barrier of the simulation wants.
+const barrierParties = 2
+
+// drawGates finds a name of each group for each kind of gate.
+func (w *World) drawGates() {
+	w.gates = make([]map[wire.GateKind]string, w.opts.Groups)
+	for g := range w.gates {
+		w.gates[g] = make(map[wire.GateKind]string)
+	}
+	for k := wire.GateLatch; k <= wire.GateBarrier; k++ {
+		for i, left := 0, w.opts.Groups; left > 0; i++ {
+			name := fmt.Sprint(k, "/", i)
+			g := wire.GroupOf("", []byte(name), uint16(w.opts.Groups))
+			if w.gates[g][k] == "" {
+				w.gates[g][k] = name
+				left--
+			}
+		}
+	}
+}
+
+// gate does something at a gate.
+func (c *client) gate(m *membership) {
+	k := &call{}
+	c.w.drawGateCall(c.dice, m.group, k)
+	m.ask(k)
+}
+
+// drawGateCall draws a request at a gate of a group. Now and then the gate has the
+// name of a lock.
+func (w *World) drawGateCall(d dice, group uint16, k *call) {
+	k.gate = pick(d, wire.GateLatch, wire.GateLatch, wire.GateEvent, wire.GateBarrier,
+		wire.GateBarrier)
+	k.q.Name = w.gates[group][k.gate]
+	if d.permille(30) {
+		k.q.Name = w.names[group][d.IntN(w.opts.Names)]
+	}
+	k.q.Kind = pick(d, wire.KindAwait, wire.KindAwait, wire.KindAwait, wire.KindAwait,
+		wire.KindCountDown, wire.KindCountDown, wire.KindSetGate, wire.KindSetGate, wire.KindResetGate)
+	switch k.q.Kind {
+	case wire.KindCountDown:
+		k.gate, k.q.Name = wire.GateLatch, w.gates[group][wire.GateLatch]
+	case wire.KindSetGate, wire.KindResetGate:
+		if k.gate == wire.GateBarrier && (k.q.Kind == wire.KindSetGate || !d.permille(300)) {
+			k.q.Kind = wire.KindAwait
+		}
+		if k.gate == wire.GateLatch && k.q.Kind == wire.KindResetGate && !d.permille(300) {
+			k.q.Kind = wire.KindCountDown
+		}
+	}
+	switch {
+	case k.q.Kind == wire.KindAwait && k.gate == wire.GateBarrier:
+		k.flags, k.count = wire.FlagWait, barrierParties
+	case k.q.Kind == wire.KindAwait && d.permille(900):
+		k.flags = wire.FlagWait
+	case k.q.Kind == wire.KindCountDown, k.q.Kind == wire.KindSetGate && k.gate == wire.GateLatch:
+		k.count = uint32(d.between(1, 2))
+	}
+	if k.q.Kind == wire.KindSetGate && d.permille(300) {
+		k.ttl = lockfsm.Millis(d.between(100, 3000))
+	}
+}
+
+// answered is the number below which no request at a gate is open.
+func (m *membership) answered(k *call) uint64 {
+	least := k.q.Request
+	for _, o := range m.calls {
+		if o.q.Kind.AtGate() {
+			least = min(least, o.q.Request)
+		}
+	}
+	return least
+}
+
+// appendGate writes a request at a gate.
+func (m *membership) appendGate(h wire.Header, k *call) []byte {
+	return wire.AppendGate(nil, k.q.Kind, h, &wire.Gate{Session: k.q.Session, Done: m.answered(k),
+		Epoch: m.epoch, Count: k.count, TTLMillis: uint32(k.ttl), Kind: k.gate,
+		Name: []byte(k.q.Name)})
+}
