@@ -40,9 +40,10 @@ type Call struct {
 	// Kind is KindAcquire, KindTake, KindEnter, KindRelease, KindLeave,
 	// KindRenewHold, KindConvert, KindAmend, KindGet, KindList, KindCheckTokens or
 	// KindStatus.
-	// What is said of an Acquire holds for a Take and an Enter too, and of a Release
-	// for a Leave, which gives back what came of an Enter, and a GiveBack, which a
-	// Release becomes if a Convert of its hold was sent.
+	// What is said of an Acquire holds for a Take, an Enter and an AcquireAll too,
+	// and of a Release for a Leave and a ReleaseAll, which give back what came of an
+	// Enter and of an AcquireAll, and a GiveBack, which a Release becomes if a Convert
+	// of its hold was sent.
 	Kind     wire.Kind
 	Flags    wire.Flags    // of an Acquire
 	Name     string        // of the lock, or the prefix of a List
@@ -57,6 +58,7 @@ type Call struct {
 	Capacity uint32        // of a Take: all the permits there are
 	Owner    uint64        // of an Enter: who may enter again; else zero
 	TTL      time.Duration // of a detached Acquire and of a RenewHold
+	Wants    wire.Wants    // of an AcquireAll: ascending, all of Group; Name is the first
 	Terms    *wire.Terms   // of an Acquire, nil for none; of an Amend. Not changed
 	Timeout  time.Duration // after which it ends as ErrUnavailable; zero is never
 
@@ -122,7 +124,8 @@ func (x *Call) needsVersion() uint16 {
 	switch x.Kind {
 	case wire.KindTake, wire.KindEnter, wire.KindLeave:
 		return wire.VersionKinds
-	case wire.KindCheckTokens, wire.KindConvert, wire.KindGiveBack:
+	case wire.KindCheckTokens, wire.KindConvert, wire.KindGiveBack, wire.KindAcquireAll,
+		wire.KindReleaseAll:
 		return wire.VersionWhole
 	default:
 		return wire.MinVersion
@@ -137,6 +140,9 @@ func (x *Call) back(token uint64) *Call {
 		y.Kind, y.Owner, y.target = wire.KindLeave, x.Owner, x.target
 	} else if x.moves {
 		y.Kind, y.moves, y.target = wire.KindGiveBack, true, x.target
+	}
+	if x.Wants != nil {
+		y.Kind, y.Wants, y.target = wire.KindReleaseAll, x.Wants, x.target
 	}
 	return y
 }

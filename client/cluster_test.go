@@ -50,6 +50,7 @@ type dumbGroup struct {
 	token    uint64
 	sessions map[uint64]*dumbSession
 	locks    map[string]*dumbLock
+	several  []dumbSeveral
 	touched  map[int]bool // conns that asked in the present leadership
 }
 
@@ -175,6 +176,12 @@ func (d *dumbCluster) once(h wire.Header, body []byte) {
 		session, epoch = x.Session, x.Epoch
 	case wire.KindAsk:
 		x, _ := wire.DecodeAsk(body)
+		session, epoch = x.Session, x.Epoch
+	case wire.KindAcquireAll:
+		x, _ := wire.DecodeAcquireAll(body)
+		session, epoch = x.Session, x.Epoch
+	case wire.KindReleaseAll:
+		x, _ := wire.DecodeReleaseAll(body)
 		session, epoch = x.Session, x.Epoch
 	case wire.KindAmend:
 		x, _ := wire.DecodeAmend(body)
@@ -361,6 +368,10 @@ func (d *dumbCluster) execute(g *dumbGroup, p proposal) (wire.Response, bool) {
 		return d.acquire(g, p)
 	case wire.KindAmend:
 		return d.amend(g, p), true
+	case wire.KindAcquireAll:
+		return d.acquireAll(g, p)
+	case wire.KindReleaseAll:
+		return d.releaseAll(g, p), true
 	case wire.KindRelease:
 		x, _ := wire.DecodeRelease(p.body)
 		return d.release(g, x, 0), true
@@ -527,6 +538,7 @@ func (l *dumbLock) admits(x dumbClaim) bool {
 }
 
 func (d *dumbCluster) pump(g *dumbGroup, l *dumbLock) {
+	defer d.pumpSeveral(g)
 	d.pumpTurns(g, l)
 	for len(l.turns) == 0 && len(l.queue) > 0 && l.admits(l.queue[0]) {
 		g.token++
@@ -551,6 +563,9 @@ func (d *dumbCluster) cancel(g *dumbGroup, p proposal) (wire.Response, bool) {
 	if s := g.enter(x.Session, x.Epoch); s != wire.StatusOK {
 		return wire.Response{Status: s}, true
 	}
+	g.several = slices.DeleteFunc(g.several, func(y dumbSeveral) bool {
+		return y.session == x.Session && y.request == x.Target
+	})
 	l := g.lock(string(x.Name))
 	same := func(y dumbClaim) bool { return y.session == x.Session && y.request == x.Target }
 	if i := slices.IndexFunc(l.holds, same); i >= 0 {

@@ -296,7 +296,7 @@ func (c *Core) Abandon(x *Call, err error) {
 	case x.Kind.Acquires() && x.sends > 0:
 		c.startBackground(&Call{
 			Kind: wire.KindCancel, Name: x.Name, Session: x.Session, Flags: x.Flags,
-			Group: x.Group, target: x.request, Owner: x.Owner, TTL: x.TTL,
+			Group: x.Group, target: x.request, Owner: x.Owner, TTL: x.TTL, Wants: x.Wants,
 		})
 	case x.Kind.Releases():
 		c.startBackground(x.back(x.Token))

@@ -91,6 +91,27 @@ func ExampleHeld_SetPayload() {
 	fmt.Printf("%s %v", info.Holders[0].Payload, info.Holders[0].Labels)
 }
 
+// A transfer needs two accounts, and the book that it is entered in only to read:
+// it gets all of them or none, so that two transfers never wait for each other.
+func ExampleClient_LockAllWith() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "bank"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	all, err := c.LockAllWith(ctx, []client.Want{
+		{Name: "account/7"}, {Name: "account/3"}, {Name: "book", Mode: client.Shared},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer all.Unlock(context.WithoutCancel(ctx))
+	for _, t := range all.Tokens() {
+		fmt.Println(t.Name, t.Token) // the store refuses smaller tokens, name by name
+	}
+}
+
 // A refused try says who has the lock.
 func ExampleHeldError() {
 	err := error(&client.HeldError{

@@ -119,6 +119,8 @@ func (c *Core) encode(e *endpoint, g *group, x *Call) {
 		})
 	case wire.KindConvert, wire.KindGiveBack:
 		e.out = x.appendTurn(e.out, h, g.epoch, name)
+	case wire.KindAcquireAll, wire.KindReleaseAll:
+		e.out = x.appendSeveral(e.out, h, g.epoch)
 	case wire.KindRelease:
 		h.Flags &= wire.FlagDetached
 		e.out = wire.AppendRelease(e.out, h, &wire.Release{
@@ -429,7 +431,7 @@ func (c *Core) onSessionGone(g *group, x *Call, r *wire.Response) {
 		return // ended with the session, or asks anew in the next one
 	}
 	switch x.Kind {
-	case wire.KindRelease, wire.KindLeave, wire.KindGiveBack:
+	case wire.KindRelease, wire.KindLeave, wire.KindGiveBack, wire.KindReleaseAll:
 		c.lose(x, fmt.Errorf("%w: %s", ErrSessionEnded, r.Status))
 	case wire.KindOpenSession:
 		c.notOpened(x, g, r.Status)
@@ -443,7 +445,7 @@ func (c *Core) onSessionGone(g *group, x *Call, r *wire.Response) {
 // onOutcome takes a definite answer of the leader.
 func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 	switch x.Kind {
-	case wire.KindAcquire, wire.KindTake, wire.KindEnter:
+	case wire.KindAcquire, wire.KindTake, wire.KindEnter, wire.KindAcquireAll:
 		return c.onAcquired(g, x, r)
 	case wire.KindOpenSession:
 		if r.Status != wire.StatusOK {
@@ -456,7 +458,7 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 		c.opened(x, g, r)
 	case wire.KindConvert:
 		return c.onConverted(x, r)
-	case wire.KindRelease, wire.KindLeave, wire.KindGiveBack:
+	case wire.KindRelease, wire.KindLeave, wire.KindGiveBack, wire.KindReleaseAll:
 		if r.Status == wire.StatusUnsupported && x.Kind == wire.KindGiveBack {
 			// Then no Convert had any effect.
 			c.calls.drop(x)
@@ -501,18 +503,21 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 	switch r.Status {
 	case wire.StatusOK:
 	case wire.StatusHeld:
-		err := &HeldError{Name: x.Name, Position: int(r.Position), Token: r.Token}
+		err := &HeldError{Name: x.inTheWay(r), Position: x.position(r), Token: r.Token}
 		if len(r.Payload) > 0 {
 			info, bad := x.lockInfo(r.Payload)
 			if bad != nil {
 				return bad
 			}
 			err.Info = newLockInfo(&info, time.Time{})
+			if x.Kind == wire.KindAcquireAll {
+				err.Position = err.Info.WaiterCount + 1
+			}
 		}
 		c.end(x, err)
 		return nil
 	case wire.StatusOtherKind:
-		c.end(x, &KindError{Name: x.Name, Capacity: r.Token})
+		c.end(x, &KindError{Name: x.inTheWay(r), Capacity: r.Token})
 		return nil
 	default:
 		c.end(x, statusError(x, r.Status))
@@ -576,23 +581,4 @@ func (c *Core) finish(x *Call, r *wire.Response) {
 	}
 	x.Response = *r
 	c.end(x, nil)
-}
-
-// lockInfo decodes a payload in the version in which it was asked for.
-func (x *Call) lockInfo(payload []byte) (wire.LockInfo, error) {
-	if x.version >= wire.VersionWhole {
-		return wire.DecodeLockInfo3(payload)
-	}
-	if x.version >= wire.VersionKinds {
-		return wire.DecodeLockInfo2(payload)
-	}
-	return wire.DecodeLockInfo(payload)
-}
-
-// listPage does the same for a List.
-func (x *Call) listPage(payload []byte) (wire.ListPage, error) {
-	if x.version >= wire.VersionKinds {
-		return wire.DecodeListPage2(payload)
-	}
-	return wire.DecodeListPage(payload)
 }

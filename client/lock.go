@@ -72,6 +72,7 @@ type Held struct {
 	call Call // belongs to the Core while that works on it
 	name string
 	then func(*Held, error) // of the asynchronous calls
+	all  *HeldAll           // of which it is the locks of one group, else nil
 
 	mu struct {
 		sync.Mutex
@@ -204,6 +205,9 @@ func (h *Held) lose(use uint64, err error) {
 	if lost != nil {
 		close(lost)
 	}
+	if h.all != nil {
+		h.all.lose(err)
+	}
 	if cancel != nil {
 		cancel(err)
 	}
@@ -323,6 +327,9 @@ func (h *Held) release() error {
 	h.call.Kind, h.call.Timeout = wire.KindRelease, h.c.opts.RequestTimeout
 	if h.call.Owner != 0 {
 		h.call.Kind = wire.KindLeave
+	}
+	if h.call.Wants != nil {
+		h.call.Kind = wire.KindReleaseAll
 	}
 	cancel := h.mu.cancel
 	h.mu.Unlock()

@@ -276,3 +276,22 @@ func (c *Core) Nodes() []NodeStatus {
 	slices.SortFunc(all, func(a, b NodeStatus) int { return cmp.Compare(a.Node, b.Node) })
 	return all
 }
+
+// lockInfo decodes a payload in the version in which it was asked for.
+func (x *Call) lockInfo(payload []byte) (wire.LockInfo, error) {
+	if x.version >= wire.VersionWhole {
+		return wire.DecodeLockInfo3(payload)
+	}
+	if x.version >= wire.VersionKinds {
+		return wire.DecodeLockInfo2(payload)
+	}
+	return wire.DecodeLockInfo(payload)
+}
+
+// listPage does the same for a List.
+func (x *Call) listPage(payload []byte) (wire.ListPage, error) {
+	if x.version >= wire.VersionKinds {
+		return wire.DecodeListPage2(payload)
+	}
+	return wire.DecodeListPage(payload)
+}

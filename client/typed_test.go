@@ -102,6 +102,12 @@ func methods() map[string]func(ctx context.Context, w *walk) error {
 		}
 	}
 	held := func(_ *Held, err error) error { return err }
+	all := func(ctx context.Context, a *HeldAll, err error) error {
+		if err != nil {
+			return err
+		}
+		return a.Unlock(ctx)
+	}
 	return map[string]func(ctx context.Context, w *walk) error{
 		"Client.Lock": func(ctx context.Context, w *walk) error {
 			return held(w.c.Lock(ctx, w.name))
@@ -112,6 +118,22 @@ func methods() map[string]func(ctx context.Context, w *walk) error {
 		"Client.TryLockWith": entered,
 		"Client.LockWith": func(ctx context.Context, w *walk) error {
 			return held(w.c.LockWith(ctx, w.name, LockOptions{Owner: 7, Mode: Shared}))
+		},
+		"Client.LockAll": func(ctx context.Context, w *walk) error {
+			a, err := w.c.LockAll(ctx, w.name, w.name+"2")
+			return all(ctx, a, err)
+		},
+		"Client.LockAllWith": func(ctx context.Context, w *walk) error {
+			a, err := w.c.LockAllWith(ctx, []Want{{Name: w.name, Mode: Shared}, {Name: w.name + "2"}})
+			return all(ctx, a, err)
+		},
+		"Client.TryLockAll": func(ctx context.Context, w *walk) error {
+			a, err := w.c.TryLockAll(ctx, w.name, w.name+"2")
+			return all(ctx, a, err)
+		},
+		"Client.TryLockAllWith": func(ctx context.Context, w *walk) error {
+			a, err := w.c.TryLockAllWith(ctx, []Want{{Name: w.name, Mode: Update}})
+			return all(ctx, a, err)
 		},
 		"Client.LockAsync": func(ctx context.Context, w *walk) error {
 			return async(ctx, func(then func(*Held, error)) {

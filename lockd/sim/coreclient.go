@@ -273,7 +273,9 @@ func (c *coreClient) settle() {
 	c.calls = slices.DeleteFunc(c.calls, func(k *coreCall) bool {
 		over := k.State() == lockclient.StateDone || k.State() == lockclient.StateLost
 		if over && k.believed {
-			c.w.leases.Forget(k.Group, k.Name, lockfsm.Token(k.told))
+			k.held(func(name string, _ wire.Mode, token uint64) {
+				c.w.leases.Forget(k.Group, name, lockfsm.Token(token))
+			})
 		}
 		return over
 	})
@@ -308,13 +310,17 @@ func (c *coreClient) find(x *lockclient.Call) *coreCall {
 func (c *coreClient) believe(k *coreCall) {
 	k.believed, k.told = true, k.Token
 	c.w.covered["core held"]++
-	c.w.leases.Believe(k.Group, k.Name, check.Belief{
-		Token: lockfsm.Token(k.Token), Mode: lockfsm.Mode(k.Mode), Client: 100 + c.id,
-		Believes: func() bool {
-			return !k.released && k.State() == lockclient.StateHeld && c.now() < c.core.ValidUntil(&k.Call)
-		},
-	})
-	if k.Mode == wire.ModeEX {
-		c.w.write(c.dice, c.name(), lockName{k.Group, k.Name}, lockfsm.Token(k.Token))
+	if k.Wants != nil {
+		c.w.covered["core held several"]++
 	}
+	believes := func() bool {
+		return !k.released && k.State() == lockclient.StateHeld && c.now() < c.core.ValidUntil(&k.Call)
+	}
+	k.held(func(name string, mode wire.Mode, token uint64) {
+		c.w.leases.Believe(k.Group, name, check.Belief{Token: lockfsm.Token(token),
+			Mode: lockfsm.Mode(mode), Client: 100 + c.id, Believes: believes})
+		if mode == wire.ModeEX {
+			c.w.write(c.dice, c.name(), lockName{k.Group, name}, lockfsm.Token(token))
+		}
+	})
 }

@@ -103,13 +103,16 @@ func (c *coreClient) acquire() {
 	default:
 		k.Flags, k.Timeout = wire.FlagWait, c.timeout()
 	}
+	if c.w.opts.Several && k.Session == 0 && c.dice.permille(250) {
+		c.several(k)
+	}
 	c.start(k)
 }
 
 // convert asks for another mode of a hold.
 func (c *coreClient) convert() {
 	for _, h := range c.calls {
-		if h.State() != lockclient.StateHeld || h.released || c.dice.permille(500) {
+		if h.State() != lockclient.StateHeld || h.released || h.Wants != nil || c.dice.permille(500) {
 			continue
 		}
 		k := &coreCall{Call: lockclient.Call{Kind: wire.KindConvert, Hold: &h.Call, Name: h.Name,
@@ -150,6 +153,9 @@ func (c *coreClient) release() {
 func (c *coreClient) free(k *coreCall) {
 	k.released = true
 	k.Kind = wire.KindRelease
+	if k.Wants != nil {
+		k.Kind = wire.KindReleaseAll
+	}
 	k.Timeout = 0
 	if c.dice.permille(300) {
 		k.Timeout = c.timeout()
@@ -215,6 +221,14 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 		var x wire.Ask
 		x, err = wire.DecodeAsk(body)
 		q.Kind, q.Session, q.Name, q.Mode = x.Kind, x.Session, string(x.Name), lockfsm.Mode(x.Mode)
+	case wire.KindAcquireAll:
+		var x wire.AcquireAll
+		x, err = wire.DecodeAcquireAll(body)
+		q.Session = x.Session
+	case wire.KindReleaseAll:
+		var x wire.ReleaseAll
+		x, err = wire.DecodeReleaseAll(body)
+		q.Session, q.Token, q.Target = x.Session, x.Token, x.Target
 	case wire.KindRelease:
 		var x wire.Release
 		x, err = wire.DecodeRelease(body)

@@ -136,7 +136,8 @@ func ReachableUnderFaults() []string {
 	}
 	return append(all, "gate opened for several", "gate broken", "cancel lost to a gate",
 		"convert ok", "convert held", "convert cancelled", "convert not holder",
-		"held", "several held", "data read", "core held", "core converted", "core lost a hold",
+		"held", "several held", "data read", "core held", "core held several",
+		"core converted", "core lost a hold",
 		"core paused",
 		"checkpoint", "snapshot", "power cut",
 		"power cut at start", "power cut at work", "conn clogged", "core muted",

@@ -108,3 +108,31 @@ func (m *membership) appendWhole(h wire.Header, k *call) []byte {
 			Target: k.q.Target, Epoch: m.epoch, Name: []byte(k.q.Name)})
 	}
 }
+
+// several makes an acquire of the client of production one of several names.
+func (c *coreClient) several(k *coreCall) {
+	names := slices.Clone(c.w.names[c.dice.IntN(len(c.w.names))])
+	c.dice.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+	names = names[:min(len(names), c.dice.between(2, 5))]
+	slices.Sort(names)
+	k.Kind, k.Name, k.Terms, k.Wants = wire.KindAcquireAll, names[0], nil, nil
+	for i, name := range names {
+		mode := k.Mode
+		if i > 0 {
+			mode = wire.Mode(c.dice.IntN(6))
+		}
+		k.Wants = k.Wants.Append(wire.Want{Mode: mode, Name: []byte(name)})
+	}
+}
+
+// held calls fn with every lock that a call holds.
+func (k *coreCall) held(fn func(name string, mode wire.Mode, token uint64)) {
+	if k.Wants == nil {
+		fn(k.Name, k.Mode, k.told)
+		return
+	}
+	k.Wants.Each(func(i int, w wire.Want) bool {
+		fn(string(w.Name), w.Mode, k.told+uint64(i))
+		return true
+	})
+}
