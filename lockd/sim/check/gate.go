@@ -385,6 +385,7 @@ func (g *gateModel) addTo(v *Version) {
 	v.Waiters += len(g.waiters)
 	if g.stands {
 		v.Holders++
+		v.Data = append(v.Data, DataText(nil, nil))
 		v.Tokens, v.Modes = append(v.Tokens, g.token), append(v.Modes, lockfsm.ModeNL)
 	}
 }
