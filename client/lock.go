@@ -15,7 +15,9 @@ import (
 type LockOptions struct {
 	// Mode is the mode of the hold. Default Exclusive.
 	Mode Mode
-	// Weight orders the queue: larger first, then earlier. Default 0.
+	// Weight lets the request pass others in the queue: those of less weight who came
+	// less than the difference times cluster.limits.age_step (1 s) before it. So
+	// nobody is passed for ever. Default 0.
 	Weight uint8
 	// Owner makes the lock re-entrant for whoever goes by this number within this
 	// client: the process, a goroutine, a job. While an owner holds the lock it

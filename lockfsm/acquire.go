@@ -298,14 +298,24 @@ func (m *Machine) admits(l *lock, mode Mode, n Permits) bool {
 	return l.held&^mode.compatible() == 0 && l.holderCount() < m.limits.HoldersPerLock && l.has(n)
 }
 
-// ahead reports whether a claim of the queue goes before one that comes now and
-// holds nothing.
-func (c *claim) ahead(late *claim) bool {
-	return c.state == claimConverts || c.weight >= late.weight
+// rank orders those who wait and hold nothing: the smaller goes first, and of equal
+// ones who came first. Each unit of weight counts as having come AgeStep earlier, so
+// nothing has to be moved as time goes by, and how many can pass one who waits is
+// bounded by what comes in weight × AgeStep. Without AgeStep weight alone decides.
+func (m *Machine) rank(c *claim) int64 {
+	if m.limits.AgeStep == 0 || plantedIs("weight-never-ages") {
+		return -int64(c.weight)
+	}
+	return int64(c.since) - int64(c.weight)*int64(m.limits.AgeStep)
 }
 
-// enqueue gives a claim its place: after all of its weight and more, and after
-// those who hold already.
+// ahead reports whether a claim of the queue goes before one that comes now and
+// holds nothing.
+func (m *Machine) ahead(c, late *claim) bool {
+	return c.state == claimConverts || m.rank(c) <= m.rank(late)
+}
+
+// enqueue gives a claim its place: by its rank, and after those who hold already.
 func (m *Machine) enqueue(r ref) {
 	c := m.claims.at(r)
 	l := m.locks.at(c.lock)
@@ -314,7 +324,7 @@ func (m *Machine) enqueue(r ref) {
 	c.state = claimWaits
 	l.waiting++
 	if l.waiters != 0 {
-		if head := m.claims.at(l.waiters); !head.ahead(c) {
+		if head := m.claims.at(l.waiters); !m.ahead(head, c) {
 			m.link(&l.waiters, r, l.waiters)
 			return
 		}
@@ -325,7 +335,7 @@ func (m *Machine) enqueue(r ref) {
 		if before != 0 {
 			last = m.claims.at(before).prev
 		}
-		if m.claims.at(last).ahead(c) {
+		if m.ahead(m.claims.at(last), c) {
 			break
 		}
 		before = last

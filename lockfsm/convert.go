@@ -391,14 +391,14 @@ func (m *Machine) giveBack(c *Command, out *Outcome) Result {
 }
 
 // before reports whether two neighbours of a queue stand in order.
-func (c *claim) before(next *claim) bool {
+func (m *Machine) before(c, next *claim) bool {
 	switch {
 	case c.state == claimConverts && next.state != claimConverts:
 		return true
 	case c.state != next.state:
 		return false
-	case c.state == claimWaits && c.weight != next.weight:
-		return c.weight > next.weight
+	case c.state == claimWaits && m.rank(c) != m.rank(next):
+		return m.rank(c) < m.rank(next)
 	default:
 		return c.stamp < next.stamp
 	}

@@ -65,12 +65,14 @@
 // parked session keeps its places but is passed over, and may give back but not
 // ask, until a higher epoch arrives. The end of a session releases all it has, through the log.
 //
-// Locks. An acquire is put into the queue, by weight and then arrival, and the
-// queue is pumped: from its head waiters are granted while they are compatible
-// with every holder, and the first that is not stops it. Release, cancel,
-// expiry, parking and the end of a session pump in the same Apply, so a lock
-// passes on in one commit. A request id finds its own claim again, which makes
-// a retry safe without a cache of answers.
+// Locks. An acquire is put into the queue by its arrival in log time less its weight
+// times Limits.AgeStep, so that it passes those only who came less than that before
+// it, and with AgeStep zero by weight and then arrival. The queue is pumped: from
+// its head waiters are granted while they are compatible with every holder, and
+// the first that is not stops it. Release, cancel, expiry, parking and the end of
+// a session pump in the same Apply, so a lock passes on in one commit. A request
+// id finds its own claim again, which makes a retry safe without a cache of
+// answers.
 //
 // Semaphores. A name in use is either a lock with modes or a semaphore. All who
 // ask name its capacity, which stands as long as anybody holds or waits; what

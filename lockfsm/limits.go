@@ -35,6 +35,10 @@ type Limits struct {
 	LeaseMin, LeaseMax Millis
 	// HoldMin and HoldMax bound the hold time of a detached hold.
 	HoldMin, HoldMax Millis
+	// AgeStep is how much earlier each unit of weight lets a waiter count as having
+	// come: it passes those who came less than that before it, and no others, so that
+	// nobody is passed for ever. Zero lets a larger weight pass all smaller ones.
+	AgeStep Millis
 	// TickCap is how far one tick may move log time: two tick intervals (I20).
 	TickCap Millis
 	// WorkPerApply bounds what expiry and session ends do in one Apply: one for
@@ -57,6 +61,7 @@ const (
 	maxSessionNameBytes = 128
 	maxHoldersPerLock   = 1<<16 - 1
 	maxTableEntries     = 1 << 30
+	maxAgeStep          = 3_600_000
 )
 
 // DefaultLimits returns the limits of a group in production, with Seed zero.
@@ -76,6 +81,7 @@ func DefaultLimits() Limits {
 		LeaseMax:         3_600_000,
 		HoldMin:          100,
 		HoldMax:          86_400_000,
+		AgeStep:          1_000,
 		TickCap:          200,
 		WorkPerApply:     4_096,
 	}
@@ -107,6 +113,7 @@ func (l *Limits) validate() error {
 		{"DataBytes", l.DataBytes, 0, maxTableEntries},
 		{"LeaseMin", uint32(l.LeaseMin), 1, uint32(l.LeaseMax)},
 		{"HoldMin", uint32(l.HoldMin), 1, uint32(l.HoldMax)},
+		{"AgeStep", uint32(l.AgeStep), 0, maxAgeStep},
 		{"TickCap", uint32(l.TickCap), 1, uint32(l.LeaseMin)},
 		{"WorkPerApply", l.WorkPerApply, 1, maxTableEntries},
 		{"Format", uint32(l.Format), 0, FormatLatest},

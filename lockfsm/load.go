@@ -445,9 +445,10 @@ func (m *Machine) loadPlace(l *lock, n ref) error {
 	}
 	if *head != 0 {
 		last := m.claims.at(m.claims.at(*head).prev)
-		ordered := last.before(c)
-		if c.state == claimHolds {
-			ordered = last.stamp < c.stamp
+		// Those of unequal weight stand as the limits say that they were queued by.
+		ordered := last.stamp < c.stamp
+		if c.state == claimWaits {
+			ordered = ordered || last.state == claimConverts || last.weight != c.weight
 		}
 		if !ordered {
 			return fmt.Errorf("%w: claims out of order at stamp %d", ErrDamaged, c.stamp)

@@ -70,6 +70,10 @@ func (s *script) machine(t *testing.T, args []datadriven.CmdArg) string {
 		"WaitersPerLock": &l.WaitersPerLock, "HoldersPerLock": &l.HoldersPerLock,
 		"NameBytes": &l.NameBytes, "WorkPerApply": &l.WorkPerApply, "DataBytes": &l.DataBytes}
 	for _, a := range args {
+		if a.Key == "AgeStep" {
+			l.AgeStep = Millis(number(t, a.Vals[0]))
+			continue
+		}
 		if a.Key == "Format" {
 			l.Format = uint8(number(t, a.Vals[0]))
 			continue

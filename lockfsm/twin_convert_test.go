@@ -142,3 +142,16 @@ func (t *twin) giveBack(c *Command, res Result) Result {
 	t.drop(cl)
 	return res.with(CodeOK)
 }
+
+// ahead reports whether one of a queue goes before one that comes now.
+func (t *twin) ahead(w, late *twinClaim) bool {
+	switch {
+	case w.hold != nil || w.weight >= late.weight:
+		return true
+	case t.l.AgeStep == 0:
+		return false
+	default:
+		lead := Time(late.weight-w.weight) * Time(t.l.AgeStep)
+		return late.since-w.since >= lead
+	}
+}

@@ -68,7 +68,7 @@ func (t *twin) placeAll(c *Command, s *twinSession, parts []Part, res Result) Re
 			weight: c.Weight, lock: l, part: uint8(i + 1), all: all}
 		*all = append(*all, cl)
 		at := 0
-		for at < len(l.waiters) && (l.waiters[at].hold != nil || l.waiters[at].weight >= cl.weight) {
+		for at < len(l.waiters) && t.ahead(l.waiters[at], cl) {
 			at++
 		}
 		l.waiters = slices.Insert(l.waiters, at, cl)

@@ -434,8 +434,7 @@ func (t *twin) place(c *Command, s *twinSession, lock *twinLock, res Result) Res
 		cl.stamp = t.stamps
 	}
 	at := 0
-	for at < len(lock.waiters) &&
-		(lock.waiters[at].hold != nil || lock.waiters[at].weight >= cl.weight) {
+	for at < len(lock.waiters) && t.ahead(lock.waiters[at], cl) {
 		at++
 	}
 	lock.waiters = slices.Insert(lock.waiters, at, cl)

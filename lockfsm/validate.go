@@ -127,7 +127,7 @@ func (m *Machine) validateQueue(lr ref) (waiting, levels uint32, err error) {
 		}
 		if last != 0 {
 			p := m.claims.at(last)
-			if c.prev != last || !p.before(c) {
+			if c.prev != last || !m.before(p, c) {
 				return 0, 0, fmt.Errorf("waiter %d: not after %d", c.stamp, p.stamp)
 			}
 		}

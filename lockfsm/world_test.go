@@ -56,6 +56,7 @@ func newWorld(seed uint64) (*world, error) {
 	case 3:
 		w.l.WorkPerApply = 1
 	}
+	w.l.AgeStep = []Millis{0, 40, 1000}[seed%3]
 	other := w.l
 	other.Seed = seed * 77
 	var err error

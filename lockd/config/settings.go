@@ -166,6 +166,11 @@ func limitSettings() []setting {
 			func(c *Config) any { return &c.Limits.HoldMin }),
 		length("hold_max", "longest time to live of a detached hold",
 			func(c *Config) any { return &c.Limits.HoldMax }),
+		{key: "cluster.limits.age_step", flag: "limit-age-step", kind: kindDuration,
+			max: 3600 * sec,
+			usage: "how much earlier each unit of weight counts as having come; a waiter is " +
+				"passed by no more than came in weight times this; 0s lets weight alone decide",
+			at: func(c *Config) any { return &c.Limits.AgeStep }},
 		count("work_per_apply", "expiries handled in one slot; more wait for the next", many,
 			func(c *Config) any { return &c.Limits.WorkPerApply }),
 	}

@@ -176,7 +176,17 @@ func earlierLimits(o *Options) *Options {
 	l := &earlier.Limits
 	l.Sessions, l.Locks, l.Claims, l.Detached = d.Sessions, d.Locks, d.Claims, d.Detached
 	l.ClaimsPerSession, l.WaitersPerLock = d.ClaimsPerSession, d.WaitersPerLock
+	l.AgeStep = 0
 	return &earlier
+}
+
+// bornWithoutAgeing reports whether the cluster was born before waiters aged, and is
+// opened with the default of today. It goes on without: its replicas must agree, and
+// some may run an earlier build.
+func (id *Identity) bornWithoutAgeing(o *Options) bool {
+	earlier := *o
+	earlier.Limits.AgeStep = 0
+	return o.Limits.AgeStep == lockfsm.DefaultLimits().AgeStep && id.Settings == earlier.Digest()
 }
 
 // Check compares the identity of a directory with the options it is opened
@@ -192,7 +202,7 @@ func (id *Identity) Check(o *Options) error {
 	case int(id.Groups) != o.Groups:
 		return fmt.Errorf("%w: the cluster was born with %d groups, not %d", ErrIdentity,
 			id.Groups, o.Groups)
-	case id.Settings == o.Digest():
+	case id.Settings == o.Digest(), id.bornWithoutAgeing(o):
 		return nil
 	case id.Settings == earlierLimits(o).Digest():
 		l := earlierLimits(o).Limits

@@ -138,6 +138,7 @@ func New(o Options, d Deps, inbox *Inbox, rec *Recovery) (*Node, error) {
 	if err := rec.identity.Check(&o); err != nil {
 		return nil, err
 	}
+	o.Limits.AgeStep = rec.limits.AgeStep
 	n := &Node{opts: o, deps: d, inbox: inbox, identity: rec.identity, recovery: rec, saving: -1}
 	n.conns.init()
 	n.snapshots.init()

@@ -211,6 +211,10 @@ func limitsDigest(h uint64, l *lockfsm.Limits) uint64 {
 		l.WorkPerApply} {
 		h = fnvUint(h, uint64(v))
 	}
+	// Clusters that were born before there was ageing have none.
+	if l.AgeStep != 0 {
+		h = fnvUint(h, uint64(l.AgeStep))
+	}
 	// Nodes that do not know of this limit yet go by the default.
 	if l.DataBytes != lockfsm.DefaultLimits().DataBytes {
 		h = fnvUint(h, uint64(l.DataBytes))

@@ -43,9 +43,13 @@ var ErrLostCheckpoint = errors.New("node: checkpoint is older than the WAL relie
 
 // NewRecovery begins with the identity of the directory.
 func NewRecovery(id Identity, o Options) *Recovery {
+	limits := o.machineLimits()
+	if id.bornWithoutAgeing(&o) {
+		limits.AgeStep = 0
+	}
 	return &Recovery{
 		identity: id,
-		limits:   o.machineLimits(),
+		limits:   limits,
 		groups:   make(map[uint16]*recoveredGroup),
 
 		checkpoints: make(map[uint16]bool),

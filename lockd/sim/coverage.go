@@ -135,6 +135,7 @@ func ReachableUnderFaults() []string {
 		all = append(all, "status "+s.String())
 	}
 	return append(all, "gate opened for several", "gate broken", "cancel lost to a gate",
+		"waiter too old to be passed",
 		"convert ok", "convert held", "convert cancelled", "convert not holder",
 		"held", "several held", "data read", "core held", "core held several",
 		"core converted", "core lost a hold",

@@ -222,6 +222,7 @@ func drawNode(d dice, o *Options) node.Options {
 	// Small ones cut the answers to a new leader into pieces.
 	n.MaxMessageBytes = pick(newDice(o.Seed, "messages"), 600, 1<<20)
 	l := &n.Limits
+	l.AgeStep = pick[lockfsm.Millis](newDice(o.Seed, "age"), 0, 200, 1000)
 	if d.permille(400) {
 		l.Sessions = uint32(d.between(2, 16))
 		l.Locks = uint32(d.between(2, 8))

@@ -115,6 +115,7 @@ func ofMachine() []Planting {
 		{"capacity-forgotten-in-checkpoint", "I14 the capacity in force is in the checkpoint"},
 		{"second-upgrader-waits", "I17 of two who wait for each other the second is refused"},
 		{"upgrade-keeps-token", "I15 a mode that is stronger comes with a new token"},
+		{"weight-never-ages", "I17 a heavier one passes those only who came little before"},
 		{"any-token-current", "I24 a token is current if a present hold has it"},
 		{"parts-granted-early", "I14 of several names all are in turn or none is granted"},
 		{"parts-passed-by-all", "I17 who waits for several names is passed by whom it gets along with"},

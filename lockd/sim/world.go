@@ -294,6 +294,7 @@ func (w *World) applied(
 	}
 	w.covered["gate opened for several"] += model.Opened
 	w.covered["gate broken"] += model.Broken
+	w.covered["waiter too old to be passed"] += model.Aged
 	for i := range model.Grants {
 		w.noteGrant(uint16(g), &model.Grants[i])
 		if w.opts.Drift <= maxDrift {

@@ -167,7 +167,7 @@ func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error 
 			return s.deepen(b, k, c, r)
 		}
 	}
-	place := l.place(k)
+	place := s.place(l, k)
 	before := l.waiters[:place]
 	switch r.Code {
 	case lockfsm.CodeOK:

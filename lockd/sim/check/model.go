@@ -44,6 +44,9 @@ type Model struct {
 	// Opened counts the gates that the last slot opened for several, Broken those
 	// that broke while somebody waited.
 	Opened, Broken uint64
+	// Aged counts those of the last slot who could not pass a waiter of less weight,
+	// because that had come too long before.
+	Aged uint64
 }
 
 // Session is a session of the model.
@@ -85,6 +88,7 @@ type Claim struct {
 	part int
 
 	weight   uint8
+	since    uint64 // log time of joining the queue
 	terms    terms
 	token    lockfsm.Token // zero while it waits
 	session  *Session      // nil for a detached hold
@@ -236,6 +240,7 @@ func (s *step) touch(name string) *lockModel {
 func (m *Model) Apply(slot uint64, value []byte, out *lockfsm.Outcome, pending Pending) error {
 	m.Grants, m.Ends, m.Opens = m.Grants[:0], m.Ends[:0], m.Opens[:0]
 	m.Opened, m.Broken = 0, 0
+	m.Aged = 0
 	s := &step{Model: m, out: out, results: m.token, events: m.token,
 		touched: make(map[string]struct{})}
 	if slot != m.slot+1 {

@@ -59,10 +59,21 @@ func (s *step) lets(l *lockModel, before []*Claim, c *Claim,
 // free is the strict form of admits: whoever may still be there counts.
 func (s *step) free(l *lockModel, c *Claim) bool { return !s.blocked(l, c) }
 
-// place is where a claim that comes now stands in a queue.
-func (l *lockModel) place(c *Claim) int {
-	at := len(l.waiters)
-	for at > 0 && l.waiters[at-1].hold == nil && l.waiters[at-1].weight < c.weight {
+// place is where a claim that comes now stands in a queue. It passes those who hold
+// nothing, have less weight and came less than the difference times the step of
+// ageing before it, or at any time if there is no ageing.
+func (s *step) place(l *lockModel, c *Claim) int {
+	at, age := len(l.waiters), uint64(s.limits.AgeStep)
+	c.since = s.logTime
+	for at > 0 {
+		w := l.waiters[at-1]
+		if w.hold != nil || w.weight >= c.weight {
+			break
+		}
+		if age > 0 && c.since-w.since >= uint64(c.weight-w.weight)*age {
+			s.Aged++
+			break
+		}
 		at--
 	}
 	return at
@@ -100,7 +111,7 @@ func (s *step) acquireAll(c *lockfsm.Command, r *lockfsm.Result, p *Session) err
 	surely, maybe, late := true, false, false
 	for i, k := range parts {
 		l := s.touch(k.name)
-		before := l.waiters[:l.place(k)]
+		before := l.waiters[:s.place(l, k)]
 		surely = surely && s.lets(l, before, k, s.admits)
 		in := !s.lets(l, before, k, s.free) || len(before) > 0 && s.pending
 		maybe = maybe || in
@@ -144,7 +155,7 @@ func (s *step) queueAll(parts []*Claim) error {
 	s.claims[first.key] = first
 	for _, k := range parts {
 		l := s.touch(k.name)
-		l.waiters = slices.Insert(l.waiters, l.place(k), k)
+		l.waiters = slices.Insert(l.waiters, s.place(l, k), k)
 		s.own(k)
 	}
 	return nil
