@@ -16,7 +16,7 @@ import "bytes"
 // requests for all.
 //
 // A part is in turn when it would be granted if it were alone. All waits for the
-// same names come in one order, of weight and then arrival, in every queue, so
+// same names come in one order, of rank and then arrival, in every queue, so
 // no two acquires of several names wait for each other. A part that is let in by
 // its lock but must wait for the others keeps back only whom it does not get
 // along with: the others pass it, passMost such parts at most.
