@@ -209,6 +209,66 @@ func (m *Machine) Session(id SessionID, info *SessionInfo) bool {
 	return true
 }
 
+// SessionClaim is one hold or wait of a session, with the name it is about, which
+// is borrowed from the machine until its next Apply or Dirty.
+type SessionClaim struct {
+	Name     []byte
+	Request  RequestID
+	Token    Token // zero for a wait
+	Owner    Owner
+	Permits  Permits
+	Capacity Permits
+	Mode     Mode
+}
+
+// FindSession returns the session that was opened with a nonce, zero if there is
+// none that has not ended.
+func (m *Machine) FindSession(nonce Nonce) SessionID {
+	r := m.findNonce(&nonce)
+	if r == 0 || m.sessions.at(r).flags&entryEnding != 0 {
+		return 0
+	}
+	return m.sessions.at(r).id
+}
+
+// SessionClaims appends claims of a session to dst in the order of their stamps:
+// those after the ones of a request, or from the first if the request is zero or has
+// no claim. It ends after limit claims, or with the last part of the same acquire.
+// What an acquire of several names waits with is one claim; conversions that were
+// granted are none, those that wait are.
+func (m *Machine) SessionClaims(dst []SessionClaim, id SessionID, after RequestID,
+	limit int) []SessionClaim {
+	sr := m.findSession(id)
+	if sr == 0 {
+		return dst
+	}
+	s := m.sessions.at(sr)
+	r := s.claims
+	if last := m.findClaim(s, after); last != 0 {
+		for r = last; r != 0 && m.claims.at(r).request == after; {
+			r = m.claims.at(r).ownNext // over all parts
+		}
+	}
+	for ; r != 0; r = m.claims.at(r).ownNext {
+		c := m.claims.at(r)
+		if limit <= 0 && c.request != after {
+			break
+		}
+		if c.state == claimConverted || !m.holds(c) && m.findClaim(s, c.request) != r {
+			continue
+		}
+		b, l := m.base(c), m.locks.at(c.lock)
+		x := SessionClaim{Name: m.lockName(l), Request: c.request, Owner: m.ownerOf(l, b),
+			Permits: l.permits(c), Capacity: l.capacity(), Mode: b.mode}
+		if m.holds(c) {
+			x.Token = b.stamp
+		}
+		dst = append(dst, x)
+		limit, after = limit-1, c.request
+	}
+	return dst
+}
+
 // ForEachSession calls fn with every session, by id, until it returns false.
 // info is reused.
 func (m *Machine) ForEachSession(fn func(info *SessionInfo) bool) {

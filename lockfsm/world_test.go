@@ -338,6 +338,9 @@ func (w *world) compare(cs []Command) error {
 	if err := w.compareTokens(); err != nil {
 		return err
 	}
+	if err := w.compareClaims(); err != nil {
+		return err
+	}
 	if got, want := w.b.Digest(), w.a.Digest(); got != want {
 		return fmt.Errorf("digest of the reloaded machine: got %x, want %x", got, want)
 	}
@@ -359,6 +362,47 @@ func (w *world) compareTokens() error {
 						token, name, got, current, newest)
 				}
 			}
+		}
+	}
+	return nil
+}
+
+// compareClaims asks for what every session has, page by page, and wants all holds
+// and waits that the twin knows, once.
+func (w *world) compareClaims() error {
+	for id, s := range w.twin.sessions { // order: any one that differs will do
+		if got := w.a.FindSession(s.nonce); (got == id) != !s.ending {
+			return fmt.Errorf("session %d, ending %t: found %d", id, s.ending, got)
+		}
+		holds := map[RequestID]int{}
+		var after RequestID
+		for pages := 0; ; pages++ {
+			page := w.a.SessionClaims(nil, id, after, 2)
+			for _, c := range page {
+				if c.Token != 0 {
+					holds[c.Request]++
+				}
+				after = c.Request
+			}
+			if len(page) == 0 {
+				break
+			}
+			if pages > 1000 {
+				return fmt.Errorf("claims of session %d have no end", id)
+			}
+		}
+		want := 0
+		for _, c := range w.twin.claimsOf(s) {
+			if c.holds() && !c.done {
+				want++
+			}
+		}
+		got := 0
+		for _, n := range holds { // order: sum
+			got += n
+		}
+		if got != want {
+			return fmt.Errorf("session %d: got %d holds, want %d", id, got, want)
 		}
 	}
 	return nil

@@ -121,6 +121,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add(wire.AppendAcquireAll(nil, h, &wire.AcquireAll{Session: 1, Epoch: 1,
 		Wants: wire.Wants(nil).Append(wire.Want{Mode: wire.ModeEX, Name: name})}))
 	f.Add(wire.AppendReleaseAll(nil, h, &wire.ReleaseAll{Session: 1, Token: 1, Target: 1}))
+	f.Add(wire.AppendFindSession(nil, h, &wire.FindSession{Nonce: wire.Nonce{1}, After: 1}))
 	f.Add(wire.AppendCheckTokens(nil, h, []wire.TokenRef{{Token: 1, Name: name}}))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		heard(t, func(n *testNode) {

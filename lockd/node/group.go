@@ -52,6 +52,7 @@ type read struct {
 	name   []byte // or prefix
 	after  []byte
 	checks *wire.CheckTokens
+	find   *wire.FindSession
 	// acquire is the command of a try that would be refused, kind then one that
 	// acquires.
 	acquire lockfsm.Command

@@ -56,6 +56,13 @@ func (r *read) decode(h wire.Header, body []byte, groups int) wire.Status {
 		})
 		r.checks = &x
 		return s
+	case wire.KindFindSession:
+		x, err := wire.DecodeFindSession(body)
+		if err != nil {
+			return wire.StatusBadRequest
+		}
+		r.find = &x
+		return wire.StatusOK
 	default:
 		x, err := wire.DecodeList(body)
 		if err != nil {
@@ -218,6 +225,8 @@ func (n *Node) answerRead(g *group, r *read) {
 		x.Payload = n.listPage(g, r)
 	case wire.KindCheckTokens:
 		x.Payload = n.checkTokens(g, r.checks)
+	case wire.KindFindSession:
+		x.Status, x.Payload = n.findSession(g, r.find)
 	default:
 		panic("node: read of kind " + r.kind.String())
 	}
@@ -244,6 +253,42 @@ func (n *Node) checkTokens(g *group, asked *wire.CheckTokens) []byte {
 	n.turnstile.spent += looked / 32
 	n.scratch = wire.AppendTokenStates(n.scratch[:0], &wire.TokenStates{States: states})
 	return n.scratch
+}
+
+// maxFoundBytes bounds the names in one answer to a FindSession.
+const maxFoundBytes = 16 << 10
+
+// findSession encodes a page of what a session has. It is valid until the next
+// answer.
+func (n *Node) findSession(g *group, asked *wire.FindSession) (wire.Status, []byte) {
+	id := g.machine.FindSession(lockfsm.Nonce(asked.Nonce))
+	var s lockfsm.SessionInfo
+	if id == 0 || !g.machine.Session(id, &s) {
+		return wire.StatusNotFound, nil
+	}
+	const limit = wire.MaxFound - lockfsm.MaxParts
+	found := g.machine.SessionClaims(nil, id, lockfsm.RequestID(asked.After), limit)
+	n.turnstile.spent += len(found) / 16
+	page := wire.SessionClaims{Session: uint64(id), Epoch: uint32(s.Epoch),
+		LeaseMillis: uint32(s.Lease)}
+	if len(found) >= limit {
+		page.More = wire.MorePages
+	}
+	bytes := 0
+	for i := range found {
+		c := &found[i]
+		// A page does not end among the parts of one acquire.
+		if bytes > maxFoundBytes && c.Request != found[i-1].Request {
+			page.More = wire.MorePages
+			break
+		}
+		bytes += len(c.Name)
+		page.Claims = append(page.Claims, wire.Claim{Request: uint64(c.Request),
+			Token: uint64(c.Token), Owner: uint64(c.Owner), Permits: uint32(c.Permits),
+			Capacity: uint32(c.Capacity), Mode: wire.Mode(c.Mode), Name: c.Name})
+	}
+	n.scratch = wire.AppendSessionClaims(n.scratch[:0], &page)
+	return wire.StatusOK, n.scratch
 }
 
 // header is what of the question's header decides how it is answered.

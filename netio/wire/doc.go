@@ -105,8 +105,8 @@
 //
 // Version 3 has the kinds from 15 on. They are used only on a conn whose Welcome
 // says version 3, and refused as Unsupported as long as a node of the cluster does
-// not know it; but CheckTokens, which no log has to say, is answered by every leader
-// that knows it.
+// not know it; but CheckTokens and FindSession, which no log has to say, are answered
+// by every leader that knows them.
 //
 //	15 Convert             session u64 | token u64 | target u64 | epoch u32 |
 //	                       mode u8 | 0 u8 | name
@@ -119,10 +119,14 @@
 //	                        session u64 | done u64 | epoch u32 | count u32 |
 //	                        time to live ms u32 | gate u8 | 0 u8 | name
 //	32 CheckTokens         n u16 | n × (token u64 | name)
+//	33 FindSession         nonce [16] | after u64
 //
-// The payload of its Response with StatusOK:
+// The payloads of the Response with StatusOK to the last two:
 //
-//	TokenStates n u16 | n × (newest u64 | standing u8 | 0 u8)
+//	TokenStates   n u16 | n × (newest u64 | standing u8 | 0 u8)
+//	SessionClaims session u64 | epoch u32 | lease ms u32 | more u8 | 0 u8 |
+//	              n u16 | n × (request u64 | token u64 | owner u64 |
+//	              permits u32 | capacity u32 | mode u8 | 0 u8 | name)
 //
 // Convert turns a hold, with all that its owner entered, into another mode; the
 // flags are those of Acquire. Target is the request id of the Acquire or Enter, and
@@ -153,6 +157,15 @@
 // session has ended is not present. The answer is about the first tokens asked
 // about, in order, at least one; who wants the others asks again. It is as
 // fresh as that to a Get.
+//
+// FindSession asks for the session that was opened with a nonce, for a client that
+// was started again and has kept it; NotFound if there is none, or it has ended. The
+// epoch is the highest that it has seen, the claims are its holds and waits in
+// the order in which they were granted or asked for; token is zero for a wait. After
+// is the request of the last claim of the page before, or zero. Who takes a session
+// over opens it again with its nonce, its lease and an epoch well above, and numbers its
+// requests above all of before: whatever another process that still uses the session
+// sends is then refused with StaleEpoch, which tells that process that it has lost it.
 //
 // An Ask is an Acquire, a Take or an Enter (kind 4, 12 or 13, with its flags) that
 // has more to say; what its kind does not have is zero. An Amend changes the data

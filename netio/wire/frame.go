@@ -50,6 +50,7 @@ const (
 	KindSetGate     Kind = 30
 	KindResetGate   Kind = 31
 	KindCheckTokens Kind = 32
+	KindFindSession Kind = 33
 )
 
 // Frames from node to client.
@@ -68,7 +69,7 @@ const (
 // IsRequest reports whether k is a known kind that only a client sends.
 func (k Kind) IsRequest() bool {
 	return k >= KindHello && k <= KindAmend || k == KindAcquireAll || k == KindReleaseAll ||
-		k.AtGate() || k == KindCheckTokens
+		k.AtGate() || k == KindCheckTokens || k == KindFindSession
 }
 
 // IsResponse reports whether k is a known kind that only a node sends.
@@ -81,7 +82,9 @@ func (k Kind) Acquires() bool {
 }
 
 // Asks reports whether k is a question to a group, which changes nothing.
-func (k Kind) Asks() bool { return k == KindGet || k == KindList || k == KindCheckTokens }
+func (k Kind) Asks() bool {
+	return k == KindGet || k == KindList || k == KindCheckTokens || k == KindFindSession
+}
 
 // AtGate reports whether k is a request at a gate.
 func (k Kind) AtGate() bool { return k >= KindAwait && k <= KindResetGate }
@@ -135,6 +138,8 @@ func (k Kind) String() string {
 		return "ReleaseAll"
 	case KindCheckTokens:
 		return "CheckTokens"
+	case KindFindSession:
+		return "FindSession"
 	case KindAsk:
 		return "Ask"
 	case KindAmend:
