@@ -38,8 +38,8 @@ const (
 // be used anew.
 type Call struct {
 	// Kind is KindAcquire, KindTake, KindEnter, KindRelease, KindLeave,
-	// KindRenewHold, KindConvert, KindAmend, KindGet, KindList, KindCheckTokens or
-	// KindStatus.
+	// KindRenewHold, KindConvert, KindAmend, KindGet, KindList, KindCheckTokens,
+	// KindFindSession or KindStatus.
 	// What is said of an Acquire holds for a Take, an Enter and an AcquireAll too,
 	// and of a Release for a Leave and a ReleaseAll, which give back what came of an
 	// Enter and of an AcquireAll, and a GiveBack, which a Release becomes if a Convert
@@ -50,7 +50,7 @@ type Call struct {
 	After    string        // cursor of a List
 	Limit    uint16        // of a List
 	Checks   []NameToken   // of a CheckTokens: 1 to wire.MaxChecks, all of Group
-	Group    uint16        // of a List and a CheckTokens; else the Core sets it
+	Group    uint16        // of a List, CheckTokens and FindSession; else the Core sets it
 	Node     uint16        // of a Status
 	Mode     wire.Mode     // of an Acquire and an Enter
 	Weight   uint8         // of an Acquire
@@ -62,6 +62,8 @@ type Call struct {
 	Terms    *wire.Terms   // of an Acquire, nil for none; of an Amend. Not changed
 	Timeout  time.Duration // after which it ends as ErrUnavailable; zero is never
 
+	// Find is what a FindSession asks for.
+	Find wire.FindSession
 	// Use is the caller's, to tell uses of one Call apart in Ready.Lost.
 	Use uint64
 	// Session is the session the hold belongs to, or the owner id, which the
@@ -125,7 +127,7 @@ func (x *Call) needsVersion() uint16 {
 	case wire.KindTake, wire.KindEnter, wire.KindLeave:
 		return wire.VersionKinds
 	case wire.KindCheckTokens, wire.KindConvert, wire.KindGiveBack, wire.KindAcquireAll,
-		wire.KindReleaseAll:
+		wire.KindReleaseAll, wire.KindFindSession:
 		return wire.VersionWhole
 	default:
 		return wire.MinVersion

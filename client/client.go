@@ -5,6 +5,7 @@ import (
 	crand "crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"sync"
 )
 
@@ -20,6 +21,10 @@ type Client struct {
 	stopped sync.WaitGroup
 	chans   sync.Pool // of chan struct{}, capacity 1, empty
 
+	// Of Options.SessionFile; Dial and Close own the lock.
+	fileLock io.Closer
+	starts   uint32
+
 	mu struct {
 		sync.Mutex
 		core    *Core
@@ -27,6 +32,12 @@ type Client struct {
 		wakeAt  Instant // when the main loop will look by itself
 		changed chan struct{}
 		stopped bool
+		resumed []*Held
+		// resuming has until look again when bytes came.
+		resuming bool
+		// What the session file was last written for.
+		fileWritten bool
+		fileChange  uint64
 	}
 }
 
@@ -65,14 +76,36 @@ func dialWith(ctx context.Context, addresses []string, opts Options,
 		opts: opts, clock: clock,
 		wake: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
+	old, err := c.openSessionFile()
+	if err != nil {
+		c.closeSessionFile("")
+		return nil, err
+	}
+	if opts.SessionFile != "" {
+		c.starts = 1
+		if old != nil {
+			c.starts = old.Starts + 1
+		}
+		cfg.FirstRequest = uint64(c.starts) * requestSpan
+	}
 	c.chans.New = func() any { return make(chan struct{}, 1) }
 	c.mu.core = NewCore(cfg, now)
 	c.mu.conns = make(map[ConnID]*conn)
 	c.mu.changed = make(chan struct{})
 	c.mu.core.Reach(now)
 	c.start()
-	if err := c.welcomed(ctx); err != nil {
+	err = c.welcomed(ctx)
+	if err == nil && old != nil {
+		bounded, cancel := context.WithTimeout(ctx, opts.RequestTimeout)
+		err = c.resume(bounded, old)
+		cancel()
+	}
+	if err == nil {
+		err = c.keepSessions()
+	}
+	if err != nil {
 		c.stop()
+		c.closeSessionFile("")
 		return nil, err
 	}
 	return c, nil
@@ -119,6 +152,7 @@ func (c *Client) Close(ctx context.Context) error {
 	c.mu.Unlock()
 	err := c.until(ctx, func(core *Core) bool { return core.Closing() == 0 })
 	c.stop()
+	c.closeSessionFile(c.opts.SessionFile)
 	return err
 }
 

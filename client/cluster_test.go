@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -346,7 +347,7 @@ func (d *dumbCluster) execute(g *dumbGroup, p proposal) (wire.Response, bool) {
 		x, _ := wire.DecodeOpenSession(p.body)
 		for _, s := range g.sessions {
 			if s.nonce == x.Nonce {
-				s.epoch = max(s.epoch, x.Epoch)
+				s.epoch, s.dueAt = max(s.epoch, x.Epoch), d.now+s.lease
 				return wire.Response{Status: wire.StatusOK, Token: s.id}, true
 			}
 		}
@@ -403,6 +404,8 @@ func (d *dumbCluster) execute(g *dumbGroup, p proposal) (wire.Response, bool) {
 		return d.list(g, p), true
 	case wire.KindCheckTokens:
 		return d.check(g, p), true
+	case wire.KindFindSession:
+		return d.find(g, p), true
 	}
 	d.fail("%s executed", p.h.Kind)
 	return wire.Response{}, false
@@ -658,4 +661,36 @@ func (d *dumbCluster) check(g *dumbGroup, p proposal) wire.Response {
 		return i < 2
 	})
 	return wire.Response{Status: wire.StatusOK, Payload: wire.AppendTokenStates(nil, &all)}
+}
+
+// find answers with two claims at a time.
+func (d *dumbCluster) find(g *dumbGroup, p proposal) wire.Response {
+	x, err := wire.DecodeFindSession(p.body)
+	if err != nil {
+		d.fail("%v", err)
+	}
+	var all []wire.Claim
+	page := wire.SessionClaims{}
+	for _, s := range g.sessions {
+		if s.nonce == x.Nonce {
+			page.Session, page.Epoch, page.LeaseMillis = s.id, s.epoch, uint32(s.lease/1e6)
+		}
+	}
+	if page.Session == 0 {
+		return wire.Response{Status: wire.StatusNotFound}
+	}
+	for name, l := range g.locks {
+		for _, y := range slices.Concat(l.holds, l.queue) {
+			if y.session == page.Session && y.request > x.After {
+				all = append(all, wire.Claim{Request: y.request, Token: y.token, Owner: y.owner,
+					Permits: y.permits, Capacity: l.capacity, Mode: y.mode, Name: []byte(name)})
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b wire.Claim) int { return cmp.Compare(a.Request, b.Request) })
+	if len(all) > 2 {
+		all, page.More = all[:2], wire.MorePages
+	}
+	page.Claims = all
+	return wire.Response{Status: wire.StatusOK, Payload: wire.AppendSessionClaims(nil, &page)}
 }

@@ -18,6 +18,9 @@ type CoreConfig struct {
 	DialTimeout time.Duration // greeting included
 	Nonce       wire.Nonce    // random; the base of the nonces of all sessions
 	Seed        uint64        // random; for jitter
+	// FirstRequest is below the ids of all requests; zero but for a client that
+	// takes over sessions.
+	FirstRequest uint64
 }
 
 // Times of the Core that nobody needs to change.
@@ -59,20 +62,21 @@ type Core struct {
 	next      Instant // when Tick wants to be called
 	sweepAt   Instant // never if no call is open
 	random    uint64
-	nonces    uint64 // session nonces made
-	lastConn  ConnID
-	endpoints []*endpoint
-	groups    []group // empty before the first Welcome
-	cluster   uint64
-	limits    wire.Limits
-	calls     callTable
-	userOpen  int      // open calls that come back in Done
-	direct    callList // open calls to one node: Status
-	detached  callList // holds that live by their own time to live
-	ready     Ready
-	scratch   []byte
-	refs      []wire.SessionRef
-	closed    bool
+	// keptChange is raised when the sessions change that a file must name.
+	keptChange uint64
+	lastConn   ConnID
+	endpoints  []*endpoint
+	groups     []group // empty before the first Welcome
+	cluster    uint64
+	limits     wire.Limits
+	calls      callTable
+	userOpen   int      // open calls that come back in Done
+	direct     callList // open calls to one node: Status
+	detached   callList // holds that live by their own time to live
+	ready      Ready
+	scratch    []byte
+	refs       []wire.SessionRef
+	closed     bool
 }
 
 // group is what the Core knows of one group.
@@ -86,6 +90,7 @@ type group struct {
 	live    bool    // attached: via is up and open calls have been sent to it
 	tries   int     // detaches since the last answer
 	barren  int     // sessions that ended since the last answer of another kind
+	opens   uint64  // sessions asked for
 	turn    int     // endpoint to ask next when the leader is unknown
 	upTurn  int     // the same among those that are up
 	retryAt Instant // when to look for a leader again; never if nothing to do
@@ -129,6 +134,7 @@ func NewCore(cfg CoreConfig, now Instant) *Core {
 		random:    cfg.Seed,
 		limits:    wire.DefaultLimits(),
 	}
+	c.calls.last = cfg.FirstRequest
 	for _, address := range cfg.Endpoints {
 		c.addEndpoint(address, 0)
 	}
@@ -266,6 +272,11 @@ func (c *Core) admit(x *Call) error {
 		if int(x.Group) >= len(c.groups) || len(x.Name) > wire.MaxNameBytes ||
 			len(x.After) > wire.MaxNameBytes {
 			return fmt.Errorf("%w: list of %q in group %d", ErrBadName, x.Name, x.Group)
+		}
+		return nil
+	case wire.KindFindSession:
+		if int(x.Group) >= len(c.groups) {
+			return fmt.Errorf("%w: find a session in group %d", ErrOptions, x.Group)
 		}
 		return nil
 	case wire.KindCheckTokens:

@@ -27,6 +27,15 @@
 // be a semaphore (Client.Semaphore). The nodes count both, and only as often as
 // was asked: a request that is sent again finds what it did before.
 //
+// A client that is started again can go on with the locks of the one before
+// (Options.SessionFile, Client.Resumed). Its file has the secret by which the nodes
+// find a session; it opens that with an epoch far above what the session has seen.
+// What an older process says in it is refused from then on (a stale epoch), which is how
+// that learns that its locks are lost. On one machine the file is locked while its
+// client runs, so there is no older process. With a copy of the file elsewhere
+// there may be: until its first request is refused it believes in the same holds,
+// with the same tokens. So do not copy the file.
+//
 // # How it works
 //
 // Core is the client without sockets, goroutines and clocks: it is stepped with

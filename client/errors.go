@@ -63,6 +63,9 @@ var (
 	// other terms: those who hold locks there must end, or the cluster's limit for
 	// data be raised. Nothing happened.
 	ErrTooMuchData = errors.New("client: too much data")
+	// ErrSessionFile: Options.SessionFile cannot be read or written, is of another
+	// cluster, or a process that runs uses it.
+	ErrSessionFile = errors.New("client: session file")
 	// ErrRefused: a node does not talk to this client. The text says why.
 	ErrRefused = errors.New("client: refused by node")
 )

@@ -145,7 +145,7 @@ func (c *Core) encode(e *endpoint, g *group, x *Call) {
 		e.out = wire.AppendCloseSession(e.out, h, &wire.CloseSession{
 			Session: x.Session, Epoch: g.epoch,
 		})
-	case wire.KindGet, wire.KindList, wire.KindCheckTokens:
+	case wire.KindGet, wire.KindList, wire.KindCheckTokens, wire.KindFindSession:
 		e.out = c.appendQuestion(e.out, h, x, name)
 	default:
 		panic(fmt.Sprintf("client: cannot send %s", x.Kind))
@@ -161,6 +161,8 @@ func (c *Core) appendQuestion(dst []byte, h wire.Header, x *Call, name []byte) [
 		return wire.AppendList(dst, h, &wire.List{
 			Limit: x.Limit, Prefix: name, After: []byte(x.After),
 		})
+	case wire.KindFindSession:
+		return wire.AppendFindSession(dst, h, &x.Find)
 	default:
 		return c.appendChecks(dst, h, x)
 	}
@@ -375,14 +377,14 @@ func (c *Core) onResponse(i int, h wire.Header, body []byte) error {
 	}
 	switch r.Status {
 	case wire.StatusQueued:
-	case wire.StatusNotLeader, wire.StatusUncertain, wire.StatusStopping, wire.StatusStaleEpoch:
+	case wire.StatusStaleEpoch:
+		c.onTaken(g, x)
+	case wire.StatusNotLeader, wire.StatusUncertain, wire.StatusStopping:
 		hint := r.Leader
 		if r.Status == wire.StatusNotLeader {
 			c.hearOf(hint, r.Payload)
 		}
-		if r.Status == wire.StatusStaleEpoch {
-			hint = e.node
-		} else if hint == e.node {
+		if hint == e.node {
 			hint = 0
 		}
 		x.sentEpoch = 0
@@ -419,27 +421,6 @@ func (c *Core) delay(g *group, x *Call, wait time.Duration) {
 	x.sentEpoch = 0
 	g.dirty = true
 	c.schedule(x.notBefore)
-}
-
-// onSessionGone takes the answer that the session of a call is over.
-func (c *Core) onSessionGone(g *group, x *Call, r *wire.Response) {
-	if g.session.state == sessionOpen && g.session.id == x.Session {
-		g.barren++
-		c.endSession(g, fmt.Errorf("%w: %s", ErrSessionEnded, r.Status))
-	}
-	if x.state != StateOpen || x.needsSession() {
-		return // ended with the session, or asks anew in the next one
-	}
-	switch x.Kind {
-	case wire.KindRelease, wire.KindLeave, wire.KindGiveBack, wire.KindReleaseAll:
-		c.lose(x, fmt.Errorf("%w: %s", ErrSessionEnded, r.Status))
-	case wire.KindOpenSession:
-		c.notOpened(x, g, r.Status)
-	case wire.KindCancel, wire.KindCloseSession:
-		c.end(x, nil)
-	default:
-		c.end(x, statusError(x, r.Status))
-	}
 }
 
 // onOutcome takes a definite answer of the leader.

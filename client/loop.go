@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
+	"os/signal"
 	"runtime"
 	"time"
 )
@@ -42,6 +44,9 @@ func (c *Client) run() {
 		c.mu.wakeAt = next
 		c.mu.Unlock()
 		c.deliver(&ready)
+		if err := c.keepChanged(); err != nil {
+			c.opts.Logger.Warn("sessions are not kept", "cause", err)
+		}
 		if next > now {
 			timer.Reset(min(next.Sub(now), c.opts.Lease/20))
 		} else {
@@ -204,7 +209,7 @@ func (c *Client) read(k *conn, sock net.Conn) error {
 		up := c.mu.core.Groups() > 0
 		used, err := c.mu.core.Receive(now, k.id, buffer[:have])
 		c.take(&ready)
-		if !up {
+		if !up || c.mu.resuming {
 			c.change()
 		}
 		if c.mu.core.Next() < c.mu.wakeAt {
@@ -220,4 +225,22 @@ func (c *Client) read(k *conn, sock net.Conn) error {
 		c.deliver(&ready)
 		have = copy(buffer, buffer[used:have])
 	}
+}
+
+// awaitExit waits for a signal, closes the client and sends the signal on. Started
+// by ReleaseOnExit; one signal, Close or the end of over ends it.
+func (c *Client) awaitExit(told chan os.Signal, over <-chan struct{}) {
+	go func() {
+		defer signal.Stop(told)
+		select {
+		case <-over:
+		case <-c.quit:
+		case s := <-told:
+			_ = c.Close(context.Background()) // bounded by RequestTimeout
+			signal.Stop(told)
+			if p, err := os.FindProcess(os.Getpid()); err == nil {
+				_ = p.Signal(s)
+			}
+		}
+	}()
 }

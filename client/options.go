@@ -43,6 +43,13 @@ type Options struct {
 	// Logger gets one line per event of a conn or a session, none per lock.
 	// Default: none.
 	Logger *slog.Logger
+	// SessionFile keeps what a client needs that is started again to go on with the
+	// locks of the one before: Resumed returns them, if their lease has not run
+	// out. The file is a secret, written with mode 0600 in one step; beside it stands
+	// FILE.lock, which a running client has locked, so that a second one with the
+	// same file is refused (ErrSessionFile). Close ends the sessions and removes the
+	// file. All starts must have the same Lease. Default: none.
+	SessionFile string
 	// Dial makes a conn to a node's address (host:port) before ctx ends: for
 	// tunnels, proxies and tests. Closing the conn must end its Read and Write.
 	// Default: a net.Dialer for TCP.

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -33,11 +32,11 @@ var errLease = fmt.Errorf("%w: no renewal was answered within the lease", ErrSes
 // startOpen asks for a session. Requires: c.now is fresh, for the lease counts
 // from here.
 func (c *Core) startOpen(g *group, number uint16) {
-	c.nonces++
-	nonce := c.cfg.Nonce
-	low := binary.LittleEndian.Uint64(nonce[8:])
-	binary.LittleEndian.PutUint64(nonce[8:], low+c.nonces)
-	g.session = session{state: sessionOpening, nonce: nonce}
+	g.opens++
+	if g.opens > 1 {
+		c.keptChange++
+	}
+	g.session = session{state: sessionOpening, nonce: nonceAfter(c.cfg.Nonce, g.opens)}
 	x := &Call{Kind: wire.KindOpenSession, Group: number}
 	c.startBackground(x)
 	if g.barren > 1 {
@@ -242,6 +241,50 @@ func (c *Core) onSessionLost(h wire.Header, body []byte) error {
 		c.endSession(g, fmt.Errorf("%w: %s", ErrSessionEnded, x.Reason))
 	}
 	return nil
+}
+
+// onTaken takes the answer that a session has seen a higher epoch than the newest
+// of this client: another process has taken it over. Nothing that is said in it
+// any more has an effect; who holds nothing else in it has lost nothing else.
+func (c *Core) onTaken(g *group, x *Call) {
+	if g.session.state == sessionOpen && g.session.id == x.Session {
+		g.barren++
+		c.endSession(g, errTaken)
+	}
+	if x.state != StateOpen || x.needsSession() {
+		return
+	}
+	switch {
+	case x.Kind.Releases() && !x.background:
+		c.lose(x, errTaken)
+	case x.Kind == wire.KindOpenSession:
+		c.notOpened(x, g, wire.StatusStaleEpoch)
+	case x.background:
+		c.end(x, nil)
+	default:
+		c.end(x, statusError(x, wire.StatusStaleEpoch))
+	}
+}
+
+// onSessionGone takes the answer that the session of a call is over.
+func (c *Core) onSessionGone(g *group, x *Call, r *wire.Response) {
+	if g.session.state == sessionOpen && g.session.id == x.Session {
+		g.barren++
+		c.endSession(g, fmt.Errorf("%w: %s", ErrSessionEnded, r.Status))
+	}
+	if x.state != StateOpen || x.needsSession() {
+		return // ended with the session, or asks anew in the next one
+	}
+	switch x.Kind {
+	case wire.KindRelease, wire.KindLeave, wire.KindGiveBack, wire.KindReleaseAll:
+		c.lose(x, fmt.Errorf("%w: %s", ErrSessionEnded, r.Status))
+	case wire.KindOpenSession:
+		c.notOpened(x, g, r.Status)
+	case wire.KindCancel, wire.KindCloseSession:
+		c.end(x, nil)
+	default:
+		c.end(x, statusError(x, r.Status))
+	}
 }
 
 // onLost takes the push that one hold is over, with all that entered it.

@@ -28,7 +28,7 @@ func sentinels() map[string]error {
 		"ErrProtocol": ErrProtocol, "ErrOtherKind": ErrOtherKind, "ErrOtherMode": ErrOtherMode,
 		"ErrUnsupported": ErrUnsupported, "ErrRefused": ErrRefused, "ErrDeadlock": ErrDeadlock,
 		"ErrAlreadySet": ErrAlreadySet, "ErrBroken": ErrBroken,
-		"ErrTooMuchData": ErrTooMuchData,
+		"ErrTooMuchData": ErrTooMuchData, "ErrSessionFile": ErrSessionFile,
 	}
 }
 

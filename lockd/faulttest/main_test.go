@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(attackersEnv) != "" {
 		os.Exit(runAttackers(os.Stdin, os.Stdout))
 	}
+	if os.Getenv(resumerEnv) != "" {
+		os.Exit(runResumer(os.Stdin, os.Stdout))
+	}
 	os.Exit(buildAndRun(m))
 }
 

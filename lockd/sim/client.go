@@ -198,7 +198,8 @@ func (m *membership) loseSession() {
 // ofSession reports whether a call makes sense only within its session.
 func (k *call) ofSession() bool {
 	switch k.q.Kind {
-	case wire.KindGet, wire.KindList, wire.KindStatus, wire.KindCheckTokens:
+	case wire.KindGet, wire.KindList, wire.KindStatus, wire.KindCheckTokens,
+		wire.KindFindSession:
 		return false
 	default:
 		return k.q.Session&wire.DetachedOwner == 0
@@ -419,6 +420,8 @@ func (m *membership) send(k *call) {
 		b = wire.AppendList(nil, h, &wire.List{Limit: 3})
 	case wire.KindStatus:
 		b = wire.AppendStatus(nil, h)
+	case wire.KindFindSession:
+		b = wire.AppendFindSession(nil, h, &wire.FindSession{Nonce: k.q.Nonce})
 	case wire.KindCheckTokens:
 		b = wire.AppendCheckTokens(nil, h, wireRefs(k.q.Checks))
 	default:

@@ -108,7 +108,8 @@ func ReachableUnderFaults() []string {
 		wire.KindAcquireAll, wire.KindReleaseAll,
 		wire.KindCancel, wire.KindRenewHold,
 		wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate,
-		wire.KindKeepalive, wire.KindGet, wire.KindList, wire.KindStatus, wire.KindCheckTokens} {
+		wire.KindKeepalive, wire.KindGet, wire.KindList, wire.KindStatus, wire.KindCheckTokens,
+		wire.KindFindSession} {
 		all = append(all, "request "+k.String())
 	}
 	for _, op := range []lockfsm.Op{lockfsm.OpOpenSession, lockfsm.OpCloseSession,

@@ -66,6 +66,8 @@ func (c *client) task() {
 		c.close(m)
 	case n == 98 && !full && c.w.opts.Faults&FaultMixed == 0:
 		m.checkTokens()
+	case n == 99 && !full && m.session != 0 && c.w.opts.Faults&FaultMixed == 0:
+		m.ask(&call{q: check.Question{Kind: wire.KindFindSession, Nonce: m.nonce}})
 	}
 }
 

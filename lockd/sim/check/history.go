@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 
 	"lockd/lockfsm"
 	"lockd/netio/wire"
@@ -84,6 +85,8 @@ type Question struct {
 	Target, Token uint64
 	Name          string
 	Mode          lockfsm.Mode
+	// Nonce is that of the session that a FindSession asks for.
+	Nonce wire.Nonce
 	// Checks are what a CheckTokens asks about.
 	Checks []TokenRef
 	// Floor is what Began said when the question was first put.
@@ -120,8 +123,11 @@ func (h *History) Witnessed(q *Question, x *wire.Response) error {
 			q.Kind, q.Group, q.Floor, x.Slot)
 	}
 	gh.floor = max(gh.floor, x.Slot)
-	if q.Kind == wire.KindCheckTokens {
+	switch q.Kind {
+	case wire.KindCheckTokens:
 		return h.checked(q, x)
+	case wire.KindFindSession:
+		return h.found(q, x)
 	}
 	if read {
 		return nil
@@ -161,6 +167,31 @@ func (h *History) checked(q *Question, x *wire.Response) error {
 			return fmt.Errorf("I24: token %d of %q at slot %d of group %d: standing %d, newest %d; "+
 				"the log says %d, %d", ref.Token, ref.Name, x.Slot, q.Group, s.Standing, s.Newest,
 				want, newest)
+		}
+	}
+	return nil
+}
+
+// found judges what a node says that a session has: the session is the one that was
+// opened with the nonce, and each hold one of the log at that slot.
+func (h *History) found(q *Question, x *wire.Response) error {
+	if x.Status == wire.StatusNotFound {
+		return nil
+	}
+	got, err := wire.DecodeSessionClaims(x.Payload)
+	if x.Status != wire.StatusOK || err != nil {
+		return fmt.Errorf("I23: FindSession of group %d is answered %v, %v", q.Group, x.Status, err)
+	}
+	m := h.models[q.Group]
+	if s := m.Session(lockfsm.SessionID(got.Session)); s == nil || s.Nonce != lockfsm.Nonce(q.Nonce) {
+		return fmt.Errorf("I19: nonce %x is said to be that of session %d of group %d", q.Nonce,
+			got.Session, q.Group)
+	}
+	for _, c := range got.Claims {
+		v := m.At(string(c.Name), x.Slot)
+		if c.Token != 0 && !slices.Contains(v.Live, lockfsm.Token(c.Token)) {
+			return fmt.Errorf("I24: session %d of group %d is said to hold %q with token %d at slot %d; "+
+				"the log says %v", got.Session, q.Group, c.Name, c.Token, x.Slot, v.Live)
 		}
 	}
 	return nil

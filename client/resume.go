@@ -1,0 +1,230 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"lockd/netio/wire"
+)
+
+// epochLeap is how far above what a session has seen a client begins that takes it
+// over. Another process that still uses the session raises its own by one for each
+// conn and does not get there.
+const epochLeap = 1 << 16
+
+// requestSpan is how many request ids one start of a client has.
+const requestSpan = 1 << 40
+
+var errTaken = fmt.Errorf("%w: another process has taken it over", ErrSessionEnded)
+
+// Resume makes a session that an earlier start of this client has left the one of
+// its group. Requires: the group has none, and epoch is what the nodes say that
+// the session has seen. It is open when Resuming says so; if it ended meanwhile,
+// that is a new one.
+func (c *Core) Resume(group uint16, nonce wire.Nonce, epoch uint32) {
+	g := &c.groups[group]
+	g.epoch = max(g.epoch, epoch+epochLeap)
+	g.session = session{state: sessionOpening, nonce: nonce}
+	c.startBackground(&Call{Kind: wire.KindOpenSession, Group: group})
+}
+
+// Resuming reports whether the session of a group is still being opened.
+func (c *Core) Resuming(group uint16) bool {
+	return c.groups[group].session.state == sessionOpening
+}
+
+// Hold takes a hold that the nodes say an open session has. The caller has set what
+// an Acquire, Take or Enter needs, Session, Token and Group; request is the one it
+// was asked for with. It reports whether the session is still that.
+func (c *Core) Hold(x *Call, request uint64) bool {
+	g := &c.groups[x.Group]
+	if g.session.state != sessionOpen || g.session.id != x.Session {
+		return false
+	}
+	token := x.Token
+	x.reset()
+	x.Token, x.target, x.state = token, request, StateHeld
+	g.session.holds.push(x)
+	return true
+}
+
+// GiveUp cancels, in the background, what an earlier start of this client waits
+// for in an open session.
+func (c *Core) GiveUp(group uint16, session uint64, claim *wire.Claim) {
+	c.startBackground(&Call{Kind: wire.KindCancel, Name: string(claim.Name), Session: session,
+		Group: group, target: claim.Request, Owner: claim.Owner})
+}
+
+// KeptSession is a session that cannot be found by the first nonce of its group.
+type KeptSession struct {
+	Group uint16
+	Nonce wire.Nonce
+}
+
+// Kept returns the sessions that a file must name, and a number that changes with
+// them.
+func (c *Core) Kept() (all []KeptSession, change uint64) {
+	for i := range c.groups {
+		s := &c.groups[i].session
+		if s.state != sessionNone && s.nonce != nonceAfter(c.cfg.Nonce, 1) {
+			all = append(all, KeptSession{uint16(i), s.nonce})
+		}
+	}
+	return all, c.keptChange
+}
+
+// resume takes over what an earlier start has left, according to its file.
+func (c *Client) resume(ctx context.Context, old *sessionFile) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("client: resume: %w", context.Cause(ctx))
+	}
+	c.mu.Lock()
+	groups, cluster := c.mu.core.Groups(), c.mu.core.cluster
+	c.mu.Unlock()
+	if old.Cluster != cluster {
+		return fmt.Errorf("%w: it is of cluster %x, this is %x", ErrSessionFile, old.Cluster, cluster)
+	}
+	found := make([]*leftSession, groups)
+	first := make([]*Call, groups)
+	for g := range first { // all are asked at once
+		first[g] = c.startFind(uint16(g), old.nonces(uint16(g))[0], 0)
+	}
+	var failures []error
+	for g, x := range first {
+		s, err := c.left(ctx, x)
+		for _, nonce := range old.nonces(uint16(g))[1:] {
+			if s == nil && err == nil {
+				s, err = c.left(ctx, c.startFind(uint16(g), nonce, 0))
+			}
+		}
+		if err != nil {
+			failures = append(failures, fmt.Errorf("resume in group %d: %w", g, err))
+		}
+		found[g] = s
+	}
+	if failures != nil {
+		return errors.Join(failures...)
+	}
+	for _, s := range found {
+		if s != nil && s.leaseMillis != uint32(c.opts.Lease.Milliseconds()) {
+			return fmt.Errorf("%w: Lease %s, the sessions of SessionFile have %d ms",
+				ErrOptions, c.opts.Lease, s.leaseMillis)
+		}
+	}
+	return c.takeOver(ctx, found)
+}
+
+// leftSession is a session with what it has.
+type leftSession struct {
+	nonce       wire.Nonce
+	id          uint64
+	epoch       uint32
+	leaseMillis uint32
+	claims      []wire.Claim // own their names
+}
+
+func (c *Client) startFind(group uint16, nonce wire.Nonce, after uint64) *Call {
+	x := &Call{Kind: wire.KindFindSession, Group: group, Timeout: c.opts.RequestTimeout,
+		Find: wire.FindSession{Nonce: nonce, After: after}}
+	c.begin(x)
+	return x
+}
+
+// left collects the pages of what a session has, the first of which was asked for.
+// Nil if there is no such session.
+func (c *Client) left(ctx context.Context, x *Call) (*leftSession, error) {
+	s := &leftSession{nonce: x.Find.Nonce}
+	for {
+		c.wait(ctx, x)
+		if errors.Is(x.Err, ErrNotFound) {
+			return nil, nil
+		}
+		if x.Err != nil {
+			return nil, x.Err
+		}
+		page, err := wire.DecodeSessionClaims(x.Response.Payload)
+		if err != nil || page.More == wire.MorePages && len(page.Claims) == 0 {
+			return nil, fmt.Errorf("%w: find session: %w", ErrProtocol, err)
+		}
+		s.id, s.epoch, s.leaseMillis = page.Session, page.Epoch, page.LeaseMillis
+		s.claims = append(s.claims, page.Claims...) // of a copy of the payload
+		if page.More == wire.LastPage {
+			return s, nil
+		}
+		x = c.startFind(x.Group, x.Find.Nonce, page.Claims[len(page.Claims)-1].Request)
+	}
+}
+
+// takeOver makes the sessions this client's, and their holds.
+func (c *Client) takeOver(ctx context.Context, found []*leftSession) error {
+	c.mu.Lock()
+	c.mu.resuming = true
+	for g, s := range found {
+		if s != nil {
+			c.mu.core.Resume(uint16(g), s.nonce, s.epoch)
+		}
+	}
+	c.kick()
+	c.mu.Unlock()
+	err := c.until(ctx, func(core *Core) bool {
+		for g, s := range found {
+			if s != nil && core.Resuming(uint16(g)) {
+				return false
+			}
+		}
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.resuming = false
+	for g, s := range found {
+		if s == nil {
+			continue
+		}
+		for i := range s.claims {
+			claim := &s.claims[i]
+			if claim.Token == 0 {
+				c.mu.core.GiveUp(uint16(g), s.id, claim)
+				continue
+			}
+			h := c.heldBefore(uint16(g), s.id, claim)
+			if c.mu.core.Hold(&h.call, claim.Request) {
+				c.mu.resumed = append(c.mu.resumed, h)
+			}
+		}
+	}
+	c.kick()
+	return nil
+}
+
+// heldBefore is the Held of a claim that an earlier start was granted.
+func (c *Client) heldBefore(group uint16, session uint64, claim *wire.Claim) *Held {
+	h := &Held{c: c, name: string(claim.Name)}
+	h.mu.state, h.mu.use = heldGranted, 1
+	x := &h.call
+	x.Kind, x.Name, x.Mode, x.Use, x.held = wire.KindAcquire, h.name, claim.Mode, 1, h
+	x.Group, x.Session, x.Token = group, session, claim.Token
+	x.Owner, x.Permits, x.Capacity = claim.Owner, claim.Permits, claim.Capacity
+	switch {
+	case x.Owner != 0:
+		x.Kind = wire.KindEnter
+	case x.Permits != 0:
+		x.Kind = wire.KindTake
+	}
+	return h
+}
+
+// Resumed returns the holds that this client has from an earlier start, by
+// Options.SessionFile: everything that start was granted, did not give back and
+// has not lost. They are like any others; what nobody wants is to be unlocked.
+// What it still waited for is given up.
+func (c *Client) Resumed() []*Held {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.mu.resumed)
+}

@@ -1,0 +1,180 @@
+package client
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"lockd/netio/wire"
+)
+
+// sessionFile is what Options.SessionFile keeps, as JSON. Whoever can read it can
+// take the client's locks.
+type sessionFile struct {
+	Version int         `json:"version"` // 1
+	Cluster uint64      `json:"cluster"`
+	Starts  uint32      `json:"starts"`   // of clients with this file
+	Nonce   secret      `json:"nonce"`    // base of the nonces of sessions
+	Named   []namedFile `json:"sessions"` // that the base does not tell
+}
+
+type namedFile struct {
+	Group uint16 `json:"group"`
+	Nonce secret `json:"nonce"`
+}
+
+// secret is a nonce in hex.
+type secret wire.Nonce
+
+// MarshalText writes it.
+func (s secret) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, s[:]), nil }
+
+// UnmarshalText reads it.
+func (s *secret) UnmarshalText(b []byte) error {
+	if len(b) != 2*len(s) {
+		return fmt.Errorf("nonce of %d digits", len(b))
+	}
+	_, err := hex.Decode(s[:], b)
+	return err
+}
+
+// nonces are those under which a group's session may be found, likeliest first.
+func (f *sessionFile) nonces(group uint16) []wire.Nonce {
+	var all []wire.Nonce
+	for _, k := range f.Named {
+		if k.Group == group {
+			all = append(all, wire.Nonce(k.Nonce))
+		}
+	}
+	return append(all, nonceAfter(wire.Nonce(f.Nonce), 1))
+}
+
+// nonceAfter is the nonce of the n-th session of a group.
+func nonceAfter(base wire.Nonce, n uint64) wire.Nonce {
+	low := binary.LittleEndian.Uint64(base[8:])
+	binary.LittleEndian.PutUint64(base[8:], low+n)
+	return base
+}
+
+// readSessionFile returns nil if there is no file.
+func readSessionFile(path string) (*sessionFile, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	var f sessionFile
+	if err == nil {
+		err = json.Unmarshal(b, &f)
+	}
+	if err == nil && f.Version != 1 {
+		err = fmt.Errorf("version %d", f.Version)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrSessionFile, path, err)
+	}
+	return &f, nil
+}
+
+// write replaces the file in one step, readable by its owner only.
+func (f *sessionFile) write(path string) error {
+	f.Version = 1
+	b, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrSessionFile, err)
+	}
+	if err := replaceFile(path, append(b, '\n')); err != nil {
+		return fmt.Errorf("%w: %w", ErrSessionFile, err)
+	}
+	return nil
+}
+
+func replaceFile(path string, content []byte) error {
+	next := path + ".new"
+	if err := os.Remove(next); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(next, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(next, path)
+	}
+	if err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// openSessionFile locks and reads the file, before Dial connects.
+func (c *Client) openSessionFile() (old *sessionFile, err error) {
+	if c.opts.SessionFile == "" {
+		return nil, nil
+	}
+	if c.fileLock, err = lockFile(c.opts.SessionFile + ".lock"); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrSessionFile, c.opts.SessionFile, err)
+	}
+	return readSessionFile(c.opts.SessionFile)
+}
+
+// keepSessions writes the file anew if the sessions it must name have changed. It
+// is called by one goroutine at a time; a failure is logged, and costs what is not
+// in the file when this process ends.
+func (c *Client) keepSessions() error {
+	if c.opts.SessionFile == "" {
+		return nil
+	}
+	c.mu.Lock()
+	named, change := c.mu.core.Kept()
+	same := c.mu.fileWritten && change == c.mu.fileChange || c.mu.core.closed
+	f := sessionFile{Cluster: c.mu.core.cluster, Starts: c.starts,
+		Nonce: secret(c.mu.core.cfg.Nonce)}
+	for _, k := range named {
+		f.Named = append(f.Named, namedFile{k.Group, secret(k.Nonce)})
+	}
+	c.mu.fileWritten, c.mu.fileChange = true, change
+	c.mu.Unlock()
+	if same {
+		return nil
+	}
+	return f.write(c.opts.SessionFile)
+}
+
+// closeSessionFile lets go of the file, and removes it if there is nothing to come
+// back to.
+func (c *Client) closeSessionFile(path string) {
+	if c.fileLock == nil {
+		return
+	}
+	if path != "" {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			c.opts.Logger.Warn("session file stays", "path", path, "cause", err)
+		}
+	}
+	c.fileLock.Close()
+	c.fileLock = nil
+}
+
+// keepChanged is keepSessions after Dial has written the file for the first time.
+func (c *Client) keepChanged() error {
+	if c.opts.SessionFile == "" {
+		return nil
+	}
+	c.mu.Lock()
+	due := c.mu.fileWritten && c.mu.fileChange != c.mu.core.keptChange
+	c.mu.Unlock()
+	if !due {
+		return nil
+	}
+	return c.keepSessions()
+}
