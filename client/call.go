@@ -57,6 +57,8 @@ type Call struct {
 	Permits  uint32        // of a Take
 	Capacity uint32        // of a Take: all the permits there are
 	Owner    uint64        // of an Enter: who may enter again; else zero
+	Gate     wire.GateKind // of a call at a gate
+	Count    uint32        // of a call at a gate: see wire.Gate
 	TTL      time.Duration // of a detached Acquire and of a RenewHold
 	Wants    wire.Wants    // of an AcquireAll: ascending, all of Group; Name is the first
 	Terms    *wire.Terms   // of an Acquire, nil for none; of an Amend. Not changed
@@ -115,7 +117,7 @@ func (x *Call) detached() bool { return x.Flags&wire.FlagDetached != 0 }
 
 // needsSession reports whether the Call can be sent only in an open session.
 func (x *Call) needsSession() bool {
-	return x.Kind.Acquires() && !x.detached()
+	return x.Kind.Acquires() && !x.detached() || x.Kind.AtGate()
 }
 
 // needsVersion returns the least version of the protocol that can say the Call.
@@ -127,7 +129,8 @@ func (x *Call) needsVersion() uint16 {
 	case wire.KindTake, wire.KindEnter, wire.KindLeave:
 		return wire.VersionKinds
 	case wire.KindCheckTokens, wire.KindConvert, wire.KindGiveBack, wire.KindAcquireAll,
-		wire.KindReleaseAll, wire.KindFindSession:
+		wire.KindReleaseAll, wire.KindFindSession, wire.KindAwait, wire.KindCountDown,
+		wire.KindSetGate, wire.KindResetGate:
 		return wire.VersionWhole
 	default:
 		return wire.MinVersion

@@ -52,7 +52,10 @@ type dumbGroup struct {
 	sessions map[uint64]*dumbSession
 	locks    map[string]*dumbLock
 	several  []dumbSeveral
-	touched  map[int]bool // conns that asked in the present leadership
+	gates    map[string]*dumbGate
+	answers  []dumbAnswer
+	done     map[uint64]uint64 // below which a session's requests at gates are answered
+	touched  map[int]bool      // conns that asked in the present leadership
 }
 
 type dumbSession struct {
@@ -97,6 +100,7 @@ func newDumb(nodes, groups int, send func(int, []byte)) *dumbCluster {
 		d.groups = append(d.groups, &dumbGroup{
 			leader: uint16(g%nodes + 1), sessions: map[uint64]*dumbSession{},
 			locks: map[string]*dumbLock{}, touched: map[int]bool{},
+			gates: map[string]*dumbGate{}, done: map[uint64]uint64{},
 		})
 	}
 	return d
@@ -193,6 +197,8 @@ func (d *dumbCluster) once(h wire.Header, body []byte) {
 	case wire.KindGiveBack:
 		x, _ := wire.DecodeGiveBack(body)
 		session, epoch = x.Session, x.Epoch
+	case wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate:
+		session, epoch = decodeGate(body)
 	case wire.KindCancel:
 		x, _ := wire.DecodeCancel(body)
 		session, epoch = x.Session, x.Epoch
@@ -277,6 +283,11 @@ func (d *dumbCluster) lead(group int, node uint16) {
 			l.turns[i].conn = -1
 		}
 	}
+	for _, e := range g.gates {
+		for i := range e.queue {
+			e.queue[i].conn = -1
+		}
+	}
 }
 
 // closeConn forgets a conn; what it proposed is still applied.
@@ -303,6 +314,7 @@ func (d *dumbCluster) advance(now Instant) {
 
 func (d *dumbCluster) endSession(g *dumbGroup, id uint64) {
 	delete(g.sessions, id)
+	g.leaveGates(id)
 	for _, l := range g.locks {
 		mine := func(x dumbClaim) bool { return x.session == id }
 		l.holds = slices.DeleteFunc(l.holds, mine)
@@ -388,6 +400,8 @@ func (d *dumbCluster) execute(g *dumbGroup, p proposal) (wire.Response, bool) {
 		return d.convert(g, p)
 	case wire.KindCancel:
 		return d.cancel(g, p)
+	case wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate:
+		return d.gate(g, p)
 	case wire.KindRenewHold:
 		x, _ := wire.DecodeRenewHold(p.body)
 		for i, y := range g.lock(string(x.Name)).holds {
@@ -569,6 +583,9 @@ func (d *dumbCluster) cancel(g *dumbGroup, p proposal) (wire.Response, bool) {
 	g.several = slices.DeleteFunc(g.several, func(y dumbSeveral) bool {
 		return y.session == x.Session && y.request == x.Target
 	})
+	if r, ok := g.cancelGate(&x); ok {
+		return r, true
+	}
 	l := g.lock(string(x.Name))
 	same := func(y dumbClaim) bool { return y.session == x.Session && y.request == x.Target }
 	if i := slices.IndexFunc(l.holds, same); i >= 0 {
@@ -584,6 +601,9 @@ func (d *dumbCluster) cancel(g *dumbGroup, p proposal) (wire.Response, bool) {
 
 func (d *dumbCluster) info(g *dumbGroup, name string, version uint16) wire.Response {
 	l := g.lock(name)
+	if gate := g.gateInfo(name); gate != nil {
+		return wire.Response{Status: wire.StatusOK, Payload: wire.AppendLockInfo3(nil, gate)}
+	}
 	if len(l.holds)+len(l.queue) == 0 {
 		return wire.Response{Status: wire.StatusNotFound}
 	}
@@ -635,6 +655,9 @@ func (d *dumbCluster) list(g *dumbGroup, p proposal) wire.Response {
 	}
 	if p.h.Version() < wire.VersionKinds {
 		return wire.Response{Status: wire.StatusOK, Payload: wire.AppendListPage(nil, &page)}
+	}
+	if p.h.Version() >= wire.VersionWhole {
+		return wire.Response{Status: wire.StatusOK, Payload: wire.AppendListPage3(nil, &page)}
 	}
 	return wire.Response{Status: wire.StatusOK, Payload: wire.AppendListPage2(nil, &page)}
 }

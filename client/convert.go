@@ -167,7 +167,7 @@ func (c *Core) onConverted(x *Call, r *wire.Response) error {
 	case wire.StatusDeadlock:
 		c.end(x, &DeadlockError{Name: x.Name, Token: r.Token})
 	case wire.StatusOtherKind:
-		c.end(x, &KindError{Name: x.Name, Capacity: r.Token})
+		c.end(x, otherKind(x.Name, r.Token))
 	case wire.StatusNotHolder:
 		c.unheld(x)
 	default:

@@ -234,7 +234,7 @@ func TestFP3ConvertNeedsAllNodes(t *testing.T) {
 			n.with(func(d *dumbCluster) {
 				d.version = version
 				d.filter = func(_ *dumbConn, h wire.Header, _ []byte) wire.Status {
-					if h.Version() == wire.VersionWhole {
+					if h.Kind == wire.KindConvert || h.Kind == wire.KindGiveBack {
 						return wire.StatusUnsupported
 					}
 					return 0

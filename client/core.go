@@ -95,7 +95,9 @@ type group struct {
 	upTurn  int     // the same among those that are up
 	retryAt Instant // when to look for a leader again; never if nothing to do
 	dirty   bool    // has calls that Start could not send
-	debts   []debt  // of conns that are up, at most one each
+	// atGate are the ids of the open calls at gates that have one, ascending.
+	atGate []uint64
+	debts  []debt // of conns that are up, at most one each
 }
 
 // NewConn asks for a conn.
@@ -302,6 +304,8 @@ func (c *Core) Abandon(x *Call, err error) {
 	switch {
 	case x.Kind == wire.KindConvert:
 		c.abandonConvert(x)
+	case x.Kind.AtGate():
+		c.abandonGate(x)
 	case x.Kind.Acquires() && x.sends > 0 && x.Flags&wire.FlagWait == 0:
 		c.outlive(x)
 	case x.Kind.Acquires() && x.sends > 0:
@@ -341,7 +345,7 @@ func (c *Core) startBackground(x *Call) {
 
 // end takes a Call out of the Core with its outcome.
 func (c *Core) end(x *Call, err error) {
-	c.calls.drop(x)
+	c.unnumber(x)
 	if x.list != nil {
 		x.list.remove(x)
 	}

@@ -111,7 +111,8 @@ func (s *simNet) pump(c *simClient) {
 			c.lost++
 		}
 		if x.Err != nil && !errors.Is(x.Err, ErrHeld) && !errors.Is(x.Err, ErrLost) &&
-			!errors.Is(x.Err, ErrUnavailable) && !errors.Is(x.Err, errGone) {
+			!errors.Is(x.Err, ErrUnavailable) && !errors.Is(x.Err, errGone) &&
+			!(x.Kind.AtGate() && expectedAtGate(x.Err)) {
 			s.t.Errorf("%s %q ended as %v", x.Kind, x.Name, x.Err)
 		}
 	}
@@ -274,8 +275,8 @@ func (s *simNet) work(c *simClient) {
 	}
 	switch {
 	case len(c.calls) < 6:
-		x = s.ask(s.r.IntN(7))
-		if s.r.IntN(3) > 0 {
+		x = s.ask(s.r.IntN(9))
+		if x.Kind == wire.KindAwait || !x.Kind.AtGate() && s.r.IntN(3) > 0 {
 			x.Flags = wire.FlagWait
 		} else {
 			x.Timeout = 3 * time.Second
@@ -301,6 +302,8 @@ func (s *simNet) ask(n int) *Call {
 		x.Permits = uint32(1 + s.r.IntN(3))
 	case 6:
 		x.Kind, x.Owner = wire.KindEnter, uint64(1+s.r.IntN(2))
+	case 7, 8:
+		s.atGate(x)
 	}
 	return x
 }
@@ -473,6 +476,11 @@ func (s *simNet) orphans(g *dumbGroup) bool {
 func (s *simNet) nothingHeld(when string) {
 	s.t.Helper()
 	for g, group := range s.d.groups {
+		for name, e := range group.gates {
+			if len(e.queue) > 0 {
+				s.t.Errorf("group %d %s: got %d waiting at %q, want none", g, when, len(e.queue), name)
+			}
+		}
 		for name, l := range group.locks {
 			if len(l.holds)+len(l.queue) > 0 {
 				s.t.Errorf("group %d %s: got %q held by %+v, waited for by %+v; want nothing",

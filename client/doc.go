@@ -36,6 +36,9 @@
 // there may be: until its first request is refused it believes in the same holds,
 // with the same tokens. So do not copy the file.
 //
+// At a latch, an event and a barrier (Client.Latch, Client.Event, Client.Barrier)
+// one waits and holds nothing. They live in the cluster, not in a client.
+//
 // # How it works
 //
 // Core is the client without sockets, goroutines and clocks: it is stepped with
@@ -48,6 +51,7 @@
 //	route.go     conns, leaders, epochs, signs of life
 //	debt.go      answers that a conn owes a group that has left it
 //	session.go   sessions, keepalives, leases
+//	gatecall.go  calls at latches, events and barriers
 //	exchange.go  bytes out, bytes in, what an answer means
 //
 // Callers append to the output of a conn under one short lock; the writer takes

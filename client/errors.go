@@ -158,6 +158,9 @@ func ordinal(n int) string {
 type KindError struct {
 	Name     string
 	Capacity uint64 // of the semaphore in force, zero for a lock with modes
+	// Gate says that it is a latch, an event or a barrier; Capacity is then what is
+	// left of its count, or how many parties it wants.
+	Gate wire.GateKind
 }
 
 // Is reports whether target is ErrOtherKind.
@@ -165,10 +168,34 @@ func (e *KindError) Is(target error) bool { return target == ErrOtherKind }
 
 // Error says it in one line.
 func (e *KindError) Error() string {
+	switch e.Gate {
+	case 0:
+	case wire.GateLatch:
+		return fmt.Sprintf("%q is in use as a latch with a count of %d", e.Name, e.Capacity)
+	case wire.GateBarrier:
+		return fmt.Sprintf("%q is in use as a barrier of %d parties", e.Name, e.Capacity)
+	default:
+		return fmt.Sprintf("%q is in use as an %s", e.Name, e.Gate)
+	}
 	if e.Capacity == 0 {
 		return fmt.Sprintf("%q is in use as a lock, not as a semaphore", e.Name)
 	}
 	return fmt.Sprintf("%q is in use as a semaphore of %d permits", e.Name, e.Capacity)
+}
+
+// AlreadySetError says which count a latch has that was to be set. It matches
+// ErrAlreadySet.
+type AlreadySetError struct {
+	Name  string
+	Count uint64
+}
+
+// Is reports whether target is ErrAlreadySet.
+func (e *AlreadySetError) Is(target error) bool { return target == ErrAlreadySet }
+
+// Error says it in one line.
+func (e *AlreadySetError) Error() string {
+	return fmt.Sprintf("latch %q has a count of %d already", e.Name, e.Count)
 }
 
 // DeadlockError says whom a refused request would have waited for in a circle. It

@@ -178,3 +178,63 @@ func ExampleRWMutex_Upgrade() {
 		}
 	}
 }
+
+// Somebody waits until a number of jobs is done, whoever does them.
+func ExampleLatch() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "import"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	done := c.Latch("import/2026-11-28")
+	// A day at most: those who wait learn that it broke, should the workers be gone.
+	err = done.SetWith(ctx, 12, client.GateOptions{TTL: 24 * time.Hour})
+	if err != nil && !errors.Is(err, client.ErrAlreadySet) {
+		log.Fatal(err)
+	}
+	// In each worker, here and elsewhere, when it has done its job:
+	if _, err := done.CountDown(ctx, 1); err != nil {
+		log.Fatal(err)
+	}
+	if err := done.Wait(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("all is imported")
+}
+
+// Eight workers begin each round together.
+func ExampleBarrier() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "worker-3"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	start := c.Barrier("training/round", 8)
+	for range 100 {
+		round, err := start.Wait(ctx)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("round", round)
+	}
+}
+
+// Workers do nothing while the event is not set, and go on when it is.
+func ExampleEvent() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "mailer"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	open := c.Event("mail/open")
+	if err := open.Set(ctx); err != nil { // whoever may let the others work
+		log.Fatal(err)
+	}
+	if err := open.Wait(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("send mail")
+}

@@ -68,7 +68,7 @@ func (c *Core) send(x *Call) {
 		panic(fmt.Sprintf("client: %s %d sent twice in epoch %d", x.Kind, x.request, g.epoch))
 	}
 	if x.request == 0 {
-		c.calls.put(x)
+		c.number(x)
 	}
 	if x.firstSent == 0 {
 		x.firstSent = c.now
@@ -121,6 +121,8 @@ func (c *Core) encode(e *endpoint, g *group, x *Call) {
 		e.out = x.appendTurn(e.out, h, g.epoch, name)
 	case wire.KindAcquireAll, wire.KindReleaseAll:
 		e.out = x.appendSeveral(e.out, h, g.epoch)
+	case wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate:
+		e.out = x.appendGate(e.out, h, g, name)
 	case wire.KindRelease:
 		h.Flags &= wire.FlagDetached
 		e.out = wire.AppendRelease(e.out, h, &wire.Release{
@@ -439,6 +441,8 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 		c.opened(x, g, r)
 	case wire.KindConvert:
 		return c.onConverted(x, r)
+	case wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate:
+		c.onGate(x, r)
 	case wire.KindRelease, wire.KindLeave, wire.KindGiveBack, wire.KindReleaseAll:
 		if r.Status == wire.StatusUnsupported && x.Kind == wire.KindGiveBack {
 			// Then no Convert had any effect.
@@ -461,7 +465,7 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 	case wire.KindCancel:
 		c.end(x, nil)
 		switch {
-		case r.Status != wire.StatusAlreadyGranted:
+		case r.Status != wire.StatusAlreadyGranted, x.Gate != 0:
 		case x.Hold != nil:
 			c.convertBack(x, r.Token)
 		default:
@@ -498,7 +502,7 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 		c.end(x, err)
 		return nil
 	case wire.StatusOtherKind:
-		c.end(x, &KindError{Name: x.inTheWay(r), Capacity: r.Token})
+		c.end(x, otherKind(x.inTheWay(r), r.Token))
 		return nil
 	default:
 		c.end(x, statusError(x, r.Status))

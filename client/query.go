@@ -23,6 +23,12 @@ type LockInfo struct {
 	// Capacity is how many permits a semaphore has, zero for a lock with modes;
 	// Taken is how many of them are held.
 	Capacity, Taken int
+	// Gate says that the name is a latch, an event or a barrier, of which Number is
+	// what is left of its count, or how many parties it wants. A latch with a count
+	// and an event that is set have one holder, which is no client: it says since when,
+	// and by LeaseLeft how long yet, zero if there is no end.
+	Gate   wire.GateKind
+	Number int
 }
 
 // Holder is one hold.
@@ -72,6 +78,8 @@ func newLockInfo(x *wire.LockInfo, now time.Time) *LockInfo {
 		WaiterCount: int(x.WaiterCount),
 		Capacity:    int(x.Capacity),
 		Taken:       int(x.Taken),
+		Gate:        x.Gate,
+		Number:      int(x.Number),
 	}
 	for i := range x.Holders {
 		h := &x.Holders[i]
@@ -89,6 +97,9 @@ func newLockInfo(x *wire.LockInfo, now time.Time) *LockInfo {
 			Client: string(w.Client), Session: w.Session, Mode: w.Mode, Weight: w.Weight,
 			Waited: millis(w.WaitedMillis), ClaimKind: newClaimKind(&w.Kind),
 		})
+	}
+	if x.Gate != 0 && len(x.Holders) > 0 && x.Holders[0].LeaseMillis == wire.NoEnd {
+		info.Holders[0].LeaseLeft = 0
 	}
 	info.date(now)
 	return info
@@ -133,6 +144,9 @@ type ListEntry struct {
 	// Capacity is how many permits a semaphore has, zero for a lock with modes;
 	// Taken is how many of them are held.
 	Capacity, Taken int
+	// Gate and Number are as in a LockInfo.
+	Gate   wire.GateKind
+	Number int
 }
 
 // ListOptions bound a List.
@@ -203,6 +217,7 @@ func (c *Client) listGroup(ctx context.Context, x *Call, limit int) ([]ListEntry
 				Name: string(e.Name), Client: string(e.Client), Token: e.Token, Mode: e.Mode,
 				HolderCount: int(e.HolderCount), WaiterCount: int(e.WaiterCount),
 				Held: millis(e.HeldMillis), Capacity: int(e.Capacity), Taken: int(e.Taken),
+				Gate: e.Gate, Number: int(e.Number),
 			})
 		}
 		if page.More == wire.LastPage || len(page.Entries) == 0 || len(all) >= limit {
@@ -290,6 +305,9 @@ func (x *Call) lockInfo(payload []byte) (wire.LockInfo, error) {
 
 // listPage does the same for a List.
 func (x *Call) listPage(payload []byte) (wire.ListPage, error) {
+	if x.version >= wire.VersionWhole {
+		return wire.DecodeListPage3(payload)
+	}
 	if x.version >= wire.VersionKinds {
 		return wire.DecodeListPage2(payload)
 	}

@@ -129,6 +129,8 @@ func (c *Core) endSession(g *group, cause error) {
 		next := x.next
 		switch {
 		case x.Session != id || x.detached():
+		case x.Kind.AtGate():
+			c.endGateCall(g, x, cause)
 		case x.Kind == wire.KindConvert:
 			c.end(x, &LostError{Name: x.Name, Token: x.Token, Cause: cause})
 		case x.background && x.Kind.Acquires():

@@ -26,7 +26,7 @@ func (x *Call) answerFlags() (f wire.Flags) {
 		}
 	}
 	if x.version >= wire.VersionWhole &&
-		(x.Kind == wire.KindGet || x.Kind.Acquires() && x.Flags&wire.FlagDetails != 0) {
+		(x.Kind == wire.KindGet || x.Kind == wire.KindList || x.Kind.Acquires()) {
 		f |= wire.FlagVersion3
 	}
 	return f

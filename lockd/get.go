@@ -22,7 +22,8 @@ func getVerb() verb {
 The answer is as of a moment during the call. Of a semaphore it shows the permits
 that each has or wants, of a re-entrant lock its owner and how often that has
 entered. Labels and payload are what the holder lets others read; -o json has all of
-a long one. A lock that nobody holds or waits for is not known to the cluster: the
+a long one. A latch that has a count and an event that is set stand by themselves.
+A lock that nobody holds or waits for is not known to the cluster: the
 exit code is 1.`,
 		begin: func(flags *flag.FlagSet) action {
 			var cluster clusterFlags
@@ -62,12 +63,21 @@ func lockTable(info *client.LockInfo) *table {
 		"LABELS", "PAYLOAD"}}
 	for i := range info.Holders {
 		h := &info.Holders[i]
+		if info.Gate != 0 {
+			t.add("stands", "-", gateText(info.Gate, info.Number), strconv.FormatUint(h.Token, 10),
+				age(h.Held), untilText(h), "-", "", "")
+			continue
+		}
 		t.add("holds", h.Client, kindName(h.Mode, &h.ClaimKind), strconv.FormatUint(h.Token, 10),
 			age(h.Held), age(h.LeaseLeft), sessionText(h.Session), labelText(h), payloadText(h))
 	}
 	for i := range info.Waiters {
 		w := &info.Waiters[i]
-		t.add("waits "+strconv.Itoa(i+1), w.Client, kindName(w.Mode, &w.ClaimKind), "-",
+		kind := kindName(w.Mode, &w.ClaimKind)
+		if info.Gate != 0 {
+			kind = gateText(info.Gate, info.Number)
+		}
+		t.add("waits "+strconv.Itoa(i+1), w.Client, kind, "-",
 			age(w.Waited), "-", sessionText(w.Session), "", "")
 	}
 	listed := len(info.Holders) + len(info.Waiters)
@@ -75,6 +85,26 @@ func lockTable(info *client.LockInfo) *table {
 		t.add(fmt.Sprintf("%d more", more), "", "", "", "", "", "", "", "")
 	}
 	return t
+}
+
+// gateText says what a name at which one waits is.
+func gateText(k wire.GateKind, number int) string {
+	switch k {
+	case wire.GateLatch:
+		return fmt.Sprintf("latch, %d to count", number)
+	case wire.GateBarrier:
+		return fmt.Sprintf("barrier of %d", number)
+	default:
+		return k.String()
+	}
+}
+
+// untilText is how long yet what stands has, if there is an end.
+func untilText(h *client.Holder) string {
+	if h.LeaseLeft == 0 {
+		return "-"
+	}
+	return age(h.LeaseLeft)
 }
 
 func labelText(h *client.Holder) string {

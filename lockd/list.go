@@ -64,7 +64,12 @@ func listTable(list []client.ListEntry) *table {
 		if e.Capacity > 0 {
 			mode = fmt.Sprintf("%d of %d permits", e.Taken, e.Capacity)
 		}
-		if e.HolderCount == 0 {
+		if e.Gate != 0 {
+			holder, mode = "-", gateText(e.Gate, e.Number)
+		}
+		if e.HolderCount == 0 && e.Gate != 0 {
+			token, held = "-", "-"
+		} else if e.HolderCount == 0 {
 			holder, mode, token, held = "-", "-", "-", "-"
 		}
 		t.add(e.Name, holder, mode, token, strconv.Itoa(e.HolderCount),

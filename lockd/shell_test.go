@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"lockd/client"
 	"lockd/lockd/config"
+	"lockd/netio/wire"
 )
 
 // call carries out one command line and returns exit code and output.
@@ -114,6 +116,27 @@ func TestTableIsTabSeparatedInAPipe(t *testing.T) {
 	want := "NAME\tTOKEN\na b\t1\n\"tab\\tand\\nline\"\t2\n\"\\x1b[2Jterminal\"\t3\ngröße\t4\n"
 	if got := out.String(); got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A latch, an event and a barrier are shown as what they are.
+func TestGatesInTables(t *testing.T) {
+	var out bytes.Buffer
+	sh := &shell{out: &out}
+	latch := &client.LockInfo{Name: "jobs", Gate: wire.GateLatch, Number: 3, HolderCount: 1,
+		WaiterCount: 1, Holders: []client.Holder{{Token: 7, Session: wire.DetachedOwner}},
+		Waiters: []client.Waiter{{Client: "ci", Session: 4}}}
+	list := []client.ListEntry{{Name: "go", Gate: wire.GateEvent, HolderCount: 1, Token: 9},
+		{Name: "round", Gate: wire.GateBarrier, Number: 8, WaiterCount: 2}}
+	if err := errors.Join(lockTable(latch).print(sh), listTable(list).print(sh)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"stands\t-\tlatch, 3 to count\t7\t0s\t-\t-",
+		"waits 1\tci\tlatch, 3 to count\t-\t0s\t-\t4", "go\t-\tevent\t9\t1\t0\t0s",
+		"round\t-\tbarrier of 8\t-\t0\t2\t-"} {
+		if got := out.String(); !strings.Contains(got, want) {
+			t.Errorf("got %q, want %q in it", got, want)
+		}
 	}
 }
 

@@ -73,6 +73,18 @@ func (o object) permits(taken, capacity int) {
 	}
 }
 
+// gate adds which of a latch, an event and a barrier a name is, if it is one, and
+// its number.
+func (o object) gate(kind string, number int) {
+	if kind == "" {
+		return
+	}
+	o.text("gate", kind)
+	if number > 0 {
+		o.count("number", number)
+	}
+}
+
 // kind adds what a hold or a wait is beyond its mode.
 func (o object) kind(k *client.ClaimKind) {
 	if k.Permits > 0 {
@@ -209,6 +221,7 @@ func AppendList(dst []byte, list []client.ListEntry, limit int) []byte {
 		e.count("holders", list[i].HolderCount)
 		e.count("waiters", list[i].WaiterCount)
 		e.permits(list[i].Taken, list[i].Capacity)
+		e.gate(list[i].Gate.String(), list[i].Number)
 		e.millis("held_ms", list[i].Held)
 		return e.value
 	})
@@ -225,6 +238,7 @@ func AppendLock(dst []byte, info *client.LockInfo) []byte {
 	o.count("holders", info.HolderCount)
 	o.count("waiters", info.WaiterCount)
 	o.permits(info.Taken, info.Capacity)
+	o.gate(info.Gate.String(), info.Number)
 	o.list("held_by", len(info.Holders), func(i int) *fastjson.Value {
 		h := newObject(o.arena)
 		h.text("holder", info.Holders[i].Client)

@@ -159,7 +159,9 @@ func TestJSONOfTheCommandLine(t *testing.T) {
 		"semaphore": AppendLock(nil, &client.LockInfo{Name: "gpu", Capacity: 8, Taken: 6,
 			Holders: []client.Holder{{ClaimKind: client.ClaimKind{Permits: 6, Depth: 1}}},
 			Waiters: []client.Waiter{{ClaimKind: client.ClaimKind{Owner: 1 << 63, Depth: 2}}}}),
-		"list": AppendList(nil, []client.ListEntry{{Name: "gpu", Capacity: 8}}, 1),
+		"latch": AppendLock(nil, &client.LockInfo{Name: "jobs", Gate: 1, Number: 3}),
+		"gates": AppendList(nil, []client.ListEntry{{Name: "jobs", Gate: 2}}, 9),
+		"list":  AppendList(nil, []client.ListEntry{{Name: "gpu", Capacity: 8}}, 1),
 		"cluster": AppendCluster(nil, []client.NodeStatus{{Node: 1, Err: errors.New("a \"b\"")},
 			{Node: 2, Groups: make([]client.GroupStatus, 2)}}),
 	} {

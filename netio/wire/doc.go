@@ -186,7 +186,8 @@
 //
 // Number is what is left of the count of a latch or how many a barrier wants. What
 // stands of a gate is its only holder, of no session: a latch that has a count, an
-// event that is set. Flags of a holder: 1 its data is left out, because the answer has no room.
+// event that is set, with a lease of ffffffff if it has no end. Flags of a holder: 1
+// its data is left out, because the answer has no room.
 //
 // The four at a gate belong to a session. Gates: 1 latch, 2 event, 3 barrier. An
 // Await has the flag 1 wait or not, with a barrier always; it is answered OK when the

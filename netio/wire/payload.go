@@ -22,6 +22,9 @@ const (
 	groupStatusBytes     = 48
 )
 
+// NoEnd is the LeaseMillis of what stands of a gate and has no time of its own.
+const NoEnd = 1<<32 - 1
+
 // Holder is one hold of a lock.
 type Holder struct {
 	Session     uint64 // or owner id
