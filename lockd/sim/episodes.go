@@ -114,6 +114,7 @@ func (p *process) noteLeadership(e node.Event) {
 		p.w.moves++ // meanwhile log time stands still, also if nothing comes of it
 	case node.EventLeading:
 		delete(p.handing, e.Group)
+		p.w.moves++ // from a leader that died, perhaps
 	case node.EventDeposed:
 		if !p.handing[e.Group] {
 			p.w.deposals = append(p.w.deposals, deposal{p.w.agenda.Now(), p.site.id, e.Group})

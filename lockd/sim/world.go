@@ -52,8 +52,8 @@ type World struct {
 	// crowded is set while a crowd comes and goes: leases that were renewed after it
 	// must go on being renewed.
 	crowded Time
-	// deposals are all leaders that were deposed, moves counts those too that
-	// gave their group away.
+	// deposals are all leaders that were deposed; moves counts those too that gave
+	// their group away, and whoever began to lead.
 	deposals []deposal
 	moves    int
 
