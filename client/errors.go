@@ -99,6 +99,9 @@ func (e *HeldError) Error() string {
 	if holder == "" {
 		holder = fmt.Sprintf("session %d", h.Session)
 	}
+	if h.Kept {
+		holder = "nobody any more: it stays taken for a while"
+	}
 	fmt.Fprintf(&b, "\n  holder : %s", holder)
 	if more := e.Info.HolderCount - 1; more > 0 {
 		fmt.Fprintf(&b, " and %d more", more)

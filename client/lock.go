@@ -33,6 +33,16 @@ type LockOptions struct {
 	// refused tries and lists show: at most 8, keys of 1 to 63 bytes, values of up
 	// to 127, 512 bytes in all. Default none.
 	Labels map[string]string
+	// MinHold is how long after its grant the lock stays taken at least, although it
+	// is given back earlier: so what one of many has done is not done again at once
+	// by the next. At most the cluster's hold_max, 24 h. Default 0, not at all.
+	MinHold time.Duration
+	// LockDelay is for how long the lock stays taken if it is lost, with the session
+	// or a detached hold's time, and not given back: so what the old holder has
+	// under way ends before the next begins, where what the lock guards knows no
+	// tokens. Meanwhile those get the lock who could have held it beside. At most
+	// hold_max. Default 0.
+	LockDelay time.Duration
 }
 
 // Mode is how a hold agrees with other holds of the same lock.

@@ -47,6 +47,9 @@ type Holder struct {
 	Payload     []byte
 	Labels      map[string]string
 	DataLeftOut bool
+	// Kept says that the hold is over, and that the lock stays taken until LeaseLeft
+	// is: for its min hold or lock delay.
+	Kept bool
 }
 
 // ClaimKind is what a hold or a wait is beyond its mode.
@@ -89,6 +92,7 @@ func newLockInfo(x *wire.LockInfo, now time.Time) *LockInfo {
 			ClaimKind: newClaimKind(&h.Kind), Payload: bytes.Clone(h.Data.Payload),
 			Labels:      newLabels(h.Data.Labels),
 			DataLeftOut: h.Data.Flags&wire.HolderDataLeftOut != 0,
+			Kept:        h.Data.Flags&wire.HolderKept != 0,
 		})
 	}
 	for i := range x.Waiters {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"lockd/netio/wire"
 )
@@ -46,10 +47,13 @@ func (x *Call) appendTermed(dst []byte, h wire.Header, epoch uint32, name []byte
 
 // terms returns what the options ask for beyond a mode, nil for nothing. It copies.
 func (o *LockOptions) terms() (*wire.Terms, error) {
-	if len(o.Payload)+len(o.Labels) == 0 {
+	if len(o.Payload)+len(o.Labels) == 0 && o.MinHold == 0 && o.LockDelay == 0 {
 		return nil, nil
 	}
 	t := &wire.Terms{}
+	if err := o.putTimes(t); err != nil {
+		return nil, err
+	}
 	if len(o.Payload) > 0 {
 		if err := putPayload(t, o.Payload); err != nil {
 			return nil, err
@@ -61,6 +65,27 @@ func (o *LockOptions) terms() (*wire.Terms, error) {
 		}
 	}
 	return t, nil
+}
+
+// putTimes rounds up to milliseconds.
+func (o *LockOptions) putTimes(t *wire.Terms) error {
+	for _, x := range []struct {
+		name  string
+		d     time.Duration
+		field wire.TermFields
+		to    *uint32
+	}{{"MinHold", o.MinHold, wire.TermMinHold, &t.MinHoldMillis},
+		{"LockDelay", o.LockDelay, wire.TermDelay, &t.DelayMillis}} {
+		ms := (x.d + time.Millisecond - 1) / time.Millisecond
+		switch {
+		case x.d < 0 || ms > 1<<32-1:
+			return fmt.Errorf("%w: %s %s", ErrOptions, x.name, x.d)
+		case ms > 0:
+			t.Fields |= x.field
+			*x.to = uint32(ms)
+		}
+	}
+	return nil
 }
 
 func putPayload(t *wire.Terms, payload []byte) error {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"lockd/netio/wire"
 )
@@ -205,4 +206,51 @@ func TestOldNodesAndData(t *testing.T) {
 			t.Errorf("set: got %v, want ErrUnsupported", err)
 		}
 	})
+}
+
+// TestTimes proves that what is asked for of a lock's times is sent, rounded up to
+// milliseconds, and that nothing is sent where nothing is asked for.
+func TestTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 1)
+		var sent []wire.Terms
+		n.setFilter(func(_ *dumbConn, h wire.Header, body []byte) wire.Status {
+			if h.Kind == wire.KindAsk {
+				x, err := wire.DecodeAsk(body)
+				if err != nil {
+					t.Errorf("ask: %v", err)
+				}
+				sent = append(sent, x.Terms)
+			}
+			return 0
+		})
+		c := n.client(t, Options{})
+		h, err := c.LockWith(t.Context(), "a", LockOptions{MinHold: time.Microsecond,
+			LockDelay: 15 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		unlock(t, h)
+		unlock(t, lock(t, c, "a"))
+		if len(sent) != 1 || sent[0].Fields != wire.TermMinHold|wire.TermDelay ||
+			sent[0].MinHoldMillis != 1 || sent[0].DelayMillis != 15_000 {
+			t.Errorf("got %+v, want one with a min hold of 1 ms and a delay of 15 s", sent)
+		}
+		for _, o := range []LockOptions{{MinHold: -1}, {LockDelay: -1}, {LockDelay: 1 << 62}} {
+			if _, err := c.LockWith(t.Context(), "a", o); !errors.Is(err, ErrOptions) {
+				t.Errorf("%+v: got %v, want ErrOptions", o, err)
+			}
+		}
+	})
+}
+
+// TestKeptText proves that a refused try says that the one in the way is over.
+func TestKeptText(t *testing.T) {
+	info := newLockInfo(&wire.LockInfo{HolderCount: 1, Holders: []wire.Holder{{Session: 1, Token: 9,
+		LeaseMillis: 5000, Data: wire.HolderData{Flags: wire.HolderKept}}}}, time.Now())
+	err := HeldError{Name: "a", Info: info}
+	got := err.Error()
+	if !info.Holders[0].Kept || !strings.Contains(got, "holder : nobody any more") {
+		t.Errorf("got %q, want that nobody holds it any more", got)
+	}
 }

@@ -68,7 +68,11 @@ func lockTable(info *client.LockInfo) *table {
 				age(h.Held), untilText(h), "-", "", "")
 			continue
 		}
-		t.add("holds", h.Client, kindName(h.Mode, &h.ClaimKind), strconv.FormatUint(h.Token, 10),
+		state := "holds"
+		if h.Kept {
+			state = "stays taken"
+		}
+		t.add(state, h.Client, kindName(h.Mode, &h.ClaimKind), strconv.FormatUint(h.Token, 10),
 			age(h.Held), age(h.LeaseLeft), sessionText(h.Session), labelText(h), payloadText(h))
 	}
 	for i := range info.Waiters {

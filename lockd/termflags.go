@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"strings"
+	"time"
 
 	"lockd/client"
 )
@@ -12,10 +13,15 @@ import (
 type termFlags struct {
 	payload string
 	labels  map[string]string
+	// minHold and delay are for how long the lock stays taken.
+	minHold, delay time.Duration
 }
 
 func (t *termFlags) declare(flags *flag.FlagSet) {
 	flags.StringVar(&t.payload, "payload", "", "`text` for others to read in lockd get, at most 4 KiB")
+	flags.DurationVar(&t.minHold, "min-hold", 0, "how `long` the lock stays taken at least, even if "+
+		"the command ends earlier: against repeats")
+	flags.DurationVar(&t.delay, "lock-delay", 0, "how `long` the lock stays taken if it is lost")
 	flags.Func("label", "`KEY=VALUE` for others to read, also when they are refused; up to 8 times",
 		t.addLabel)
 }
@@ -34,5 +40,6 @@ func (t *termFlags) addLabel(text string) error {
 
 // options are the options of a lock that the flags ask for.
 func (t *termFlags) options() client.LockOptions {
-	return client.LockOptions{Payload: []byte(t.payload), Labels: t.labels}
+	return client.LockOptions{Payload: []byte(t.payload), Labels: t.labels, MinHold: t.minHold,
+		LockDelay: t.delay}
 }

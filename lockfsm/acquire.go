@@ -71,8 +71,8 @@ func (m *Machine) acquire(c *Command, out *Outcome) Result {
 			return m.deepen(br, c, res)
 		}
 	}
-	if c.Terms.Fields != 0 && !m.fitsTerms(&c.Terms) {
-		return res.with(CodeTooMuchData)
+	if code := m.roomForTerms(c); code != CodeOK {
+		return res.with(code)
 	}
 	if inUse && c.Flags&Wait == 0 {
 		l := m.locks.at(lr)
@@ -104,6 +104,8 @@ func (m *Machine) checkAcquire(c *Command) Code {
 		return CodeBadRequest
 	case !c.Terms.valid():
 		return CodeBadRequest
+	case !c.Terms.timely(m.limits.HoldMax):
+		return CodeBadLease
 	case !c.mode().Valid():
 		return CodeBadMode
 	case c.Flags&Detached != 0 && !m.validHold(c.Lease):
@@ -147,7 +149,7 @@ func (m *Machine) roomFor(lr ref, s *session) Code {
 	switch {
 	case m.claimCount >= m.limits.Claims:
 		return CodeTooManyClaims
-	case s.kind == kindDetached && m.detachedCount >= m.limits.Detached:
+	case s.kind == kindDetached && m.detachedCount+m.lingers >= m.limits.Detached:
 		return CodeTooManyDetached
 	case s.count >= m.limits.ClaimsPerSession:
 		return CodeTooManySessionClaims

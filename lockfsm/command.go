@@ -110,6 +110,9 @@ func (o Op) Acquires() bool {
 	return o == OpAcquire || o == OpTake || o == OpEnter || o == OpAcquireAll
 }
 
+// hasTerms reports whether the opcode may have an OpWith before it.
+func (o Op) hasTerms() bool { return o == OpAcquire || o == OpTake || o == OpEnter }
+
 // String returns the name of the opcode.
 func (o Op) String() string {
 	switch o {
@@ -206,7 +209,7 @@ type Command struct {
 
 // Format returns the first format that can say the command.
 func (c *Command) Format() uint8 {
-	if c.Terms.Fields != 0 {
+	if c.Terms.Fields != 0 && c.Op.hasTerms() {
 		return FormatWhole
 	}
 	return c.Op.Format()
@@ -299,7 +302,7 @@ func (b *BatchBuilder) begin() {
 
 func appendCommand(dst []byte, c *Command) []byte {
 	le := binary.LittleEndian
-	if c.Terms.Fields != 0 && c.Op.Acquires() {
+	if c.Terms.Fields != 0 && c.Op.hasTerms() {
 		dst = c.Terms.append(append(dst, byte(OpWith)))
 	}
 	dst = append(dst, byte(c.Op))

@@ -386,7 +386,7 @@ func (m *Machine) giveBack(c *Command, out *Outcome) Result {
 		string(m.lockName(m.locks.at(cl.lock))) != string(c.Name) {
 		return res.with(CodeNotHolder)
 	}
-	m.dropClaim(r, out)
+	m.dropClaim(r, endReleased, out)
 	return res.with(CodeOK)
 }
 

@@ -83,7 +83,7 @@ func (r *reader) with(c *Command) error {
 		return err
 	}
 	start := r.at
-	if c.Op = Op(r.u8()); !c.Op.Acquires() || c.Terms.Fields == 0 {
+	if c.Op = Op(r.u8()); !c.Op.hasTerms() || c.Terms.Fields == 0 {
 		r.at = start
 		return ErrMalformed
 	}

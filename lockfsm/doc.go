@@ -43,8 +43,9 @@
 //	name     length u16 | bytes
 //	flags    1: wait, 2: detached
 //	gate     1: latch, 2: event, 3: barrier
-//	terms    fields u16 (1: payload, 2: labels) | length u16 | payload if there |
-//	         length u16 | labels if there
+//	terms    fields u16 (1: payload, 2: labels, 8: min hold, 16: delay) |
+//	         length u16 | payload | length u16 | labels | min hold u32 |
+//	         delay u32, each if it is there; times in ms
 //
 // A batch has version 1 unless it has a command from 16 on; then it has version
 // 2, or 3 with one from 19 on. A version, or an opcode or flag that its version
@@ -122,7 +123,10 @@
 // Terms. An acquire may bring data for others to read: a payload and labels, which
 // are bytes here. It goes with the claim; who holds may change it, and a change
 // that was repeated or overtaken has no second effect. What all claims bring is
-// bounded in bytes. An owner who has the lock already brings nothing new.
+// bounded in bytes. An owner who has the lock already brings nothing new. A hold
+// with a min hold that is given back earlier, or with a delay that is lost with its
+// session or its time, is kept: it stays taken in its mode, as a detached hold that
+// nobody can name, until that is over.
 //
 // Tokens. One counter per group gives a larger token to every later grant,
 // whatever the name, and is part of the state, not of a lock.

@@ -309,7 +309,7 @@ func (m *Machine) countDown(c *Command, sr, lr ref, res Result, out *Outcome) Re
 	if res.Left == 0 {
 		m.stamps++
 		m.letThrough(lr, answer{op: OpAwait, code: CodeOK, value: uint64(m.stamps)}, 0, out)
-		m.dropClaim(l.holders, out)
+		m.dropClaim(l.holders, endReleased, out)
 	}
 	return res.with(CodeOK)
 }
@@ -333,7 +333,7 @@ func (m *Machine) set(c *Command, sr, lr ref, res Result, out *Outcome) Result {
 		switch {
 		case m.claimCount+m.answerCount+1 >= m.limits.Claims:
 			return res.with(CodeTooManyClaims) // for the hold and the answer
-		case m.detachedCount >= m.limits.Detached:
+		case m.detachedCount+m.lingers >= m.limits.Detached:
 			return res.with(CodeTooManyDetached)
 		case lr == 0 && m.lockCount >= m.limits.Locks:
 			return res.with(CodeTooManyLocks)
@@ -399,7 +399,7 @@ func (m *Machine) reset(c *Command, sr, lr ref, res Result, out *Outcome) Result
 func (m *Machine) breakGate(lr ref, out *Outcome) int {
 	n := m.letThrough(lr, answer{op: OpAwait, code: CodeBroken}, 0, out)
 	if hold := m.locks.at(lr).holders; hold != 0 {
-		m.dropClaim(hold, out)
+		m.dropClaim(hold, endReleased, out)
 	} else {
 		m.settle(lr)
 	}

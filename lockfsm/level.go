@@ -186,6 +186,6 @@ func (m *Machine) leave(c *Command, out *Outcome) Result {
 	case m.stack(l, b) == nil:
 		return res.with(CodeBadRequest)
 	}
-	m.dropClaim(r, out)
+	m.dropClaim(r, endReleased, out)
 	return res.with(CodeOK)
 }

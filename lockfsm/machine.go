@@ -31,6 +31,9 @@ type Machine struct {
 	// what they count for.
 	terms     map[ref]*termed
 	dataBytes uint64
+	// lingers counts the claims of sessions that may be kept after their end, each
+	// of which has a place among the detached holds.
+	lingers uint32
 
 	freeLock, freeClaim, freeStack, freeSession, freeAnswer ref
 
@@ -171,6 +174,11 @@ func (m *Machine) run(value []byte, out *Outcome) {
 }
 
 func (m *Machine) execute(c *Command, out *Outcome) Result {
+	if c.Session.kept() && (c.Flags&Detached != 0 || c.Op == OpRenewHold) {
+		// Nobody has what is kept.
+		res := Result{Op: c.Op, Session: c.Session, Detached: true}
+		return res.with(CodeNotHolder)
+	}
 	switch c.Op {
 	case OpOpenSession:
 		return m.openSession(c, out)

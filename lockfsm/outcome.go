@@ -91,9 +91,23 @@ const (
 	EventBroken EventKind = 31
 )
 
+// More kinds of event.
+const (
+	// EventKept: a hold is over for its holder and stays taken for a while. Session,
+	// Request, Token and Name are set. [EventFreed] follows in a later Apply.
+	EventKept EventKind = 8
+	// EventFreed: what was kept is free. Session is nobody's; Request, Token and
+	// Name are set.
+	EventFreed EventKind = 9
+)
+
 // String returns the name of the kind.
 func (k EventKind) String() string {
 	switch k {
+	case EventKept:
+		return "kept"
+	case EventFreed:
+		return "freed"
 	case EventGranted:
 		return "granted"
 	case EventLost:

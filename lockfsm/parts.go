@@ -283,7 +283,7 @@ func (m *Machine) releaseAll(c *Command, out *Outcome) Result {
 	}
 	for r != 0 {
 		next := m.partAfter(r)
-		m.dropClaim(r, out)
+		m.dropClaim(r, endReleased, out)
 		r = next
 	}
 	return res.with(CodeOK)

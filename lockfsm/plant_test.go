@@ -18,7 +18,8 @@ func TestPlanted(t *testing.T) {
 		"close-leaves-waits", "reader-passes-writer", "grant-to-parked-session",
 		"token-counter-not-in-checkpoint", "second-upgrader-waits",
 		"parts-granted-early", "parts-passed-by-all",
-		"upgrade-keeps-token", "weight-never-ages", "amend-repeated", "terms-forgotten-in-checkpoint",
+		"upgrade-keeps-token", "weight-never-ages", "amend-repeated", "nothing-kept",
+		"terms-forgotten-in-checkpoint",
 		"claims-in-order-of-table",
 		"gate-dedup-off", "answers-not-in-checkpoint", "barrier-counts-the-dead", "latch-opens-early",
 		"latch-releases-one"} {

@@ -9,6 +9,7 @@ import (
 type ClaimInfo struct {
 	Session  SessionID
 	Detached bool // Session is the owner of a detached hold
+	Kept     bool // the hold is over and stays taken until Deadline
 	Parked   bool // the session's waits are set aside
 	Request  RequestID
 	Token    Token // zero for a waiter
@@ -78,7 +79,7 @@ func (m *Machine) appendInfos(dst []ClaimInfo, l *lock, head ref) []ClaimInfo {
 	for r := head; r != 0; r = m.claims.at(r).next {
 		c := m.claims.at(r)
 		s := m.sessions.at(c.session)
-		i := ClaimInfo{Session: s.id, Detached: s.kind == kindDetached,
+		i := ClaimInfo{Session: s.id, Detached: s.kind == kindDetached, Kept: s.id.kept(),
 			Parked: s.flags&entryParked != 0, Request: c.request, Mode: c.mode,
 			Permits: l.permits(c), Owner: m.ownerOf(l, c), Depth: 1 + m.depth(l, c),
 			Part: c.part(), Weight: c.weight, Since: c.since, Deadline: s.deadline}
@@ -122,7 +123,7 @@ func (m *Machine) CheckToken(name []byte, token Token) TokenState {
 	for r := m.claims.at(first).prev; ; r = m.claims.at(r).prev {
 		c := m.claims.at(r)
 		x.Looked++
-		if m.sessions.at(c.session).flags&entryEnding == 0 {
+		if s := m.sessions.at(c.session); s.flags&entryEnding == 0 && !s.id.kept() {
 			x.Newest = max(x.Newest, c.stamp)
 			x.Current = c.stamp == token || plantedIs("any-token-current")
 		}

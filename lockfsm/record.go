@@ -50,9 +50,10 @@ import (
 // claim, at whose end then follow
 //
 //	                         request u64 of the newest amend, or 0 | terms
-//	terms                    fields u16 (1: payload, 2: labels) |
-//	                         length u16 | payload, if it is there |
-//	                         length u16 | labels, if they are there
+//	terms                    as in a batch
+//
+// A hold that is kept after its end is a detached one, whose owner is the bit 2^62
+// and its token.
 //
 // A gate has version 3, as has what stands of one, a detached hold of owner zero
 // (hold time and deadline as they are, also without a time of its own), and a

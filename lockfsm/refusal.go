@@ -41,7 +41,7 @@ func (m *Machine) Refusal(c *Command) (Result, bool) {
 	if c.Op == OpEnter && m.findOwned(lr, of, c.Owner) != 0 {
 		return res, false
 	}
-	if c.Terms.Fields != 0 && !m.fitsTerms(&c.Terms) {
+	if m.roomForTerms(c) != CodeOK {
 		return res, false
 	}
 	return m.refuse(l, c.mode(), res), true

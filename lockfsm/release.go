@@ -25,7 +25,7 @@ func (m *Machine) release(c *Command, out *Outcome) Result {
 		return res.with(CodeBadRequest) // it does not say which level
 	}
 	res.Request = cl.request
-	m.dropClaim(r, out)
+	m.dropClaim(r, endReleased, out)
 	return res.with(CodeOK)
 }
 
@@ -126,8 +126,11 @@ func (m *Machine) renewHold(c *Command) Result {
 }
 
 // dropClaim removes a hold, or a wait of an ended session, and what stands
-// behind it. It returns how many waiters that let in.
-func (m *Machine) dropClaim(r ref, out *Outcome) int {
+// behind it, unless the hold is to be kept. It returns how many waiters that let in.
+func (m *Machine) dropClaim(r ref, how ending, out *Outcome) int {
+	if until := m.keptUntil(r, how); until > m.logTime {
+		return m.linger(r, until, out)
+	}
 	c := m.claims.at(r)
 	of := c.session
 	s := m.sessions.at(of)

@@ -139,11 +139,10 @@ func parseCommand(t *testing.T, words []string) Command {
 	}
 	for _, w := range words[1:] {
 		key, v, _ := strings.Cut(w, "=")
+		if parseTerm(t, &c.Terms, key, v) {
+			continue
+		}
 		switch key {
-		case "payload":
-			c.Terms.Fields, c.Terms.Payload = c.Terms.Fields|TermPayload, []byte(v)
-		case "labels":
-			c.Terms.Fields, c.Terms.Labels = c.Terms.Fields|TermLabels, []byte(v)
 		case "wait":
 			c.Flags |= Wait
 		case "detached":
@@ -194,6 +193,24 @@ func parseCommand(t *testing.T, words []string) Command {
 		}
 	}
 	return c
+}
+
+// parseTerm takes a word about terms, and reports whether it is one.
+func parseTerm(t *testing.T, x *Terms, key, v string) bool {
+	t.Helper()
+	switch key {
+	case "payload":
+		x.Fields, x.Payload = x.Fields|TermPayload, []byte(v)
+	case "min-hold":
+		x.Fields, x.MinHold = x.Fields|TermMinHold, Millis(number(t, v))
+	case "delay":
+		x.Fields, x.Delay = x.Fields|TermDelay, Millis(number(t, v))
+	case "labels":
+		x.Fields, x.Labels = x.Fields|TermLabels, []byte(v)
+	default:
+		return false
+	}
+	return true
 }
 
 func parseMode(t *testing.T, v string) Mode {

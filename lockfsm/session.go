@@ -306,7 +306,7 @@ func (m *Machine) drain(out *Outcome) {
 			if m.work <= 0 {
 				return
 			}
-			m.work -= 1 + m.dropClaim(s.claims, out)
+			m.work -= 1 + m.dropClaim(s.claims, endLost, out)
 		}
 		if !m.dropAnswers(r) {
 			return
@@ -363,12 +363,15 @@ func (m *Machine) expire(out *Outcome) {
 		}
 		c := m.claims.at(s.claims)
 		name := out.copyName(m.lockName(m.locks.at(c.lock)))
-		out.Events = append(out.Events, Event{Kind: EventLost, Session: s.id,
-			Request: c.request, Token: c.stamp, Name: name})
+		e := Event{Kind: EventLost, Session: s.id, Request: c.request, Token: c.stamp, Name: name}
+		if s.id.kept() {
+			e.Kind = EventFreed
+		}
+		out.Events = append(out.Events, e)
 		if m.locks.at(c.lock).gate() != 0 {
 			m.work -= 1 + m.breakGate(c.lock, out)
 			continue
 		}
-		m.work -= 1 + m.dropClaim(s.claims, out)
+		m.work -= 1 + m.dropClaim(s.claims, endLost, out)
 	}
 }

@@ -17,6 +17,10 @@ type Terms struct {
 	// Borrowed.
 	Payload []byte // at most MaxPayloadBytes
 	Labels  []byte // at most MaxLabelBytes
+	// MinHold is how long after its grant the lock stays taken, even if it is given
+	// back earlier, and Delay for how long it does if the hold is lost. Both are 1
+	// to Limits.HoldMax; an OpAmend does not change them.
+	MinHold, Delay Millis
 }
 
 // TermFields is a set of the fields of Terms. The bits are part of the wire, log
@@ -27,8 +31,12 @@ type TermFields uint16
 const (
 	TermPayload TermFields = 1 << 0
 	TermLabels  TermFields = 1 << 1
+	// TermMinHold and TermDelay say that a hold may stay taken after its end.
+	TermMinHold TermFields = 1 << 3
+	TermDelay   TermFields = 1 << 4
 
-	knownTerms = TermPayload | TermLabels
+	dataTerms  = TermPayload | TermLabels
+	knownTerms = dataTerms | TermMinHold | TermDelay
 )
 
 const (
@@ -54,6 +62,12 @@ func (t *Terms) append(dst []byte) []byte {
 	if t.Fields&TermLabels != 0 {
 		dst = append(le.AppendUint16(dst, uint16(len(t.Labels))), t.Labels...)
 	}
+	if t.Fields&TermMinHold != 0 {
+		dst = le.AppendUint32(dst, uint32(t.MinHold))
+	}
+	if t.Fields&TermDelay != 0 {
+		dst = le.AppendUint32(dst, uint32(t.Delay))
+	}
 	return dst
 }
 
@@ -72,12 +86,24 @@ func (r *reader) terms(t *Terms) error {
 	if t.Fields&TermLabels != 0 {
 		t.Labels = r.take(int(r.u16()))
 	}
+	if t.Fields&TermMinHold != 0 {
+		t.MinHold = Millis(r.u32())
+	}
+	if t.Fields&TermDelay != 0 {
+		t.Delay = Millis(r.u32())
+	}
 	return r.checked()
 }
 
 // valid reports whether the terms are within their bounds.
 func (t *Terms) valid() bool {
 	return len(t.Payload) <= MaxPayloadBytes && len(t.Labels) <= MaxLabelBytes
+}
+
+// timely reports whether the times that are there are within most.
+func (t *Terms) timely(most Millis) bool {
+	return (t.Fields&TermMinHold == 0 || t.MinHold > 0 && t.MinHold <= most) &&
+		(t.Fields&TermDelay == 0 || t.Delay > 0 && t.Delay <= most)
 }
 
 // describe appends the terms to the text of a command.
@@ -88,12 +114,19 @@ func (t *Terms) describe(dst []byte) []byte {
 	if t.Fields&TermLabels != 0 {
 		dst = fmt.Appendf(dst, " labels of %d bytes", len(t.Labels))
 	}
+	if t.Fields&TermMinHold != 0 {
+		dst = fmt.Appendf(dst, " min hold %d ms", t.MinHold)
+	}
+	if t.Fields&TermDelay != 0 {
+		dst = fmt.Appendf(dst, " delay %d ms", t.Delay)
+	}
 	return dst
 }
 
 // termed is what the machine keeps of a claim with terms.
 type termed struct {
 	payload, labels []byte
+	minHold, delay  Millis // zero for none
 	// amended is the request of the newest OpAmend that took effect: an older one
 	// that comes late changes nothing any more.
 	amended RequestID
@@ -106,6 +139,12 @@ func (x *termed) fields() (f TermFields) {
 	}
 	if len(x.labels) > 0 {
 		f |= TermLabels
+	}
+	if x.minHold > 0 {
+		f |= TermMinHold
+	}
+	if x.delay > 0 {
+		f |= TermDelay
 	}
 	return f
 }
@@ -124,6 +163,12 @@ func (x *termed) after(t *Terms) termed {
 	if t.Fields&TermLabels != 0 {
 		y.labels = t.Labels
 	}
+	if t.Fields&TermMinHold != 0 {
+		y.minHold = t.MinHold
+	}
+	if t.Fields&TermDelay != 0 {
+		y.delay = t.Delay
+	}
 	return y
 }
 
@@ -133,11 +178,21 @@ func (m *Machine) fitsData(from, to uint64) bool {
 	return to <= from || m.dataBytes-from+to <= uint64(m.limits.DataBytes)
 }
 
-// fitsTerms reports whether there is room for the terms of one more claim.
-func (m *Machine) fitsTerms(t *Terms) bool {
+// roomForTerms checks the limits that the terms of one more claim could break.
+func (m *Machine) roomForTerms(c *Command) Code {
+	if c.Terms.Fields == 0 {
+		return CodeOK
+	}
 	none := termed{}
-	x := none.after(t)
-	return m.fitsData(0, x.charge())
+	x := none.after(&c.Terms)
+	switch {
+	case !m.fitsData(0, x.charge()):
+		return CodeTooMuchData
+	case x.lingers() && c.Flags&Detached == 0 && m.detachedCount+m.lingers >= m.limits.Detached:
+		return CodeTooManyDetached
+	default:
+		return CodeOK
+	}
 }
 
 // termsOf returns what a claim has beyond those without terms, nil for nothing.
@@ -152,6 +207,7 @@ func (m *Machine) termsOf(r ref) *termed {
 func (m *Machine) setTerms(r ref, x termed) {
 	if old := m.termsOf(r); old != nil {
 		m.dataBytes -= old.charge()
+		m.countLinger(r, old, -1)
 	}
 	if m.terms == nil {
 		m.terms = make(map[ref]*termed)
@@ -160,12 +216,14 @@ func (m *Machine) setTerms(r ref, x termed) {
 	m.terms[r] = &x
 	m.claims.at(r).flags |= claimTermed
 	m.dataBytes += x.charge()
+	m.countLinger(r, &x, 1)
 }
 
 // dropTerms forgets the terms of a claim that goes.
 func (m *Machine) dropTerms(r ref) {
 	if x := m.termsOf(r); x != nil {
 		m.dataBytes -= x.charge()
+		m.countLinger(r, x, -1)
 		delete(m.terms, r)
 	}
 }
@@ -176,7 +234,8 @@ func (m *Machine) dropTerms(r ref) {
 func (m *Machine) amend(c *Command, out *Outcome) Result {
 	res := Result{Op: c.Op, Session: c.Session, Request: c.Request, Token: c.Token,
 		Detached: c.Flags&Detached != 0}
-	if c.Flags&Wait != 0 || c.Request == 0 || c.Target == 0 || !c.Terms.valid() {
+	if c.Flags&Wait != 0 || c.Request == 0 || c.Target == 0 || !c.Terms.valid() ||
+		c.Terms.Fields&^dataTerms != 0 {
 		return res.with(CodeBadRequest)
 	}
 	r, code := m.namedHold(c, out)
@@ -234,7 +293,8 @@ func (m *Machine) appendTerms(dst []byte, r ref) []byte {
 		return dst
 	}
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(x.amended))
-	t := Terms{Fields: x.fields(), Payload: x.payload, Labels: x.labels}
+	t := Terms{Fields: x.fields(), Payload: x.payload, Labels: x.labels, MinHold: x.minHold,
+		Delay: x.delay}
 	return t.append(dst)
 }
 
@@ -245,7 +305,7 @@ func (m *Machine) loadTerms(n ref, r *reader) error {
 		return fmt.Errorf("%w: terms of claim %d", ErrDamaged, n)
 	}
 	x = x.after(&t)
-	if !t.valid() || x.fields() != t.Fields {
+	if !t.valid() || !t.timely(m.limits.HoldMax) || x.fields() != t.Fields {
 		return fmt.Errorf("%w: terms %#x of claim %d", ErrDamaged, t.Fields, n)
 	}
 	m.setTerms(n, x)
@@ -265,12 +325,19 @@ func (m *Machine) countTermed() int {
 
 // validateTerms checks what terms count for. termed is how many claims have some.
 func (m *Machine) validateTerms(claims int) error {
-	sum := uint64(0)
+	sum, lingers := uint64(0), uint32(0)
 	for r, x := range m.terms { // order: sums
 		if m.claims.at(r).flags&claimTermed == 0 || m.claims.at(r).state == claimFree {
 			return fmt.Errorf("terms of claim %d, which has none", r)
 		}
 		sum += x.charge()
+		if s := m.sessions.at(m.claims.at(r).session); x.lingers() && s.kind == kindSession {
+			lingers++
+		}
+	}
+	if lingers != m.lingers || uint64(lingers)+uint64(m.detachedCount) > uint64(m.limits.Detached) {
+		return fmt.Errorf("terms: %d holds may be kept, counted %d, beside %d detached of %d",
+			m.lingers, lingers, m.detachedCount, m.limits.Detached)
 	}
 	if len(m.terms) != claims || sum != m.dataBytes || sum > uint64(m.limits.DataBytes) {
 		return fmt.Errorf("terms: have %d with %d bytes, counted %d with %d, limit %d",

@@ -139,7 +139,7 @@ func (t *twin) giveBack(c *Command, res Result) Result {
 		cl.lock.name != string(c.Name) {
 		return res.with(CodeNotHolder)
 	}
-	t.drop(cl)
+	t.part(cl, endReleased)
 	return res.with(CodeOK)
 }
 

@@ -230,7 +230,7 @@ func (t *twin) set(c *Command, s *twinSession, l *twinLock, res Result) Result {
 	case stands:
 	case len(t.claims())+len(t.answers)+2 > int(t.l.Claims):
 		return res.with(CodeTooManyClaims)
-	case len(t.detached) >= int(t.l.Detached):
+	case len(t.detached)+t.lingering() >= int(t.l.Detached):
 		return res.with(CodeTooManyDetached)
 	case l == nil && len(t.locks) >= int(t.l.Locks):
 		return res.with(CodeTooManyLocks)

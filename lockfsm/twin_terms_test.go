@@ -3,6 +3,7 @@ package lockfsm
 // twinTerms are the terms of a claim of the twin.
 type twinTerms struct {
 	payload, labels string
+	minHold, delay  Millis
 	amended         RequestID
 }
 
@@ -20,6 +21,70 @@ func (x *twinTerms) take(t *Terms) {
 	if t.Fields&TermLabels != 0 {
 		x.labels = string(t.Labels)
 	}
+	if t.Fields&TermMinHold != 0 {
+		x.minHold = t.MinHold
+	}
+	if t.Fields&TermDelay != 0 {
+		x.delay = t.Delay
+	}
+}
+
+func (x *twinTerms) lingers() bool { return x != nil && x.minHold+x.delay > 0 }
+
+func timely(t *Terms, most Millis) bool {
+	for field, d := range map[TermFields]Millis{TermMinHold: t.MinHold, TermDelay: t.Delay} {
+		if t.Fields&field != 0 && (d < 1 || d > most) {
+			return false
+		}
+	}
+	return true
+}
+
+// lingering is how many claims of sessions may be kept.
+func (t *twin) lingering() int {
+	n := 0
+	for _, c := range t.claims() {
+		if c.terms.lingers() && !c.detached {
+			n++
+		}
+	}
+	return n
+}
+
+func lostOrFreed(c *twinClaim) EventKind {
+	if c.kept {
+		return EventFreed
+	}
+	return EventLost
+}
+
+// part ends a hold, or keeps it taken for a while.
+func (t *twin) part(c *twinClaim, how ending) int {
+	if c.terms == nil || c.on != nil || c.hold != nil || len(c.levels) > 0 || !c.holds() {
+		return t.drop(c)
+	}
+	until := Time(0)
+	if c.terms.minHold > 0 {
+		until = c.since + Time(c.terms.minHold) + Time(t.l.TickCap)
+	}
+	if c.terms.delay > 0 && how == endLost {
+		until = max(until, t.now+Time(c.terms.delay)+Time(t.l.TickCap))
+	}
+	if until <= t.now {
+		return t.drop(c)
+	}
+	t.event(EventKept, c, c.stamp)
+	if c.turn != nil {
+		t.endTurn(c.turn)
+	}
+	c.moved, c.owner, c.kept = false, 0, true
+	c.terms.minHold, c.terms.delay = 0, 0
+	c.s = &twinSession{id: 1<<62 | SessionID(c.stamp), deadline: until}
+	if !c.detached {
+		c.detached = true
+		t.detached = append(t.detached, c)
+	}
+	return t.pump(c.lock, nil)
 }
 
 // data is what others see, also of a claim without terms.
@@ -46,7 +111,8 @@ func (t *twin) dataBytes() int {
 func fitting(t *Terms) bool { return len(t.Payload) <= 4096 && len(t.Labels) <= 512 }
 
 func amendable(c *Command) bool {
-	return c.Flags&Wait == 0 && c.Request != 0 && c.Target != 0 && fitting(&c.Terms)
+	return c.Flags&Wait == 0 && c.Request != 0 && c.Target != 0 && fitting(&c.Terms) &&
+		c.Terms.Fields < TermMinHold
 }
 
 // amend changes the data of a hold, unless a newer request has.

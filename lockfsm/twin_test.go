@@ -56,6 +56,7 @@ type twinClaim struct {
 	hold     *twinClaim   // the hold of a conversion
 	done     bool         // a conversion that was granted
 	terms    *twinTerms
+	kept     bool          // it is over and stays taken
 	part     uint8         // number of the name in an acquire of several, else zero
 	all      *[]*twinClaim // what is left of that acquire
 }
@@ -131,6 +132,10 @@ func (t *twin) write(c *Command) Result {
 
 func (t *twin) command(c *Command) Result {
 	res := Result{Op: c.Op, Session: c.Session, Detached: c.Flags&Detached != 0}
+	if c.Session>>62 == 1 && (res.Detached || c.Op == OpRenewHold) {
+		res.Detached = true
+		return res.with(CodeNotHolder)
+	}
 	switch c.Op {
 	case OpOpenSession:
 		res.Code, res.Session = t.open(c)
@@ -228,7 +233,7 @@ func (t *twin) execute(c *Command, s *twinSession, res Result) Result {
 			return res.with(CodeBadRequest)
 		}
 		res.Request = h.request
-		t.drop(h)
+		t.part(h, endReleased)
 	case OpCancel:
 		cl := t.find(c.Session, c.Request, false)
 		switch {
@@ -297,7 +302,8 @@ func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
 		return res.with(CodeBadRequest)
 	case c.Op != OpTake && c.Mode > ModeEX:
 		return res.with(CodeBadMode)
-	case res.Detached && (c.Lease < t.l.HoldMin || c.Lease > t.l.HoldMax):
+	case !timely(&c.Terms, t.l.HoldMax),
+		res.Detached && (c.Lease < t.l.HoldMin || c.Lease > t.l.HoldMax):
 		return res.with(CodeBadLease)
 	case len(c.Name) == 0:
 		return res.with(CodeBadName)
@@ -327,7 +333,7 @@ func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
 	switch {
 	case len(t.claims()) >= int(t.l.Claims):
 		return res.with(CodeTooManyClaims)
-	case res.Detached && len(t.detached) >= int(t.l.Detached):
+	case res.Detached && len(t.detached)+t.lingering() >= int(t.l.Detached):
 		return res.with(CodeTooManyDetached)
 	case len(t.claimsOf(s)) >= int(t.l.ClaimsPerSession):
 		return res.with(CodeTooManySessionClaims)
@@ -336,6 +342,9 @@ func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
 	case c.Terms.Fields != 0 && lock.owned(s, owner) == nil &&
 		t.dataBytes()+newTerms(&c.Terms).bytes() > int(t.l.DataBytes):
 		return res.with(CodeTooMuchData)
+	case newTerms(&c.Terms).lingers() && lock.owned(s, owner) == nil && !res.Detached &&
+		len(t.detached)+t.lingering() >= int(t.l.Detached):
+		return res.with(CodeTooManyDetached)
 	case lock == nil:
 		lock = &twinLock{name: string(c.Name), capacity: capacity}
 		t.locks[lock.name] = lock
@@ -415,7 +424,7 @@ func (t *twin) leave(c *Command, res Result) Result {
 	case cl.owner == 0:
 		return res.with(CodeBadRequest)
 	}
-	t.drop(cl)
+	t.part(cl, endReleased)
 	return res.with(CodeOK)
 }
 
@@ -558,7 +567,7 @@ func (t *twin) drain() {
 			if !c.holds() {
 				t.event(EventWaitEnded, c, 0)
 			}
-			t.work -= 1 + t.drop(c)
+			t.work -= 1 + t.part(c, endLost)
 		}
 		for own := (func(a twinAnswer) bool { return a.s == s }); slices.ContainsFunc(t.answers, own); {
 			if t.work <= 0 {
@@ -602,8 +611,8 @@ func (t *twin) expire() {
 			t.work -= 1 + t.openGate(hold.lock, CodeBroken, 0, nil)
 			t.fall(hold.lock)
 		case hold != nil:
-			t.event(EventLost, hold, hold.stamp)
-			t.work -= 1 + t.drop(hold)
+			t.event(lostOrFreed(hold), hold, hold.stamp)
+			t.work -= 1 + t.part(hold, endLost)
 		case s != nil:
 			t.end(s, ReasonExpired)
 			t.drain()
@@ -663,7 +672,7 @@ func (t *twin) hold(c *Command, detached bool) *twinClaim {
 // the largest of such.
 func (t *twin) check(name string, token Token) (current bool, newest Token) {
 	for _, h := range t.locks[name].holders {
-		if !h.s.ending && t.locks[name].gate == 0 {
+		if !h.s.ending && !h.kept && t.locks[name].gate == 0 {
 			current, newest = current || h.stamp == token, max(newest, h.stamp)
 		}
 	}
@@ -715,7 +724,7 @@ func (t *twin) dumpClaim(b *strings.Builder, c *twinClaim, token Token) {
 	info := ClaimInfo{Session: c.s.id, Detached: c.detached, Parked: c.s.parked,
 		Request: c.request, Token: token, Mode: c.mode, Weight: c.weight, Since: c.since,
 		Permits: c.permits, Owner: c.owner, Depth: uint32(1 + len(c.levels)),
-		Part: c.part, Deadline: c.s.deadline, Moved: c.moved,
+		Part: c.part, Deadline: c.s.deadline, Moved: c.moved, Kept: c.kept,
 		Payload: c.terms.data().Payload, Labels: c.terms.data().Labels}
 	if c.hold != nil {
 		info.Converts = c.hold.stamp
@@ -750,6 +759,9 @@ func dumpInfo(b *strings.Builder, c ClaimInfo) {
 	}
 	if c.Moved || c.Conversion != 0 {
 		fmt.Fprintf(b, " moved=%t conversion=%d", c.Moved, c.Conversion)
+	}
+	if c.Kept {
+		b.WriteString(" kept")
 	}
 	if len(c.Payload)+len(c.Labels) > 0 {
 		fmt.Fprintf(b, " payload=%q labels=%q", c.Payload, c.Labels)

@@ -130,8 +130,11 @@ func (w *world) command() Command {
 	if s := w.twin.sessions[c.Session]; s != nil {
 		c.Epoch = s.epoch
 	}
-	if c.Op == OpAmend || c.Op.Acquires() && r.IntN(5) == 0 {
+	if c.Op == OpAmend || c.Op.hasTerms() && r.IntN(5) == 0 {
 		c.Terms = w.terms()
+		if r.IntN(3) > 0 {
+			c.Terms.Fields &= dataTerms
+		}
 	}
 	switch r.IntN(60) {
 	case 0:
@@ -154,7 +157,8 @@ func (w *world) command() Command {
 // terms draws terms.
 func (w *world) terms() Terms {
 	r := w.rng
-	t := Terms{Fields: TermFields(r.IntN(int(knownTerms) + 1))}
+	t := Terms{Fields: TermFields(r.IntN(int(knownTerms)+1)) & knownTerms,
+		MinHold: Millis(r.IntN(200)), Delay: Millis(r.IntN(150))}
 	if t.Fields&TermPayload != 0 {
 		t.Payload = bytes.Repeat([]byte{byte('p' + r.IntN(5))}, r.IntN(9)*r.IntN(30))
 	}
@@ -604,7 +608,7 @@ func TestTwin(t *testing.T) {
 		t.Errorf("got %d conversions waiting, %d holds converted, want 1000 of each",
 			met.turns, met.moved)
 	}
-	if len(met.events) != 8 {
-		t.Errorf("got events %v, want eight kinds and reasons", met.events)
+	if len(met.events) != 10 {
+		t.Errorf("got events %v, want ten kinds and reasons", met.events)
 	}
 }

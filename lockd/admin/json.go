@@ -108,6 +108,9 @@ func (o object) data(h *client.Holder) {
 		}
 		o.value.Set("labels", labels.value)
 	}
+	if h.Kept {
+		o.truth("kept", true)
+	}
 	if h.DataLeftOut {
 		o.truth("data_left_out", true)
 	}

@@ -190,6 +190,8 @@ func (n *Node) onEvent(g *group, slot uint64, e *lockfsm.Event) {
 	case lockfsm.EventLost:
 		// Only detached holds are lost one by one, and they have no conn:
 		// their owner counts its own time.
+	case lockfsm.EventKept, lockfsm.EventFreed:
+		// Who gave it back, or lost it, hears of that in other ways.
 	case lockfsm.EventWritten:
 		// Every replica has acted on it, whoever leads.
 	case lockfsm.EventSessionEnded:

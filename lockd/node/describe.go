@@ -26,7 +26,7 @@ func (n *Node) describe(g *group, name []byte, version uint16) []byte {
 				Mode:        wire.Mode(c.Mode),
 				Client:      clientName(g.machine, c),
 				Kind:        kindOnWire(c),
-				Data:        wire.HolderData{Payload: c.Payload, Labels: c.Labels},
+				Data:        dataOnWire(c),
 			})
 		}
 		for i := range min(len(n.found.Waiters), wire.MaxListed) {
@@ -50,6 +50,15 @@ func (n *Node) describe(g *group, name []byte, version uint16) []byte {
 		n.scratch = wire.AppendLockInfo(n.scratch[:0], x)
 	}
 	return n.scratch
+}
+
+// dataOnWire is what a hold lets others read, and whether it is over.
+func dataOnWire(c *lockfsm.ClaimInfo) wire.HolderData {
+	x := wire.HolderData{Payload: c.Payload, Labels: c.Labels}
+	if c.Kept {
+		x.Flags |= wire.HolderKept
+	}
+	return x
 }
 
 // kindOnWire says what a claim is beyond its mode.

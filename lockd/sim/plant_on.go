@@ -111,6 +111,7 @@ func ofMachine() []Planting {
 		{"reentry-counted-twice", "I19 an acquire of an owner that is repeated counts once"},
 		{"release-counted-twice", "I18 a release of an owner that is repeated takes back no other"},
 		{"terms-forgotten-in-checkpoint", "I13 what a hold brings is in the checkpoint"},
+		{"nothing-kept", "I14 what is to stay taken after its end does"},
 		{"permits-over-capacity", "I14 permits taken never exceed the capacity"},
 		{"capacity-forgotten-in-checkpoint", "I14 the capacity in force is in the checkpoint"},
 		{"second-upgrader-waits", "I17 of two who wait for each other the second is refused"},

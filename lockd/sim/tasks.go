@@ -144,6 +144,7 @@ func (c *client) acquire(m *membership) {
 	}
 	if c.w.opts.Terms && c.dice.permille(400) {
 		k.terms = c.terms()
+		c.times(k.terms)
 	}
 	m.ask(k)
 }
@@ -191,6 +192,7 @@ func (c *client) detach(m *membership) {
 	k.ttl = lockfsm.Millis(c.dice.between(300, 5000))
 	if c.w.opts.Terms && c.dice.permille(400) {
 		k.terms = c.terms()
+		c.times(k.terms)
 	}
 	m.ask(k)
 }

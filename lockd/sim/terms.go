@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"lockd/lockd/sim/check"
+	"lockd/lockfsm"
 	"lockd/netio/wire"
 )
 
@@ -21,6 +22,18 @@ func (c *client) terms() *wire.Terms {
 		t.Labels = []byte{1, 1, 'k', 1, byte(c.dice.between('a', 'z'))}
 	}
 	return t
+}
+
+// times adds for how long a lock is to stay taken.
+func (c *client) times(t *wire.Terms) {
+	if c.dice.permille(150) {
+		t.Fields |= wire.TermMinHold
+		t.MinHoldMillis = uint32(c.dice.between(100, 3000))
+	}
+	if c.dice.permille(150) {
+		t.Fields |= wire.TermDelay
+		t.DelayMillis = uint32(c.dice.between(100, 2000))
+	}
 }
 
 // appendTermed writes a call that has terms.
@@ -59,11 +72,23 @@ func (c *client) get(m *membership) *call {
 	return k
 }
 
+// countKept counts the holds that stay taken after their end, and those that did.
+func (w *World) countKept(out *lockfsm.Outcome) {
+	for i := range out.Events {
+		switch out.Events[i].Kind {
+		case lockfsm.EventKept:
+			w.covered["hold kept"]++
+		case lockfsm.EventFreed:
+			w.covered["kept hold freed"]++
+		}
+	}
+}
+
 // sawData compares the data in an answer with what the log says.
 func (m *membership) sawData(k *call, x *wire.LockInfo, want []string) {
 	for i := range x.Holders {
 		d := &x.Holders[i].Data
-		if d.Flags&wire.HolderDataLeftOut != 0 {
+		if d.Flags&wire.HolderDataLeftOut != 0 || i >= len(want) { // what stands of a gate has none
 			continue
 		}
 		if got := check.DataText(d.Payload, d.Labels); got != want[i] {
@@ -72,6 +97,9 @@ func (m *membership) sawData(k *call, x *wire.LockInfo, want []string) {
 		}
 		if len(d.Payload)+len(d.Labels) > 0 {
 			m.c.w.covered["data read"]++
+		}
+		if d.Flags&wire.HolderKept != 0 {
+			m.c.w.covered["kept hold seen"]++
 		}
 	}
 }

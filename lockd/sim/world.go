@@ -287,6 +287,7 @@ func (w *World) applied(
 		return
 	}
 	w.history.Record(uint16(g), uint64(e.Slot), e.Value, out)
+	w.countKept(out)
 	b, _ := check.DecodeBatch(e.Value)
 	for i := range out.Results {
 		w.ops[out.Results[i].Op]++

@@ -172,8 +172,9 @@
 // of a hold; one whose request id is not larger than that of one which has had its
 // effect has none, and is answered OK, so that a retry counts once.
 //
-//	terms       fields u16 (1: payload, 2: labels) |
-//	            length u16 | payload, if there | length u16 | labels, if there
+//	terms       fields u16 (1: payload, 2: labels, 8: min hold, 16: delay) |
+//	            length u16 | payload | length u16 | labels | min hold ms u32 |
+//	            delay ms u32, each if it is there; no times in an Amend
 //	labels      n u8 | n × (length u8 | key | length u8 | value), keys ascending
 //
 // The flag 16 of Acquire, Take, Enter, Ask, Get and List asks for an answer as
@@ -187,7 +188,12 @@
 // Number is what is left of the count of a latch or how many a barrier wants. What
 // stands of a gate is its only holder, of no session: a latch that has a count, an
 // event that is set, with a lease of ffffffff if it has no end. Flags of a holder: 1
-// its data is left out, because the answer has no room.
+// its data is left out, because the answer has no room; 2 the hold is over and is
+// kept for its min hold or delay, until its lease is over.
+//
+// A hold that is given back before it is as old as its min hold, and one with a
+// delay that ended with its session or its own time, is kept: the lock stays taken
+// as it was, and nobody can renew it or give it back.
 //
 // The four at a gate belong to a session. Gates: 1 latch, 2 event, 3 barrier. An
 // Await has the flag 1 wait or not, with a barrier always; it is answered OK when the

@@ -51,8 +51,11 @@ type HolderFlags uint8
 const (
 	// HolderDataLeftOut: it has data for which the answer has no room.
 	HolderDataLeftOut HolderFlags = 1 << 0
+	// HolderKept: the hold is over, and the lock stays taken by it until its lease
+	// is: for its min hold or delay.
+	HolderKept HolderFlags = 1 << 1
 
-	knownHolderFlags = HolderDataLeftOut
+	knownHolderFlags = HolderDataLeftOut | HolderKept
 )
 
 // ClaimKind is what a claim is beyond a mode: version 2.

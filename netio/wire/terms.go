@@ -11,6 +11,9 @@ type Terms struct {
 	Fields  TermFields // which of the others are there
 	Payload []byte     // at most MaxPayloadBytes; borrowed when decoded
 	Labels  []byte     // as AppendLabels writes them; borrowed when decoded
+	// MinHoldMillis is how long after its grant the lock stays taken at least,
+	// DelayMillis for how long it does if the hold is lost. Not in an Amend.
+	MinHoldMillis, DelayMillis uint32
 }
 
 // TermFields is a set of fields of Terms. The bits are those of the machine.
@@ -20,8 +23,10 @@ type TermFields uint16
 const (
 	TermPayload TermFields = 1 << 0
 	TermLabels  TermFields = 1 << 1
+	TermMinHold TermFields = 1 << 3
+	TermDelay   TermFields = 1 << 4
 
-	knownTerms = TermPayload | TermLabels
+	knownTerms = TermPayload | TermLabels | TermMinHold | TermDelay
 )
 
 func appendTerms(dst []byte, t *Terms) []byte {
@@ -31,6 +36,12 @@ func appendTerms(dst []byte, t *Terms) []byte {
 	}
 	if t.Fields&TermLabels != 0 {
 		dst = appendText(dst, t.Labels, MaxLabelBytes)
+	}
+	if t.Fields&TermMinHold != 0 {
+		dst = binary.LittleEndian.AppendUint32(dst, t.MinHoldMillis)
+	}
+	if t.Fields&TermDelay != 0 {
+		dst = binary.LittleEndian.AppendUint32(dst, t.DelayMillis)
 	}
 	return dst
 }
@@ -51,6 +62,12 @@ func (c *cursor) terms() Terms {
 		if _, err := DecodeLabels(room[:0], t.Labels); err != nil {
 			c.fail(err)
 		}
+	}
+	if t.Fields&TermMinHold != 0 {
+		t.MinHoldMillis = c.u32()
+	}
+	if t.Fields&TermDelay != 0 {
+		t.DelayMillis = c.u32()
 	}
 	return t
 }

@@ -290,7 +290,7 @@ func (s *step) release(c *lockfsm.Command, r *lockfsm.Result) error {
 		return s.bad("I18: release of %q by session %d with token %d, which it holds, is refused",
 			c.Name, c.Session, c.Token)
 	case r.Code == lockfsm.CodeOK:
-		s.drop(h)
+		s.part(h, isReleased)
 	}
 	return nil
 }

@@ -228,7 +228,7 @@ func (s *step) giveBack(c *lockfsm.Command, r *lockfsm.Result) error {
 		return s.bad("I18: request %d of session %d gives %q back with token %d: answered %v, it "+
 			"holds: %v", c.Target, c.Session, c.Name, c.Token, r.Code, k != nil)
 	case k != nil:
-		s.drop(k)
+		s.part(k, isReleased)
 	}
 	return nil
 }

@@ -114,7 +114,7 @@ func (s *step) leave(c *lockfsm.Command, r *lockfsm.Result) error {
 			"holds: %v", c.Name, c.Request, c.Session, c.Token, r.Code, holds)
 	}
 	if holds {
-		s.drop(k)
+		s.part(k, isReleased)
 	}
 	return nil
 }

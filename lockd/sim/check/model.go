@@ -88,8 +88,10 @@ type Claim struct {
 	part int
 
 	weight   uint8
-	since    uint64 // log time of joining the queue
+	since    uint64 // log time of the grant, or of joining the queue
 	terms    terms
+	kept     bool // it is over and stays taken, which began in the slot keptIn
+	keptIn   uint64
 	token    lockfsm.Token // zero while it waits
 	session  *Session      // nil for a detached hold
 	deadline uint64        // of a detached hold
@@ -331,6 +333,10 @@ func (s *step) follow() error {
 			if ok, err = s.gateLost(e); err != nil {
 				return err
 			}
+		case lockfsm.EventFreed:
+			ok = s.lost(e)
+		case lockfsm.EventKept:
+			ok = s.eventKept(e)
 		case lockfsm.EventWritten:
 			ok = s.written[string(e.Name)] == e.Token
 		case lockfsm.EventConversionEnded:
@@ -383,15 +389,6 @@ func (s *step) waitEnded(e *lockfsm.Event) bool {
 	return true
 }
 
-func (s *step) lost(e *lockfsm.Event) bool {
-	c := s.claims[claimKey{e.Session, e.Request, true}]
-	if c == nil || c.token != e.Token || c.deadline > s.logTime || c.name != string(e.Name) {
-		return false
-	}
-	s.drop(c)
-	return true
-}
-
 func (s *step) eventGrant(e *lockfsm.Event) (bool, error) {
 	c := s.claims[claimKey{e.Session, e.Request, false}]
 	if c != nil && c.base != nil {
@@ -438,9 +435,6 @@ func (s *step) admits(l *lockModel, c *Claim) bool {
 	return n < int(s.limits.HoldersPerLock) && taken+c.permits <= c.capacity
 }
 
-// gone reports whether the machine may have released a claim without a word.
-func (c *Claim) gone() bool { return c.session != nil && c.session.ended }
-
 // compatible is the DLM matrix, written out by rows.
 func compatible(a, b lockfsm.Mode) bool {
 	rows := [6]string{"111111", "111110", "111000", "110100", "110000", "100000"}
@@ -468,7 +462,7 @@ func (s *step) seat(c *Claim, t lockfsm.Token) {
 	}
 	l.waiters = without(l.waiters, c)
 	l.holders = append(l.holders, c)
-	c.token = t
+	c.token, c.since = t, s.logTime
 	s.Grants = append(s.Grants, Grant{Session: c.key.session, Detached: c.key.detached,
 		Request: c.key.request, Token: t, Name: c.name, Mode: c.mode})
 }
@@ -524,7 +518,7 @@ func (s *step) settle() error {
 			}
 			v.Tokens, v.Modes = append(v.Tokens, h.token), append(v.Modes, h.mode)
 			v.Data = append(v.Data, h.terms.payload+"|"+h.terms.labels)
-			if !h.gone() {
+			if h.live() {
 				v.Live = append(v.Live, h.token)
 			}
 			v.Vague, v.Permits = v.Vague || h.gone(), h.capacity > 0

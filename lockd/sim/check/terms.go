@@ -5,12 +5,13 @@ import "lockd/lockfsm"
 // terms are what a claim has beyond a mode or permits.
 type terms struct {
 	payload, labels string
+	minHold, delay  uint64
 	amended         lockfsm.RequestID // the newest change
 }
 
 func (s *scanner) terms() (t lockfsm.Terms) {
 	t.Fields = lockfsm.TermFields(s.u16())
-	if t.Fields&^(lockfsm.TermPayload|lockfsm.TermLabels) != 0 {
+	if t.Fields&^(lockfsm.TermPayload|lockfsm.TermLabels|lockfsm.TermMinHold|lockfsm.TermDelay) != 0 {
 		s.bad = true
 	}
 	if t.Fields&lockfsm.TermPayload != 0 {
@@ -18,6 +19,12 @@ func (s *scanner) terms() (t lockfsm.Terms) {
 	}
 	if t.Fields&lockfsm.TermLabels != 0 {
 		t.Labels = s.take(int(s.u16()))
+	}
+	if t.Fields&lockfsm.TermMinHold != 0 {
+		t.MinHold = lockfsm.Millis(s.u32())
+	}
+	if t.Fields&lockfsm.TermDelay != 0 {
+		t.Delay = lockfsm.Millis(s.u32())
 	}
 	return t
 }
@@ -29,6 +36,12 @@ func (x *terms) take(t *lockfsm.Terms) {
 	}
 	if t.Fields&lockfsm.TermLabels != 0 {
 		x.labels = string(t.Labels)
+	}
+	if t.Fields&lockfsm.TermMinHold != 0 {
+		x.minHold = uint64(t.MinHold)
+	}
+	if t.Fields&lockfsm.TermDelay != 0 {
+		x.delay = uint64(t.Delay)
 	}
 }
 
