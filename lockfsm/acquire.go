@@ -250,6 +250,7 @@ func (m *Machine) place(r ref, f Flags, res Result, out *Outcome) Result {
 	case l.waiting > m.limits.WaitersPerLock:
 		res = res.with(CodeTooManyWaiters)
 	default:
+		m.noteQueue(l, out)
 		res.Waiting = l.waiting
 		return res.with(CodeQueued)
 	}

@@ -251,6 +251,7 @@ func (m *Machine) await(r ref, f Flags, res Result, out *Outcome) Result {
 	case l.waiting > m.limits.WaitersPerLock:
 		res = res.with(CodeTooManyWaiters)
 	default:
+		m.noteQueue(l, out)
 		res.Waiting = l.waiting
 		return res.with(CodeQueued)
 	}
@@ -317,6 +318,7 @@ func (m *Machine) strengthen(r ref) {
 	l := m.locks.at(h.lock)
 	c.state = claimConverted
 	m.setMode(h, c.mode)
+	m.noteHold(h, ChangedGrant)
 	if plantedIs("upgrade-keeps-token") {
 		return
 	}

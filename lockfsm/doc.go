@@ -138,6 +138,11 @@
 // Validate checks those that one state can show, after every Apply in builds
 // with the invariants tag.
 //
+// # For those who look on
+//
+// Note has every Apply say which locks it touched, and what was granted or given
+// back; note.go. No result depends on it, and it is no part of the state.
+//
 // # At rest
 //
 // Dirty writes what changed since the last checkpoint, All the whole; record.go

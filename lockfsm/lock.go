@@ -180,6 +180,7 @@ func (m *Machine) dropLock(r ref) {
 
 // touchLock notes that the record of r must be written.
 func (m *Machine) touchLock(r ref) {
+	m.noteTouch(r)
 	l := m.locks.at(r)
 	if l.flags&entryListed == 0 {
 		l.flags |= entryListed
@@ -205,6 +206,7 @@ func (m *Machine) settle(r ref) {
 func (m *Machine) hold(l *lock, r ref) {
 	c := m.claims.at(r)
 	m.link(&l.holders, r, 0)
+	m.noteHold(c, ChangedGrant)
 	l.counts[c.mode]++
 	l.held |= 1 << c.mode
 	if l.semaphore() {
@@ -214,6 +216,7 @@ func (m *Machine) hold(l *lock, r ref) {
 
 func (m *Machine) unhold(l *lock, r ref) {
 	c := m.claims.at(r)
+	m.noteHold(c, ChangedRelease)
 	m.unlink(&l.holders, r)
 	l.counts[c.mode]--
 	if l.counts[c.mode] == 0 {

@@ -74,6 +74,10 @@ type Machine struct {
 	packs int
 	// passed counts dormant waiters that pumping passed over, for tests.
 	passed uint64
+	// noting is what Note was told; noted is the outcome of the Apply that runs, if
+	// it is to note what it touches.
+	noting Noting
+	noted  *Outcome
 	// adds is what AddsRecord reports.
 	adds bool
 
@@ -147,9 +151,13 @@ func (m *Machine) Apply(slot uint64, value []byte, out *Outcome) error {
 	if m.names.bytes() > m.limits.nameStoreBytes() {
 		m.packNames()
 	}
+	if m.noting == NotingOn {
+		m.noted = out
+	}
 	if len(value) > 0 {
 		m.run(value, out)
 	}
+	m.noted = nil
 	if checkInvariants {
 		m.mustBeValid(len(out.Results))
 	}

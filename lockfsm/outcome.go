@@ -14,6 +14,9 @@ type Outcome struct {
 	Events []Event
 	// NotRenewed lists the sessions named by the tick that are not alive.
 	NotRenewed []SessionID
+	// Touched lists what happened to which lock, in order, if the machine notes
+	// that; a lock may stand there several times.
+	Touched []Touch
 
 	names []byte
 }
@@ -22,6 +25,7 @@ func (o *Outcome) reset() {
 	o.Results = o.Results[:0]
 	o.Events = o.Events[:0]
 	o.NotRenewed = o.NotRenewed[:0]
+	o.Touched = o.Touched[:0]
 	o.names = o.names[:0]
 }
 
