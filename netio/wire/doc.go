@@ -105,8 +105,8 @@
 //
 // Version 3 has the kinds from 15 on. They are used only on a conn whose Welcome
 // says version 3, and refused as Unsupported as long as a node of the cluster does
-// not know it; but CheckTokens and FindSession, which no log has to say, are answered
-// by every leader that knows them.
+// not know it; but CheckTokens, FindSession and those from 22 to 26, which no log has
+// to say, are answered by every leader that knows them.
 //
 //	15 Convert             session u64 | token u64 | target u64 | epoch u32 |
 //	                       mode u8 | 0 u8 | name
@@ -115,18 +115,34 @@
 //	20 AcquireAll          session u64 | epoch u32 | weight u8 | 0 u8 |
 //	                       n u16 | n × (mode u8 | name)
 //	21 ReleaseAll          session u64 | token u64 | target u64 | epoch u32
+//	22 Watch               from u64 | session u64 | target u64 | scope u8 | 0 u8 |
+//	                       name
+//	23 Unwatch             target u64
+//	24 Why                 session u64 | target u64 | mode u8 | 0 u8 | name
+//	25 Top                 limit u16
+//	26 Seen                total u64
 //	28 Await, 29 CountDown, 30 SetGate, 31 ResetGate
 //	                        session u64 | done u64 | epoch u32 | count u32 |
 //	                        time to live ms u32 | gate u8 | 0 u8 | name
 //	32 CheckTokens         n u16 | n × (token u64 | name)
 //	33 FindSession         nonce [16] | after u64
 //
-// The payloads of the Response with StatusOK to the last two:
+//	135 Watched            slot u64 | token u64 | session u64 | held ms u64 |
+//	                       data u64 | holders u32 | waiters u32 | capacity u32 | taken u32 |
+//	                       change u8 | mode u8 | name | client name
+//	136 WatchSynced        slot u64 | phase u8 | 0 u8
+//	137 Waiting            slot u64 | Blockage
+//
+// Payloads of Responses with StatusOK to CheckTokens, FindSession, Why and Top:
 //
 //	TokenStates   n u16 | n × (newest u64 | standing u8 | 0 u8)
 //	SessionClaims session u64 | epoch u32 | lease ms u32 | more u8 | 0 u8 |
 //	              n u16 | n × (request u64 | token u64 | owner u64 |
 //	              permits u32 | capacity u32 | mode u8 | 0 u8 | name)
+//	Blockage      position u32 | samples u32 | usual ms u32 | estimate ms u32 |
+//	              LockInfo as in version 2
+//	TopPage       n u16 | n × (score u32 | waits u64 | refusals u64 | usual ms u32 |
+//	              name)
 //
 // Convert turns a hold, with all that its owner entered, into another mode; the
 // flags are those of Acquire. Target is the request id of the Acquire or Enter, and
@@ -209,6 +225,40 @@
 // its frame; a client that numbers in ascending order says the lowest of its open
 // requests at gates. A Cancel of a request that was let through is answered
 // AlreadyGranted, and there is nothing to give back.
+//
+// # Watches
+//
+// A Watch is answered at its end, and until then by pushes with its request id.
+// Scope 0 is one lock: a Watched says how it stands as of a slot, first when the
+// Watch begins (unless the group has not come further than from), then whenever that
+// has changed. A client that is slow misses what came between, never what is last.
+// Change says what happened: 1 nothing, 2 acquired, 3 released, 4 expired, 5 anything
+// else; token, session, mode and client are those of the newest hold, and
+// data is a hash of its payload and labels, zero if it has none.
+//
+// Scope 1 is all names of a group that begin so; a client asks all groups. It is
+// framed by two WatchSynced: between phase 1 and phase 2 all names in use are told,
+// and what changes meanwhile; a name the client knows and was not told by phase 2 is
+// free as of its slot. The node begins anew when it could not keep what changed.
+//
+// Scope 2 is one request, target, that session has in the queue: a Waiting says what
+// it waits for, when its position or the first holder has become another, a few
+// times a second at most.
+//
+// Slots rise from push to push of one lock, over changes of leaders too, if the client
+// asks the next leader when it hears Moved or the conn ends. A Watch of the same
+// request on the same conn takes the place of the first. An Unwatch is answered with
+// OK, its target with Cancelled. After 512 pushes that it has not Seen, or less, a conn is
+// told nothing more; Seen says how many pushes the client has taken on the conn so
+// far. It is answered only with Busy, and is then to be sent again. A node has
+// 8192 watches at most, a conn 2048, a group 256 of scope 1; one more is
+// TooManyWaiters. They do not count as requests in flight.
+//
+// Why asks for the position of a request and what is before it or, with target zero,
+// of one in that mode that came now. Usual is the middle one of the lengths of up to
+// eight holds, estimate what that makes of the queue; both are all ones if unknown.
+// Top asks a node, in no group, for the names of its groups that were waited for or
+// refused most; the score counts those and is halved every minute.
 //
 // # Rules of the conversation
 //

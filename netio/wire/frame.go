@@ -37,14 +37,19 @@ const (
 	KindTake         Kind = 12
 	KindEnter        Kind = 13
 	KindLeave        Kind = 14
-	KindConvert      Kind = 15
-	KindGiveBack     Kind = 16
-	KindAsk          Kind = 17
-	KindAmend        Kind = 18
 
 	// Those from 15 on are of version 3.
+	KindConvert     Kind = 15
+	KindGiveBack    Kind = 16
+	KindAsk         Kind = 17
+	KindAmend       Kind = 18
 	KindAcquireAll  Kind = 20
 	KindReleaseAll  Kind = 21
+	KindWatch       Kind = 22
+	KindUnwatch     Kind = 23
+	KindWhy         Kind = 24
+	KindTop         Kind = 25
+	KindSeen        Kind = 26
 	KindAwait       Kind = 28
 	KindCountDown   Kind = 29
 	KindSetGate     Kind = 30
@@ -62,13 +67,16 @@ const (
 	KindMoved        Kind = 132
 	KindLost         Kind = 133
 	KindSessionLost  Kind = 134
+	KindWatched      Kind = 135
+	KindWatchSynced  Kind = 136
+	KindWaiting      Kind = 137
 
-	responseEnd = 135
+	responseEnd = 138
 )
 
 // IsRequest reports whether k is a known kind that only a client sends.
 func (k Kind) IsRequest() bool {
-	return k >= KindHello && k <= KindAmend || k == KindAcquireAll || k == KindReleaseAll ||
+	return k >= KindHello && k <= KindAmend || k >= KindAcquireAll && k <= KindSeen ||
 		k.AtGate() || k == KindCheckTokens || k == KindFindSession
 }
 
@@ -83,7 +91,8 @@ func (k Kind) Acquires() bool {
 
 // Asks reports whether k is a question to a group, which changes nothing.
 func (k Kind) Asks() bool {
-	return k == KindGet || k == KindList || k == KindCheckTokens || k == KindFindSession
+	return k == KindGet || k == KindList || k == KindCheckTokens || k == KindFindSession ||
+		k == KindWatch || k == KindWhy
 }
 
 // AtGate reports whether k is a request at a gate.
@@ -152,6 +161,16 @@ func (k Kind) String() string {
 		return "SetGate"
 	case KindResetGate:
 		return "ResetGate"
+	case KindWatch:
+		return "Watch"
+	case KindUnwatch:
+		return "Unwatch"
+	case KindWhy:
+		return "Why"
+	case KindTop:
+		return "Top"
+	case KindSeen:
+		return "Seen"
 	case KindWelcome:
 		return "Welcome"
 	case KindRefused:
@@ -166,6 +185,12 @@ func (k Kind) String() string {
 		return "Lost"
 	case KindSessionLost:
 		return "SessionLost"
+	case KindWatched:
+		return "Watched"
+	case KindWatchSynced:
+		return "WatchSynced"
+	case KindWaiting:
+		return "Waiting"
 	default:
 		return "kind " + strconv.Itoa(int(k))
 	}

@@ -61,13 +61,15 @@ const (
 	maxAcquireAllBytes = HeaderBytes + acquireAllFixedBytes + MaxWants*(wantFixedBytes+MaxNameBytes)
 	maxStatusBytes     = HeaderBytes + responseFixedBytes + nodeStatusFixedBytes + MaxTextBytes +
 		MaxGroups*groupStatusBytes
+	maxTopBytes = HeaderBytes + responseFixedBytes + 2 + MaxPage*(topEntryFixedBytes+MaxNameBytes)
 
 	_ = uint(MaxFrameBytes - maxWelcomeBytes)
 	_ = uint(MaxFrameBytes - maxKeepaliveBytes)
-	_ = uint(MaxFrameBytes - maxLockInfoBytes)
+	_ = uint(MaxFrameBytes - maxLockInfoBytes - blockageBytes)
 	_ = uint(MaxFrameBytes - maxListPageBytes)
 	_ = uint(MaxFrameBytes - maxAcquireAllBytes)
 	_ = uint(MaxFrameBytes - maxStatusBytes)
+	_ = uint(MaxFrameBytes - maxTopBytes)
 )
 
 // Limits is what a node announces in its Welcome.

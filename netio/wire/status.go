@@ -43,7 +43,8 @@ const (
 	// StatusAlreadyGranted: the target of a Cancel holds the lock, with the
 	// token of the response.
 	StatusAlreadyGranted Status = 12
-	// StatusTooManyWaiters: the queue of this lock is full.
+	// StatusTooManyWaiters: the queue of this lock is full, or there are too many
+	// watches.
 	StatusTooManyWaiters Status = 13
 	// StatusTooManySessions: the group takes no more sessions.
 	StatusTooManySessions Status = 14
