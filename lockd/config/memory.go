@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"lockd/lockd/node"
 	"lockd/lockfsm"
 	"lockd/netio"
 )
@@ -50,6 +51,7 @@ func (c *Config) Memory() Parts {
 		{"batches of the groups", "node.batch, cluster.groups", groups * 2 * uint64(c.BatchBytes)},
 		{"inbox, and what waits for its turn", "node.inbox", 9 * uint64(c.InboxBytes) / 4},
 		{"conns of clients", "node.conns, node.event_loops, node.outbound", server.MemoryBytes()},
+		{"watches, and contended names", "cluster.groups", node.WatchBytes(c.Groups)},
 		{"links to peers", "cluster.nodes", links.MemoryBytes()},
 		{"checkpoints", "node.checkpoint_cache, cluster.limits",
 			uint64(c.CheckpointCacheBytes) + writeBuffers + 2*group},

@@ -28,12 +28,18 @@ func (n *Node) admitFrame(c *conn, h wire.Header, body, frame []byte) {
 	case wire.KindKeepalive:
 		n.onKeepalive(c, h, body)
 		return
-	case wire.KindStatus:
-		if len(c.out) > maxAnswerBytes {
+	case wire.KindSeen:
+		n.onSeen(c, body)
+		return
+	case wire.KindStatus, wire.KindTop:
+		switch {
+		case len(c.out) > maxAnswerBytes:
 			n.busy(c, h)
-			return
+		case h.Kind == wire.KindTop:
+			n.onTop(c, h, body)
+		default:
+			n.respondStatus(c, h)
 		}
-		n.respondStatus(c, h)
 		return
 	}
 	if c.inFlight >= n.opts.MaxInFlight && !givesBack(h.Kind) {
@@ -65,7 +71,7 @@ func (n *Node) admitFrame(c *conn, h wire.Header, body, frame []byte) {
 // would ever come free. The size of a batch bounds them.
 func givesBack(k wire.Kind) bool {
 	return k.Releases() || k == wire.KindCancel || k == wire.KindCloseSession ||
-		k == wire.KindCountDown || k == wire.KindResetGate
+		k == wire.KindCountDown || k == wire.KindResetGate || k == wire.KindUnwatch
 }
 
 // takes reports whether a request asks for something new. Such a one is refused
@@ -95,8 +101,12 @@ const commandRoom = 64
 
 // admit takes a request at the leader of its group.
 func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
-	if h.Kind.Asks() {
+	switch {
+	case h.Kind.Asks():
 		n.admitRead(g, c, h, body)
+		return
+	case h.Kind == wire.KindUnwatch:
+		n.onUnwatch(g, c, h, body)
 		return
 	}
 	if g.batch.Size() > n.opts.MaxBatchBytes || n.cramped && takes(h.Kind) {

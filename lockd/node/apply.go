@@ -13,6 +13,7 @@ import (
 // it here. On a node that does not lead the group, nobody does.
 func (n *Node) apply(g *group, e *paxos.Entry) {
 	n.stats.Applied++
+	g.machine.Note(n.noting(g))
 	err := g.machine.Apply(uint64(e.Slot), e.Value, &n.outcome)
 	if err != nil && !errors.Is(err, lockfsm.ErrMalformed) {
 		n.fail(fmt.Errorf("node: applying slot %d of group %d: %w", e.Slot, g.id, err))
@@ -48,6 +49,7 @@ func (n *Node) apply(g *group, e *paxos.Entry) {
 		for i := range n.outcome.Events {
 			n.onEvent(g, uint64(e.Slot), &n.outcome.Events[i])
 		}
+		n.touched(g)
 	}
 	if ours {
 		n.ackRenewals(g, &f)
@@ -121,6 +123,7 @@ func otherKind(r *lockfsm.Result, h wire.Header) uint64 {
 func (n *Node) fillHeld(g *group, x *wire.Response, r *lockfsm.Result, name []byte,
 	h wire.Header) {
 	x.Status, x.Token = wire.StatusHeld, uint64(r.HolderToken)
+	n.contention.refused(g.id, name, n.now)
 	if h.Flags&wire.FlagDetails != 0 {
 		x.Payload = n.describe(g, name, h.Version())
 		x.Position = uint16(min(n.lockInfo.WaiterCount+1, 1<<16-1))

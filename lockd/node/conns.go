@@ -33,6 +33,12 @@ type conn struct {
 	paused bool
 	// sessions are those whose events go out here.
 	sessions map[boundSession]struct{}
+	// watches are those asked for here, nil if there never was one; pushed counts what
+	// they were told, seen what of it the client has said it has seen, and held are
+	// those that wait for that.
+	watches      map[*watch]*group
+	pushed, seen uint64
+	held         []*watch
 }
 
 // boundSession names a session of one group.
@@ -149,6 +155,9 @@ func (n *Node) endConn(c *conn) {
 		if g.leading && b.waited {
 			n.park(g, bs.session, b.epoch)
 		}
+	}
+	for w, g := range c.watches { // order: each by itself
+		n.dropWatch(g, w)
 	}
 	delete(n.conns.conns, c.id)
 	if n.conns.last == c {

@@ -5,13 +5,15 @@ import (
 	"lockd/netio/wire"
 )
 
-// describe encodes what the machine knows of a lock, and leaves it in
+// describe encodes what the machine knows of a lock, and leaves it in n.found and
 // n.lockInfo, in the form of a version of the protocol. Both are valid until the
 // next call. A lock that is not in use comes out with no holder and no waiter.
 func (n *Node) describe(g *group, name []byte, version uint16) []byte {
 	x := &n.lockInfo
 	*x = wire.LockInfo{Name: name, Holders: x.Holders[:0], Waiters: x.Waiters[:0]}
-	if g.machine.Lock(name, &n.found) {
+	if !g.machine.Lock(name, &n.found) {
+		n.found = lockfsm.LockInfo{Holders: n.found.Holders[:0], Waiters: n.found.Waiters[:0]}
+	} else {
 		x.HolderCount = uint32(len(n.found.Holders))
 		x.WaiterCount = uint32(len(n.found.Waiters))
 		x.Capacity, x.Taken = uint32(n.found.Capacity), uint32(n.found.Taken)

@@ -14,6 +14,7 @@
 //	work      each group that was touched proposes all it has in one slot,
 //	          gives its records to the WAL and its messages to the peers, applies
 //	          what was chosen, and answers               group.go apply.go
+//	tell      watches hear what has changed                watch.go tell.go why.go
 //	finish    one frame per peer, one sync, one write per conn
 //
 // Batches are whatever arrived while earlier ones were on their way; there is

@@ -53,6 +53,12 @@ type read struct {
 	after  []byte
 	checks *wire.CheckTokens
 	find   *wire.FindSession
+	// claim is the request that a Why or a Watch is about, mode that of one that may
+	// come; scope and from are those of a Watch.
+	claim waitKey
+	mode  wire.Mode
+	scope wire.Scope
+	from  uint64
 	// acquire is the command of a try that would be refused, kind then one that
 	// acquires.
 	acquire lockfsm.Command
@@ -110,6 +116,7 @@ type group struct {
 	launched, landed uint64
 	bound            map[lockfsm.SessionID]binding
 	waits            map[waitKey]ConnID // queued in the machine, to be answered there
+	watches          *watches           // nil while there are none
 	late             bool               // on the turnstile's list
 	renewals         []renewal
 	// step counts the time steps proposed, and strangers the renewals of sessions

@@ -41,6 +41,7 @@ func (n *Node) onClock() {
 		n.nextAnnounce = n.now + announceEvery
 		n.announceRoster()
 	}
+	n.tellQueues()
 	n.watchDisk()
 	n.cramped = n.deps.Log.Cramped()
 	n.beat()

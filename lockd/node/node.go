@@ -75,6 +75,10 @@ type Node struct {
 	notOursAt         Nanos
 	dirty, dirtySpare []*group
 	conns             connTable
+	watching          int           // watches of all groups
+	toTell            []*group      // whose watches have something to be told
+	tellLater         []*queueWatch // that were told a moment ago
+	contention        contention
 	turnstile         turnstile
 	acks              keepaliveAcks
 	queries           []func(*Node)

@@ -24,6 +24,8 @@ func (n *Node) admitRead(g *group, c *conn, h wire.Header, body []byte) {
 		r.cost = listCost(g)
 	case wire.KindCheckTokens:
 		r.cost = checkCost(body)
+	case wire.KindWhy:
+		r.cost = whyCost(g.machine.Summary(r.name).Waiters)
 	}
 	if !n.admitCost(r.cost) {
 		n.busy(c, h)
@@ -63,6 +65,14 @@ func (r *read) decode(h wire.Header, body []byte, groups int) wire.Status {
 		}
 		r.find = &x
 		return wire.StatusOK
+	case wire.KindWatch, wire.KindWhy:
+		if r.decodeWatch(body) != nil {
+			return wire.StatusBadRequest
+		}
+		if r.scope == wire.ScopePrefix {
+			return wire.StatusOK
+		}
+		return belongs(h.Group, r.name, groups)
 	default:
 		x, err := wire.DecodeList(body)
 		if err != nil {
@@ -227,6 +237,13 @@ func (n *Node) answerRead(g *group, r *read) {
 		x.Payload = n.checkTokens(g, r.checks)
 	case wire.KindFindSession:
 		x.Status, x.Payload = n.findSession(g, r.find)
+	case wire.KindWhy:
+		b := n.blockage(g, r)
+		n.scratch = wire.AppendBlockage(n.scratch[:0], &b)
+		x.Payload = n.scratch
+	case wire.KindWatch:
+		n.startWatch(g, c, r)
+		return
 	default:
 		panic("node: read of kind " + r.kind.String())
 	}

@@ -16,6 +16,9 @@ type Stats struct {
 	Proposed, Applied uint64
 	// MessagesIn and MessagesOut count messages of replicas.
 	MessagesIn, MessagesOut uint64
+	// Pushes counts what watches were told, Retold how often one was told all that
+	// is in use because more had changed than is kept.
+	Pushes, Retold uint64
 	// Busy counts requests refused for want of room, BadFrames frames of peers
 	// that did not decode, Dropped frames that found the inbox full.
 	Busy, BadFrames, Dropped uint64
@@ -67,6 +70,7 @@ type Status struct {
 	// the newest record.
 	Durable, Appended uint64
 	Conns             int
+	Watches           int // of clients, that are told of here
 	// Groups are those this node keeps, Leaders the leader of every group of the
 	// cluster as far as it is known here.
 	Groups  []GroupStatus
@@ -123,6 +127,7 @@ func (n *Node) publishStatus() {
 		Durable:  uint64(n.durable),
 		Appended: uint64(n.lastLSN),
 		Conns:    len(n.conns.conns),
+		Watches:  n.watching,
 		Stats:    n.stats,
 		Groups:   make([]GroupStatus, 0, len(n.hosted)),
 		Leaders:  n.leaders(),

@@ -91,6 +91,7 @@ func (n *Node) halfElection() Nanos { return Nanos(n.opts.ElectionTicks/2) * n.o
 // finish sends what the turn produced: peers first, so that they sync while we
 // do, then the answers, then the WAL.
 func (n *Node) finish() {
+	n.tellWatches()
 	for _, p := range n.peers {
 		n.flushPeer(p)
 	}

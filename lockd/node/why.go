@@ -1,0 +1,149 @@
+package node
+
+import (
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+)
+
+// maxBlockers bounds the holders that a Waiting lists; a Why lists as many as a
+// Get.
+const maxBlockers = 4
+
+// whyCost is what the walk through a queue costs.
+func whyCost(waiters uint32) int { return 1 + int(waiters/64) }
+
+// generation is a set of claims that hold a lock together. Who waits is counted in
+// generations: each lasts as long as a hold usually does.
+type generation struct {
+	modes [6]int
+	taken lockfsm.Permits
+}
+
+// admits reports whether one more may hold with those in it.
+func (x *generation) admits(mode lockfsm.Mode, permits, capacity lockfsm.Permits) bool {
+	for m, count := range x.modes {
+		if count > 0 && !lockfsm.Mode(m).Compatible(mode) {
+			return false
+		}
+	}
+	return x.taken+permits <= capacity
+}
+
+func (x *generation) add(mode lockfsm.Mode, permits lockfsm.Permits) {
+	x.modes[mode]++
+	x.taken += permits
+}
+
+// queueView walks the queue of one lock and says of each request what it would
+// take for it to be granted.
+type queueView struct {
+	info  *lockfsm.LockInfo
+	last  generation // that is open
+	count int        // of generations before it; zero while it is that of the holders
+	first uint32     // estimate until the holders are gone
+	usual uint32
+	known int
+}
+
+// viewQueue begins a walk. n.found describes the lock.
+func (n *Node) viewQueue(g *group, name []byte) queueView {
+	v := queueView{info: &n.found, usual: wire.UnknownMillis}
+	if e := n.contention.find(name); e != nil {
+		v.usual, v.known = e.usual()
+	}
+	for i := range n.found.Holders {
+		h := &n.found.Holders[i]
+		v.last.add(h.Mode, h.Permits)
+		if held := uint64(g.machine.LogTime() - h.Since); held < uint64(v.usual) {
+			v.first = max(v.first, v.usual-uint32(held))
+		}
+	}
+	return v
+}
+
+// pass goes past one request and returns the estimate until its grant.
+func (v *queueView) pass(mode lockfsm.Mode, permits lockfsm.Permits) uint32 {
+	if !v.last.admits(mode, permits, v.info.Capacity) {
+		v.last = generation{}
+		v.count++
+	}
+	v.last.add(mode, permits)
+	switch {
+	case v.count == 0:
+		return 0
+	case v.known == 0:
+		return wire.UnknownMillis
+	default:
+		all := uint64(v.first) + uint64(v.count-1)*uint64(v.usual)
+		return uint32(min(all, uint64(wire.UnknownMillis-1)))
+	}
+}
+
+// blockage fills in what a request waits for, or one that came now would.
+func (n *Node) blockage(g *group, r *read) wire.Blockage {
+	n.describe(g, r.name, wire.VersionKinds)
+	x := wire.Blockage{EstimateMillis: wire.UnknownMillis}
+	v := n.viewQueue(g, r.name)
+	x.UsualMillis, x.Samples = v.usual, uint32(v.known)
+	if r.claim.request == 0 {
+		for i := range n.found.Waiters {
+			w := &n.found.Waiters[i]
+			v.pass(w.Mode, w.Permits)
+		}
+		waits := len(n.found.Waiters) > 0 || !v.last.admits(lockfsm.Mode(r.mode), 0, 0)
+		if estimate := v.pass(lockfsm.Mode(r.mode), 0); waits {
+			x.Position, x.EstimateMillis = uint32(len(n.found.Waiters)+1), estimate
+		}
+		x.Info = n.lockInfo
+		return x
+	}
+	for i := range n.found.Waiters {
+		w := &n.found.Waiters[i]
+		estimate := v.pass(w.Mode, w.Permits)
+		if (waitKey{w.Session, w.Request}) == r.claim {
+			x.Position, x.EstimateMillis = uint32(i+1), estimate
+			break
+		}
+	}
+	x.Info = n.lockInfo
+	return x
+}
+
+// tellQueue tells those who watch their places in a queue, as far as they are
+// others than they were told, and returns what that cost.
+func (n *Node) tellQueue(g *group, q *queueWatch) int {
+	q.after = n.now + queueEvery
+	name := []byte(q.name)
+	n.describe(g, name, wire.VersionKinds)
+	x := n.lockInfo
+	x.Holders, x.Waiters = x.Holders[:min(len(x.Holders), maxBlockers)], nil
+	v := n.viewQueue(g, name)
+	left := len(q.of)
+	for i := 0; i < len(n.found.Waiters) && left > 0; i++ {
+		c := &n.found.Waiters[i]
+		estimate := v.pass(c.Mode, c.Permits)
+		if w := q.of[waitKey{c.Session, c.Request}]; w != nil {
+			left--
+			n.tellPlace(g, w, &wire.Waiting{Slot: g.machine.Applied(), Blockage: wire.Blockage{
+				Position: uint32(i + 1), Samples: uint32(v.known), UsualMillis: v.usual,
+				EstimateMillis: estimate, Info: x}})
+		}
+	}
+	return whyCost(uint32(len(n.found.Waiters))) + len(q.of)
+}
+
+// tellPlace pushes one Waiting, if it says anything new.
+func (n *Node) tellPlace(g *group, w *watch, x *wire.Waiting) {
+	blocker := uint64(0)
+	if len(x.Info.Holders) > 0 {
+		blocker = x.Info.Holders[0].Token
+	}
+	c := n.conns.find(w.key.conn)
+	if c == nil || c.closed || !w.fresh && w.position == x.Position && w.blocker == blocker ||
+		!c.mayTell(w) {
+		return
+	}
+	w.fresh, w.position, w.blocker = false, x.Position, blocker
+	c.out = wire.AppendWaiting(c.out, wire.Header{Group: uint16(g.id), Request: w.key.request}, x)
+	n.pushed(c)
+}
