@@ -1,6 +1,8 @@
 package client
 
 import (
+	"fmt"
+
 	"lockd/netio/wire"
 )
 
@@ -13,6 +15,10 @@ import (
 // A goroutine that waits costs a switch per request. Callers with hundreds of
 // requests in flight do better with this.
 func (c *Client) LockAsync(h *Held, name string, opts LockOptions, then func(*Held, error)) {
+	if opts.OnWait != nil {
+		then(h, fmt.Errorf("%w: OnWait with LockAsync", ErrOptions))
+		return
+	}
 	if err := h.prepare(c, name, opts, wire.FlagWait); err != nil {
 		then(h, err)
 		return

@@ -51,7 +51,9 @@ type Call struct {
 	Limit    uint16        // of a List
 	Checks   []NameToken   // of a CheckTokens: 1 to wire.MaxChecks, all of Group
 	Group    uint16        // of a List, CheckTokens and FindSession; else the Core sets it
-	Node     uint16        // of a Status
+	Node     uint16        // of a Status and a Top
+	View     *View         // of a Watch: what it was told
+	Place    *Place        // of an Acquire that waits: where it is told how it stands, or nil
 	Mode     wire.Mode     // of an Acquire and an Enter
 	Weight   uint8         // of an Acquire
 	Permits  uint32        // of a Take
@@ -105,6 +107,10 @@ type Call struct {
 	validUntil  Instant // of a detached hold
 	prev, next  *Call   // in the open calls of a group, or among the holds
 	list        *callList
+	place       *Call // the Watch that tells Place
+	of          *Call // of such a Watch: the Acquire
+
+	told chan struct{} // of the shell: capacity 1, for Ready.Told; nil is nobody
 
 	wake chan struct{} // of the shell: capacity 1, told when the Call is done
 	held *Held         // of the shell
@@ -120,6 +126,9 @@ func (x *Call) needsSession() bool {
 	return x.Kind.Acquires() && !x.detached() || x.Kind.AtGate()
 }
 
+// direct reports whether the Call is put to a node, not to a group.
+func (x *Call) direct() bool { return x.Kind == wire.KindStatus || x.Kind == wire.KindTop }
+
 // needsVersion returns the least version of the protocol that can say the Call.
 func (x *Call) needsVersion() uint16 {
 	if x.termed() {
@@ -130,7 +139,8 @@ func (x *Call) needsVersion() uint16 {
 		return wire.VersionKinds
 	case wire.KindCheckTokens, wire.KindConvert, wire.KindGiveBack, wire.KindAcquireAll,
 		wire.KindReleaseAll, wire.KindFindSession, wire.KindAwait, wire.KindCountDown,
-		wire.KindSetGate, wire.KindResetGate:
+		wire.KindSetGate, wire.KindResetGate, wire.KindWatch, wire.KindUnwatch, wire.KindWhy,
+		wire.KindTop:
 		return wire.VersionWhole
 	default:
 		return wire.MinVersion
@@ -156,6 +166,7 @@ func (x *Call) back(token uint64) *Call {
 func (x *Call) reset() {
 	x.Response, x.Err = wire.Response{}, nil
 	x.request, x.conn, x.sentEpoch, x.sends = 0, 0, 0, 0
+	x.place = nil
 	x.firstSent, x.notBefore, x.deadline, x.validUntil = 0, 0, 0, 0
 	if x.Kind.Acquires() {
 		x.Token, x.moves, x.becameToken = 0, false, 0

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+
+	"lockd/netio/wire"
 )
 
 // Client talks to a cluster. It may be used by any number of goroutines, has
@@ -190,7 +192,7 @@ func (c *Client) kick() {
 
 // busy reports whether there is anything but writes.
 func (r *Ready) busy() bool {
-	return len(r.Dials)+len(r.Closes)+len(r.Done)+len(r.Lost) > 0
+	return len(r.Dials)+len(r.Closes)+len(r.Done)+len(r.Lost)+len(r.Told) > 0
 }
 
 // call runs one Call to its end. When ctx ends first, the Call ends with the
@@ -243,11 +245,17 @@ func (c *Client) deliver(r *Ready) {
 	for _, l := range r.Lost {
 		l.Call.held.lose(l.Use, l.Err)
 	}
+	for _, told := range r.Told {
+		nudge(told)
+	}
 	for _, x := range r.Done {
-		if x.wake != nil {
+		switch {
+		case x.wake != nil:
 			x.wake <- struct{}{}
-			continue
+		case x.Kind == wire.KindWatch:
+			nudge(x.told)
+		default:
+			x.held.complete()
 		}
-		x.held.complete()
 	}
 }

@@ -28,6 +28,8 @@ type dumbCluster struct {
 	failures []string
 	details  bool
 	version  uint16 // of the protocol
+	quiet    bool   // watches are told nothing
+	pushes   int    // that were told
 	mostData int    // bytes of a payload above which there is no room; 0 is any
 }
 
@@ -43,6 +45,7 @@ type dumbConn struct {
 	id   int
 	node uint16
 	name string
+	seen uint64 // pushes of watches
 }
 
 type dumbGroup struct {
@@ -56,6 +59,8 @@ type dumbGroup struct {
 	answers  []dumbAnswer
 	done     map[uint64]uint64 // below which a session's requests at gates are answered
 	touched  map[int]bool      // conns that asked in the present leadership
+	slot     uint64
+	watches  []*dumbWatch
 }
 
 type dumbSession struct {
@@ -136,6 +141,12 @@ func (d *dumbCluster) frame(conn int, frame []byte) {
 	case wire.KindStatus:
 		p := wire.AppendNodeStatus(nil, &wire.NodeStatus{Node: k.node, Build: []byte("dumb")})
 		d.reply(conn, h, wire.Response{Status: wire.StatusOK, Payload: p})
+		return
+	case wire.KindTop:
+		d.top(k, h)
+		return
+	case wire.KindSeen:
+		d.countSeen(k, body)
 		return
 	}
 	g := d.groups[h.Group]
@@ -270,6 +281,7 @@ func (d *dumbCluster) lead(group int, node uint16) {
 		}
 	}
 	clear(g.touched)
+	g.watches = nil
 	for i := range d.pipe {
 		if int(d.pipe[i].h.Group) == group {
 			d.pipe[i].conn = -1
@@ -310,6 +322,7 @@ func (d *dumbCluster) advance(now Instant) {
 			d.pump(g, l)
 		}
 	}
+	d.tellWatches()
 }
 
 func (d *dumbCluster) endSession(g *dumbGroup, id uint64) {
@@ -334,6 +347,7 @@ func (d *dumbCluster) apply() {
 		if d.onApply != nil {
 			d.onApply(p.h)
 		}
+		d.tellWatches()
 	}
 }
 
@@ -420,6 +434,8 @@ func (d *dumbCluster) execute(g *dumbGroup, p proposal) (wire.Response, bool) {
 		return d.check(g, p), true
 	case wire.KindFindSession:
 		return d.find(g, p), true
+	case wire.KindWhy, wire.KindWatch, wire.KindUnwatch:
+		return d.onWatch(g, p)
 	}
 	d.fail("%s executed", p.h.Kind)
 	return wire.Response{}, false

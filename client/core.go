@@ -76,6 +76,7 @@ type Core struct {
 	ready      Ready
 	scratch    []byte
 	refs       []wire.SessionRef
+	orphans    []*Call // Watches of Places that nobody wants any more
 	closed     bool
 }
 
@@ -114,6 +115,9 @@ type Ready struct {
 	Writes []ConnID // conns with bytes to write
 	Done   []*Call  // ended; the caller owns them again
 	Lost   []LostHold
+	// Told are the channels of Views and Places that have news: to be sent to, if
+	// there is room.
+	Told []chan struct{}
 }
 
 // LostHold is a hold that ended unasked. Its Call may be in use anew by the time
@@ -164,6 +168,7 @@ func (c *Core) Take(r *Ready) {
 	r.Writes, c.ready.Writes = c.ready.Writes, r.Writes[:0]
 	r.Done, c.ready.Done = c.ready.Done, r.Done[:0]
 	r.Lost, c.ready.Lost = c.ready.Lost, r.Lost[:0]
+	r.Told, c.ready.Told = c.ready.Told, r.Told[:0]
 }
 
 func (c *Core) schedule(at Instant) {
@@ -226,7 +231,7 @@ func (c *Core) Start(x *Call) {
 		c.sweepAt = 0
 		c.schedule(0)
 	}
-	if x.Kind == wire.KindStatus {
+	if x.direct() {
 		c.direct.push(x)
 		c.schedule(0)
 		return
@@ -268,8 +273,12 @@ func (c *Core) admit(x *Call) error {
 			ErrBusy, c.userOpen)
 	}
 	switch x.Kind {
-	case wire.KindStatus:
+	case wire.KindStatus, wire.KindTop:
 		return nil
+	case wire.KindWatch:
+		if x.View.prefix && int(x.Group) < len(c.groups) && len(x.Name) <= wire.MaxNameBytes {
+			return nil
+		}
 	case wire.KindList:
 		if int(x.Group) >= len(c.groups) || len(x.Name) > wire.MaxNameBytes ||
 			len(x.After) > wire.MaxNameBytes {
@@ -315,6 +324,8 @@ func (c *Core) Abandon(x *Call, err error) {
 		})
 	case x.Kind.Releases():
 		c.startBackground(x.back(x.Token))
+	case x.Kind == wire.KindWatch && x.sends > 0:
+		c.unwatch(x)
 	}
 	c.end(x, err)
 }
@@ -324,6 +335,7 @@ func (c *Core) Abandon(x *Call, err error) {
 func (c *Core) outlive(x *Call) {
 	y := &Call{}
 	*y = *x
+	y.Place, y.place, y.told = nil, nil, nil
 	y.background, y.wake, y.held, y.list, y.prev, y.next = true, nil, nil, nil, nil, nil
 	y.Timeout, y.deadline = 0, 0
 	if x.detached() {
@@ -345,6 +357,7 @@ func (c *Core) startBackground(x *Call) {
 
 // end takes a Call out of the Core with its outcome.
 func (c *Core) end(x *Call, err error) {
+	c.leavePlace(x)
 	c.unnumber(x)
 	if x.list != nil {
 		x.list.remove(x)
@@ -385,6 +398,7 @@ func (c *Core) Tick(now Instant) {
 	if late {
 		c.forgivePings()
 	}
+	c.endOrphans()
 	c.expireDetached()
 	for i := range c.groups {
 		c.tickGroup(&c.groups[i], uint16(i))

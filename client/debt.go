@@ -1,6 +1,10 @@
 package client
 
-import "errors"
+import (
+	"errors"
+
+	"lockd/netio/wire"
+)
 
 // debt is what a conn that stayed up owed a group when the group left it: the
 // answers to these requests. A response does not say which send of its request
@@ -19,8 +23,8 @@ func (c *Core) leave(g *group, hint uint16) {
 	conn := c.endpoints[g.via].conn
 	var unanswered map[uint64]struct{}
 	for x := g.calls.head; x != nil; x = x.next {
-		if x.conn != conn || x.sentEpoch != g.epoch {
-			continue
+		if x.conn != conn || x.sentEpoch != g.epoch || x.Kind == wire.KindWatch {
+			continue // a Watch put again takes the place of the first, whichever is answered
 		}
 		if unanswered == nil {
 			unanswered = make(map[uint64]struct{})

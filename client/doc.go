@@ -53,6 +53,7 @@
 //	session.go   sessions, keepalives, leases
 //	gatecall.go  calls at latches, events and barriers
 //	exchange.go  bytes out, bytes in, what an answer means
+//	view.go      what watches are told
 //
 // Callers append to the output of a conn under one short lock; the writer takes
 // all of it with one write, after yielding once if it is little, so that

@@ -238,3 +238,54 @@ func ExampleEvent() {
 	}
 	fmt.Println("send mail")
 }
+
+// A watch tells what becomes of locks without taking part, through changes of
+// leaders. Leaving the loop ends it.
+func ExampleClient_Watch() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "dashboard"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	opts := client.WatchOptions{Prefix: client.NamePrefix}
+	for e, err := range c.Watch(ctx, "orders/", opts) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(e.Name, e.Change, e.Client, e.Waiters)
+	}
+}
+
+// Who waits can say for what.
+func ExampleLockOptions_onWait() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "deploy"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	h, err := c.LockWith(ctx, "prod/deploy", client.LockOptions{OnWait: func(w client.WhyInfo) {
+		fmt.Printf("place %d behind %s, perhaps %s\n", w.Position, w.Holders[0].Client, w.Estimate)
+	}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer h.Unlock(context.WithoutCancel(ctx))
+}
+
+// One of many candidates leads; the work ends with the leadership.
+func ExampleElection() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "scheduler-1"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	leading, err := c.Election("scheduler", []byte("10.0.0.1:8080")).Campaign(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer leading.Resign(context.WithoutCancel(ctx))
+	<-leading.Context().Done() // the work
+}

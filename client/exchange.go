@@ -83,6 +83,9 @@ func (c *Core) send(x *Call) {
 	}
 	c.encode(e, g, x)
 	c.wrote(e)
+	if x.Place != nil && x.place == nil && x.Flags&wire.FlagWait != 0 {
+		c.watchPlace(x)
+	}
 }
 
 func (c *Core) encode(e *endpoint, g *group, x *Call) {
@@ -147,26 +150,8 @@ func (c *Core) encode(e *endpoint, g *group, x *Call) {
 		e.out = wire.AppendCloseSession(e.out, h, &wire.CloseSession{
 			Session: x.Session, Epoch: g.epoch,
 		})
-	case wire.KindGet, wire.KindList, wire.KindCheckTokens, wire.KindFindSession:
+	default:
 		e.out = c.appendQuestion(e.out, h, x, name)
-	default:
-		panic(fmt.Sprintf("client: cannot send %s", x.Kind))
-	}
-}
-
-// appendQuestion appends what asks a group and changes nothing.
-func (c *Core) appendQuestion(dst []byte, h wire.Header, x *Call, name []byte) []byte {
-	switch x.Kind {
-	case wire.KindGet:
-		return wire.AppendGet(dst, h, &wire.Get{Name: name})
-	case wire.KindList:
-		return wire.AppendList(dst, h, &wire.List{
-			Limit: x.Limit, Prefix: name, After: []byte(x.After),
-		})
-	case wire.KindFindSession:
-		return wire.AppendFindSession(dst, h, &x.Find)
-	default:
-		return c.appendChecks(dst, h, x)
 	}
 }
 
@@ -200,7 +185,17 @@ func (c *Core) askNode(x *Call) {
 func (c *Core) sendDirect(e *endpoint, x *Call) {
 	c.calls.put(x)
 	x.sends++
-	e.out = wire.AppendStatus(e.out, wire.Header{Request: x.request})
+	h := wire.Header{Request: x.request}
+	switch {
+	case x.Kind == wire.KindStatus:
+		e.out = wire.AppendStatus(e.out, h)
+	case e.version >= x.needsVersion():
+		e.out = wire.AppendTop(e.out, h, &wire.Top{Limit: x.Limit})
+	default:
+		c.end(x, fmt.Errorf("%w: node %d speaks version %d of the protocol, %s is in version %d",
+			ErrUnsupported, e.node, e.version, x.Kind, x.needsVersion()))
+		return
+	}
 	c.wrote(e)
 }
 
@@ -273,6 +268,8 @@ func (c *Core) frame(i int, frame []byte) error {
 		return c.onLost(h, body)
 	case wire.KindSessionLost:
 		return c.onSessionLost(h, body)
+	case wire.KindWatched, wire.KindWatchSynced, wire.KindWaiting:
+		return c.onPush(i, h, body)
 	default:
 		return fmt.Errorf("%w: %s from a node", wire.ErrKind, h.Kind)
 	}
@@ -303,10 +300,12 @@ func (c *Core) onWelcome(i int, body []byte) error {
 			c.addEndpoint(string(n.Address), n.ID)
 		}
 	}
-	for x := c.direct.head; x != nil; x = x.next {
+	for x := c.direct.head; x != nil; {
+		next := x.next
 		if x.conn == e.conn {
 			c.sendDirect(e, x)
 		}
+		x = next
 	}
 	for j := range c.groups {
 		g := &c.groups[j]
@@ -363,10 +362,13 @@ func (c *Core) onResponse(i int, h wire.Header, body []byte) error {
 		c.groups[h.Group].paid(e.conn, h.Request)
 	}
 	x := c.calls.get(h.Request)
+	if x == nil && h.Request == e.seenRequest && r.Status == wire.StatusBusy {
+		c.seenRefused(e, &r)
+	}
 	if x == nil || x.conn != e.conn {
 		return nil
 	}
-	if x.Kind == wire.KindStatus {
+	if x.direct() {
 		c.finish(x, &r)
 		return nil
 	}

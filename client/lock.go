@@ -26,6 +26,12 @@ type LockOptions struct {
 	// waits has one place, however many of its calls wait. All its calls must ask
 	// for one mode: another is ErrOtherMode. Default 0, nobody.
 	Owner uint64
+	// OnWait, if not nil, is called while the call waits, on its own goroutine, with
+	// what it waits for: once it does, and when its place or the first who is in the way
+	// has become another, a few times a second at most. It must return soon, for the
+	// lock may be granted meanwhile. Not with LockAsync. Needs nodes that know
+	// watches; others say nothing. Default: nobody wants to know.
+	OnWait func(WhyInfo)
 	// Payload is for others to read while the lock is held: see Holder.Payload. It
 	// is copied. At most 4 KiB. Only an owner's first call brings it. Default none.
 	Payload []byte
@@ -143,10 +149,19 @@ func (c *Client) acquire(ctx context.Context, name string, opts LockOptions,
 	if err := h.prepare(c, name, opts, flags); err != nil {
 		return nil, err
 	}
-	if err := h.granted(c.call(ctx, &h.call)); err != nil {
+	if err := h.granted(c.ask(ctx, &h.call, opts)); err != nil {
 		return nil, err
 	}
 	return h, nil
+}
+
+// ask runs the call of a lock.
+func (c *Client) ask(ctx context.Context, x *Call, opts LockOptions) error {
+	if opts.OnWait == nil || x.Flags&wire.FlagWait == 0 {
+		return c.call(ctx, x)
+	}
+	x.Place, x.told = &Place{}, make(chan struct{}, 1)
+	return c.callTold(ctx, x, func() { c.tellPlace(x, opts.OnWait) })
 }
 
 // prepare makes h ready to be asked for.
@@ -178,6 +193,7 @@ func (h *Held) prepare(c *Client, name string, opts LockOptions, flags wire.Flag
 		x.Kind = wire.KindEnter
 	}
 	x.TTL, x.Timeout, x.Session, x.held = 0, 0, 0, h
+	x.Place, x.told = nil, nil
 	if flags&wire.FlagWait == 0 {
 		x.Timeout = c.opts.RequestTimeout
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -125,15 +126,21 @@ func millis(n uint64) time.Duration {
 // Get returns what the cluster knows of a lock at a moment between the call and
 // its end. ErrNotFound if nobody holds it or waits for it.
 func (c *Client) Get(ctx context.Context, name string) (*LockInfo, error) {
+	info, _, err := c.get(ctx, name)
+	return info, err
+}
+
+// get is Get, and says as of which slot the answer is, zero if that is not known.
+func (c *Client) get(ctx context.Context, name string) (*LockInfo, uint64, error) {
 	x := &Call{Kind: wire.KindGet, Name: name, Timeout: c.opts.RequestTimeout}
 	if err := c.call(ctx, x); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	info, err := x.lockInfo(x.Response.Payload)
 	if err != nil {
-		return nil, fmt.Errorf("%w: get %q: %w", ErrProtocol, name, err)
+		return nil, 0, fmt.Errorf("%w: get %q: %w", ErrProtocol, name, err)
 	}
-	return newLockInfo(&info, time.Now()), nil
+	return newLockInfo(&info, time.Now()), x.Response.Slot, nil
 }
 
 // ListEntry is one lock of a List.
@@ -190,6 +197,31 @@ func (c *Client) List(ctx context.Context, prefix string, opts ListOptions) ([]L
 	}
 	slices.SortFunc(all, func(a, b ListEntry) int { return cmp.Compare(a.Name, b.Name) })
 	return all[:min(len(all), opts.Limit)], nil
+}
+
+// Locks yields the locks whose names begin with a prefix, to the end, in the order of
+// their bytes. It asks page by page as List does, so each part is as of another
+// moment; Limit bounds a page. It ends with an error, if there is one.
+func (c *Client) Locks(ctx context.Context, prefix string,
+	opts ListOptions) iter.Seq2[ListEntry, error] {
+	return func(yield func(ListEntry, error) bool) {
+		for {
+			page, err := c.List(ctx, prefix, opts)
+			if err != nil {
+				yield(ListEntry{}, err)
+				return
+			}
+			for i := range page {
+				if !yield(page[i], nil) {
+					return
+				}
+			}
+			if len(page) == 0 {
+				return
+			}
+			opts.After = page[len(page)-1].Name
+		}
+	}
 }
 
 // startList asks one group for a page.

@@ -37,7 +37,12 @@ type endpoint struct {
 	renewAt  Instant // when the next keepalive is due; never if no session
 	renewals [8]renewal
 	renewed  int // keepalives sent
-	err      error
+	// pushes counts those that came on the conn, seen those the node was told of, in
+	// seenRequest, which is to be sent again at seenAt.
+	pushes, seen uint64
+	seenRequest  uint64
+	seenAt       Instant // never if not
+	err          error
 }
 
 // renewal remembers when a keepalive was sent: leases count from there.
@@ -58,7 +63,7 @@ func (c *Core) addEndpoint(address string, node uint16) {
 			return
 		}
 	}
-	e := &endpoint{address: address, node: node, renewAt: never}
+	e := &endpoint{address: address, node: node, renewAt: never, seenAt: never}
 	c.endpoints = append(c.endpoints, e)
 }
 
@@ -201,6 +206,7 @@ func (c *Core) dial(e *endpoint) {
 	c.lastConn++
 	e.conn, e.state = c.lastConn, connDialing
 	e.greetBy = c.now.Add(c.cfg.DialTimeout)
+	e.pushes, e.seen, e.seenRequest, e.seenAt = 0, 0, 0, never
 	c.schedule(e.greetBy)
 	c.ready.Dials = append(c.ready.Dials, NewConn{Conn: e.conn, Address: e.address})
 }
@@ -256,7 +262,7 @@ func (c *Core) unlink(i int, err error) {
 	for x := c.direct.head; x != nil; {
 		next := x.next
 		if x.conn == e.conn {
-			c.end(x, fmt.Errorf("%w: status of node %d at %s: %w", ErrUnavailable,
+			c.end(x, fmt.Errorf("%w: %s of node %d at %s: %w", ErrUnavailable, x.Kind,
 				e.node, e.address, err))
 		}
 		x = next
@@ -333,7 +339,10 @@ func (c *Core) tickEndpoint(i int) {
 		if e.renewAt <= c.now {
 			c.keepalive(i)
 		}
-		c.schedule(e.renewAt)
+		if e.seenAt <= c.now {
+			c.sendSeen(e)
+		}
+		c.schedule(min(e.renewAt, e.seenAt))
 		c.checkSilence(i)
 	}
 }
@@ -397,7 +406,7 @@ func (c *Core) owes(i int) bool {
 // unavailable says for what no answer came, and whom it was last asked of.
 func (c *Core) unavailable(x *Call) error {
 	about := fmt.Sprintf("%s %q after %s", x.Kind, x.Name, x.Timeout)
-	if x.Kind == wire.KindStatus {
+	if x.direct() {
 		return fmt.Errorf("%w: %s of node %d", ErrUnavailable, about, x.Node)
 	}
 	g := &c.groups[x.Group]

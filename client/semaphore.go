@@ -62,7 +62,7 @@ func (s Semaphore) acquire(ctx context.Context, n int, opts LockOptions,
 	}
 	h.call.Kind, h.call.Mode = wire.KindTake, wire.ModeNL
 	h.call.Permits, h.call.Capacity = uint32(n), uint32(s.capacity)
-	if err := h.granted(s.c.call(ctx, &h.call)); err != nil {
+	if err := h.granted(s.c.ask(ctx, &h.call, opts)); err != nil {
 		return nil, err
 	}
 	return h, nil

@@ -136,6 +136,7 @@ func (c *Core) endSession(g *group, cause error) {
 		case x.background && x.Kind.Acquires():
 			c.end(x, nil)
 		case x.Kind.Acquires():
+			c.leavePlace(x)
 			c.calls.drop(x)
 			x.sentEpoch, x.sends, x.Session = 0, 0, 0
 		case x.Kind.Releases() && !x.background:

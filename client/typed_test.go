@@ -158,6 +158,43 @@ func methods() map[string]func(ctx context.Context, w *walk) error {
 			_, err := w.c.Status(ctx)
 			return err
 		},
+		"Client.Why": func(ctx context.Context, w *walk) error {
+			_, err := w.c.Why(ctx, w.name)
+			return err
+		},
+		"Client.Top": func(ctx context.Context, w *walk) error {
+			_, err := w.c.Top(ctx, 10)
+			return err
+		},
+		"Client.Watch": func(ctx context.Context, w *walk) error {
+			for _, err := range w.c.Watch(ctx, w.name, WatchOptions{}) {
+				return err
+			}
+			return nil
+		},
+		"Client.WatchAndLock": func(ctx context.Context, w *walk) error {
+			return held(w.c.WatchAndLock(ctx, w.name, LockOptions{}, func(WatchEvent) {}))
+		},
+		"Client.LockAgain": func(ctx context.Context, w *walk) error {
+			for _, err := range w.c.LockAgain(ctx, w.name, LockOptions{}) {
+				return err
+			}
+			return nil
+		},
+		"Election.Campaign": func(ctx context.Context, w *walk) error {
+			_, err := w.c.Election(w.name, []byte("x")).Campaign(ctx)
+			return err
+		},
+		"Election.Leader": func(ctx context.Context, w *walk) error {
+			_, err := w.c.Election(w.name, nil).Leader(ctx)
+			return err
+		},
+		"Client.Locks": func(ctx context.Context, w *walk) error {
+			for _, err := range w.c.Locks(ctx, w.name, ListOptions{}) {
+				return err
+			}
+			return nil
+		},
 		"Client.CheckToken": func(ctx context.Context, w *walk) error {
 			_, err := w.c.CheckToken(ctx, w.name, 1)
 			return err
@@ -286,6 +323,7 @@ func TestMethodsAreWalked(t *testing.T) {
 	for name, of := range map[string]reflect.Type{
 		"Client": reflect.TypeFor[*Client](), "Held": reflect.TypeFor[*Held](),
 		"RWMutex": reflect.TypeFor[RWMutex](), "Semaphore": reflect.TypeFor[Semaphore](),
+		"Election": reflect.TypeFor[Election](),
 	} {
 		for i := range of.NumMethod() {
 			method := name + "." + of.Method(i).Name
