@@ -17,13 +17,13 @@ func listVerb() verb {
 		brief: "list locks by name",
 		help: `
 Lists the locks that somebody holds or waits for, of all groups, in the order of
-their names. Each group answers as of its own moment during the call.`,
+their names, page after page to the end. Each group answers as of its own moment.`,
 		begin: func(flags *flag.FlagSet) action {
 			var cluster clusterFlags
 			var out format
 			cluster.declare(flags)
 			out.declare(flags)
-			limit := flags.Int("limit", 1000, "list at most so `many`")
+			limit := flags.Int("limit", 0, "list at most so `many`; 0 is all")
 			after := flags.String("after", "", "begin after this `name`")
 			return func(sh *shell, args []string) error {
 				if len(args) == 0 {
@@ -32,8 +32,8 @@ their names. Each group answers as of its own moment during the call.`,
 				if err := needArgs(args, "PREFIX"); err != nil {
 					return err
 				}
-				if *limit < 1 {
-					return failf(exitUsage, "--limit is %d, must be at least 1", *limit)
+				if *limit < 0 {
+					return failf(exitUsage, "--limit is %d, must be at least 1, or 0 for all", *limit)
 				}
 				ctx := context.Background()
 				c, err := cluster.dial(ctx, sh, client.Options{Name: clientName()})
@@ -41,7 +41,8 @@ their names. Each group answers as of its own moment during the call.`,
 					return err
 				}
 				defer closeClient(c)
-				list, err := c.List(ctx, args[0], client.ListOptions{After: *after, Limit: *limit})
+				opts := client.ListOptions{After: *after, Limit: *limit}
+				list, err := listAll(ctx, c, args[0], opts)
 				if err != nil {
 					return clientFailure(err)
 				}
@@ -53,6 +54,22 @@ their names. Each group answers as of its own moment during the call.`,
 			}
 		},
 	}
+}
+
+// listAll lists page after page, unless there is a limit.
+func listAll(ctx context.Context, c *client.Client, prefix string,
+	opts client.ListOptions) ([]client.ListEntry, error) {
+	if opts.Limit > 0 {
+		return c.List(ctx, prefix, opts)
+	}
+	var all []client.ListEntry
+	for e, err := range c.Locks(ctx, prefix, opts) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+	}
+	return all, nil
 }
 
 func listTable(list []client.ListEntry) *table {

@@ -38,7 +38,8 @@ type action func(sh *shell, args []string) error
 // verbs lists everything in the order of the help.
 func verbs() []verb {
 	return []verb{
-		serveVerb(), devVerb(), runVerb(), getVerb(), listVerb(), statusVerb(), addVerb(),
+		serveVerb(), devVerb(), runVerb(), getVerb(), listVerb(), watchVerb(), whyVerb(),
+		waitersVerb(), topVerb(), statusVerb(), addVerb(),
 		removeVerb(), replaceVerb(), dumpVerb(),
 		configCheckVerb(), versionVerb(),
 	}

@@ -179,7 +179,10 @@ func TestRunRefusesACommandLineThatSaysTwoThings(t *testing.T) {
 		"get a b":                        `unexpected argument "b"`,
 		"dump":                           "DIR is missing",
 		"dev --port 70000":               "--port is 70000",
-		"ls --limit 0":                   "--limit is 0",
+		"ls --limit -1":                  "--limit is -1",
+		"top --limit 0":                  "--limit is 0",
+		"watch":                          "NAME is missing",
+		"watch --from yesterday x":       "must be SLOT-STATE",
 		"config check /nonexistent.toml": "no such file",
 	} {
 		code, _, problems := call(strings.Fields(line)...)

@@ -235,7 +235,9 @@ func AppendList(dst []byte, list []client.ListEntry, limit int) []byte {
 }
 
 // AppendLock appends the holders and the queue of one lock.
-func AppendLock(dst []byte, info *client.LockInfo) []byte {
+func AppendLock(dst []byte, info *client.LockInfo) []byte { return lockObject(info).end(dst) }
+
+func lockObject(info *client.LockInfo) object {
 	o := newObject(new(fastjson.Arena))
 	o.name("name", info.Name)
 	o.count("holders", info.HolderCount)
@@ -265,7 +267,7 @@ func AppendLock(dst []byte, info *client.LockInfo) []byte {
 		w.millis("waited_ms", info.Waiters[i].Waited)
 		return w.value
 	})
-	return o.end(dst)
+	return o
 }
 
 // AppendCluster appends what every node says of itself.

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"lockd/client"
+	"lockd/lockd/admin"
+)
+
+func watchVerb() verb {
+	return verb{
+		name:  "watch",
+		args:  "NAME",
+		brief: "print what becomes of a lock, or of all that begin so",
+		help: `
+The first line says how the lock stands, or with --prefix each lock that is in use;
+then comes a line for each change. Of what changes faster than it can be told only
+the last is. A node that dies or is restarted does not show. The version of a line
+can be given to --from later, to go on from there. It ends with a signal.`,
+		begin: func(flags *flag.FlagSet) action {
+			var cluster clusterFlags
+			var out format
+			cluster.declare(flags)
+			out.declare(flags)
+			prefix := flags.Bool("prefix", false, "watch all locks whose names begin with NAME")
+			from := flags.String("from", "", "leave out what is known at this `version`")
+			count := flags.Int("events", 0, "end after so `many` lines; 0 is never")
+			return func(sh *shell, args []string) error {
+				if *prefix && len(args) == 0 {
+					args = []string{""}
+				}
+				if err := needArgs(args, "NAME"); err != nil {
+					return err
+				}
+				opts := client.WatchOptions{}
+				if *prefix {
+					opts.Prefix = client.NamePrefix
+				}
+				if *from != "" {
+					var err error
+					if opts.From, err = client.ParseVersion(*from); err != nil {
+						return clientFailure(err)
+					}
+				}
+				ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT,
+					syscall.SIGTERM)
+				defer cancel()
+				c, err := cluster.dial(ctx, sh, client.Options{Name: clientName()})
+				if err != nil {
+					return err
+				}
+				defer closeClient(c)
+				w := watchPrinter{sh: sh, json: out == "json", left: *count}
+				return w.print(ctx, c, args[0], opts)
+			}
+		},
+	}
+}
+
+// watchPrinter prints events as they come.
+type watchPrinter struct {
+	sh   *shell
+	json bool
+	left int // events to print; zero is no bound
+}
+
+func (p *watchPrinter) print(ctx context.Context, c *client.Client, name string,
+	opts client.WatchOptions) error {
+	if !p.json {
+		header := []string{"TIME", "CHANGE", "NAME", "HOLDERS", "WAITERS", "TOKEN", "VERSION", "HOLDER"}
+		if err := p.row(header); err != nil {
+			return err
+		}
+	}
+	for e, err := range c.Watch(ctx, name, opts) {
+		if ctx.Err() != nil {
+			return nil // by a signal, as it is meant to end
+		}
+		if err != nil {
+			return clientFailure(err)
+		}
+		if err := p.event(&e); err != nil {
+			return err
+		}
+		if p.left--; p.left == 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (p *watchPrinter) event(e *client.WatchEvent) error {
+	if p.json {
+		_, err := p.sh.out.Write(admin.AppendEvent(nil, e, time.Now()))
+		return err
+	}
+	holder := e.Client
+	if e.Free() {
+		holder = "-"
+	}
+	return p.row([]string{time.Now().Format("15:04:05.000"), e.Change.String(), printable(e.Name),
+		strconv.Itoa(e.Holders), strconv.Itoa(e.Waiters), strconv.FormatUint(e.Token, 10),
+		e.Version.String(), printable(holder)})
+}
+
+// row prints one line: under the header on a terminal, as far as that can be known
+// beforehand, and separated by tabs in a pipe.
+func (p *watchPrinter) row(cells []string) error {
+	if !isTerminal(p.sh.out) {
+		_, err := fmt.Fprintln(p.sh.out, strings.Join(cells, "\t"))
+		return err
+	}
+	_, err := fmt.Fprintf(p.sh.out, "%-12s  %-8s  %-24s  %7s  %7s  %8s  %-24s  %s\n", cells[0],
+		cells[1], cells[2], cells[3], cells[4], cells[5], cells[6], cells[7])
+	return err
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"lockd/client"
+	"lockd/lockd/admin"
+)
+
+func whyVerb() verb {
+	return verb{
+		name:  "why",
+		args:  "NAME",
+		brief: "say what a request for a lock would wait for, and how long",
+		help: `
+Says who is in the way and since when, who waits, and what a request for the lock in
+exclusive mode would be if it came now. The estimate goes by how long holds of this
+lock took of late, as far as its leader knows; it is a guess.`,
+		begin: func(flags *flag.FlagSet) action {
+			return askWhy(flags, func(sh *shell, w *client.WhyInfo) error {
+				return printWhy(sh.out, w)
+			})
+		},
+	}
+}
+
+func waitersVerb() verb {
+	return verb{
+		name:  "waiters",
+		args:  "NAME",
+		brief: "show who waits for a lock, in order",
+		help: `
+Shows the queue of a lock, first in line first. A lock that nobody waits for has no
+lines.`,
+		begin: func(flags *flag.FlagSet) action {
+			return askWhy(flags, func(sh *shell, w *client.WhyInfo) error {
+				return waiterTable(w).print(sh)
+			})
+		},
+	}
+}
+
+// askWhy is a verb that asks why a lock is waited for and shows the answer.
+func askWhy(flags *flag.FlagSet, show func(*shell, *client.WhyInfo) error) action {
+	var cluster clusterFlags
+	var out format
+	cluster.declare(flags)
+	out.declare(flags)
+	return func(sh *shell, args []string) error {
+		if err := needArgs(args, "NAME"); err != nil {
+			return err
+		}
+		ctx := context.Background()
+		c, err := cluster.dial(ctx, sh, client.Options{Name: clientName()})
+		if err != nil {
+			return err
+		}
+		defer closeClient(c)
+		w, err := c.Why(ctx, args[0])
+		if err != nil {
+			return clientFailure(err)
+		}
+		if out == "json" {
+			_, err := sh.out.Write(admin.AppendWhy(nil, w))
+			return err
+		}
+		return show(sh, w)
+	}
+}
+
+// printWhy says it in a few lines.
+func printWhy(out io.Writer, w *client.WhyInfo) error {
+	var err error
+	line := func(format string, args ...any) {
+		if err == nil {
+			_, err = fmt.Fprintf(out, format+"\n", args...)
+		}
+	}
+	name := strconv.Quote(w.Name)
+	if w.Position == 0 {
+		line("lock %s would be granted at once: nobody is in the way", name)
+		return err
+	}
+	held := &client.HeldError{Name: w.Name, Position: w.Position, Info: &w.LockInfo}
+	line("%s", held.Error())
+	switch {
+	case w.Samples == 0:
+		line("  usual  : unknown, no hold has ended since its leader counts")
+	case w.Estimate < 0:
+		line("  usual  : held for %s (middle of %d)", age(w.Usual), w.Samples)
+	default:
+		line("  usual  : held for %s (middle of %d)   estimated grant: in %s", age(w.Usual),
+			w.Samples, w.Estimate.Round(100*time.Millisecond))
+	}
+	return err
+}
+
+func waiterTable(w *client.WhyInfo) *table {
+	t := &table{header: []string{"PLACE", "CLIENT", "MODE", "WEIGHT", "FOR", "SESSION"}}
+	for i := range w.Waiters {
+		x := &w.Waiters[i]
+		t.add(strconv.Itoa(i+1), x.Client, kindName(x.Mode, &x.ClaimKind),
+			strconv.Itoa(int(x.Weight)), age(x.Waited), sessionText(x.Session))
+	}
+	if more := w.WaiterCount - len(w.Waiters); more > 0 {
+		t.add(fmt.Sprintf("%d more", more), "", "", "", "", "")
+	}
+	return t
+}
+
+func topVerb() verb {
+	return verb{
+		name:  "top",
+		brief: "show the names that are waited for most",
+		help: `
+Asks every node for the names of its groups that requests waited for or were refused
+of late: the score counts them and is halved every minute. What a leader knows of this
+is lost when it stops leading.`,
+		begin: func(flags *flag.FlagSet) action {
+			var cluster clusterFlags
+			var out format
+			cluster.declare(flags)
+			out.declare(flags)
+			limit := flags.Int("limit", 20, "show at most so `many`")
+			return func(sh *shell, args []string) error {
+				if err := needArgs(args); err != nil {
+					return err
+				}
+				if *limit < 1 {
+					return failf(exitUsage, "--limit is %d, must be at least 1", *limit)
+				}
+				ctx := context.Background()
+				c, err := cluster.dial(ctx, sh, client.Options{Name: clientName()})
+				if err != nil {
+					return err
+				}
+				defer closeClient(c)
+				top, err := c.Top(ctx, *limit)
+				if err != nil {
+					return clientFailure(err)
+				}
+				if out == "json" {
+					_, err := sh.out.Write(admin.AppendTop(nil, top))
+					return err
+				}
+				return topTable(top).print(sh)
+			}
+		},
+	}
+}
+
+func topTable(top []client.TopEntry) *table {
+	t := &table{header: []string{"NAME", "SCORE", "WAITS", "REFUSALS", "USUAL HOLD", "NODE"}}
+	for i := range top {
+		e := &top[i]
+		usual := "-"
+		if e.Usual >= 0 {
+			usual = age(e.Usual)
+		}
+		t.add(e.Name, strconv.Itoa(e.Score), strconv.FormatUint(e.Waits, 10),
+			strconv.FormatUint(e.Refusals, 10), usual, strconv.Itoa(int(e.Node)))
+	}
+	return t
+}
