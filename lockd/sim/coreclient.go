@@ -35,6 +35,10 @@ type coreClient struct {
 	muted   Time // until when nothing it sends arrives
 	leaving bool
 	ready   lockclient.Ready
+	// after is called when the Core has carried out what it had, frames with every
+	// frame that came; nil is nobody.
+	after  func()
+	frames func(from *conn, h wire.Header, body []byte)
 }
 
 // coreCall is a call with the hold it may have led to.
@@ -135,6 +139,9 @@ func (c *coreClient) carryOut() {
 			c.send(id)
 		}
 		c.settle()
+		if c.after != nil {
+			c.after()
+		}
 	}
 	c.plan()
 }

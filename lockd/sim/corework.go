@@ -103,8 +103,11 @@ func (c *coreClient) acquire() {
 	default:
 		k.Flags, k.Timeout = wire.FlagWait, c.timeout()
 	}
-	if c.w.opts.Several && k.Session == 0 && c.dice.permille(250) {
+	switch {
+	case c.w.opts.Several && k.Session == 0 && c.dice.permille(250):
 		c.several(k)
+	case c.w.opts.Watchers > 0 && k.Flags == wire.FlagWait && c.dice.permille(400):
+		k.Place = &lockclient.Place{}
 	}
 	c.start(k)
 }
@@ -200,7 +203,9 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 	q := &check.Question{Kind: h.Kind, Group: h.Group, Request: h.Request}
 	var err error
 	switch h.Kind {
-	case wire.KindOpenSession, wire.KindGet, wire.KindList, wire.KindStatus:
+	case wire.KindOpenSession, wire.KindGet, wire.KindList, wire.KindStatus, wire.KindWatch:
+	case wire.KindWhy:
+		q.Name, err = askedAbout(body)
 	case wire.KindCheckTokens:
 		var x wire.CheckTokens
 		x, err = wire.DecodeCheckTokens(body)
@@ -265,6 +270,12 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 // not: a node has said it.
 func (c *coreClient) listen(from *conn, frames []byte) {
 	from.eachFrame(frames, func(h wire.Header, body []byte) {
+		switch {
+		case c.frames != nil:
+			c.frames(from, h, body)
+		case h.Kind == wire.KindWaiting:
+			c.placed(from, h, body)
+		}
 		q := c.asked[h.Request]
 		if h.Kind != wire.KindResponse || q == nil {
 			return
@@ -281,6 +292,9 @@ func (c *coreClient) listen(from *conn, frames []byte) {
 		case wire.StatusNotLeader, wire.StatusUncertain, wire.StatusStopping, wire.StatusBusy:
 		default:
 			c.w.check(c.w.history.Witnessed(q, &x))
+			if q.Kind == wire.KindWhy && x.Status == wire.StatusOK {
+				c.w.blocked(h.Group, q.Name, x.Slot, x.Payload)
+			}
 		}
 	})
 }

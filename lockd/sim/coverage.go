@@ -91,7 +91,10 @@ func Reachable() []string {
 		"seats changed", "removed node stopped", "event acceptors changed", "event group has left",
 		"build of format 1", "build of format 2", "crowd of sessions", "segments recycled",
 		"records copied forward", "snapshot resumed", "damage: lost checkpoint",
-		"lost checkpoint found", "full disk stopped a node", "event snapshot resumed")
+		"lost checkpoint found", "full disk stopped a node", "event snapshot resumed",
+		"watch told present",
+		"watch told acquired", "watch told released", "watch told expired", "watch told changed",
+		"prefix told", "watch knows the last", "place told", "why told")
 }
 
 // ReachableUnderFaults names what must happen while other things go wrong: each

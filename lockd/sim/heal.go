@@ -74,6 +74,7 @@ func (w *World) heal() {
 	w.await("I32: everything pending ended", 40*second, w.allGone)
 	w.await("I31: what was left behind passed on",
 		Time(w.opts.Lease)*millisecond+20*second, w.allFree)
+	w.judgeWatchers()
 	w.await("I32: machines equal", 30*second, w.allEqual)
 	if w.failure == nil {
 		w.bounded()

@@ -82,6 +82,8 @@ type Options struct {
 	Spares int
 	// Cores is how many clients more are the client of production.
 	Cores int
+	// Watchers is how many more of those do nothing but watch.
+	Watchers int
 	// Search says that an order is searched that explains what clients saw.
 	Search bool
 	// SafetyOnly says that no question of liveness is put to the cluster once it is
@@ -165,6 +167,9 @@ func Draw(seed uint64) Options {
 	}
 	if d.permille(120) {
 		searched(&o)
+	}
+	if o.Faults&FaultMixed == 0 { // an older node that leads knows no watches
+		o.Watchers = pick(newDice(seed, "watchers"), 0, 1, 1, 2)
 	}
 	o.SafetyOnly = newDice(seed, "liveness").permille(400)
 	// An older build could not read what then stands in the log.

@@ -71,6 +71,7 @@ func ofNode() []Planting {
 		{"dropped-before-marked", "I12 a checkpoint goes after its mark is synced"},
 		{"log-cut-before-checkpoint", "I12 the log is cut after the checkpoint is durable"},
 		{"snapshot-goes-back", "I13 the applied slot never goes back"},
+		{"watch-starts-silent", "I24 a watch begins with how the lock stands"},
 		{"read-without-round", "I24 a read waits for its round"},
 		{"lease-without-step", "I21 a lease begins at a step of log time"},
 		{"renewal-answered-from-memory", "I21 a renewal is answered when it is applied"},
@@ -132,6 +133,7 @@ func ofMachine() []Planting {
 // ofClient are the bugs of the client.
 func ofClient() []Planting {
 	return []Planting{
+		{"watch-keeps-what-is-gone", "I24 what a prefix does not tell is free"},
 		{"lease-counted-from-answer", "I25 a client counts its lease from the send"},
 	}
 }

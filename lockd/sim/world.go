@@ -29,6 +29,7 @@ type World struct {
 	links    []*link
 	clients  []*client
 	cores    []*coreClient
+	watchers []*watcher
 	names    [][]string // lock names by group
 	gates    []map[wire.GateKind]string
 	nextConn node.ConnID
@@ -111,6 +112,9 @@ func New(o Options, log io.Writer) *World {
 	for id := range o.Cores {
 		w.cores = append(w.cores, newCoreClient(w, id))
 	}
+	for id := range o.Watchers {
+		w.watchers = append(w.watchers, newWatcher(w, id))
+	}
 	return w
 }
 
@@ -171,6 +175,9 @@ func (w *World) Run() (r Report) {
 	}
 	for _, c := range w.cores {
 		c.begin()
+	}
+	for _, x := range w.watchers {
+		x.begin()
 	}
 	w.sample()
 	w.operator.operate()
