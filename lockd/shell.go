@@ -40,7 +40,7 @@ func verbs() []verb {
 	return []verb{
 		serveVerb(), devVerb(), runVerb(), getVerb(), listVerb(), statusVerb(), addVerb(),
 		removeVerb(), replaceVerb(), dumpVerb(),
-		configCheckVerb(), versionVerb(),
+		configCheckVerb(), completionVerb(), versionVerb(),
 	}
 }
 
