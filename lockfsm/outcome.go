@@ -14,6 +14,8 @@ type Outcome struct {
 	Events []Event
 	// NotRenewed lists the sessions named by the tick that are not alive.
 	NotRenewed []SessionID
+	// Steps are the circles that results with CodeDeadlock refer to.
+	Steps []Step
 
 	names []byte
 }
@@ -22,6 +24,7 @@ func (o *Outcome) reset() {
 	o.Results = o.Results[:0]
 	o.Events = o.Events[:0]
 	o.NotRenewed = o.NotRenewed[:0]
+	o.Steps = o.Steps[:0]
 	o.names = o.names[:0]
 }
 
@@ -54,8 +57,11 @@ type Result struct {
 	// and Capacity is its number.
 	Capacity Permits
 	Gate     GateKind
+	// Steps are, for CodeDeadlock of an OpEnter, how many of Outcome.Steps from
+	// StepsAt on are the circle.
+	StepsAt, Steps uint32
 	// Holder and HolderToken name, for CodeHeld, the oldest hold in the way, and
-	// for CodeDeadlock that whose conversion is.
+	// for CodeDeadlock that whose conversion is, or the first of the circle.
 	Holder      SessionID
 	HolderToken Token
 }
