@@ -226,6 +226,9 @@ func (w *world) finish(c Command) Command {
 		}
 		if cl.owner != 0 && c.Op == OpRelease && r.IntN(10) > 0 {
 			c.Op, c.Token = OpLeave, cl.place().stamp
+			if r.IntN(10) == 0 { // one that was left before
+				c.Request = RequestID(r.IntN(40))
+			}
 		}
 		if c.Op == OpRelease && r.IntN(4) == 0 || c.Op == OpLeave && r.IntN(3) == 0 {
 			c.Op, c.Target, c.Token = OpGiveBack, cl.request, cl.place().stamp-Token(r.IntN(8)/7)
