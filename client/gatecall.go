@@ -52,6 +52,8 @@ func (x *Call) appendGate(dst []byte, h wire.Header, g *group, name []byte) []by
 // onGate takes the outcome of a call at a gate.
 func (c *Core) onGate(x *Call, r *wire.Response) {
 	switch r.Status {
+	case wire.StatusHeld: // it was not to wait
+		c.end(x, &HeldError{Name: x.Name, Token: r.Token})
 	case wire.StatusOtherKind:
 		c.end(x, otherKind(x.Name, r.Token))
 	case wire.StatusAlreadySet:

@@ -248,6 +248,9 @@ func (h *Held) Name() string { return h.name }
 // by any path, has a larger one. Give it to what the lock guards, and ask for it
 // again after Convert: a hold that has become stronger has a new one.
 func (h *Held) Token() uint64 {
+	if h.c == nil {
+		return 0 // never asked for
+	}
 	h.c.mu.Lock()
 	defer h.c.mu.Unlock()
 	return h.call.Token

@@ -67,6 +67,9 @@ func (h *Held) convert(ctx context.Context, mode Mode, flags wire.Flags) error {
 // Mode returns the mode of the hold, and while it is being converted the one to
 // whose use it may be put whatever becomes of that.
 func (h *Held) Mode() Mode {
+	if h.c == nil {
+		return Exclusive // never asked for
+	}
 	h.c.mu.Lock()
 	defer h.c.mu.Unlock()
 	return modeOf(h.call.Mode)

@@ -50,6 +50,8 @@ Exit codes other than the command's own:
 			flags.BoolVar(&r.shared, "s", false, "share the lock with others who use -s")
 			flags.StringVar(&r.permits, "permits", "",
 				"take `N/MAX` permits: at most MAX are held by all together")
+			flags.UintVar(&r.priority, "priority", 0,
+				"`weight` in the queue, 0 to 255: larger is sooner, within bounds")
 			r.terms.declare(flags)
 			flags.StringVar(&r.onLost, "on-lost", "kill",
 				"what to do when the lock is lost: `kill` the command, or only warn")
@@ -72,6 +74,7 @@ type runner struct {
 	lease, grace time.Duration
 	permits      string // N/MAX, or empty for a lock
 	take, of     int    // the two numbers of permits
+	priority     uint
 	terms        termFlags
 
 	signals chan os.Signal
@@ -126,6 +129,8 @@ func (r *runner) check(args []string) (name string, command []string, err error)
 		return "", nil, failf(exitUsage, "run: -n and -w exclude each other")
 	case r.wait < 0:
 		return "", nil, failf(exitUsage, "run: -w is %v, must not be negative", r.wait)
+	case r.priority > 255:
+		return "", nil, failf(exitUsage, "run: --priority is %d, must be 0 to 255", r.priority)
 	case r.conflictCode < 0 || r.conflictCode > 255:
 		return "", nil, failf(exitUsage, "run: -E is %d, must be 0 to 255", r.conflictCode)
 	case r.onLost != "kill" && r.onLost != "warn":
@@ -174,6 +179,7 @@ func (r *runner) acquire(ctx context.Context, c *client.Client, name string) (*c
 		defer stop()
 	}
 	opts := r.terms.options()
+	opts.Weight = uint8(r.priority)
 	if r.shared {
 		opts.Mode = client.Shared
 	}

@@ -41,7 +41,7 @@ func verbs() []verb {
 		serveVerb(), devVerb(), runVerb(), getVerb(), listVerb(), watchVerb(), whyVerb(),
 		waitersVerb(), topVerb(), statusVerb(), addVerb(),
 		removeVerb(), replaceVerb(), dumpVerb(),
-		configCheckVerb(), versionVerb(),
+		configCheckVerb(), completionVerb(), versionVerb(),
 	}
 }
 

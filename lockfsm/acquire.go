@@ -173,6 +173,9 @@ func (m *Machine) newClaim(c *Command, of, lr ref) ref {
 	m.joinSession(r)
 	if c.Op == OpEnter {
 		m.own(r, c.Owner)
+		if c.Flags&Detect != 0 {
+			m.claims.at(r).flags |= claimDetects
+		}
 	}
 	if c.Terms.Fields != 0 {
 		none := termed{}
@@ -238,7 +241,13 @@ func (m *Machine) place(r ref, f Flags, res Result, out *Outcome) Result {
 		m.pump(c.lock, r, out)
 	}
 	m.touchLock(c.lock)
+	circle := 0
+	if c.state == claimWaits && f&(Wait|Detect) == Wait|Detect {
+		circle = m.circleOf(r, out)
+	}
 	switch {
+	case circle > 0:
+		res = m.deadlock(circle, res, out)
 	case c.state == claimHolds:
 		res.Token = c.stamp
 		if f&Detached != 0 {
@@ -450,6 +459,7 @@ func (m *Machine) grant(r ref) {
 		c.stamp = Token(l.holderCount() + 1)
 	}
 	c.state = claimHolds
+	c.flags &^= claimDetects
 	c.since = m.logTime
 	m.hold(l, r)
 	s := m.sessions.at(c.session)

@@ -42,7 +42,8 @@ const (
 	// or the hold waits to be converted already.
 	CodeOtherMode Code = 25
 	// CodeDeadlock: the conversion would wait for another that waits for its hold.
-	// The result names the hold of that one.
+	// The result names the hold of that one. Or the owner would wait in a circle of
+	// owners who all wait; the result refers to its steps.
 	CodeDeadlock Code = 26
 	// CodeAlreadySet: the latch has a count already; the result says what is left.
 	CodeAlreadySet Code = 30

@@ -173,6 +173,9 @@ const (
 	// Detached makes a hold live by its own time instead of by a session.
 	// Session is then the owner's id. A detached acquire never waits.
 	Detached Flags = 1 << 1
+	// Detect says of an OpEnter that waits that its owner gives nothing back
+	// meanwhile, and refuses it if it would wait in a circle of such.
+	Detect Flags = 1 << 2
 
 	knownFlags = Wait | Detached
 )
@@ -209,7 +212,7 @@ type Command struct {
 
 // Format returns the first format that can say the command.
 func (c *Command) Format() uint8 {
-	if c.Terms.Fields != 0 && c.Op.hasTerms() {
+	if c.Terms.Fields != 0 && c.Op.hasTerms() || c.Flags&Detect != 0 {
 		return FormatWhole
 	}
 	return c.Op.Format()

@@ -26,6 +26,8 @@ const (
 	claimHasConversion
 	// claimTermed: terms has an entry of the claim, which may wait too.
 	claimTermed
+	// claimDetects: the claim waits, and its owner gives nothing back meanwhile.
+	claimDetects
 
 	// claimTurned are the flags that conversions leave.
 	claimTurned = claimMoved | claimHasConversion

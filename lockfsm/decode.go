@@ -67,7 +67,11 @@ func (r *reader) command(c *Command) error {
 	if err := r.fields(c); err != nil || c.Op == OpCloseSession || c.Op == OpPark {
 		return err
 	}
-	if c.Flags&^knownFlags != 0 {
+	known := knownFlags
+	if c.Op == OpEnter && r.version >= FormatWhole {
+		known |= Detect
+	}
+	if c.Flags&^known != 0 {
 		r.at = start
 		return ErrTooNew
 	}

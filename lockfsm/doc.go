@@ -41,7 +41,7 @@
 //	            flags u8 | gate u8 | session u64 | epoch u32 | request u64 |
 //	            done u64 | count u32 | hold time u32 | name
 //	name     length u16 | bytes
-//	flags    1: wait, 2: detached
+//	flags    1: wait, 2: detached; of enter in version 3 also 4: detect
 //	gate     1: latch, 2: event, 3: barrier
 //	terms    fields u16 (1: payload, 2: labels, 8: min hold, 16: delay) |
 //	         length u16 | payload | length u16 | labels | min hold u32 |
@@ -100,6 +100,13 @@
 // the old mode; the end of the hold or of its session ends it. The last granted
 // request stays with the hold for retries. Semaphores are not converted, detached
 // holds only to modes that are no stronger.
+//
+// Deadlocks. An enter that waits with detect says that its owner gives nothing back
+// meanwhile. It waits for every hold that is in its way and for all who wait before
+// it; a hold whose owner waits with detect, and a wait before it with detect, stay
+// until that owner gets what it waits for. One that would close a circle of these is
+// refused at once and told the circle; of up to 1,024 claims looked at. A circle
+// through anything that does not say so is none: it may open by itself.
 //
 // Several names. An acquire of up to 64 names, which ascend, is granted for all
 // or waits for all, in the queue of each. Each name is a claim, a part; the parts

@@ -117,6 +117,9 @@ func (c *Command) describeQueueing(b *strings.Builder) {
 	if c.Flags&Wait != 0 {
 		b.WriteString(" waits")
 	}
+	if c.Flags&Detect != 0 {
+		b.WriteString(" giving nothing back")
+	}
 	if c.Flags&Detached != 0 {
 		fmt.Fprintf(b, " for %d ms", c.Lease)
 	}

@@ -273,6 +273,9 @@ func (m *Machine) loadClaim(lr ref, state claimState, r *reader) error {
 				ErrDamaged, id, c.extra, l.capacity())
 		}
 	}
+	if flags&claimDetectsBit != 0 {
+		c.flags |= claimDetects
+	}
 	if flags&claimPartBit != 0 {
 		if c.extra = uint32(r.u8()); c.extra == 0 || c.extra > MaxParts || l.semaphore() {
 			return fmt.Errorf("%w: claim of session %d is part %d", ErrDamaged, id, c.extra)
@@ -325,6 +328,9 @@ func claimFlagsFit(flags byte, state claimState, version uint8) bool {
 	}
 	if version >= FormatWhole && state == claimHolds {
 		known |= claimMovedBit | claimTurnsBit
+	}
+	if version >= FormatWhole && state == claimWaits && flags&claimOwned != 0 {
+		known |= claimDetectsBit
 	}
 	if version >= FormatWhole && flags&^claimTermsBit == claimPartBit {
 		return true

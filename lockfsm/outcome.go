@@ -17,6 +17,8 @@ type Outcome struct {
 	// Touched lists what happened to which lock, in order, if the machine notes
 	// that; a lock may stand there several times.
 	Touched []Touch
+	// Steps are the circles that results with CodeDeadlock refer to.
+	Steps []Step
 
 	names []byte
 }
@@ -26,6 +28,7 @@ func (o *Outcome) reset() {
 	o.Events = o.Events[:0]
 	o.NotRenewed = o.NotRenewed[:0]
 	o.Touched = o.Touched[:0]
+	o.Steps = o.Steps[:0]
 	o.names = o.names[:0]
 }
 
@@ -58,8 +61,11 @@ type Result struct {
 	// and Capacity is its number.
 	Capacity Permits
 	Gate     GateKind
+	// Steps are, for CodeDeadlock of an OpEnter, how many of Outcome.Steps from
+	// StepsAt on are the circle.
+	StepsAt, Steps uint32
 	// Holder and HolderToken name, for CodeHeld, the oldest hold in the way, and
-	// for CodeDeadlock that whose conversion is.
+	// for CodeDeadlock that whose conversion is, or the first of the circle.
 	Holder      SessionID
 	HolderToken Token
 }

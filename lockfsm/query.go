@@ -26,6 +26,7 @@ type ClaimInfo struct {
 	Moved      bool
 	// Part is the number of the name in an acquire of several, from 1, else zero.
 	Part     uint8
+	Detects  bool // it waits, and its owner gives nothing back meanwhile
 	Weight   uint8
 	Since    Time // of the grant, or of joining the queue
 	Deadline Time // when session or hold end unless renewed
@@ -82,7 +83,8 @@ func (m *Machine) appendInfos(dst []ClaimInfo, l *lock, head ref) []ClaimInfo {
 		i := ClaimInfo{Session: s.id, Detached: s.kind == kindDetached, Kept: s.id.kept(),
 			Parked: s.flags&entryParked != 0, Request: c.request, Mode: c.mode,
 			Permits: l.permits(c), Owner: m.ownerOf(l, c), Depth: 1 + m.depth(l, c),
-			Part: c.part(), Weight: c.weight, Since: c.since, Deadline: s.deadline}
+			Part:    c.part(),
+			Detects: c.flags&claimDetects != 0, Weight: c.weight, Since: c.since, Deadline: s.deadline}
 		switch c.state {
 		case claimHolds:
 			i.Token, i.Moved = c.stamp, c.flags&claimMoved != 0

@@ -46,6 +46,8 @@ import (
 //
 //	claim                    as version 2, with flags 128: part; then number u8 if so
 //
+// And one with a wait whose owner gives nothing back meanwhile, which has the flag 32.
+//
 // A lock of which a claim has terms has version 3 too, with the flag 16 of such a
 // claim, at whose end then follow
 //
@@ -78,12 +80,13 @@ const (
 	stateParked = 1 << 0
 	stateEnding = 1 << 1
 
-	claimDetached = 1 << 0
-	claimOwned    = 1 << 1
-	claimMovedBit = 1 << 2
-	claimTurnsBit = 1 << 3
-	claimTermsBit = 1 << 4
-	claimPartBit  = 1 << 7
+	claimDetached   = 1 << 0
+	claimOwned      = 1 << 1
+	claimMovedBit   = 1 << 2
+	claimTurnsBit   = 1 << 3
+	claimTermsBit   = 1 << 4
+	claimDetectsBit = 1 << 5
+	claimPartBit    = 1 << 7
 
 	conversionWaits   = 1
 	conversionGranted = 2
@@ -234,7 +237,7 @@ func (m *Machine) lockFormat(l *lock) byte {
 	for _, head := range [...]ref{l.holders, l.waiters} {
 		for r := head; r != 0; r = m.claims.at(r).next {
 			switch c := m.claims.at(r); {
-			case c.flags&(claimTermed|claimPart) != 0:
+			case c.flags&(claimTermed|claimPart|claimDetects) != 0:
 				return FormatWhole
 			case c.extra != 0:
 				format = FormatKinds
@@ -265,6 +268,9 @@ func (m *Machine) appendClaim(dst []byte, l *lock, c *claim) []byte {
 	}
 	if c.isPart() {
 		flags |= claimPartBit
+	}
+	if c.flags&claimDetects != 0 {
+		flags |= claimDetectsBit
 	}
 	dst = append(dst, flags, byte(c.mode), c.weight)
 	dst = le.AppendUint64(dst, uint64(s.id))

@@ -145,8 +145,8 @@ func parseCommand(t *testing.T, words []string) Command {
 		switch key {
 		case "wait":
 			c.Flags |= Wait
-		case "detached":
-			c.Flags |= Detached
+		case "detect", "detached":
+			c.Flags |= map[string]Flags{"detect": Detect, "detached": Detached}[key]
 		case "name":
 			c.Name = []byte(v)
 		case "all": // name:mode,name:mode
@@ -268,6 +268,10 @@ func (s *script) run(value []byte) string {
 			fmt.Fprintf(&b, " r=%d token=%d name=%s", e.Request, e.Token, e.Name)
 		}
 		b.WriteByte('\n')
+	}
+	for _, x := range s.out.Steps {
+		fmt.Fprintf(&b, "circle: s=%d owner=%d waits for %s token=%d\n", x.Session, x.Owner, x.Name,
+			x.Token)
 	}
 	for _, id := range s.out.NotRenewed {
 		fmt.Fprintf(&b, "! not renewed s=%d\n", id)

@@ -147,7 +147,7 @@ func (t *twin) grant(w, asking *twinClaim) int {
 		p.lock.waiters = slices.DeleteFunc(p.lock.waiters, func(x *twinClaim) bool { return x == p })
 		p.lock.holders = append(p.lock.holders, p)
 		t.stamps++
-		p.stamp, p.since = t.stamps, t.now
+		p.stamp, p.since, p.detects = t.stamps, t.now, false
 		n++
 		if w.parts()[0] != asking {
 			t.event(EventGranted, p, p.stamp)

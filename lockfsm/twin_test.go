@@ -57,6 +57,7 @@ type twinClaim struct {
 	done     bool         // a conversion that was granted
 	terms    *twinTerms
 	kept     bool          // it is over and stays taken
+	detects  bool          // it waits, and its owner gives nothing back meanwhile
 	part     uint8         // number of the name in an acquire of several, else zero
 	all      *[]*twinClaim // what is left of that acquire
 }
@@ -300,10 +301,11 @@ func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
 		c.Op == OpTake && (c.Permits == 0 || c.Permits > c.Capacity),
 		c.Op == OpEnter && (c.Owner == 0 || res.Detached), !fitting(&c.Terms):
 		return res.with(CodeBadRequest)
+	case !timely(&c.Terms, t.l.HoldMax):
+		return res.with(CodeBadLease)
 	case c.Op != OpTake && c.Mode > ModeEX:
 		return res.with(CodeBadMode)
-	case !timely(&c.Terms, t.l.HoldMax),
-		res.Detached && (c.Lease < t.l.HoldMin || c.Lease > t.l.HoldMax):
+	case res.Detached && (c.Lease < t.l.HoldMin || c.Lease > t.l.HoldMax):
 		return res.with(CodeBadLease)
 	case len(c.Name) == 0:
 		return res.with(CodeBadName)
@@ -432,7 +434,8 @@ func (t *twin) leave(c *Command, res Result) Result {
 func (t *twin) place(c *Command, s *twinSession, lock *twinLock, res Result) Result {
 	mode, want, _, owner := kindOf(c)
 	cl := &twinClaim{s: s, request: c.Request, since: t.now, mode: mode, weight: c.Weight,
-		lock: lock, detached: res.Detached, permits: want, owner: owner}
+		lock: lock, detached: res.Detached, permits: want, owner: owner,
+		detects: c.Op == OpEnter && c.Flags&Detect != 0}
 	if c.Terms.Fields != 0 {
 		cl.terms = newTerms(&c.Terms)
 	}
@@ -457,6 +460,8 @@ func (t *twin) place(c *Command, s *twinSession, lock *twinLock, res Result) Res
 	}
 	if c.Flags&Wait == 0 {
 		res = t.held(lock, mode, res)
+	} else if cl.detects && t.circle(cl, &res) {
+		res.Code = CodeDeadlock
 	} else if len(lock.waiters) > int(t.l.WaitersPerLock) {
 		res.Code = CodeTooManyWaiters
 	} else {
@@ -724,7 +729,7 @@ func (t *twin) dumpClaim(b *strings.Builder, c *twinClaim, token Token) {
 	info := ClaimInfo{Session: c.s.id, Detached: c.detached, Parked: c.s.parked,
 		Request: c.request, Token: token, Mode: c.mode, Weight: c.weight, Since: c.since,
 		Permits: c.permits, Owner: c.owner, Depth: uint32(1 + len(c.levels)),
-		Part: c.part, Deadline: c.s.deadline, Moved: c.moved, Kept: c.kept,
+		Detects: c.detects, Part: c.part, Deadline: c.s.deadline, Moved: c.moved, Kept: c.kept,
 		Payload: c.terms.data().Payload, Labels: c.terms.data().Labels}
 	if c.hold != nil {
 		info.Converts = c.hold.stamp
@@ -765,6 +770,9 @@ func dumpInfo(b *strings.Builder, c ClaimInfo) {
 	}
 	if len(c.Payload)+len(c.Labels) > 0 {
 		fmt.Fprintf(b, " payload=%q labels=%q", c.Payload, c.Labels)
+	}
+	if c.Detects {
+		b.WriteString(" detects")
 	}
 	if c.Part != 0 {
 		fmt.Fprintf(b, " part=%d", c.Part)

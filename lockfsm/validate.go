@@ -197,6 +197,8 @@ func (m *Machine) validateClaim(r, lr ref, state claimState) error {
 		return fmt.Errorf("claim %d: a detached claim waits", r)
 	case s.kind == kindDetached && s.order != uint64(c.stamp):
 		return fmt.Errorf("claim %d: token %d, its hold has %d", r, c.stamp, s.order)
+	case c.flags&claimDetects != 0 && (state != claimWaits || m.stack(m.locks.at(lr), c) == nil):
+		return fmt.Errorf("claim %d: in state %d it gives nothing back while it waits", r, state)
 	case c.isPart():
 		return m.validatePart(r)
 	case s.id != 0 && m.findClaim(s, c.request) != r && !plantedIs("dedup-off"):

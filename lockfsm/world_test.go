@@ -186,12 +186,7 @@ func (w *world) finish(c Command) Command {
 		c.Lease = 100 + 100*Millis(r.IntN(5))
 		c.Name = []byte("client")[:r.IntN(7)]
 	case OpEnter:
-		if r.IntN(40) == 0 {
-			c.Flags |= Detached
-		}
-		if r.IntN(3) > 0 { // somewhere the owner may be already
-			c.Mode, c.Name = ModeEX, []byte("g")
-		}
+		return w.finishEnter(c)
 	case OpTake:
 		if r.IntN(3) > 0 {
 			c.Name = []byte("f")
@@ -231,6 +226,9 @@ func (w *world) finish(c Command) Command {
 		}
 		if cl.owner != 0 && c.Op == OpRelease && r.IntN(10) > 0 {
 			c.Op, c.Token = OpLeave, cl.place().stamp
+			if r.IntN(10) == 0 { // one that was left before
+				c.Request = RequestID(r.IntN(40))
+			}
 		}
 		if c.Op == OpRelease && r.IntN(4) == 0 || c.Op == OpLeave && r.IntN(3) == 0 {
 			c.Op, c.Target, c.Token = OpGiveBack, cl.request, cl.place().stamp-Token(r.IntN(8)/7)
@@ -424,6 +422,9 @@ func describe(o *Outcome, cs []Command) string {
 		fmt.Fprintf(&b, "%v s%d r%d t%d %d %.5q\n", e.Kind, e.Session, e.Request, e.Token,
 			e.Reason, e.Name)
 	}
+	for _, s := range o.Steps {
+		fmt.Fprintf(&b, "step s%d o%d t%d %.5q\n", s.Session, s.Owner, s.Token, s.Name)
+	}
 	fmt.Fprintf(&b, "not renewed %v\n", o.NotRenewed)
 	return b.String()
 }
@@ -511,6 +512,8 @@ type tally struct {
 	// parts counts parts that were seen to hold, late those that wait although their
 	// lock has room for them.
 	parts, late int
+	// circles counts the steps of circles of owners.
+	circles int
 }
 
 // look counts what the machine's locks show.
@@ -567,6 +570,7 @@ func runWorld(seed uint64, steps int, met *tally) error {
 			met.restored++
 		}
 		met.look(w.a)
+		met.circles += len(w.outA.Steps)
 	}
 	return nil
 }
@@ -587,6 +591,10 @@ func TestTwin(t *testing.T) {
 	}
 	t.Logf("%d levels held, %d waiting, %d times permits kept for the head of the queue",
 		met.deep, met.shared, met.kept)
+	t.Logf("%d steps of circles", met.circles)
+	if met.circles < 10 {
+		t.Errorf("got %d steps of circles, want 10", met.circles)
+	}
 	t.Logf("%d parts held, %d kept waiting by others", met.parts, met.late)
 	if met.parts < 1000 || met.late < 1000 {
 		t.Errorf("got %d parts held, %d kept waiting by others, want 1000 of each", met.parts, met.late)

@@ -86,6 +86,8 @@ func TestRun(t *testing.T) {
 	t.Run("Conflict", func(t *testing.T) { runConflict(t, c, cl) })
 	t.Run("Permits", func(t *testing.T) { runPermits(t, c, cl) })
 	t.Run("InputAndEnvironment", func(t *testing.T) { runInputAndEnvironment(t, c) })
+	t.Run("Priority", func(t *testing.T) { runPriority(t, c, cl) })
+	t.Run("GroupKilled", func(t *testing.T) { runGroupKilled(t, c, cl) })
 	t.Run("SignalsReachTheGroup", func(t *testing.T) { runSignals(t, c, cl) })
 	t.Run("SignalWhileWaiting", func(t *testing.T) { runSignalWhileWaiting(t, c, cl) })
 	t.Run("DiesWithParent", func(t *testing.T) { runDiesWithParent(t, c, cl) })
@@ -170,6 +172,61 @@ func runPermits(t *testing.T, c *Cluster, cl *client.Client) {
 	if err := h.Unlock(within(t, 10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// runPriority proves that the larger weight is served first, whoever came first.
+func runPriority(t *testing.T, c *Cluster, cl *client.Client) {
+	h, err := cl.Lock(within(t, 10*time.Second), "priority")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "order")
+	var all []*started
+	for i, weight := range []string{"0", "200"} {
+		all = append(all, startRun(t, c, "--priority", weight, "priority", "--", "sh", "-c",
+			"echo "+weight+" >> "+out))
+		awaitWaiters(t, cl, "priority", i+1)
+	}
+	if err := h.Unlock(within(t, 10*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all {
+		if got := s.code(t); got != 0 {
+			t.Errorf("got exit code %d and %q, want 0", got, s.out.String())
+		}
+	}
+	if got := awaitFile(t, out); got != "200\n0" {
+		t.Errorf("got order %q, want 200 before 0", got)
+	}
+	if code, _ := lockd(t, "run", "--priority", "256", "x", "--", "true"); code != 2 {
+		t.Errorf("--priority 256: got exit code %d, want 2", code)
+	}
+}
+
+// runGroupKilled proves that a command whose whole group is killed from outside
+// gives its lock back at once, and that lockd run, which is not in the group, says
+// how it ended.
+func runGroupKilled(t *testing.T, c *Cluster, cl *client.Client) {
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	s := startRun(t, c, "group", "--", "sh", "-c",
+		"sleep 1000 & echo $! $$ > "+pidFile+"; wait")
+	var inner, outer int
+	if _, err := fmt.Sscan(awaitFile(t, pidFile), &inner, &outer); err != nil {
+		t.Fatal(err)
+	}
+	if group, err := syscall.Getpgid(inner); err != nil || group != outer {
+		t.Errorf("got group %d of the inner command, %v, want %d", group, err, outer)
+	}
+	if err := syscall.Kill(-outer, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.code(t); got != 128+int(syscall.SIGKILL) {
+		t.Errorf("got exit code %d and %q, want %d", got, s.out.String(), 128+int(syscall.SIGKILL))
+	}
+	if !gone(inner, 5*time.Second) {
+		t.Error("the inner command lives on")
+	}
+	free(t, cl, "group")
 }
 
 func runInputAndEnvironment(t *testing.T, c *Cluster) {

@@ -267,6 +267,9 @@ func (c *coreClient) settle() {
 				c.w.covered["core converted"]++
 			}
 		}
+		if x.Kind == wire.KindAwait && x.Err == nil {
+			c.w.covered["core let through"]++
+		}
 		if x.Err != nil && !expected(x.Err) {
 			c.w.failf("%s: %v %q ended as %v", c.name(), x.Kind, x.Name, x.Err)
 		}
@@ -294,6 +297,7 @@ func expected(err error) bool {
 		lockclient.ErrHeld, lockclient.ErrLost, lockclient.ErrUnavailable, lockclient.ErrBusy,
 		lockclient.ErrNotFound, lockclient.ErrClosed, lockclient.ErrSessionEnded,
 		lockclient.ErrOtherKind, lockclient.ErrDeadlock, lockclient.ErrOtherMode,
+		lockclient.ErrAlreadySet, lockclient.ErrBroken,
 		lockclient.ErrUnlocked, lockclient.ErrUnsupported, lockclient.ErrOptions,
 		lockclient.ErrTooMuchData, errGaveUp,
 	} {

@@ -30,6 +30,10 @@ func (c *coreClient) task() {
 		c.convert()
 		return
 	}
+	if c.w.opts.Gates && len(c.calls) < maxCalls && c.dice.permille(200) {
+		c.gate()
+		return
+	}
 	switch n := c.dice.IntN(100); {
 	case n < 45 && len(c.calls) < maxCalls:
 		c.acquire()
@@ -195,6 +199,13 @@ func (c *coreClient) stranded() bool {
 	return len(c.tried) > 0
 }
 
+// overhearGate fills in what a request at a gate asks.
+func overhearGate(q *check.Question, body []byte) error {
+	x, err := wire.DecodeGate(body)
+	q.Session, q.Name = x.Session, string(x.Name)
+	return err
+}
+
 // overhear remembers what the client asks.
 func (c *coreClient) overhear(h wire.Header, body []byte) {
 	if c.asked[h.Request] != nil {
@@ -234,6 +245,8 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 		var x wire.ReleaseAll
 		x, err = wire.DecodeReleaseAll(body)
 		q.Session, q.Token, q.Target = x.Session, x.Token, x.Target
+	case wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate:
+		err = overhearGate(q, body)
 	case wire.KindRelease:
 		var x wire.Release
 		x, err = wire.DecodeRelease(body)

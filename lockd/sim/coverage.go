@@ -138,7 +138,7 @@ func ReachableUnderFaults() []string {
 		wire.StatusTooManyHolds, wire.StatusNotFound} {
 		all = append(all, "status "+s.String())
 	}
-	return append(all, "gate opened for several", "gate broken", "cancel lost to a gate",
+	return append(all, "gate opened for several", "gate broken", "core let through",
 		"waiter too old to be passed",
 		"convert ok", "convert held", "convert cancelled", "convert not holder",
 		"held", "several held", "data read", "kept hold seen", "hold kept", "kept hold freed",

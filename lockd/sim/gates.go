@@ -2,7 +2,9 @@ package sim
 
 import (
 	"fmt"
+	"time"
 
+	lockclient "lockd/client"
 	"lockd/lockfsm"
 	"lockd/netio/wire"
 )
@@ -68,6 +70,18 @@ func (w *World) drawGateCall(d dice, group uint16, k *call) {
 	if k.q.Kind == wire.KindSetGate && d.permille(300) {
 		k.ttl = lockfsm.Millis(d.between(100, 3000))
 	}
+}
+
+// gate does something at a gate.
+func (c *coreClient) gate() {
+	k, group := &call{}, uint16(c.dice.IntN(c.w.opts.Groups))
+	c.w.drawGateCall(c.dice, group, k)
+	x := &coreCall{Call: lockclient.Call{Kind: k.q.Kind, Flags: k.flags, Gate: k.gate, Count: k.count,
+		Name: k.q.Name, TTL: time.Duration(k.ttl) * time.Millisecond}}
+	if k.flags&wire.FlagWait == 0 {
+		x.Timeout = c.timeout()
+	}
+	c.start(x)
 }
 
 // answered is the number below which no request at a gate is open.

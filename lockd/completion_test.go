@@ -1,0 +1,53 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// complete asks bash what comes after some words, the last of which is unfinished.
+func complete(t *testing.T, words ...string) []string {
+	t.Helper()
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("NOT RUN: there is no bash")
+	}
+	_, script, _ := call("completion", "bash")
+	script += `COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _lockd; printf '%s\n' "${COMPREPLY[@]}"`
+	out, err := exec.Command(bash, append([]string{"-c", script, "bash"}, words...)...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(string(out))
+}
+
+func TestCompletion(t *testing.T) {
+	for _, x := range []struct {
+		words []string
+		want  string
+	}{
+		{[]string{"lockd", "ru"}, "run"},
+		{[]string{"lockd", "he"}, "help"},
+		{[]string{"lockd", "cluster", "rem"}, "remove"},
+		{[]string{"lockd", "cluster", "status", "--add"}, "--addr"},
+		{[]string{"lockd", "run", "--prio"}, "--priority"},
+		{[]string{"lockd", "run", "-n", "name", "--on"}, "--on-lost"},
+		{[]string{"lockd", "serve", "--data"}, "--data"},
+	} {
+		if got := complete(t, x.words...); len(got) != 1 || got[0] != x.want {
+			t.Errorf("%q: got %q, want %q", x.words, got, x.want)
+		}
+	}
+	if got := complete(t, "lockd", "run", "name", "--", "tru"); len(got) == 0 {
+		t.Error("no command begins with tru")
+	}
+	if code, out, _ := call("completion", "zsh"); code != 0 || !strings.Contains(out, "bashcompinit") {
+		t.Errorf("zsh: got exit code %d", code)
+	}
+	for _, args := range [][]string{{"completion"}, {"completion", "cmd"}} {
+		if code, _, _ := call(args...); code != exitUsage {
+			t.Errorf("%q: got exit code %d, want %d", args, code, exitUsage)
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package lockfsm
+
+// A request of an owner may say Detect: as long as it waits, its owner gives nothing
+// back. That is what makes a circle certain. A session is a process in which others
+// may unlock while one waits, so a wait of a session for a session proves nothing;
+// an owner who says so does one thing at a time.
+//
+// Such a wait waits for every hold that does not let it in, and for all who wait
+// before it. A hold of an owner stays for as long as a Detect of that owner waits,
+// and who waits before with Detect stays too; anything else may go at any time. A
+// request that would wait and close a circle of what stays is refused at once: as
+// every edge appears with a request, whoever closes a circle is the one to be told.
+// Parked waits count, for they come back; those of ended sessions do not.
+//
+// The search looks at detectMost claims. A circle beyond that is not found: the
+// request then waits.
+
+// detectMost bounds the claims that one request makes the search look at.
+const detectMost = 1024
+
+// Step is one wait of a circle: the owner of a session waits for Name, where the
+// hold with Token, of the owner of the next step, is in the way. Token is zero if it
+// is the next step's wait, which stands before it in the queue.
+type Step struct {
+	Session SessionID
+	Owner   Owner
+	Token   Token
+	Name    []byte // borrowed from the Outcome
+}
+
+// wait is a wait that the search has come to, from an earlier one.
+type wait struct {
+	claim ref
+	from  int
+	token Token // of the hold of its owner that is in the way of that
+}
+
+// search is the state of one search for a circle.
+type search struct {
+	m      *Machine
+	start  *claim
+	owner  Owner
+	found  []wait
+	looked int
+}
+
+// circleOf finds a circle that the waiting claim r closes, and reports it in out. It
+// returns how many steps it has, zero if there is none.
+func (m *Machine) circleOf(r ref, out *Outcome) int {
+	c := m.claims.at(r)
+	if c.flags&claimDetects == 0 || plantedIs("circle-not-seen") {
+		return 0
+	}
+	s := search{m: m, start: c, owner: m.ownerOf(m.locks.at(c.lock), c)}
+	s.found = append(s.found, wait{claim: r, from: -1})
+	for i := 0; i < len(s.found) && s.looked < detectMost; i++ {
+		if token, closes := s.follow(i); closes {
+			return s.report(i, token, out)
+		}
+	}
+	return 0
+}
+
+// follow looks at what the i-th wait waits for. It reports whether that is something
+// of the owner who asks, and the token of the hold.
+func (s *search) follow(i int) (Token, bool) {
+	m := s.m
+	c := m.claims.at(s.found[i].claim)
+	l := m.locks.at(c.lock)
+	for h := l.holders; h != 0 && s.looked < detectMost; h = m.claims.at(h).next {
+		hold := m.claims.at(h)
+		s.looked++
+		k := m.stack(l, hold)
+		if k == nil || hold.mode.Compatible(c.mode) && l.holderCount() < m.limits.HoldersPerLock {
+			continue
+		}
+		if hold.session == s.start.session && k.owner == s.owner {
+			return hold.stamp, true
+		}
+		s.waitsOf(i, hold, k.owner)
+	}
+	for w := l.waiters; w != s.found[i].claim && s.looked < detectMost; w = m.claims.at(w).next {
+		s.looked++
+		if m.claims.at(w) == s.start {
+			return 0, true
+		}
+		s.reach(w, wait{claim: w, from: i})
+	}
+	return 0, false
+}
+
+// waitsOf comes to the waits of the owner of a hold.
+func (s *search) waitsOf(i int, hold *claim, o Owner) {
+	m := s.m
+	of := m.sessions.at(hold.session)
+	for r, last := of.claims, m.claims.at(of.claims).ownPrev; s.looked < detectMost; {
+		s.looked++
+		c := m.claims.at(r)
+		if c.state == claimWaits && c.flags&claimDetects != 0 &&
+			m.ownerOf(m.locks.at(c.lock), c) == o {
+			s.reach(r, wait{claim: r, from: i, token: hold.stamp})
+		}
+		if r == last {
+			return
+		}
+		r = c.ownNext
+	}
+}
+
+// reach adds a wait that stays, unless the search has been there.
+func (s *search) reach(r ref, w wait) {
+	c := s.m.claims.at(r)
+	if c.flags&claimDetects == 0 || s.m.sessions.at(c.session).flags&entryEnding != 0 {
+		return
+	}
+	for i := range s.found {
+		if s.found[i].claim == r {
+			return
+		}
+	}
+	s.found = append(s.found, w)
+}
+
+// report writes down the circle that the i-th wait closes, from the request on.
+func (s *search) report(i int, token Token, out *Outcome) int {
+	m, at, n := s.m, len(out.Steps), 0
+	for ; i >= 0; n++ {
+		w := s.found[i]
+		c := m.claims.at(w.claim)
+		l := m.locks.at(c.lock)
+		out.Steps = append(out.Steps, Step{Session: m.sessions.at(c.session).id,
+			Owner: m.ownerOf(l, c), Token: token, Name: out.copyName(m.lockName(l))})
+		token, i = w.token, w.from
+	}
+	for a, b := at, at+n-1; a < b; a, b = a+1, b-1 {
+		out.Steps[a], out.Steps[b] = out.Steps[b], out.Steps[a]
+	}
+	return n
+}
+
+// deadlock refuses the waiting claim r, which closes a circle of so many steps.
+func (m *Machine) deadlock(steps int, res Result, out *Outcome) Result {
+	at := len(out.Steps) - steps
+	res.StepsAt, res.Steps = uint32(at), uint32(steps)
+	res.Holder, res.HolderToken = out.Steps[at+1%steps].Session, out.Steps[at].Token
+	return res.with(CodeDeadlock)
+}
