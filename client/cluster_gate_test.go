@@ -12,7 +12,6 @@ type dumbGate struct {
 	kind   wire.GateKind
 	number uint32
 	set    bool // an event; a latch is set while its number is not zero
-	token  uint64
 	queue  []dumbClaim
 }
 

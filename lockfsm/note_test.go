@@ -52,9 +52,8 @@ func TestTouchedLocksAreNoted(t *testing.T) {
 				}
 			}
 			for _, e := range w.outA.Events {
-				name := string(e.Name)
 				held := e.Token != 0 && w.a.Summary(e.Name).Token == e.Token // not let through a gate
-				if e.Kind == EventGranted && held && changes[name]&ChangedGrant == 0 {
+				if e.Kind == EventGranted && held && changes[string(e.Name)]&ChangedGrant == 0 {
 					t.Fatalf("seed %d: grant of %q: got %08b, want it noted", seed, e.Name,
 						changes[string(e.Name)])
 				}

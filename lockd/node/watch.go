@@ -58,7 +58,6 @@ type watch struct {
 	// locks are being told, of which those up to after were; of a prefix.
 	next    uint64
 	telling telling
-	begun   uint64 // slot at which that began
 	after   []byte
 	// claim is the request that waits, position and blocker what was last told; of a
 	// waiter.

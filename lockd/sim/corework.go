@@ -237,14 +237,8 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 		var x wire.Ask
 		x, err = wire.DecodeAsk(body)
 		q.Kind, q.Session, q.Name, q.Mode = x.Kind, x.Session, string(x.Name), lockfsm.Mode(x.Mode)
-	case wire.KindAcquireAll:
-		var x wire.AcquireAll
-		x, err = wire.DecodeAcquireAll(body)
-		q.Session = x.Session
-	case wire.KindReleaseAll:
-		var x wire.ReleaseAll
-		x, err = wire.DecodeReleaseAll(body)
-		q.Session, q.Token, q.Target = x.Session, x.Token, x.Target
+	case wire.KindAcquireAll, wire.KindReleaseAll:
+		err = overhearSeveral(q, body)
 	case wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate:
 		err = overhearGate(q, body)
 	case wire.KindRelease:
@@ -277,6 +271,18 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 	}
 	q.Floor = c.w.history.Began(h.Group)
 	c.asked[h.Request] = q
+}
+
+// overhearSeveral reads a request for several names, or to give them back.
+func overhearSeveral(q *check.Question, body []byte) error {
+	if q.Kind == wire.KindReleaseAll {
+		x, err := wire.DecodeReleaseAll(body)
+		q.Session, q.Token, q.Target = x.Session, x.Token, x.Target
+		return err
+	}
+	x, err := wire.DecodeAcquireAll(body)
+	q.Session = x.Session
+	return err
 }
 
 // listen holds every answer against the log, whether the client goes by it or
