@@ -131,7 +131,7 @@ func (x *Call) direct() bool { return x.Kind == wire.KindStatus || x.Kind == wir
 
 // needsVersion returns the least version of the protocol that can say the Call.
 func (x *Call) needsVersion() uint16 {
-	if x.termed() {
+	if x.termed() || x.Kind == wire.KindEnter && x.Flags&wire.FlagDetect != 0 {
 		return wire.VersionWhole
 	}
 	switch x.Kind {

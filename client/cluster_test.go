@@ -90,6 +90,7 @@ type dumbClaim struct {
 	conn    int // to answer on; -1 is none
 	due     Instant
 	terms   wire.Terms
+	detects bool // it waits, and its owner gives nothing back meanwhile
 	// turned is the conversion of the hold that was granted last; moved says that
 	// there was one, and that smaller tokens may name it.
 	turned uint64
@@ -544,6 +545,11 @@ func (d *dumbCluster) acquire(g *dumbGroup, p proposal) (wire.Response, bool) {
 			r.Payload = d.info(g, string(x.Name), p.h.Version()).Payload
 		}
 		return r, true
+	}
+	if y.detects = p.h.Flags&wire.FlagDetect != 0; y.detects {
+		if steps := g.circle(y, string(x.Name)); steps != nil {
+			return g.deadlock(steps), true
+		}
 	}
 	l.queue = append(l.queue, y)
 	return wire.Response{}, false

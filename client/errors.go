@@ -201,27 +201,6 @@ func (e *AlreadySetError) Error() string {
 	return fmt.Sprintf("latch %q has a count of %d already", e.Name, e.Count)
 }
 
-// DeadlockError says whom a refused request would have waited for in a circle. It
-// matches ErrDeadlock.
-type DeadlockError struct {
-	Name string // of the lock that was asked for
-	// Token is that of the hold of Name whose own waiting request is in the way,
-	// or zero if that is not known.
-	Token uint64
-}
-
-// Is reports whether target is ErrDeadlock.
-func (e *DeadlockError) Is(target error) bool { return target == ErrDeadlock }
-
-// Error says it in one line.
-func (e *DeadlockError) Error() string {
-	if e.Token == 0 {
-		return fmt.Sprintf("lock %q: deadlock: the holder waits for this client", e.Name)
-	}
-	return fmt.Sprintf("lock %q: deadlock: the holder with token %d waits for this client",
-		e.Name, e.Token)
-}
-
 // LostError says which hold ended and why. It matches ErrLost and its Cause,
 // and is the cause of the context of the hold.
 type LostError struct {

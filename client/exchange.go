@@ -506,6 +506,13 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 	case wire.StatusOtherKind:
 		c.end(x, otherKind(x.inTheWay(r), r.Token))
 		return nil
+	case wire.StatusDeadlock:
+		err, bad := deadlock(x, r)
+		if bad != nil {
+			return bad
+		}
+		c.end(x, err)
+		return nil
 	default:
 		c.end(x, statusError(x, r.Status))
 		return nil

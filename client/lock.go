@@ -32,6 +32,15 @@ type LockOptions struct {
 	// lock may be granted meanwhile. Not with LockAsync. Needs nodes that know
 	// watches; others say nothing. Default: nobody wants to know.
 	OnWait func(WhyInfo)
+	// Detect says of an Owner's call that waits that its owner gives nothing back
+	// meanwhile, neither this lock nor another: it does one thing at a time. If it
+	// would wait in a circle of owners who have all said so, in this client or others,
+	// it fails at once with a *DeadlockError that tells the circle, and holds what it
+	// held. Circles are found among names of one group of the cluster, which hashes
+	// the name; one that leads through several is not, and waits as without Detect:
+	// so limit a wait by its context. Needs Owner; of no effect on a try. Default
+	// false.
+	Detect bool
 	// Payload is for others to read while the lock is held: see Holder.Payload. It
 	// is copied. At most 4 KiB. Only an owner's first call brings it. Default none.
 	Payload []byte
@@ -169,6 +178,12 @@ func (h *Held) prepare(c *Client, name string, opts LockOptions, flags wire.Flag
 	mode, err := opts.Mode.wire()
 	if err != nil {
 		return err
+	}
+	if opts.Detect && opts.Owner == 0 {
+		return fmt.Errorf("%w: Detect needs an Owner: %q", ErrOptions, name)
+	}
+	if opts.Detect && flags&wire.FlagWait != 0 {
+		flags |= wire.FlagDetect
 	}
 	terms, err := opts.terms()
 	if err != nil {

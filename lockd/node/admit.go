@@ -251,7 +251,7 @@ func decodeKinds(cmd *lockfsm.Command, h wire.Header, body []byte) wire.Status {
 		cmd.Op, cmd.Request = lockfsm.OpEnter, lockfsm.RequestID(h.Request)
 		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
 		cmd.Owner, cmd.Mode = lockfsm.Owner(x.Owner), lockfsm.Mode(x.Mode)
-		cmd.Weight, cmd.Name, cmd.Flags = x.Weight, x.Name, commandFlags(h, x.Session)
+		cmd.Weight, cmd.Name, cmd.Flags = x.Weight, x.Name, enterFlags(h, x.Session)
 	case wire.KindConvert:
 		var x wire.Convert
 		x, err = wire.DecodeConvert(body)

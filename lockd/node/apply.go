@@ -96,7 +96,7 @@ func (n *Node) onResult(g *group, slot uint64, o *origin, r *lockfsm.Result) {
 	case r.Code == lockfsm.CodeHeld:
 		n.fillHeld(g, &x, r, name, h)
 	case r.Code == lockfsm.CodeDeadlock:
-		x.Token = uint64(r.HolderToken)
+		n.fillCircle(g, &x, r)
 	case r.Code == lockfsm.CodeOtherKind && h.Version() < wire.VersionKinds:
 		x.Status = wire.StatusBadRequest
 	case r.Code == lockfsm.CodeOtherKind:

@@ -43,6 +43,9 @@ func decodeTerms(cmd *lockfsm.Command, h wire.Header, body []byte) wire.Status {
 	cmd.Permits, cmd.Capacity = lockfsm.Permits(x.Permits), lockfsm.Permits(x.Capacity)
 	cmd.Mode, cmd.Weight, cmd.Name = lockfsm.Mode(x.Mode), x.Weight, x.Name
 	cmd.Flags, cmd.Lease = commandFlags(h, x.Session), lockfsm.Millis(x.TTLMillis)
+	if x.Kind == wire.KindEnter {
+		cmd.Flags = enterFlags(h, x.Session)
+	}
 	cmd.Terms = termsOf(&x.Terms)
 	return wire.StatusOK
 }

@@ -167,6 +167,20 @@
 // the first. Each name is given back by a Release with its token, or what is left
 // of them by a ReleaseAll that names the AcquireAll and its token.
 //
+// The flag 32 of an Enter, and of an Ask that is one, says together with wait that
+// its owner gives nothing back until it has the answer. If it would wait in a circle
+// of owners of the group who have all said so, it is refused with Deadlock at once,
+// with this payload; the token is that of its first step. A refusal is not kept: the
+// Enter sent again is looked at anew.
+//
+//	Circle      count u16 | n u16 | n × (session u64 | owner u64 | token u64 |
+//	            client name | name)
+//
+// The owner of a session waits for name, where the hold with token, of the owner of
+// the next step, is in the way; token is zero if that only waits before it. The
+// first step is the Enter, and after the last comes the first. Count is of all
+// steps, of which the first 32 are listed.
+//
 // CheckTokens asks of 1 to 1000 tokens, whose names all belong to the group, which
 // are those of present holds: standing is 1 for them and else 0. Newest is the
 // largest token of a present hold of the name, zero if nobody holds it. A hold whose

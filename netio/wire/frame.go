@@ -215,6 +215,10 @@ const (
 	// FlagVersion3: answer as version 3 does, in status and payload. Requires: a
 	// conn of version 3.
 	FlagVersion3 Flags = 1 << 4
+	// FlagDetect: of an Enter that waits, and an Ask that is one. Its owner gives
+	// nothing back meanwhile; refuse it if it would wait in a circle of such, with a
+	// Circle. Requires: a conn of version 3.
+	FlagDetect Flags = 1 << 5
 )
 
 // DetachedOwner is the bit that tells an owner id, which a client draws at

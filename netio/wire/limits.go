@@ -59,7 +59,9 @@ const (
 	maxListPageBytes = HeaderBytes + responseFixedBytes + listPageFixedBytes +
 		MaxPage*(listEntryFixedBytes+permitBytes+gateInfoBytes+MaxNameBytes+MaxClientNameBytes)
 	maxAcquireAllBytes = HeaderBytes + acquireAllFixedBytes + MaxWants*(wantFixedBytes+MaxNameBytes)
-	maxStatusBytes     = HeaderBytes + responseFixedBytes + nodeStatusFixedBytes + MaxTextBytes +
+	maxCircleBytes     = HeaderBytes + responseFixedBytes + circleFixedBytes +
+		MaxSteps*(stepFixedBytes+MaxClientNameBytes+MaxNameBytes)
+	maxStatusBytes = HeaderBytes + responseFixedBytes + nodeStatusFixedBytes + MaxTextBytes +
 		MaxGroups*groupStatusBytes
 	maxTopBytes = HeaderBytes + responseFixedBytes + 2 + MaxPage*(topEntryFixedBytes+MaxNameBytes)
 
@@ -68,6 +70,7 @@ const (
 	_ = uint(MaxFrameBytes - maxLockInfoBytes - blockageBytes)
 	_ = uint(MaxFrameBytes - maxListPageBytes)
 	_ = uint(MaxFrameBytes - maxAcquireAllBytes)
+	_ = uint(MaxFrameBytes - maxCircleBytes)
 	_ = uint(MaxFrameBytes - maxStatusBytes)
 	_ = uint(MaxFrameBytes - maxTopBytes)
 )

@@ -77,7 +77,7 @@ const (
 	// StatusDeadlock: the request would have waited for one that waits for it, so
 	// that neither would ever have been granted. Nothing changed; what the client
 	// holds it holds as before. The token is that of the hold whose own request is
-	// in the way. Version 3.
+	// in the way; the payload, after FlagDetect, is a Circle. Version 3.
 	StatusDeadlock Status = 25
 	// StatusTooMuchData: the group takes no more payloads, labels and other terms.
 	StatusTooMuchData Status = 26

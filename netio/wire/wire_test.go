@@ -286,6 +286,7 @@ func FuzzDecode(f *testing.F) {
 		again(t, b, DecodeCheckTokens, appendChecks)
 		again(t, b, DecodeFindSession, AppendFindSession)
 		again(t, b, DecodeSessionClaims, payload(AppendSessionClaims))
+		again(t, b, DecodeCircle, payload(AppendCircle))
 		again(t, b, DecodePeerHello, func(dst []byte, _ Header, x *PeerHello) []byte {
 			body := AppendPeerHello(dst, PeerKindHello, x)[PeerHeaderBytes:]
 			return append(make([]byte, HeaderBytes), body...)

@@ -1,0 +1,129 @@
+package node
+
+import (
+	"testing"
+
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+)
+
+// detect asks, as the request with this header, for a lock for an owner who gives
+// nothing back meanwhile.
+func (u *user) detect(h wire.Header, name []byte, owner uint64) {
+	h.Flags = wire.FlagWait | wire.FlagVersion3 | wire.FlagDetect
+	u.send(wire.AppendEnter(nil, h, &wire.Enter{Session: u.session, Owner: owner,
+		Epoch: u.epoch, Mode: wire.ModeEX, Name: name}))
+}
+
+// wantCircle checks the refusal by the present leader and what it says of the circle.
+func (u *user) wantCircle(request uint64, want []wire.CircleStep) {
+	u.w.t.Helper()
+	u.w.run(50 * Millisecond)
+	x, ok := u.w.leaderOf(u.group).response(u.conn, request)
+	if !ok || x.Status != wire.StatusDeadlock {
+		u.w.t.Fatalf("request %d: got %v, %v, want a deadlock", request, ok, x.Status)
+	}
+	got, err := wire.DecodeCircle(x.Payload)
+	if err != nil || len(got.Steps) != len(want) || int(got.Count) != len(want) ||
+		x.Token != want[0].Token {
+		u.w.t.Fatalf("circle: got %+v, %v, token %d, want %+v", got, err, x.Token, want)
+	}
+	for i, s := range got.Steps {
+		y := want[i]
+		if s.Session != y.Session || s.Owner != y.Owner || s.Token != y.Token ||
+			string(s.Client) != "tester" || string(s.Name) != string(y.Name) {
+			u.w.t.Errorf("step %d: got %+v, want %+v", i, s, y)
+		}
+	}
+}
+
+// Whoever of three owners closes a circle is told all of it, and so is who asks
+// again, also of the next leader: a refusal changes nothing. When the circle is open
+// the same request waits and is granted.
+func TestCircleOfOwnersIsRefused(t *testing.T) {
+	w := raisedWorld(t, testOptions())
+	a, b, c := w.lasting(1, 0, 30_000), w.lasting(2, 0, 30_000), w.lasting(3, 0, 30_000)
+	users := []*user{a, b, c}
+	var steps []wire.CircleStep
+	var first uint64 // the Enter of what the last holds
+	for i, u := range users {
+		name := w.nameIn(0, i)
+		first = u.enter(name, 7, 0)
+		token := u.want(first, wire.StatusOK).Token
+		steps = append(steps, wire.CircleStep{Session: users[(i+2)%3].session, Owner: 7,
+			Token: token, Name: name})
+	}
+	// steps[i] waits for what users[i] holds: the last of them for that of the first.
+	waits := []wire.Header{a.header(wire.KindEnter), b.header(wire.KindEnter)}
+	a.detect(waits[0], steps[1].Name, 7)
+	b.detect(waits[1], steps[2].Name, 7)
+	w.run(50 * Millisecond)
+	h := c.header(wire.KindEnter)
+	c.detect(h, steps[0].Name, 7)
+	c.wantCircle(h.Request, steps)
+
+	old := w.leaderOf(0)
+	w.kill(uint16(old.id))
+	w.run(3 * Second)
+	for _, u := range users {
+		u.epoch++
+	}
+	a.detect(waits[0], steps[1].Name, 7)
+	b.detect(waits[1], steps[2].Name, 7)
+	c.detect(h, steps[0].Name, 7)
+	c.wantCircle(h.Request, steps)
+	if n := w.leaderOf(0).inFlight(c.conn); n != 0 {
+		t.Errorf("in flight: got %d, want 0", n)
+	}
+	if _, ok := w.leaderOf(0).response(a.conn, waits[0].Request); ok {
+		t.Error("who waited before was answered")
+	}
+
+	if x := c.leave(steps[2].Name, first, steps[2].Token); x.Status != wire.StatusOK {
+		t.Fatalf("leave: got %v, want ok", x.Status)
+	}
+	b.want(waits[1].Request, wire.StatusOK)
+	c.epoch++
+	c.detect(h, steps[0].Name, 7)
+	w.run(50 * Millisecond)
+	if info := c.describe(steps[0].Name); info.WaiterCount != 1 {
+		t.Errorf("waiters: got %d, want the one who was refused before", info.WaiterCount)
+	}
+	old.start()
+	w.link(old.id)
+	w.run(2 * Second)
+	w.converged()
+}
+
+// A try that says detect is any other try; what is no Enter does not know the flag.
+func TestDetectOfATry(t *testing.T) {
+	w := raisedWorld(t, testOptions())
+	u, name := w.user(1, 0), w.nameIn(0, 0)
+	u.lock(name)
+	u.want(u.enter(name, 7, wire.FlagDetect|wire.FlagVersion3), wire.StatusHeld)
+	u.want(u.take(w.nameIn(0, 1), 1, wire.FlagWait|wire.FlagDetect), wire.StatusOK)
+	h := u.header(wire.KindAsk)
+	h.Flags = wire.FlagWait | wire.FlagVersion3 | wire.FlagDetect
+	for i, kind := range []wire.Kind{wire.KindAcquire, wire.KindEnter} {
+		x := wire.Ask{Kind: kind, Session: u.session, Epoch: u.epoch, Mode: wire.ModeEX,
+			Name: w.nameIn(0, 2+i)}
+		if kind == wire.KindEnter {
+			x.Owner = 7
+		}
+		h.Request++
+		u.send(wire.AppendAsk(nil, h, &x))
+		u.want(h.Request, wire.StatusOK)
+	}
+}
+
+// While a node of the cluster may not know it, nobody may say detect.
+func TestFP3DetectNeedsAllNodes(t *testing.T) {
+	o := testOptions()
+	o.Format = lockfsm.FormatKinds
+	w := newWorld(t, o)
+	u := w.user(1, 0)
+	h := u.header(wire.KindEnter)
+	u.detect(h, w.nameIn(0, 0), 7)
+	u.want(h.Request, wire.StatusUnsupported)
+	u.want(u.enter(w.nameIn(0, 0), 7, wire.FlagWait), wire.StatusOK)
+}
