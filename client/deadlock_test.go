@@ -33,6 +33,23 @@ func TestDeadlockOfOwners(t *testing.T) {
 	}
 }
 
+// startTrouble delays what comes next by a second, and disturbs it meanwhile.
+func startTrouble(n *testNodes, trouble string) {
+	if trouble == "none" {
+		return
+	}
+	n.with(func(d *dumbCluster) { d.delay = func() Instant { return Instant(time.Second) } })
+	time.AfterFunc(500*time.Millisecond, func() {
+		if trouble == "conns break" {
+			n.resetNode(1)
+			n.resetNode(2)
+			n.resetNode(3)
+			return
+		}
+		n.with(func(d *dumbCluster) { d.lead(1, 1+d.groups[1].leader%3) })
+	})
+}
+
 func deadlockOfOwners(t *testing.T, trouble string) {
 	n := newNodes(t, 4)
 	a, b := n.client(t, Options{Name: "one"}), n.client(t, Options{Name: "two"})
@@ -61,18 +78,7 @@ func deadlockOfOwners(t *testing.T, trouble string) {
 		}()
 		synctest.Wait()
 	}
-	if trouble != "none" {
-		n.with(func(d *dumbCluster) { d.delay = func() Instant { return Instant(time.Second) } })
-		time.AfterFunc(500*time.Millisecond, func() {
-			if trouble == "conns break" {
-				n.resetNode(1)
-				n.resetNode(2)
-				n.resetNode(3)
-				return
-			}
-			n.with(func(d *dumbCluster) { d.lead(1, 1+d.groups[1].leader%3) })
-		})
-	}
+	startTrouble(n, trouble)
 	_, err := ask(2)
 	var circle *DeadlockError
 	if !errors.Is(err, ErrDeadlock) || !errors.As(err, &circle) || circle.Count != 3 ||

@@ -25,7 +25,10 @@
 //
 // A lock can be made re-entrant for an owner (LockOptions.Owner), and a name can
 // be a semaphore (Client.Semaphore). The nodes count both, and only as often as
-// was asked: a request that is sent again finds what it did before.
+// was asked: a request that is sent again finds what it did before. An owner who does
+// one thing at a time can say so (LockOptions.Detect), and is told if it would wait in
+// a circle of such owners, be it a request that is sent again. A group knows its own
+// names only: what waits in a circle through several groups is not found.
 //
 // A client that is started again can go on with the locks of the one before
 // (Options.SessionFile, Client.Resumed). Its file has the secret by which the nodes
@@ -52,6 +55,7 @@
 //	debt.go      answers that a conn owes a group that has left it
 //	session.go   sessions, keepalives, leases
 //	gatecall.go  calls at latches, events and barriers
+//	deadlock.go  circles of owners who wait
 //	exchange.go  bytes out, bytes in, what an answer means
 //	view.go      what watches are told
 //

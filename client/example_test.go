@@ -179,6 +179,37 @@ func ExampleRWMutex_Upgrade() {
 	}
 }
 
+// A worker who needs a second lock while it holds the first says that it gives nothing
+// back meanwhile. If it would wait in a circle, it is told who is in it.
+func ExampleDeadlockError() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "worker-7"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	mine := client.LockOptions{Owner: 7, Detect: true}
+	from, err := c.LockWith(ctx, "account/12", mine)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer from.Unlock(context.WithoutCancel(ctx))
+	wait, stop := context.WithTimeout(ctx, 10*time.Second) // for circles over several groups
+	defer stop()
+	to, err := c.LockWith(wait, "account/34", mine)
+	var circle *client.DeadlockError
+	if errors.As(err, &circle) {
+		for _, s := range circle.Steps {
+			log.Printf("owner %d of %s waits for %s", s.Owner, s.Client, s.Name)
+		}
+		return // unlock the first, and begin anew
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer to.Unlock(context.WithoutCancel(ctx))
+}
+
 // Somebody waits until a number of jobs is done, whoever does them.
 func ExampleLatch() {
 	ctx := context.Background()
