@@ -139,7 +139,7 @@ func ReachableUnderFaults() []string {
 		all = append(all, "status "+s.String())
 	}
 	return append(all, "gate opened for several", "gate broken", "core let through",
-		"waiter too old to be passed",
+		"waiter too old to be passed", "circle of owners refused", "circle told",
 		"convert ok", "convert held", "convert cancelled", "convert not holder",
 		"held", "several held", "data read", "kept hold seen", "hold kept", "kept hold freed",
 		"core held", "core held several",

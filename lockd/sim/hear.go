@@ -193,8 +193,11 @@ func (m *membership) done(k *call, x *wire.Response) {
 	case wire.KindCloseSession:
 		m.loseSession()
 	case wire.KindAcquire, wire.KindTake, wire.KindEnter:
-		if x.Status == wire.StatusOK {
+		switch x.Status {
+		case wire.StatusOK:
 			m.hold(k, x.Token)
+		case wire.StatusDeadlock:
+			m.circle(k, x)
 		}
 	case wire.KindConvert:
 		m.converted(k, x)

@@ -116,6 +116,7 @@ func ofMachine() []Planting {
 		{"permits-over-capacity", "I14 permits taken never exceed the capacity"},
 		{"capacity-forgotten-in-checkpoint", "I14 the capacity in force is in the checkpoint"},
 		{"second-upgrader-waits", "I17 of two who wait for each other the second is refused"},
+		{"circle-not-seen", "I17 an owner who would wait in a circle of owners is refused"},
 		{"upgrade-keeps-token", "I15 a mode that is stronger comes with a new token"},
 		{"weight-never-ages", "I17 a heavier one passes those only who came little before"},
 		{"any-token-current", "I24 a token is current if a present hold has it"},

@@ -140,6 +140,10 @@ func (c *client) acquire(m *membership) {
 	case c.w.opts.Semaphores && c.dice.permille(300):
 		k.take(c.dice)
 	case c.w.opts.Owners && c.dice.permille(400):
+		if c.dice.permille(500) {
+			m.cross()
+			return
+		}
 		m.enter(k)
 	}
 	if c.w.opts.Terms && c.dice.permille(400) {
@@ -164,6 +168,9 @@ func (k *call) take(d dice) {
 func (m *membership) enter(k *call) {
 	d := m.c.dice
 	k.q.Kind, k.owner = wire.KindEnter, uint64(d.between(1, 2))
+	if k.flags&wire.FlagWait != 0 && d.permille(500) {
+		k.flags |= detects
+	}
 	if d.permille(800) {
 		k.mode, k.q.Mode = wire.ModeEX, lockfsm.ModeEX
 	}

@@ -302,6 +302,7 @@ func (w *World) applied(
 	}
 	w.covered["gate opened for several"] += model.Opened
 	w.covered["gate broken"] += model.Broken
+	w.covered["circle of owners refused"] += model.Circles
 	w.covered["waiter too old to be passed"] += model.Aged
 	for i := range model.Grants {
 		w.noteGrant(uint16(g), &model.Grants[i])

@@ -149,6 +149,7 @@ func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error 
 	k := &Claim{key: key, name: string(c.Name), mode: c.Mode, weight: c.Weight, session: p,
 		permits: c.Permits, capacity: c.Capacity, owner: c.Owner, deadline: s.logTime + uint64(c.Lease)}
 	k.terms.take(&c.Terms)
+	k.detects = c.Op == lockfsm.OpEnter && c.Flags&lockfsm.Detect != 0
 	l := s.touch(k.name)
 	if s.gates.byName[k.name].inUse() {
 		if r.Code != lockfsm.CodeOtherKind {
@@ -181,12 +182,15 @@ func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error 
 		s.results = r.Token
 		s.own(k)
 		return s.grant(k, r.Token)
-	case lockfsm.CodeQueued, lockfsm.CodeHeld:
+	case lockfsm.CodeQueued, lockfsm.CodeHeld, lockfsm.CodeDeadlock:
 		blocked := !s.lets(l, before, k, s.free) || len(before) > 0 && s.pending ||
 			p != nil && p.parked
 		if !blocked {
 			return s.bad("I17: %q in %v answered %v to request %d of session %d with nobody in the way",
 				k.name, k.mode, r.Code, c.Request, c.Session)
+		}
+		if r.Code == lockfsm.CodeDeadlock {
+			return s.detected(k, c, r)
 		}
 		if waits := c.Flags&lockfsm.Wait != 0; waits != (r.Code == lockfsm.CodeQueued) {
 			return s.bad("acquire with flags %d answered %v", c.Flags, r.Code)
@@ -199,6 +203,7 @@ func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error 
 			l.waiters = slices.Insert(l.waiters, place, k)
 			s.claims[key] = k
 			s.own(k)
+			return s.mayWait(k)
 		}
 		return nil
 	default:

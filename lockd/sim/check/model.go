@@ -47,6 +47,8 @@ type Model struct {
 	// Aged counts those of the last slot who could not pass a waiter of less weight,
 	// because that had come too long before.
 	Aged uint64
+	// Circles counts the requests of the last slot that would have closed one.
+	Circles uint64
 }
 
 // Session is a session of the model.
@@ -75,6 +77,8 @@ type Claim struct {
 	levels []*Claim
 	base   *Claim
 	untold bool
+	// detects says that its owner gave his word with it: see deadlock.go.
+	detects bool
 	// hold is what a conversion is to convert, done that it has; turn is, of a
 	// hold, the conversion that waits or was granted last. A hold that was
 	// converted is moved, and was are the tokens it had.
@@ -242,7 +246,7 @@ func (s *step) touch(name string) *lockModel {
 func (m *Model) Apply(slot uint64, value []byte, out *lockfsm.Outcome, pending Pending) error {
 	m.Grants, m.Ends, m.Opens = m.Grants[:0], m.Ends[:0], m.Opens[:0]
 	m.Opened, m.Broken = 0, 0
-	m.Aged = 0
+	m.Aged, m.Circles = 0, 0
 	s := &step{Model: m, out: out, results: m.token, events: m.token,
 		touched: make(map[string]struct{})}
 	if slot != m.slot+1 {

@@ -1,0 +1,131 @@
+package check
+
+import (
+	"slices"
+
+	"lockd/lockfsm"
+)
+
+// An owner who waits with Detect gives nothing back meanwhile. The model looks for
+// circles by depth and by names, not as the machine does, and judges two things: a
+// circle that is told must be one, step by step; and who may wait must not close one.
+
+// surest bounds the claims of a group in which the model expects every circle to be
+// found: the machine looks at so many claims only.
+const surest = 20
+
+// detected judges the refusal of k, which is in nobody's list.
+func (s *step) detected(k *Claim, c *lockfsm.Command, r *lockfsm.Result) error {
+	at, n := int(r.StepsAt), int(r.Steps)
+	if c.Flags&lockfsm.Detect == 0 || c.Flags&lockfsm.Wait == 0 || n == 0 ||
+		at+n > len(s.out.Steps) {
+		return s.bad("I17: request %d of session %d with flags %d answered %v with %d steps of %d",
+			c.Request, c.Session, c.Flags, r.Code, n, len(s.out.Steps))
+	}
+	steps := s.out.Steps[at : at+n]
+	if first := &steps[0]; first.Session != c.Session || first.Owner != c.Owner ||
+		string(first.Name) != k.name || first.Token != r.HolderToken {
+		return s.bad("I17: request %d of session %d closes a circle that begins with %+v", c.Request,
+			c.Session, *first)
+	}
+	for i := range steps {
+		if x, next := &steps[i], &steps[(i+1)%n]; !s.stands(k, x, next) {
+			return s.bad("I17: request %d of session %d: owner %d of session %d does not wait for %q "+
+				"behind owner %d of session %d with token %d", c.Request, c.Session, x.Owner, x.Session, x.Name,
+				next.Owner, next.Session, x.Token)
+		}
+	}
+	s.Circles++
+	return nil
+}
+
+// stands reports whether a step of a circle is as it is told.
+func (s *step) stands(k *Claim, x, next *lockfsm.Step) bool {
+	w := s.waiting(k, x)
+	if w == nil {
+		return false
+	}
+	l := s.locks[w.name]
+	if x.Token == 0 {
+		before := s.waiting(k, next)
+		if before == nil || before == w || before.name != w.name {
+			return false
+		}
+		queue := slices.Clone(l.waiters)
+		if w == k || before == k {
+			queue = slices.Insert(queue, s.place(l, k), k)
+		}
+		return slices.Index(queue, before) < slices.Index(queue, w)
+	}
+	for _, h := range l.holders {
+		if h.token == x.Token && !h.kept {
+			full := len(l.holders) >= int(s.limits.HoldersPerLock)
+			return h.key.session == next.Session && h.owner == next.Owner &&
+				(full || !compatible(h.mode, w.mode))
+		}
+	}
+	return false
+}
+
+// waiting finds the wait of a step, which is k or has been there.
+func (s *step) waiting(k *Claim, x *lockfsm.Step) *Claim {
+	if x.Session == k.key.session && x.Owner == k.owner && string(x.Name) == k.name {
+		return k
+	}
+	l := s.locks[string(x.Name)]
+	if l == nil {
+		return nil
+	}
+	for _, w := range slices.Concat(l.waiters, l.holders) {
+		waits := w.token == 0 || w.eventSlot == s.slot // it may have waited yet
+		if waits && w.detects && w.owner == x.Owner && w.key.session == x.Session && !w.gone() {
+			return w
+		}
+	}
+	return nil
+}
+
+// mayWait judges that k, which waits now, closes no circle that is sure.
+func (s *step) mayWait(k *Claim) error {
+	if !k.detects || s.pending || len(s.claims) > surest {
+		return nil
+	}
+	if s.comesTo(k, k, make(map[*Claim]bool)) {
+		return s.bad("I17: owner %d of session %d waits for %q in a circle", k.owner, k.key.session,
+			k.name)
+	}
+	return nil
+}
+
+// comesTo reports whether what w waits for stays until the owner of k gives way.
+func (s *step) comesTo(k, w *Claim, seen map[*Claim]bool) bool {
+	if seen[w] {
+		return false
+	}
+	seen[w] = true
+	l := s.locks[w.name]
+	for _, h := range l.holders {
+		switch {
+		case h.owner == 0 || h.kept || h.gone() || h.eventSlot == s.slot || compatible(h.mode, w.mode):
+		case h.session == k.session && h.owner == k.owner:
+			return true
+		default:
+			for _, o := range s.claims { // order: any one is enough
+				if o.session == h.session && o.owner == h.owner && o.stays() && s.comesTo(k, o, seen) {
+					return true
+				}
+			}
+		}
+	}
+	for _, o := range l.waiters[:slices.Index(l.waiters, w)] {
+		if o == k || o.stays() && s.comesTo(k, o, seen) {
+			return true
+		}
+	}
+	return false
+}
+
+// stays reports whether a claim is a wait that ends by its grant only.
+func (c *Claim) stays() bool {
+	return c.detects && c.token == 0 && c.base == nil && c.hold == nil && !c.gone()
+}

@@ -1,0 +1,44 @@
+package sim
+
+import (
+	"lockd/lockd/sim/check"
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+)
+
+// detects marks an Enter that waits as one whose owner gives nothing back meanwhile.
+const detects = wire.FlagWait | wire.FlagVersion3 | wire.FlagDetect
+
+// cross has two owners who hold a name each wait for that of the other: a circle. If
+// there are none, two ask for a name each, so that there may be soon.
+func (m *membership) cross() {
+	for i, a := range m.holds {
+		for _, b := range m.holds[i+1:] {
+			if a.enters != 0 && b.enters != 0 && a.enters != b.enters && a.name != b.name &&
+				!a.released && !b.released {
+				m.enterEX(b.name, a.enters, detects)
+				m.enterEX(a.name, b.enters, detects)
+				return
+			}
+		}
+	}
+	m.enterEX(m.c.name(m), 1, wire.FlagWait)
+	m.enterEX(m.c.name(m), 2, wire.FlagWait)
+}
+
+func (m *membership) enterEX(name string, owner uint64, f wire.Flags) {
+	m.ask(&call{q: check.Question{Kind: wire.KindEnter, Name: name, Mode: lockfsm.ModeEX},
+		mode: wire.ModeEX, owner: owner, flags: f})
+}
+
+// circle takes a refusal that names a circle, which is to begin with the request.
+func (m *membership) circle(k *call, x *wire.Response) {
+	c, err := wire.DecodeCircle(x.Payload)
+	if err != nil || len(c.Steps) == 0 || c.Steps[0].Session != m.session ||
+		c.Steps[0].Owner != k.owner || string(c.Steps[0].Name) != k.q.Name ||
+		c.Steps[0].Token != x.Token || k.flags&wire.FlagDetect == 0 {
+		m.c.w.failf("circle that %q closes in group %d: got %+v, %v", k.q.Name, m.group, c, err)
+		return
+	}
+	m.c.w.covered["circle told"]++
+}
