@@ -7,6 +7,7 @@ import (
 	"lockd/lockd/node"
 	"lockd/lockfsm"
 	"lockd/paxos"
+	"lockd/wal"
 )
 
 // heal ends all faults and then waits for what must become right: within four
@@ -332,11 +333,17 @@ func (w *World) bounded() {
 		st := s.proc.log.writer.Stats()
 		w.covered["segments recycled"] += st.Recycled
 		w.covered["records copied forward"] += st.CopiedRecords
-		if limit := w.segmentBound(); st.Segments > limit {
+		if limit := w.segmentBound(&st); st.Segments > limit {
 			w.failf("I22: node %d uses %d segments, %d at most: %+v", s.id, st.Segments, limit, st)
 		}
 	}
 }
 
-// segmentBound is how many segments a healthy node may use.
-func (w *World) segmentBound() int { return 64 }
+// segmentBound is how many segments a healthy node may use. While the oldest may be
+// mostly live it is left to checkpoints, up to the bound of the log.
+func (w *World) segmentBound(st *wal.Stats) int {
+	if int64(st.LiveBytes) > w.opts.Log.SegmentBytes/2 {
+		return w.opts.Log.MaxSegments
+	}
+	return 64
+}
