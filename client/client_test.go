@@ -14,6 +14,47 @@ import (
 	"lockd/netio/wire"
 )
 
+// TestUnlockWhileAllWait gives locks back while as many requests wait as may be in
+// flight: whoever waits for them would wait for ever otherwise.
+func TestUnlockWhileAllWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		c := n.client(t, Options{Name: "one", MaxInFlight: 2})
+		h := lock(t, c, "a")
+		all, err := c.LockAll(t.Context(), "b", "c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		granted := make(chan error, 2)
+		for range 2 {
+			c.LockAsync(new(Held), "a", LockOptions{}, func(next *Held, err error) {
+				granted <- err
+				if err == nil {
+					next.UnlockAsync(func(*Held, error) {})
+				}
+			})
+		}
+		if _, err := c.TryLock(t.Context(), "d"); !errors.Is(err, ErrBusy) {
+			t.Errorf("third of two: got %v, want ErrBusy", err)
+		}
+		unlock(t, h)
+		for range 2 {
+			if err := <-granted; err != nil {
+				t.Errorf("a waiter got %v, want the lock", err)
+			}
+		}
+		synctest.Wait()
+		if err := all.Unlock(t.Context()); err != nil {
+			t.Errorf("several names: got %v, want them given back", err)
+		}
+		for _, name := range []string{"a", "b", "c"} {
+			if got, _ := n.holder(name); got != 0 {
+				t.Errorf("%s: got holder %d, want none", name, got)
+			}
+		}
+	})
+}
+
 func TestLockUnlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNodes(t, 4)

@@ -95,7 +95,7 @@ func (e *HeldError) Error() string {
 		fmt.Fprintf(&b, ": %d of %d permits are taken", e.Info.Taken, e.Info.Capacity)
 	}
 	h := &e.Info.Holders[0]
-	holder := h.Client
+	holder := plain(h.Client)
 	if holder == "" {
 		holder = fmt.Sprintf("session %d", h.Session)
 	}

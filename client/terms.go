@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"lockd/netio/wire"
 )
@@ -179,7 +181,18 @@ func LabelText(labels map[string]string) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		b.WriteString(l.key + "=" + l.value)
+		b.WriteString(plain(l.key) + "=" + plain(l.value))
 	}
 	return b.String()
+}
+
+// plain is what somebody else wrote, fit for a line of a terminal: quoted if it has
+// anything that does not print.
+func plain(text string) string {
+	for _, r := range text {
+		if !strconv.IsPrint(r) || r == utf8.RuneError {
+			return strconv.Quote(text)
+		}
+	}
+	return text
 }

@@ -254,3 +254,20 @@ func TestKeptText(t *testing.T) {
 		t.Errorf("got %q, want that nobody holds it any more", got)
 	}
 }
+
+// TestTextOfOthersIsPlain: what somebody else wrote does not move the cursor of
+// whoever reads of it, nor look like a line of ours.
+func TestTextOfOthersIsPlain(t *testing.T) {
+	err := HeldError{Name: "a", Info: &LockInfo{HolderCount: 1, Holders: []Holder{{
+		Client: "evil\x1b[31m", Labels: map[string]string{"run": "1\nlockd: free"},
+	}}}}
+	text := err.Error()
+	for _, raw := range []string{"\x1b", "\nlockd: free"} {
+		if strings.Contains(text, raw) {
+			t.Errorf("got %q, want no %q in it", text, raw)
+		}
+	}
+	if got := LabelText(map[string]string{"run": "1234"}); got != "run=1234" {
+		t.Errorf("got %q, want run=1234", got)
+	}
+}
