@@ -35,16 +35,31 @@ func (n *Node) openGroups() error {
 			}
 			continue
 		}
-		forgotten := n.recovery.departure(uint16(id)).forgotten
-		machine, recovered, err := n.recovery.group(uint16(id))
-		if err == nil {
-			_, err = n.openGroup(id, machine, recovered, forgotten)
-		}
-		if err != nil {
+		if err := n.reopenGroup(id); err != nil {
 			return fmt.Errorf("node: opening group %d: %w", g, err)
 		}
 	}
 	n.recovery = nil
+	return nil
+}
+
+// reopenGroup builds one group from what was recovered, and releases what its
+// checkpoint covers. The node may have died between the checkpoint and the mark
+// that says so; then the mark comes first, as in release.
+func (n *Node) reopenGroup(id paxos.GroupID) error {
+	forgotten, marked := n.recovery.departure(uint16(id)).forgotten, n.recovery.marked(uint16(id))
+	machine, recovered, err := n.recovery.group(uint16(id))
+	if err != nil {
+		return err
+	}
+	g, err := n.openGroup(id, machine, recovered, forgotten)
+	if err != nil {
+		return err
+	}
+	if g.saved > marked {
+		n.mark(g.id, mark{kind: markKept, saved: g.saved, forgotten: g.forgotten})
+	}
+	n.deps.Log.Release(uint16(id), uint64(g.saved))
 	return nil
 }
 
@@ -84,7 +99,6 @@ func (n *Node) openGroup(id paxos.GroupID, machine *lockfsm.Machine, recovered *
 		return int(g.id) - int(id)
 	})
 	n.hosted = slices.Insert(n.hosted, at, g)
-	n.deps.Log.Release(uint16(id), uint64(g.saved))
 	n.probeAdopted(g)
 	n.touch(g)
 	return g, nil

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"lockd/lockd/placement"
@@ -484,6 +485,41 @@ func TestFC2LostCheckpointIsNoticed(t *testing.T) {
 	}
 	if _, _, err := rec.group(0); !errors.Is(err, ErrLostCheckpoint) {
 		t.Errorf("got %v, want ErrLostCheckpoint", err)
+	}
+}
+
+// F-C2: a node may die when a checkpoint is saved and the log does not say so
+// yet. Whatever the log drops for its sake after the next start, it says so first:
+// should the checkpoint be lost then, that is noticed.
+func TestFC2CheckpointIsMarkedAfterACrash(t *testing.T) {
+	o := testOptions()
+	o.CheckpointBytes = 512
+	w := newWorld(t, o)
+	u := w.user(1, 0)
+	name := w.nameIn(0, 0)
+	for range 30 {
+		u.unlock(name, u.lock(name).Token)
+	}
+	w.run(Second)
+	n := w.nodes[2]
+	if n.slots[0] == 0 {
+		t.Fatal("group 0 was not saved")
+	}
+	w.kill(2)
+	n.records = slices.DeleteFunc(n.records, func(r wal.Record) bool {
+		return r.Group == savedMark
+	})
+	n.start()
+	w.run(Second)
+	o.Self = 2
+	rec := NewRecovery(n.node.identity, o)
+	for i, r := range n.records {
+		if err := rec.Replay(wal.LSN(i+1), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := rec.group(0); !errors.Is(err, ErrLostCheckpoint) {
+		t.Errorf("the checkpoint is lost: got %v, want ErrLostCheckpoint", err)
 	}
 }
 

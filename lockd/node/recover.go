@@ -145,6 +145,15 @@ func (r *Recovery) Opened(lsn wal.LSN) { r.lastLSN = max(r.lastLSN, lsn) }
 // stored reports whether there is a checkpoint of a group.
 func (r *Recovery) stored(group uint16) bool { return r.checkpoints[group] }
 
+// marked is the slot of the newest checkpoint that the WAL relies on. A store may
+// have a newer one, if the node died before the log said so.
+func (r *Recovery) marked(group uint16) paxos.Slot {
+	if g := r.groups[group]; g != nil {
+		return paxos.Slot(g.saved)
+	}
+	return 0
+}
+
 // departure is what binds the disk since a group left it, if it ever did.
 func (r *Recovery) departure(group uint16) departure {
 	if g := r.groups[group]; g != nil {

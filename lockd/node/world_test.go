@@ -169,8 +169,26 @@ func (n *testNode) Append(r wal.Record) wal.LSN {
 	n.lsn = wal.LSN(len(n.records))
 	return n.lsn
 }
+
+// Release judges that the log says first which checkpoint covers what it may
+// drop (I12).
+func (n *testNode) Release(group uint16, slot uint64) {
+	if slot == 0 || slot == ^uint64(0) {
+		return
+	}
+	marked := uint64(0)
+	for _, r := range n.records {
+		if r.Group == savedMark|group {
+			marked = r.Slot
+		}
+	}
+	if marked < slot {
+		n.w.t.Errorf("node %d, group %d: releases up to slot %d, and the log says that %d is saved",
+			n.id, group, slot, marked)
+	}
+}
+
 func (n *testNode) Flush()                         { n.flushed = true }
-func (n *testNode) Release(uint16, uint64)         {}
 func (n *testNode) Reopen(uint16)                  {}
 func (n *testNode) Cramped() bool                  { return n.cramped }
 func (n *testNode) SyncingSince() Nanos            { return n.syncing }

@@ -26,6 +26,9 @@ type nodeLog struct {
 	preparing    bool // a spare segment is to be made
 	// marks are the records that say that a group has left the node.
 	marks map[uint16]wal.LSN
+	// saved is by group the slot of the checkpoint on which the log says that it
+	// relies.
+	saved map[uint16]uint64
 }
 
 // leftMark is added to a group's number in the records by which a node marks,
@@ -35,11 +38,19 @@ const leftMark = 1 << 10
 // Append implements node.Log.
 func (l *nodeLog) Append(r wal.Record) wal.LSN {
 	l.last = l.writer.Append(r)
+	l.marked(&r)
 	if r.Group >= leftMark && r.Group < 2*leftMark && len(r.Data) > 0 {
 		l.marks[r.Group-leftMark] = l.last
 	}
 	l.p.w.check(l.p.site.disk.Appended(l.last, &r))
 	return l.last
+}
+
+// marked notes a record that names the newest checkpoint of a group.
+func (l *nodeLog) marked(r *wal.Record) {
+	if r.Group >= leftMark && r.Group < 2*leftMark {
+		l.saved[r.Group-leftMark] = r.Slot
+	}
 }
 
 // Reopen implements node.Log.
@@ -142,6 +153,10 @@ func (l *nodeLog) Release(group uint16, slot uint64) {
 	if have := l.p.site.store.slot(group); have < slot && slot != ^uint64(0) {
 		l.p.w.failf("I12: node %d releases group %d up to slot %d, its checkpoint is at %d",
 			l.p.site.id, group, slot, have)
+	}
+	if said := l.saved[group]; said < slot && slot != ^uint64(0) {
+		l.p.w.failf("I12: node %d releases group %d up to slot %d, its log relies on a checkpoint at %d",
+			l.p.site.id, group, slot, said)
 	}
 	l.writer.Release(group, slot)
 	l.p.site.released(group, slot)

@@ -151,7 +151,9 @@ func (s *site) open(p *process) error {
 	found := check.NewFound(s.w.opts.Groups)
 	logOptions := s.w.opts.Log
 	logOptions.Stamp = uint64(id.Disk)
+	p.log = &nodeLog{p: p, marks: make(map[uint16]wal.LSN), saved: make(map[uint16]uint64)}
 	writer, err := wal.Open(dir, logOptions, func(lsn wal.LSN, r wal.Record) error {
+		p.log.marked(&r)
 		return errors.Join(found.Add(&r), rec.Replay(lsn, r))
 	})
 	if err != nil {
@@ -163,10 +165,8 @@ func (s *site) open(p *process) error {
 			return err
 		}
 	}
-	p.log = &nodeLog{p: p, writer: writer, last: writer.Durable(),
-		marks: make(map[uint16]wal.LSN)}
+	p.log.writer, p.log.last = writer, writer.Durable()
 	for g := range uint16(s.w.opts.Groups) {
-		writer.Release(g, s.store.slot(g))
 		s.released(g, s.store.slot(g))
 	}
 	p.store = &checkpoints{p: p, limits: rec.Limits(), sending: make(map[uint16]*sending)}
