@@ -463,35 +463,28 @@ func TestEmptyKeepaliveIsAnswered(t *testing.T) {
 // F-C2: a store that comes back without the checkpoint on whose strength the
 // WAL dropped records leaves a hole, and the node must not start.
 func TestFC2LostCheckpointIsNoticed(t *testing.T) {
-	o := testOptions()
-	o.CheckpointBytes = 512
-	w := newWorld(t, o)
-	u := w.user(1, 0)
-	name := w.nameIn(0, 0)
-	for range 30 {
-		u.unlock(name, u.lock(name).Token)
-	}
-	w.run(Second)
-	n := w.nodes[2]
-	if n.slots[0] == 0 {
-		t.Fatal("group 0 was not saved")
-	}
-	o.Self = 2
-	rec := NewRecovery(n.node.identity, o)
-	for i, r := range n.records {
-		if err := rec.Replay(wal.LSN(i+1), r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, _, err := rec.group(0); !errors.Is(err, ErrLostCheckpoint) {
-		t.Errorf("got %v, want ErrLostCheckpoint", err)
-	}
+	w := worldWithCheckpoints(t)
+	w.nodes[2].losesCheckpoint()
 }
 
 // F-C2: a node may die when a checkpoint is saved and the log does not say so
 // yet. Whatever the log drops for its sake after the next start, it says so first:
 // should the checkpoint be lost then, that is noticed.
 func TestFC2CheckpointIsMarkedAfterACrash(t *testing.T) {
+	w := worldWithCheckpoints(t)
+	n := w.nodes[2]
+	w.kill(2)
+	n.records = slices.DeleteFunc(n.records, func(r wal.Record) bool {
+		return r.Group == savedMark
+	})
+	n.start()
+	w.run(Second)
+	n.losesCheckpoint()
+}
+
+// worldWithCheckpoints is a world in which node 2 has saved group 0.
+func worldWithCheckpoints(t *testing.T) *world {
+	t.Helper()
 	o := testOptions()
 	o.CheckpointBytes = 512
 	w := newWorld(t, o)
@@ -501,25 +494,25 @@ func TestFC2CheckpointIsMarkedAfterACrash(t *testing.T) {
 		u.unlock(name, u.lock(name).Token)
 	}
 	w.run(Second)
-	n := w.nodes[2]
-	if n.slots[0] == 0 {
+	if w.nodes[2].slots[0] == 0 {
 		t.Fatal("group 0 was not saved")
 	}
-	w.kill(2)
-	n.records = slices.DeleteFunc(n.records, func(r wal.Record) bool {
-		return r.Group == savedMark
-	})
-	n.start()
-	w.run(Second)
-	o.Self = 2
+	return w
+}
+
+// losesCheckpoint recovers the node from its log alone, which must be refused.
+func (n *testNode) losesCheckpoint() {
+	n.w.t.Helper()
+	o := n.w.opts
+	o.Self = n.id
 	rec := NewRecovery(n.node.identity, o)
 	for i, r := range n.records {
 		if err := rec.Replay(wal.LSN(i+1), r); err != nil {
-			t.Fatal(err)
+			n.w.t.Fatal(err)
 		}
 	}
 	if _, _, err := rec.group(0); !errors.Is(err, ErrLostCheckpoint) {
-		t.Errorf("the checkpoint is lost: got %v, want ErrLostCheckpoint", err)
+		n.w.t.Errorf("the checkpoint is lost: got %v, want ErrLostCheckpoint", err)
 	}
 }
 
