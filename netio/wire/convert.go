@@ -37,33 +37,18 @@ func DecodeConvert(body []byte) (Convert, error) {
 }
 
 // GiveBack gives back what came of one Acquire or Enter, whatever a Convert made
-// of it meanwhile.
-type GiveBack struct {
-	Session uint64 // or, with FlagDetached, the owner id
-	Token   uint64 // of the hold, as far as the client knows
-	Target  uint64 // the request id of the Acquire or Enter
-	Epoch   uint32
-	Name    []byte // borrowed when decoded
-}
+// of it meanwhile. It has the fields of a Leave: Session is the owner id with
+// FlagDetached, Token that of the hold as far as the client knows, and Target the
+// request id of the Acquire or Enter.
+type GiveBack Leave
 
 // AppendGiveBack appends a whole GiveBack frame.
 func AppendGiveBack(dst []byte, h Header, x *GiveBack) []byte {
-	start := len(dst)
-	dst = appendHeader(dst, KindGiveBack, h)
-	dst = binary.LittleEndian.AppendUint64(dst, x.Session)
-	dst = binary.LittleEndian.AppendUint64(dst, x.Token)
-	dst = binary.LittleEndian.AppendUint64(dst, x.Target)
-	dst = binary.LittleEndian.AppendUint32(dst, x.Epoch)
-	dst = append(dst, 0, 0)
-	dst = appendText(dst, x.Name, MaxNameBytes)
-	return finish(dst, start)
+	return appendLeave(dst, KindGiveBack, h, (*Leave)(x))
 }
 
 // DecodeGiveBack decodes the body of a GiveBack.
 func DecodeGiveBack(body []byte) (GiveBack, error) {
-	c := cursor{b: body}
-	x := GiveBack{Session: c.u64(), Token: c.u64(), Target: c.u64(), Epoch: c.u32()}
-	c.zero(2)
-	x.Name = c.text(MaxNameBytes)
-	return x, c.end("GiveBack")
+	x, err := decodeLeave(body, "GiveBack")
+	return GiveBack(x), err
 }

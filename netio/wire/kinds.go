@@ -82,8 +82,13 @@ type Leave struct {
 
 // AppendLeave appends a whole Leave frame.
 func AppendLeave(dst []byte, h Header, x *Leave) []byte {
+	return appendLeave(dst, KindLeave, h, x)
+}
+
+// appendLeave appends a frame with the body of a Leave.
+func appendLeave(dst []byte, k Kind, h Header, x *Leave) []byte {
 	start := len(dst)
-	dst = appendHeader(dst, KindLeave, h)
+	dst = appendHeader(dst, k, h)
 	dst = binary.LittleEndian.AppendUint64(dst, x.Session)
 	dst = binary.LittleEndian.AppendUint64(dst, x.Token)
 	dst = binary.LittleEndian.AppendUint64(dst, x.Target)
@@ -94,10 +99,13 @@ func AppendLeave(dst []byte, h Header, x *Leave) []byte {
 }
 
 // DecodeLeave decodes the body of a Leave.
-func DecodeLeave(body []byte) (Leave, error) {
+func DecodeLeave(body []byte) (Leave, error) { return decodeLeave(body, "Leave") }
+
+// decodeLeave decodes the body of a Leave, or of a kind that looks like one.
+func decodeLeave(body []byte, kind string) (Leave, error) {
 	c := cursor{b: body}
 	x := Leave{Session: c.u64(), Token: c.u64(), Target: c.u64(), Epoch: c.u32()}
 	c.zero(2)
 	x.Name = c.text(MaxNameBytes)
-	return x, c.end("Leave")
+	return x, c.end(kind)
 }
