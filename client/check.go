@@ -49,7 +49,7 @@ func (c *Client) CheckToken(ctx context.Context, name string, token uint64) (Tok
 // group is that of the call.
 func (c *Client) CheckTokens(ctx context.Context, pairs []NameToken) ([]TokenState, error) {
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("client: check of %d tokens: %w", len(pairs), context.Cause(ctx))
+		return nil, fmt.Errorf("client: check of %d tokens: %w", len(pairs), ended(ctx))
 	}
 	c.mu.Lock()
 	groups, limits := c.mu.core.Groups(), c.mu.core.limits

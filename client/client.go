@@ -43,6 +43,15 @@ type Client struct {
 	}
 }
 
+// must panics if there is no Client: a Semaphore, Latch or the like is a zero value.
+func (c *Client) must() {
+	if c == nil {
+		panic(noClient)
+	}
+}
+
+const noClient = "client: use of what no Client has made, such as a zero Semaphore or Latch"
+
 // Dial connects to a cluster by some of its addresses (host:port); one that
 // answers is enough, the others are learned from it. Ctx bounds only this call;
 // without a deadline it ends when every address had DialTimeout to answer. The
@@ -135,7 +144,7 @@ func (c *Client) until(ctx context.Context, done func(*Core) bool) error {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %w: %w", ErrUnavailable, context.Cause(ctx), trouble)
+			return fmt.Errorf("%w: %w: %w", ErrUnavailable, ended(ctx), trouble)
 		}
 	}
 }
@@ -231,7 +240,7 @@ func (c *Client) wait(ctx context.Context, x *Call) {
 	case <-done:
 		c.mu.Lock()
 		c.mu.core.Abandon(x, fmt.Errorf("client: gave up %s %q: %w",
-			x.Kind, x.Name, context.Cause(ctx)))
+			x.Kind, x.Name, ended(ctx)))
 		c.kick()
 		c.mu.Unlock()
 		<-x.wake

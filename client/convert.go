@@ -54,7 +54,7 @@ func (c *Core) admitConvert(x *Call) error {
 	case h.state != StateHeld:
 		return fmt.Errorf("%w: lock %q", ErrUnlocked, x.Name)
 	case h.Capacity > 0:
-		return &KindError{Name: h.Name, Capacity: uint64(h.Capacity)}
+		return &KindError{Name: h.Name, Capacity: uint64(h.Capacity), Wanted: useText(0, 0)}
 	case h.detached() && !noStronger(h.Mode, x.Mode):
 		return fmt.Errorf("%w: detached hold of %q to a mode that is stronger", ErrOptions, h.Name)
 	case c.converting(h):
@@ -167,7 +167,7 @@ func (c *Core) onConverted(x *Call, r *wire.Response) error {
 	case wire.StatusDeadlock:
 		c.end(x, &DeadlockError{Name: x.Name, Token: r.Token})
 	case wire.StatusOtherKind:
-		c.end(x, otherKind(x.Name, r.Token))
+		c.end(x, otherKind(x, x.Name, r.Token))
 	case wire.StatusNotHolder:
 		c.unheld(x)
 	default:

@@ -26,7 +26,7 @@ func (c *Client) TryDetachedWith(ctx context.Context, name string, ttl time.Dura
 		return nil, fmt.Errorf("%w: a detached hold has no owner: %q", ErrOptions, name)
 	}
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("client: lock %q: %w", name, context.Cause(ctx))
+		return nil, fmt.Errorf("client: lock %q: %w", name, ended(ctx))
 	}
 	if err := checkTTL(ttl); err != nil {
 		return nil, err
@@ -47,8 +47,9 @@ func (c *Client) TryDetachedWith(ctx context.Context, name string, ttl time.Dura
 }
 
 func checkTTL(ttl time.Duration) error {
-	if ttl < time.Millisecond || ttl/time.Millisecond > 1<<32-1 {
-		return fmt.Errorf("%w: time to live %s", ErrOptions, ttl)
+	if ttl < time.Millisecond || ttl > longest {
+		return fmt.Errorf("%w: time to live %s, must be %s to %s", ErrOptions, ttl, time.Millisecond,
+			longest)
 	}
 	return nil
 }
@@ -60,15 +61,10 @@ func (h *Held) Renew(ctx context.Context, ttl time.Duration) error {
 	if err := checkTTL(ttl); err != nil {
 		return err
 	}
-	h.mu.Lock()
-	state, lost := h.mu.state, h.mu.err
-	h.mu.Unlock()
-	switch {
-	case state == heldLost:
-		return lost
-	case state != heldGranted:
-		return fmt.Errorf("%w: lock %q", ErrUnlocked, h.name)
-	case h.call.Flags&wire.FlagDetached == 0:
+	if err := h.present(); err != nil {
+		return err
+	}
+	if h.call.Flags&wire.FlagDetached == 0 {
 		return fmt.Errorf("%w: lock %q is not detached", ErrOptions, h.name)
 	}
 	return h.c.call(ctx, &Call{

@@ -42,6 +42,10 @@
 // At a latch, an event and a barrier (Client.Latch, Client.Event, Client.Barrier)
 // one waits and holds nothing. They live in the cluster, not in a client.
 //
+// What is made by a Client (an RWMutex, a Semaphore, an Election, a Latch, an Event, a
+// Barrier) belongs to it: the use of a zero value panics. A Held, a HeldAll or a Leadership
+// that was never granted, zero or nil, is as one that was given back: ErrUnlocked.
+//
 // # How it works
 //
 // Core is the client without sockets, goroutines and clocks: it is stepped with

@@ -33,7 +33,12 @@ func (c *Client) Election(name string, value []byte) Election {
 type Leadership struct{ *Held }
 
 // Resign gives the leadership up. See Held.Unlock.
-func (l Leadership) Resign(ctx context.Context) error { return l.Unlock(ctx) }
+func (l Leadership) Resign(ctx context.Context) error {
+	if l.Held == nil {
+		return errNeverHeld
+	}
+	return l.Unlock(ctx)
+}
 
 // Proclaim replaces the value that observers see. See Held.SetPayload.
 func (l Leadership) Proclaim(ctx context.Context, value []byte) error {
@@ -116,7 +121,7 @@ func (e Election) Observe(ctx context.Context) iter.Seq2[Leader, error] {
 func (c *Client) WatchAndLock(ctx context.Context, name string, opts LockOptions,
 	tell func(WatchEvent)) (*Held, error) {
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("client: lock %q: %w", name, context.Cause(ctx))
+		return nil, fmt.Errorf("client: lock %q: %w", name, ended(ctx))
 	}
 	h := &Held{}
 	if err := h.prepare(c, name, opts, wire.FlagWait); err != nil {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -69,6 +70,19 @@ var (
 	// ErrRefused: a node does not talk to this client. The text says why.
 	ErrRefused = errors.New("client: refused by node")
 )
+
+// ended returns why ctx has ended: its cause, which the caller may have chosen, and
+// what every ended context says. It matches both. Requires: ctx has ended.
+func ended(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if errors.Is(cause, err) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
+
+// errNeverHeld is what a hold says that was never granted.
+var errNeverHeld = fmt.Errorf("%w: it was never held", ErrUnlocked)
 
 // HeldError is a refused try. It matches ErrHeld and prints who is in the way.
 type HeldError struct {
@@ -164,6 +178,8 @@ type KindError struct {
 	// Gate says that it is a latch, an event or a barrier; Capacity is then what is
 	// left of its count, or how many parties it wants.
 	Gate wire.GateKind
+	// Wanted is what the name was to be used as, such as "a lock".
+	Wanted string
 }
 
 // Is reports whether target is ErrOtherKind.
@@ -171,19 +187,44 @@ func (e *KindError) Is(target error) bool { return target == ErrOtherKind }
 
 // Error says it in one line.
 func (e *KindError) Error() string {
-	switch e.Gate {
-	case 0:
-	case wire.GateLatch:
-		return fmt.Sprintf("%q is in use as a latch with a count of %d", e.Name, e.Capacity)
-	case wire.GateBarrier:
-		return fmt.Sprintf("%q is in use as a barrier of %d parties", e.Name, e.Capacity)
+	text := fmt.Sprintf("%q is in use as %s", e.Name, useText(e.Gate, e.Capacity))
+	if e.Wanted != "" {
+		text += ", not as " + e.Wanted
+	}
+	return text
+}
+
+// useText says what a name is, or was to be, in use as. The number of a latch is not
+// said if it is zero.
+func useText(gate wire.GateKind, number uint64) string {
+	switch {
+	case gate == wire.GateLatch && number == 0:
+		return "a latch"
+	case gate == wire.GateLatch:
+		return fmt.Sprintf("a latch with a count of %d", number)
+	case gate == wire.GateBarrier && number == 0:
+		return "a barrier"
+	case gate == wire.GateBarrier:
+		return fmt.Sprintf("a barrier of %d parties", number)
+	case gate != 0:
+		return "an " + gate.String()
+	case number == 0:
+		return "a lock"
 	default:
-		return fmt.Sprintf("%q is in use as an %s", e.Name, e.Gate)
+		return fmt.Sprintf("a semaphore of %d permits", number)
 	}
-	if e.Capacity == 0 {
-		return fmt.Sprintf("%q is in use as a lock, not as a semaphore", e.Name)
+}
+
+// wanted says what a request wanted to use its name as.
+func (x *Call) wanted() string {
+	switch {
+	case x.Gate == wire.GateBarrier:
+		return useText(x.Gate, uint64(x.Count))
+	case x.Gate != 0:
+		return useText(x.Gate, 0)
+	default:
+		return useText(0, uint64(x.Capacity))
 	}
-	return fmt.Sprintf("%q is in use as a semaphore of %d permits", e.Name, e.Capacity)
 }
 
 // AlreadySetError says which count a latch has that was to be set. It matches

@@ -504,7 +504,7 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 		c.end(x, err)
 		return nil
 	case wire.StatusOtherKind:
-		c.end(x, otherKind(x.inTheWay(r), r.Token))
+		c.end(x, otherKind(x, x.inTheWay(r), r.Token))
 		return nil
 	case wire.StatusDeadlock:
 		err, bad := deadlock(x, r)

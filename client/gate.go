@@ -160,16 +160,18 @@ func (b Barrier) Reset(ctx context.Context) error {
 
 // gate makes a request at a gate and returns the token of its answer.
 func (c *Client) gate(ctx context.Context, x Call, n int) (uint64, error) {
+	c.must()
 	needs := x.Kind == wire.KindCountDown || x.Kind == wire.KindSetGate && x.Gate == wire.GateLatch
 	switch {
 	case ctx.Err() != nil:
-		return 0, fmt.Errorf("client: %s %q: %w", x.Gate, x.Name, context.Cause(ctx))
+		return 0, fmt.Errorf("client: %s %q: %w", x.Gate, x.Name, ended(ctx))
 	case n < 0 || needs && n == 0 || uint64(n) > math.MaxUint32:
 		return 0, fmt.Errorf("%w: a count of %d for %s %q", ErrOptions, n, x.Gate, x.Name)
-	case x.TTL < 0 || x.TTL > math.MaxUint32*time.Millisecond:
-		return 0, fmt.Errorf("%w: %s %q to stand for %s", ErrOptions, x.Gate, x.Name, x.TTL)
+	case x.TTL < 0 || x.TTL > longest:
+		return 0, fmt.Errorf("%w: %s %q to stand for %s, must be 0 to %s", ErrOptions, x.Gate, x.Name,
+			x.TTL, longest)
 	}
-	x.TTL = (x.TTL + time.Millisecond - 1).Truncate(time.Millisecond)
+	x.TTL = time.Duration(millisUp(x.TTL)) * time.Millisecond
 	x.Count = uint32(n)
 	if x.Flags&wire.FlagWait == 0 {
 		x.Timeout = c.opts.RequestTimeout
@@ -190,7 +192,7 @@ func (c *Client) look(ctx context.Context, name string, k wire.GateKind) (*LockI
 	case err != nil:
 		return nil, err
 	case info.Gate != k:
-		e := &KindError{Name: name, Capacity: uint64(info.Capacity)}
+		e := &KindError{Name: name, Capacity: uint64(info.Capacity), Wanted: useText(k, 0)}
 		if info.Gate != 0 {
 			e.Gate, e.Capacity = info.Gate, uint64(info.Number)
 		}

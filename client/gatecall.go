@@ -55,7 +55,7 @@ func (c *Core) onGate(x *Call, r *wire.Response) {
 	case wire.StatusHeld: // it was not to wait
 		c.end(x, &HeldError{Name: x.Name, Token: r.Token})
 	case wire.StatusOtherKind:
-		c.end(x, otherKind(x.Name, r.Token))
+		c.end(x, otherKind(x, x.Name, r.Token))
 	case wire.StatusAlreadySet:
 		c.end(x, &AlreadySetError{Name: x.Name, Count: r.Token})
 	case wire.StatusBroken:
@@ -85,8 +85,8 @@ func (c *Core) unnumber(x *Call) {
 	c.calls.drop(x)
 }
 
-// otherKind says what a name is in use as.
-func otherKind(name string, token uint64) *KindError {
+// otherKind says what a name is in use as that x wanted to be something else.
+func otherKind(x *Call, name string, token uint64) *KindError {
 	k := wire.OtherKindOf(token)
-	return &KindError{Name: name, Gate: k.Gate, Capacity: uint64(k.Number)}
+	return &KindError{Name: name, Gate: k.Gate, Capacity: uint64(k.Number), Wanted: x.wanted()}
 }

@@ -69,13 +69,14 @@ func TestOtherKind(t *testing.T) {
 			t.Errorf("other capacity: got %v, want a KindError that says 8", err)
 		}
 		_, err = c.Lock(t.Context(), "gpu")
-		if !errors.As(err, &kind) || err.Error() != `"gpu" is in use as a semaphore of 8 permits` {
+		if !errors.As(err, &kind) ||
+			err.Error() != `"gpu" is in use as a semaphore of 8 permits, not as a lock` {
 			t.Errorf("lock: got %v, want a KindError", err)
 		}
 		lock(t, c, "a")
 		_, err = c.Semaphore("a", 8).TryAcquire(t.Context(), 1)
 		if !errors.As(err, &kind) || kind.Capacity != 0 ||
-			err.Error() != `"a" is in use as a lock, not as a semaphore` {
+			err.Error() != `"a" is in use as a lock, not as a semaphore of 8 permits` {
 			t.Errorf("semaphore: got %v, want a KindError without capacity", err)
 		}
 	})

@@ -152,7 +152,7 @@ func (c *Client) TryLockWith(ctx context.Context, name string, opts LockOptions)
 func (c *Client) acquire(ctx context.Context, name string, opts LockOptions,
 	flags wire.Flags) (*Held, error) {
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("client: lock %q: %w", name, context.Cause(ctx))
+		return nil, fmt.Errorf("client: lock %q: %w", name, ended(ctx))
 	}
 	h := &Held{}
 	if err := h.prepare(c, name, opts, flags); err != nil {
@@ -175,6 +175,7 @@ func (c *Client) ask(ctx context.Context, x *Call, opts LockOptions) error {
 
 // prepare makes h ready to be asked for.
 func (h *Held) prepare(c *Client, name string, opts LockOptions, flags wire.Flags) error {
+	c.must()
 	mode, err := opts.Mode.wire()
 	if err != nil {
 		return err
@@ -256,6 +257,30 @@ func (h *Held) lose(use uint64, err error) {
 	}
 }
 
+// present returns why the hold is of no use: it was lost, given back or never there.
+func (h *Held) present() error {
+	if h == nil {
+		return errNeverHeld
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.standing()
+}
+
+// standing is present for who holds h.mu.
+func (h *Held) standing() error {
+	switch {
+	case h.mu.state == heldGranted:
+		return nil
+	case h.mu.state == heldLost:
+		return h.mu.err
+	case h.c == nil:
+		return errNeverHeld
+	default:
+		return fmt.Errorf("%w: lock %q", ErrUnlocked, h.name)
+	}
+}
+
 // Name returns the name of the lock.
 func (h *Held) Name() string { return h.name }
 
@@ -274,6 +299,9 @@ func (h *Held) Token() uint64 {
 // Session returns the id of the session that holds the lock. Each group of a
 // cluster numbers its own sessions.
 func (h *Held) Session() uint64 {
+	if h.c == nil {
+		return 0 // never asked for
+	}
 	h.c.mu.Lock()
 	defer h.c.mu.Unlock()
 	return h.call.Session
@@ -359,15 +387,13 @@ func (h *Held) Unlock(ctx context.Context) error {
 
 // release turns the Call into a Release.
 func (h *Held) release() error {
+	if h == nil {
+		return errNeverHeld
+	}
 	h.mu.Lock()
-	switch h.mu.state {
-	case heldGranted:
-	case heldLost:
-		defer h.mu.Unlock()
-		return h.mu.err
-	default:
-		defer h.mu.Unlock()
-		return fmt.Errorf("%w: lock %q", ErrUnlocked, h.name)
+	if err := h.standing(); err != nil {
+		h.mu.Unlock()
+		return err
 	}
 	h.mu.state = heldReleasing
 	h.call.Kind, h.call.Timeout = wire.KindRelease, h.c.opts.RequestTimeout

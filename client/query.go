@@ -132,6 +132,7 @@ func (c *Client) Get(ctx context.Context, name string) (*LockInfo, error) {
 
 // get is Get, and says as of which slot the answer is, zero if that is not known.
 func (c *Client) get(ctx context.Context, name string) (*LockInfo, uint64, error) {
+	c.must()
 	x := &Call{Kind: wire.KindGet, Name: name, Timeout: c.opts.RequestTimeout}
 	if err := c.call(ctx, x); err != nil {
 		return nil, 0, err

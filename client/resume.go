@@ -78,7 +78,7 @@ func (c *Core) Kept() (all []KeptSession, change uint64) {
 // resume takes over what an earlier start has left, according to its file.
 func (c *Client) resume(ctx context.Context, old *sessionFile) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("client: resume: %w", context.Cause(ctx))
+		return fmt.Errorf("client: resume: %w", ended(ctx))
 	}
 	c.mu.Lock()
 	groups, cluster := c.mu.core.Groups(), c.mu.core.cluster

@@ -48,7 +48,7 @@ func (s Semaphore) TryAcquireWith(ctx context.Context, n int, opts LockOptions) 
 func (s Semaphore) acquire(ctx context.Context, n int, opts LockOptions,
 	flags wire.Flags) (*Held, error) {
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("client: semaphore %q: %w", s.name, context.Cause(ctx))
+		return nil, fmt.Errorf("client: semaphore %q: %w", s.name, ended(ctx))
 	}
 	if s.capacity < 1 || uint64(s.capacity) > 1<<32-1 || n < 1 || n > s.capacity {
 		return nil, fmt.Errorf("%w: %d of %d permits of %q", ErrOptions, n, s.capacity, s.name)

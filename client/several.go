@@ -82,7 +82,7 @@ type HeldAll struct {
 // acquireAll asks group by group.
 func (c *Client) acquireAll(ctx context.Context, wants []Want, flags wire.Flags) (*HeldAll, error) {
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("client: lock %d names: %w", len(wants), context.Cause(ctx))
+		return nil, fmt.Errorf("client: lock %d names: %w", len(wants), ended(ctx))
 	}
 	groups, err := c.split(wants)
 	if err != nil {
@@ -108,8 +108,8 @@ func (c *Client) acquireAll(ctx context.Context, wants []Want, flags wire.Flags)
 			a.tokens = append(a.tokens, NameToken{Name: w.Name, Token: h.Token() + uint64(i)})
 		}
 	}
-	if err == nil {
-		err = a.lostErr()
+	if lost := a.lostErr(); lost != nil && (err == nil || ctx.Err() == nil) {
+		err = lost // which ended the wait for the others
 	}
 	if err != nil {
 		_ = a.Unlock(context.WithoutCancel(ctx)) // goes on in the background
@@ -245,6 +245,9 @@ func (a *HeldAll) validUntil() (Instant, bool) {
 // See Held.Unlock. If one was lost before, the error is a *LostError, and the others
 // are given back; on a second call it is ErrUnlocked.
 func (a *HeldAll) Unlock(ctx context.Context) error {
+	if a == nil || a.c == nil {
+		return errNeverHeld
+	}
 	a.mu.Lock()
 	again := a.mu.ended && a.mu.err == nil
 	err := a.mu.err

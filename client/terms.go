@@ -69,6 +69,21 @@ func (o *LockOptions) terms() (*wire.Terms, error) {
 	return t, nil
 }
 
+// maxMillis bounds the times that a request can say, and longest is that length.
+const (
+	maxMillis = 1<<32 - 1
+	longest   = maxMillis * time.Millisecond
+)
+
+// millisUp rounds up to milliseconds.
+func millisUp(d time.Duration) int64 {
+	ms := int64(d / time.Millisecond)
+	if d%time.Millisecond > 0 {
+		ms++
+	}
+	return ms
+}
+
 // putTimes rounds up to milliseconds.
 func (o *LockOptions) putTimes(t *wire.Terms) error {
 	for _, x := range []struct {
@@ -78,10 +93,10 @@ func (o *LockOptions) putTimes(t *wire.Terms) error {
 		to    *uint32
 	}{{"MinHold", o.MinHold, wire.TermMinHold, &t.MinHoldMillis},
 		{"LockDelay", o.LockDelay, wire.TermDelay, &t.DelayMillis}} {
-		ms := (x.d + time.Millisecond - 1) / time.Millisecond
+		ms := millisUp(x.d)
 		switch {
-		case x.d < 0 || ms > 1<<32-1:
-			return fmt.Errorf("%w: %s %s", ErrOptions, x.name, x.d)
+		case x.d < 0 || ms > maxMillis:
+			return fmt.Errorf("%w: %s %s, must be 0 to %s", ErrOptions, x.name, x.d, longest)
 		case ms > 0:
 			t.Fields |= x.field
 			*x.to = uint32(ms)
@@ -136,17 +151,10 @@ func (h *Held) SetLabels(ctx context.Context, labels map[string]string) error {
 
 // amend changes what t names.
 func (h *Held) amend(ctx context.Context, t *wire.Terms) error {
-	x := &Call{Kind: wire.KindAmend, Name: h.name, Terms: t, Timeout: h.c.opts.RequestTimeout}
-	h.mu.Lock()
-	state, lost := h.mu.state, h.mu.err
-	h.mu.Unlock()
-	switch state {
-	case heldGranted:
-	case heldLost:
-		return lost
-	default:
-		return fmt.Errorf("%w: lock %q", ErrUnlocked, h.name)
+	if err := h.present(); err != nil {
+		return err
 	}
+	x := &Call{Kind: wire.KindAmend, Name: h.name, Terms: t, Timeout: h.c.opts.RequestTimeout}
 	h.c.mu.Lock()
 	x.Session, x.Flags, x.target = h.call.Session, h.call.Flags&wire.FlagDetached, h.call.target
 	x.Owner, x.Token = h.call.Owner, h.call.Token

@@ -40,18 +40,11 @@ func (h *Held) convert(ctx context.Context, mode Mode, flags wire.Flags) error {
 	if err != nil {
 		return err
 	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("client: convert %q: %w", h.name, context.Cause(ctx))
+	if ctx.Err() != nil && h != nil {
+		return fmt.Errorf("client: convert %q: %w", h.name, ended(ctx))
 	}
-	h.mu.Lock()
-	state, lost := h.mu.state, h.mu.err
-	h.mu.Unlock()
-	switch state {
-	case heldGranted:
-	case heldLost:
-		return lost
-	default:
-		return fmt.Errorf("%w: lock %q", ErrUnlocked, h.name)
+	if err := h.present(); err != nil {
+		return err
 	}
 	x := &Call{Kind: wire.KindConvert, Name: h.name, Mode: to, Flags: flags, Hold: &h.call}
 	if flags&wire.FlagWait == 0 {
@@ -99,6 +92,9 @@ func (m RWMutex) Downgrade(ctx context.Context, h *Held) error {
 }
 
 func (m RWMutex) convert(h *Held, do func() error) error {
+	if h == nil || h.c == nil {
+		return errNeverHeld
+	}
 	if h.name != m.name || h.c != m.c {
 		return fmt.Errorf("%w: a hold of %q is none of %q", ErrOptions, h.name, m.name)
 	}

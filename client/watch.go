@@ -69,6 +69,7 @@ type watcher struct {
 
 // watch begins a watch.
 func (c *Client) watch(name string, opts WatchOptions) (*watcher, error) {
+	c.must()
 	w := &watcher{c: c, name: name, wake: make(chan struct{}, 1)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,7 +117,7 @@ func nudge(c chan struct{}) {
 func (w *watcher) next(ctx context.Context) (WatchEvent, error) {
 	for {
 		if ctx.Err() != nil {
-			return WatchEvent{}, fmt.Errorf("client: watch %q: %w", w.name, context.Cause(ctx))
+			return WatchEvent{}, fmt.Errorf("client: watch %q: %w", w.name, ended(ctx))
 		}
 		if e, ok, err := w.poll(); ok || err != nil {
 			return e, err
