@@ -56,7 +56,7 @@ func (n *Node) reopenGroup(id paxos.GroupID) error {
 	if err != nil {
 		return err
 	}
-	if g.saved > marked {
+	if g.saved > marked && !plantedIs("released-before-marked") {
 		n.mark(g.id, mark{kind: markKept, saved: g.saved, forgotten: g.forgotten})
 	}
 	n.deps.Log.Release(uint16(id), uint64(g.saved))
