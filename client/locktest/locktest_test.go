@@ -1,0 +1,265 @@
+package locktest_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"lockd/client"
+	"lockd/client/locktest"
+)
+
+// within is a context that ends before the test would be given up.
+func within(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func lock(ctx context.Context, t *testing.T, c *client.Client, name string) *client.Held {
+	t.Helper()
+	h, err := c.Lock(ctx, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// waiting has a client wait for a lock, and returns when it does.
+func waiting(ctx context.Context, t *testing.T, c *client.Client, name string) <-chan *client.Held {
+	t.Helper()
+	waits, got := make(chan struct{}, 1), make(chan *client.Held, 1)
+	go func() {
+		h, err := c.LockWith(ctx, name, client.LockOptions{OnWait: func(client.WhyInfo) {
+			select {
+			case waits <- struct{}{}:
+			default:
+			}
+		}})
+		if err != nil {
+			t.Errorf("%s: got %v, want the lock", name, err)
+		}
+		got <- h
+	}()
+	select {
+	case <-waits:
+	case <-ctx.Done():
+		t.Fatalf("%s: nobody waits", name)
+	}
+	return got
+}
+
+func TestStart(t *testing.T) {
+	t.Parallel()
+	begin := time.Now()
+	cluster := locktest.New(t, locktest.Options{})
+	t.Logf("ready after %s", time.Since(begin))
+	ctx := within(t)
+	a, b := cluster.Client(t, client.Options{Name: "a"}), cluster.Client(t, client.Options{Name: "b"})
+	h := lock(ctx, t, a, "orders/42")
+	var held *client.HeldError
+	_, err := b.TryLock(ctx, "orders/42")
+	if !errors.As(err, &held) || held.Info.Holders[0].Client != "a" {
+		t.Fatalf("try: got %v, want it held by a", err)
+	}
+	got := waiting(ctx, t, b, "orders/42")
+	if err := h.Unlock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if second := <-got; second == nil || second.Token() <= h.Token() {
+		t.Errorf("second: got %v, want a larger token than %d", second, h.Token())
+	}
+	direct, err := client.Dial(ctx, cluster.Addrs(), client.Options{}) // as another process would
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer direct.Close(ctx)
+	if info, err := direct.Get(ctx, "orders/42"); err != nil || info.Holders[0].Client != "b" {
+		t.Errorf("get: got %+v, %v, want it held by b", info, err)
+	}
+}
+
+func TestSizes(t *testing.T) {
+	t.Parallel()
+	for _, nodes := range []int{1, 2, 5} {
+		cluster := locktest.New(t, locktest.Options{Nodes: nodes, Groups: 1})
+		ctx := within(t)
+		h := lock(ctx, t, cluster.Client(t, client.Options{}), "a")
+		if err := h.Unlock(ctx); err != nil || len(cluster.Addrs()) != nodes {
+			t.Errorf("%d nodes: got %v at %v", nodes, err, cluster.Addrs())
+		}
+	}
+}
+
+func TestExample(t *testing.T) {
+	t.Parallel()
+	testWork(t)
+}
+
+func TestExpire(t *testing.T) {
+	t.Parallel()
+	cluster := locktest.New(t, locktest.Options{})
+	ctx := within(t)
+	a := cluster.Client(t, client.Options{Lease: time.Second})
+	b := cluster.Client(t, client.Options{})
+	lost, stays := lock(ctx, t, a, "lost"), lock(ctx, t, b, "stays")
+	got := waiting(ctx, t, b, "lost")
+	cluster.Expire("lost")
+	var why *client.LostError
+	select {
+	case <-lost.Lost():
+		if cause := context.Cause(lost.Context()); !errors.As(cause, &why) ||
+			!errors.Is(cause, client.ErrSessionEnded) {
+			t.Errorf("cause: got %v, want a LostError of the session", cause)
+		}
+	default:
+		t.Error("got a lock that is passed on and not lost, want it lost first")
+	}
+	next := <-got
+	if next == nil || next.Token() <= lost.Token() || !stays.Valid() {
+		t.Errorf("next: got %v, other %v, want it granted and the other held", next, stays.Valid())
+	}
+	if err := lost.Unlock(ctx); !errors.Is(err, client.ErrLost) {
+		t.Errorf("unlock: got %v, want ErrLost", err)
+	}
+	again := waiting(ctx, t, a, "lost") // in a new session
+	cluster.Expire("lost")
+	if h := <-again; h == nil || h.Token() <= next.Token() {
+		t.Errorf("again: got %v, want it granted", h)
+	}
+}
+
+func TestKill(t *testing.T) {
+	t.Parallel()
+	cluster := locktest.New(t, locktest.Options{})
+	ctx := within(t)
+	a, b := cluster.Client(t, client.Options{}), cluster.Client(t, client.Options{})
+	h := lock(ctx, t, a, "job")
+	got := waiting(ctx, t, b, "job")
+	for range 3 {
+		leader := cluster.Leader("job")
+		cluster.Kill(leader)
+		if now := cluster.Leader("job"); now == leader || now == 0 {
+			t.Fatalf("killed %d: got leader %d, want another", leader, now)
+		}
+		cluster.Kill(leader) // again: nothing
+		cluster.Start(leader)
+	}
+	if err := h.Unlock(ctx); err != nil {
+		t.Fatalf("unlock: got %v, want it held over three leaders", err)
+	}
+	if next := <-got; next == nil || !next.Valid() {
+		t.Fatalf("next: got %v, want its place kept", next)
+	}
+	for n := range 3 { // all at once: what was answered is kept
+		cluster.Kill(n + 1)
+	}
+	for n := range 3 {
+		cluster.Start(n + 1)
+	}
+	if _, err := a.TryLock(ctx, "job"); !errors.Is(err, client.ErrHeld) {
+		t.Errorf("after all were killed: got %v, want it held", err)
+	}
+}
+
+func TestIsolateAndMoveLeader(t *testing.T) {
+	t.Parallel()
+	cluster := locktest.New(t, locktest.Options{Groups: 1})
+	ctx := within(t)
+	c := cluster.Client(t, client.Options{})
+	h := lock(ctx, t, c, "job")
+	from := cluster.Leader("job")
+	if to := cluster.MoveLeader("job"); to == from || to == 0 {
+		t.Fatalf("move: got %d from %d, want another", to, from)
+	}
+	from = cluster.Leader("job")
+	cluster.Isolate(from)
+	if to := cluster.Leader("job"); to == from || to == 0 {
+		t.Fatalf("isolate: got leader %d from %d, want another", to, from)
+	}
+	if err := h.Unlock(ctx); err != nil {
+		t.Fatalf("unlock: got %v, want it given back at the new leader", err)
+	}
+	cluster.Rejoin(from)
+	lock(ctx, t, c, "job")
+}
+
+func TestUnplug(t *testing.T) {
+	t.Parallel()
+	cluster := locktest.New(t, locktest.Options{})
+	ctx := within(t)
+	a := cluster.Client(t, client.Options{Lease: time.Second})
+	b := cluster.Client(t, client.Options{})
+	h := lock(ctx, t, a, "job")
+	got := waiting(ctx, t, b, "job")
+	cluster.Unplug(a)
+	select {
+	case next := <-got:
+		if h.Valid() {
+			t.Error("got two who hold, want the first to know")
+		}
+		if err := next.Unlock(ctx); err != nil {
+			t.Error(err)
+		}
+	case <-ctx.Done():
+		t.Fatal("the lock was not passed on")
+	}
+	<-h.Lost()
+	cluster.Plug(a)
+	lock(ctx, t, a, "job")
+}
+
+// TestNothingIsLeft has a cluster end with faults of every kind under way.
+func TestNothingIsLeft(t *testing.T) {
+	before := runtime.NumGoroutine()
+	t.Run("cluster", func(t *testing.T) {
+		cluster := locktest.New(t, locktest.Options{})
+		ctx := within(t)
+		a, b := cluster.Client(t, client.Options{}), cluster.Client(t, client.Options{})
+		lock(ctx, t, a, "a")
+		cluster.Kill(3)
+		cluster.Isolate(1)
+		cluster.Unplug(b)
+	})
+	limit := time.NewTimer(10 * time.Second)
+	poll := time.NewTicker(5 * time.Millisecond)
+	defer poll.Stop()
+	for runtime.NumGoroutine() > before {
+		select {
+		case <-poll.C:
+		case <-limit.C:
+			stacks := make([]byte, 1<<20)
+			t.Fatalf("got %d goroutines, had %d before:\n%s", runtime.NumGoroutine(), before,
+				stacks[:runtime.Stack(stacks, true)])
+		}
+	}
+}
+
+// fake notes what a test would be failed with.
+type fake struct {
+	testing.TB
+	fatal string
+}
+
+func (f *fake) Helper() {}
+func (f *fake) Fatalf(format string, args ...any) {
+	f.fatal = format
+	panic(f)
+}
+
+// TestMisuse asks for what there is not.
+func TestMisuse(t *testing.T) {
+	for _, opts := range []locktest.Options{{Nodes: 6}, {Nodes: -1}, {Groups: 65}} {
+		f := &fake{TB: t}
+		func() {
+			defer func() { _ = recover() == f }()
+			locktest.New(f, opts)
+		}()
+		if !strings.Contains(f.fatal, "must be") {
+			t.Errorf("%+v: got %q, want it refused", opts, f.fatal)
+		}
+	}
+}
