@@ -73,9 +73,10 @@ type Call struct {
 	// Session is the session the hold belongs to, or the owner id, which the
 	// caller chooses, of a detached one.
 	Session uint64
-	// Hold is the detached hold that a RenewHold renews, or the hold that a Convert
-	// converts to Mode. The mode of a hold is Mode of its Call; while a Convert is
-	// open it is what the hold may be used for whatever becomes of that.
+	// Hold is the detached hold that a RenewHold renews, nil if this Core does not
+	// have it, or the hold that a Convert converts to Mode. The mode of a hold is Mode
+	// of its Call; while a Convert is open it is what the hold may be used for whatever
+	// becomes of that.
 	Hold *Call
 	// Token is the fencing token: the outcome of an Acquire, an input of
 	// Release and RenewHold.

@@ -359,6 +359,67 @@ func TestDetached(t *testing.T) {
 	})
 }
 
+// A detached hold is renewed and given back by a client that did not take it.
+func TestDetachedOfAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		first, c := n.client(t, Options{}), n.client(t, Options{})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		h, err := first.TryDetached(ctx, "a", 2*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sem, err := first.Semaphore("s", 3).TryAcquireDetached(ctx, 2, time.Minute, LockOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens := map[string]uint64{"a": h.Token(), "s": sem.Token()}
+		if err := first.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		for name, token := range tokens {
+			d, err := c.FindDetached(ctx, name, token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			until, err := c.RenewDetached(ctx, d, 10*time.Second)
+			if left := until.Sub(began); err != nil || left < 9*time.Second || left > 10*time.Second {
+				t.Errorf("renew of %s: got %s, %v, want less than 10s", name, left, err)
+			}
+		}
+		<-time.After(5 * time.Second) // longer than it was taken for
+		for name, token := range tokens {
+			d, err := c.FindDetached(ctx, name, token)
+			if err := errors.Join(err, c.ReleaseDetached(ctx, d)); err != nil {
+				t.Errorf("release of %s: %v", name, err)
+			}
+			if err := c.ReleaseDetached(ctx, d); !errors.Is(err, ErrLost) {
+				t.Errorf("second release of %s: got %v, want ErrLost", name, err)
+			}
+			if _, err := c.RenewDetached(ctx, d, time.Second); !errors.Is(err, ErrLost) {
+				t.Errorf("renew of %s after its release: got %v, want ErrLost", name, err)
+			}
+			if _, err := c.FindDetached(ctx, name, token); !errors.Is(err, ErrLost) {
+				t.Errorf("%s after its release: got %v, want ErrLost", name, err)
+			}
+		}
+		kept := lock(t, c, "a")
+		if _, err := c.FindDetached(ctx, "a", kept.Token()); !errors.Is(err, ErrOptions) {
+			t.Errorf("of a client: got %v, want ErrOptions", err)
+		}
+		if _, err := c.FindDetached(ctx, "a", tokens["a"]); !errors.Is(err, ErrLost) ||
+			!strings.Contains(err.Error(), "in force is") {
+			t.Errorf("old token: got %v, want the one in force", err)
+		}
+		err = c.ReleaseDetached(ctx, DetachedHold{"a", kept.Session(), kept.Token()})
+		if !errors.Is(err, ErrOptions) {
+			t.Errorf("release of a client's: got %v, want ErrOptions", err)
+		}
+	})
+}
+
 func TestDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNodes(t, 4)

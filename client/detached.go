@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -72,4 +73,89 @@ func (h *Held) Renew(ctx context.Context, ttl time.Duration) error {
 		Session: h.call.Session, Token: h.Token(), TTL: ttl, Hold: &h.call,
 		Timeout: h.c.opts.RequestTimeout,
 	})
+}
+
+// DetachedHold names a detached hold for whoever is to give it back or renew it:
+// another process than took it, or a later one. Session is Held.Session of the hold,
+// and as secret as its Token, which the nodes compare too.
+type DetachedHold struct {
+	Name           string
+	Session, Token uint64
+}
+
+// FindDetached finds a detached hold by its token, of those that Get lists: the
+// first wire.MaxListed of a lock. It fails with a *LostError if no hold of the lock
+// has the token any more, with ErrOptions if one has that is not detached, and with
+// ErrNotFound if more hold the lock than are listed.
+func (c *Client) FindDetached(ctx context.Context, name string,
+	token uint64) (DetachedHold, error) {
+	info, err := c.Get(ctx, name)
+	lost := &LostError{Name: name, Token: token, Cause: errors.New("nobody holds it")}
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return DetachedHold{}, lost
+	case err != nil:
+		return DetachedHold{}, err
+	}
+	for i := range info.Holders {
+		switch h := &info.Holders[i]; {
+		case h.Token != token:
+			lost.Cause = fmt.Errorf("the token in force is %d", h.Token)
+		case h.Kept:
+			lost.Cause = errors.New("it is over, and the lock stays taken for a while")
+			return DetachedHold{}, lost
+		case h.Session&wire.DetachedOwner == 0 || info.Gate != 0:
+			return DetachedHold{}, fmt.Errorf("%w: token %d of %q is of no detached hold: its client "+
+				"%q keeps it and gives it back", ErrOptions, token, name, h.Client)
+		default:
+			return DetachedHold{Name: name, Session: h.Session, Token: token}, nil
+		}
+	}
+	if info.HolderCount > len(info.Holders) {
+		return DetachedHold{}, fmt.Errorf("%w: token %d of %q is none of the first %d holders' of %d; "+
+			"name its session", ErrNotFound, token, name, len(info.Holders), info.HolderCount)
+	}
+	return DetachedHold{}, lost
+}
+
+// RenewDetached is Held.Renew for a hold that this client did not take. It returns
+// until when nobody else can be granted the lock. It fails with an error that
+// matches ErrLost if the hold is over.
+func (c *Client) RenewDetached(ctx context.Context, d DetachedHold,
+	ttl time.Duration) (safeUntil time.Time, err error) {
+	if err := errors.Join(checkTTL(ttl), d.check()); err != nil {
+		return time.Time{}, err
+	}
+	x := &Call{
+		Kind: wire.KindRenewHold, Flags: wire.FlagDetached, Name: d.Name,
+		Session: d.Session, Token: d.Token, TTL: ttl, Timeout: c.opts.RequestTimeout,
+	}
+	if err := c.call(ctx, x); err != nil {
+		return time.Time{}, err
+	}
+	c.mu.Lock()
+	until := x.firstSent.Add(c.mu.core.ttlSpan(ttl))
+	c.mu.Unlock()
+	return time.Now().Add(until.Sub(c.clock())), nil
+}
+
+// ReleaseDetached is Held.Unlock for a hold that this client did not take. It fails
+// with an error that matches ErrLost if the hold is over.
+func (c *Client) ReleaseDetached(ctx context.Context, d DetachedHold) error {
+	if err := d.check(); err != nil {
+		return err
+	}
+	timeout := c.opts.RequestTimeout
+	return c.call(ctx, &Call{
+		Kind: wire.KindRelease, Flags: wire.FlagDetached, Name: d.Name,
+		Session: d.Session, Token: d.Token, TTL: timeout, Timeout: timeout,
+	})
+}
+
+func (d *DetachedHold) check() error {
+	if d.Session&wire.DetachedOwner == 0 || d.Token == 0 {
+		return fmt.Errorf("%w: session %d and token %d are of no detached hold of %q", ErrOptions,
+			d.Session, d.Token, d.Name)
+	}
+	return nil
 }

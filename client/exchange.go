@@ -547,6 +547,10 @@ func (c *Core) ttlSpan(ttl time.Duration) time.Duration {
 
 func (c *Core) onHoldRenewed(x *Call, r *wire.Response) {
 	hold := x.Hold
+	if hold == nil { // of another client
+		c.finish(x, r)
+		return
+	}
 	if hold.state != StateHeld || hold.Token != x.Token {
 		c.end(x, &LostError{Name: x.Name, Token: x.Token, Cause: ErrUnlocked})
 		return

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"lockd/netio/wire"
 )
@@ -45,7 +46,40 @@ func (s Semaphore) TryAcquireWith(ctx context.Context, n int, opts LockOptions) 
 	return s.acquire(ctx, n, opts, wire.FlagDetails)
 }
 
+// TryAcquireDetached is TryAcquireWith for permits that live by their own time to
+// live. See Client.TryDetached.
+func (s Semaphore) TryAcquireDetached(ctx context.Context, n int, ttl time.Duration,
+	opts LockOptions) (*Held, error) {
+	if err := checkTTL(ttl); err != nil {
+		return nil, err
+	}
+	h, err := s.prepare(ctx, n, opts, wire.FlagDetached|wire.FlagDetails)
+	if err != nil {
+		return nil, err
+	}
+	s.c.mu.Lock()
+	h.call.Session, h.call.TTL = s.c.mu.core.NewOwner(), ttl
+	s.c.mu.Unlock()
+	if err := h.granted(s.c.call(ctx, &h.call)); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
 func (s Semaphore) acquire(ctx context.Context, n int, opts LockOptions,
+	flags wire.Flags) (*Held, error) {
+	h, err := s.prepare(ctx, n, opts, flags)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.granted(s.c.ask(ctx, &h.call, opts)); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// prepare checks what is asked for and makes a Held ready for it.
+func (s Semaphore) prepare(ctx context.Context, n int, opts LockOptions,
 	flags wire.Flags) (*Held, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("client: semaphore %q: %w", s.name, ended(ctx))
@@ -62,9 +96,6 @@ func (s Semaphore) acquire(ctx context.Context, n int, opts LockOptions,
 	}
 	h.call.Kind, h.call.Mode = wire.KindTake, wire.ModeNL
 	h.call.Permits, h.call.Capacity = uint32(n), uint32(s.capacity)
-	if err := h.granted(s.c.ask(ctx, &h.call, opts)); err != nil {
-		return nil, err
-	}
 	return h, nil
 }
 

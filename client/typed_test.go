@@ -143,6 +143,18 @@ func methods() map[string]func(ctx context.Context, w *walk) error {
 		"Client.TryDetached": func(ctx context.Context, w *walk) error {
 			return held(w.c.TryDetached(ctx, w.name, time.Second))
 		},
+		"Client.FindDetached": func(ctx context.Context, w *walk) error {
+			_, err := w.c.FindDetached(ctx, w.name, 1)
+			return err
+		},
+		"Client.RenewDetached": func(ctx context.Context, w *walk) error {
+			_, err := w.c.RenewDetached(ctx, DetachedHold{w.name, wire.DetachedOwner | 7, 1},
+				time.Second)
+			return err
+		},
+		"Client.ReleaseDetached": func(ctx context.Context, w *walk) error {
+			return w.c.ReleaseDetached(ctx, DetachedHold{w.name, wire.DetachedOwner | 7, 1})
+		},
 		"Client.Do": func(ctx context.Context, w *walk) error {
 			return w.c.Do(ctx, w.name, func(context.Context, *Held) error { return nil })
 		},
@@ -252,6 +264,10 @@ func methods() map[string]func(ctx context.Context, w *walk) error {
 		},
 		"Semaphore.AcquireWith": func(ctx context.Context, w *walk) error {
 			return held(w.c.Semaphore(w.name, 3).AcquireWith(ctx, 2, LockOptions{Weight: 3}))
+		},
+		"Semaphore.TryAcquireDetached": func(ctx context.Context, w *walk) error {
+			return held(w.c.Semaphore(w.name, 3).TryAcquireDetached(ctx, 2, time.Second,
+				LockOptions{}))
 		},
 		"Semaphore.TryAcquire": func(ctx context.Context, w *walk) error {
 			return held(w.c.Semaphore(w.name, 3).TryAcquire(ctx, 2))

@@ -6,11 +6,8 @@ import (
 	"io/fs"
 	"os/exec"
 	"runtime"
-	"strconv"
 	"syscall"
 	"time"
-
-	"lockd/client"
 )
 
 const (
@@ -22,20 +19,17 @@ const (
 )
 
 // underLock runs the command and returns its fate as an exit code.
-func (r *runner) underLock(sh *shell, h *client.Held, command []string) error {
+func (r *runner) underLock(sh *shell, h *taken, command []string) error {
 	// The kernel ends the child when the thread that started it ends, so this
 	// goroutine keeps its thread until the child is gone.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if !h.Valid() {
-		return failf(exitLostBefore, "lock %q was lost before the command started", h.Name())
+		return failf(exitLostBefore, "%s was lost before the command started", h.what)
 	}
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = sh.in, sh.out, sh.err
-	cmd.Env = append(append([]string(nil), sh.env...),
-		"LOCKD_NAME="+h.Name(),
-		"LOCKD_TOKEN="+strconv.FormatUint(h.Token(), 10),
-		"LOCKD_SESSION="+strconv.FormatUint(h.Session(), 10))
+	cmd.Env = append(append([]string(nil), sh.env...), h.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	restore := takeTerminal(sh, cmd)
 	if err := cmd.Start(); err != nil {
@@ -47,7 +41,7 @@ func (r *runner) underLock(sh *shell, h *client.Held, command []string) error {
 	restore()
 	if w.lost {
 		return &failure{code: exitLostRunning,
-			err: fmt.Errorf("lock %q was lost while the command ran", h.Name())}
+			err: fmt.Errorf("%s was lost while the command ran", h.what)}
 	}
 	return childFailure(err)
 }
@@ -78,7 +72,7 @@ func childFailure(err error) error {
 type watch struct {
 	*runner
 	sh    *shell
-	held  *client.Held
+	held  *taken
 	group int
 	ended <-chan error
 
@@ -95,7 +89,7 @@ func (w *watch) run() error {
 		select {
 		case err := <-w.ended:
 			return err
-		case sig := <-w.signals:
+		case sig := <-w.patience.signals:
 			w.send(sig.(syscall.Signal))
 		case <-lost:
 			lost = nil
@@ -136,11 +130,11 @@ func (w *watch) lose() {
 	}
 	w.lost = true
 	if w.onLost == "warn" {
-		fmt.Fprintf(w.sh.err, "lockd: lock %q is lost; the command goes on without it\n",
-			w.held.Name())
+		fmt.Fprintf(w.sh.err, "lockd: %s is lost; the command goes on without it\n",
+			w.held.what)
 		return
 	}
-	fmt.Fprintf(w.sh.err, "lockd: lock %q cannot be kept; stopping the command\n", w.held.Name())
+	fmt.Fprintf(w.sh.err, "lockd: %s cannot be kept; stopping the command\n", w.held.what)
 	w.killAt = time.Now().Add(w.grace)
 	w.send(syscall.SIGTERM)
 	w.send(syscall.SIGCONT)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,25 +28,16 @@ func (c *clusterFlags) declare(flags *flag.FlagSet) {
 	flags.StringVar(&c.addresses, "addr", "",
 		"client `addresses` of nodes, host:port with commas between them; one that answers is "+
 			"enough (LOCKD_ADDR, default "+defaultAddress+")")
-	flags.DurationVar(&c.timeout, "timeout", 5*time.Second,
-		"how long to wait for an answer of the cluster")
+	declareSpan(flags, span{to: &c.timeout, least: time.Millisecond}, "timeout", 5*time.Second,
+		"how `long` to wait for an answer of the cluster")
 }
 
 // dial connects to the cluster.
 func (c *clusterFlags) dial(ctx context.Context, sh *shell,
 	o client.Options) (*client.Client, error) {
-	text := c.addresses
-	if text == "" {
-		text = sh.getenv("LOCKD_ADDR")
-	}
-	if text == "" {
-		text = defaultAddress
-	}
-	var addresses []string
-	for part := range strings.SplitSeq(text, ",") {
-		if part = strings.TrimSpace(part); part != "" {
-			addresses = append(addresses, part)
-		}
+	addresses, err := c.list(sh)
+	if err != nil {
+		return nil, err
 	}
 	o.RequestTimeout = c.timeout
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
@@ -54,6 +47,34 @@ func (c *clusterFlags) dial(ctx context.Context, sh *shell,
 		return nil, clientFailure(err)
 	}
 	return client, nil
+}
+
+// list returns the addresses of nodes, from the flag, the environment or the default.
+func (c *clusterFlags) list(sh *shell) ([]string, error) {
+	text, from := c.addresses, "--addr"
+	if text == "" {
+		text, from = sh.getenv("LOCKD_ADDR"), "LOCKD_ADDR"
+	}
+	if text == "" {
+		text = defaultAddress
+	}
+	var addresses []string
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		host, port, err := net.SplitHostPort(part)
+		if n, bad := strconv.ParseUint(port, 10, 16); err != nil || host == "" || bad != nil || n == 0 {
+			return nil, failf(exitUsage, "%s: %q is no address, must be host:port such as %s", from,
+				part, defaultAddress)
+		}
+		addresses = append(addresses, part)
+	}
+	if len(addresses) == 0 {
+		return nil, failf(exitUsage, "%s is %q, must be host:port, several with commas between", from,
+			text)
+	}
+	return addresses, nil
 }
 
 // clientFailure gives an error of the client its exit code.
@@ -84,24 +105,17 @@ func clientName() string {
 	return name[:min(len(name), 128)]
 }
 
-// format is a flag that chooses between a table and JSON.
+// format is a flag that chooses between a text and JSON.
 type format string
 
-// String and Set make it a flag.Value.
-func (f *format) String() string { return string(*f) }
-
-// Set accepts table and json.
-func (f *format) Set(text string) error {
-	if text != "table" && text != "json" {
-		return errors.New("must be table or json")
-	}
-	*f = format(text)
-	return nil
+func (f *format) declare(flags *flag.FlagSet) {
+	f.declareFor(flags, "table", "which is tab-separated in a pipe")
 }
 
-func (f *format) declare(flags *flag.FlagSet) {
-	*f = "table"
-	flags.Var(f, "o", "`format`: table, which is tab-separated in a pipe, or json")
+// declareFor is declare for a verb whose text is no table.
+func (f *format) declareFor(flags *flag.FlagSet, plain, what string) {
+	declareChoice(flags, choice{to: (*string)(f), words: []string{plain, "json"}}, "o", plain,
+		"`format`: "+plain+", "+what+", or json")
 }
 
 // closeClient ends a client that holds nothing worth waiting for.

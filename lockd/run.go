@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,38 +26,27 @@ own, every signal that lockd gets, and LOCKD_NAME, LOCKD_TOKEN (larger at every
 grant: let what the lock protects refuse a smaller one) and LOCKD_SESSION in its
 environment. It dies with lockd, even by kill -9.
 
+With --also it holds several locks, all or none. LOCKD_NAME and LOCKD_TOKEN are then
+of NAME, LOCKD_TOKENS has a line TOKEN NAME for each, and there is no LOCKD_SESSION.
+
 If the cluster cannot renew the lock, the command is told by SIGTERM and then
 killed, with its group, before anybody else can be granted the lock.
 
 Exit codes other than the command's own:
-    1  the lock is held by others (with -n or -w; -E changes it)
+    1  with -n or -w: others hold the lock (-E changes it); always: the name is in
+       use as another kind of lock, which -E does not change, or something else
+       failed, as the message says
     2  the command line is wrong
    69  no node answers for the lock
    75  the lock was lost before the command started
-   77  the cluster does not permit it
+   77  the cluster does not permit it (no cluster refuses that yet)
    79  the lock was lost while the command ran, whatever became of the command
   126  the command cannot be run
   127  the command is not found
   128+N  the command was ended by signal N`,
 		begin: func(flags *flag.FlagSet) action {
 			r := &runner{}
-			r.cluster.declare(flags)
-			flags.BoolVar(&r.try, "n", false, "do not wait: fail at once if the lock is held")
-			flags.DurationVar(&r.wait, "w", 0, "wait at most this `long` for the lock")
-			flags.IntVar(&r.conflictCode, "E", exitFailure,
-				"exit `code` when the lock is held by others")
-			flags.BoolVar(&r.shared, "s", false, "share the lock with others who use -s")
-			flags.StringVar(&r.permits, "permits", "",
-				"take `N/MAX` permits: at most MAX are held by all together")
-			flags.UintVar(&r.priority, "priority", 0,
-				"`weight` in the queue, 0 to 255: larger is sooner, within bounds")
-			r.terms.declare(flags)
-			flags.StringVar(&r.onLost, "on-lost", "kill",
-				"what to do when the lock is lost: `kill` the command, or only warn")
-			flags.DurationVar(&r.lease, "lease", 10*time.Second,
-				"how `long` the cluster keeps the lock without hearing from lockd")
-			flags.DurationVar(&r.grace, "kill-grace", 2*time.Second,
-				"`time` between TERM and KILL, at most a third of the lease")
+			r.declare(flags)
 			return r.run
 		},
 	}
@@ -67,48 +55,74 @@ Exit codes other than the command's own:
 // runner is one call of lockd run.
 type runner struct {
 	cluster      clusterFlags
-	try, shared  bool
-	wait         time.Duration
-	conflictCode int
+	patience     patience
+	try          bool
+	want         wantFlags
 	onLost       string
 	lease, grace time.Duration
-	permits      string // N/MAX, or empty for a lock
-	take, of     int    // the two numbers of permits
-	priority     uint
+	priority     int
 	terms        termFlags
+	names        []string // NAME and those of --also
+}
 
-	signals chan os.Signal
+// Bounds of a session lease, whatever the cluster's settings.
+const (
+	leastLease = time.Second
+	mostLease  = time.Hour
+)
+
+func (r *runner) declare(flags *flag.FlagSet) {
+	r.cluster.declare(flags)
+	flags.BoolVar(&r.try, "n", false, "do not wait: fail at once if the lock is held")
+	r.patience.declare(flags)
+	declareNumber(flags, number{to: &r.patience.conflictCode, least: 0, most: 255}, "E", exitFailure,
+		"exit `code` when the lock is held by others")
+	r.want.declare(flags)
+	flags.Func("also", "another `name` to hold at the same time, all or none; several times for more",
+		func(name string) error {
+			r.names = append(r.names, name)
+			return nil
+		})
+	declareNumber(flags, number{to: &r.priority, least: 0, most: 255}, "priority", 0,
+		"`weight` in the queue, 0 to 255: larger is sooner, within bounds")
+	r.terms.declare(flags)
+	declareChoice(flags, choice{to: &r.onLost, words: []string{"kill", "warn"}}, "on-lost", "kill",
+		"what to do when the lock is lost: `kill` the command, or only warn")
+	declareSpan(flags, span{to: &r.lease, least: leastLease, most: mostLease}, "lease",
+		10*time.Second, "how `long` the cluster keeps the lock without hearing from lockd, 1s to 1h")
+	declareSpan(flags, span{to: &r.grace}, "kill-grace", -1, "`time` between TERM and KILL, at "+
+		"most a third of the lease (default 2s, or a fifth of the lease if that is less)")
 }
 
 func (r *runner) run(sh *shell, args []string) error {
-	name, command, err := r.check(args)
+	command, err := r.check(args)
 	if err != nil {
 		return err
 	}
-	r.signals = make(chan os.Signal, 16)
-	signal.Notify(r.signals, forwarded()...)
-	defer signal.Stop(r.signals)
-
-	ctx := context.Background()
-	c, err := r.cluster.dial(ctx, sh, client.Options{Name: clientName(), Lease: r.lease})
+	defer r.patience.listen(forwarded()...)()
+	c, err := r.cluster.dial(context.Background(), sh,
+		client.Options{Name: clientName(), Lease: r.lease})
 	if err != nil {
 		return err
 	}
-	h, err := r.acquire(ctx, c, name)
+	t, err := acquire(&r.patience, func(ctx context.Context) (*taken, error) {
+		return r.lock(ctx, c)
+	})
 	if err != nil {
+		err = r.patience.failure(c, r.names, err)
 		closeClient(c)
 		return err
 	}
-	code := r.underLock(sh, h, command)
-	if err := giveBack(c, h); err != nil && !errors.Is(err, client.ErrLost) {
+	code := r.underLock(sh, t, command)
+	if err := giveBack(c, t.hold); err != nil && !errors.Is(err, client.ErrLost) {
 		fmt.Fprintf(sh.err, "lockd: the lock could not be given back, its lease will run out: %v\n",
 			err)
 	}
 	return code
 }
 
-// check takes the command line apart.
-func (r *runner) check(args []string) (name string, command []string, err error) {
+// check takes the command line apart and returns the command.
+func (r *runner) check(args []string) (command []string, err error) {
 	for i, arg := range args {
 		if arg == "--" {
 			args, command = args[:i], args[i+1:]
@@ -117,48 +131,59 @@ func (r *runner) check(args []string) (name string, command []string, err error)
 	}
 	switch {
 	case len(args) == 0:
-		return "", nil, failf(exitUsage, "run: NAME is missing: lockd run NAME -- CMD")
+		return nil, failf(exitUsage, "run: NAME is missing: lockd run NAME -- CMD")
 	case len(args) > 1 && command == nil:
-		return "", nil, failf(exitUsage, "run: write -- before the command: lockd run %s -- %s …",
+		return nil, failf(exitUsage, "run: write -- before the command: lockd run %s -- %s …",
 			args[0], args[1])
 	case len(args) > 1:
-		return "", nil, failf(exitUsage, "run: unexpected argument %q before --", args[1])
+		return nil, failf(exitUsage, "run: unexpected argument %q before --", args[1])
 	case len(command) == 0:
-		return "", nil, failf(exitUsage, "run: the command is missing: lockd run %s -- CMD", args[0])
-	case r.try && r.wait > 0:
-		return "", nil, failf(exitUsage, "run: -n and -w exclude each other")
-	case r.wait < 0:
-		return "", nil, failf(exitUsage, "run: -w is %v, must not be negative", r.wait)
-	case r.priority > 255:
-		return "", nil, failf(exitUsage, "run: --priority is %d, must be 0 to 255", r.priority)
-	case r.conflictCode < 0 || r.conflictCode > 255:
-		return "", nil, failf(exitUsage, "run: -E is %d, must be 0 to 255", r.conflictCode)
-	case r.onLost != "kill" && r.onLost != "warn":
-		return "", nil, failf(exitUsage, "run: --on-lost is %q, must be kill or warn", r.onLost)
-	case r.grace < 0 || r.grace > r.lease/3:
-		return "", nil, failf(exitUsage, "run: --kill-grace is %v, must be 0 to %v, a third of "+
-			"the lease", r.grace, r.lease/3)
+		return nil, failf(exitUsage, "run: the command is missing: lockd run %s -- CMD", args[0])
+	case r.try && r.patience.wait >= 0:
+		return nil, failf(exitUsage, "run: -n and -w exclude each other")
 	}
-	return args[0], command, r.checkPermits()
+	if r.try {
+		r.patience.wait = 0
+	}
+	r.patience.timeout = r.cluster.timeout
+	r.names = append([]string{args[0]}, r.names...)
+	if r.grace < 0 {
+		r.grace = min(2*time.Second, r.lease/5)
+	}
+	if r.grace > r.lease/3 {
+		return nil, failf(exitUsage, "run: --kill-grace is %s, must be 0s to %s, a third of the "+
+			"--lease of %s", spanText(r.grace), spanText((r.lease / 3).Truncate(time.Millisecond)),
+			spanText(r.lease))
+	}
+	if err := r.want.check("run"); err != nil {
+		return nil, err
+	}
+	return command, r.checkSeveral()
 }
 
-// checkPermits takes --permits apart.
-func (r *runner) checkPermits() error {
-	if r.permits == "" {
+// checkSeveral refuses what several names at once cannot be asked for.
+func (r *runner) checkSeveral() error {
+	if len(r.names) == 1 {
 		return nil
 	}
-	n, all, ok := strings.Cut(r.permits, "/")
-	take, err := strconv.ParseUint(n, 10, 31)
-	of, err2 := strconv.ParseUint(all, 10, 31)
+	flag := ""
 	switch {
-	case !ok || err != nil || err2 != nil || take < 1 || take > of:
-		return failf(exitUsage, "run: --permits is %q, must be N/MAX with N from 1 to MAX, as 1/8",
-			r.permits)
-	case r.shared:
-		return failf(exitUsage, "run: -s and --permits exclude each other")
+	case r.want.of > 0:
+		flag = "--permits"
+	case r.priority > 0:
+		flag = "--priority"
+	case r.terms.payload != "":
+		flag = "--payload"
+	case len(r.terms.labels) > 0:
+		flag = "--label"
+	case r.terms.minHold > 0:
+		flag = "--min-hold"
+	case r.terms.delay > 0:
+		flag = "--lock-delay"
+	default:
+		return nil
 	}
-	r.take, r.of = int(take), int(of)
-	return nil
+	return failf(exitUsage, "run: --also and %s exclude each other", flag)
 }
 
 // forwarded lists the signals that are passed on to the command. The others
@@ -168,88 +193,79 @@ func forwarded() []os.Signal {
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGCONT, syscall.SIGWINCH}
 }
 
-// acquire gets the lock, or says why not with the right exit code. A signal
-// while it waits gives up.
-func (r *runner) acquire(ctx context.Context, c *client.Client, name string) (*client.Held, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	if r.wait > 0 {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeoutCause(ctx, r.wait, errWaited)
-		defer stop()
-	}
-	opts := r.terms.options()
-	opts.Weight = uint8(r.priority)
-	if r.shared {
-		opts.Mode = client.Shared
-	}
-	type outcome struct {
-		held *client.Held
-		err  error
-	}
-	result := make(chan outcome, 1)
-	inBackground(func() {
-		h, err := r.lock(ctx, c, name, opts)
-		result <- outcome{h, err}
-	})
-	for {
-		select {
-		case o := <-result:
-			return o.held, r.lockFailure(name, o.err)
-		case sig := <-r.signals:
-			if endsWait(sig) {
-				cancel(&failure{code: exitSignal + int(sig.(syscall.Signal))})
-			}
-		}
-	}
+// hold is a hold of one lock or of several.
+type hold interface {
+	Lost() <-chan struct{}
+	SafeUntil() time.Time
+	Valid() bool
+	Unlock(ctx context.Context) error
 }
 
-func (r *runner) lock(ctx context.Context, c *client.Client, name string,
-	opts client.LockOptions) (*client.Held, error) {
+// taken is a hold, and what the command and people are told of it.
+type taken struct {
+	hold
+	env  []string
+	what string // as lock "a"
+}
+
+// lock asks for what the command line names.
+func (r *runner) lock(ctx context.Context, c *client.Client) (*taken, error) {
+	if len(r.names) > 1 {
+		return r.lockAll(ctx, c)
+	}
+	h, err := r.lockOne(ctx, c, r.names[0])
+	if err != nil {
+		return nil, err
+	}
+	return &taken{hold: h, what: "lock " + strconv.Quote(h.Name()), env: []string{
+		"LOCKD_NAME=" + h.Name(),
+		"LOCKD_TOKEN=" + strconv.FormatUint(h.Token(), 10),
+		"LOCKD_SESSION=" + strconv.FormatUint(h.Session(), 10)}}, nil
+}
+
+func (r *runner) lockOne(ctx context.Context, c *client.Client, name string) (*client.Held, error) {
+	opts := r.terms.options()
+	opts.Weight = uint8(r.priority)
+	opts.Mode = r.want.mode
+	try := r.patience.wait == 0
 	switch {
-	case r.of > 0 && r.try:
-		return c.Semaphore(name, r.of).TryAcquireWith(ctx, r.take, opts)
-	case r.of > 0:
-		return c.Semaphore(name, r.of).AcquireWith(ctx, r.take, opts)
-	case r.try:
+	case r.want.of > 0 && try:
+		return c.Semaphore(name, r.want.of).TryAcquireWith(ctx, r.want.take, opts)
+	case r.want.of > 0:
+		return c.Semaphore(name, r.want.of).AcquireWith(ctx, r.want.take, opts)
+	case try:
 		return c.TryLockWith(ctx, name, opts)
 	}
 	return c.LockWith(ctx, name, opts)
 }
 
-// errWaited is the cause of a wait that took too long.
-var errWaited = errors.New("waited long enough")
-
-// endsWait says whether a signal ends the wait for the lock.
-func endsWait(sig os.Signal) bool {
-	switch sig {
-	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT:
-		return true
+// lockAll takes several locks, all or none.
+func (r *runner) lockAll(ctx context.Context, c *client.Client) (*taken, error) {
+	wants := make([]client.Want, len(r.names))
+	for i, name := range r.names {
+		wants[i] = client.Want{Name: name, Mode: r.want.mode}
 	}
-	return false
-}
-
-// lockFailure gives what kept us from the lock its exit code.
-func (r *runner) lockFailure(name string, err error) error {
-	var asked *failure
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &asked):
-		return asked
-	case errors.Is(err, client.ErrHeld):
-		return &failure{code: r.conflictCode, err: err}
-	case errors.Is(err, errWaited):
-		return failf(r.conflictCode, "lock %q is still held by others after %v", name, r.wait)
-	case errors.Is(err, client.ErrLost), errors.Is(err, client.ErrSessionEnded):
-		return &failure{code: exitLostBefore, err: err}
-	default:
-		return clientFailure(err)
+	ask := c.LockAllWith
+	if r.patience.wait == 0 {
+		ask = c.TryLockAllWith
 	}
+	h, err := ask(ctx, wants)
+	if err != nil {
+		return nil, err
+	}
+	var lines, quoted []string
+	for _, t := range h.Tokens() {
+		lines = append(lines, strconv.FormatUint(t.Token, 10)+" "+t.Name)
+		quoted = append(quoted, strconv.Quote(t.Name))
+	}
+	return &taken{hold: h, what: "one of the locks " + strings.Join(quoted, ", "), env: []string{
+		"LOCKD_NAME=" + r.names[0],
+		"LOCKD_TOKEN=" + strconv.FormatUint(h.Token(r.names[0]), 10),
+		"LOCKD_TOKENS=" + strings.Join(lines, "\n")}}, nil
 }
 
 // giveBack releases the lock and ends the client.
-func giveBack(c *client.Client, h *client.Held) error {
+func giveBack(c *client.Client, h hold) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	err := h.Unlock(ctx)

@@ -38,10 +38,10 @@ type action func(sh *shell, args []string) error
 // verbs lists everything in the order of the help.
 func verbs() []verb {
 	return []verb{
-		serveVerb(), devVerb(), runVerb(), getVerb(), listVerb(), watchVerb(), whyVerb(),
-		waitersVerb(), topVerb(), statusVerb(), addVerb(),
-		removeVerb(), replaceVerb(), dumpVerb(),
-		configCheckVerb(), completionVerb(), versionVerb(),
+		serveVerb(), devVerb(), runVerb(), lockVerb(), tryVerb(), renewVerb(), releaseVerb(),
+		getVerb(), listVerb(), watchVerb(), whyVerb(), waitersVerb(), topVerb(), statusVerb(),
+		addVerb(), removeVerb(), replaceVerb(), dumpVerb(), configCheckVerb(), completionVerb(),
+		versionVerb(),
 	}
 }
 
@@ -138,6 +138,12 @@ func parseFlags(flags *flag.FlagSet, args []string) ([]string, error) {
 // betterFlagError adds the nearest flag to the complaint about an unknown one.
 func betterFlagError(flags *flag.FlagSet, err error) error {
 	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if text, ok := betterValueError(err.Error()); ok {
+		return errors.New(text)
+	}
+	if missing, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
+		return fmt.Errorf("%s needs a value", dashed(missing))
+	}
 	if !unknown {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"lockd/client"
 	"lockd/lockd/config"
@@ -163,33 +164,81 @@ func TestExitCodeComesFromTheFailure(t *testing.T) {
 
 func TestRunRefusesACommandLineThatSaysTwoThings(t *testing.T) {
 	for line, want := range map[string]string{
-		"run -n -w 1s x -- true":         "-n and -w exclude each other",
-		"run -E 300 x -- true":           "must be 0 to 255",
-		"run --on-lost ask x -- true":    "must be kill or warn",
-		"run --kill-grace 9s x -- true":  "must be 0 to 3.333333333s",
-		"run --permits 3 x -- true":      "must be N/MAX",
-		"run --permits 0/3 x -- true":    "must be N/MAX",
-		"run --permits 4/3 x -- true":    "must be N/MAX",
-		"run --permits 1/-3 x -- true":   "must be N/MAX",
-		"run -s --permits 1/3 x -- true": "-s and --permits exclude each other",
-		"run x y -- true":                `unexpected argument "y"`,
-		"run -- true":                    "NAME is missing",
-		"run x --":                       "the command is missing",
-		"get":                            "NAME is missing",
-		"get a b":                        `unexpected argument "b"`,
-		"dump":                           "DIR is missing",
-		"dev --port 70000":               "--port is 70000",
-		"ls --limit -1":                  "--limit is -1",
-		"top --limit 0":                  "--limit is 0",
-		"watch":                          "NAME is missing",
-		"watch --from yesterday x":       "must be SLOT-STATE",
-		"config check /nonexistent.toml": "no such file",
+		"run -n -w 1s x -- true":      "-n and -w exclude each other",
+		"run -E 300 x -- true":        "must be a whole number, 0 to 255",
+		"run --on-lost ask x -- true": "must be kill or warn",
+		"run -w 5 x -- true":          `-w is "5": a unit is missing: write 5s`,
+		"run -w soon x -- true":       "must be a length of time such as",
+		"run -w -1s x -- true":        "must be 0s or more",
+		"run -w":                      "-w needs a value",
+		"run --priority -1 x -- true": "must be a whole number, 0 to 255",
+		"run --lease 0s x -- true":    "must be 1s to 1h",
+		"run --lease 1s --kill-grace 1s x -- true": "must be 0s to 333ms, a third of the " +
+			"--lease of 1s",
+		"run --min-hold 25h x -- true":          "must be 1ms to 24h",
+		"run --lock-delay 1us x -- true":        "must be 1ms to 24h",
+		"run --also y --permits 1/2 x -- true":  "--also and --permits exclude each other",
+		"run --also y --label a=b x -- true":    "--also and --label exclude each other",
+		"run -s --mode CR x -- true":            "-s and --mode exclude each other",
+		"run --mode CR --permits 1/2 x -- true": "--mode and --permits exclude each other",
+		"run --mode exclusive x -- true":        "must be EX, PW, PR, CW, CR or NL",
+		"lock --ttl 50ms x":                     "must be 100ms to 24h",
+		"renew --token 7 --ttl 25h x":           "must be 100ms to 24h",
+		"lock -w -1s x":                         "must be 0s or more",
+		"try":                                   "NAME is missing",
+		"try -o table x":                        "must be shell or json",
+		"release x":                             "--token is missing",
+		"release --token 0 x":                   "must be a whole number above 0",
+		"release --token 7 --session x y":       "must be a whole number above 0",
+		"get --timeout 0s x":                    "must be 1ms or more",
+		"get --addr foo x":                      `--addr: "foo" is no address`,
+		"get --addr 127.0.0.1:http x":           "is no address, must be host:port",
+		"get --addr , x":                        "must be host:port",
+		"run --kill-grace 9s x -- true":         "must be 0s to 3.333s, a third of",
+		"run --permits 3 x -- true":             "must be N/MAX",
+		"run --permits 0/3 x -- true":           "must be N/MAX",
+		"run --permits 4/3 x -- true":           "must be N/MAX",
+		"run --permits 1/-3 x -- true":          "must be N/MAX",
+		"run -s --permits 1/3 x -- true":        "-s and --permits exclude each other",
+		"run x y -- true":                       `unexpected argument "y"`,
+		"run -- true":                           "NAME is missing",
+		"run x --":                              "the command is missing",
+		"get":                                   "NAME is missing",
+		"get a b":                               `unexpected argument "b"`,
+		"dump":                                  "DIR is missing",
+		"dev --port 70000":                      "--port is 70000",
+		"ls --limit -1":                         "--limit is -1",
+		"top --limit 0":                         "--limit is 0",
+		"watch":                                 "NAME is missing",
+		"watch --from yesterday x":              "must be SLOT-STATE",
+		"config check /nonexistent.toml":        "no such file",
 	} {
 		code, _, problems := call(strings.Fields(line)...)
+		if strings.Count(problems, "\n") != 1 && !strings.HasPrefix(line, "config") {
+			t.Errorf("%q: got more than a line: %s", line, problems)
+		}
 		if code != exitUsage && !strings.HasPrefix(line, "config") || code == 0 ||
 			!strings.Contains(problems, want) {
 			t.Errorf("%q: got exit code %d and %q, want %d and %q", line, code, problems, exitUsage,
 				want)
+		}
+	}
+}
+
+func TestShellQuoted(t *testing.T) {
+	for text, want := range map[string]string{"": "''", "a/b-1": "a/b-1", "a b": "'a b'",
+		"it's": `'it'\''s'`, "$x": "'$x'", "-n": "'-n'", "ü": "'ü'"} {
+		if got := shellQuoted(text); got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestSpanText(t *testing.T) {
+	for d, want := range map[time.Duration]string{0: "0s", time.Hour: "1h", 90 * time.Minute: "1h30m",
+		10 * time.Second: "10s", 10 * time.Minute: "10m", time.Hour + time.Second: "1h0m1s"} {
+		if got := spanText(d); got != want {
+			t.Errorf("%v: got %s, want %s", d, got, want)
 		}
 	}
 }

@@ -18,10 +18,15 @@ type termFlags struct {
 }
 
 func (t *termFlags) declare(flags *flag.FlagSet) {
-	flags.StringVar(&t.payload, "payload", "", "`text` for others to read in lockd get, at most 4 KiB")
-	flags.DurationVar(&t.minHold, "min-hold", 0, "how `long` the lock stays taken at least, even if "+
-		"the command ends earlier: against repeats")
-	flags.DurationVar(&t.delay, "lock-delay", 0, "how `long` the lock stays taken if it is lost")
+	flags.StringVar(&t.payload, "payload", "", "`text` for others to read in lockd get, at most "+
+		"4096 bytes")
+	bounds := span{least: time.Millisecond, most: mostHold, zero: zeroIsNone}
+	bounds.to = &t.minHold
+	declareSpan(flags, bounds, "min-hold", 0, "how `long` the lock stays taken at least, even if it "+
+		"is given back earlier: against repeats; at most 24h")
+	bounds.to = &t.delay
+	declareSpan(flags, bounds, "lock-delay", 0, "how `long` the lock stays taken if it is lost; at "+
+		"most 24h")
 	flags.Func("label", "`KEY=VALUE` for others to read, also when they are refused; up to 8 times",
 		t.addLabel)
 }

@@ -26,8 +26,14 @@ type started struct {
 // startRun starts lockd run with some arguments.
 func startRun(t *testing.T, c *Cluster, args ...string) *started {
 	t.Helper()
+	return startVerb(t, c, append([]string{"run"}, args...)...)
+}
+
+// startVerb starts a verb of lockd with some arguments.
+func startVerb(t *testing.T, c *Cluster, args ...string) *started {
+	t.Helper()
 	s := &started{}
-	args = append([]string{"run", "--addr", strings.Join(c.Addresses(), ",")}, args...)
+	args = append([]string{args[0], "--addr", strings.Join(c.Addresses(), ",")}, args[1:]...)
 	s.cmd = exec.CommandContext(within(t, 60*time.Second), lockdPath, args...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
 	// A grandchild that outlives its parents must not keep the test waiting.

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"lockd/client"
+)
+
+// patience is how long a verb waits for a lock, and what it says when it does not
+// get it.
+type patience struct {
+	// wait is zero to take the lock at once or not at all, negative for ever.
+	wait time.Duration
+	// conflictCode is the exit code when others hold the lock.
+	conflictCode int
+	// timeout is how long an answer of the cluster may take.
+	timeout time.Duration
+
+	signals chan os.Signal
+}
+
+// waitsForEver is a wait without a bound.
+const waitsForEver = -time.Second
+
+func (p *patience) declare(flags *flag.FlagSet) {
+	p.conflictCode = exitFailure
+	declareSpan(flags, span{to: &p.wait}, "w", waitsForEver,
+		"wait at most this `long` for the lock; 0s is not at all")
+}
+
+// listen has signals come to the verb. The returned function ends that.
+func (p *patience) listen(signals ...os.Signal) (stop func()) {
+	p.signals = make(chan os.Signal, 16)
+	signal.Notify(p.signals, signals...)
+	return func() { signal.Stop(p.signals) }
+}
+
+// errWaited is the cause of a wait that took too long.
+var errWaited = errors.New("waited long enough")
+
+// acquire runs a call that waits for a lock, no longer than it may. A signal while
+// it waits gives up.
+func acquire[T any](p *patience, call func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	if p.wait > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, p.wait, errWaited)
+		defer stop()
+	}
+	type outcome struct {
+		held T
+		err  error
+	}
+	result := make(chan outcome, 1)
+	inBackground(func() {
+		h, err := call(ctx)
+		result <- outcome{h, err}
+	})
+	for {
+		select {
+		case o := <-result:
+			return o.held, o.err
+		case sig := <-p.signals:
+			if endsWait(sig) {
+				cancel(&failure{code: exitSignal + int(sig.(syscall.Signal))})
+			}
+		}
+	}
+}
+
+// endsWait says whether a signal ends the wait for the lock.
+func endsWait(sig os.Signal) bool {
+	switch sig {
+	case syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT:
+		return true
+	}
+	return false
+}
+
+// failure gives what kept us from the locks its exit code.
+func (p *patience) failure(c *client.Client, names []string, err error) error {
+	var asked *failure
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &asked):
+		return asked
+	case errors.Is(err, client.ErrHeld):
+		return &failure{code: p.conflictCode, err: err}
+	case errors.Is(err, errWaited):
+		return p.waited(c, names)
+	case errors.Is(err, client.ErrLost), errors.Is(err, client.ErrSessionEnded):
+		return &failure{code: exitLostBefore, err: err}
+	default:
+		return clientFailure(err)
+	}
+}
+
+// waited says why a wait was in vain: others hold the lock, if the cluster says so
+// now, or nobody answers for it.
+func (p *patience) waited(c *client.Client, names []string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), min(p.timeout, 2*time.Second))
+	defer cancel()
+	text := ""
+	for _, name := range names {
+		w, err := c.Why(ctx, name)
+		switch {
+		case errors.Is(err, client.ErrUnsupported): // nothing is known
+		case err != nil:
+			return failf(exitUnavailable, "lock %q was not granted in %s, and no leader of its "+
+				"group answers: a majority of the nodes may be missing (lockd cluster status): %w",
+				name, p.wait, err)
+		case w.Position > 0 && text == "":
+			held := client.HeldError{Name: name, Info: &w.LockInfo}
+			text = held.Error() + "\n"
+		}
+	}
+	return failf(p.conflictCode, "%swaited %s for lock %q in vain", text, p.wait, names[0])
+}
