@@ -136,7 +136,7 @@ func (c *Client) RenewDetached(ctx context.Context, d DetachedHold,
 	c.mu.Lock()
 	until := x.firstSent.Add(c.mu.core.ttlSpan(ttl))
 	c.mu.Unlock()
-	return time.Now().Add(until.Sub(c.clock())), nil
+	return c.moment(until), nil
 }
 
 // ReleaseDetached is Held.Unlock for a hold that this client did not take. It fails

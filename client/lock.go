@@ -346,8 +346,11 @@ func (h *Held) SafeUntil() time.Time {
 	if until == 0 {
 		return time.Time{}
 	}
-	return time.Now().Add(until.Sub(h.c.clock()))
+	return h.c.moment(until)
 }
+
+// moment is an Instant as people count.
+func (c *Client) moment(t Instant) time.Time { return time.Now().Add(t.Sub(c.clock())) }
 
 // Valid reports whether the lock is certainly still held at this moment. It
 // looks at the clock, and so is right even when this process was stopped for a

@@ -216,7 +216,7 @@ func (a *HeldAll) SafeUntil() time.Time {
 	if !ok {
 		return time.Time{}
 	}
-	return time.Now().Add(until.Sub(a.c.clock()))
+	return a.c.moment(until)
 }
 
 // Valid reports whether all of the locks are certainly still held. See Held.Valid.

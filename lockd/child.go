@@ -24,13 +24,13 @@ func (r *runner) underLock(sh *shell, h *taken, command []string) error {
 	// goroutine keeps its thread until the child is gone.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if !h.Valid() {
-		return failf(exitLostBefore, "%s was lost before the command started", h.what)
-	}
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = sh.in, sh.out, sh.err
 	cmd.Env = append(append([]string(nil), sh.env...), h.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if !h.Valid() {
+		return failf(exitLostBefore, "%s was lost before the command started", h.what)
+	}
 	restore := takeTerminal(sh, cmd)
 	if err := cmd.Start(); err != nil {
 		restore()

@@ -98,6 +98,9 @@ func TestRun(t *testing.T) {
 	t.Run("SignalWhileWaiting", func(t *testing.T) { runSignalWhileWaiting(t, c, cl) })
 	t.Run("DiesWithParent", func(t *testing.T) { runDiesWithParent(t, c, cl) })
 	t.Run("FT4Paused", func(t *testing.T) { runPaused(t, c, cl) })
+	t.Run("Several", func(t *testing.T) { runSeveral(t, c, cl) })
+	t.Run("LostBefore", func(t *testing.T) { runLostBefore(t, c, cl) })
+	t.Run("NoMajority", runWithoutMajority)
 	t.Run("LostWhileRunning", func(t *testing.T) { runLost(t, c) })
 	t.Run("Unavailable", func(t *testing.T) {
 		code, out := lockd(t, "run", "--addr", c.Nodes[0].Client, "--timeout", "300ms", "x", "--",
@@ -166,8 +169,9 @@ func runPermits(t *testing.T, c *Cluster, cl *client.Client) {
 		{[]string{"-n", "--permits", "1/3"}, 0, ""},
 		{[]string{"-n", "--permits", "2/3"}, 1, "2 of 3 permits are taken"},
 		{[]string{"-w", "300ms", "-E", "9", "--permits", "2/3"}, 9, ""},
-		{[]string{"--permits", "1/4"}, 1, "a semaphore of 3 permits"},
-		{[]string{"-s"}, 1, "a semaphore of 3 permits"},
+		// Another kind is no conflict: -E is not for it.
+		{[]string{"-E", "9", "--permits", "1/4"}, 1, "a semaphore of 3 permits"},
+		{[]string{"-n", "-E", "9", "-s"}, 1, "a semaphore of 3 permits"},
 	} {
 		s := startRun(t, c, append(row.args, "gpu", "--", "true")...)
 		if got := s.code(t); got != row.want || !strings.Contains(s.out.String(), row.says) {

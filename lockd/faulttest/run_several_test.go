@@ -1,0 +1,128 @@
+package faulttest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"lockd/client"
+)
+
+// runSeveral is --also: all or none, with what the command is told.
+func runSeveral(t *testing.T, c *Cluster, cl *client.Client) {
+	ctx := within(t, 30*time.Second)
+	h, err := cl.Lock(ctx, "also/b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startRun(t, c, "-n", "-E", "9", "--also", "also/b", "also/a", "--", "true")
+	if got := s.code(t); got != 9 || !strings.Contains(s.out.String(), `lock "also/b" is held`) {
+		t.Errorf("-n: got exit code %d and %q, want 9 and the one that is held", got, s.out.String())
+	}
+	began := time.Now()
+	s = startRun(t, c, "-w", "300ms", "--also", "also/b", "also/a", "--", "true")
+	if got := s.code(t); got != 1 || time.Since(began) < 300*time.Millisecond ||
+		!strings.Contains(s.out.String(), `lock "also/b" is held`) {
+		t.Errorf("-w: got exit code %d and %q, want 1 and the one that is held", got, s.out.String())
+	}
+	free(t, cl, "also/a")
+	if err := h.Unlock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	s = startRun(t, c, "--also", "also/b", "--also", "also/c", "also/a", "--", "sh", "-c",
+		`echo "$LOCKD_NAME"; echo "$LOCKD_TOKENS"; echo "$LOCKD_TOKENS" | grep -c "^$LOCKD_TOKEN also/a$"
+		 "$0" ls --addr "$1" -o json also/`, lockdPath, c.Nodes[0].Client)
+	got := s.code(t)
+	out := s.out.String()
+	var token uint64
+	var name string
+	lines := strings.Split(out, "\n")
+	if got != 0 || len(lines) < 6 || lines[0] != "also/a" || lines[4] != "1" ||
+		strings.Count(lines[5], `"holders":1`) != 3 {
+		t.Fatalf("got exit code %d and %q, want three names and their holders", got, out)
+	}
+	for i, want := range []string{"also/a", "also/b", "also/c"} {
+		if _, err := fmt.Sscan(lines[1+i], &token, &name); err != nil || name != want || token == 0 {
+			t.Errorf("line %d is %q, %v, want a token and %s", i, lines[1+i], err, want)
+		}
+	}
+	for _, name := range []string{"also/a", "also/b", "also/c"} {
+		free(t, cl, name)
+	}
+	if code, out := onCluster(t, c, "run", "--also", "x", "x", "--", "true"); code != 2 ||
+		!strings.Contains(out, "asked for twice") {
+		t.Errorf("the same name twice: got exit code %d and %q, want 2", code, out)
+	}
+}
+
+// runLostBefore stops lockd run while it waits, has it granted the lock and lose it
+// again, and lets it go on: it must not start the command before it has the lock anew.
+func runLostBefore(t *testing.T, c *Cluster, cl *client.Client) {
+	ctx := within(t, 60*time.Second)
+	out := filepath.Join(t.TempDir(), "token")
+	h, err := cl.Lock(ctx, "before")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startRun(t, c, "--lease", "1s", "before", "--", "sh", "-c", "echo $LOCKD_TOKEN > "+out)
+	awaitWaiters(t, cl, "before", 1)
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Unlock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	// It was granted to the one that is stopped, and comes free with its session.
+	next, err := cl.Lock(ctx, "before")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next.Token() < h.Token()+2 {
+		t.Fatalf("got token %d after %d, want one between", next.Token(), h.Token())
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(500 * time.Millisecond)
+	if b, err := os.ReadFile(out); err == nil {
+		t.Errorf("the command was run with token %s while another has the lock", b)
+	}
+	if err := next.Unlock(ctx); err != nil {
+		t.Errorf("the new holder was disturbed: %v", err)
+	}
+	// What it was granted is lost before the command starts, or the request found its
+	// session gone first and waited anew.
+	switch got := s.code(t); got {
+	case 75:
+	case 0:
+		token, err := strconv.ParseUint(awaitFile(t, out), 10, 64)
+		if err != nil || token <= next.Token() {
+			t.Errorf("got token %d, %v, after %d", token, err, next.Token())
+		}
+	default:
+		t.Errorf("got exit code %d and %q, want 75, or 0 with a later token", got, s.out.String())
+	}
+}
+
+// runWithoutMajority proves that a wait in vain is a conflict only if somebody holds
+// the lock, as far as anybody can know.
+func runWithoutMajority(t *testing.T) {
+	c := newCluster(t, 3)
+	for _, n := range c.Nodes[1:] {
+		if err := n.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"a", "b"} {
+		s := startRun(t, c, "-w", "1s", "--timeout", "2s", name, "--", "true")
+		if got := s.code(t); got != 69 || strings.Contains(s.out.String(), "held") ||
+			!strings.Contains(s.out.String(), "majority") {
+			t.Errorf("got exit code %d and %q, want 69 and why", got, s.out.String())
+		}
+	}
+}
