@@ -27,7 +27,8 @@ func (n *Node) startGroups() {
 func (n *Node) openGroups() error {
 	for g := range n.opts.Groups {
 		id := paxos.GroupID(g)
-		if n.recovery.left(uint16(id)) || !n.atHome(id) && !n.recovery.has(uint16(id)) {
+		if n.recovery.left(uint16(id)) ||
+			!n.atHome(id) && !n.recovery.has(uint16(id)) && !n.bornWith(id) {
 			n.departed[id] = n.recovery.departure(uint16(id))
 			n.deps.Log.Release(uint16(id), ^uint64(0))
 			if n.recovery.stored(uint16(id)) {
@@ -41,6 +42,18 @@ func (n *Node) openGroups() error {
 	}
 	n.recovery = nil
 	return nil
+}
+
+// bornWith reports whether this disk is one of a group's first acceptors and has
+// never let the group go. It keeps the group then, though it may have nothing of
+// it and be at home elsewhere by now: as long as no leader has moved the group
+// there, it is one of those whom the first leader needs.
+func (n *Node) bornWith(id paxos.GroupID) bool {
+	if n.identity.Birth == nil || n.recovery.departure(uint16(id)).forgotten != 0 {
+		return false
+	}
+	home, _ := n.identity.Birth.Home(id)
+	return slices.Contains(home, n.acceptor())
 }
 
 // reopenGroup builds one group from what was recovered, and releases what its

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"lockd/lockd/placement"
@@ -70,6 +71,38 @@ func TestRecoveryOfAGroupThatCameBack(t *testing.T) {
 			}
 			if err == nil && m.Applied() != c.slot {
 				t.Errorf("got a machine at slot %d, want %d", m.Applied(), c.slot)
+			}
+		})
+	}
+}
+
+// A group may be moved to other nodes before it ever had a leader. A node that
+// starts again meanwhile, and has nothing of the group, still keeps it: nobody has
+// taken its place, and a group of which another is lost needs it (G6, F-M1).
+func TestFM1GroupThatWasNeverLedIsKept(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		marks []wal.Record
+		keeps bool
+	}{
+		{"never led", nil, true},
+		{"left", []wal.Record{leftMark()}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, testOptions())
+			n := w.nodes[2]
+			id := n.node.identity
+			moved := id.Record.Clone()
+			moved.Homes[0] = slices.DeleteFunc(moved.Homes[0], func(of paxos.NodeID) bool {
+				return of == 2
+			})
+			id.Record = &moved
+			w.kill(2)
+			n.stored = AppendIdentity(nil, &id)
+			n.records, n.saved = c.marks, nil
+			n.start()
+			if got := n.node.group(0) != nil; got != c.keeps {
+				t.Errorf("keeps the group: got %t, want %t", got, c.keeps)
 			}
 		})
 	}
