@@ -1,8 +1,17 @@
-// Perf measures lock services side by side: lockd, Redis in several shapes, and
-// a bare echo as the floor. It starts and stops the servers itself, as real
-// processes on loopback in temporary directories, and needs Linux, a lockd
-// binary (make build) and, for the Redis targets, Debian's redis-server
-// (apt-get install redis-server).
+// Perf measures lock services side by side: lockd, Redis in several shapes,
+// RedLock, etcd, ZooKeeper, and a bare echo and a bare disk as the floors. It
+// starts and stops the servers itself, as real processes on loopback in
+// temporary directories, and needs Linux, a lockd binary (make build) and the
+// other servers:
+//
+//	apt-get install redis-server etcd-server zookeeper
+//
+// installs what was measured with (Debian 12: Redis 7.0.15, etcd 3.4.23,
+// ZooKeeper 3.8.0). Debian starts some of them; perf does not use those, so stop
+// them: systemctl disable --now redis-server etcd. Binaries elsewhere are named
+// with --redis-server, --etcd and --zookeeper (a jar, or the directory of an
+// unpacked release; java must be on PATH). A target without its program is said
+// to be missing and left out, and is an error if it was the only one.
 //
 //	make perf                                what the README's table comes from
 //	perf run --target lockd,redis,redis-go --workload uncontended \

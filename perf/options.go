@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"lockd/perf/target"
 	"lockd/perf/workload"
 )
 
@@ -28,6 +29,9 @@ type options struct {
 
 	lockd      string
 	lockdFlags []string
+	redis      string
+	etcd       string
+	zooKeeper  string
 	dir        string
 
 	baseline string
@@ -49,7 +53,7 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 	flags := flag.NewFlagSet("perf run", flag.ContinueOnError)
 	flags.SetOutput(output)
 	flags.StringVar(&targets, "target", "lockd,redis", "`names` of targets, with commas: "+
-		"lockd, redis, redis-go, redis-mux, redis-aof, redis-wait, echo")
+		strings.Join(target.Names(), ", "))
 	flags.StringVar(&loads, "workload", "uncontended", "`names` of loads, with commas: "+
 		strings.Join(workloads(), ", "))
 	flags.StringVar(&workers, "workers", "1,20,80,320", "`numbers` of callers, with commas")
@@ -62,6 +66,10 @@ func parseOptions(args []string, output io.Writer) (options, error) {
 	flags.IntVar(&o.trials, "trials", 10, "kills of a failover measurement")
 	flags.StringVar(&o.lockd, "lockd", "../bin/lockd", "`path` of the lockd binary (make build)")
 	flags.StringVar(&lockdFlags, "lockd-flags", "", "more `flags` for every lockd process")
+	flags.StringVar(&o.redis, "redis-server", "", "`path` of redis-server (default: on PATH)")
+	flags.StringVar(&o.etcd, "etcd", "", "`path` of etcd (default: on PATH)")
+	flags.StringVar(&o.zooKeeper, "zookeeper", "", "`path` of ZooKeeper's jar or of the "+
+		"directory of a release (default: where Debian puts it)")
 	flags.StringVar(&o.dir, "dir", "", "`directory` for the servers' data, on the disk to be "+
 		"measured (default: a temporary one)")
 	flags.StringVar(&o.baseline, "baseline", "redis", "`target` that others are compared with, "+

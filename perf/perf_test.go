@@ -117,9 +117,16 @@ func TestRunMeasuresEcho(t *testing.T) {
 }
 
 func TestRunNamesWhatIsMissing(t *testing.T) {
-	err := command(t.Context(), []string{"run", "--lockd", "/nonexistent/lockd"})
+	err := command(t.Context(), []string{"run", "--target", "lockd",
+		"--lockd", "/nonexistent/lockd"})
 	if err == nil || !strings.Contains(err.Error(), "make build") {
 		t.Errorf("without a binary: got %v, want the way to get one", err)
+	}
+	err = command(t.Context(), []string{"run", "--target", "lockd,echo", "--lockd", "/nonexistent",
+		"--workers", "1", "--duration", "20ms", "--warmup", "1ms", "--rounds", "1",
+		"--markdown", filepath.Join(t.TempDir(), "out.md"), "--dir", t.TempDir()})
+	if err != nil {
+		t.Errorf("one of two without a binary: got %v, want the other measured", err)
 	}
 	err = command(t.Context(), []string{"run", "--target", "echo", "--workload",
 		"failover,async", "--workers", "1", "--dir", t.TempDir()})

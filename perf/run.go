@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -35,7 +36,8 @@ func runCommand(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	targets, err := findTargets(o)
+	r := &report.Report{Version: commit(), Command: append([]string{"perf", "run"}, args...)}
+	targets, err := findTargets(ctx, o, r)
 	if err != nil {
 		return err
 	}
@@ -44,15 +46,8 @@ func runCommand(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	r := &report.Report{Version: commit(), Command: append([]string{"perf", "run"}, args...)}
 	if r.Machine, err = measure.Describe(dir); err != nil {
 		return err
-	}
-	for _, t := range targets {
-		r.Targets = append(r.Targets, report.Target{Name: t.Name, Durability: t.Durability})
-		if t.Name == o.baseline {
-			r.Baseline = o.baseline
-		}
 	}
 	services, err := startAll(ctx, targets, dir)
 	defer func() { err = errors.Join(err, stopAll(services)) }()
@@ -64,8 +59,9 @@ func runCommand(ctx context.Context, args []string) (err error) {
 	return errors.Join(err, write(o, r))
 }
 
-// findTargets looks the targets up; the binaries must be there.
-func findTargets(o options) ([]target.Target, error) {
+// findTargets looks the targets up. One whose program is not there is left out,
+// and said to be; it is an error if none is left.
+func findTargets(ctx context.Context, o options, r *report.Report) ([]target.Target, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -74,18 +70,53 @@ func findTargets(o options) ([]target.Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	targets, err := target.Find(o.targets, target.Programs{
+	wanted, err := target.Find(o.targets, target.Programs{
 		Lockd: lockd, LockdFlags: o.lockdFlags, Echo: self, EchoArgs: []string{"echo"},
+		Redis: o.redis, Etcd: o.etcd, ZooKeeper: o.zooKeeper,
 	})
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range targets {
-		if _, err := os.Stat(lockd); t.Name == "lockd" && err != nil {
-			return nil, fmt.Errorf("%w; run make build, or name a binary with --lockd", err)
+	var targets []target.Target
+	for _, t := range wanted {
+		version, err := t.Launcher.Version(ctx)
+		switch {
+		case errors.Is(err, launch.ErrMissing) && len(wanted) > 1:
+			fmt.Fprintf(os.Stderr, "!! NOT MEASURED: %s: %v\n", t.Name, err)
+			r.Missing = append(r.Missing, report.Missing{Target: t.Name, Reason: err.Error()})
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", t.Name, err)
+		}
+		targets = append(targets, t)
+		r.Targets = append(r.Targets, report.Target{
+			Name: t.Name, Durability: t.Durability, Server: version, Client: moduleVersion(t.Client),
+		})
+		if t.Name == o.baseline {
+			r.Baseline = o.baseline
 		}
 	}
+	if len(targets) == 0 {
+		return nil, errors.New("none of the targets is there; see above")
+	}
 	return targets, nil
+}
+
+// moduleVersion names a module with the version that perf was built with; our
+// own code is that of the commit.
+func moduleVersion(module string) string {
+	info, ok := debug.ReadBuildInfo()
+	if ok {
+		for _, m := range info.Deps {
+			if m.Path == module && m.Replace == nil {
+				return module + " " + m.Version
+			}
+		}
+	}
+	if module == "" || module == "lockd" {
+		return "our own"
+	}
+	return module
 }
 
 // startAll starts every target and connects its clients. On an error it

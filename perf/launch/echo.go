@@ -11,6 +11,9 @@ type Echo struct {
 	Args []string
 }
 
+// Version implements Launcher.
+func (e Echo) Version(context.Context) (string, error) { return "perf echo", nil }
+
 // Start implements Launcher.
 func (e Echo) Start(ctx context.Context, dir string) (*Cluster, error) {
 	own, err := subdir(dir, "echo")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -148,9 +147,7 @@ func TestLockdCommandLine(t *testing.T) {
 }
 
 func TestRedis(t *testing.T) {
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skip(ErrNoRedis)
-	}
+	needs(t, Redis{})
 	c, err := Redis{Replicas: 1, Sync: true}.Start(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -166,12 +163,5 @@ func TestRedis(t *testing.T) {
 	}
 	if err := c.Stop(); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestRedisMissing(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
-	if _, err := (Redis{}).Start(t.Context(), t.TempDir()); !errors.Is(err, ErrNoRedis) {
-		t.Errorf("got %v, want ErrNoRedis", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Lockd starts a cluster of lockd processes. Each syncs what it answers for to
@@ -15,6 +16,17 @@ type Lockd struct {
 	Nodes int
 	// Flags are given to every process after those that make the cluster.
 	Flags []string
+}
+
+// Version implements Launcher.
+func (l Lockd) Version(ctx context.Context) (string, error) {
+	path, err := lookUp(l.Path, "lockd", "make build, or name a binary with --lockd")
+	if err != nil {
+		return "", err
+	}
+	text, err := output(ctx, path, "version")
+	version, _, _ := strings.Cut(text, " (")
+	return version, err
 }
 
 // Start implements Launcher. The processes accept connections when it returns;

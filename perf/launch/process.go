@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	readyTimeout = 20 * time.Second
+	readyTimeout = 60 * time.Second
 	stopTimeout  = 10 * time.Second
 	readyPause   = 5 * time.Millisecond
 	// tailBytes is how much of a server's output an error quotes.
@@ -60,6 +60,12 @@ func (p *Process) Restart(ctx context.Context) error {
 	if err := p.begin(); err != nil {
 		return fmt.Errorf("launch: start %s: %w", p.command.Name, err)
 	}
+	return p.awaitStart(ctx)
+}
+
+// awaitStart waits until a process that was begun is ready, and kills it if that
+// takes too long.
+func (p *Process) awaitStart(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	if err := p.awaitReady(ctx); err != nil {
@@ -107,6 +113,15 @@ func (p *Process) awaitReady(ctx context.Context) error {
 	}
 }
 
+// Memory is how many bytes of memory the process has resident; 0 if it is not
+// running.
+func (p *Process) Memory() (uint64, error) {
+	if !p.alive() {
+		return 0, nil
+	}
+	return measure.ResidentBytes(p.running.Process.Pid)
+}
+
 // Name is what reports call the process.
 func (p *Process) Name() string { return p.command.Name }
 
@@ -133,11 +148,17 @@ func (p *Process) alive() bool {
 
 // Kill ends the process at once, as kill -9 does, and waits until it is gone.
 func (p *Process) Kill() {
+	p.strike()
+	if p.running != nil {
+		<-p.exited
+	}
+}
+
+// strike kills the process without waiting for its end.
+func (p *Process) strike() {
 	if p.alive() {
 		p.account()
-		// An error means that it is gone already.
-		_ = p.running.Process.Kill()
-		<-p.exited
+		_ = p.running.Process.Kill() // an error: it is gone already
 	}
 }
 

@@ -5,17 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os/exec"
 	"strings"
 	"time"
 )
 
-// ErrNoRedis means that redis-server is not installed.
-var ErrNoRedis = errors.New("launch: redis-server is not on PATH " +
-	"(Debian: apt-get install redis-server)")
+const getRedis = "Debian: apt-get install redis-server; or name a binary with --redis-server"
 
-// Redis starts Debian's redis-server.
+// Redis starts redis-server processes.
 type Redis struct {
+	// Path is the binary; "" means redis-server on PATH.
+	Path string
+	// Alone is how many processes that know nothing of one another; 0 means 1.
+	// Requires: not with Replicas.
+	Alone int
 	// Replicas is how many copies follow the first process, usually 0 or 2.
 	Replicas int
 	// Sync makes every process sync each write to its log (appendonly yes,
@@ -23,14 +25,24 @@ type Redis struct {
 	Sync bool
 }
 
+// Version implements Launcher.
+func (r Redis) Version(ctx context.Context) (string, error) {
+	path, err := lookUp(r.Path, "redis-server", getRedis)
+	if err != nil {
+		return "", err
+	}
+	text, err := output(ctx, path, "--version")
+	return "redis-server " + after(text, "v="), err
+}
+
 // Start implements Launcher. The first address is the one to write to.
 func (r Redis) Start(ctx context.Context, dir string) (*Cluster, error) {
-	path, err := exec.LookPath("redis-server")
+	path, err := lookUp(r.Path, "redis-server", getRedis)
 	if err != nil {
-		return nil, ErrNoRedis
+		return nil, err
 	}
 	c := new(Cluster)
-	addresses, err := c.ports.Addresses(1 + r.Replicas)
+	addresses, err := c.ports.Addresses(max(1, r.Alone) + r.Replicas)
 	if err != nil {
 		return nil, errors.Join(err, c.Stop())
 	}
@@ -47,7 +59,7 @@ func (r Redis) Start(ctx context.Context, dir string) (*Cluster, error) {
 			Path:  path,
 			Args:  r.args(addresses[0], address),
 			Dir:   own,
-			Ready: redisReady(address, roleAt(i)),
+			Ready: redisReady(address, r.role(i)),
 		})
 	}
 	return c, startAll(ctx, c, commands)
@@ -62,7 +74,7 @@ func (r Redis) args(first, address string) []string {
 	} else {
 		args = append(args, "--appendonly", "no")
 	}
-	if address != first {
+	if address != first && r.Replicas > 0 {
 		firstHost, firstPort, _ := strings.Cut(first, ":")
 		args = append(args, "--replicaof", firstHost+" "+firstPort)
 	} else if r.Replicas > 0 {
@@ -127,8 +139,8 @@ const (
 	redisCopy
 )
 
-func roleAt(i int) redisRole {
-	if i == 0 {
+func (r Redis) role(i int) redisRole {
+	if i == 0 || r.Replicas == 0 {
 		return redisSource
 	}
 	return redisCopy

@@ -66,6 +66,25 @@ func OwnCPU() (time.Duration, error) {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
 }
 
+// ResidentBytes is how much memory of a process is in RAM. It reads
+// /proc/PID/statm.
+func ResidentBytes(pid int) (uint64, error) {
+	path := fmt.Sprintf("/proc/%d/statm", pid)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, fmt.Errorf("measure: memory of process %d: %w", pid, err)
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 2 {
+		return 0, fmt.Errorf("measure: %s: want a line of sizes, got %q", path, text)
+	}
+	pages, err := strconv.ParseUint(fields[1], 10, 40)
+	if err != nil {
+		return 0, fmt.Errorf("measure: %s: %w", path, err)
+	}
+	return pages * uint64(os.Getpagesize()), nil
+}
+
 // SystemCPU is the time all processors of the machine have spent so far.
 type SystemCPU struct {
 	Busy  time.Duration // running anything, ours or not

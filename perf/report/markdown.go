@@ -32,9 +32,12 @@ func (r *Report) head(b *strings.Builder) {
 	fmt.Fprintf(b, "- disk: %s; fdatasync of 512 B into a written file, p50: %s alone, "+
 		"%s with three writers\n", m.FileSystem, short(m.SyncAlone), short(m.SyncOfThree))
 	fmt.Fprintf(b, "- a pair is one lock and its unlock; load and servers share the machine\n\n")
-	fmt.Fprintf(b, "| target | what an answer survives |\n|---|---|\n")
+	fmt.Fprintf(b, "| target | what an answer survives | servers | client |\n|---|---|---|---|\n")
 	for _, t := range r.Targets {
-		fmt.Fprintf(b, "| %s | %s |\n", t.Name, t.Durability)
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", t.Name, t.Durability, t.Server, t.Client)
+	}
+	for _, m := range r.Missing {
+		fmt.Fprintf(b, "| %s | not measured: %s | – | – |\n", m.Target, m.Reason)
 	}
 	b.WriteString("\n")
 }

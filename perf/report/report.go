@@ -17,6 +17,8 @@ type Report struct {
 	Command []string        `json:"command"`
 	Machine measure.Machine `json:"machine"`
 	Targets []Target        `json:"targets"`
+	// Missing are targets that were asked for and could not be measured.
+	Missing []Missing `json:"missing,omitempty"`
 	// Cells are the measurements, in the order of their first round.
 	Cells []*Cell `json:"cells"`
 	// Baseline is the target that others are compared with.
@@ -27,6 +29,15 @@ type Report struct {
 type Target struct {
 	Name       string `json:"name"`
 	Durability string `json:"durability"`
+	// Server and Client name the programs with their versions.
+	Server string `json:"server"`
+	Client string `json:"client"`
+}
+
+// Missing is a target that was not measured, and why.
+type Missing struct {
+	Target string `json:"target"`
+	Reason string `json:"reason"`
 }
 
 // Cell is one target under one load, in every round.

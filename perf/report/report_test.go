@@ -16,7 +16,7 @@ func sample() *Report {
 		Version:  "abc",
 		Command:  []string{"perf", "run"},
 		Machine:  measure.Machine{CPU: "Fast 3", Cores: 2, SyncAlone: 120 * time.Microsecond},
-		Targets:  []Target{{"lockd", "synced"}, {"redis", "none"}},
+		Targets:  []Target{{"lockd", "synced", "lockd 1", "our own"}, {"redis", "none", "redis 7", "go"}},
 		Baseline: "redis",
 	}
 	load := workload.Load{Workload: "uncontended", Workers: 20}
@@ -52,7 +52,7 @@ func TestMarkdown(t *testing.T) {
 	for _, want := range []string{
 		"2 cores of Fast 3",
 		"120 µs alone",
-		"| lockd | synced |",
+		"| lockd | synced | lockd 1 | our own |",
 		"| uncontended, 20 workers | lockd | 2000 (1000–3000) | 0.50 | – | 1.50 ms |",
 		"| uncontended, 20 workers | redis | 4000 (2000–6000) | 1.00 |",
 		"| uncontended, 20 workers | lockd | 5.00 | 10.00 | lockd-1 10.00 |",

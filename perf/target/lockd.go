@@ -30,6 +30,24 @@ func (l *lockdClient) Lock(ctx context.Context, key string) (Hold, error) {
 	return held, nil
 }
 
+// RLock implements Reader.
+func (l *lockdClient) RLock(ctx context.Context, key string) (Hold, error) {
+	held, err := l.client.RWMutex(key).RLock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return held, nil
+}
+
+// Acquire implements Counter.
+func (l *lockdClient) Acquire(ctx context.Context, key string, permits int) (Hold, error) {
+	held, err := l.client.Semaphore(key, permits).Acquire(ctx, 1)
+	if err != nil {
+		return nil, err
+	}
+	return held, nil
+}
+
 // Chain implements Chainer with the client's asynchronous calls.
 func (l *lockdClient) Chain(n int, next func() (string, bool),
 	done func(int, time.Duration, time.Duration, error)) {

@@ -70,3 +70,36 @@ func (m *mux) readLoop() {
 		held = copy(buffer, buffer[used:held])
 	}
 }
+
+// start starts the loop of one writer; disk.Close stops it.
+func (d *disk) start(w *diskWriter) { d.running.Go(w.run) }
+
+// run wakes when records are asked for. One round writes and syncs all that
+// wait.
+func (w *diskWriter) run() {
+	var waiting []chan<- error
+	var buffer []byte
+	for {
+		var ok bool
+		waiting, ok = w.take(waiting)
+		err := errDiskClosed
+		if ok {
+			buffer, err = w.write(buffer, len(waiting))
+		}
+		for _, done := range waiting {
+			done <- err
+		}
+		if !ok {
+			return
+		}
+	}
+}
+
+// discard drops what comes from a channel of a client that would stop if nobody
+// listened. The end of the client closes the channel and so ends the loop.
+func discard[T any](from <-chan T) {
+	go func() {
+		for range from {
+		}
+	}()
+}

@@ -10,18 +10,30 @@ import (
 	"lockd/perf/launch"
 )
 
+// FreshPrefix begins the keys that nobody used before and nobody will use again.
+// A target may use any free name in place of such a key.
+const FreshPrefix = "perf/fresh/"
+
 // Target is a service that can be started and measured.
 type Target struct {
 	// Name is what the command line and the report call it.
 	Name string
 	// Durability says what an answer means after a crash.
 	Durability string
+	// Client names what is measured with: the module that it comes from, or "".
+	Client string
 	// Launcher starts its servers.
 	Launcher launch.Launcher
 	// Open connects one client, as one process would have it.
 	Open func(ctx context.Context, c *launch.Cluster) (Locker, error)
 	// Survives says that the service is meant to outlive one of its processes.
 	Survives bool
+	// Keeps says that its locks are meant to outlive a restart of all of them.
+	Keeps bool
+	// Queues says that who waits stands in a queue instead of asking again.
+	Queues bool
+	// Sessions says that a client has a session which it renews.
+	Sessions bool
 }
 
 // Locker is one client. All workers share it; its methods are safe for
@@ -44,6 +56,19 @@ type Chainer interface {
 		done func(chain int, lock, pair time.Duration, err error))
 }
 
+// Reader is a Locker whose locks many may hold to read.
+type Reader interface {
+	// RLock waits until the caller may read under key.
+	RLock(ctx context.Context, key string) (Hold, error)
+}
+
+// Counter is a Locker that has semaphores.
+type Counter interface {
+	// Acquire waits until the caller has one of the permits of key. All callers
+	// must name the same number of permits.
+	Acquire(ctx context.Context, key string, permits int) (Hold, error)
+}
+
 // Hold is a lock held once.
 type Hold interface {
 	// Unlock gives the lock up. It is an error if it was not held any more.
@@ -60,6 +85,9 @@ type Programs struct {
 	// besides the flags that make the cluster.
 	Lockd      string
 	LockdFlags []string
+	// Redis, Etcd and ZooKeeper are the binaries, or the jar, of the others; ""
+	// is where Debian puts them.
+	Redis, Etcd, ZooKeeper string
 	// Echo is the program, with arguments, that serves the echo target; the
 	// address follows.
 	Echo     string
@@ -86,39 +114,4 @@ func Find(names []string, programs Programs) ([]Target, error) {
 		found = append(found, all[at])
 	}
 	return found, nil
-}
-
-// list is every target there is.
-func list(programs Programs) []Target {
-	const memory = "none: in memory on one node"
-	return []Target{
-		{
-			Name:       "lockd",
-			Durability: "synced (fdatasync) by a majority of 3 nodes before every answer",
-			Launcher:   launch.Lockd{Path: programs.Lockd, Flags: programs.LockdFlags},
-			Open:       openLockd,
-			Survives:   true,
-		},
-		{Name: "redis", Durability: memory, Launcher: launch.Redis{}, Open: openRueidis},
-		{Name: "redis-go", Durability: memory, Launcher: launch.Redis{}, Open: openGoRedis},
-		{Name: "redis-mux", Durability: memory, Launcher: launch.Redis{}, Open: openRedisMux},
-		{
-			Name:       "redis-aof",
-			Durability: "synced (appendfsync always) on one node",
-			Launcher:   launch.Redis{Sync: true},
-			Open:       openRedisMux,
-		},
-		{
-			Name:       "redis-wait",
-			Durability: "synced (appendfsync always) on one node, received by one copy (WAIT 1)",
-			Launcher:   launch.Redis{Sync: true, Replicas: 2},
-			Open:       openRueidisWait,
-		},
-		{
-			Name:       "echo",
-			Durability: "none: no service at all, two round trips of 64 bytes",
-			Launcher:   launch.Echo{Path: programs.Echo, Args: programs.EchoArgs},
-			Open:       openEcho,
-		},
-	}
 }

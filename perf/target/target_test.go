@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os/exec"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,8 +19,8 @@ func TestFind(t *testing.T) {
 	if err != nil || len(found) != 2 || found[0].Name != "echo" || found[1].Name != "redis" {
 		t.Errorf("got %v, %v, want echo and redis", found, err)
 	}
-	_, err = Find([]string{"redis", "etcd"}, Programs{})
-	if err == nil || !strings.Contains(err.Error(), `"etcd"`) ||
+	_, err = Find([]string{"redis", "consul"}, Programs{})
+	if err == nil || !strings.Contains(err.Error(), `"consul"`) ||
 		!strings.Contains(err.Error(), "redis-wait") {
 		t.Errorf("got %v, want an error with the name and the targets there are", err)
 	}
@@ -140,50 +141,126 @@ func serve(t *testing.T, handle func(net.Conn)) string {
 	return listener.Addr().String()
 }
 
-// TestRedisLocks takes the same steps with every Redis client: lock, refused
-// while held, unlocked once, not twice.
-func TestRedisLocks(t *testing.T) {
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skip(launch.ErrNoRedis)
+// TestLocks takes the same steps with every client: lock, wait while it is held,
+// unlock once, not twice; with the names all share and with fresh ones.
+func TestLocks(t *testing.T) {
+	services := [][]string{
+		{"redis", "redis-go", "redis-mux"}, {"redis-wait"}, {"redlock"}, {"etcd", "etcd-raw"},
+		{"zookeeper", "zookeeper-raw"},
 	}
-	targets, err := Find([]string{"redis", "redis-go", "redis-mux"}, Programs{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := launch.Redis{}.Start(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = c.Stop() }()
-	for _, target := range targets {
-		t.Run(target.Name, func(t *testing.T) {
-			locker, err := target.Open(t.Context(), c)
+	for _, names := range services {
+		t.Run(names[0], func(t *testing.T) {
+			targets, err := Find(names, Programs{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			lockSteps(t, locker)
-			if err := locker.Close(); err != nil {
-				t.Error(err)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if _, err := targets[0].Launcher.Version(ctx); errors.Is(err, launch.ErrMissing) {
+				t.Skipf("NOT TESTED: %v", err)
+			}
+			c, err := targets[0].Launcher.Start(ctx, t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = c.Stop() }()
+			for _, target := range targets {
+				locker, err := target.Open(ctx, c)
+				if err != nil {
+					t.Fatalf("%s: %v", target.Name, err)
+				}
+				lockSteps(t, locker, target.Name+"/key")
+				lockSteps(t, locker, FreshPrefix+target.Name)
+				if err := locker.Close(); err != nil {
+					t.Errorf("%s: close: %v", target.Name, err)
+				}
 			}
 		})
 	}
 }
 
-func lockSteps(t *testing.T, locker Locker) {
+func lockSteps(t *testing.T, locker Locker, key string) {
 	t.Helper()
-	hold, err := locker.Lock(t.Context(), "key")
+	hold, err := locker.Lock(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if _, err := locker.Lock(short, "key"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a held lock: got %v, want to wait until the deadline", err)
+	if !strings.HasPrefix(key, FreshPrefix) {
+		short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := locker.Lock(short, key); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s, held: got %v, want to wait until the deadline", key, err)
+		}
 	}
 	if err := hold.Unlock(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if err := hold.Unlock(t.Context()); !errors.Is(err, ErrNotHeld) {
-		t.Errorf("second unlock: got %v, want ErrNotHeld", err)
+		t.Errorf("%s, second unlock: got %v, want ErrNotHeld", key, err)
+	}
+	granted := make(chan error, 1)
+	first, err := locker.Lock(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		second, err := locker.Lock(t.Context(), key)
+		if err == nil {
+			err = second.Unlock(t.Context())
+		}
+		granted <- err
+	}()
+	if err := errors.Join(first.Unlock(t.Context()), <-granted); err != nil {
+		t.Errorf("%s, handed over: %v", key, err)
+	}
+}
+
+// TestDisk asks for records from many callers and closes.
+func TestDisk(t *testing.T) {
+	for _, open := range []func(context.Context, *launch.Cluster) (Locker, error){
+		openDisk, openDiskOfThree,
+	} {
+		dir := t.TempDir()
+		d, err := open(t.Context(), &launch.Cluster{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var group sync.WaitGroup
+		for range 20 {
+			group.Go(func() {
+				for range 5 {
+					hold, err := d.Lock(t.Context(), "")
+					if err == nil {
+						err = hold.Unlock(t.Context())
+					}
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		group.Wait()
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := d.Lock(t.Context(), ""); !errors.Is(err, errDiskClosed) {
+			t.Errorf("after Close: got %v, want errDiskClosed", err)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+			t.Errorf("got %v left behind, %v", left, err)
+		}
+	}
+}
+
+func TestNodeBefore(t *testing.T) {
+	names := []string{"_c_9-lock-0000000012", "_c_1-lock-0000000007", "_c_5-lock-0000000009"}
+	tests := map[string]string{
+		"0000000012": "_c_5-lock-0000000009", "0000000009": "_c_1-lock-0000000007",
+		"0000000007": "",
+	}
+	for number, want := range tests {
+		if got := zkBefore(slices.Clone(names), number); got != want {
+			t.Errorf("before %s: got %q, want %q", number, got, want)
+		}
 	}
 }

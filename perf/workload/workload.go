@@ -155,5 +155,5 @@ func pause(ctx context.Context, d time.Duration) {
 
 // freshKey is a key that nobody has used.
 func freshKey() string {
-	return "perf/" + strconv.FormatUint(rand.Uint64(), 36)
+	return target.FreshPrefix + strconv.FormatUint(rand.Uint64(), 36)
 }
