@@ -27,10 +27,11 @@ type dumbCluster struct {
 	seen     map[string]bool // (group, session, epoch, request) that were sent
 	failures []string
 	details  bool
-	version  uint16 // of the protocol
-	quiet    bool   // watches are told nothing
-	pushes   int    // that were told
-	mostData int    // bytes of a payload above which there is no room; 0 is any
+	version  uint16    // of the protocol
+	quiet    bool      // watches are told nothing
+	pushes   int       // that were told
+	mostData int       // bytes of a payload above which there is no room; 0 is any
+	hold     [2]uint32 // least and most time of a hold, in ms, as it is announced
 }
 
 type proposal struct {
@@ -232,6 +233,7 @@ func (d *dumbCluster) hello(k *dumbConn, body []byte) {
 	}
 	k.name = string(x.Name)
 	w := wire.Welcome{Version: d.version, Node: k.node, Cluster: 7, Limits: wire.DefaultLimits()}
+	w.Limits.MinHoldMillis, w.Limits.MaxHoldMillis, w.Limits.DataBytes = d.hold[0], d.hold[1], 1<<20
 	for _, g := range d.groups {
 		w.Leaders = append(w.Leaders, g.leader)
 	}

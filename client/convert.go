@@ -171,7 +171,7 @@ func (c *Core) onConverted(x *Call, r *wire.Response) error {
 	case wire.StatusNotHolder:
 		c.unheld(x)
 	default:
-		c.end(x, statusError(x, r.Status))
+		c.end(x, c.statusError(x, r.Status))
 	}
 	return nil
 }

@@ -301,6 +301,11 @@ func (c *Core) admit(x *Call) error {
 	if err := checkName(x.Name, &c.limits); err != nil {
 		return err
 	}
+	if c.limits.MaxHoldMillis > 0 && !x.Kind.Releases() {
+		if err := x.outOfBounds(&c.limits); err != nil {
+			return err
+		}
+	}
 	x.Group = wire.GroupOf("", x.Name, uint16(len(c.groups)))
 	return nil
 }

@@ -69,6 +69,7 @@ func TestElection(t *testing.T) {
 		if got, err := ea.Leader(t.Context()); err != nil || got.Token != l.Token {
 			t.Errorf("leader: got %+v, %v, want token %d", got, err, l.Token)
 		}
+		synctest.Wait() // b has heard of it too
 		if err := b.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}

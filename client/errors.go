@@ -170,6 +170,71 @@ func ordinal(n int) string {
 	return fmt.Sprintf("%d%s", n, suffix)
 }
 
+// BoundError says which time of a request the cluster does not take, and what it takes.
+// It matches ErrOptions. Nothing happened.
+type BoundError struct {
+	Name        string        // of the lock
+	What        string        // the time: an option, or "time to live"
+	Value       time.Duration // as it was asked for
+	Least, Most time.Duration // what the cluster takes; Most is zero if it does not say
+	Setting     string        // of the cluster, that says so
+}
+
+// Is reports whether target is ErrOptions.
+func (e *BoundError) Is(target error) bool { return target == ErrOptions }
+
+// Error says it in one line.
+func (e *BoundError) Error() string {
+	bounds := "a time that the cluster does not take"
+	if e.Most > 0 {
+		bounds = fmt.Sprintf("must be %s to %s", e.Least, e.Most)
+	}
+	return fmt.Sprintf("client: bad options: %s of %s for %q, %s (%s)", e.What, e.Value, e.Name,
+		bounds, e.Setting)
+}
+
+// outOfBounds finds a time of a request that the cluster does not take. If the limits do
+// not say, it is any time: the nodes have refused one.
+func (x *Call) outOfBounds(l *wire.Limits) error {
+	const least, most = "cluster.limits.hold_min", "cluster.limits.hold_max"
+	check := func(what string, value time.Duration, min uint32) error {
+		e := &BoundError{Name: x.Name, What: what, Value: value, Least: millis(uint64(min)),
+			Most: millis(uint64(l.MaxHoldMillis)), Setting: most}
+		switch {
+		case value == 0, e.Most > 0 && value >= e.Least && value <= e.Most:
+			return nil
+		case e.Most == 0 && min == 0:
+			e.Setting = least + ", " + most
+		case value < e.Least:
+			e.Setting = least
+		}
+		return e
+	}
+	if x.detached() || x.Kind == wire.KindSetGate {
+		if err := check("time to live", x.TTL, l.MinHoldMillis); err != nil {
+			return err
+		}
+	}
+	if x.Terms == nil {
+		return nil
+	}
+	if err := check("MinHold", millis(uint64(x.Terms.MinHoldMillis)), 0); err != nil {
+		return err
+	}
+	return check("LockDelay", millis(uint64(x.Terms.DelayMillis)), 0)
+}
+
+// tooMuchData is the error of a request for whose terms a group has no room.
+func (c *Core) tooMuchData(x *Call) error {
+	limit := "more than it may"
+	if c.limits.DataBytes > 0 {
+		limit = fmt.Sprintf("more than %d bytes", c.limits.DataBytes)
+	}
+	return fmt.Errorf("%w: %s %q: the payloads, labels and times of all holds of group %d would "+
+		"take %s (cluster.limits.data); give some of them back, or use less of each", ErrTooMuchData,
+		x.Kind, x.Name, x.Group, limit)
+}
+
 // KindError says what a name is in use as, so that it cannot be what was asked
 // for until nobody holds it or waits for it. It matches ErrOtherKind.
 type KindError struct {
@@ -263,16 +328,21 @@ func (e *LostError) Error() string {
 
 // statusError turns a definite status that is not the one asked for into an
 // error that says what was refused.
-func statusError(x *Call, status wire.Status) error {
+func (c *Core) statusError(x *Call, status wire.Status) error {
 	var sentinel error
 	switch status {
+	case wire.StatusBadRequest:
+		if bounds := x.outOfBounds(&c.limits); bounds != nil {
+			return bounds
+		}
+		sentinel = ErrProtocol
 	case wire.StatusBusy, wire.StatusTooManyWaiters, wire.StatusTooManySessions,
 		wire.StatusTooManyHolds:
 		sentinel = ErrBusy
 	case wire.StatusPermission:
 		sentinel = ErrPermission
 	case wire.StatusTooMuchData:
-		sentinel = ErrTooMuchData
+		return c.tooMuchData(x)
 	case wire.StatusNameTooLong:
 		sentinel = ErrNameTooLong
 	case wire.StatusNotFound:

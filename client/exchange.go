@@ -291,6 +291,10 @@ func (c *Core) onWelcome(i int, body []byte) error {
 	case w.Cluster != c.cluster || len(w.Leaders) != len(c.groups):
 		return fmt.Errorf("%w: it belongs to another cluster", ErrRefused)
 	}
+	if c.limits.MaxHoldMillis == 0 { // the first node did not say
+		c.limits.MinHoldMillis, c.limits.MaxHoldMillis = w.Limits.MinHoldMillis, w.Limits.MaxHoldMillis
+		c.limits.DataBytes = w.Limits.DataBytes
+	}
 	e := c.endpoints[i]
 	e.state, e.node, e.failures, e.err = connUp, w.Node, 0, nil
 	e.version = w.Version
@@ -514,7 +518,7 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 		c.end(x, err)
 		return nil
 	default:
-		c.end(x, statusError(x, r.Status))
+		c.end(x, c.statusError(x, r.Status))
 		return nil
 	}
 	if r.Token == 0 {
@@ -569,7 +573,7 @@ func (c *Core) onHoldRenewed(x *Call, r *wire.Response) {
 // finish ends a call with what the node said.
 func (c *Core) finish(x *Call, r *wire.Response) {
 	if r.Status != wire.StatusOK {
-		c.end(x, statusError(x, r.Status))
+		c.end(x, c.statusError(x, r.Status))
 		return
 	}
 	payload := r.Payload

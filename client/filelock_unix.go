@@ -9,8 +9,6 @@ import (
 	"syscall"
 )
 
-var errFileInUse = errors.New("a process that runs uses it")
-
 // lockFile makes sure that no other process uses what the file stands for, until
 // it is closed or this process ends, however it ends.
 func lockFile(path string) (io.Closer, error) {

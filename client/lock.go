@@ -45,8 +45,8 @@ type LockOptions struct {
 	// is copied. At most 4 KiB. Only an owner's first call brings it. Default none.
 	Payload []byte
 	// Labels are short notes of the same kind, such as a run or a host, which
-	// refused tries and lists show: at most 8, keys of 1 to 63 bytes, values of up
-	// to 127, 512 bytes in all. Default none.
+	// refused tries and lists show: text in UTF-8, at most 8, keys of 1 to 63 bytes,
+	// values of up to 127, 512 bytes in all. Default none.
 	Labels map[string]string
 	// MinHold is how long after its grant the lock stays taken at least, although it
 	// is given back earlier: so what one of many has done is not done again at once

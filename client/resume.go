@@ -84,7 +84,9 @@ func (c *Client) resume(ctx context.Context, old *sessionFile) error {
 	groups, cluster := c.mu.core.Groups(), c.mu.core.cluster
 	c.mu.Unlock()
 	if old.Cluster != cluster {
-		return fmt.Errorf("%w: it is of cluster %x, this is %x", ErrSessionFile, old.Cluster, cluster)
+		return fmt.Errorf("%w: %s is of cluster %x, and the nodes dialed are of cluster %x: dial the "+
+			"cluster that it is of, or name another file", ErrSessionFile, c.opts.SessionFile, old.Cluster,
+			cluster)
 	}
 	found := make([]*leftSession, groups)
 	first := make([]*Call, groups)

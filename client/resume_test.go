@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -225,26 +226,31 @@ func TestSessionFileErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for what, content := range map[string]string{
-			"nothing": "", "garbage": "{]", "newer": `{"version":2}`,
-			"cut nonce": `{"version":1,"nonce":"00"}`,
-			"cluster":   `{"version":1,"cluster":8,"nonce":"000102030405060708090a0b0c0d0e0f"}`,
+		bad := func(what, file, remedy string) {
+			_, err := n.again(t, Options{SessionFile: file})
+			if !errors.Is(err, ErrSessionFile) || !strings.Contains(err.Error(), remedy) ||
+				!strings.Contains(err.Error(), file) {
+				t.Errorf("%s: got %v, want the file and what to do: %s", what, err, remedy)
+			}
+		}
+		for content, remedy := range map[string]string{
+			"": "remove it", "{]": "remove it", `{}`: "remove it",
+			`{"version":2}`:              "use the client that wrote it",
+			`{"version":1,"nonce":"00"}`: "remove it",
+			`{"version":1,"cluster":8,"nonce":"000102030405060708090a0b0c0d0e0f"}`: "another file",
 		} {
 			if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := n.again(t, Options{SessionFile: file}); !errors.Is(err, ErrSessionFile) {
-				t.Errorf("%s: got %v, want that the file is bad", what, err)
-			}
+			bad(content, file, remedy)
 		}
-		if _, err := n.again(t, Options{SessionFile: dir + "/no/session"}); !errors.Is(err,
-			ErrSessionFile) {
-			t.Errorf("no directory: got %v, want that the file is bad", err)
-		}
+		bad("a directory", dir, "let this process read and write it")
+		bad("no directory", dir+"/no/session", "where this process may write")
 		if err := os.WriteFile(file, good, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		c = started(t, n, Options{SessionFile: file})
+		bad("in use", file, "give each process a file of its own")
 		if len(c.Resumed()) != 1 {
 			t.Errorf("after all that: got %d holds, want 1", len(c.Resumed()))
 		}

@@ -76,7 +76,7 @@ func (c *Core) notOpened(x *Call, g *group, status wire.Status) {
 	for y := g.calls.head; y != nil; {
 		next := y.next
 		if y.needsSession() {
-			c.end(y, statusError(y, status))
+			c.end(y, c.statusError(y, status))
 		}
 		y = next
 	}
@@ -265,7 +265,7 @@ func (c *Core) onTaken(g *group, x *Call) {
 	case x.background:
 		c.end(x, nil)
 	default:
-		c.end(x, statusError(x, wire.StatusStaleEpoch))
+		c.end(x, c.statusError(x, wire.StatusStaleEpoch))
 	}
 }
 
@@ -286,7 +286,7 @@ func (c *Core) onSessionGone(g *group, x *Call, r *wire.Response) {
 	case wire.KindCancel, wire.KindCloseSession:
 		c.end(x, nil)
 	default:
-		c.end(x, statusError(x, r.Status))
+		c.end(x, c.statusError(x, r.Status))
 	}
 }
 

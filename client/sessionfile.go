@@ -60,24 +60,35 @@ func nonceAfter(base wire.Nonce, n uint64) wire.Nonce {
 	return base
 }
 
+var errFileInUse = errors.New("a process that runs uses it")
+
 // readSessionFile returns nil if there is no file.
 func readSessionFile(path string) (*sessionFile, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
-	var f sessionFile
-	if err == nil {
-		err = json.Unmarshal(b, &f)
-	}
-	if err == nil && f.Version != 1 {
-		err = fmt.Errorf("version %d", f.Version)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrSessionFile, path, err)
+		return nil, fmt.Errorf("%w: %w: let this process read and write it, or name another file",
+			ErrSessionFile, err)
 	}
-	return &f, nil
+	var f sessionFile
+	switch err := json.Unmarshal(b, &f); {
+	case err == nil && f.Version == 1:
+		return &f, nil
+	case err == nil && f.Version > 1:
+		return nil, fmt.Errorf("%w: %s is of version %d, this client knows version 1: use the client "+
+			"that wrote it, or %s", ErrSessionFile, path, f.Version, fileRemedy)
+	default:
+		if err == nil {
+			err = errors.New("it has no version")
+		}
+		return nil, fmt.Errorf("%w: %s is damaged (%w): %s", ErrSessionFile, path, err, fileRemedy)
+	}
 }
+
+// fileRemedy is what to do about a file that is of no use.
+const fileRemedy = "remove it: what its last client held comes free when its lease has run out"
 
 // write replaces the file in one step, readable by its owner only.
 func (f *sessionFile) write(path string) error {
@@ -121,8 +132,14 @@ func (c *Client) openSessionFile() (old *sessionFile, err error) {
 	if c.opts.SessionFile == "" {
 		return nil, nil
 	}
-	if c.fileLock, err = lockFile(c.opts.SessionFile + ".lock"); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrSessionFile, c.opts.SessionFile, err)
+	c.fileLock, err = lockFile(c.opts.SessionFile + ".lock")
+	switch {
+	case errors.Is(err, errFileInUse):
+		return nil, fmt.Errorf("%w: %s: %w: end that one, or give each process a file of its own",
+			ErrSessionFile, c.opts.SessionFile, err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w: name a file in a directory where this process may write",
+			ErrSessionFile, err)
 	}
 	return readSessionFile(c.opts.SessionFile)
 }

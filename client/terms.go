@@ -118,6 +118,10 @@ func putPayload(t *wire.Terms, payload []byte) error {
 func putLabels(t *wire.Terms, labels map[string]string) error {
 	all := make([]wire.Label, 0, len(labels))
 	for key, value := range labels { // order: sorted below
+		if !utf8.ValidString(key) || !utf8.ValidString(value) {
+			return fmt.Errorf("%w: label %q=%q is not UTF-8: bytes go into the payload", ErrOptions, key,
+				value)
+		}
 		all = append(all, wire.Label{Key: []byte(key), Value: []byte(value)})
 	}
 	slices.SortFunc(all, func(a, b wire.Label) int { return bytes.Compare(a.Key, b.Key) })

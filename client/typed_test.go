@@ -416,7 +416,7 @@ func TestStatusesHaveErrors(t *testing.T) {
 		if !status.Known() {
 			continue
 		}
-		err := statusError(&Call{Kind: wire.KindAcquire, Name: "a"}, status)
+		err := new(Core).statusError(&Call{Kind: wire.KindAcquire, Name: "a"}, status)
 		if !typed(err) || errors.Is(err, ErrProtocol) != slices.Contains(nonsense, status) {
 			t.Errorf("%s: got %v, want an error that says what it means", status, err)
 		}

@@ -242,3 +242,10 @@ func TestSpanText(t *testing.T) {
 		}
 	}
 }
+
+func TestLabelIsGivenOnce(t *testing.T) {
+	code, _, problems := call("run", "--label", "run=1", "--label", "run=2", "job", "--", "true")
+	if code != exitUsage || !strings.Contains(problems, `label "run" is given twice`) {
+		t.Errorf("got exit code %d and %q, want %d and the label", code, problems, exitUsage)
+	}
+}

@@ -39,6 +39,9 @@ func (t *termFlags) addLabel(text string) error {
 	if t.labels == nil {
 		t.labels = make(map[string]string)
 	}
+	if old, twice := t.labels[key]; twice {
+		return fmt.Errorf("label %q is given twice, as %q and as %q", key, old, value)
+	}
 	t.labels[key] = value
 	return nil
 }

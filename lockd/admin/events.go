@@ -20,7 +20,7 @@ func AppendEvent(dst []byte, e *client.WatchEvent, at time.Time) []byte {
 	o.count("waiters", e.Waiters)
 	o.permits(e.Taken, e.Capacity)
 	if !e.Free() {
-		o.text("holder", e.Client)
+		o.name("holder", e.Client)
 		o.number("session", e.Session)
 		o.number("token", e.Token)
 		o.text("mode", e.Mode.String())

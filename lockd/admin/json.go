@@ -56,8 +56,8 @@ func (o object) millis(key string, d time.Duration) {
 	o.value.Set(key, o.arena.NewNumberString(strconv.FormatInt(d.Milliseconds(), 10)))
 }
 
-// name adds a lock's name. Names are bytes and JSON knows none, so a name that
-// is no UTF-8 comes a second time, in base64.
+// name adds the name of a lock or a client, or a payload. These are bytes and JSON knows
+// none, so what is no UTF-8 comes a second time, in base64.
 func (o object) name(key, v string) {
 	o.text(key, v)
 	if !utf8.ValidString(v) {
@@ -107,6 +107,7 @@ func (o object) data(h *client.Holder) {
 			labels.text(key, h.Labels[key])
 		}
 		o.value.Set("labels", labels.value)
+		o.labelBytes(h.Labels)
 	}
 	if h.Kept {
 		o.truth("kept", true)
@@ -114,6 +115,23 @@ func (o object) data(h *client.Holder) {
 	if h.DataLeftOut {
 		o.truth("data_left_out", true)
 	}
+}
+
+// labelBytes adds all labels in base64, in the order of their keys, if one is no UTF-8:
+// our clients send none such, others may.
+func (o object) labelBytes(labels map[string]string) {
+	keys := slices.Sorted(maps.Keys(labels))
+	if !slices.ContainsFunc(keys, func(key string) bool {
+		return !utf8.ValidString(key) || !utf8.ValidString(labels[key])
+	}) {
+		return
+	}
+	o.list("labels_base64", len(keys), func(i int) *fastjson.Value {
+		l := newObject(o.arena)
+		l.text("key", base64.StdEncoding.EncodeToString([]byte(keys[i])))
+		l.text("value", base64.StdEncoding.EncodeToString([]byte(labels[keys[i]])))
+		return l.value
+	})
 }
 
 func (o object) truth(key string, v truth) {
@@ -218,7 +236,7 @@ func AppendList(dst []byte, list []client.ListEntry, limit int) []byte {
 	o.list("locks", len(list), func(i int) *fastjson.Value {
 		e := newObject(o.arena)
 		e.name("name", list[i].Name)
-		e.text("holder", list[i].Client)
+		e.name("holder", list[i].Client)
 		e.number("token", list[i].Token)
 		e.text("mode", list[i].Mode.String())
 		e.count("holders", list[i].HolderCount)
@@ -246,7 +264,7 @@ func lockObject(info *client.LockInfo) object {
 	o.gate(info.Gate.String(), info.Number)
 	o.list("held_by", len(info.Holders), func(i int) *fastjson.Value {
 		h := newObject(o.arena)
-		h.text("holder", info.Holders[i].Client)
+		h.name("holder", info.Holders[i].Client)
 		h.number("session", info.Holders[i].Session)
 		h.number("token", info.Holders[i].Token)
 		h.text("mode", info.Holders[i].Mode.String())
@@ -259,7 +277,7 @@ func lockObject(info *client.LockInfo) object {
 	})
 	o.list("queue", len(info.Waiters), func(i int) *fastjson.Value {
 		w := newObject(o.arena)
-		w.text("waiter", info.Waiters[i].Client)
+		w.name("waiter", info.Waiters[i].Client)
 		w.number("session", info.Waiters[i].Session)
 		w.text("mode", info.Waiters[i].Mode.String())
 		w.kind(&info.Waiters[i].ClaimKind)

@@ -150,6 +150,28 @@ func TestMetricsHaveNamesAndPeers(t *testing.T) {
 	}
 }
 
+// TestBytesInJSON proves that nothing is lost of what is no text.
+func TestBytesInJSON(t *testing.T) {
+	b := AppendLock(nil, &client.LockInfo{Name: "x", Holders: []client.Holder{{Client: "c\xff",
+		Payload: []byte("p\xff"), Labels: map[string]string{"a": "b", "k\xff": "v\xfe"}}}})
+	var got struct {
+		Held []struct {
+			Client  []byte                        `json:"holder_base64"`
+			Payload []byte                        `json:"payload_base64"`
+			Labels  map[string]string             `json:"labels"`
+			Bytes   []struct{ Key, Value []byte } `json:"labels_base64"`
+		} `json:"held_by"`
+	}
+	if err := json.Unmarshal(b, &got); err != nil || len(got.Held) != 1 {
+		t.Fatalf("got %v of %s", err, b)
+	}
+	h := &got.Held[0]
+	if string(h.Client) != "c\xff" || string(h.Payload) != "p\xff" || h.Labels["a"] != "b" ||
+		len(h.Bytes) != 2 || string(h.Bytes[1].Key) != "k\xff" || string(h.Bytes[1].Value) != "v\xfe" {
+		t.Errorf("got %+v, want every byte", h)
+	}
+}
+
 func TestJSONOfTheCommandLine(t *testing.T) {
 	now := time.Now()
 	for name, b := range map[string][]byte{

@@ -171,6 +171,9 @@ func (n *Node) Welcome(version uint16) wire.Welcome {
 	w.Limits.MinLeaseMillis = uint32(n.opts.Limits.LeaseMin)
 	w.Limits.MaxLeaseMillis = uint32(n.opts.Limits.LeaseMax)
 	w.Limits.NameBytes = uint16(n.opts.Limits.NameBytes)
+	w.Limits.MinHoldMillis = uint32(n.opts.Limits.HoldMin)
+	w.Limits.MaxHoldMillis = uint32(n.opts.Limits.HoldMax)
+	w.Limits.DataBytes = n.opts.Limits.DataBytes
 	w.Nodes = n.clientAddresses()
 	if s := n.status.Load(); s != nil {
 		for g, id := range s.Leaders {

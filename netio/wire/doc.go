@@ -53,7 +53,9 @@
 //	                        cluster u64 | features u64 | frame bytes u32 |
 //	                        in flight u32 | least lease ms u32 | most lease ms u32 |
 //	                        name bytes u16 | payload bytes u16 | 0 u32 |
-//	                        groups × leader u16 | nodes × (node u16 | address)
+//	                        groups × leader u16 | nodes × (node u16 | address) |
+//	                        from version 3 on: least hold ms u32 |
+//	                        most hold ms u32 | data bytes u32
 //	129 Refused             code u8 | 0 u8 | text; then the node closes
 //	130 Response            token u64 | slot u64 | leader u16 | position u16 |
 //	                        retry ms u16 | status u8 | 0 u8 | payload to the end

@@ -62,6 +62,13 @@ func gate(k Kind) func([]byte, Header, *Gate) []byte {
 
 const owner = DetachedOwner | 0xabc
 
+// wholeLimits are the default limits with those that version 3 announces.
+func wholeLimits() Limits {
+	l := DefaultLimits()
+	l.MinHoldMillis, l.MaxHoldMillis, l.DataBytes = 100, 86_400_000, 512<<10
+	return l
+}
+
 // samples are the frames of testdata/wire, in Go.
 func samples() []sample {
 	orders, nightly, worker := []byte("orders/42"), []byte("nightly"), []byte("billing-worker")
@@ -70,6 +77,10 @@ func samples() []sample {
 		frame("welcome", Header{Kind: KindWelcome}, Welcome{
 			Version: 1, Node: 2, Cluster: 7, Limits: DefaultLimits(), Leaders: []uint16{1, 2, 0},
 			Nodes: []Node{{1, []byte("127.0.0.1:7600")}, {2, []byte("127.0.0.1:7601")}},
+		}, AppendWelcome, DecodeWelcome),
+		frame("welcome3", Header{Kind: KindWelcome}, Welcome{
+			Version: 3, Node: 2, Cluster: 7, Limits: wholeLimits(), Leaders: []uint16{1},
+			Nodes: []Node{{2, []byte("127.0.0.1:7601")}},
 		}, AppendWelcome, DecodeWelcome),
 		frame("refused", Header{Kind: KindRefused},
 			Refused{RefusedConns, []byte("1000 conns are open")}, AppendRefused, DecodeRefused),

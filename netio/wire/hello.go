@@ -81,7 +81,7 @@ type Node struct {
 }
 
 const (
-	welcomeFixedBytes = 48
+	welcomeFixedBytes = 48 + 12
 	nodeFixedBytes    = 4
 )
 
@@ -121,6 +121,11 @@ func AppendWelcome(dst []byte, h Header, x *Welcome) []byte {
 		dst = binary.LittleEndian.AppendUint16(dst, x.Nodes[i].ID)
 		dst = appendText(dst, x.Nodes[i].Address, MaxAddressBytes)
 	}
+	if x.Version >= VersionWhole {
+		dst = binary.LittleEndian.AppendUint32(dst, x.Limits.MinHoldMillis)
+		dst = binary.LittleEndian.AppendUint32(dst, x.Limits.MaxHoldMillis)
+		dst = binary.LittleEndian.AppendUint32(dst, x.Limits.DataBytes)
+	}
 	return finish(dst, start)
 }
 
@@ -154,6 +159,10 @@ func DecodeWelcome(body []byte) (Welcome, error) {
 	x.Nodes = make([]Node, nodes)
 	for i := range x.Nodes {
 		x.Nodes[i] = Node{ID: c.u16(), Address: c.text(MaxAddressBytes)}
+	}
+	if x.Version >= VersionWhole {
+		x.Limits.MinHoldMillis, x.Limits.MaxHoldMillis = c.u32(), c.u32()
+		x.Limits.DataBytes = c.u32()
 	}
 	return x, c.end("Welcome")
 }

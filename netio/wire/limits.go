@@ -83,6 +83,13 @@ type Limits struct {
 	MaxLeaseMillis uint32
 	NameBytes      uint16
 	PayloadBytes   uint16
+	// MinHoldMillis and MaxHoldMillis bound the time to live of a detached hold and of
+	// what stands of a gate; a min hold and a delay are MaxHoldMillis at most.
+	// DataBytes bounds the terms of all claims of a group. Version 3; zero, in all
+	// three, is not said.
+	MinHoldMillis uint32
+	MaxHoldMillis uint32
+	DataBytes     uint32
 }
 
 // DefaultLimits returns the limits of a node that was not told otherwise.

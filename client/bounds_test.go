@@ -1,0 +1,108 @@
+package client
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lockd/netio/wire"
+)
+
+// TestBounds asks for times that the cluster does not take.
+func TestBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		n.mu.d.hold = [2]uint32{100, 60_000}
+		c, ctx := n.client(t, Options{}), t.Context()
+		gate := func(ttl time.Duration) GateOptions { return GateOptions{TTL: ttl} }
+		h, err := c.TryDetached(ctx, "detached", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, short := c.TryDetached(ctx, "a", 99*time.Millisecond)
+		_, long := c.TryDetached(ctx, "a", time.Hour)
+		_, hold := c.TryLockWith(ctx, "a", LockOptions{MinHold: time.Hour})
+		_, delay := c.LockWith(ctx, "a", LockOptions{LockDelay: time.Minute + 1})
+		for what, x := range map[string]struct {
+			err     error
+			setting string
+		}{
+			"time to live of 99ms": {short, "hold_min"}, "time to live of 1h0m0s": {long, "hold_max"},
+			"MinHold of 1h0m0s": {hold, "hold_max"}, "LockDelay of 1m0.001s": {delay, "hold_max"},
+			"time to live of 1ms":   {h.Renew(ctx, time.Millisecond), "hold_min"},
+			"time to live of 2h0m":  {c.Latch("l").SetWith(ctx, 1, gate(2*time.Hour)), "hold_max"},
+			"time to live of 2h1m0": {c.Event("e").SetWith(ctx, gate(121*time.Minute)), "hold_max"},
+		} {
+			var bound *BoundError
+			if !errors.As(x.err, &bound) || !errors.Is(x.err, ErrOptions) || bound.Most == 0 {
+				t.Errorf("%s: got %v, want a BoundError that says what the cluster takes", what, x.err)
+				continue
+			}
+			if text := x.err.Error(); !strings.Contains(text, what) ||
+				!strings.Contains(text, "cluster.limits."+x.setting) {
+				t.Errorf("%s: got %q, want the time and %s in it", what, text, x.setting)
+			}
+		}
+		if _, err := c.TryLockWith(ctx, "b", LockOptions{MinHold: time.Millisecond}); err != nil {
+			t.Errorf("a min hold below hold_min: got %v, want no error", err)
+		}
+	})
+}
+
+// TestRefusedBounds is told of bounds by a refusal only, by nodes that do not announce
+// them.
+func TestRefusedBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		n.mu.d.filter = func(k *dumbConn, h wire.Header, body []byte) wire.Status {
+			return wire.StatusBadRequest
+		}
+		c := n.client(t, Options{})
+		_, err := c.TryDetached(t.Context(), "a", time.Millisecond)
+		var bound *BoundError
+		if !errors.As(err, &bound) || bound.Value != time.Millisecond ||
+			!strings.Contains(err.Error(), "cluster.limits.hold_min, cluster.limits.hold_max") {
+			t.Errorf("got %v, want a BoundError that names both settings", err)
+		}
+		if _, err := c.Get(t.Context(), "a"); !errors.Is(err, ErrProtocol) {
+			t.Errorf("without a time: got %v, want ErrProtocol", err)
+		}
+	})
+}
+
+// TestTooMuchDataNamesTheLimit proves that who has no room is told how much there is.
+func TestTooMuchDataNamesTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		n.mu.d.mostData, n.mu.d.hold = 10, [2]uint32{1, 1000}
+		much := LockOptions{Payload: make([]byte, 11)}
+		_, err := n.client(t, Options{}).LockWith(t.Context(), "a", much)
+		if !errors.Is(err, ErrTooMuchData) || !strings.Contains(err.Error(), "more than 1048576 bytes") ||
+			!strings.Contains(err.Error(), "cluster.limits.data") {
+			t.Errorf("got %v, want ErrTooMuchData with the limit and its setting", err)
+		}
+	})
+}
+
+// TestLabelsAreText proves that labels which no JSON could show are refused, and that a
+// payload may be any bytes.
+func TestLabelsAreText(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newNodes(t, 4).client(t, Options{})
+		for _, labels := range []map[string]string{{"k\xff": "v"}, {"k": "\xfe"}} {
+			_, err := c.LockWith(t.Context(), "a", LockOptions{Labels: labels})
+			if !errors.Is(err, ErrOptions) || !strings.Contains(err.Error(), "not UTF-8") {
+				t.Errorf("%q: got %v, want it refused", labels, err)
+			}
+		}
+		h, err := c.LockWith(t.Context(), "a", LockOptions{Payload: []byte("\xff")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.SetLabels(t.Context(), map[string]string{"a": "\xff"}); !errors.Is(err, ErrOptions) {
+			t.Errorf("set: got %v, want it refused", err)
+		}
+	})
+}
