@@ -24,34 +24,38 @@ type clusterFlags struct {
 // listens.
 const defaultAddress = "127.0.0.1:7600"
 
-func (c *clusterFlags) declare(flags *flag.FlagSet) {
-	flags.StringVar(&c.addresses, "addr", "",
+func (f *clusterFlags) declare(flags *flag.FlagSet) {
+	flags.StringVar(&f.addresses, "addr", "",
 		"client `addresses` of nodes, host:port with commas between them; one that answers is "+
 			"enough (LOCKD_ADDR, default "+defaultAddress+")")
-	declareSpan(flags, span{to: &c.timeout, least: time.Millisecond}, "timeout", 5*time.Second,
+	declareSpan(flags, span{to: &f.timeout, least: time.Millisecond}, "timeout", 5*time.Second,
 		"how `long` to wait for an answer of the cluster")
 }
 
 // dial connects to the cluster.
-func (c *clusterFlags) dial(ctx context.Context, sh *shell,
+func (f *clusterFlags) dial(ctx context.Context, sh *shell,
 	o client.Options) (*client.Client, error) {
-	addresses, err := c.list(sh)
+	addresses, err := f.list(sh)
 	if err != nil {
 		return nil, err
 	}
-	o.RequestTimeout = c.timeout
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	client, err := client.Dial(ctx, addresses, o)
-	if err != nil {
-		return nil, clientFailure(err)
+	o.RequestTimeout = f.timeout
+	if o.DialTimeout == 0 { // so that the reason is known when time is over
+		o.DialTimeout = min(2*time.Second, f.timeout*3/4)
 	}
-	return client, nil
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	c, err := client.Dial(ctx, addresses, o)
+	if errors.Is(err, client.ErrUnavailable) {
+		return nil, failf(exitUnavailable, "no node answers at %s within %s: is it the client address "+
+			"of a node that runs? %w", strings.Join(addresses, ", "), spanText(f.timeout), oneLine{err})
+	}
+	return c, clientFailure(err)
 }
 
 // list returns the addresses of nodes, from the flag, the environment or the default.
-func (c *clusterFlags) list(sh *shell) ([]string, error) {
-	text, from := c.addresses, "--addr"
+func (f *clusterFlags) list(sh *shell) ([]string, error) {
+	text, from := f.addresses, "--addr"
 	if text == "" {
 		text, from = sh.getenv("LOCKD_ADDR"), "LOCKD_ADDR"
 	}
@@ -86,7 +90,7 @@ func clientFailure(err error) error {
 		return &failure{code: exitPermission, err: err}
 	case errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrRefused),
 		errors.Is(err, client.ErrUnsupported):
-		return &failure{code: exitUnavailable, err: err}
+		return &failure{code: exitUnavailable, err: oneLine{err}}
 	case errors.Is(err, client.ErrBadName), errors.Is(err, client.ErrNameTooLong),
 		errors.Is(err, client.ErrOptions):
 		return &failure{code: exitUsage, err: err}
@@ -94,6 +98,13 @@ func clientFailure(err error) error {
 		return err
 	}
 }
+
+// oneLine is an error whose text is one line, whatever nodes it lists.
+type oneLine struct{ error }
+
+func (o oneLine) Error() string { return strings.ReplaceAll(o.error.Error(), "\n", "; ") }
+
+func (o oneLine) Unwrap() error { return o.error }
 
 // clientName is how holders and waiters of this process are shown to others.
 func clientName() string {

@@ -35,23 +35,27 @@ zsh:   lockd completion zsh > ~/.lockd.zsh, and in ~/.zshrc: source ~/.lockd.zsh
 }
 
 // completion is the script: a case for each verb, longer names first, and the rest
-// of a command after lockd run … -- as the shell completes commands.
+// of a command after lockd run … -- as the shell completes commands. The word after a
+// flag that takes one of a few is completed too.
 func completion() string {
 	all := verbs()
 	slices.SortFunc(all, func(a, b verb) int { return strings.Compare(b.name, a.name) })
-	var cases strings.Builder
+	var values, cases strings.Builder
 	firsts, seconds := []string{"help"}, map[string][]string{}
 	for _, v := range all {
 		flags := flag.NewFlagSet(v.name, flag.ContinueOnError)
 		v.begin(flags)
 		var words []string
 		flags.VisitAll(func(f *flag.Flag) {
-			dashes := "--"
-			if len(f.Name) == 1 {
-				dashes = "-"
+			words = append(words, dashed(f.Name))
+			if c, ok := f.Value.(*choice); ok {
+				fmt.Fprintf(&values, "    %q*%q) words=%q ;;\n", v.name, " "+dashed(f.Name)+" ",
+					strings.Join(c.words, " "))
 			}
-			words = append(words, dashes+f.Name)
 		})
+		if words == nil && strings.Contains(v.args, "|") {
+			words = strings.Split(v.args, "|")
+		}
 		fmt.Fprintf(&cases, "    %q*) words=%q ;;\n", v.name+" ", strings.Join(words, " "))
 		first, second, two := strings.Cut(v.name, " ")
 		firsts = append(firsts, first)
@@ -64,7 +68,8 @@ func completion() string {
 	for _, first := range firsts {
 		if words := seconds[first]; words != nil {
 			slices.Sort(words)
-			fmt.Fprintf(&cases, "    %q) words=%q ;;\n", first+" ", strings.Join(words, " "))
+			fmt.Fprintf(&cases, "    %q|%q) words=%q ;;\n", first+" ", "help "+first+" ",
+				strings.Join(words, " "))
 		}
 	}
 	return fmt.Sprintf(`_lockd() {
@@ -73,10 +78,10 @@ func completion() string {
   case "$line" in
     "run "*" -- ") COMPREPLY=($(compgen -c -- "$cur")); return ;;
     "run "*" -- "*) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-%s    " ") words=%q ;;
+%s%s    " "|"help ") words=%q ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }
 complete -o default -F _lockd lockd
-`, cases.String(), strings.Join(firsts, " "))
+`, values.String(), cases.String(), strings.Join(firsts, " "))
 }

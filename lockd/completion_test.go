@@ -34,10 +34,22 @@ func TestCompletion(t *testing.T) {
 		{[]string{"lockd", "run", "--prio"}, "--priority"},
 		{[]string{"lockd", "run", "-n", "name", "--on"}, "--on-lost"},
 		{[]string{"lockd", "serve", "--data"}, "--data"},
+		{[]string{"lockd", "help", "wai"}, "waiters"},
+		{[]string{"lockd", "help", "cluster", "sta"}, "status"},
+		{[]string{"lockd", "get", "-o", "j"}, "json"},
+		{[]string{"lockd", "get", "name", "-o", "ta"}, "table"},
+		{[]string{"lockd", "lock", "-o", "s"}, "shell"},
+		{[]string{"lockd", "cluster", "status", "-o", "js"}, "json"},
+		{[]string{"lockd", "run", "--on-lost", "w"}, "warn"},
+		{[]string{"lockd", "dev", "--log-level", "d"}, "debug"},
+		{[]string{"lockd", "completion", "z"}, "zsh"},
 	} {
 		if got := complete(t, x.words...); len(got) != 1 || got[0] != x.want {
 			t.Errorf("%q: got %q, want %q", x.words, got, x.want)
 		}
+	}
+	if got := complete(t, "lockd", "help", ""); len(got) < 10 {
+		t.Errorf("help: got %q, want the verbs", got)
 	}
 	if got := complete(t, "lockd", "run", "name", "--", "tru"); len(got) == 0 {
 		t.Error("no command begins with tru")

@@ -68,12 +68,12 @@ func lockTable(info *client.LockInfo) *table {
 				age(h.Held), untilText(h), "-", "", "")
 			continue
 		}
-		state := "holds"
+		state, session := "holds", sessionText(h.Session)
 		if h.Kept {
-			state = "stays taken"
+			state, session = "stays taken", "-"
 		}
 		t.add(state, h.Client, kindName(h.Mode, &h.ClaimKind), strconv.FormatUint(h.Token, 10),
-			age(h.Held), age(h.LeaseLeft), sessionText(h.Session), labelText(h), payloadText(h))
+			age(h.Held), age(h.LeaseLeft), session, labelText(h), payloadText(h))
 	}
 	for i := range info.Waiters {
 		w := &info.Waiters[i]

@@ -7,18 +7,40 @@ import (
 	"strings"
 )
 
-// help prints the manual page of a verb, or the list of all.
+// help prints the manual page of a verb, or the list of all, or of those that begin
+// with a word.
 func (sh *shell) help(args []string) error {
-	if len(args) == 0 {
+	if len(args) == 0 || args[0] == "help" {
 		sh.printVerbs(sh.out)
 		return nil
 	}
-	v, _, err := findVerb(args)
+	if of := verbsOf(args[0]); len(args) == 1 && of != nil {
+		for _, v := range of {
+			fmt.Fprintf(sh.out, "lockd %-15s %s\n", v.name, v.brief)
+		}
+		fmt.Fprintf(sh.out, "\nlockd help %s VERB says more.\n", args[0])
+		return nil
+	}
+	v, rest, err := findVerb(args)
 	if err != nil {
 		return err
 	}
+	if len(rest) > 0 {
+		return failf(exitUsage, "help: unexpected argument %q", rest[0])
+	}
 	sh.printVerb(sh.out, v)
 	return nil
+}
+
+// verbsOf lists the verbs of two words the first of which is given.
+func verbsOf(first string) []verb {
+	var of []verb
+	for _, v := range verbs() {
+		if strings.HasPrefix(v.name, first+" ") {
+			of = append(of, v)
+		}
+	}
+	return of
 }
 
 func (sh *shell) printVerbs(w io.Writer) {

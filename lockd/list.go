@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"strconv"
+	"strings"
 
 	"lockd/client"
 	"lockd/lockd/admin"
+	"lockd/netio/wire"
 )
 
 func listVerb() verb {
@@ -23,7 +27,9 @@ their names, page after page to the end. Each group answers as of its own moment
 			var out format
 			cluster.declare(flags)
 			out.declare(flags)
-			limit := flags.Int("limit", 0, "list at most so `many`; 0 is all")
+			var limit int
+			declareNumber(flags, number{to: &limit, least: 0, most: math.MaxInt32}, "limit", 0,
+				"list at most so `many`; 0 is all")
 			after := flags.String("after", "", "begin after this `name`")
 			return func(sh *shell, args []string) error {
 				if len(args) == 0 {
@@ -32,8 +38,9 @@ their names, page after page to the end. Each group answers as of its own moment
 				if err := needArgs(args, "PREFIX"); err != nil {
 					return err
 				}
-				if *limit < 0 {
-					return failf(exitUsage, "--limit is %d, must be at least 1, or 0 for all", *limit)
+				if err := errors.Join(checkPrefix("PREFIX", args[0]),
+					checkPrefix("--after", *after)); err != nil {
+					return err
 				}
 				ctx := context.Background()
 				c, err := cluster.dial(ctx, sh, client.Options{Name: clientName()})
@@ -41,19 +48,38 @@ their names, page after page to the end. Each group answers as of its own moment
 					return err
 				}
 				defer closeClient(c)
-				opts := client.ListOptions{After: *after, Limit: *limit}
+				opts := client.ListOptions{After: *after, Limit: limit}
 				list, err := listAll(ctx, c, args[0], opts)
 				if err != nil {
-					return clientFailure(err)
+					return clientFailure(briefly(err))
 				}
 				if out == "json" {
-					_, err := sh.out.Write(admin.AppendList(nil, list, *limit))
+					_, err := sh.out.Write(admin.AppendList(nil, list, limit))
 					return err
 				}
 				return listTable(list).print(sh)
 			}
 		},
 	}
+}
+
+// checkPrefix refuses what no name can begin with.
+func checkPrefix(what, text string) error {
+	if len(text) <= wire.MaxNameBytes {
+		return nil
+	}
+	return failf(exitUsage, "%s has %d bytes, a name has %d at most", what, len(text),
+		wire.MaxNameBytes)
+}
+
+// briefly keeps the first of several errors, as all groups of a cluster give when
+// none answers, and counts the others.
+func briefly(err error) error {
+	var all interface{ Unwrap() []error }
+	if !errors.As(err, &all) || len(all.Unwrap()) < 2 || !strings.Contains(err.Error(), "\n") {
+		return err
+	}
+	return fmt.Errorf("%w (and %d more)", all.Unwrap()[0], len(all.Unwrap())-1)
 }
 
 // listAll lists page after page, unless there is a limit.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"strconv"
@@ -19,16 +20,35 @@ const defaultAdmin = "127.0.0.1:7602"
 
 // adminFlags are the flags of the verbs that change a cluster.
 type adminFlags struct {
-	address string
-	wait    time.Duration
+	address, cluster string
+	wait             time.Duration
 }
 
 func (a *adminFlags) declare(flags *flag.FlagSet) {
 	flags.StringVar(&a.address, "admin", "",
 		"admin `address` of any node of the cluster, host:port (LOCKD_ADMIN, default "+
 			defaultAdmin+")")
-	flags.DurationVar(&a.wait, "wait", 0,
-		"wait so long for the change to be carried out, groups moved included")
+	flags.StringVar(&a.cluster, "cluster", "", "change nothing unless the cluster has this `name`")
+	declareSpan(flags, span{to: &a.wait}, "wait", 0,
+		"wait so `long` for the change to be carried out, groups moved included")
+}
+
+// find settles which node is asked. It is not guessed while a cluster is named
+// otherwise: what listens at the default address may be a node of another.
+func (a *adminFlags) find(sh *shell) error {
+	if a.address == "" {
+		a.address = sh.getenv("LOCKD_ADMIN")
+	}
+	if a.address != "" {
+		return nil
+	}
+	if addr := sh.getenv("LOCKD_ADDR"); addr != "" {
+		return failf(exitUsage, "--admin is missing: LOCKD_ADDR=%s is for clients, and %s, the default, "+
+			"may be of another cluster; give --admin or LOCKD_ADMIN, a node's node.admin_listen", addr,
+			defaultAdmin)
+	}
+	a.address = defaultAdmin
+	return nil
 }
 
 func addVerb() verb {
@@ -62,7 +82,11 @@ func changeVerb(name, args, brief, help string, kind placement.Kind) verb {
 	return verb{
 		name: name, args: args, brief: brief,
 		help: help + `
-Any node may be asked; it passes the change on. One change is made at a time.`,
+Any node may be asked, at its admin listener: --admin or LOCKD_ADMIN, not the address
+of clients. It passes the change on. One change is made at a time. The answer names
+the cluster; with --cluster NAME nothing is changed in any other.
+
+The exit code is 1 when the cluster refuses, 69 when the node does not answer.`,
 		begin: func(flags *flag.FlagSet) action {
 			var a adminFlags
 			a.declare(flags)
@@ -74,11 +98,8 @@ Any node may be asked; it passes the change on. One change is made at a time.`,
 				if err != nil {
 					return &failure{code: exitUsage, err: err}
 				}
-				if a.address == "" {
-					a.address = sh.getenv("LOCKD_ADMIN")
-				}
-				if a.address == "" {
-					a.address = defaultAdmin
+				if err := a.find(sh); err != nil {
+					return err
 				}
 				return a.change(sh, &c)
 			}
@@ -112,19 +133,35 @@ func parseMember(kind placement.Kind, text string) (placement.Change, error) {
 func (a *adminFlags) change(sh *shell, c *placement.Change) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 	defer cancel()
+	p, err := admin.AskProgress(ctx, a.address)
+	if err != nil {
+		return adminFailure(err)
+	}
+	if a.cluster != "" && a.cluster != p.Cluster {
+		return failf(exitFailure, "the node at %s is of cluster %q, not %q: nothing is changed",
+			a.address, p.Cluster, a.cluster)
+	}
 	if err := admin.Ask(ctx, a.address, c); err != nil {
-		return err
+		return adminFailure(err)
 	}
 	next := map[placement.Kind]string{
 		placement.Add:     "invited; start it on an empty directory",
 		placement.Remove:  "is leaving; it stops when its groups have moved",
 		placement.Replace: "gave its disk up; start it on an empty directory",
 	}
-	fmt.Fprintf(sh.out, "node %d %s\n", c.Node, next[c.Kind])
+	fmt.Fprintf(sh.out, "node %d of cluster %s %s\n", c.Node, p.Cluster, next[c.Kind])
 	if a.wait == 0 {
 		return nil
 	}
 	return a.await(sh, c)
+}
+
+// adminFailure gives an error of an admin listener its exit code.
+func adminFailure(err error) error {
+	if errors.Is(err, admin.ErrAsk) {
+		return err
+	}
+	return failf(exitUnavailable, "%w; --admin and LOCKD_ADMIN are a node's node.admin_listen", err)
 }
 
 // await polls until nothing is left to do.

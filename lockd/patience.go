@@ -116,11 +116,11 @@ func (p *patience) waited(c *client.Client, names []string) error {
 		case err != nil:
 			return failf(exitUnavailable, "lock %q was not granted in %s, and no leader of its "+
 				"group answers: a majority of the nodes may be missing (lockd cluster status): %w",
-				name, p.wait, err)
+				name, spanText(p.wait), oneLine{err})
 		case w.Position > 0 && text == "":
 			held := client.HeldError{Name: name, Info: &w.LockInfo}
 			text = held.Error() + "\n"
 		}
 	}
-	return failf(p.conflictCode, "%swaited %s for lock %q in vain", text, p.wait, names[0])
+	return failf(p.conflictCode, "%swaited %s for lock %q in vain", text, spanText(p.wait), names[0])
 }

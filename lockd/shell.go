@@ -5,8 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 
 	"lockd/lockd/config"
 )
@@ -49,10 +51,20 @@ func verbs() []verb {
 func (sh *shell) run(args []string) int {
 	err := sh.dispatch(args)
 	var f *failure
+	if readerGone(err) {
+		return exitSignal + int(syscall.SIGPIPE)
+	}
 	if err != nil && !(errors.As(err, &f) && f.err == nil) {
 		fmt.Fprintf(sh.err, "lockd: %v\n", err)
 	}
 	return exitCode(err)
+}
+
+// readerGone says whether what a verb prints is read no more: that is no news to
+// whoever has stopped to read, and the exit code is that of other tools.
+func readerGone(err error) bool {
+	var path *fs.PathError
+	return errors.As(err, &path) && path.Path == os.Stdout.Name() && errors.Is(err, syscall.EPIPE)
 }
 
 func (sh *shell) dispatch(args []string) error {
@@ -96,15 +108,21 @@ func findVerb(args []string) (verb, []string, error) {
 		names = append(names, v.name)
 	}
 	typed := args[0]
-	for _, name := range names {
-		if first, second, two := strings.Cut(name, " "); two && first == typed {
-			if len(args) > 1 && !strings.HasPrefix(args[1], "-") {
-				return verb{}, nil, failf(exitUsage, "unknown verb %q; did you mean %q?",
-					typed+" "+args[1], name)
+	if of := verbsOf(typed); of != nil {
+		if len(args) > 1 && !strings.HasPrefix(args[1], "-") {
+			typed += " " + args[1]
+			near := config.Nearest(typed, names)
+			if near == "" {
+				near = "help " + args[0]
 			}
-			return verb{}, nil, failf(exitUsage, "%s what? There is: lockd %s %s",
-				first, first, second)
+			return verb{}, nil, failf(exitUsage, "unknown verb %q; did you mean %q?", typed, near)
 		}
+		seconds := make([]string, len(of))
+		for i, v := range of {
+			seconds[i] = strings.TrimPrefix(v.name, typed+" ")
+		}
+		return verb{}, nil, failf(exitUsage, "%s what? There is: lockd %s %s", typed, typed,
+			orList(seconds))
 	}
 	if near := config.Nearest(typed, append(names, "help")); near != "" {
 		return verb{}, nil, failf(exitUsage, "unknown verb %q; did you mean %q?", typed, near)

@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -163,6 +167,7 @@ func TestExitCodeComesFromTheFailure(t *testing.T) {
 }
 
 func TestRunRefusesACommandLineThatSaysTwoThings(t *testing.T) {
+	long := strings.Repeat("x", 600)
 	for line, want := range map[string]string{
 		"run -n -w 1s x -- true":      "-n and -w exclude each other",
 		"run -E 300 x -- true":        "must be a whole number, 0 to 255",
@@ -206,9 +211,20 @@ func TestRunRefusesACommandLineThatSaysTwoThings(t *testing.T) {
 		"get":                                   "NAME is missing",
 		"get a b":                               `unexpected argument "b"`,
 		"dump":                                  "DIR is missing",
-		"dev --port 70000":                      "--port is 70000",
-		"ls --limit -1":                         "--limit is -1",
-		"top --limit 0":                         "--limit is 0",
+		"dev --port 70000":                      `--port is "70000": must be a whole number, 1 to 65505`,
+		"dev --log-level foo":                   "must be debug, info, warn or error",
+		"watch --events -1 x":                   "must be a whole number, 0 to",
+		"watch --prefix --from 1-2 x":           "--prefix and --from exclude each other",
+		"watch --prefix " + long:                "NAME has 600 bytes, a name has 512 at most",
+		"ls " + long:                            "PREFIX has 600 bytes, a name has 512 at most",
+		"ls --after " + long:                    "--after has 600 bytes",
+		"cluster":                               "lockd cluster status, add, remove or replace",
+		"cluster stats":                         `did you mean "cluster status"`,
+		"cluster frobnicate":                    `did you mean "help cluster"`,
+		"help get more":                         `unexpected argument "more"`,
+		"help frobnicate":                       "unknown verb",
+		"ls --limit -1":                         `--limit is "-1": must be a whole number, 0 to`,
+		"top --limit 0":                         `--limit is "0": must be a whole number, 1 to`,
 		"watch":                                 "NAME is missing",
 		"watch --from yesterday x":              "must be SLOT-STATE",
 		"config check /nonexistent.toml":        "no such file",
@@ -247,5 +263,60 @@ func TestLabelIsGivenOnce(t *testing.T) {
 	code, _, problems := call("run", "--label", "run=1", "--label", "run=2", "job", "--", "true")
 	if code != exitUsage || !strings.Contains(problems, `label "run" is given twice`) {
 		t.Errorf("got exit code %d and %q, want %d and the label", code, problems, exitUsage)
+	}
+}
+
+func TestHelpOfSeveralVerbs(t *testing.T) {
+	code, out, _ := call("help", "cluster")
+	for _, want := range []string{"status", "add", "remove", "replace"} {
+		if code != 0 || !strings.Contains(out, "lockd cluster "+want+" ") {
+			t.Errorf("help cluster: got exit code %d and %q, want %q in it", code, out, want)
+		}
+	}
+	_, list, _ := call("help")
+	if code, out, _ := call("help", "help"); code != 0 || out != list {
+		t.Errorf("help help: got exit code %d and %q, want the list", code, out)
+	}
+}
+
+// A change of a cluster does not go to the default address while the environment names
+// a cluster by other addresses.
+func TestAdminAddress(t *testing.T) {
+	for _, row := range []struct {
+		env  []string
+		code int
+		says string
+	}{
+		{[]string{"LOCKD_ADDR=127.0.0.1:1"}, exitUsage, "--admin is missing: LOCKD_ADDR=127.0.0.1:1"},
+		{[]string{"LOCKD_ADDR=127.0.0.1:1", "LOCKD_ADMIN=127.0.0.1:2"}, exitUnavailable,
+			"127.0.0.1:2"},
+	} {
+		var o, e bytes.Buffer
+		sh := &shell{out: &o, err: &e, env: row.env}
+		code := sh.run([]string{"cluster", "remove", "3"})
+		if code != row.code || !strings.Contains(e.String(), row.says) {
+			t.Errorf("%q: got exit code %d and %q, want %d and %q", row.env, code, e.String(), row.code,
+				row.says)
+		}
+	}
+}
+
+// What is printed to nobody any more ends quietly.
+func TestReaderGone(t *testing.T) {
+	gone := &fs.PathError{Op: "write", Path: os.Stdout.Name(), Err: syscall.EPIPE}
+	other := &fs.PathError{Op: "write", Path: "/dev/sda", Err: syscall.EPIPE}
+	if !readerGone(fmt.Errorf("x: %w", gone)) || readerGone(other) || readerGone(nil) {
+		t.Error("got a reader that is gone mistaken")
+	}
+}
+
+func TestManyErrorsAreOneLine(t *testing.T) {
+	one := fmt.Errorf("%w: group 0", client.ErrUnavailable)
+	if got := briefly(errors.Join(one, one, one)); got.Error() != one.Error()+" (and 2 more)" ||
+		!errors.Is(got, client.ErrUnavailable) {
+		t.Errorf("got %v, want the first and a count", got)
+	}
+	if got := briefly(one); got != one {
+		t.Errorf("got %v, want what was given", got)
 	}
 }

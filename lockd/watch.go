@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math"
 	"os/signal"
 	"strconv"
 	"strings"
@@ -23,7 +24,8 @@ func watchVerb() verb {
 The first line says how the lock stands, or with --prefix each lock that is in use;
 then comes a line for each change. Of what changes faster than it can be told only
 the last is. A node that dies or is restarted does not show. The version of a line
-can be given to --from later, to go on from there. It ends with a signal.`,
+can be given to --from later, to go on from there: of one lock, not with --prefix.
+It ends with a signal.`,
 		begin: func(flags *flag.FlagSet) action {
 			var cluster clusterFlags
 			var out format
@@ -31,7 +33,9 @@ can be given to --from later, to go on from there. It ends with a signal.`,
 			out.declare(flags)
 			prefix := flags.Bool("prefix", false, "watch all locks whose names begin with NAME")
 			from := flags.String("from", "", "leave out what is known at this `version`")
-			count := flags.Int("events", 0, "end after so `many` lines; 0 is never")
+			var count int
+			declareNumber(flags, number{to: &count, least: 0, most: math.MaxInt32}, "events", 0,
+				"end after so `many` lines; 0 is never")
 			return func(sh *shell, args []string) error {
 				if *prefix && len(args) == 0 {
 					args = []string{""}
@@ -42,6 +46,13 @@ can be given to --from later, to go on from there. It ends with a signal.`,
 				opts := client.WatchOptions{}
 				if *prefix {
 					opts.Prefix = client.NamePrefix
+				}
+				if *prefix && *from != "" {
+					return failf(exitUsage, "watch: --prefix and --from exclude each other: a version "+
+						"is of one lock")
+				}
+				if err := checkPrefix("NAME", args[0]); err != nil {
+					return err
 				}
 				if *from != "" {
 					var err error
@@ -57,7 +68,7 @@ can be given to --from later, to go on from there. It ends with a signal.`,
 					return err
 				}
 				defer closeClient(c)
-				w := watchPrinter{sh: sh, json: out == "json", left: *count}
+				w := watchPrinter{sh: sh, json: out == "json", left: count}
 				return w.print(ctx, c, args[0], opts)
 			}
 		},
@@ -69,16 +80,12 @@ type watchPrinter struct {
 	sh   *shell
 	json bool
 	left int // events to print; zero is no bound
+
+	headed bool // the header is printed: with the first event, not before an error
 }
 
 func (p *watchPrinter) print(ctx context.Context, c *client.Client, name string,
 	opts client.WatchOptions) error {
-	if !p.json {
-		header := []string{"TIME", "CHANGE", "NAME", "HOLDERS", "WAITERS", "TOKEN", "VERSION", "HOLDER"}
-		if err := p.row(header); err != nil {
-			return err
-		}
-	}
 	for e, err := range c.Watch(ctx, name, opts) {
 		if ctx.Err() != nil {
 			return nil // by a signal, as it is meant to end
@@ -100,6 +107,13 @@ func (p *watchPrinter) event(e *client.WatchEvent) error {
 	if p.json {
 		_, err := p.sh.out.Write(admin.AppendEvent(nil, e, time.Now()))
 		return err
+	}
+	if !p.headed {
+		p.headed = true
+		if err := p.row([]string{"TIME", "CHANGE", "NAME", "HOLDERS", "WAITERS", "TOKEN", "VERSION",
+			"HOLDER"}); err != nil {
+			return err
+		}
 	}
 	holder := e.Client
 	if e.Free() {

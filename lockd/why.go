@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"time"
 
@@ -126,13 +127,12 @@ is lost when it stops leading.`,
 			var out format
 			cluster.declare(flags)
 			out.declare(flags)
-			limit := flags.Int("limit", 20, "show at most so `many`")
+			var limit int
+			declareNumber(flags, number{to: &limit, least: 1, most: math.MaxInt32}, "limit", 20,
+				"show at most so `many`")
 			return func(sh *shell, args []string) error {
 				if err := needArgs(args); err != nil {
 					return err
-				}
-				if *limit < 1 {
-					return failf(exitUsage, "--limit is %d, must be at least 1", *limit)
 				}
 				ctx := context.Background()
 				c, err := cluster.dial(ctx, sh, client.Options{Name: clientName()})
@@ -140,7 +140,7 @@ is lost when it stops leading.`,
 					return err
 				}
 				defer closeClient(c)
-				top, err := c.Top(ctx, *limit)
+				top, err := c.Top(ctx, limit)
 				if err != nil {
 					return clientFailure(err)
 				}

@@ -36,6 +36,7 @@ func Ask(ctx context.Context, address string, c *placement.Change) error {
 
 // Progress is how far the cluster has come with its changes, as a node knows it.
 type Progress struct {
+	Cluster string // its name
 	// Moving counts the groups that are not at home yet.
 	Moving int
 	// Record is the version of the cluster's record, States what it says of each
@@ -53,6 +54,7 @@ func AskProgress(ctx context.Context, address string) (Progress, error) {
 	if err != nil {
 		return p, err
 	}
+	p.Cluster = string(v.GetStringBytes("cluster"))
 	p.Moving, p.Record = v.GetInt("moving"), v.GetUint64("record")
 	for _, x := range v.GetArray("nodes") {
 		id := x.GetInt("node")

@@ -265,7 +265,9 @@ func lockObject(info *client.LockInfo) object {
 	o.list("held_by", len(info.Holders), func(i int) *fastjson.Value {
 		h := newObject(o.arena)
 		h.name("holder", info.Holders[i].Client)
-		h.number("session", info.Holders[i].Session)
+		if info.Gate == 0 && !info.Holders[i].Kept { // else it is nobody's
+			h.number("session", info.Holders[i].Session)
+		}
 		h.number("token", info.Holders[i].Token)
 		h.text("mode", info.Holders[i].Mode.String())
 		h.kind(&info.Holders[i].ClaimKind)
