@@ -106,10 +106,13 @@ type Call struct {
 	notBefore   Instant // after a refusal for lack of room
 	deadline    Instant // set by the first sweep that sees it; zero is not yet
 	validUntil  Instant // of a detached hold
+	cappedUntil Instant // when the max hold of a hold is over; zero is none
+	cappedAt    int     // place in Core.capped
+	left        *Call   // of an Acquire that was granted: the question how long it lasts
 	prev, next  *Call   // in the open calls of a group, or among the holds
 	list        *callList
 	place       *Call // the Watch that tells Place
-	of          *Call // of such a Watch: the Acquire
+	of          *Call // of such a Watch, and of the question in left: the Acquire
 
 	told chan struct{} // of the shell: capacity 1, for Ready.Told; nil is nobody
 
@@ -167,7 +170,8 @@ func (x *Call) back(token uint64) *Call {
 func (x *Call) reset() {
 	x.Response, x.Err = wire.Response{}, nil
 	x.request, x.conn, x.sentEpoch, x.sends = 0, 0, 0, 0
-	x.place = nil
+	x.place, x.left = nil, nil
+	x.cappedUntil = 0
 	x.firstSent, x.notBefore, x.deadline, x.validUntil = 0, 0, 0, 0
 	if x.Kind.Acquires() {
 		x.Token, x.moves, x.becameToken = 0, false, 0

@@ -90,6 +90,15 @@ func (c *Client) CheckTokens(ctx context.Context, pairs []NameToken) ([]TokenSta
 // startChecks asks one group about the first of its pairs, as many as fit a frame,
 // and returns nil if there are none.
 func (c *Client) startChecks(pairs []NameToken, asked []int, frameBytes int) *Call {
+	x := c.newChecks(pairs, asked, frameBytes)
+	if x != nil {
+		c.begin(x)
+	}
+	return x
+}
+
+// newChecks is startChecks without the start.
+func (c *Client) newChecks(pairs []NameToken, asked []int, frameBytes int) *Call {
 	if len(asked) == 0 {
 		return nil
 	}
@@ -104,7 +113,6 @@ func (c *Client) startChecks(pairs []NameToken, asked []int, frameBytes int) *Ca
 	c.mu.Lock()
 	x.Group = wire.GroupOf("", x.Checks[0].Name, uint16(c.mu.core.Groups()))
 	c.mu.Unlock()
-	c.begin(x)
 	return x
 }
 

@@ -32,6 +32,7 @@ type dumbCluster struct {
 	pushes   int       // that were told
 	mostData int       // bytes of a payload above which there is no room; 0 is any
 	hold     [2]uint32 // least and most time of a hold, in ms, as it is announced
+	silent   bool      // nobody is told that a hold has ended
 }
 
 type proposal struct {
@@ -90,6 +91,7 @@ type dumbClaim struct {
 	owner   uint64
 	conn    int // to answer on; -1 is none
 	due     Instant
+	over    Instant // by its max hold; zero is never
 	terms   wire.Terms
 	detects bool // it waits, and its owner gives nothing back meanwhile
 	// turned is the conversion of the hold that was granted last; moved says that
@@ -322,6 +324,7 @@ func (d *dumbCluster) advance(now Instant) {
 			l.holds = slices.DeleteFunc(l.holds, func(x dumbClaim) bool {
 				return x.due != 0 && x.due <= now
 			})
+			d.endCapped(g, l)
 			d.pump(g, l)
 		}
 	}
@@ -525,10 +528,10 @@ func (d *dumbCluster) acquire(g *dumbGroup, p proposal) (wire.Response, bool) {
 		return wire.Response{Status: wire.StatusTooMuchData}, true
 	}
 	if i := slices.IndexFunc(l.holds, y.entered); i >= 0 {
-		if l.holds[i].mode != x.Mode {
+		if l.holds[i].mode != x.Mode || l.holds[i].terms.MaxHoldMillis != x.terms.MaxHoldMillis {
 			return wire.Response{Status: wire.StatusOtherMode}, true
 		}
-		y.token = l.holds[i].token
+		y.token, y.over = l.holds[i].token, l.holds[i].over
 		l.holds = append(l.holds, y)
 		return wire.Response{Status: wire.StatusOK, Token: y.token}, true
 	}
@@ -538,6 +541,7 @@ func (d *dumbCluster) acquire(g *dumbGroup, p proposal) (wire.Response, bool) {
 	if len(l.turns)+len(l.queue) == 0 && l.admits(y) {
 		g.token++
 		y.token = g.token
+		y.cap(d.now)
 		l.holds = append(l.holds, y)
 		return wire.Response{Status: wire.StatusOK, Token: y.token}, true
 	}
@@ -591,6 +595,7 @@ func (d *dumbCluster) pump(g *dumbGroup, l *dumbLock) {
 				continue
 			}
 			x.token = g.token
+			x.cap(d.now)
 			l.holds = append(l.holds, x)
 			h := wire.Header{Group: uint16(slices.Index(d.groups, g)), Request: x.request}
 			d.reply(x.conn, h, wire.Response{Status: wire.StatusOK, Token: x.token})
@@ -694,19 +699,22 @@ func (d *dumbCluster) check(g *dumbGroup, p proposal) wire.Response {
 	}
 	var all wire.TokenStates
 	x.Each(func(i int, ref wire.TokenRef) bool {
-		var s wire.TokenState
+		s := wire.TokenState{LeftMillis: wire.NoMaxHold}
 		if wire.GroupOf("", ref.Name, uint16(len(d.groups))) != p.h.Group {
 			d.fail("check of %q in group %d", ref.Name, p.h.Group)
 		}
 		for _, y := range g.lock(string(ref.Name)).holds {
 			s.Newest = max(s.Newest, y.token)
 			if y.token == ref.Token {
-				s.Standing = wire.TokenCurrent
+				s.Standing, s.LeftMillis = wire.TokenCurrent, y.left(d.now)
 			}
 		}
 		all.States = append(all.States, s)
 		return i < 2
 	})
+	if p.h.Flags&wire.FlagDetails != 0 {
+		return wire.Response{Status: wire.StatusOK, Payload: wire.AppendTokensLeft(nil, &all)}
+	}
 	return wire.Response{Status: wire.StatusOK, Payload: wire.AppendTokenStates(nil, &all)}
 }
 
@@ -730,7 +738,8 @@ func (d *dumbCluster) find(g *dumbGroup, p proposal) wire.Response {
 		for _, y := range slices.Concat(l.holds, l.queue) {
 			if y.session == page.Session && y.request > x.After {
 				all = append(all, wire.Claim{Request: y.request, Token: y.token, Owner: y.owner,
-					Permits: y.permits, Capacity: l.capacity, Mode: y.mode, Name: []byte(name)})
+					Permits: y.permits, Capacity: l.capacity, Mode: y.mode, Flags: y.claimFlags(),
+					Name: []byte(name)})
 			}
 		}
 	}

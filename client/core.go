@@ -73,6 +73,7 @@ type Core struct {
 	userOpen   int      // open calls that come back in Done
 	direct     callList // open calls to one node: Status
 	detached   callList // holds that live by their own time to live
+	capped     cappedHeap
 	ready      Ready
 	scratch    []byte
 	refs       []wire.SessionRef
@@ -213,6 +214,7 @@ func (c *Core) Start(x *Call) {
 	}
 	if x.list != nil {
 		x.list.remove(x)
+		c.uncap(x)
 	}
 	err := c.admit(x)
 	if x.Kind == wire.KindRelease && x.moves && x.Owner == 0 {
@@ -252,7 +254,8 @@ func (c *Core) Start(x *Call) {
 
 // timed reports whether the moment of the first send matters.
 func (x *Call) timed() bool {
-	return x.detached() || x.Kind == wire.KindRenewHold || x.Kind == wire.KindOpenSession
+	return x.detached() || x.Kind == wire.KindRenewHold || x.Kind == wire.KindOpenSession ||
+		x.maxHold() > 0 || x.Kind == wire.KindCheckTokens && x.of != nil
 }
 
 // admit checks a Call and finds its group.
@@ -318,6 +321,8 @@ func (c *Core) Abandon(x *Call, err error) {
 		return
 	}
 	switch {
+	case x.left != nil:
+		c.giveBack(x, x.Token)
 	case x.Kind == wire.KindConvert:
 		c.abandonConvert(x)
 	case x.Kind.AtGate():
@@ -392,6 +397,7 @@ func (c *Core) lose(x *Call, cause error) {
 		return
 	}
 	x.list.remove(x)
+	c.uncap(x)
 	x.state = StateLost
 	x.Err = err
 	c.ready.Lost = append(c.ready.Lost, LostHold{Call: x, Use: x.Use, Err: err})
@@ -407,6 +413,7 @@ func (c *Core) Tick(now Instant) {
 	}
 	c.endOrphans()
 	c.expireDetached()
+	c.expireCapped()
 	for i := range c.groups {
 		c.tickGroup(&c.groups[i], uint16(i))
 	}

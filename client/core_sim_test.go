@@ -304,6 +304,13 @@ func (s *simNet) ask(n int) *Call {
 		x.Kind, x.Owner = wire.KindEnter, uint64(1+s.r.IntN(2))
 	case 7, 8:
 		s.atGate(x)
+		return x
+	}
+	if x.Owner == 1 || x.Owner == 0 && s.r.IntN(3) == 0 {
+		x.Terms = &wire.Terms{Fields: wire.TermMaxHold, MaxHoldMillis: 900}
+		if x.Owner == 0 {
+			x.Terms.MaxHoldMillis = uint32(100 + s.r.IntN(1500))
+		}
 	}
 	return x
 }

@@ -67,6 +67,8 @@ var (
 	// ErrSessionFile: Options.SessionFile cannot be read or written, is of another
 	// cluster, or a process that runs uses it.
 	ErrSessionFile = errors.New("client: session file")
+	// ErrMaxHold: the hold was as old as its LockOptions.MaxHold. Cause of a LostError.
+	ErrMaxHold = errors.New("client: held for its max hold")
 	// ErrRefused: a node does not talk to this client. The text says why.
 	ErrRefused = errors.New("client: refused by node")
 )
@@ -218,6 +220,9 @@ func (x *Call) outOfBounds(l *wire.Limits) error {
 	if x.Terms == nil {
 		return nil
 	}
+	if err := check("MaxHold", millis(uint64(x.Terms.MaxHoldMillis)), l.MinHoldMillis); err != nil {
+		return err
+	}
 	if err := check("MinHold", millis(uint64(x.Terms.MinHoldMillis)), 0); err != nil {
 		return err
 	}
@@ -312,7 +317,7 @@ func (e *AlreadySetError) Error() string {
 type LostError struct {
 	Name  string
 	Token uint64
-	Cause error // ErrSessionEnded, ErrClosed, or what the node said
+	Cause error // ErrSessionEnded, ErrMaxHold, ErrClosed, or what the node said
 }
 
 // Is reports whether target is ErrLost.

@@ -305,6 +305,25 @@ func ExampleLockOptions_onWait() {
 	defer h.Unlock(context.WithoutCancel(ctx))
 }
 
+// What hangs holds nobody up for longer than a minute: the hold ends by itself, and the
+// context with it.
+func ExampleLockOptions_maxHold() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "report"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	h, err := c.LockWith(ctx, "reports/daily", client.LockOptions{MaxHold: time.Minute})
+	if err != nil {
+		log.Fatal(err)
+	}
+	<-h.Context().Done() // the work
+	if err := h.Unlock(context.WithoutCancel(ctx)); errors.Is(err, client.ErrMaxHold) {
+		log.Print("took too long: somebody else may write now, with a larger token")
+	}
+}
+
 // One of many candidates leads; the work ends with the leadership.
 func ExampleElection() {
 	ctx := context.Background()

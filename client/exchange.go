@@ -76,7 +76,7 @@ func (c *Core) send(x *Call) {
 	if x.needsSession() {
 		x.Session = g.session.id
 	}
-	x.conn, x.sentEpoch = e.conn, g.epoch
+	x.conn, x.sentEpoch, x.left = e.conn, g.epoch, nil
 	x.sends++
 	if x.Kind == wire.KindConvert && x.Hold.is(x) {
 		x.Hold.moves = true
@@ -445,6 +445,11 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 			return fmt.Errorf("%w: session id %d", ErrProtocol, r.Token)
 		}
 		c.opened(x, g, r)
+	case wire.KindCheckTokens:
+		if x.of != nil {
+			return c.onLeft(g, x, r)
+		}
+		c.finish(x, r)
 	case wire.KindConvert:
 		return c.onConverted(x, r)
 	case wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate:
@@ -535,10 +540,14 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 		x.Mode = x.became
 	}
 	if !x.detached() {
-		c.grant(x, &g.session.holds)
+		c.receive(g, x)
 		return nil
 	}
-	x.validUntil = x.firstSent.Add(c.ttlSpan(x.TTL))
+	x.cappedUntil = 0
+	if most := x.maxHold(); most > 0 {
+		x.cappedUntil = x.firstSent.Add(c.ttlSpan(most))
+	}
+	x.validUntil = x.atMost(x.firstSent.Add(c.ttlSpan(x.TTL)))
 	c.schedule(x.validUntil)
 	c.grant(x, &c.detached)
 	return nil
@@ -562,7 +571,7 @@ func (c *Core) onHoldRenewed(x *Call, r *wire.Response) {
 	switch r.Status {
 	case wire.StatusOK:
 		hold.TTL = x.TTL
-		hold.validUntil = x.firstSent.Add(c.ttlSpan(x.TTL))
+		hold.validUntil = hold.atMost(x.firstSent.Add(c.ttlSpan(x.TTL)))
 		c.schedule(hold.validUntil)
 	case wire.StatusNotHolder, wire.StatusNotFound:
 		c.lose(hold, fmt.Errorf("group %d: %s", x.Group, r.Status))

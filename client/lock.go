@@ -48,6 +48,16 @@ type LockOptions struct {
 	// refused tries and lists show: text in UTF-8, at most 8, keys of 1 to 63 bytes,
 	// values of up to 127, 512 bytes in all. Default none.
 	Labels map[string]string
+	// MaxHold is how long after its grant the hold ends by itself, although the client
+	// lives: so that nobody keeps others waiting by what never ends. SafeUntil, Lost
+	// and Context go by it, and the LostError matches ErrMaxHold. It counts from the
+	// grant, however long that was waited for, and from the first of an Owner, all of
+	// whose calls must say the same (another is ErrOtherMode); a conversion does not
+	// begin it anew, and a LockDelay follows it. The nodes end it a little later than
+	// the client, which counts from before it asked and less Drift and Margin, which is a
+	// tenth of MaxHold at most. Within the cluster's hold_min and hold_max, 100 ms to
+	// 24 h. Default 0, none.
+	MaxHold time.Duration
 	// MinHold is how long after its grant the lock stays taken at least, although it
 	// is given back earlier: so what one of many has done is not done again at once
 	// by the next. At most the cluster's hold_max, 24 h. Default 0, not at all.

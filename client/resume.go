@@ -37,16 +37,18 @@ func (c *Core) Resuming(group uint16) bool {
 
 // Hold takes a hold that the nodes say an open session has. The caller has set what
 // an Acquire, Take or Enter needs, Session, Token and Group; request is the one it
-// was asked for with. It reports whether the session is still that.
-func (c *Core) Hold(x *Call, request uint64) bool {
+// was asked for with, and until is when its max hold is over, later than everything
+// if it has none. It reports whether the session is still that and the hold not over.
+func (c *Core) Hold(x *Call, request uint64, until Instant) bool {
 	g := &c.groups[x.Group]
-	if g.session.state != sessionOpen || g.session.id != x.Session {
+	if g.session.state != sessionOpen || g.session.id != x.Session || until <= c.now {
 		return false
 	}
 	token := x.Token
 	x.reset()
 	x.Token, x.target, x.state = token, request, StateHeld
 	g.session.holds.push(x)
+	c.capAt(x, until)
 	return true
 }
 
@@ -181,6 +183,10 @@ func (c *Client) takeOver(ctx context.Context, found []*leftSession) error {
 	if err != nil {
 		return err
 	}
+	lasts, err := c.lastsUntil(ctx, found)
+	if err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.resuming = false
@@ -195,13 +201,81 @@ func (c *Client) takeOver(ctx context.Context, found []*leftSession) error {
 				continue
 			}
 			h := c.heldBefore(uint16(g), s.id, claim)
-			if c.mu.core.Hold(&h.call, claim.Request) {
+			until := never
+			if claim.Flags&wire.ClaimMaxHold != 0 {
+				until = lasts[grantOf{h.name, claim.Token}]
+			}
+			if c.mu.core.Hold(&h.call, claim.Request, until) {
 				c.mu.resumed = append(c.mu.resumed, h)
 			}
 		}
 	}
 	c.kick()
 	return nil
+}
+
+// grantOf names a grant.
+type grantOf struct {
+	name  string
+	token uint64
+}
+
+// lastsUntil asks until when holds with a max hold may last. What the nodes say
+// nothing about is over.
+func (c *Client) lastsUntil(ctx context.Context, found []*leftSession) (map[grantOf]Instant,
+	error) {
+	lasts := map[grantOf]Instant{}
+	for _, s := range found {
+		var pairs []NameToken
+		for i := 0; s != nil && i < len(s.claims); i++ {
+			if claim := &s.claims[i]; claim.Flags&wire.ClaimMaxHold != 0 && claim.Token != 0 {
+				pairs = append(pairs, NameToken{string(claim.Name), claim.Token})
+			}
+		}
+		for len(pairs) > 0 {
+			n, err := c.lastUntil(ctx, pairs, lasts)
+			if err != nil {
+				return nil, fmt.Errorf("resume: %w", err)
+			}
+			pairs = pairs[n:]
+		}
+	}
+	return lasts, nil
+}
+
+// lastUntil asks about the first of several grants of one group, as many as a
+// request has room for, and returns how many were answered about.
+func (c *Client) lastUntil(ctx context.Context, pairs []NameToken,
+	lasts map[grantOf]Instant) (int, error) {
+	asked := make([]int, len(pairs))
+	for i := range asked {
+		asked[i] = i
+	}
+	c.mu.Lock()
+	frameBytes := int(c.mu.core.limits.FrameBytes)
+	c.mu.Unlock()
+	x := c.newChecks(pairs, asked, frameBytes)
+	x.Flags = wire.FlagDetails
+	sent := c.clock()
+	if err := c.call(ctx, x); err != nil {
+		return 0, err
+	}
+	got, err := wire.DecodeTokensLeft(x.Response.Payload)
+	if err == nil && (len(got.States) == 0 || len(got.States) > len(x.Checks)) {
+		err = fmt.Errorf("%d answers about %d tokens", len(got.States), len(x.Checks))
+	}
+	if err != nil {
+		return 0, fmt.Errorf("%w: max holds in group %d: %w", ErrProtocol, x.Group, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, s := range got.States {
+		if s.Standing == wire.TokenCurrent {
+			until := c.mu.core.lasting(sent, s.LeftMillis)
+			lasts[grantOf{pairs[i].Name, pairs[i].Token}] = until
+		}
+	}
+	return len(got.States), nil
 }
 
 // heldBefore is the Held of a claim that an earlier start was granted.

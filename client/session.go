@@ -303,18 +303,36 @@ func (c *Core) onLost(h wire.Header, body []byte) error {
 	for x := l.head; x != nil; {
 		next := x.next
 		if x.Session == m.Session && x.Token == m.Token {
-			c.lose(x, errors.New(m.Reason.String()))
+			c.lose(x, lostCause(m.Reason))
 		}
 		x = next
 	}
 	return nil
 }
 
+// lostCause says why a node has ended a hold.
+func lostCause(r wire.Reason) error {
+	if r == wire.ReasonMaxHold {
+		return ErrMaxHold
+	}
+	return errors.New(r.String())
+}
+
+// atMost returns a moment, or when the max hold of a hold is over if that is before.
+func (x *Call) atMost(until Instant) Instant {
+	if x.cappedUntil != 0 {
+		until = min(until, x.cappedUntil)
+	}
+	return until
+}
+
 // expireDetached ends the detached holds whose time is over.
 func (c *Core) expireDetached() {
 	for x := c.detached.head; x != nil; {
 		next := x.next
-		if x.validUntil <= c.now {
+		if x.cappedUntil != 0 && x.cappedUntil <= c.now {
+			c.lose(x, ErrMaxHold)
+		} else if x.validUntil <= c.now {
 			c.lose(x, fmt.Errorf("not renewed within its time to live of %s", x.TTL))
 		} else {
 			c.schedule(x.validUntil)
@@ -332,7 +350,7 @@ func (c *Core) ValidUntil(x *Call) Instant {
 	case x.detached():
 		return x.validUntil
 	default:
-		return c.groups[x.Group].session.validUntil
+		return x.atMost(c.groups[x.Group].session.validUntil)
 	}
 }
 

@@ -49,7 +49,8 @@ func (x *Call) appendTermed(dst []byte, h wire.Header, epoch uint32, name []byte
 
 // terms returns what the options ask for beyond a mode, nil for nothing. It copies.
 func (o *LockOptions) terms() (*wire.Terms, error) {
-	if len(o.Payload)+len(o.Labels) == 0 && o.MinHold == 0 && o.LockDelay == 0 {
+	if len(o.Payload)+len(o.Labels) == 0 && o.MinHold == 0 && o.LockDelay == 0 &&
+		o.MaxHold == 0 {
 		return nil, nil
 	}
 	t := &wire.Terms{}
@@ -92,7 +93,8 @@ func (o *LockOptions) putTimes(t *wire.Terms) error {
 		field wire.TermFields
 		to    *uint32
 	}{{"MinHold", o.MinHold, wire.TermMinHold, &t.MinHoldMillis},
-		{"LockDelay", o.LockDelay, wire.TermDelay, &t.DelayMillis}} {
+		{"LockDelay", o.LockDelay, wire.TermDelay, &t.DelayMillis},
+		{"MaxHold", o.MaxHold, wire.TermMaxHold, &t.MaxHoldMillis}} {
 		ms := millisUp(x.d)
 		switch {
 		case x.d < 0 || ms > maxMillis:
@@ -101,6 +103,9 @@ func (o *LockOptions) putTimes(t *wire.Terms) error {
 			t.Fields |= x.field
 			*x.to = uint32(ms)
 		}
+	}
+	if o.MaxHold > 0 && o.MinHold > o.MaxHold {
+		return fmt.Errorf("%w: MinHold %s above MaxHold %s", ErrOptions, o.MinHold, o.MaxHold)
 	}
 	return nil
 }

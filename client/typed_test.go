@@ -29,6 +29,7 @@ func sentinels() map[string]error {
 		"ErrUnsupported": ErrUnsupported, "ErrRefused": ErrRefused, "ErrDeadlock": ErrDeadlock,
 		"ErrAlreadySet": ErrAlreadySet, "ErrBroken": ErrBroken,
 		"ErrTooMuchData": ErrTooMuchData, "ErrSessionFile": ErrSessionFile,
+		"ErrMaxHold": ErrMaxHold,
 	}
 }
 

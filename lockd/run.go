@@ -29,8 +29,9 @@ environment. It dies with lockd, even by kill -9.
 With --also it holds several locks, all or none. LOCKD_NAME and LOCKD_TOKEN are then
 of NAME, LOCKD_TOKENS has a line TOKEN NAME for each, and there is no LOCKD_SESSION.
 
-If the cluster cannot renew the lock, the command is told by SIGTERM and then
-killed, with its group, before anybody else can be granted the lock.
+If the cluster cannot renew the lock, or when --max-hold is over, the command is
+told by SIGTERM and then killed, with its group, before anybody else can be
+granted the lock.
 
 Exit codes other than the command's own:
     1  with -n or -w: others hold the lock (-E changes it); always: the name is in
@@ -155,6 +156,12 @@ func (r *runner) check(args []string) (command []string, err error) {
 			"--lease of %s", spanText(r.grace), spanText((r.lease / 3).Truncate(time.Millisecond)),
 			spanText(r.lease))
 	}
+	// The command runs before it is stopped.
+	least := (r.grace + 2*killMargin) * 10 / 8
+	if most := r.terms.maxHold; most > 0 && most < least {
+		return nil, failf(exitUsage, "run: --max-hold is %s, must be at least %s beside a --kill-grace "+
+			"of %s", spanText(most), spanText(least), spanText(r.grace))
+	}
 	if err := r.want.check("run"); err != nil {
 		return nil, err
 	}
@@ -176,6 +183,8 @@ func (r *runner) checkSeveral() error {
 		flag = "--payload"
 	case len(r.terms.labels) > 0:
 		flag = "--label"
+	case r.terms.maxHold > 0:
+		flag = "--max-hold"
 	case r.terms.minHold > 0:
 		flag = "--min-hold"
 	case r.terms.delay > 0:

@@ -181,6 +181,9 @@ func TestRunRefusesACommandLineThatSaysTwoThings(t *testing.T) {
 		"run --lease 1s --kill-grace 1s x -- true": "must be 0s to 333ms, a third of the " +
 			"--lease of 1s",
 		"run --min-hold 25h x -- true":          "must be 1ms to 24h",
+		"run --max-hold 99ms x -- true":         "must be 100ms to 24h",
+		"run --max-hold 2s x -- true":           "--kill-grace",
+		"run --also b --max-hold 9s x -- true":  "--also and --max-hold exclude",
 		"run --lock-delay 1us x -- true":        "must be 1ms to 24h",
 		"run --also y --permits 1/2 x -- true":  "--also and --permits exclude each other",
 		"run --also y --label a=b x -- true":    "--also and --label exclude each other",

@@ -13,14 +13,19 @@ import (
 type termFlags struct {
 	payload string
 	labels  map[string]string
-	// minHold and delay are for how long the lock stays taken.
-	minHold, delay time.Duration
+	// maxHold is how long the lock is held at most, minHold and delay for how long it
+	// stays taken.
+	maxHold, minHold, delay time.Duration
 }
 
 func (t *termFlags) declare(flags *flag.FlagSet) {
 	flags.StringVar(&t.payload, "payload", "", "`text` for others to read in lockd get, at most "+
 		"4096 bytes")
 	bounds := span{least: time.Millisecond, most: mostHold, zero: zeroIsNone}
+	most := bounds
+	most.least, most.to = leastHold, &t.maxHold
+	declareSpan(flags, most, "max-hold", 0, "how `long` the lock is held at most, whatever is "+
+		"renewed; 100ms to 24h")
 	bounds.to = &t.minHold
 	declareSpan(flags, bounds, "min-hold", 0, "how `long` the lock stays taken at least, even if it "+
 		"is given back earlier: against repeats; at most 24h")
@@ -48,6 +53,6 @@ func (t *termFlags) addLabel(text string) error {
 
 // options are the options of a lock that the flags ask for.
 func (t *termFlags) options() client.LockOptions {
-	return client.LockOptions{Payload: []byte(t.payload), Labels: t.labels, MinHold: t.minHold,
-		LockDelay: t.delay}
+	return client.LockOptions{Payload: []byte(t.payload), Labels: t.labels, MaxHold: t.maxHold,
+		MinHold: t.minHold, LockDelay: t.delay}
 }

@@ -104,7 +104,7 @@ func (m *Machine) checkAcquire(c *Command) Code {
 		return CodeBadRequest
 	case !c.Terms.valid():
 		return CodeBadRequest
-	case !c.Terms.timely(m.limits.HoldMax):
+	case !c.Terms.timely(&m.limits):
 		return CodeBadLease
 	case !c.mode().Valid():
 		return CodeBadMode
@@ -462,6 +462,7 @@ func (m *Machine) grant(r ref) {
 	c.flags &^= claimDetects
 	c.since = m.logTime
 	m.hold(l, r)
+	m.cap(r)
 	s := m.sessions.at(c.session)
 	m.unlinkOwn(s, r)
 	m.linkOwn(s, r)

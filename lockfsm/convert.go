@@ -320,12 +320,14 @@ func (m *Machine) strengthen(r ref) {
 	l := m.locks.at(h.lock)
 	c.state = claimConverted
 	m.setMode(h, c.mode)
-	m.noteHold(h, ChangedGrant)
+	m.noteHold(hold, ChangedGrant)
 	if plantedIs("upgrade-keeps-token") {
 		return
 	}
+	m.uncap(hold)
 	m.stamps++
 	h.stamp = m.stamps
+	m.cap(hold)
 	m.unlink(&l.holders, hold)
 	m.link(&l.holders, hold, 0)
 	s := m.sessions.at(h.session)

@@ -133,7 +133,10 @@
 // bounded in bytes. An owner who has the lock already brings nothing new. A hold
 // with a min hold that is given back earlier, or with a delay that is lost with its
 // session or its time, is kept: it stays taken in its mode, as a detached hold that
-// nobody can name, until that is over.
+// nobody can name, until that is over. A hold with a max hold ends when it is that
+// old, counted from its first grant and a tick more, whatever is renewed, entered or
+// converted, as one does whose time ran out; all calls of an owner say the same. Who
+// asks for it again after that, be it by a retry, asks anew.
 //
 // Tokens. One counter per group gives a larger token to every later grant,
 // whatever the name, and is part of the state, not of a lock.

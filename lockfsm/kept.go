@@ -68,8 +68,9 @@ func (m *Machine) linger(r ref, until Time, out *Outcome) int {
 	if m.stack(l, c) != nil {
 		m.disown(r)
 	}
+	m.uncap(r)
 	x := *m.termsOf(r)
-	x.minHold, x.delay = 0, 0
+	x.maxHold, x.minHold, x.delay = 0, 0, 0
 	m.setTerms(r, x)
 	m.byRequest.remove(m.hashRequest(s, c.request), r)
 	if s.kind == kindSession {

@@ -110,7 +110,7 @@ func (m *Machine) deepen(br ref, c *Command, res Result) Result {
 	b := m.claims.at(br)
 	l := m.locks.at(b.lock)
 	switch {
-	case b.mode != c.Mode:
+	case b.mode != c.Mode || m.maxHold(br) != c.Terms.maxHold():
 		return res.with(CodeOtherMode)
 	case b.state == claimWaits && c.Flags&Wait == 0:
 		return m.refuse(l, c.Mode, res)

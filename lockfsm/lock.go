@@ -206,7 +206,7 @@ func (m *Machine) settle(r ref) {
 func (m *Machine) hold(l *lock, r ref) {
 	c := m.claims.at(r)
 	m.link(&l.holders, r, 0)
-	m.noteHold(c, ChangedGrant)
+	m.noteHold(r, ChangedGrant)
 	l.counts[c.mode]++
 	l.held |= 1 << c.mode
 	if l.semaphore() {
@@ -216,7 +216,7 @@ func (m *Machine) hold(l *lock, r ref) {
 
 func (m *Machine) unhold(l *lock, r ref) {
 	c := m.claims.at(r)
-	m.noteHold(c, ChangedRelease)
+	m.noteHold(r, ChangedRelease)
 	m.unlink(&l.holders, r)
 	l.counts[c.mode]--
 	if l.counts[c.mode] == 0 {

@@ -46,6 +46,8 @@ type Machine struct {
 	byNonce   table // sessions that are alive
 
 	due dueHeap
+	// capped are the holds with a max hold, see capped.go.
+	capped cappedHeap
 	// endingHead and endingTail are the sessions that have ended and still have
 	// claims, in the order in which they ended.
 	endingHead, endingTail ref
@@ -115,7 +117,7 @@ func (m *Machine) Limits() Limits { return m.limits }
 // proposes another batch with a tick (its delta may be zero) soon, whether or
 // not there are commands.
 func (m *Machine) Pending() bool {
-	if m.endingHead != 0 {
+	if m.endingHead != 0 || m.overdue(forever) != 0 {
 		return true
 	}
 	r := m.due.earliest(m.logTime)

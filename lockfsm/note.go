@@ -51,14 +51,15 @@ func (m *Machine) noteTouch(r ref) {
 }
 
 // noteHold notes that a claim holds or has ceased to.
-func (m *Machine) noteHold(c *claim, what Changes) {
+func (m *Machine) noteHold(r ref, what Changes) {
 	if m.noted == nil {
 		return
 	}
+	c := m.claims.at(r)
 	t := Touch{Changes: what, Name: m.noted.copyName(m.lockName(m.locks.at(c.lock)))}
 	if what == ChangedRelease {
 		t.Held = m.logTime - c.since
-		if m.sessions.at(c.session).deadline <= m.logTime {
+		if min(m.sessions.at(c.session).deadline, m.cappedFrom(r)) <= m.logTime {
 			t.Changes = ChangedExpiry
 		}
 	}

@@ -82,7 +82,9 @@ const (
 	// carries a retry of a request, its result says so too, with the same token.
 	EventGranted EventKind = 1
 	// EventLost: a detached hold ran out, or what stood of a gate did. Session is the
-	// owner, zero for a gate; Request, Token and Name are set.
+	// owner, zero for a gate; Request, Token and Name are set. With ReasonMaxHold it
+	// is a hold of a session or an owner that has lasted as long as it may, with all
+	// that entered it; Request is that of one of them.
 	EventLost EventKind = 2
 	// EventSessionEnded: a session was closed or its lease ran out (Reason). Its
 	// holds and waits are released in this Apply or in later ones.
@@ -137,7 +139,7 @@ func (k EventKind) String() string {
 	}
 }
 
-// Reason tells why a session ended.
+// Reason tells why a session, or a hold, ended.
 type Reason uint8
 
 // The reasons.
@@ -145,6 +147,7 @@ const (
 	ReasonNone    Reason = 0
 	ReasonClosed  Reason = 1 // the client closed it
 	ReasonExpired Reason = 2 // its lease ran out
+	ReasonMaxHold Reason = 3 // of a hold: it has lasted as long as it may
 )
 
 // Event is one consequence of a batch.

@@ -29,7 +29,7 @@ type ClaimInfo struct {
 	Detects  bool // it waits, and its owner gives nothing back meanwhile
 	Weight   uint8
 	Since    Time // of the grant, or of joining the queue
-	Deadline Time // when session or hold end unless renewed
+	Deadline Time // when session or hold end unless renewed; of a max hold, whatever comes
 	// Payload and Labels are the data of the claim, borrowed from the machine until
 	// its next Apply.
 	Payload, Labels []byte
@@ -84,7 +84,8 @@ func (m *Machine) appendInfos(dst []ClaimInfo, l *lock, head ref) []ClaimInfo {
 			Parked: s.flags&entryParked != 0, Request: c.request, Mode: c.mode,
 			Permits: l.permits(c), Owner: m.ownerOf(l, c), Depth: 1 + m.depth(l, c),
 			Part:    c.part(),
-			Detects: c.flags&claimDetects != 0, Weight: c.weight, Since: c.since, Deadline: s.deadline}
+			Detects: c.flags&claimDetects != 0, Weight: c.weight, Since: c.since,
+			Deadline: min(s.deadline, m.cappedFrom(r))}
 		switch c.state {
 		case claimHolds:
 			i.Token, i.Moved = c.stamp, c.flags&claimMoved != 0
@@ -109,6 +110,10 @@ type TokenState struct {
 	Current bool
 	// Newest is the largest token of a present hold, zero if there is none.
 	Newest Token
+	// Left is for how much longer the hold with the token may last, if it is current
+	// and Capped says that it has a max hold. It ends a tick later.
+	Left   Millis
+	Capped bool
 	// Looked is how many holds were looked at, which is what the answer costs.
 	Looked int
 }
@@ -128,6 +133,7 @@ func (m *Machine) CheckToken(name []byte, token Token) TokenState {
 		if s := m.sessions.at(c.session); s.flags&entryEnding == 0 && !s.id.kept() {
 			x.Newest = max(x.Newest, c.stamp)
 			x.Current = c.stamp == token || plantedIs("any-token-current")
+			x.Left, x.Capped = m.leftOf(r)
 		}
 		if x.Current || r == first || x.Newest > 0 && c.stamp <= token {
 			return x
@@ -222,6 +228,7 @@ type SessionClaim struct {
 	Permits  Permits
 	Capacity Permits
 	Mode     Mode
+	Capped   bool // the hold has a max hold
 }
 
 // FindSession returns the session that was opened with a nonce, zero if there is
@@ -265,6 +272,7 @@ func (m *Machine) SessionClaims(dst []SessionClaim, id SessionID, after RequestI
 			Permits: l.permits(c), Capacity: l.capacity(), Mode: b.mode}
 		if m.holds(c) {
 			x.Token = b.stamp
+			x.Capped = m.maxHold(m.baseOf(r)) > 0
 		}
 		dst = append(dst, x)
 		limit, after = limit-1, c.request

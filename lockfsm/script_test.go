@@ -201,6 +201,8 @@ func parseTerm(t *testing.T, x *Terms, key, v string) bool {
 	switch key {
 	case "payload":
 		x.Fields, x.Payload = x.Fields|TermPayload, []byte(v)
+	case "max-hold":
+		x.Fields, x.MaxHold = x.Fields|TermMaxHold, Millis(number(t, v))
 	case "min-hold":
 		x.Fields, x.MinHold = x.Fields|TermMinHold, Millis(number(t, v))
 	case "delay":
@@ -266,6 +268,9 @@ func (s *script) run(value []byte) string {
 			fmt.Fprintf(&b, " r=%d name=%s", e.Request, e.Name)
 		default:
 			fmt.Fprintf(&b, " r=%d token=%d name=%s", e.Request, e.Token, e.Name)
+			if e.Reason == ReasonMaxHold {
+				b.WriteString(" max-hold")
+			}
 		}
 		b.WriteByte('\n')
 	}

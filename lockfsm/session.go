@@ -347,12 +347,19 @@ func (m *Machine) tick(t tick, out *Outcome) {
 	m.expire(out)
 }
 
-// expire ends sessions and detached holds past their deadline in the order of
-// (deadline, kind, id) until the work of this Apply is done.
+// expire ends sessions, detached holds and holds past their max hold in the order
+// of (deadline, kind, id) until the work of this Apply is done.
 func (m *Machine) expire(out *Outcome) {
 	for m.work > 0 {
-		r := m.due.earliest(m.logTime)
-		if r == 0 || m.sessions.at(r).deadline > m.logTime {
+		r, deadline := m.due.earliest(m.logTime), forever
+		if r != 0 {
+			deadline = m.sessions.at(r).deadline
+		}
+		if hold := m.overdue(deadline); hold != 0 {
+			m.work -= m.overstay(hold, out)
+			continue
+		}
+		if deadline > m.logTime {
 			return
 		}
 		s := m.sessions.at(r)

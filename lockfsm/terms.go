@@ -17,6 +17,9 @@ type Terms struct {
 	// Borrowed.
 	Payload []byte // at most MaxPayloadBytes
 	Labels  []byte // at most MaxLabelBytes
+	// MaxHold is how long after its grant a hold ends by itself, HoldMin to HoldMax
+	// of the limits; an OpAmend does not change it.
+	MaxHold Millis
 	// MinHold is how long after its grant the lock stays taken, even if it is given
 	// back earlier, and Delay for how long it does if the hold is lost. Both are 1
 	// to Limits.HoldMax; an OpAmend does not change them.
@@ -31,12 +34,14 @@ type TermFields uint16
 const (
 	TermPayload TermFields = 1 << 0
 	TermLabels  TermFields = 1 << 1
+	// TermMaxHold says that a hold ends by itself some time after its grant.
+	TermMaxHold TermFields = 1 << 2
 	// TermMinHold and TermDelay say that a hold may stay taken after its end.
 	TermMinHold TermFields = 1 << 3
 	TermDelay   TermFields = 1 << 4
 
 	dataTerms  = TermPayload | TermLabels
-	knownTerms = dataTerms | TermMinHold | TermDelay
+	knownTerms = dataTerms | TermMaxHold | TermMinHold | TermDelay
 )
 
 const (
@@ -62,6 +67,9 @@ func (t *Terms) append(dst []byte) []byte {
 	if t.Fields&TermLabels != 0 {
 		dst = append(le.AppendUint16(dst, uint16(len(t.Labels))), t.Labels...)
 	}
+	if t.Fields&TermMaxHold != 0 {
+		dst = le.AppendUint32(dst, uint32(t.MaxHold))
+	}
 	if t.Fields&TermMinHold != 0 {
 		dst = le.AppendUint32(dst, uint32(t.MinHold))
 	}
@@ -86,6 +94,9 @@ func (r *reader) terms(t *Terms) error {
 	if t.Fields&TermLabels != 0 {
 		t.Labels = r.take(int(r.u16()))
 	}
+	if t.Fields&TermMaxHold != 0 {
+		t.MaxHold = Millis(r.u32())
+	}
 	if t.Fields&TermMinHold != 0 {
 		t.MinHold = Millis(r.u32())
 	}
@@ -100,10 +111,14 @@ func (t *Terms) valid() bool {
 	return len(t.Payload) <= MaxPayloadBytes && len(t.Labels) <= MaxLabelBytes
 }
 
-// timely reports whether the times that are there are within most.
-func (t *Terms) timely(most Millis) bool {
-	return (t.Fields&TermMinHold == 0 || t.MinHold > 0 && t.MinHold <= most) &&
-		(t.Fields&TermDelay == 0 || t.Delay > 0 && t.Delay <= most)
+// timely reports whether the times that are there are within the limits, and the
+// hold may last as long as it is to.
+func (t *Terms) timely(l *Limits) bool {
+	both := t.Fields&(TermMaxHold|TermMinHold) == TermMaxHold|TermMinHold
+	return (t.Fields&TermMinHold == 0 || t.MinHold > 0 && t.MinHold <= l.HoldMax) &&
+		(t.Fields&TermDelay == 0 || t.Delay > 0 && t.Delay <= l.HoldMax) &&
+		(t.Fields&TermMaxHold == 0 || t.MaxHold >= l.HoldMin && t.MaxHold <= l.HoldMax) &&
+		(!both || t.MinHold <= t.MaxHold)
 }
 
 // describe appends the terms to the text of a command.
@@ -113,6 +128,9 @@ func (t *Terms) describe(dst []byte) []byte {
 	}
 	if t.Fields&TermLabels != 0 {
 		dst = fmt.Appendf(dst, " labels of %d bytes", len(t.Labels))
+	}
+	if t.Fields&TermMaxHold != 0 {
+		dst = fmt.Appendf(dst, " max hold %d ms", t.MaxHold)
 	}
 	if t.Fields&TermMinHold != 0 {
 		dst = fmt.Appendf(dst, " min hold %d ms", t.MinHold)
@@ -127,6 +145,8 @@ func (t *Terms) describe(dst []byte) []byte {
 type termed struct {
 	payload, labels []byte
 	minHold, delay  Millis // zero for none
+	maxHold         Millis // zero for none
+	cappedAt        uint32 // place among the capped while it holds, see capped.go
 	// amended is the request of the newest OpAmend that took effect: an older one
 	// that comes late changes nothing any more.
 	amended RequestID
@@ -139,6 +159,9 @@ func (x *termed) fields() (f TermFields) {
 	}
 	if len(x.labels) > 0 {
 		f |= TermLabels
+	}
+	if x.maxHold > 0 {
+		f |= TermMaxHold
 	}
 	if x.minHold > 0 {
 		f |= TermMinHold
@@ -162,6 +185,9 @@ func (x *termed) after(t *Terms) termed {
 	}
 	if t.Fields&TermLabels != 0 {
 		y.labels = t.Labels
+	}
+	if t.Fields&TermMaxHold != 0 {
+		y.maxHold = t.MaxHold
 	}
 	if t.Fields&TermMinHold != 0 {
 		y.minHold = t.MinHold
@@ -222,6 +248,7 @@ func (m *Machine) setTerms(r ref, x termed) {
 // dropTerms forgets the terms of a claim that goes.
 func (m *Machine) dropTerms(r ref) {
 	if x := m.termsOf(r); x != nil {
+		m.uncap(r)
 		m.dataBytes -= x.charge()
 		m.countLinger(r, x, -1)
 		delete(m.terms, r)
@@ -294,7 +321,7 @@ func (m *Machine) appendTerms(dst []byte, r ref) []byte {
 	}
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(x.amended))
 	t := Terms{Fields: x.fields(), Payload: x.payload, Labels: x.labels, MinHold: x.minHold,
-		Delay: x.delay}
+		Delay: x.delay, MaxHold: x.maxHold}
 	return t.append(dst)
 }
 
@@ -305,10 +332,13 @@ func (m *Machine) loadTerms(n ref, r *reader) error {
 		return fmt.Errorf("%w: terms of claim %d", ErrDamaged, n)
 	}
 	x = x.after(&t)
-	if !t.valid() || !t.timely(m.limits.HoldMax) || x.fields() != t.Fields {
+	if !t.valid() || !t.timely(&m.limits) || x.fields() != t.Fields {
 		return fmt.Errorf("%w: terms %#x of claim %d", ErrDamaged, t.Fields, n)
 	}
 	m.setTerms(n, x)
+	if m.claims.at(n).state == claimHolds {
+		m.cap(n)
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ package lockfsm
 type twinTerms struct {
 	payload, labels string
 	minHold, delay  Millis
+	maxHold         Millis
 	amended         RequestID
 }
 
@@ -21,6 +22,9 @@ func (x *twinTerms) take(t *Terms) {
 	if t.Fields&TermLabels != 0 {
 		x.labels = string(t.Labels)
 	}
+	if t.Fields&TermMaxHold != 0 {
+		x.maxHold = t.MaxHold
+	}
 	if t.Fields&TermMinHold != 0 {
 		x.minHold = t.MinHold
 	}
@@ -31,9 +35,50 @@ func (x *twinTerms) take(t *Terms) {
 
 func (x *twinTerms) lingers() bool { return x != nil && x.minHold+x.delay > 0 }
 
-func timely(t *Terms, most Millis) bool {
+// most is the max hold asked for, zero for none.
+func (x *twinTerms) most() Millis {
+	if x == nil {
+		return 0
+	}
+	return x.maxHold
+}
+
+// most is when a hold is over by its max hold, zero for never.
+func (t *twin) most(c *twinClaim) Time {
+	if c.terms == nil || c.terms.maxHold == 0 {
+		return 0
+	}
+	return c.since + Time(c.terms.maxHold) + Time(t.l.TickCap)
+}
+
+// overstayed returns the hold whose max hold is over first.
+func (t *twin) overstayed() *twinClaim {
+	var first *twinClaim
+	for _, c := range t.claims() { // by stamp
+		if c.on == nil && c.hold == nil && c.holds() && t.most(c) != 0 && t.most(c) <= t.now &&
+			(first == nil || t.most(c) < t.most(first)) {
+			first = c
+		}
+	}
+	return first
+}
+
+// overstay ends a hold with its levels.
+func (t *twin) overstay(c *twinClaim) {
+	t.work -= len(c.levels)
+	c.levels = nil
+	t.event(EventLost, c, c.stamp)
+	t.out.Events[len(t.out.Events)-1].Reason = ReasonMaxHold
+	t.work -= 1 + t.part(c, endLost)
+}
+
+func timely(t *Terms, l *Limits) bool {
+	if t.Fields&TermMaxHold != 0 && (t.MaxHold < l.HoldMin || t.MaxHold > l.HoldMax ||
+		t.Fields&TermMinHold != 0 && t.MinHold > t.MaxHold) {
+		return false
+	}
 	for field, d := range map[TermFields]Millis{TermMinHold: t.MinHold, TermDelay: t.Delay} {
-		if t.Fields&field != 0 && (d < 1 || d > most) {
+		if t.Fields&field != 0 && (d < 1 || d > l.HoldMax) {
 			return false
 		}
 	}
@@ -78,7 +123,7 @@ func (t *twin) part(c *twinClaim, how ending) int {
 		t.endTurn(c.turn)
 	}
 	c.moved, c.owner, c.kept = false, 0, true
-	c.terms.minHold, c.terms.delay = 0, 0
+	c.terms.minHold, c.terms.delay, c.terms.maxHold = 0, 0, 0
 	c.s = &twinSession{id: 1<<62 | SessionID(c.stamp), deadline: until}
 	if !c.detached {
 		c.detached = true
@@ -112,7 +157,7 @@ func fitting(t *Terms) bool { return len(t.Payload) <= 4096 && len(t.Labels) <= 
 
 func amendable(c *Command) bool {
 	return c.Flags&Wait == 0 && c.Request != 0 && c.Target != 0 && fitting(&c.Terms) &&
-		c.Terms.Fields < TermMinHold
+		c.Terms.Fields < TermMaxHold
 }
 
 // amend changes the data of a hold, unless a newer request has.

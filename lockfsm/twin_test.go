@@ -301,7 +301,7 @@ func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
 		c.Op == OpTake && (c.Permits == 0 || c.Permits > c.Capacity),
 		c.Op == OpEnter && (c.Owner == 0 || res.Detached), !fitting(&c.Terms):
 		return res.with(CodeBadRequest)
-	case !timely(&c.Terms, t.l.HoldMax):
+	case !timely(&c.Terms, &t.l):
 		return res.with(CodeBadLease)
 	case c.Op != OpTake && c.Mode > ModeEX:
 		return res.with(CodeBadMode)
@@ -385,7 +385,7 @@ func kindOf(c *Command) (Mode, Permits, Permits, Owner) {
 // again enters once more what the owner has or waits for.
 func (t *twin) again(c *Command, cl *twinClaim, res Result) Result {
 	switch {
-	case cl.mode != c.Mode:
+	case cl.mode != c.Mode || cl.terms.most() != newTerms(&c.Terms).most():
 		return res.with(CodeOtherMode)
 	case !cl.holds() && c.Flags&Wait == 0:
 		return t.held(cl.lock, c.Mode, res)
@@ -610,6 +610,16 @@ func (t *twin) overdue() (*twinSession, *twinClaim) {
 func (t *twin) expire() {
 	for t.work > 0 {
 		s, hold := t.overdue()
+		due := t.now + 1
+		if hold != nil {
+			due = hold.s.deadline
+		} else if s != nil {
+			due = s.deadline
+		}
+		if c := t.overstayed(); c != nil && t.most(c) < due {
+			t.overstay(c)
+			continue
+		}
 		switch {
 		case hold != nil && hold.lock.gate != 0:
 			t.event(EventLost, hold, hold.stamp)
@@ -629,7 +639,7 @@ func (t *twin) expire() {
 
 func (t *twin) pending() bool {
 	s, hold := t.overdue()
-	return len(t.ending) > 0 || s != nil || hold != nil
+	return len(t.ending) > 0 || s != nil || hold != nil || t.overstayed() != nil
 }
 
 func (t *twin) claims() []*twinClaim {
@@ -731,6 +741,9 @@ func (t *twin) dumpClaim(b *strings.Builder, c *twinClaim, token Token) {
 		Permits: c.permits, Owner: c.owner, Depth: uint32(1 + len(c.levels)),
 		Detects: c.detects, Part: c.part, Deadline: c.s.deadline, Moved: c.moved, Kept: c.kept,
 		Payload: c.terms.data().Payload, Labels: c.terms.data().Labels}
+	if at := t.most(c); at != 0 && c.holds() {
+		info.Deadline = min(info.Deadline, at)
+	}
 	if c.hold != nil {
 		info.Converts = c.hold.stamp
 	}

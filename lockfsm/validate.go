@@ -52,6 +52,9 @@ func (m *Machine) Validate() error {
 	if err := m.validateTerms(m.countTermed()); err != nil {
 		return err
 	}
+	if err := m.validateCapped(); err != nil {
+		return err
+	}
 	return m.validateBounds()
 }
 

@@ -158,7 +158,8 @@ func (w *world) command() Command {
 func (w *world) terms() Terms {
 	r := w.rng
 	t := Terms{Fields: TermFields(r.IntN(int(knownTerms)+1)) & knownTerms,
-		MinHold: Millis(r.IntN(200)), Delay: Millis(r.IntN(150))}
+		MinHold: Millis(r.IntN(200)), Delay: Millis(r.IntN(150)),
+		MaxHold: Millis(30 + r.IntN(280))}
 	if t.Fields&TermPayload != 0 {
 		t.Payload = bytes.Repeat([]byte{byte('p' + r.IntN(5))}, r.IntN(9)*r.IntN(30))
 	}
@@ -616,7 +617,7 @@ func TestTwin(t *testing.T) {
 		t.Errorf("got %d conversions waiting, %d holds converted, want 1000 of each",
 			met.turns, met.moved)
 	}
-	if len(met.events) != 10 {
-		t.Errorf("got events %v, want ten kinds and reasons", met.events)
+	if len(met.events) != 11 {
+		t.Errorf("got events %v, want eleven kinds and reasons", met.events)
 	}
 }

@@ -127,6 +127,23 @@ func lockRows() []parity {
 			}
 			return h.Unlock(ctx)
 		}},
+		{"LockOption.expireTime", func(ctx context.Context, p pair) error {
+			// Nothing renews it, and it passes to who waits when its time is over.
+			const expire = time.Second
+			h, err := p.a.LockWith(ctx, p.name, client.LockOptions{MaxHold: expire})
+			if err != nil {
+				return err
+			}
+			if left := time.Until(h.SafeUntil()); left > expire || !h.Valid() {
+				return fmt.Errorf("got %s left, want a second at most", left)
+			}
+			next, err := p.b.Lock(ctx, p.name)
+			if err != nil {
+				return err
+			}
+			lost := want("LockExpireListener", h.Unlock(ctx), client.ErrMaxHold)
+			return errors.Join(lost, next.Unlock(ctx))
+		}},
 		{"getLockState", func(ctx context.Context, p pair) error {
 			_, free := p.b.Get(ctx, p.name)
 			h, err := p.a.Lock(ctx, p.name)

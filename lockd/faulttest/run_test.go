@@ -96,6 +96,7 @@ func TestRun(t *testing.T) {
 	t.Run("GroupKilled", func(t *testing.T) { runGroupKilled(t, c, cl) })
 	t.Run("SignalsReachTheGroup", func(t *testing.T) { runSignals(t, c, cl) })
 	t.Run("SignalWhileWaiting", func(t *testing.T) { runSignalWhileWaiting(t, c, cl) })
+	t.Run("MaxHold", func(t *testing.T) { runMaxHold(t, c, cl) })
 	t.Run("DiesWithParent", func(t *testing.T) { runDiesWithParent(t, c, cl) })
 	t.Run("FT4Paused", func(t *testing.T) { runPaused(t, c, cl) })
 	t.Run("Several", func(t *testing.T) { runSeveral(t, c, cl) })
@@ -381,6 +382,42 @@ func runPaused(t *testing.T, c *Cluster, cl *client.Client) {
 
 // runLost takes the whole cluster away. The command must be dead before the
 // lease, counted from the last renewal that can have been answered, has passed.
+// runMaxHold: with --max-hold the command is stopped in time, and who waits gets
+// the lock no later than that, although everything works.
+func runMaxHold(t *testing.T, c *Cluster, cl *client.Client) {
+	const most = 2 * time.Second
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	began := time.Now()
+	s := startRun(t, c, "--max-hold", most.String(), "--kill-grace", "500ms", "most", "--", "sh",
+		"-c", "trap 'echo told' TERM; echo $$ > "+pidFile+"; while :; do sleep 0.01; done")
+	pid, err := strconv.Atoi(awaitFile(t, pidFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := cl.Get(t.Context(), "most")
+	if err != nil || info.Holders[0].LeaseLeft > most+time.Second {
+		t.Errorf("get: got %+v, %v, want what is left of the max hold", info, err)
+	}
+	h, err := cl.Lock(within(t, 20*time.Second), "most")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !gone(pid, 0) && !gone(pid, 10*time.Millisecond) {
+		t.Error("the command runs on while somebody else has the lock")
+	}
+	t.Logf("passed on after %v", time.Since(began).Round(time.Millisecond))
+	if got := s.code(t); got != 79 || !strings.Contains(s.out.String(), "told") {
+		t.Errorf("got exit code %d and %q, want 79 after a TERM", got, s.out.String())
+	}
+	if err := h.Unlock(t.Context()); err != nil {
+		t.Error(err)
+	}
+	code, out := lockd(t, "run", "--addr", c.Nodes[0].Client, "--max-hold", "1s", "x", "--", "true")
+	if code != 2 || !strings.Contains(out, "--kill-grace") {
+		t.Errorf("--max-hold below --kill-grace: got exit code %d and %q, want 2", code, out)
+	}
+}
+
 func runLost(t *testing.T, c *Cluster) {
 	const lease = 3 * time.Second
 	pidFile := filepath.Join(t.TempDir(), "pid")

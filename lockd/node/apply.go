@@ -191,8 +191,10 @@ func (n *Node) onEvent(g *group, slot uint64, e *lockfsm.Event) {
 			Status: wire.StatusBroken, Slot: slot,
 		})
 	case lockfsm.EventLost:
-		// Only detached holds are lost one by one, and they have no conn:
-		// their owner counts its own time.
+		// Detached holds have no conn: their owner counts its own time.
+		if e.Reason == lockfsm.ReasonMaxHold {
+			n.tellLost(g, e)
+		}
 	case lockfsm.EventKept, lockfsm.EventFreed:
 		// Who gave it back, or lost it, hears of that in other ways.
 	case lockfsm.EventWritten:
@@ -210,6 +212,21 @@ func (n *Node) onEvent(g *group, slot uint64, e *lockfsm.Event) {
 		n.unbind(g, e.Session)
 	default:
 		panic(fmt.Sprintf("node: event of unknown kind %d", e.Kind))
+	}
+}
+
+// tellLost tells a session that it has lost one hold, by its max hold, if it has a
+// conn here.
+func (n *Node) tellLost(g *group, e *lockfsm.Event) {
+	b, ok := g.bound[e.Session]
+	if !ok {
+		return
+	}
+	if c := n.conns.find(b.conn); c != nil {
+		c.out = wire.AppendLost(c.out, wire.Header{Group: uint16(g.id)}, &wire.Lost{
+			Session: uint64(e.Session), Token: uint64(e.Token), Reason: wire.ReasonMaxHold,
+			Name: e.Name})
+		n.conns.touch(c)
 	}
 }
 

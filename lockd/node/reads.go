@@ -234,7 +234,7 @@ func (n *Node) answerRead(g *group, r *read) {
 	case wire.KindList:
 		x.Payload = n.listPage(g, r)
 	case wire.KindCheckTokens:
-		x.Payload = n.checkTokens(g, r.checks)
+		x.Payload = n.checkTokens(g, r)
 	case wire.KindFindSession:
 		x.Status, x.Payload = n.findSession(g, r.find)
 	case wire.KindWhy:
@@ -255,20 +255,29 @@ func (n *Node) answerRead(g *group, r *read) {
 const checkLooks = 1 << 14
 
 // checkTokens encodes where the tokens stand. It is valid until the next answer.
-func (n *Node) checkTokens(g *group, asked *wire.CheckTokens) []byte {
+func (n *Node) checkTokens(g *group, r *read) []byte {
+	asked := r.checks
 	states, looked := make([]wire.TokenState, 0, asked.Len()), 0
 	asked.Each(func(_ int, ref wire.TokenRef) bool {
 		t := g.machine.CheckToken(ref.Name, lockfsm.Token(ref.Token))
-		state := wire.TokenState{Newest: uint64(t.Newest)}
+		state := wire.TokenState{Newest: uint64(t.Newest), LeftMillis: wire.NoMaxHold}
 		if t.Current {
 			state.Standing = wire.TokenCurrent
+		}
+		if t.Current && t.Capped {
+			state.LeftMillis = uint32(t.Left)
 		}
 		states = append(states, state)
 		looked += t.Looked
 		return looked < checkLooks
 	})
 	n.turnstile.spent += looked / 32
-	n.scratch = wire.AppendTokenStates(n.scratch[:0], &wire.TokenStates{States: states})
+	x := wire.TokenStates{States: states}
+	if r.flags&wire.FlagDetails != 0 {
+		n.scratch = wire.AppendTokensLeft(n.scratch[:0], &x)
+	} else {
+		n.scratch = wire.AppendTokenStates(n.scratch[:0], &x)
+	}
 	return n.scratch
 }
 
@@ -300,7 +309,11 @@ func (n *Node) findSession(g *group, asked *wire.FindSession) (wire.Status, []by
 			break
 		}
 		bytes += len(c.Name)
-		page.Claims = append(page.Claims, wire.Claim{Request: uint64(c.Request),
+		var flags wire.ClaimFlags
+		if c.Capped {
+			flags |= wire.ClaimMaxHold
+		}
+		page.Claims = append(page.Claims, wire.Claim{Flags: flags, Request: uint64(c.Request),
 			Token: uint64(c.Token), Owner: uint64(c.Owner), Permits: uint32(c.Permits),
 			Capacity: uint32(c.Capacity), Mode: wire.Mode(c.Mode), Name: c.Name})
 	}

@@ -53,7 +53,8 @@ func decodeTerms(cmd *lockfsm.Command, h wire.Header, body []byte) wire.Status {
 // termsOf translates terms, which still borrow the frame.
 func termsOf(x *wire.Terms) lockfsm.Terms {
 	return lockfsm.Terms{Fields: lockfsm.TermFields(x.Fields), Payload: x.Payload, Labels: x.Labels,
-		MinHold: lockfsm.Millis(x.MinHoldMillis), Delay: lockfsm.Millis(x.DelayMillis)}
+		MaxHold: lockfsm.Millis(x.MaxHoldMillis), MinHold: lockfsm.Millis(x.MinHoldMillis),
+		Delay: lockfsm.Millis(x.DelayMillis)}
 }
 
 // cloneTerms copies what terms borrow.

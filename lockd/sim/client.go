@@ -95,6 +95,7 @@ type hold struct {
 	owner    uint64     // of a detached hold, else zero
 	enters   uint64     // who may enter again, else zero
 	until    node.Nanos // of a detached hold
+	most     node.Nanos // when its max hold is over
 	released bool       // asked to be
 	// asked are the modes that it may have been converted to, for all it knows.
 	asked []wire.Mode
@@ -168,7 +169,7 @@ func (c *client) expire() {
 			m.loseSession()
 		}
 		for i := len(m.holds) - 1; i >= 0; i-- {
-			if h := m.holds[i]; h.owner != 0 && now >= h.until {
+			if h := m.holds[i]; h.owner != 0 && now >= h.until || now >= h.most {
 				m.forget(h)
 			}
 		}

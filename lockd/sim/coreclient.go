@@ -209,6 +209,11 @@ func (c *coreClient) send(id lockclient.ConnID) {
 			if h.Kind == wire.KindKeepalive && c.w.faulty(FaultClog) && c.dice.permille(60) {
 				c.mute(conn)
 			}
+			if h.Kind == wire.KindAsk && c.w.faulty(FaultClog) && c.dice.permille(150) {
+				// The grant is long on its way.
+				conn.toClient.clog = c.w.agenda.Now() +
+					c.dice.length(0, Time(c.w.opts.Lease)*millisecond/2)
+			}
 		}
 		out = out[n:]
 	}
@@ -276,6 +281,9 @@ func (c *coreClient) settle() {
 	}
 	for _, l := range c.ready.Lost {
 		c.w.covered["core lost a hold"]++
+		if errors.Is(l.Err, lockclient.ErrMaxHold) {
+			c.w.covered["core lost by max hold"]++
+		}
 		if !errors.Is(l.Err, lockclient.ErrLost) {
 			c.w.failf("%s lost a hold as %v", c.name(), l.Err)
 		}

@@ -91,6 +91,10 @@ func (c *coreClient) acquire() {
 	}
 	if c.w.opts.Terms && c.dice.permille(300) {
 		k.Terms = &wire.Terms{Fields: wire.TermPayload, Payload: []byte("core")}
+		if c.dice.permille(500) {
+			k.Terms.Fields |= wire.TermMaxHold
+			k.Terms.MaxHoldMillis = uint32(c.dice.between(100, 4000))
+		}
 	}
 	if c.w.opts.Converts && c.dice.permille(500) {
 		k.Mode = wire.ModePR
@@ -212,6 +216,9 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 		return
 	}
 	q := &check.Question{Kind: h.Kind, Group: h.Group, Request: h.Request}
+	if q.Left = h.Kind == wire.KindCheckTokens && h.Flags&wire.FlagDetails != 0; q.Left {
+		c.w.covered["core asked what is left"]++
+	}
 	var err error
 	switch h.Kind {
 	case wire.KindOpenSession, wire.KindGet, wire.KindList, wire.KindStatus, wire.KindWatch:
@@ -294,6 +301,10 @@ func (c *coreClient) listen(from *conn, frames []byte) {
 			c.frames(from, h, body)
 		case h.Kind == wire.KindWaiting:
 			c.placed(from, h, body)
+		case h.Kind == wire.KindLost:
+			if x, err := wire.DecodeLost(body); err == nil {
+				c.w.toldLost(h.Group, &x)
+			}
 		}
 		q := c.asked[h.Request]
 		if h.Kind != wire.KindResponse || q == nil {

@@ -142,6 +142,8 @@ func ReachableUnderFaults() []string {
 		"waiter too old to be passed", "circle of owners refused", "circle told",
 		"convert ok", "convert held", "convert cancelled", "convert not holder",
 		"held", "several held", "data read", "kept hold seen", "hold kept", "kept hold freed",
+		"max hold over", "loss told: "+wire.ReasonMaxHold.String(), "core lost by max hold",
+		"core asked what is left",
 		"core held", "core held several",
 		"core converted", "core lost a hold",
 		"core paused",

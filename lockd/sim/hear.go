@@ -49,7 +49,10 @@ func (c *client) frame(conn *conn, h wire.Header, body []byte) {
 			}
 		}
 	case wire.KindLost:
-		_, err = wire.DecodeLost(body)
+		var x wire.Lost
+		if x, err = wire.DecodeLost(body); err == nil {
+			c.lostOne(h, &x)
+		}
 	default:
 		c.w.failf("node %d sends a client frame of kind %v", conn.p.site.id, h.Kind)
 	}
@@ -251,7 +254,8 @@ func (m *membership) opened(k *call, x *wire.Response) {
 
 // hold takes a grant.
 func (m *membership) hold(k *call, token uint64) {
-	h := &hold{name: k.q.Name, mode: k.mode, token: token, request: k.q.Request, enters: k.owner}
+	h := &hold{name: k.q.Name, mode: k.mode, token: token, request: k.q.Request, enters: k.owner,
+		most: k.most()}
 	if k.q.Session&wire.DetachedOwner != 0 {
 		h.owner, h.until = k.q.Session, k.beganOn+safe(k.ttl)
 	}
@@ -297,7 +301,7 @@ func (m *membership) believes(h *hold) bool {
 	if h.owner != 0 {
 		until = h.until
 	}
-	return m.c.now() < until
+	return m.c.now() < min(until, h.most)
 }
 
 // cancelled ends the request that was given up.

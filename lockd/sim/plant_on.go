@@ -114,6 +114,7 @@ func ofMachine() []Planting {
 		{"release-counted-twice", "I18 a release of an owner that is repeated takes back no other"},
 		{"terms-forgotten-in-checkpoint", "I13 what a hold brings is in the checkpoint"},
 		{"nothing-kept", "I14 what is to stay taken after its end does"},
+		{"max-hold-forgotten", "I20 a hold ends when it is as old as its max hold"},
 		{"permits-over-capacity", "I14 permits taken never exceed the capacity"},
 		{"capacity-forgotten-in-checkpoint", "I14 the capacity in force is in the checkpoint"},
 		{"second-upgrader-waits", "I17 of two who wait for each other the second is refused"},
@@ -136,6 +137,7 @@ func ofMachine() []Planting {
 func ofClient() []Planting {
 	return []Planting{
 		{"watch-keeps-what-is-gone", "I24 what a prefix does not tell is free"},
+		{"max-hold-counted-from-answer", "I25 a client counts a max hold from before the grant"},
 		{"lease-counted-from-answer", "I25 a client counts its lease from the send"},
 	}
 }

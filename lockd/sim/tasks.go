@@ -149,6 +149,7 @@ func (c *client) acquire(m *membership) {
 	if c.w.opts.Terms && c.dice.permille(400) {
 		k.terms = c.terms()
 		c.times(k.terms)
+		c.maxHold(k.terms)
 	}
 	m.ask(k)
 }
@@ -200,6 +201,7 @@ func (c *client) detach(m *membership) {
 	if c.w.opts.Terms && c.dice.permille(400) {
 		k.terms = c.terms()
 		c.times(k.terms)
+		c.maxHold(k.terms)
 	}
 	m.ask(k)
 }

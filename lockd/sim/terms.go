@@ -2,7 +2,9 @@ package sim
 
 import (
 	"bytes"
+	"slices"
 
+	"lockd/lockd/node"
 	"lockd/lockd/sim/check"
 	"lockd/lockfsm"
 	"lockd/netio/wire"
@@ -33,6 +35,51 @@ func (c *client) times(t *wire.Terms) {
 	if c.dice.permille(150) {
 		t.Fields |= wire.TermDelay
 		t.DelayMillis = uint32(c.dice.between(100, 2000))
+	}
+}
+
+// maxHold adds how long a lock may be held.
+func (c *client) maxHold(t *wire.Terms) {
+	if !c.dice.permille(200) {
+		return
+	}
+	t.Fields |= wire.TermMaxHold
+	t.MaxHoldMillis = uint32(c.dice.between(100, 5000))
+	if t.Fields&wire.TermMinHold != 0 {
+		t.MaxHoldMillis = max(t.MaxHoldMillis, t.MinHoldMillis)
+	}
+}
+
+// most is until when a hold counts by its max hold: from the first send, for only the
+// nodes know when it was granted. An owner may have it from an earlier request.
+func (k *call) most() node.Nanos {
+	switch {
+	case k.terms == nil || k.terms.Fields&wire.TermMaxHold == 0:
+		return 1<<63 - 1
+	case k.owner != 0:
+		return 0
+	default:
+		return k.beganOn + safe(lockfsm.Millis(k.terms.MaxHoldMillis))
+	}
+}
+
+// lostOne takes the word that a hold is over: so it must be, by the log.
+func (c *client) lostOne(h wire.Header, x *wire.Lost) {
+	m := c.groups[h.Group]
+	c.w.toldLost(h.Group, x)
+	for _, o := range slices.Clone(m.holds) {
+		if o.owner == 0 && o.token == x.Token && m.session == x.Session {
+			m.forget(o)
+		}
+	}
+}
+
+// toldLost holds the word that a hold is over against the log.
+func (w *World) toldLost(group uint16, x *wire.Lost) {
+	w.covered["loss told: "+x.Reason.String()]++
+	if w.models[group].Has(string(x.Name), lockfsm.Token(x.Token)) {
+		w.failf("I23: session %d of group %d is told that it has lost %q, which it holds with token %d",
+			x.Session, group, x.Name, x.Token)
 	}
 }
 

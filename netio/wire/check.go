@@ -85,7 +85,13 @@ type TokenState struct {
 	// holds it.
 	Newest   uint64
 	Standing Standing
+	// LeftMillis is for how much longer the hold may last, if it is current and has a
+	// max hold, else NoMaxHold. Only in the answer to a question with FlagDetails.
+	LeftMillis uint32
 }
+
+// NoMaxHold stands for a hold that ends by no max hold.
+const NoMaxHold uint32 = 1<<32 - 1
 
 // TokenStates is the payload of the answer to a CheckTokens: the states of the
 // first tokens asked about, at least of one.
@@ -104,16 +110,43 @@ func AppendTokenStates(dst []byte, x *TokenStates) []byte {
 	return dst
 }
 
+// AppendTokensLeft is AppendTokenStates for the answer to a question with
+// FlagDetails.
+func AppendTokensLeft(dst []byte, x *TokenStates) []byte {
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(x.States)))
+	for i := range x.States {
+		dst = binary.LittleEndian.AppendUint64(dst, x.States[i].Newest)
+		dst = append(dst, byte(x.States[i].Standing), 0)
+		dst = binary.LittleEndian.AppendUint32(dst, x.States[i].LeftMillis)
+	}
+	return dst
+}
+
+// DecodeTokensLeft decodes what AppendTokensLeft wrote.
+func DecodeTokensLeft(payload []byte) (TokenStates, error) {
+	c := cursor{b: payload}
+	x := TokenStates{States: make([]TokenState, c.count(MaxChecks, tokenStateBytes+4))}
+	for i := range x.States {
+		c.tokenState(&x.States[i])
+		x.States[i].LeftMillis = c.u32()
+	}
+	return x, c.end("TokenStates")
+}
+
+// tokenState reads what every TokenState has.
+func (c *cursor) tokenState(s *TokenState) {
+	if s.Newest, s.Standing = c.u64(), Standing(c.u8()); s.Standing >= standingEnd {
+		c.fail(ErrField)
+	}
+	c.zero(1)
+}
+
 // DecodeTokenStates decodes the payload of the answer to a CheckTokens.
 func DecodeTokenStates(payload []byte) (TokenStates, error) {
 	c := cursor{b: payload}
 	x := TokenStates{States: make([]TokenState, c.count(MaxChecks, tokenStateBytes))}
 	for i := range x.States {
-		s := &x.States[i]
-		if s.Newest, s.Standing = c.u64(), Standing(c.u8()); s.Standing >= standingEnd {
-			c.fail(ErrField)
-		}
-		c.zero(1)
+		c.tokenState(&x.States[i])
 	}
 	return x, c.end("TokenStates")
 }

@@ -140,7 +140,8 @@
 //	TokenStates   n u16 | n × (newest u64 | standing u8 | 0 u8)
 //	SessionClaims session u64 | epoch u32 | lease ms u32 | more u8 | 0 u8 |
 //	              n u16 | n × (request u64 | token u64 | owner u64 |
-//	              permits u32 | capacity u32 | mode u8 | 0 u8 | name)
+//	              permits u32 | capacity u32 | mode u8 |
+//	              flags u8 (1: max hold) | name)
 //	Blockage      position u32 | samples u32 | usual ms u32 | estimate ms u32 |
 //	              LockInfo as in version 2
 //	TopPage       n u16 | n × (score u32 | waits u64 | refusals u64 | usual ms u32 |
@@ -204,9 +205,10 @@
 // of a hold; one whose request id is not larger than that of one which has had its
 // effect has none, and is answered OK, so that a retry counts once.
 //
-//	terms       fields u16 (1: payload, 2: labels, 8: min hold, 16: delay) |
-//	            length u16 | payload | length u16 | labels | min hold ms u32 |
-//	            delay ms u32, each if it is there; no times in an Amend
+//	terms       fields u16 (1: payload, 2: labels, 4: max hold, 8: min hold,
+//	            16: delay) | length u16 | payload | length u16 | labels |
+//	            max hold ms u32 | min hold ms u32 | delay ms u32, each if it is
+//	            there; no times in an Amend
 //	labels      n u8 | n × (length u8 | key | length u8 | value), keys ascending
 //
 // The flag 16 of Acquire, Take, Enter, Ask, Get and List asks for an answer as
@@ -226,6 +228,14 @@
 // A hold that is given back before it is as old as its min hold, and one with a
 // delay that ended with its session or its own time, is kept: the lock stays taken
 // as it was, and nobody can renew it or give it back.
+//
+// A hold with a max hold ends when it is that old, as one does whose lease ran out,
+// whatever was renewed; a Lost with the reason 4 says so. All Enters of an owner say
+// the same max hold: another is OtherMode. A client that was granted the lock at once
+// counts from the send. If it may have waited, it cannot know since when it holds, and
+// asks: a CheckTokens with the flag 4 is answered with TokenStates that have left ms
+// u32 after each state, which is how long the hold may last, all ones for no max
+// hold. The client counts that from when it sent the question.
 //
 // The four at a gate belong to a session. Gates: 1 latch, 2 event, 3 barrier. An
 // Await has the flag 1 wait or not, with a barrier always; it is answered OK when the

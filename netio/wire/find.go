@@ -40,8 +40,15 @@ type Claim struct {
 	Permits  uint32 // of a semaphore, else zero
 	Capacity uint32
 	Mode     Mode
+	Flags    ClaimFlags
 	Name     []byte // borrowed when decoded
 }
+
+// ClaimFlags say what is rare of a Claim; append-only.
+type ClaimFlags uint8
+
+// ClaimMaxHold: the hold has a max hold. A CheckTokens says what is left of it.
+const ClaimMaxHold ClaimFlags = 1 << 0
 
 const claimBytes = 36
 
@@ -69,7 +76,7 @@ func AppendSessionClaims(dst []byte, x *SessionClaims) []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, y.Owner)
 		dst = binary.LittleEndian.AppendUint32(dst, y.Permits)
 		dst = binary.LittleEndian.AppendUint32(dst, y.Capacity)
-		dst = append(dst, byte(y.Mode), 0)
+		dst = append(dst, byte(y.Mode), byte(y.Flags))
 		dst = appendText(dst, y.Name, MaxNameBytes)
 	}
 	return dst
@@ -89,7 +96,9 @@ func DecodeSessionClaims(payload []byte) (SessionClaims, error) {
 		y.Request, y.Token, y.Owner = c.u64(), c.u64(), c.u64()
 		y.Permits, y.Capacity = c.u32(), c.u32()
 		y.Mode = c.mode()
-		c.zero(1)
+		if y.Flags = ClaimFlags(c.u8()); y.Flags&^ClaimMaxHold != 0 {
+			c.fail(ErrField)
+		}
 		y.Name = c.text(MaxNameBytes)
 	}
 	return x, c.end("SessionClaims")

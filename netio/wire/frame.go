@@ -207,7 +207,8 @@ const (
 	// FlagDetached: the hold lives by its own time to live, without a session.
 	// The session field is then an owner id with DetachedOwner set.
 	FlagDetached Flags = 1 << 1
-	// FlagDetails: add a LockInfo to a StatusHeld response.
+	// FlagDetails: add a LockInfo to a StatusHeld response; of a CheckTokens, say what
+	// is left of max holds.
 	FlagDetails Flags = 1 << 2
 	// FlagVersion2: answer as version 2 does, in status and payload. Requires: a
 	// conn of version 2.

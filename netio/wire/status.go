@@ -182,6 +182,7 @@ const (
 	ReasonExpired Reason = 1 // its lease, or its own time to live, ran out
 	ReasonClosed  Reason = 2 // closed by another conn of the same client
 	ReasonForced  Reason = 3 // an operator released it
+	ReasonMaxHold Reason = 4 // it was held for as long as its max hold says
 )
 
 // String returns the name of r as it appears in logs and errors.
@@ -193,6 +194,8 @@ func (r Reason) String() string {
 		return "closed"
 	case ReasonForced:
 		return "released by force"
+	case ReasonMaxHold:
+		return "held for its max hold"
 	default:
 		return "reason " + strconv.Itoa(int(r))
 	}

@@ -11,6 +11,9 @@ type Terms struct {
 	Fields  TermFields // which of the others are there
 	Payload []byte     // at most MaxPayloadBytes; borrowed when decoded
 	Labels  []byte     // as AppendLabels writes them; borrowed when decoded
+	// MaxHoldMillis is how long after its grant the hold ends by itself. Not in an
+	// Amend.
+	MaxHoldMillis uint32
 	// MinHoldMillis is how long after its grant the lock stays taken at least,
 	// DelayMillis for how long it does if the hold is lost. Not in an Amend.
 	MinHoldMillis, DelayMillis uint32
@@ -23,10 +26,11 @@ type TermFields uint16
 const (
 	TermPayload TermFields = 1 << 0
 	TermLabels  TermFields = 1 << 1
+	TermMaxHold TermFields = 1 << 2
 	TermMinHold TermFields = 1 << 3
 	TermDelay   TermFields = 1 << 4
 
-	knownTerms = TermPayload | TermLabels | TermMinHold | TermDelay
+	knownTerms = TermPayload | TermLabels | TermMaxHold | TermMinHold | TermDelay
 )
 
 func appendTerms(dst []byte, t *Terms) []byte {
@@ -36,6 +40,9 @@ func appendTerms(dst []byte, t *Terms) []byte {
 	}
 	if t.Fields&TermLabels != 0 {
 		dst = appendText(dst, t.Labels, MaxLabelBytes)
+	}
+	if t.Fields&TermMaxHold != 0 {
+		dst = binary.LittleEndian.AppendUint32(dst, t.MaxHoldMillis)
 	}
 	if t.Fields&TermMinHold != 0 {
 		dst = binary.LittleEndian.AppendUint32(dst, t.MinHoldMillis)
@@ -62,6 +69,9 @@ func (c *cursor) terms() Terms {
 		if _, err := DecodeLabels(room[:0], t.Labels); err != nil {
 			c.fail(err)
 		}
+	}
+	if t.Fields&TermMaxHold != 0 {
+		t.MaxHoldMillis = c.u32()
 	}
 	if t.Fields&TermMinHold != 0 {
 		t.MinHoldMillis = c.u32()

@@ -89,6 +89,8 @@ type Question struct {
 	Nonce wire.Nonce
 	// Checks are what a CheckTokens asks about.
 	Checks []TokenRef
+	// Left says that it asks what is left of max holds too.
+	Left bool
 	// Floor is what Began said when the question was first put.
 	Floor uint64
 }
@@ -148,7 +150,11 @@ func (h *History) checked(q *Question, x *wire.Response) error {
 	if x.Status != wire.StatusOK {
 		return fmt.Errorf("I23: CheckTokens of group %d is answered %v", q.Group, x.Status)
 	}
-	got, err := wire.DecodeTokenStates(x.Payload)
+	decode := wire.DecodeTokenStates
+	if q.Left {
+		decode = wire.DecodeTokensLeft
+	}
+	got, err := decode(x.Payload)
 	if err != nil || len(got.States) == 0 || len(got.States) > len(q.Checks) {
 		return fmt.Errorf("I23: CheckTokens of group %d: %d answers about %d tokens, %v",
 			q.Group, len(got.States), len(q.Checks), err)
@@ -168,6 +174,28 @@ func (h *History) checked(q *Question, x *wire.Response) error {
 				"the log says %d, %d", ref.Token, ref.Name, x.Slot, q.Group, s.Standing, s.Newest,
 				want, newest)
 		}
+		if err := h.leftOf(q, x.Slot, ref, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leftOf judges what a node says is left of a max hold.
+func (h *History) leftOf(q *Question, slot uint64, ref TokenRef, s wire.TokenState) error {
+	if !q.Left {
+		return nil
+	}
+	m := h.models[q.Group]
+	want, v, now := wire.NoMaxHold, m.At(ref.Name, slot), m.times[slot]
+	for i, t := range v.Live {
+		if over := v.Over[i]; t == ref.Token && over > 0 {
+			want = uint32(max(over, now) - now)
+		}
+	}
+	if s.LeftMillis != want {
+		return fmt.Errorf("I24: token %d of %q at slot %d of group %d: %d ms left, the log says %d",
+			ref.Token, ref.Name, slot, q.Group, s.LeftMillis, want)
 	}
 	return nil
 }

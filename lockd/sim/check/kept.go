@@ -73,7 +73,7 @@ func (s *step) keep(c *Claim, request lockfsm.RequestID, until uint64) {
 	s.claims[c.key] = c
 	c.session, c.owner, c.moved, c.deadline = nil, 0, false, until
 	c.kept, c.keptIn = true, s.slot
-	c.terms.minHold, c.terms.delay = 0, 0
+	c.terms.minHold, c.terms.delay, c.terms.maxHold = 0, 0, 0
 }
 
 // eventKept takes the word of the machine that a hold is kept from now on.
@@ -102,6 +102,9 @@ func (s *step) eventKept(e *lockfsm.Event) bool {
 
 // lost takes the end of a detached hold, or of one that was kept.
 func (s *step) lost(e *lockfsm.Event) bool {
+	if e.Reason == lockfsm.ReasonMaxHold {
+		return s.overstayed(e)
+	}
 	c := s.claims[claimKey{e.Session, e.Request, true}]
 	if c == nil || c.token != e.Token || c.deadline > s.logTime || c.name != string(e.Name) ||
 		c.kept != (e.Kind == lockfsm.EventFreed) {

@@ -38,7 +38,7 @@ func (l *lockModel) owned(p *Session, o lockfsm.Owner) *Claim {
 func (s *step) deepen(b *Claim, k *Claim, c *lockfsm.Command, r *lockfsm.Result) error {
 	want := lockfsm.CodeQueued
 	switch {
-	case b.mode != k.mode:
+	case b.mode != k.mode || b.terms.maxHold != k.terms.maxHold:
 		want = lockfsm.CodeOtherMode
 	case b.token != 0:
 		want = lockfsm.CodeOK

@@ -29,7 +29,9 @@ type Model struct {
 	// written are the versions of the registers.
 	written map[string]lockfsm.Token
 	claims  map[claimKey]*Claim
-	gates   gates
+	// times is the log time after each slot.
+	times []uint64
+	gates gates
 	// granted remembers every grant of a session's request: a second one would
 	// be a second execution (I19).
 	granted map[claimKey]lockfsm.Token
@@ -47,6 +49,8 @@ type Model struct {
 	// Aged counts those of the last slot who could not pass a waiter of less weight,
 	// because that had come too long before.
 	Aged uint64
+	// Overstayed counts the holds of the last slot that ended by their max hold.
+	Overstayed uint64
 	// Circles counts the requests of the last slot that would have closed one.
 	Circles uint64
 }
@@ -116,26 +120,6 @@ type lockModel struct {
 	history          []Version
 }
 
-// Version is what a lock looked like from a slot on.
-type Version struct {
-	Slot    uint64
-	Holders int
-	Waiters int
-	// Tokens and Modes are those of the holders, oldest first.
-	Tokens []lockfsm.Token
-	Modes  []lockfsm.Mode
-	// Data is what they let others read, see DataText.
-	Data []string
-	// Live are the tokens of the holders whose sessions have not ended, which are
-	// exact where the rest is vague.
-	Live []lockfsm.Token
-	// Permits says that the holders have permits.
-	Permits bool
-	// Vague versions contain claims of ended sessions, which the machine may or
-	// may not have released yet.
-	Vague bool
-}
-
 // Grant is one grant of the last slot.
 type Grant struct {
 	Session  lockfsm.SessionID
@@ -174,6 +158,7 @@ func NewModel(group uint16, limits lockfsm.Limits) *Model {
 		claims:   make(map[claimKey]*Claim),
 		granted:  make(map[claimKey]lockfsm.Token),
 		gates:    newGates(),
+		times:    make([]uint64, 1),
 	}
 }
 
@@ -246,7 +231,7 @@ func (s *step) touch(name string) *lockModel {
 func (m *Model) Apply(slot uint64, value []byte, out *lockfsm.Outcome, pending Pending) error {
 	m.Grants, m.Ends, m.Opens = m.Grants[:0], m.Ends[:0], m.Opens[:0]
 	m.Opened, m.Broken = 0, 0
-	m.Aged, m.Circles = 0, 0
+	m.Aged, m.Circles, m.Overstayed = 0, 0, 0
 	s := &step{Model: m, out: out, results: m.token, events: m.token,
 		touched: make(map[string]struct{})}
 	if slot != m.slot+1 {
@@ -286,6 +271,7 @@ func (m *Model) Apply(slot uint64, value []byte, out *lockfsm.Outcome, pending P
 		return err
 	}
 	m.token = max(s.results, s.events)
+	m.times = append(m.times, m.logTime)
 	return s.settle()
 }
 
@@ -523,7 +509,7 @@ func (s *step) settle() error {
 			v.Tokens, v.Modes = append(v.Tokens, h.token), append(v.Modes, h.mode)
 			v.Data = append(v.Data, h.terms.payload+"|"+h.terms.labels)
 			if h.live() {
-				v.Live = append(v.Live, h.token)
+				v.Live, v.Over = append(v.Live, h.token), append(v.Over, h.over())
 			}
 			v.Vague, v.Permits = v.Vague || h.gone(), h.capacity > 0
 			for _, other := range l.holders[:i] {
@@ -569,6 +555,8 @@ func (s *step) nothingLeft() error {
 			gone = append(gone, c)
 		case c.session == nil && c.deadline <= s.logTime:
 			return s.bad("I21: detached hold %d is past its deadline", c.token)
+		case s.overstays(c) && (c.session == nil || !c.session.ended):
+			return s.bad("I20: hold %d of %q is past its max hold", c.token, c.name)
 		}
 	}
 	slices.SortFunc(gone, func(a, b *Claim) int { return int(a.token) - int(b.token) })
@@ -578,20 +566,4 @@ func (s *step) nothingLeft() error {
 		}
 	}
 	return nil
-}
-
-// At returns what a lock looked like after slot.
-func (m *Model) At(name string, slot uint64) Version {
-	l := m.locks[name]
-	if l == nil {
-		return Version{}
-	}
-	i := len(l.history)
-	for i > 0 && l.history[i-1].Slot > slot {
-		i--
-	}
-	if i == 0 {
-		return Version{}
-	}
-	return l.history[i-1]
 }

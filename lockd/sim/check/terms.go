@@ -6,12 +6,14 @@ import "lockd/lockfsm"
 type terms struct {
 	payload, labels string
 	minHold, delay  uint64
+	maxHold         uint64
 	amended         lockfsm.RequestID // the newest change
 }
 
 func (s *scanner) terms() (t lockfsm.Terms) {
 	t.Fields = lockfsm.TermFields(s.u16())
-	if t.Fields&^(lockfsm.TermPayload|lockfsm.TermLabels|lockfsm.TermMinHold|lockfsm.TermDelay) != 0 {
+	if t.Fields&^(lockfsm.TermPayload|lockfsm.TermLabels|lockfsm.TermMaxHold|
+		lockfsm.TermMinHold|lockfsm.TermDelay) != 0 {
 		s.bad = true
 	}
 	if t.Fields&lockfsm.TermPayload != 0 {
@@ -19,6 +21,9 @@ func (s *scanner) terms() (t lockfsm.Terms) {
 	}
 	if t.Fields&lockfsm.TermLabels != 0 {
 		t.Labels = s.take(int(s.u16()))
+	}
+	if t.Fields&lockfsm.TermMaxHold != 0 {
+		t.MaxHold = lockfsm.Millis(s.u32())
 	}
 	if t.Fields&lockfsm.TermMinHold != 0 {
 		t.MinHold = lockfsm.Millis(s.u32())
@@ -36,6 +41,9 @@ func (x *terms) take(t *lockfsm.Terms) {
 	}
 	if t.Fields&lockfsm.TermLabels != 0 {
 		x.labels = string(t.Labels)
+	}
+	if t.Fields&lockfsm.TermMaxHold != 0 {
+		x.maxHold = uint64(t.MaxHold)
 	}
 	if t.Fields&lockfsm.TermMinHold != 0 {
 		x.minHold = uint64(t.MinHold)

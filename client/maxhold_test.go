@@ -1,0 +1,220 @@
+package client
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"lockd/netio/wire"
+)
+
+// TestMaxHold proves that a hold with a max hold is lost at its end, before the next
+// who waits is granted the lock, although the session is renewed; that the end says
+// why; and that it counts from the grant for one who waited longer than that.
+func TestMaxHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 1)
+		c := n.client(t, Options{})
+		most := LockOptions{MaxHold: 30 * time.Second}
+		start := time.Now()
+		h, err := c.LockWith(t.Context(), "a", most)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if until := h.SafeUntil(); until.Sub(start) > 10*time.Second {
+			t.Errorf("got safe for %v, want as long as the session at most", until.Sub(start))
+		}
+		other := n.client(t, Options{})
+		var second Held
+		granted := make(chan error, 1)
+		other.LockAsync(&second, "a", LockOptions{MaxHold: 12 * time.Second},
+			func(_ *Held, err error) { granted <- err })
+		<-h.Lost()
+		if held := time.Since(start); held < 28*time.Second || held >= 30*time.Second {
+			t.Errorf("got lost after %v, want a little before 30 s", held)
+		}
+		var lost *LostError
+		if err := h.Unlock(t.Context()); !errors.As(err, &lost) || !errors.Is(err, ErrMaxHold) {
+			t.Errorf("unlock: got %v, want a LostError for ErrMaxHold", err)
+		}
+		select {
+		case err := <-granted:
+			t.Fatalf("got granted, %v, want later than lost", err)
+		default:
+		}
+		if err := <-granted; err != nil {
+			t.Fatal(err)
+		}
+		again := time.Now()
+		if !second.Valid() {
+			t.Error("got a hold that is not valid, want one that has its time before it")
+		}
+		<-second.Lost()
+		if held := time.Since(again); held < 11*time.Second || held >= 12*time.Second {
+			t.Errorf("got lost after %v, want a little before 12 s", held)
+		}
+		if n := len(c.mu.core.capped) + len(other.mu.core.capped); n != 0 {
+			t.Errorf("got %d holds left in order, want none", n)
+		}
+	})
+}
+
+// TestMaxHoldSafeUntil proves that the shorter of session and max hold is what a hold
+// goes by, and that a hold that is given back earlier leaves nothing behind.
+func TestMaxHoldSafeUntil(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 1)
+		c := n.client(t, Options{Lease: time.Minute})
+		for range 3 {
+			start := time.Now()
+			h, err := c.LockWith(t.Context(), "a", LockOptions{MaxHold: 5 * time.Second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if safe := h.SafeUntil().Sub(start); safe < 4*time.Second || safe >= 5*time.Second {
+				t.Errorf("got safe for %v, want a little less than 5 s", safe)
+			}
+			unlock(t, h)
+		}
+		if n := len(c.mu.core.capped); n != 0 {
+			t.Errorf("got %d holds left in order, want none", n)
+		}
+		d, err := c.TryDetachedWith(t.Context(), "d", time.Minute,
+			LockOptions{MaxHold: 5 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Renew(t.Context(), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		<-d.Lost()
+		if err := d.Unlock(t.Context()); !errors.Is(err, ErrMaxHold) {
+			t.Errorf("detached: got %v, want ErrMaxHold", err)
+		}
+		for _, o := range []LockOptions{{MaxHold: -1}, {MaxHold: 1, MinHold: 2}} {
+			if _, err := c.LockWith(t.Context(), "a", o); !errors.Is(err, ErrOptions) {
+				t.Errorf("%+v: got %v, want ErrOptions", o, err)
+			}
+		}
+	})
+}
+
+// TestMaxHoldOfOwner proves that all that an owner has entered ends together, by the
+// first, and that another max hold is refused.
+func TestMaxHoldOfOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 1)
+		c := n.client(t, Options{})
+		o := LockOptions{Owner: 3, MaxHold: 20 * time.Second}
+		first, err := c.LockWith(t.Context(), "a", o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(15 * time.Second)
+		second, err := c.LockWith(t.Context(), "a", o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.LockWith(t.Context(), "a", LockOptions{Owner: 3})
+		if !errors.Is(err, ErrOtherMode) {
+			t.Errorf("without a max hold: got %v, want ErrOtherMode", err)
+		}
+		if until := second.SafeUntil(); !until.Equal(first.SafeUntil()) {
+			t.Errorf("got safe until %v, want %v as the first", until, first.SafeUntil())
+		}
+		unlock(t, first)
+		<-second.Lost()
+		n.until(t, "over at the nodes", func() bool { holds, _ := n.holder("a"); return holds == 0 })
+	})
+}
+
+// TestMaxHoldAsked proves that a grant after a wait is handed out when the nodes have
+// said how long it lasts, over lost conns; that it is given back if nobody wants it
+// any more by then; and that one that is over by then is lost.
+func TestMaxHoldAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 1)
+		silent := false
+		n.setFilter(func(_ *dumbConn, h wire.Header, _ []byte) wire.Status {
+			if h.Kind == wire.KindCheckTokens && silent {
+				return wire.StatusQueued
+			}
+			return 0
+		})
+		c, other := n.client(t, Options{Lease: time.Hour}), n.client(t, Options{})
+		busy := lock(t, other, "a")
+		var h Held
+		granted := make(chan error, 1)
+		ask := func() {
+			c.LockAsync(&h, "a", LockOptions{MaxHold: 8 * time.Second},
+				func(_ *Held, err error) { granted <- err })
+			<-time.After(10 * time.Second)
+		}
+		ask()
+		silent = true
+		unlock(t, busy)
+		<-time.After(100 * time.Millisecond)
+		silent = false
+		for node := range uint16(3) {
+			n.resetNode(node + 1)
+		}
+		if err := <-granted; err != nil {
+			t.Fatal(err)
+		}
+		if safe := time.Until(h.SafeUntil()); safe < 6*time.Second || safe > 8*time.Second {
+			t.Errorf("got safe for %v, want nearly 8 s", safe)
+		}
+		unlock(t, &h)
+
+		busy = lock(t, other, "a")
+		ask()
+		silent = true
+		unlock(t, busy)
+		<-time.After(9 * time.Second)
+		silent = false
+		for node := range uint16(3) {
+			n.resetNode(node + 1)
+		}
+		if err := <-granted; err != nil && !errors.Is(err, ErrLost) {
+			t.Errorf("over before it was known: got %v, want it lost or granted anew", err)
+		}
+	})
+}
+
+// TestMaxHoldResumed proves that a client that is started again goes by the max holds
+// of the one before.
+func TestMaxHoldResumed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "session")
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		opts := Options{Name: "one", SessionFile: file, Lease: time.Minute}
+		c := started(t, n, opts)
+		for _, name := range []string{"a", "b", "c", "d", "e"} {
+			if _, err := c.LockWith(t.Context(), name,
+				LockOptions{MaxHold: 20 * time.Second}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		free := lock(t, c, "free")
+		<-time.After(10 * time.Second)
+		n.kill(c)
+		c = started(t, n, opts)
+		if len(c.Resumed()) != 6 {
+			t.Errorf("got %d holds, want 6", len(c.Resumed()))
+		}
+		for _, h := range c.Resumed() {
+			safe := time.Until(h.SafeUntil())
+			if h.Name() == free.Name() {
+				continue
+			}
+			if safe < 8*time.Second || safe > 10*time.Second {
+				t.Errorf("%s: got safe for %v, want nearly 10 s", h.Name(), safe)
+			}
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,42 @@
+package check
+
+import "lockd/lockfsm"
+
+// Version is what a lock looked like from a slot on.
+type Version struct {
+	Slot    uint64
+	Holders int
+	Waiters int
+	// Tokens and Modes are those of the holders, oldest first.
+	Tokens []lockfsm.Token
+	Modes  []lockfsm.Mode
+	// Data is what they let others read, see DataText.
+	Data []string
+	// Live are the tokens of the holders whose sessions have not ended, which are
+	// exact where the rest is vague.
+	Live []lockfsm.Token
+	// Over is, for each of Live, the log time at which its max hold has lasted, zero
+	// if it has none.
+	Over []uint64
+	// Permits says that the holders have permits.
+	Permits bool
+	// Vague versions contain claims of ended sessions, which the machine may or
+	// may not have released yet.
+	Vague bool
+}
+
+// At returns what a lock looked like after slot.
+func (m *Model) At(name string, slot uint64) Version {
+	l := m.locks[name]
+	if l == nil {
+		return Version{}
+	}
+	i := len(l.history)
+	for i > 0 && l.history[i-1].Slot > slot {
+		i--
+	}
+	if i == 0 {
+		return Version{}
+	}
+	return l.history[i-1]
+}
