@@ -34,7 +34,7 @@ type LockInfo struct {
 
 // Holder is one hold.
 type Holder struct {
-	Client    string // the name its client gave
+	Client    string // the name its client gave, empty if it gave none
 	Session   uint64
 	Token     uint64
 	Mode      wire.Mode
@@ -49,8 +49,11 @@ type Holder struct {
 	Labels      map[string]string
 	DataLeftOut bool
 	// Kept says that the hold is over, and that the lock stays taken until LeaseLeft
-	// is: for its min hold or lock delay.
+	// is: for its min hold or lock delay. Nobody can give it back any sooner.
 	Kept bool
+	// Detached says that the hold lives by its own time (Client.TryDetached). Neither
+	// it nor what is kept has a Client; Session is the number of an owner then.
+	Detached bool
 }
 
 // ClaimKind is what a hold or a wait is beyond its mode.
@@ -87,13 +90,15 @@ func newLockInfo(x *wire.LockInfo, now time.Time) *LockInfo {
 	}
 	for i := range x.Holders {
 		h := &x.Holders[i]
+		kept := h.Data.Flags&wire.HolderKept != 0
 		info.Holders = append(info.Holders, Holder{
 			Client: string(h.Client), Session: h.Session, Token: h.Token, Mode: h.Mode,
 			Held: millis(h.HeldMillis), LeaseLeft: millis(uint64(h.LeaseMillis)),
 			ClaimKind: newClaimKind(&h.Kind), Payload: bytes.Clone(h.Data.Payload),
 			Labels:      newLabels(h.Data.Labels),
 			DataLeftOut: h.Data.Flags&wire.HolderDataLeftOut != 0,
-			Kept:        h.Data.Flags&wire.HolderKept != 0,
+			Kept:        kept,
+			Detached:    h.Session&wire.DetachedOwner != 0 && x.Gate == 0 && !kept,
 		})
 	}
 	for i := range x.Waiters {
@@ -159,6 +164,9 @@ type ListEntry struct {
 	// Gate and Number are as in a LockInfo.
 	Gate   wire.GateKind
 	Number int
+	// Kept and Detached are of the first holder, as in a Holder. Nodes that do not know
+	// version 3 do not say so.
+	Kept, Detached bool
 }
 
 // ListOptions bound a List.
@@ -254,7 +262,8 @@ func (c *Client) listGroup(ctx context.Context, x *Call, limit int) ([]ListEntry
 				Name: string(e.Name), Client: string(e.Client), Token: e.Token, Mode: e.Mode,
 				HolderCount: int(e.HolderCount), WaiterCount: int(e.WaiterCount),
 				Held: millis(e.HeldMillis), Capacity: int(e.Capacity), Taken: int(e.Taken),
-				Gate: e.Gate, Number: int(e.Number),
+				Gate: e.Gate, Number: int(e.Number), Kept: e.Flags&wire.HolderKept != 0,
+				Detached: e.Flags&wire.HolderDetached != 0,
 			})
 		}
 		if page.More == wire.LastPage || len(page.Entries) == 0 || len(all) >= limit {

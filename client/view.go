@@ -55,13 +55,16 @@ type WatchEvent struct {
 	// The rest is of the newest hold, zero if there is none.
 	Token   uint64
 	Session uint64
-	Client  string // the name its client gave
+	Client  string // the name its client gave, empty if it gave none
 	Mode    wire.Mode
 	Held    time.Duration // since the grant, in the cluster's time
 
 	// Capacity is how many permits a semaphore has, zero for a lock with modes;
 	// Taken is how many of them are held.
 	Capacity, Taken int
+	// Kept and Detached are as in a Holder. Stands says that the name is a latch that has a
+	// count, or an event that is set, which nobody holds.
+	Kept, Detached, Stands bool
 }
 
 // Free reports whether nobody held the lock.
@@ -200,12 +203,19 @@ func (v *View) sync(x *wire.WatchSynced) bool {
 	return len(gone) > 0
 }
 
+// keptSession reports whether a session stands for what is kept of a hold: see
+// netio/wire. No owner of a detached hold is drawn so but once in 2⁶² times.
+func keptSession(session, token uint64) bool { return session == 3<<62|token }
+
 func newWatchEvent(x *wire.Watched, v Version) WatchEvent {
 	return WatchEvent{
 		Name: string(x.Name), Change: x.Change, Version: v,
 		Holders: int(x.Holders), Waiters: int(x.Waiters), Token: x.Token, Session: x.Session,
 		Client: string(x.Client), Mode: x.Mode, Held: millis(x.HeldMillis),
 		Capacity: int(x.Capacity), Taken: int(x.Taken),
+		Kept: keptSession(x.Session, x.Token), Stands: x.Session == wire.DetachedOwner,
+		Detached: x.Session&wire.DetachedOwner != 0 && x.Session != wire.DetachedOwner &&
+			!keptSession(x.Session, x.Token),
 	}
 }
 

@@ -13,7 +13,8 @@ import (
 
 // WhyInfo says what a request waits for.
 type WhyInfo struct {
-	// Position is its place in the queue, from 1; zero if it would not wait.
+	// Position is its place in the queue, from 1; zero if it would not wait. At a latch,
+	// an event or a barrier (see LockInfo.Gate) it is one more than those who wait.
 	Position int
 	// Usual is how long holds of the lock usually take: the middle one of the last
 	// Samples, eight at most, that ended while somebody took an interest. Zero
@@ -21,10 +22,11 @@ type WhyInfo struct {
 	Usual   time.Duration
 	Samples int
 	// Estimate is how long the wait may last by that, negative if it is unknown. It
-	// is a guess: nobody need give a lock back.
+	// is a guess, since nobody need give a lock back, unless all holders are Kept: then
+	// the lock comes free by itself.
 	Estimate time.Duration
-	// Blockers are who holds the lock and since when, Waiters who waits, in order, if
-	// that was asked for.
+	// Holders are who is in the way and since when, Waiters who waits, in order; the
+	// latter are left out of what OnWait is told, and payload and labels too.
 	LockInfo
 }
 
@@ -42,7 +44,8 @@ func newWhyInfo(x *wire.Blockage, now time.Time) *WhyInfo {
 
 // Why says what a request for the lock in exclusive mode would wait for if it came
 // now: who holds it and since when, who waits, and how long that may take. A
-// Position of zero means that it would wait for nothing. To hear this of a request
+// Position of zero means that it would wait for nothing. Of a semaphore it is one permit
+// that is asked about, of a latch, an event or a barrier its Wait. To hear this of a request
 // that waits, see LockOptions.OnWait.
 func (c *Client) Why(ctx context.Context, name string) (*WhyInfo, error) {
 	x := &Call{Kind: wire.KindWhy, Name: name, Mode: wire.ModeEX, Timeout: c.opts.RequestTimeout}

@@ -72,7 +72,8 @@ func lockTable(info *client.LockInfo) *table {
 		if h.Kept {
 			state, session = "stays taken", "-"
 		}
-		t.add(state, h.Client, kindName(h.Mode, &h.ClaimKind), strconv.FormatUint(h.Token, 10),
+		who := holderCell{client: h.Client, kept: h.Kept, detached: h.Detached}
+		t.add(state, who.String(), kindName(h.Mode, &h.ClaimKind), strconv.FormatUint(h.Token, 10),
 			age(h.Held), age(h.LeaseLeft), session, labelText(h), payloadText(h))
 	}
 	for i := range info.Waiters {
@@ -100,6 +101,29 @@ func gateText(k wire.GateKind, number int) string {
 		return fmt.Sprintf("barrier of %d", number)
 	default:
 		return k.String()
+	}
+}
+
+// holderCell is who holds a lock, in a table. What is kept, detached, or stands of a latch
+// or an event has no client.
+type holderCell struct {
+	client                 string
+	kept, detached, stands bool
+}
+
+// String returns the cell.
+func (h holderCell) String() string {
+	switch {
+	case h.kept:
+		return "nobody (stays taken)"
+	case h.stands:
+		return "nobody (stands)"
+	case h.detached:
+		return "detached"
+	case h.client == "":
+		return "unnamed"
+	default:
+		return h.client
 	}
 }
 

@@ -102,8 +102,8 @@ func listTable(list []client.ListEntry) *table {
 	t := &table{header: []string{"NAME", "HOLDER", "MODE", "TOKEN", "HOLDERS", "WAITERS", "FOR"}}
 	for i := range list {
 		e := &list[i]
-		holder, mode, token, held := e.Client, modeName(e.Mode), strconv.FormatUint(e.Token, 10),
-			age(e.Held)
+		holder := holderCell{client: e.Client, kept: e.Kept, detached: e.Detached}.String()
+		mode, token, held := modeName(e.Mode), strconv.FormatUint(e.Token, 10), age(e.Held)
 		if e.Capacity > 0 {
 			mode = fmt.Sprintf("%d of %d permits", e.Taken, e.Capacity)
 		}

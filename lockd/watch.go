@@ -25,7 +25,9 @@ The first line says how the lock stands, or with --prefix each lock that is in u
 then comes a line for each change. Of what changes faster than it can be told only
 the last is. A node that dies or is restarted does not show. The version of a line
 can be given to --from later, to go on from there: of one lock, not with --prefix.
-It ends with a signal.`,
+HOLDER is the newest: "nobody (stays taken)" is a lock whose holder is gone and which is
+kept for its min hold or lock delay, "nobody (stands)" a latch that has a count or an
+event that is set. It ends with a signal.`,
 		begin: func(flags *flag.FlagSet) action {
 			var cluster clusterFlags
 			var out format
@@ -115,7 +117,8 @@ func (p *watchPrinter) event(e *client.WatchEvent) error {
 			return err
 		}
 	}
-	holder := e.Client
+	holder := holderCell{client: e.Client, kept: e.Kept, detached: e.Detached,
+		stands: e.Stands}.String()
 	if e.Free() {
 		holder = "-"
 	}

@@ -11,6 +11,7 @@ import (
 
 	"lockd/client"
 	"lockd/lockd/admin"
+	"lockd/netio/wire"
 )
 
 func whyVerb() verb {
@@ -20,8 +21,10 @@ func whyVerb() verb {
 		brief: "say what a request for a lock would wait for, and how long",
 		help: `
 Says who is in the way and since when, who waits, and what a request for the lock in
-exclusive mode would be if it came now. The estimate goes by how long holds of this
-lock took of late, as far as its leader knows; it is a guess.`,
+exclusive mode would be if it came now; of a semaphore, one for a permit; of a latch, an
+event or a barrier, what it opens for. The estimate goes by how long holds of this lock
+took of late, as far as its leader knows; it is a guess, unless the holder is gone and
+the lock only stays taken for a while.`,
 		begin: func(flags *flag.FlagSet) action {
 			return askWhy(flags, func(sh *shell, w *client.WhyInfo) error {
 				return printWhy(sh.out, w)
@@ -83,6 +86,10 @@ func printWhy(out io.Writer, w *client.WhyInfo) error {
 		}
 	}
 	name := strconv.Quote(w.Name)
+	if w.Gate != 0 {
+		line("%s", gateWait(w))
+		return err
+	}
 	if w.Position == 0 {
 		line("lock %s would be granted at once: nobody is in the way", name)
 		return err
@@ -90,6 +97,11 @@ func printWhy(out io.Writer, w *client.WhyInfo) error {
 	held := &client.HeldError{Name: w.Name, Position: w.Position, Info: &w.LockInfo}
 	line("%s", held.Error())
 	switch {
+	case allKept(w):
+		line("  kept   : for its min hold or lock delay; its holder is gone, and it comes free by itself")
+		if w.Estimate >= 0 {
+			line("  grant  : in %s", w.Estimate.Round(100*time.Millisecond))
+		}
 	case w.Samples == 0:
 		line("  usual  : unknown, no hold has ended since its leader counts")
 	case w.Estimate < 0:
@@ -99,6 +111,37 @@ func printWhy(out io.Writer, w *client.WhyInfo) error {
 			w.Samples, w.Estimate.Round(100*time.Millisecond))
 	}
 	return err
+}
+
+// allKept reports whether nobody is in the way but what stays taken.
+func allKept(w *client.WhyInfo) bool {
+	for i := range w.Holders {
+		if !w.Holders[i].Kept {
+			return false
+		}
+	}
+	return len(w.Holders) > 0 && w.HolderCount == len(w.Holders)
+}
+
+// gateWait says what whoever comes to wait at a latch, an event or a barrier meets.
+func gateWait(w *client.WhyInfo) string {
+	name := strconv.Quote(w.Name)
+	switch w.Gate {
+	case wire.GateEvent:
+		if w.Position == 0 {
+			return "event " + name + " is set: whoever comes goes through at once"
+		}
+		return fmt.Sprintf("event %s is not set: %d waiting", name, w.WaiterCount)
+	case wire.GateLatch:
+		return fmt.Sprintf("latch %s has %d left to count: %d waiting", name, w.Number, w.WaiterCount)
+	default:
+		if w.Position == 0 {
+			return fmt.Sprintf("barrier %s wants %d parties, %d wait: with the next all go through",
+				name, w.Number, w.WaiterCount)
+		}
+		return fmt.Sprintf("barrier %s wants %d parties, %d wait: %d more must come", name, w.Number,
+			w.WaiterCount, w.Number-w.WaiterCount)
+	}
 }
 
 func waiterTable(w *client.WhyInfo) *table {

@@ -25,6 +25,10 @@ func AppendEvent(dst []byte, e *client.WatchEvent, at time.Time) []byte {
 		o.number("token", e.Token)
 		o.text("mode", e.Mode.String())
 		o.millis("held_ms", e.Held)
+		o.holding(truth(e.Kept), truth(e.Detached))
+		if e.Stands {
+			o.truth("stands", true)
+		}
 	}
 	return o.end(dst)
 }

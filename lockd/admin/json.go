@@ -109,11 +109,19 @@ func (o object) data(h *client.Holder) {
 		o.value.Set("labels", labels.value)
 		o.labelBytes(h.Labels)
 	}
-	if h.Kept {
-		o.truth("kept", true)
-	}
+	o.holding(truth(h.Kept), truth(h.Detached))
 	if h.DataLeftOut {
 		o.truth("data_left_out", true)
+	}
+}
+
+// holding adds that a hold is over and keeps the lock taken, or is detached, if it is so.
+func (o object) holding(kept, detached truth) {
+	if kept {
+		o.truth("kept", true)
+	}
+	if detached {
+		o.truth("detached", true)
 	}
 }
 
@@ -244,6 +252,7 @@ func AppendList(dst []byte, list []client.ListEntry, limit int) []byte {
 		e.permits(list[i].Taken, list[i].Capacity)
 		e.gate(list[i].Gate.String(), list[i].Number)
 		e.millis("held_ms", list[i].Held)
+		e.holding(truth(list[i].Kept), truth(list[i].Detached))
 		return e.value
 	})
 	if len(list) > 0 && len(list) == limit {

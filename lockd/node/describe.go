@@ -125,6 +125,12 @@ func (n *Node) listPage(g *group, r *read) []byte {
 			e.HeldMillis = uint64(g.machine.LogTime() - first.Since)
 			e.Mode = wire.Mode(first.Mode)
 			e.Client = clientName(g.machine, first)
+			switch {
+			case first.Kept:
+				e.Flags = wire.HolderKept
+			case first.Detached && e.Gate == 0:
+				e.Flags = wire.HolderDetached
+			}
 		}
 		page.Entries = append(page.Entries, e)
 	}

@@ -43,6 +43,9 @@ type queueView struct {
 	first uint32     // estimate until the holders are gone
 	usual uint32
 	known int
+	// certain says that first is no guess: the holders are gone already, and what they
+	// held stays taken until then.
+	certain bool
 }
 
 // viewQueue begins a walk. n.found describes the lock.
@@ -51,9 +54,15 @@ func (n *Node) viewQueue(g *group, name []byte) queueView {
 	if e := n.contention.find(name); e != nil {
 		v.usual, v.known = e.usual()
 	}
+	v.certain = len(n.found.Holders) > 0
 	for i := range n.found.Holders {
 		h := &n.found.Holders[i]
 		v.last.add(h.Mode, h.Permits)
+		if h.Kept {
+			v.first = max(v.first, left(h.Deadline, g.machine.LogTime()))
+			continue
+		}
+		v.certain = false
 		if held := uint64(g.machine.LogTime() - h.Since); held < uint64(v.usual) {
 			v.first = max(v.first, v.usual-uint32(held))
 		}
@@ -69,8 +78,12 @@ func (v *queueView) pass(mode lockfsm.Mode, permits lockfsm.Permits) uint32 {
 	}
 	v.last.add(mode, permits)
 	switch {
+	case v.info.Gate != 0:
+		return wire.UnknownMillis // it opens when somebody opens it
 	case v.count == 0:
 		return 0
+	case v.certain && v.count == 1:
+		return v.first
 	case v.known == 0:
 		return wire.UnknownMillis
 	default:
@@ -79,9 +92,32 @@ func (v *queueView) pass(mode lockfsm.Mode, permits lockfsm.Permits) uint32 {
 	}
 }
 
+// newcomer reports whether one that came now would wait, and the estimate until its
+// grant: one who wants the mode, one permit of a semaphore, or through a gate.
+func (v *queueView) newcomer(mode lockfsm.Mode) (waits bool, estimate uint32) {
+	queue := len(v.info.Waiters)
+	switch v.info.Gate {
+	case 0:
+	case lockfsm.GateLatch:
+		return v.info.Number > 0, wire.UnknownMillis
+	case lockfsm.GateEvent:
+		return len(v.info.Holders) == 0, wire.UnknownMillis
+	case lockfsm.GateBarrier:
+		return uint64(queue)+1 < uint64(v.info.Number), wire.UnknownMillis
+	default:
+		panic("node: a gate of unknown kind")
+	}
+	permits := lockfsm.Permits(0)
+	if v.info.Capacity > 0 {
+		mode, permits = lockfsm.ModeNL, 1
+	}
+	waits = queue > 0 || !v.last.admits(mode, permits, v.info.Capacity)
+	return waits, v.pass(mode, permits)
+}
+
 // blockage fills in what a request waits for, or one that came now would.
 func (n *Node) blockage(g *group, r *read) wire.Blockage {
-	n.describe(g, r.name, wire.VersionKinds)
+	n.describe(g, r.name, wire.VersionWhole)
 	x := wire.Blockage{EstimateMillis: wire.UnknownMillis}
 	v := n.viewQueue(g, r.name)
 	x.UsualMillis, x.Samples = v.usual, uint32(v.known)
@@ -90,8 +126,7 @@ func (n *Node) blockage(g *group, r *read) wire.Blockage {
 			w := &n.found.Waiters[i]
 			v.pass(w.Mode, w.Permits)
 		}
-		waits := len(n.found.Waiters) > 0 || !v.last.admits(lockfsm.Mode(r.mode), 0, 0)
-		if estimate := v.pass(lockfsm.Mode(r.mode), 0); waits {
+		if waits, estimate := v.newcomer(lockfsm.Mode(r.mode)); waits {
 			x.Position, x.EstimateMillis = uint32(len(n.found.Waiters)+1), estimate
 		}
 		x.Info = n.lockInfo
@@ -114,9 +149,14 @@ func (n *Node) blockage(g *group, r *read) wire.Blockage {
 func (n *Node) tellQueue(g *group, q *queueWatch) int {
 	q.after = n.now + queueEvery
 	name := []byte(q.name)
-	n.describe(g, name, wire.VersionKinds)
+	n.describe(g, name, wire.VersionWhole)
 	x := n.lockInfo
 	x.Holders, x.Waiters = x.Holders[:min(len(x.Holders), maxBlockers)], nil
+	for i := range x.Holders {
+		if d := &x.Holders[i].Data; len(d.Payload)+len(d.Labels) > 0 {
+			*d = wire.HolderData{Flags: d.Flags | wire.HolderDataLeftOut}
+		}
+	}
 	v := n.viewQueue(g, name)
 	left := len(q.of)
 	for i := 0; i < len(n.found.Waiters) && left > 0; i++ {

@@ -143,7 +143,7 @@
 //	              permits u32 | capacity u32 | mode u8 |
 //	              flags u8 (1: max hold) | name)
 //	Blockage      position u32 | samples u32 | usual ms u32 | estimate ms u32 |
-//	              LockInfo as in version 2
+//	              LockInfo as in version 3
 //	TopPage       n u16 | n × (score u32 | waits u64 | refusals u64 | usual ms u32 |
 //	              name)
 //
@@ -217,13 +217,15 @@
 //	LockInfo    as in version 2, with number u32 | gate u8 | 0 u8 before name, and
 //	            flags u8 | length u16 | payload | length u16 | labels behind the
 //	            client name of every holder
-//	ListPage    as in version 2, with number u32 | gate u8 | 0 u8 before every name
+//	ListPage    as in version 2, with number u32 | gate u8 | flags u8 before every name
 //
 // Number is what is left of the count of a latch or how many a barrier wants. What
 // stands of a gate is its only holder, of no session: a latch that has a count, an
 // event that is set, with a lease of ffffffff if it has no end. Flags of a holder: 1
 // its data is left out, because the answer has no room; 2 the hold is over and is
-// kept for its min hold or delay, until its lease is over.
+// kept for its min hold or delay, until its lease is over. The flags in a ListPage are
+// of the first holder: 2, and 4 it is detached. Neither has a client name. Where there
+// are no flags, the session of what is kept tells: its two highest bits, and its token.
 //
 // A hold that is given back before it is as old as its min hold, and one with a
 // delay that ended with its session or its own time, is kept: the lock stays taken
@@ -281,7 +283,8 @@
 // TooManyWaiters. They do not count as requests in flight.
 //
 // Why asks for the position of a request and what is before it or, with target zero,
-// of one in that mode that came now. Usual is the middle one of the lengths of up to
+// of one in that mode that came now: for one permit of a semaphore, to wait at a gate. A
+// Waiting leaves the data of holders out. Usual is the middle one of the lengths of up to
 // eight holds, estimate what that makes of the queue; both are all ones if unknown.
 // Top asks a node, in no group, for the names of its groups that were waited for or
 // refused most; the score counts those and is halved every minute.

@@ -99,7 +99,7 @@ func samples() []sample {
 			}, AppendLockInfo, DecodeLockInfo),
 		response("response_list", g10(KindResponse, 10), Response{Status: StatusOK},
 			ListPage{More: MorePages, Entries: []ListEntry{
-				{88123, 252000, 1, 3, ModeEX, orders, worker, 0, 0, 0, 0}}},
+				{88123, 252000, 1, 3, ModeEX, orders, worker, 0, 0, 0, 0, 0}}},
 			AppendListPage, DecodeListPage),
 		response("response_held2", g10(KindResponse, 12),
 			Response{Token: 88125, Slot: 4713, Position: 1, Status: StatusHeld},
@@ -122,12 +122,15 @@ func samples() []sample {
 			}, AppendLockInfo3, DecodeLockInfo3),
 		response("response_list2", g10(KindResponse, 10), Response{Status: StatusOK},
 			ListPage{Entries: []ListEntry{
-				{88125, 60000, 1, 0, ModeNL, []byte("gpu"), worker, 8, 6, 0, 0}}},
+				{88125, 60000, 1, 0, ModeNL, []byte("gpu"), worker, 8, 6, 0, 0, 0}}},
 			AppendListPage2, DecodeListPage2),
 		response("response_list3", g10(KindResponse, 10), Response{Status: StatusOK},
 			ListPage{Entries: []ListEntry{
-				{88125, 60000, 1, 0, ModeNL, []byte("gpu"), []byte{}, 0, 0, GateLatch, 3}}},
+				{88125, 60000, 1, 0, ModeNL, []byte("gpu"), []byte{}, 0, 0, GateLatch, 3, 0}}},
 			AppendListPage3, DecodeListPage3),
+		response("response_list3_kept", g10(KindResponse, 10), Response{Status: StatusOK},
+			ListPage{Entries: []ListEntry{{88125, 60000, 1, 2, ModeEX, nightly, []byte{}, 0, 0, 0, 0,
+				HolderKept}}}, AppendListPage3, DecodeListPage3),
 		response("response_find", g10(KindResponse, 16), Response{Slot: 4717, Status: StatusOK},
 			SessionClaims{9, 3, 10000, LastPage, []Claim{{2, 88123, 77, 0, 0, ModeEX, 0, orders},
 				{12, 0, 0, 2, 8, ModeNL, 0, []byte("gpu")}}},

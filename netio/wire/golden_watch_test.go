@@ -8,7 +8,8 @@ func watchSamples() []sample {
 	blockage := Blockage{Position: 2, Samples: 8, UsualMillis: 1500, EstimateMillis: 2500,
 		Info: LockInfo{HolderCount: 1, WaiterCount: 3, Name: orders,
 			Holders: []Holder{{Session: 9, Token: 88123, HeldMillis: 500, LeaseMillis: 7400,
-				Mode: ModeEX, Client: []byte("ci"), Kind: ClaimKind{Depth: 1}}}}}
+				Mode: ModeEX, Client: []byte("ci"), Kind: ClaimKind{Depth: 1},
+				Data: HolderData{0, []byte{}, []byte{}}}}}}
 	return []sample{
 		frame("watch", Header{KindWatch, 0, 10, 15},
 			Watch{4711, 0, 0, ScopeLock, orders}, AppendWatch, DecodeWatch),

@@ -54,8 +54,12 @@ const (
 	// HolderKept: the hold is over, and the lock stays taken by it until its lease
 	// is: for its min hold or delay.
 	HolderKept HolderFlags = 1 << 1
+	// HolderDetached: the hold is detached. In a ListEntry only; elsewhere its session
+	// says so.
+	HolderDetached HolderFlags = 1 << 2
 
 	knownHolderFlags = HolderDataLeftOut | HolderKept
+	knownEntryFlags  = HolderDetached | HolderKept
 )
 
 // ClaimKind is what a claim is beyond a mode: version 2.
@@ -155,12 +159,20 @@ func appendGateInfo(dst []byte, g GateKind, number uint32) []byte {
 }
 
 func (c *cursor) gateInfo() (GateKind, uint32) {
-	number, g := c.u32(), GateKind(c.u8())
-	c.zero(1)
-	if g >= gateEnd || g == 0 && number != 0 {
+	g, number, flags := c.entryInfo()
+	if flags != 0 {
 		c.fail(ErrField)
 	}
 	return g, number
+}
+
+// entryInfo is gateInfo with flags of the first holder behind it.
+func (c *cursor) entryInfo() (GateKind, uint32, HolderFlags) {
+	number, g, flags := c.u32(), GateKind(c.u8()), HolderFlags(c.u8())
+	if g >= gateEnd || g == 0 && number != 0 || flags&^knownEntryFlags != 0 {
+		c.fail(ErrField)
+	}
+	return g, number, flags
 }
 
 func appendClaimKind(dst []byte, x *ClaimKind, version uint16) []byte {
@@ -278,6 +290,8 @@ type ListEntry struct {
 	// count or an event that is set, is its only holder, without a client. Version 3.
 	Gate   GateKind
 	Number uint32
+	// Flags say more about the first holder: HolderKept and HolderDetached. Version 3.
+	Flags HolderFlags
 }
 
 // More says whether a ListPage is the last of its group.
@@ -327,6 +341,7 @@ func appendListPage(dst []byte, x *ListPage, version uint16) []byte {
 		}
 		if version >= VersionWhole {
 			dst = appendGateInfo(dst, e.Gate, e.Number)
+			dst[len(dst)-1] = byte(e.Flags)
 		}
 		dst = appendText(dst, e.Name, MaxNameBytes)
 		dst = appendText(dst, e.Client, MaxClientNameBytes)
@@ -369,7 +384,7 @@ func decodeListPage(payload []byte, version uint16) (ListPage, error) {
 			e.Capacity, e.Taken = c.u32(), c.u32()
 		}
 		if version >= VersionWhole {
-			e.Gate, e.Number = c.gateInfo()
+			e.Gate, e.Number, e.Flags = c.entryInfo()
 		}
 		e.Name = c.text(MaxNameBytes)
 		e.Client = c.text(MaxClientNameBytes)

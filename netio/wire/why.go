@@ -71,7 +71,7 @@ func AppendBlockage(dst []byte, x *Blockage) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, x.Samples)
 	dst = binary.LittleEndian.AppendUint32(dst, x.UsualMillis)
 	dst = binary.LittleEndian.AppendUint32(dst, x.EstimateMillis)
-	return AppendLockInfo2(dst, &x.Info)
+	return AppendLockInfo3(dst, &x.Info)
 }
 
 // DecodeBlockage decodes the payload of a Why.
@@ -83,7 +83,7 @@ func DecodeBlockage(payload []byte) (Blockage, error) {
 		return x, c.end("Blockage")
 	}
 	var err error
-	x.Info, err = DecodeLockInfo2(c.b)
+	x.Info, err = DecodeLockInfo3(c.b)
 	return x, err
 }
 
