@@ -27,7 +27,7 @@ func (h lostHold) Unlock(context.Context) error { return client.ErrLost }
 func TestLostBeforeTheCommandStarts(t *testing.T) {
 	ran := filepath.Join(t.TempDir(), "ran")
 	var out bytes.Buffer
-	r := &runner{onLost: "kill"}
+	r := &runner{verb: "run", noun: "lock", onLost: "kill"}
 	err := r.underLock(&shell{out: &out, err: &out}, &taken{hold: lostHold{}, what: `lock "a"`},
 		[]string{"touch", ran})
 	if exitCode(err) != exitLostBefore || !strings.Contains(err.Error(), `lock "a" was lost before`) {

@@ -16,7 +16,7 @@ func (sh *shell) help(args []string) error {
 	}
 	if of := verbsOf(args[0]); len(args) == 1 && of != nil {
 		for _, v := range of {
-			fmt.Fprintf(sh.out, "lockd %-15s %s\n", v.name, v.brief)
+			fmt.Fprintf(sh.out, "lockd %-17s %s\n", v.name, v.brief)
 		}
 		fmt.Fprintf(sh.out, "\nlockd help %s VERB says more.\n", args[0])
 		return nil
@@ -46,9 +46,9 @@ func verbsOf(first string) []verb {
 func (sh *shell) printVerbs(w io.Writer) {
 	fmt.Fprintf(w, "lockd %s: locks that survive the loss of a node\n\nlockd VERB …\n", version)
 	for _, v := range verbs() {
-		fmt.Fprintf(w, "  %-15s %s\n", v.name, v.brief)
+		fmt.Fprintf(w, "  %-17s %s\n", v.name, v.brief)
 	}
-	fmt.Fprint(w, "  help VERB       what a verb does and which flags it has\n\n"+
+	fmt.Fprint(w, "  help VERB         what a verb does and which flags it has\n\n"+
 		"Verbs that talk to a cluster find it by --addr HOST:PORT,… or LOCKD_ADDR.\n")
 }
 

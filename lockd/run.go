@@ -46,7 +46,7 @@ Exit codes other than the command's own:
   127  the command is not found
   128+N  the command was ended by signal N`,
 		begin: func(flags *flag.FlagSet) action {
-			r := &runner{}
+			r := &runner{verb: "run", noun: "lock"}
 			r.declare(flags)
 			return r.run
 		},
@@ -55,6 +55,7 @@ Exit codes other than the command's own:
 
 // runner is one call of lockd run.
 type runner struct {
+	verb, noun   string // of the verb: what it is called, and what it holds
 	cluster      clusterFlags
 	patience     patience
 	try          bool
@@ -73,11 +74,7 @@ const (
 )
 
 func (r *runner) declare(flags *flag.FlagSet) {
-	r.cluster.declare(flags)
-	flags.BoolVar(&r.try, "n", false, "do not wait: fail at once if the lock is held")
-	r.patience.declare(flags)
-	declareNumber(flags, number{to: &r.patience.conflictCode, least: 0, most: 255}, "E", exitFailure,
-		"exit `code` when the lock is held by others")
+	r.declareCommand(flags)
 	r.want.declare(flags)
 	flags.Func("also", "another `name` to hold at the same time, all or none; several times for more",
 		func(name string) error {
@@ -87,10 +84,20 @@ func (r *runner) declare(flags *flag.FlagSet) {
 	declareNumber(flags, number{to: &r.priority, least: 0, most: 255}, "priority", 0,
 		"`weight` in the queue, 0 to 255: larger is sooner, within bounds")
 	r.terms.declare(flags)
+}
+
+// declareCommand declares the flags of every verb that runs a command.
+func (r *runner) declareCommand(flags *flag.FlagSet) {
+	r.cluster.declare(flags)
+	flags.BoolVar(&r.try, "n", false, "do not wait: fail at once if the "+r.noun+" is held")
+	r.patience.declare(flags)
+	declareNumber(flags, number{to: &r.patience.conflictCode, least: 0, most: 255}, "E", exitFailure,
+		"exit `code` when the "+r.noun+" is held by others")
 	declareChoice(flags, choice{to: &r.onLost, words: []string{"kill", "warn"}}, "on-lost", "kill",
-		"what to do when the lock is lost: `kill` the command, or only warn")
+		"what to do when the "+r.noun+" is lost: `kill` the command, or only warn")
 	declareSpan(flags, span{to: &r.lease, least: leastLease, most: mostLease}, "lease",
-		10*time.Second, "how `long` the cluster keeps the lock without hearing from lockd, 1s to 1h")
+		10*time.Second, "how `long` the cluster keeps the "+r.noun+" without hearing from lockd, "+
+			"1s to 1h")
 	declareSpan(flags, span{to: &r.grace}, "kill-grace", -1, "`time` between TERM and KILL, at "+
 		"most a third of the lease (default 2s, or a fifth of the lease if that is less)")
 }
@@ -116,8 +123,8 @@ func (r *runner) run(sh *shell, args []string) error {
 	}
 	code := r.underLock(sh, t, command)
 	if err := giveBack(c, t.hold); err != nil && !errors.Is(err, client.ErrLost) {
-		fmt.Fprintf(sh.err, "lockd: the lock could not be given back, its lease will run out: %v\n",
-			err)
+		fmt.Fprintf(sh.err, "lockd: the %s could not be given back, its lease will run out: %v\n",
+			r.noun, err)
 	}
 	return code
 }
@@ -132,16 +139,17 @@ func (r *runner) check(args []string) (command []string, err error) {
 	}
 	switch {
 	case len(args) == 0:
-		return nil, failf(exitUsage, "run: NAME is missing: lockd run NAME -- CMD")
+		return nil, failf(exitUsage, "%s: NAME is missing: lockd %s NAME -- CMD", r.verb, r.verb)
 	case len(args) > 1 && command == nil:
-		return nil, failf(exitUsage, "run: write -- before the command: lockd run %s -- %s …",
-			args[0], args[1])
+		return nil, failf(exitUsage, "%s: write -- before the command: lockd %s %s -- %s …",
+			r.verb, r.verb, args[0], args[1])
 	case len(args) > 1:
-		return nil, failf(exitUsage, "run: unexpected argument %q before --", args[1])
+		return nil, failf(exitUsage, "%s: unexpected argument %q before --", r.verb, args[1])
 	case len(command) == 0:
-		return nil, failf(exitUsage, "run: the command is missing: lockd run %s -- CMD", args[0])
+		return nil, failf(exitUsage, "%s: the command is missing: lockd %s %s -- CMD", r.verb,
+			r.verb, args[0])
 	case r.try && r.patience.wait >= 0:
-		return nil, failf(exitUsage, "run: -n and -w exclude each other")
+		return nil, failf(exitUsage, "%s: -n and -w exclude each other", r.verb)
 	}
 	if r.try {
 		r.patience.wait = 0
@@ -152,17 +160,17 @@ func (r *runner) check(args []string) (command []string, err error) {
 		r.grace = min(2*time.Second, r.lease/5)
 	}
 	if r.grace > r.lease/3 {
-		return nil, failf(exitUsage, "run: --kill-grace is %s, must be 0s to %s, a third of the "+
-			"--lease of %s", spanText(r.grace), spanText((r.lease / 3).Truncate(time.Millisecond)),
+		return nil, failf(exitUsage, "%s: --kill-grace is %s, must be 0s to %s, a third of the "+
+			"--lease of %s", r.verb, spanText(r.grace), spanText((r.lease / 3).Truncate(time.Millisecond)),
 			spanText(r.lease))
 	}
 	// The command runs before it is stopped.
 	least := (r.grace + 2*killMargin) * 10 / 8
 	if most := r.terms.maxHold; most > 0 && most < least {
-		return nil, failf(exitUsage, "run: --max-hold is %s, must be at least %s beside a --kill-grace "+
-			"of %s", spanText(most), spanText(least), spanText(r.grace))
+		return nil, failf(exitUsage, "%s: --max-hold is %s, must be at least %s beside a --kill-grace "+
+			"of %s", r.verb, spanText(most), spanText(least), spanText(r.grace))
 	}
-	if err := r.want.check("run"); err != nil {
+	if err := r.want.check(r.verb); err != nil {
 		return nil, err
 	}
 	return command, r.checkSeveral()
@@ -226,7 +234,7 @@ func (r *runner) lock(ctx context.Context, c *client.Client) (*taken, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &taken{hold: h, what: "lock " + strconv.Quote(h.Name()), env: []string{
+	return &taken{hold: h, what: r.noun + " " + strconv.Quote(h.Name()), env: []string{
 		"LOCKD_NAME=" + h.Name(),
 		"LOCKD_TOKEN=" + strconv.FormatUint(h.Token(), 10),
 		"LOCKD_SESSION=" + strconv.FormatUint(h.Session(), 10)}}, nil

@@ -41,9 +41,9 @@ type action func(sh *shell, args []string) error
 func verbs() []verb {
 	return []verb{
 		serveVerb(), devVerb(), runVerb(), lockVerb(), tryVerb(), renewVerb(), releaseVerb(),
-		getVerb(), listVerb(), watchVerb(), whyVerb(), waitersVerb(), topVerb(), statusVerb(),
-		addVerb(), removeVerb(), replaceVerb(), dumpVerb(), configCheckVerb(), completionVerb(),
-		versionVerb(),
+		getVerb(), listVerb(), watchVerb(), whyVerb(), waitersVerb(), topVerb(),
+		electionRunVerb(), electionObserveVerb(), benchVerb(), statusVerb(), addVerb(), removeVerb(),
+		replaceVerb(), dumpVerb(), configCheckVerb(), completionVerb(), versionVerb(),
 	}
 }
 

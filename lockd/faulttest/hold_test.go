@@ -29,8 +29,7 @@ func TestHolds(t *testing.T) {
 // onCluster runs a verb against a cluster.
 func onCluster(t *testing.T, c *Cluster, args ...string) (code int, out string) {
 	t.Helper()
-	addr := []string{args[0], "--addr", strings.Join(c.Addresses(), ",")}
-	return lockd(t, append(addr, args[1:]...)...)
+	return lockd(t, atCluster(c, args)...)
 }
 
 // holdsInAShell passes what is printed from verb to verb as the help says.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -33,7 +34,7 @@ func startRun(t *testing.T, c *Cluster, args ...string) *started {
 func startVerb(t *testing.T, c *Cluster, args ...string) *started {
 	t.Helper()
 	s := &started{}
-	args = append([]string{args[0], "--addr", strings.Join(c.Addresses(), ",")}, args[1:]...)
+	args = atCluster(c, args)
 	s.cmd = exec.CommandContext(within(t, 60*time.Second), lockdPath, args...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
 	// A grandchild that outlives its parents must not keep the test waiting.
@@ -42,6 +43,16 @@ func startVerb(t *testing.T, c *Cluster, args ...string) *started {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// atCluster adds the addresses of a cluster to a command line, behind the verb, which
+// may have two words.
+func atCluster(c *Cluster, args []string) []string {
+	words := 1
+	if args[0] == "election" || args[0] == "cluster" {
+		words = 2
+	}
+	return slices.Insert(slices.Clone(args), words, "--addr", strings.Join(c.Addresses(), ","))
 }
 
 // code waits for the end and returns the exit code.
