@@ -73,9 +73,14 @@ func (sh *shell) printVerb(w io.Writer, v verb) {
 // printFlag prints one flag with its default, the text indented below it.
 func printFlag(w io.Writer, f *flag.Flag) {
 	value, usage := flag.UnquoteUsage(f)
-	line := "  --" + f.Name
-	if len(f.Name) == 1 {
-		line = "  -" + f.Name
+	line := "  " + dashed(f.Name)
+	switch f.Value.(type) {
+	case *span:
+		value = "time"
+	case *number:
+		if value == "many" {
+			value = "n"
+		}
 	}
 	if value != "" {
 		line += " " + strings.ToUpper(value)

@@ -121,7 +121,11 @@ func (h *holdFlags) use(sh *shell, cluster *clusterFlags, args []string,
 	defer closeClient(c)
 	d := client.DetachedHold{Name: args[0], Session: h.session, Token: h.token}
 	if h.session == 0 {
-		if d, err = c.FindDetached(ctx, args[0], h.token); err != nil {
+		d, err = c.FindDetached(ctx, args[0], h.token)
+		if errors.Is(err, client.ErrOptions) { // it is a client's
+			return &failure{code: exitFailure, err: err}
+		}
+		if err != nil {
 			return detachedFailure(err)
 		}
 	}
@@ -130,12 +134,8 @@ func (h *holdFlags) use(sh *shell, cluster *clusterFlags, args []string,
 
 // detachedFailure gives what became of a detached hold its exit code.
 func detachedFailure(err error) error {
-	switch {
-	case errors.Is(err, client.ErrLost):
+	if errors.Is(err, client.ErrLost) {
 		return &failure{code: exitLostRunning, err: err}
-	case errors.Is(err, client.ErrOptions):
-		return &failure{code: exitFailure, err: err}
-	default:
-		return clientFailure(err)
 	}
+	return clientFailure(err)
 }

@@ -13,8 +13,17 @@ import (
 // TestWords is what the command line says where a user went wrong, on processes.
 func TestWords(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3)
+	c := newCluster(t, 3, "--limit-hold-max", "1h")
 	cl := dial(t, c, client.Options{Name: "words"})
+	h := takenAs(t, c, "try", "mine")
+	for _, args := range [][]string{{"run", "--min-hold", "2h", "x", "--", "true"},
+		{"run", "--lock-delay", "2h", "x", "--", "true"}, {"try", "--ttl", "2h", "x"},
+		{"renew", "--ttl", "2h", "mine", "--token", h.token()}} {
+		code, out := onCluster(t, c, args...)
+		if code != 2 || !strings.Contains(out, "cluster.limits.hold_max") {
+			t.Errorf("%q: got exit code %d and %q, want 2 and the setting", args, code, out)
+		}
+	}
 	if err := cl.Event("event").Set(within(t, 10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
