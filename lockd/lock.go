@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -174,11 +173,13 @@ func printHold(sh *shell, out format, d client.DetachedHold, until time.Time) er
 		_, err := sh.out.Write(admin.AppendHold(nil, d, until))
 		return err
 	}
-	token := strconv.FormatUint(d.Token, 10)
-	_, err := fmt.Fprintf(sh.out, "LOCKD_NAME=%s\nLOCKD_TOKEN=%s\nLOCKD_SESSION=%d\nLOCKD_UNTIL=%s\n"+
-		"# give it back: lockd release %s --token %s\n", shellQuoted(d.Name), token, d.Session,
-		until.UTC().Truncate(time.Millisecond).Format("2006-01-02T15:04:05.000Z07:00"),
-		strings.ReplaceAll(shellQuoted(d.Name), "\n", "?"), token)
+	name, comment := shellQuoted(d.Name), ""
+	if !strings.Contains(name, "\n") { // it would end the comment
+		comment = fmt.Sprintf("# give it back: lockd release %s --token %d\n", name, d.Token)
+	}
+	_, err := fmt.Fprintf(sh.out,
+		"LOCKD_NAME=%s\nLOCKD_TOKEN=%d\nLOCKD_SESSION=%d\nLOCKD_UNTIL=%s\n%s", name, d.Token, d.Session,
+		until.UTC().Truncate(time.Millisecond).Format("2006-01-02T15:04:05.000Z07:00"), comment)
 	return err
 }
 

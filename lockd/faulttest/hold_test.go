@@ -2,6 +2,7 @@ package faulttest
 
 import (
 	"encoding/json"
+	"errors"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"lockd/client"
+	"lockd/netio/wire"
 )
 
 // TestHolds is the contract of lockd lock, try, renew and release, on one cluster.
@@ -21,6 +23,7 @@ func TestHolds(t *testing.T) {
 	t.Run("JSON", func(t *testing.T) { holdsInJSON(t, c, cl) })
 	t.Run("Refused", func(t *testing.T) { holdsRefused(t, c, cl) })
 	t.Run("Wait", func(t *testing.T) { holdsAfterAWait(t, c, cl) })
+	t.Run("Failover", func(t *testing.T) { holdsAfterAFailover(t, c, cl) })
 	t.Run("Over", func(t *testing.T) { holdsThatAreOver(t, c, cl) })
 	t.Run("Modes", func(t *testing.T) { holdsInModes(t, c, cl) })
 	t.Run("Unavailable", func(t *testing.T) { holdsOfNoCluster(t, c) })
@@ -157,6 +160,34 @@ func holdsAfterAWait(t *testing.T, c *Cluster, cl *client.Client) {
 	}
 	if code, out := onCluster(t, c, "release", "wait", "--token", next.token()); code != 0 {
 		t.Errorf("release: got exit code %d and %q", code, out)
+	}
+}
+
+// holdsAfterAFailover kills the leader while lockd lock waits.
+func holdsAfterAFailover(t *testing.T, c *Cluster, cl *client.Client) {
+	ctx := within(t, 60*time.Second)
+	const name = "failover"
+	h, err := cl.Lock(ctx, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startVerb(t, c, "lock", name)
+	time.Sleep(300 * time.Millisecond)
+	leader, err := c.Leader(ctx, cl, int(wire.GroupOf("", name, groups)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := leader.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Unlock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.code(t); got != 0 || !strings.Contains(s.out.String(), "LOCKD_TOKEN=") {
+		t.Errorf("got exit code %d and %q, want the hold", got, s.out.String())
+	}
+	if err := errors.Join(leader.Start(), leader.AwaitReady(ctx)); err != nil {
+		t.Fatal(err)
 	}
 }
 
