@@ -405,6 +405,15 @@ func TestDetachedOfAnother(t *testing.T) {
 				t.Errorf("%s after its release: got %v, want ErrLost", name, err)
 			}
 		}
+		h, err = c.TryDetachedWith(ctx, "b", time.Second, LockOptions{MaxHold: 3 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began = time.Now()
+		until, err := c.RenewDetached(ctx, DetachedHold{"b", h.Session(), h.Token()}, time.Minute)
+		if left := until.Sub(began); err != nil || left < 2*time.Second || left > 3*time.Second {
+			t.Errorf("renew beyond its max hold: got %s, %v, want less than 3s", left, err)
+		}
 		kept := lock(t, c, "a")
 		if _, err := c.FindDetached(ctx, "a", kept.Token()); !errors.Is(err, ErrOptions) {
 			t.Errorf("of a client: got %v, want ErrOptions", err)

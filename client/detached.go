@@ -133,8 +133,21 @@ func (c *Client) RenewDetached(ctx context.Context, d DetachedHold,
 	if err := c.call(ctx, x); err != nil {
 		return time.Time{}, err
 	}
+	// A max hold may end it earlier. Nodes that know of none have none.
+	hold, lasts := grantOf{d.Name, d.Token}, make(map[grantOf]Instant)
+	_, err = c.lastUntil(ctx, []NameToken{{d.Name, d.Token}}, lasts)
+	last, current := lasts[hold]
+	switch {
+	case errors.Is(err, ErrUnsupported):
+		last = never
+	case err != nil:
+		return time.Time{}, err
+	case !current:
+		return time.Time{}, &LostError{Name: d.Name, Token: d.Token,
+			Cause: errors.New("it ended while it was renewed")}
+	}
 	c.mu.Lock()
-	until := x.firstSent.Add(c.mu.core.ttlSpan(ttl))
+	until := min(last, x.firstSent.Add(c.mu.core.ttlSpan(ttl)))
 	c.mu.Unlock()
 	return c.moment(until), nil
 }

@@ -207,6 +207,11 @@ func holdsThatAreOver(t *testing.T, c *Cluster, cl *client.Client) {
 	if !held.Valid() {
 		t.Error("the new holder was disturbed")
 	}
+	h = takenAs(t, c, "try", "most", "--max-hold", "20s")
+	h = takenAs(t, c, "renew", "most", "--token", h.token(), "--ttl", "1h")
+	if left := time.Until(h.Until); left > 20*time.Second {
+		t.Errorf("renewed beyond its max hold: %v left", left)
+	}
 	if err := held.Unlock(within(t, 10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
