@@ -25,8 +25,8 @@ BENCH          ?= .
 PKG            ?= ./...
 LOCKS          ?= 1000000
 SESSIONS       ?= 100000
-PERF           ?= --target lockd,redis --workload uncontended --workers 1,20,80,320 \
-                  --duration 5s --rounds 3
+PERF           ?=
+BUDGET         ?= 45m
 
 # go run with a version builds a tool outside this module: it never enters go.mod.
 TOOL           := $(GO) run
@@ -139,13 +139,14 @@ bench: go-present ## run the benchmarks BENCH=. of PKG=./... with allocations
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) $(PKG)
 
 .PHONY: perf
-perf: build ## measure lockd against Redis, interleaved: PERF='--target …' (needs redis-server)
-	cd perf && $(GO) run . run --lockd ../bin/lockd $(PERF)
+perf: build ## measure everything in BUDGET=45m and rewrite performance.md; or PERF='--target …'
+	cd perf && $(GO) build -o ../bin/perf .
+	cd perf && ../bin/perf $(if $(PERF),run --lockd ../bin/lockd $(PERF),all --budget $(BUDGET))
 
 .PHONY: perf-smoke
-perf-smoke: build ## the same in seconds: shows that it runs, not how fast
-	cd perf && $(GO) run . run --lockd ../bin/lockd --target lockd --workload uncontended \
-	  --workers 1,20 --duration 1s --rounds 1
+perf-smoke: build ## a minute: lockd beside Redis and beside the published figures (redis-server)
+	cd perf && $(GO) build -o ../bin/perf .
+	cd perf && ../bin/perf smoke
 
 .PHONY: golden
 golden: go-present ## rewrite golden files and scripts of PKG (tests with a -rewrite flag); read the diff

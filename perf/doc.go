@@ -13,21 +13,37 @@
 // unpacked release; java must be on PATH). A target without its program is said
 // to be missing and left out, and is an error if it was the only one.
 //
-//	make perf                                what the README's table comes from
+//	make perf                     all of it, in about 45 minutes; BUDGET=90m takes
+//	                              longer for more, and rewrites performance.md
+//	make perf-smoke               a minute: lockd, Redis, the published figures
+//	perf publish --json results/run.json    publish what was measured earlier
 //	perf run --target lockd,redis,redis-go --workload uncontended \
 //	    --workers 1,20,80,320 --duration 5s --rounds 3 --markdown out.md
-//	perf run --workload contended --workers 150,1500 --keys 15
+//	perf run --workload contended --workers 150,1500 --keys 15 --hold 0,50ms
 //	perf run --workload async --target lockd --workers 1000,16000
+//	perf run --workload readwrite,semaphore --target lockd --workers 80
 //	perf run --workload handoff
-//	perf run --workload failover --target lockd --trials 100
-//	perf run --workload open --rate 10000 --workers 512
+//	perf run --workload crowd --target lockd,etcd --count 1000 --duration 20s
+//	perf run --workload failover --target lockd,etcd,zookeeper --trials 100
+//	perf run --workload open --rate 1000,10000 --workers 512
+//	perf run --workload uncontended --workers 2000 --clients 4
+//	perf run --workload keepalive,memory,restart --target lockd,etcd --count 5000
 //	perf run --target lockd --profile profiles
 //
 // Every round measures each load on each target in turn, so that whatever else
 // the machine does falls on all alike; the table gives medians and the spread of
-// the throughput. All targets run throughout, idle while it is not their turn.
-// The load runs in this one process and shares the machine with the servers:
-// ratios within one run mean something, absolute figures of two machines do not.
+// the throughput. The targets of a step run throughout, idle while it is not their
+// turn; targets with the same servers share them. What looks at memory or at a
+// restart has servers of its own. The load runs in this one process, or in
+// --clients processes, and shares the machine with the servers: ratios within one
+// run mean something, absolute figures of two machines do not. A load that makes
+// no sense for a target is not run, and the report says why.
+//
+// A run is written as JSON (package report tells the form), as Markdown and as
+// pictures. perf all stands in for many runs: it says beforehand how long it
+// takes, keeps everything in results/, and rewrites the marked part of
+// performance.md, the pictures and the figures beside it only if it came to its
+// end and others took less than a quarter of a core meanwhile.
 //
 // What to believe: figures of different durability are not the same figures,
 // which is why the table of promises comes first; the CPU columns tell whether

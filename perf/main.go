@@ -12,8 +12,12 @@ import (
 
 const helpText = `perf measures lock services side by side.
 
-usage: perf run [flags]     measure; perf run -h lists the flags
-       perf echo ADDRESS    serve the echo target (perf starts this itself)
+usage: perf run [flags]      measure; perf run -h lists the flags
+       perf all [flags]      measure everything and rewrite lockd/doc/performance.md
+       perf publish [flags]  rewrite it from what a run wrote
+       perf smoke [flags]    a minute: lockd, Redis, and the last published run
+       perf echo ADDRESS     serve the echo target (perf starts this itself)
+       perf load             be a client process (perf starts this itself)
 `
 
 func main() {
@@ -31,15 +35,30 @@ func main() {
 
 // command runs one command of the command line.
 func command(ctx context.Context, args []string) error {
-	switch {
-	case len(args) > 0 && args[0] == "run":
-		return runCommand(ctx, args[1:])
-	case len(args) == 2 && args[0] == "echo":
-		return serveEcho(ctx, args[1])
-	case len(args) > 0 && (args[0] == "help" || args[0] == "-h" || args[0] == "--help"):
+	name := ""
+	if len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	switch name {
+	case "run":
+		return runCommand(ctx, args)
+	case "all":
+		return allCommand(ctx, args)
+	case "publish":
+		return publishCommand(args)
+	case "smoke":
+		return smokeCommand(ctx, args)
+	case "echo":
+		if len(args) != 1 {
+			return errors.New("echo: want one address")
+		}
+		return serveEcho(ctx, args[0])
+	case "load":
+		return loadCommand(ctx, os.Stdin, os.Stdout)
+	case "help", "-h", "--help":
 		fmt.Print(helpText)
 		return nil
 	}
 	fmt.Fprint(os.Stderr, helpText)
-	return errors.New("want a command: run")
+	return errors.New("want a command: run, all, publish or smoke")
 }

@@ -21,9 +21,10 @@ import (
 	"lockd/perf/workload"
 )
 
-// TestMain lets the test binary serve the echo target, as perf does.
+// TestMain lets the test binary serve the echo target and be a client process, as
+// perf does.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == "echo" {
+	if len(os.Args) == 3 && os.Args[1] == "echo" || len(os.Args) == 2 && os.Args[1] == "load" {
 		if err := command(context.Background(), os.Args[1:]); err != nil {
 			os.Exit(1)
 		}
@@ -33,8 +34,9 @@ func TestMain(m *testing.M) {
 }
 
 func TestOptionsMakeLoads(t *testing.T) {
-	o, err := parseOptions(strings.Fields("--workload uncontended,contended,handoff,open,failover "+
-		"--workers 1,20 --keys 7 --rate 500 --trials 3 --lockd-flags --groups=8"), &bytes.Buffer{})
+	o, err := parseOptions(strings.Fields("--workload uncontended,contended,handoff,open,failover,"+
+		"readwrite,semaphore,crowd --workers 1,20 --keys 7 --rate 500,900 --trials 3 --hold 0,50ms "+
+		"--reads 90 --permits 3 --clients 4 --lockd-flags --groups=8"), &bytes.Buffer{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,11 +45,23 @@ func TestOptionsMakeLoads(t *testing.T) {
 		got = append(got, load.String())
 	}
 	want := []string{
-		"uncontended, 1 worker", "uncontended, 20 workers",
-		"contended, 1 workers on 7 keys, hold 0s", "contended, 20 workers on 7 keys, hold 0s",
-		"handoff (release to grant)", "open, 500 pairs/s", "open, 500 pairs/s",
+		"uncontended, 1 worker, 4 client processes", "uncontended, 20 workers, 4 client processes",
+		"contended, 1 workers on 7 keys, hold 0s, 4 client processes",
+		"contended, 1 workers on 7 keys, hold 50ms, 4 client processes",
+		"contended, 20 workers on 7 keys, hold 0s, 4 client processes",
+		"contended, 20 workers on 7 keys, hold 50ms, 4 client processes",
+		"handoff (release to grant)",
+		"open, 500 pairs/s, 4 client processes", "open, 900 pairs/s, 4 client processes",
+		"open, 500 pairs/s, 4 client processes", "open, 900 pairs/s, 4 client processes",
 		"failover, 3 kills (lock: longest wait after each)",
 		"failover, 3 kills (lock: longest wait after each)",
+		"read-write 90/10, 1 workers on 7 keys, 4 client processes",
+		"read-write 90/10, 20 workers on 7 keys, 4 client processes",
+		"semaphore of 3, 1 workers on 7 keys, hold 0s, 4 client processes",
+		"semaphore of 3, 1 workers on 7 keys, hold 50ms, 4 client processes",
+		"semaphore of 3, 20 workers on 7 keys, hold 0s, 4 client processes",
+		"semaphore of 3, 20 workers on 7 keys, hold 50ms, 4 client processes",
+		"crowd, 200 waiters for one lock",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got loads %q, want %q", got, want)
@@ -67,6 +81,10 @@ func TestOptionsSayWhatIsWrong(t *testing.T) {
 		"--duration -1s":           "--duration",
 		"uncontended":              `"uncontended"`,
 		"--workload open --rate 0": "--rate",
+		"--hold -1s":               "--hold",
+		"--reads 101":              "--reads",
+		"--clients 65":             "--clients",
+		"--count 0":                "--count",
 	}
 	for args, want := range tests {
 		_, err := parseOptions(strings.Fields(args), &bytes.Buffer{})
@@ -97,8 +115,8 @@ func TestRunMeasuresEcho(t *testing.T) {
 	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Cells) != 2 || len(r.Cells[0].Rounds) != 2 {
-		t.Fatalf("got %d cells, want 2 of 2 rounds", len(r.Cells))
+	if len(r.Cells) != 2 || len(r.Cells[0].Rounds) != 2 || r.Format != report.Format {
+		t.Fatalf("got %d cells of form %d, want 2 of 2 rounds", len(r.Cells), r.Format)
 	}
 	for _, cell := range r.Cells {
 		for _, round := range cell.Rounds {
@@ -130,7 +148,7 @@ func TestRunNamesWhatIsMissing(t *testing.T) {
 	}
 	err = command(t.Context(), []string{"run", "--target", "echo", "--workload",
 		"failover,async", "--workers", "1", "--dir", t.TempDir()})
-	if err == nil || !strings.Contains(err.Error(), "failover needs") {
+	if err == nil || !strings.Contains(err.Error(), "outlive one of its processes") {
 		t.Errorf("failover of echo: got %v, want what it needs", err)
 	}
 }

@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -55,8 +56,8 @@ type Latency struct {
 	Max   time.Duration `json:"max_ns"`
 }
 
-// Latency sums up what was recorded so far. It is zero if nothing was.
-func (r *Recorder) Latency() Latency {
+// merged is all that was recorded so far.
+func (r *Recorder) merged() *hdrhistogram.Histogram {
 	all := hdrhistogram.New(lowest, highest, digits)
 	for i := range r.stripe {
 		mu := &r.stripe[i].mu
@@ -64,6 +65,34 @@ func (r *Recorder) Latency() Latency {
 		all.Merge(mu.histogram)
 		mu.Unlock()
 	}
+	return all
+}
+
+// Export returns what was recorded so far, for Import in another process.
+func (r *Recorder) Export() ([]byte, error) {
+	text, err := r.merged().Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	if err != nil {
+		return nil, fmt.Errorf("measure: export: %w", err)
+	}
+	return text, nil
+}
+
+// Import adds what another recorder exported.
+func (r *Recorder) Import(text []byte) error {
+	other, err := hdrhistogram.Decode(text)
+	if err != nil {
+		return fmt.Errorf("measure: import: %w", err)
+	}
+	mu := &r.stripe[0].mu
+	mu.Lock()
+	defer mu.Unlock()
+	mu.histogram.Merge(other)
+	return nil
+}
+
+// Latency sums up what was recorded so far. It is zero if nothing was.
+func (r *Recorder) Latency() Latency {
+	all := r.merged()
 	if all.TotalCount() == 0 {
 		return Latency{}
 	}

@@ -5,42 +5,57 @@ import (
 	"io"
 	"strings"
 	"time"
-
-	"lockd/perf/measure"
 )
 
-// WriteMarkdown writes the report as tables: medians of the rounds, and the
-// least and most of the throughput.
+// WriteMarkdown writes the report as a document of its own.
 func (r *Report) WriteMarkdown(w io.Writer) error {
-	var b strings.Builder
-	r.head(&b)
-	r.throughput(&b)
-	r.cost(&b)
-	r.troubles(&b)
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, "# Lock services, measured\n\n"+r.body(nil))
 	return err
+}
+
+// body is everything below the title; each picture stands above its table.
+func (r *Report) body(pictures []Picture) string {
+	var b strings.Builder
+	s := r.Summary()
+	s.head(&b)
+	for _, p := range pictures {
+		fmt.Fprintf(&b, "![%s](%s)\n\n", p.Title, p.Path)
+	}
+	s.throughput(&b)
+	s.cost(&b)
+	s.figures(&b)
+	r.troubles(&b)
+	return strings.TrimRight(b.String(), "\n") + "\n"
 }
 
 // head describes the machine and the targets.
 func (r *Report) head(b *strings.Builder) {
 	m := r.Machine
-	fmt.Fprintf(b, "# Lock services, measured\n\n")
 	fmt.Fprintf(b, "- commit %s, %s, %s\n", r.Version, m.Go, m.Measured.Format(time.RFC3339))
 	fmt.Fprintf(b, "- command: `%s`\n", strings.Join(r.Command, " "))
 	fmt.Fprintf(b, "- machine: %d cores of %s, %.0f GiB, Linux %s, load before %s\n",
 		m.Cores, m.CPU, float64(m.MemoryBytes)/(1<<30), m.Kernel, m.Load)
 	fmt.Fprintf(b, "- disk: %s; fdatasync of 512 B into a written file, p50: %s alone, "+
 		"%s with three writers\n", m.FileSystem, short(m.SyncAlone), short(m.SyncOfThree))
+	fmt.Fprintf(b, "- the rest of the machine and its host took %.2f cores meanwhile (median)\n",
+		r.Noise())
 	fmt.Fprintf(b, "- a pair is one lock and its unlock; load and servers share the machine\n\n")
 	fmt.Fprintf(b, "| target | what an answer survives | servers | client |\n|---|---|---|---|\n")
 	for _, t := range r.Targets {
-		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", t.Name, t.Durability, t.Server, t.Client)
+		server := t.Server
+		if t.Flags != "" {
+			server += " " + t.Flags
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", t.Name, t.Durability, server, t.Client)
 	}
 	for _, m := range r.Missing {
 		fmt.Fprintf(b, "| %s | not measured: %s | – | – |\n", m.Target, m.Reason)
 	}
 	b.WriteString("\n")
 }
+
+// paired says whether a load's pairs and latencies mean something.
+func paired(c *Cell) bool { return !c.Load.Fresh() }
 
 // throughput is the table of rates and latencies.
 func (r *Report) throughput(b *strings.Builder) {
@@ -52,20 +67,17 @@ func (r *Report) throughput(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, "|%s\n", strings.Repeat("---|", columns))
 	for _, c := range r.Cells {
-		rate := c.spread(func(round Round) float64 { return round.PairsPerSecond })
+		if !paired(c) {
+			continue
+		}
+		round := c.Rounds[0]
 		fmt.Fprintf(b, "| %s | %s | %.0f (%.0f–%.0f) |%s", c.Load, c.Target,
-			rate.Median, rate.Min, rate.Max, r.ratio(c, rate))
-		for _, figure := range []func(Round) time.Duration{
-			func(round Round) time.Duration { return round.Pair.Mean },
-			func(round Round) time.Duration { return round.Pair.P50 },
-			func(round Round) time.Duration { return round.Pair.P99 },
-			func(round Round) time.Duration { return round.Pair.P999 },
-			func(round Round) time.Duration { return round.Lock.P50 },
-			func(round Round) time.Duration { return round.Lock.P99 },
-			func(round Round) time.Duration { return round.Lock.P999 },
+			c.Rate.Median, c.Rate.Min, c.Rate.Max, r.ratio(c))
+		for _, latency := range []time.Duration{
+			round.Pair.Mean, round.Pair.P50, round.Pair.P99, round.Pair.P999,
+			round.Lock.P50, round.Lock.P99, round.Lock.P999,
 		} {
-			median := c.spread(func(round Round) float64 { return float64(figure(round)) }).Median
-			fmt.Fprintf(b, " %s |", short(time.Duration(median)))
+			fmt.Fprintf(b, " %s |", short(latency))
 		}
 		b.WriteString("\n")
 	}
@@ -79,63 +91,101 @@ func (r *Report) ratioHead() string {
 	return " × " + r.Baseline + " |"
 }
 
-// ratio compares a rate with the baseline's under the same load. Only in a
-// closed loop does the rate say how fast a target is.
-func (r *Report) ratio(c *Cell, rate measure.Spread) string {
+// ratio compares a rate with the baseline's under the same load, and says with *
+// that the two promise different things. Only in a closed loop does the rate say
+// how fast a target is.
+func (r *Report) ratio(c *Cell) string {
 	if r.Baseline == "" {
 		return ""
 	}
-	closed := c.Load.Workload == "uncontended" || c.Load.Workload == "contended"
+	other := r.cell(r.Baseline, c)
+	if other == nil || other.Rate.Median <= 0 || !closed(c) {
+		return " – |"
+	}
+	mark := ""
+	if r.durability(c.Target) != r.durability(r.Baseline) {
+		mark = " \\*"
+	}
+	return fmt.Sprintf(" %.2f%s |", c.Rate.Median/other.Rate.Median, mark)
+}
+
+// closed says whether a load is one whose rate tells how fast a target is.
+func closed(c *Cell) bool {
+	switch c.Load.Workload {
+	case "uncontended", "async", "contended", "readwrite", "semaphore", "crowd":
+		return true
+	}
+	return false
+}
+
+// cell is a target's cell of the same load; nil if there is none.
+func (r *Report) cell(target string, c *Cell) *Cell {
 	for _, other := range r.Cells {
-		if !closed || other.Target != r.Baseline || other.Load != c.Load {
-			continue
-		}
-		base := other.spread(func(round Round) float64 { return round.PairsPerSecond })
-		if base.Median > 0 {
-			return fmt.Sprintf(" %.2f |", rate.Median/base.Median)
+		if other.Target == target && other.Load == c.Load {
+			return other
 		}
 	}
-	return " – |"
+	return nil
+}
+
+func (r *Report) durability(target string) string {
+	for _, t := range r.Targets {
+		if t.Name == target {
+			return t.Durability
+		}
+	}
+	return ""
 }
 
 // cost is the table of CPU time.
 func (r *Report) cost(b *strings.Builder) {
+	if r.Baseline != "" {
+		b.WriteString("\\* The two promise different things: see the table of targets.\n\n")
+	}
 	b.WriteString("| load | target | µs CPU per pair: client | servers | of them | " +
 		"rest of the machine, cores | stolen, cores |\n|---|---|---|---|---|---|---|\n")
 	for _, c := range r.Cells {
-		median := func(figure func(Round) float64) float64 { return c.spread(figure).Median }
+		if !paired(c) {
+			continue
+		}
+		round := c.Rounds[0]
+		var parts []string
+		for _, server := range round.Servers {
+			parts = append(parts, fmt.Sprintf("%s %.2f", server.Name, round.perPair(server.CPU)))
+		}
 		fmt.Fprintf(b, "| %s | %s | %.2f | %.2f | %s | %.2f | %.2f |\n", c.Load, c.Target,
-			median(func(round Round) float64 { return round.perPair(round.Client) }),
-			median(func(round Round) float64 { return round.perPair(round.servers()) }),
-			c.eachServer(),
-			median(func(round Round) float64 { return round.cores(round.Other) }),
-			median(func(round Round) float64 { return round.cores(round.Steal) }))
+			round.perPair(round.Client), round.perPair(round.servers()), strings.Join(parts, ", "),
+			round.cores(round.Other), round.cores(round.Steal))
 	}
 	b.WriteString("\n")
 }
 
-// cores is CPU time as a number of busy cores.
-func (r Round) cores(used time.Duration) float64 {
-	if r.Elapsed == 0 {
-		return 0
+// figures is the table of what loads measure besides, and of what was not run.
+func (r *Report) figures(b *strings.Builder) {
+	head := "| load | target | figure | median |\n|---|---|---|---|\n"
+	for _, c := range r.Cells {
+		for _, f := range c.Rounds[0].Figures {
+			unit := ""
+			if f.Unit != "" {
+				unit = " " + f.Unit
+			}
+			fmt.Fprintf(b, "%s| %s | %s | %s | %s%s |\n", head, c.Load, c.Target, f.Name,
+				digits(f.Value), unit)
+			head = ""
+		}
 	}
-	return used.Seconds() / r.Elapsed.Seconds()
+	if head == "" {
+		b.WriteString("\n")
+	}
+	for _, u := range r.Unfit {
+		fmt.Fprintf(b, "- %s was not run on %s: %s\n", u.Workload, u.Target, u.Reason)
+	}
+	if len(r.Unfit) > 0 {
+		b.WriteString("\n")
+	}
 }
 
-// eachServer lists the cost of each server process.
-func (c *Cell) eachServer() string {
-	if len(c.Rounds) == 0 {
-		return "–"
-	}
-	var parts []string
-	for i, server := range c.Rounds[0].Servers {
-		cost := c.spread(func(round Round) float64 { return round.perPair(round.Servers[i].CPU) })
-		parts = append(parts, fmt.Sprintf("%s %.2f", server.Name, cost.Median))
-	}
-	return strings.Join(parts, ", ")
-}
-
-// troubles lists the cells in which something failed.
+// troubles lists the rounds in which something failed.
 func (r *Report) troubles(b *strings.Builder) {
 	for _, c := range r.Cells {
 		for i, round := range c.Rounds {
@@ -145,6 +195,17 @@ func (r *Report) troubles(b *strings.Builder) {
 			}
 		}
 	}
+}
+
+// digits prints a figure with as many digits as it is worth.
+func digits(v float64) string {
+	switch {
+	case v == float64(int64(v)) || v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
 }
 
 // short prints a duration with three digits, as people compare them.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -13,10 +14,12 @@ import (
 // sample is a report of two targets in three rounds.
 func sample() *Report {
 	r := &Report{
-		Version:  "abc",
-		Command:  []string{"perf", "run"},
-		Machine:  measure.Machine{CPU: "Fast 3", Cores: 2, SyncAlone: 120 * time.Microsecond},
-		Targets:  []Target{{"lockd", "synced", "lockd 1", "our own"}, {"redis", "none", "redis 7", "go"}},
+		Version: "abc",
+		Command: []string{"perf", "run"},
+		Machine: measure.Machine{CPU: "Fast 3", Cores: 2, SyncAlone: 120 * time.Microsecond},
+		Targets: []Target{
+			{"lockd", "synced", "lockd 1", "our own", ""}, {"redis", "none", "redis 7", "go", ""},
+		},
 		Baseline: "redis",
 	}
 	load := workload.Load{Workload: "uncontended", Workers: 20}
@@ -53,7 +56,7 @@ func TestMarkdown(t *testing.T) {
 		"2 cores of Fast 3",
 		"120 µs alone",
 		"| lockd | synced | lockd 1 | our own |",
-		"| uncontended, 20 workers | lockd | 2000 (1000–3000) | 0.50 | – | 1.50 ms |",
+		"| uncontended, 20 workers | lockd | 2000 (1000–3000) | 0.50 \\* | – | 1.50 ms |",
 		"| uncontended, 20 workers | redis | 4000 (2000–6000) | 1.00 |",
 		"| uncontended, 20 workers | lockd | 5.00 | 10.00 | lockd-1 10.00 |",
 		"lockd, round 2: 3 errors, the first: no leader",
@@ -92,6 +95,136 @@ func TestShort(t *testing.T) {
 	for d, want := range tests {
 		if got := short(d); got != want {
 			t.Errorf("short(%d): got %q, want %q", d, got, want)
+		}
+	}
+}
+
+// wholeReport is a report with something for every table and picture.
+func wholeReport() *Report {
+	r := sample()
+	for _, workers := range []int{1, 320} {
+		for _, target := range []string{"lockd", "redis"} {
+			c := r.Find(target, workload.Load{Workload: "uncontended", Workers: workers})
+			c.Rounds = append(c.Rounds, Round{Result: workload.Result{
+				PairsPerSecond: float64(workers) * 100, Elapsed: time.Second,
+			}, Client: time.Second, Servers: []Server{{target + "-1", time.Second}}})
+		}
+	}
+	for _, rate := range []float64{100, 1000} {
+		c := r.Find("lockd", workload.Load{Workload: "open", Workers: 9, Rate: rate})
+		c.Rounds = append(c.Rounds, Round{Result: workload.Result{
+			Pair: measure.Latency{P50: time.Millisecond, P99: 9 * time.Millisecond},
+		}})
+	}
+	c := r.Find("lockd", workload.Load{Workload: "failover", Workers: 20, Trials: 3})
+	for _, gap := range []time.Duration{time.Second, time.Millisecond, 80 * time.Millisecond} {
+		c.Rounds = append(c.Rounds, Round{Result: workload.Result{
+			Lock: measure.Latency{P50: gap},
+			Timeline: &workload.Timeline{Bucket: 10 * time.Millisecond, Before: 20 * time.Millisecond,
+				Pairs: []int{10, 10, int(gap.Milliseconds()), 10}},
+		}})
+	}
+	c = r.Find("lockd", workload.Load{Workload: "memory", Count: 100})
+	for _, bytes := range []float64{170, 150, 160} {
+		c.Rounds = append(c.Rounds, Round{Result: workload.Result{
+			Figures: []workload.Figure{{Name: "server memory per lock", Value: bytes, Unit: "B"}},
+		}})
+	}
+	r.AddMissing(Missing{Target: "etcd", Reason: "not there"})
+	r.AddUnfit(Unfit{Target: "redis", Workload: "failover", Reason: "one process"})
+	r.AddUnfit(Unfit{Target: "redis", Workload: "failover", Reason: "one process"})
+	return r
+}
+
+// TestSummaryIsEnough writes the same document from every round and from a
+// summary that was written and read.
+func TestSummaryIsEnough(t *testing.T) {
+	full := wholeReport()
+	var text strings.Builder
+	if err := full.Summary().WriteJSON(&text); err != nil {
+		t.Fatal(err)
+	}
+	read, err := ReadJSON(strings.NewReader(text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Which round failed is all that a summary has lost.
+	before, _, _ := strings.Cut(full.body(full.Pictures()), "round 2: 3 errors")
+	after, _, _ := strings.Cut(read.body(read.Pictures()), "round 1: 3 errors")
+	if before != after {
+		t.Errorf("from all rounds\n%s\nfrom the summary\n%s", before, after)
+	}
+	for i, p := range full.Pictures() {
+		if string(p.SVG) != string(read.Pictures()[i].SVG) {
+			t.Errorf("%s differs when it is drawn from the summary", p.Name)
+		}
+	}
+	for _, want := range []string{
+		"| memory, up to 100 locks | lockd | server memory per lock | 160 B |",
+		"| etcd | not measured: not there | – | – |",
+		"- failover was not run on redis: one process\n",
+	} {
+		if !strings.Contains(after, want) {
+			t.Errorf("got\n%s\nwant it to contain %q", after, want)
+		}
+	}
+	if strings.Count(after, "failover was not run") != 1 {
+		t.Error("what is unfit is said twice")
+	}
+}
+
+func TestPictures(t *testing.T) {
+	var names []string
+	for _, p := range wholeReport().Pictures() {
+		names = append(names, p.Name)
+		if strings.Contains(string(p.SVG), "NaN") {
+			t.Errorf("%s has places that are none", p.Name)
+		}
+	}
+	if got, want := strings.Join(names, " "),
+		"throughput.svg latency.svg cpu.svg failover.svg"; got != want {
+		t.Errorf("got pictures %s, want %s", got, want)
+	}
+	if line := wholeReport().Summary().of("failover")[0].Rounds[0].Timeline.Pairs[2]; line != 80 {
+		t.Errorf("timeline: got that of a gap of %d ms, want the middle one, 80", line)
+	}
+	if pictures := (&Report{}).Pictures(); len(pictures) != 0 {
+		t.Errorf("an empty report: got %d pictures", len(pictures))
+	}
+}
+
+func TestReadJSONRefusesAnotherForm(t *testing.T) {
+	for _, text := range []string{`{"format":99}`, `{}`, `[`} {
+		if _, err := ReadJSON(strings.NewReader(text)); err == nil {
+			t.Errorf("%s: got no error", text)
+		}
+	}
+}
+
+func TestUnlike(t *testing.T) {
+	if unlike := wholeReport().Unlike(wholeReport()); len(unlike) != 0 {
+		t.Errorf("a report and itself: got %q", unlike)
+	}
+	other := wholeReport()
+	other.Machine.Cores, other.Targets[1].Server = 20, "redis 8"
+	unlike := strings.Join(other.Unlike(wholeReport()), "; ")
+	const want = "cores: 20 here, 2 there; redis's servers: redis 8 here, redis 7 there"
+	if unlike != want {
+		t.Errorf("got %q, want %q", unlike, want)
+	}
+	other = wholeReport()
+	other.Targets[0].Server = "lockd 2"
+	if unlike := other.Unlike(wholeReport()); len(unlike) != 0 {
+		t.Errorf("another version of lockd is what is compared: got %q", unlike)
+	}
+}
+
+func TestRewriteNeedsItsMarks(t *testing.T) {
+	const begin, end = "<!-- measured: begin -->\n", "<!-- measured: end -->\n"
+	for _, document := range []string{"", begin, end, end + begin, begin + begin + end,
+		begin + end + end} {
+		if _, err := wholeReport().Rewrite(document, nil); !errors.Is(err, ErrMarks) {
+			t.Errorf("%q: got %v, want ErrMarks", document, err)
 		}
 	}
 }

@@ -26,5 +26,5 @@
 //
 // What is generous to the others: a fresh key of ZooKeeper's recipe finds its
 // lasting node there already, and etcd's mutexes find their sessions, after the
-// first of each.
+// first of each. Keys that one caller has to itself share a session.
 package target

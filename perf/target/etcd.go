@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,10 +35,12 @@ func dialEtcd(c *launch.Cluster) (*clientv3.Client, error) {
 }
 
 // etcdMutexes locks with the client's own concurrency.Mutex. Two mutexes of one
-// session are one holder, so each hold has a session to itself; sessions are
-// used again.
+// session and one key are one holder, so each hold of a key that others may want
+// has a session to itself; those sessions are used again. All other keys share
+// one.
 type etcdMutexes struct {
 	client *clientv3.Client
+	shared *concurrency.Session
 	mu     struct {
 		sync.Mutex
 		idle []*concurrency.Session
@@ -49,15 +52,27 @@ func openEtcd(_ context.Context, c *launch.Cluster) (Locker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &etcdMutexes{client: client}, nil
+	e := &etcdMutexes{client: client}
+	if e.shared, err = e.open(); err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return e, nil
 }
 
-// session takes a session that nobody uses, or makes one.
-func (e *etcdMutexes) session() (*concurrency.Session, error) {
+func (e *etcdMutexes) open() (*concurrency.Session, error) {
+	return concurrency.NewSession(e.client, concurrency.WithTTL(etcdLease))
+}
+
+// session takes the session for a key: the shared one, one that nobody uses, or a
+// new one.
+func (e *etcdMutexes) session(key string) (*concurrency.Session, error) {
+	if strings.HasPrefix(key, FreshPrefix) || strings.HasPrefix(key, HeldPrefix) {
+		return e.shared, nil
+	}
 	for {
 		s := e.pop()
 		if s == nil {
-			return concurrency.NewSession(e.client, concurrency.WithTTL(etcdLease))
+			return e.open()
 		}
 		select {
 		case <-s.Done(): // its lease ran out
@@ -79,10 +94,22 @@ func (e *etcdMutexes) pop() *concurrency.Session {
 	return s
 }
 
+// push gives a session back that has left nothing behind.
 func (e *etcdMutexes) push(s *concurrency.Session) {
+	if s == e.shared {
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.mu.idle = append(e.mu.idle, s)
+}
+
+// drop gives up a session that may have left something behind: its lease runs
+// out.
+func (e *etcdMutexes) drop(s *concurrency.Session) {
+	if s != e.shared {
+		s.Orphan()
+	}
 }
 
 // etcdHold is a mutex that is held, with the session that is its own.
@@ -93,7 +120,7 @@ type etcdHold struct {
 }
 
 func (e *etcdMutexes) Lock(ctx context.Context, key string) (Hold, error) {
-	session, err := e.session()
+	session, err := e.session(key)
 	if err != nil {
 		return nil, fmt.Errorf("target: session: %w", err)
 	}
@@ -101,7 +128,7 @@ func (e *etcdMutexes) Lock(ctx context.Context, key string) (Hold, error) {
 	if err := mutex.Lock(ctx); err != nil {
 		// What the session has left behind must not block anybody.
 		if ctx.Err() == nil {
-			session.Orphan()
+			e.drop(session)
 			return nil, fmt.Errorf("target: lock %s: %w", key, err)
 		}
 		e.push(session)
@@ -117,7 +144,7 @@ func (h *etcdHold) Unlock(ctx context.Context) error {
 	case errors.Is(err, concurrency.ErrLockReleased):
 		return fmt.Errorf("%w: %s", ErrNotHeld, h.mutex.Key())
 	case err != nil:
-		h.session.Orphan()
+		h.owner.drop(h.session)
 		return fmt.Errorf("target: unlock %s: %w", h.mutex.Key(), err)
 	}
 	h.owner.push(h.session)

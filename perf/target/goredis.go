@@ -16,6 +16,12 @@ type goRedisCommands struct {
 	sha    string
 }
 
+// goRedisQuiet drops what the client would log: what fails is in the report.
+type goRedisQuiet struct{}
+
+// Printf implements the client's logger.
+func (goRedisQuiet) Printf(context.Context, string, ...any) {}
+
 func openGoRedis(ctx context.Context, c *launch.Cluster) (Locker, error) {
 	opened := redis.NewClient(&redis.Options{Addr: c.Addresses[0]})
 	sha, err := opened.ScriptLoad(ctx, unlockScript).Result()

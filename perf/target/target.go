@@ -7,12 +7,18 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"lockd/perf/launch"
 )
 
 // FreshPrefix begins the keys that nobody used before and nobody will use again.
-// A target may use any free name in place of such a key.
-const FreshPrefix = "perf/fresh/"
+// A target may use any free name in place of such a key. HeldPrefix begins those
+// that a client takes once and keeps.
+const (
+	FreshPrefix = "perf/fresh/"
+	HeldPrefix  = "perf/held/"
+)
 
 // Target is a service that can be started and measured.
 type Target struct {
@@ -34,6 +40,13 @@ type Target struct {
 	Queues bool
 	// Sessions says that a client has a session which it renews.
 	Sessions bool
+}
+
+// Locks says that two callers cannot hold one key: it is a service and no floor.
+func (t Target) Locks() bool {
+	_, none := t.Launcher.(launch.Directory)
+	_, echo := t.Launcher.(launch.Echo)
+	return !none && !echo
 }
 
 // Locker is one client. All workers share it; its methods are safe for
@@ -96,6 +109,7 @@ type Programs struct {
 
 // Find returns the targets of the given names, in that order.
 func Find(names []string, programs Programs) ([]Target, error) {
+	redis.SetLogger(goRedisQuiet{})
 	all := list(programs)
 	var found []Target
 	for _, name := range names {

@@ -2,22 +2,16 @@ package workload
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"lockd/perf/target"
 )
 
-// ErrNoAsync means that a target's client has no asynchronous calls.
-var ErrNoAsync = errors.New("workload: the target's client has no asynchronous calls")
-
-// Async runs an uncontended load in which workers are chains of asynchronous
-// calls instead of goroutines. A chain ends at its first error.
-func Async(ctx context.Context, locker target.Locker, load Load, began func()) (Result, error) {
-	chainer, ok := locker.(target.Chainer)
-	if !ok {
-		return Result{}, ErrNoAsync
-	}
+// async runs an uncontended load in which workers are chains of asynchronous
+// calls instead of goroutines. A chain ends at its first error. Requires: the
+// locker is a Chainer.
+func async(ctx context.Context, locker target.Locker, load Load, began func()) Result {
+	chainer := locker.(target.Chainer)
 	t := newTally()
 	return during(ctx, t, load, began, func(ctx context.Context, group *crew) {
 		next := func() (string, bool) { return freshKey(), ctx.Err() == nil }
@@ -29,5 +23,5 @@ func Async(ctx context.Context, locker target.Locker, load Load, began func()) (
 			t.done(chain, lock, pair)
 		}
 		group.start(func() { chainer.Chain(load.Workers, next, done) })
-	}), nil
+	})
 }

@@ -12,13 +12,14 @@ import (
 // errorPause keeps a worker from spinning on a service that refuses.
 const errorPause = time.Millisecond
 
-// Closed runs an uncontended or contended load. It calls began when the
-// measurement begins, after the warm-up.
-func Closed(ctx context.Context, locker target.Locker, load Load, began func()) Result {
+// closed runs a load in which each worker begins a pair when its last one
+// ended. It calls began when the measurement begins, after the warm-up.
+func closed(ctx context.Context, locker target.Locker, load Load, began func()) Result {
 	t := newTally()
+	take := load.taker(locker)
 	work := func(ctx context.Context, worker int) {
 		for ctx.Err() == nil {
-			if !t.onePair(ctx, locker, worker, load.key(), load.Hold, time.Now()) {
+			if !t.onePair(ctx, take, worker, load.Hold, time.Now()) {
 				pause(ctx, errorPause)
 			}
 		}
@@ -30,12 +31,28 @@ func Closed(ctx context.Context, locker target.Locker, load Load, began func()) 
 	})
 }
 
-// key is the key of a worker's next pair.
-func (l Load) key() string {
-	if l.Workload == "contended" {
-		return fmt.Sprintf("perf/contended/%d", rand.IntN(l.Keys))
+// taker is what the pairs of a closed load begin with. Requires: the locker can
+// do what the load wants.
+func (l Load) taker(locker target.Locker) taker {
+	key := func() string { return fmt.Sprintf("perf/%s/%d", l.Workload, rand.IntN(l.Keys)) }
+	switch l.Workload {
+	case "contended":
+		return func(ctx context.Context) (target.Hold, error) { return locker.Lock(ctx, key()) }
+	case "readwrite":
+		reader := locker.(target.Reader)
+		return func(ctx context.Context) (target.Hold, error) {
+			if rand.IntN(100) < l.Reads {
+				return reader.RLock(ctx, key())
+			}
+			return locker.Lock(ctx, key())
+		}
+	case "semaphore":
+		counter := locker.(target.Counter)
+		return func(ctx context.Context) (target.Hold, error) {
+			return counter.Acquire(ctx, key(), l.Permits)
+		}
 	}
-	return freshKey()
+	return fresh(locker)
 }
 
 // during starts workers, lets them warm up, measures and stops them.
@@ -52,5 +69,9 @@ func during(ctx context.Context, t *tally, load Load, began func(),
 	t.recording.Store(true)
 	pause(ctx, load.Duration)
 	t.recording.Store(false)
-	return t.result(time.Since(first))
+	last := time.Now()
+	if t.ended != nil {
+		t.ended(last)
+	}
+	return t.result(last.Sub(first))
 }

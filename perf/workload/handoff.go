@@ -11,10 +11,10 @@ import (
 // client's request has surely reached the queue.
 const queuePause = 3 * time.Millisecond
 
-// Handoff passes one lock between two clients. Lock and Pair of the result are
+// handoff passes one lock between two clients. Lock and Pair of the result are
 // both the time from the release to the other client's grant, both seen by this
 // process's clock; pairs per second mean little here.
-func Handoff(ctx context.Context, clients [2]target.Locker, load Load, began func()) Result {
+func handoff(ctx context.Context, clients [2]target.Locker, load Load, began func()) Result {
 	t := newTally()
 	key := freshKey()
 	return during(ctx, t, load, began, func(ctx context.Context, group *crew) {

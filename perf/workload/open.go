@@ -8,21 +8,26 @@ import (
 	"lockd/perf/target"
 )
 
-// Open begins pairs at a fixed rate. Workers bounds how many are under way; a
-// pair that has to wait for a worker is late, and its lateness counts.
-func Open(ctx context.Context, locker target.Locker, load Load, began func()) Result {
+// open begins pairs at a fixed rate. Workers bounds how many are under way; a
+// pair that has to wait for a worker is late, and its lateness counts. Pairs that
+// were due and have not ended when the measurement does count with what they
+// waited until then, so that a stall at the end is not left out either.
+func open(ctx context.Context, locker target.Locker, load Load, began func()) Result {
 	t := newTally()
-	every := time.Duration(float64(time.Second) / load.Rate)
-	first := time.Now()
-	var next atomic.Int64 // number of the next pair; every worker adds
+	p := &plan{
+		first: time.Now(), every: time.Duration(float64(time.Second) / load.Rate),
+		current: make([]atomic.Int64, load.Workers),
+	}
+	take := fresh(locker)
+	t.ended = func(at time.Time) { p.outstanding(t, at) }
 	work := func(ctx context.Context, worker int) {
 		for ctx.Err() == nil {
-			due := first.Add(time.Duration(next.Add(1)) * every)
+			due := p.begin(worker)
 			if early := time.Until(due); early > 0 {
 				pause(ctx, early)
 			}
 			if ctx.Err() == nil {
-				t.onePair(ctx, locker, worker, freshKey(), load.Hold, due)
+				t.onePair(ctx, take, worker, load.Hold, due)
 			}
 		}
 	}
@@ -31,4 +36,40 @@ func Open(ctx context.Context, locker target.Locker, load Load, began func()) Re
 			group.start(func() { work(ctx, worker) })
 		}
 	})
+}
+
+// plan says when each pair of an open loop is due.
+type plan struct {
+	first time.Time
+	every time.Duration
+	next  atomic.Int64 // number of the last pair that was begun; every worker adds
+	// current is the number of each worker's pair; the worker writes it.
+	current []atomic.Int64
+}
+
+func (p *plan) due(number int64) time.Time { return p.first.Add(time.Duration(number) * p.every) }
+
+// begin gives a worker its next pair and tells when that is due.
+func (p *plan) begin(worker int) time.Time {
+	number := p.next.Add(1)
+	p.current[worker].Store(number)
+	return p.due(number)
+}
+
+// outstanding records what every pair that is due and has not ended has waited.
+func (p *plan) outstanding(t *tally, at time.Time) {
+	record := func(worker int, number int64) {
+		if waited := at.Sub(p.due(number)); waited > 0 {
+			t.lock.Record(worker, waited)
+			t.pair.Record(worker, waited)
+		}
+	}
+	for worker := range p.current {
+		if number := p.current[worker].Load(); number > 0 {
+			record(worker, number)
+		}
+	}
+	for number := p.next.Load() + 1; p.due(number).Before(at); number++ {
+		record(int(number%int64(len(p.current))), number)
+	}
 }

@@ -80,7 +80,7 @@ func TestClosedCountsPairsAndTheirTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		locks := &fakeLocks{lockTime: 3 * time.Millisecond, unlockTime: time.Millisecond}
 		begun := false
-		r := Closed(t.Context(), locks, Load{
+		r := closed(t.Context(), locks, Load{
 			Workload: "uncontended", Workers: 5, Warmup: time.Second, Duration: 2 * time.Second,
 			Hold: 6 * time.Millisecond,
 		}, func() { begun = true })
@@ -98,7 +98,7 @@ func TestClosedCountsPairsAndTheirTimes(t *testing.T) {
 func TestContendedWorkersShareKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		locks := &fakeLocks{}
-		r := Closed(t.Context(), locks, Load{
+		r := closed(t.Context(), locks, Load{
 			Workload: "contended", Workers: 10, Keys: 2, Duration: time.Second,
 			Hold: 10 * time.Millisecond,
 		}, func() {})
@@ -113,7 +113,7 @@ func TestContendedWorkersShareKeys(t *testing.T) {
 func TestClosedReportsErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		locks := &fakeLocks{refuse: errors.New("no leader")}
-		r := Closed(t.Context(), locks, Load{
+		r := closed(t.Context(), locks, Load{
 			Workload: "uncontended", Workers: 1, Duration: 100 * time.Millisecond,
 		}, func() {})
 		if r.Errors < 90 || r.FirstError != "no leader" || r.PairsPerSecond != 0 {
@@ -127,7 +127,7 @@ func TestClosedReportsErrors(t *testing.T) {
 func TestOpenPaysForAStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		locks := &fakeLocks{lockTime: 10 * time.Millisecond}
-		r := Open(t.Context(), locks, Load{
+		r := open(t.Context(), locks, Load{
 			Workload: "open", Workers: 1, Rate: 200, Duration: 2 * time.Second,
 		}, func() {})
 		near(t, "worst pair", r.Pair.Max, time.Second)
@@ -140,7 +140,7 @@ func TestOpenPaysForAStall(t *testing.T) {
 func TestOpenKeepsItsRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		locks := &fakeLocks{lockTime: 10 * time.Millisecond}
-		r := Open(t.Context(), locks, Load{
+		r := open(t.Context(), locks, Load{
 			Workload: "open", Workers: 20, Rate: 200, Duration: 2 * time.Second,
 		}, func() {})
 		near(t, "p99", r.Pair.P99, 10*time.Millisecond)
@@ -153,7 +153,7 @@ func TestOpenKeepsItsRate(t *testing.T) {
 func TestHandoffMeasuresReleaseToGrant(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		locks := &fakeLocks{unlockTime: 2 * time.Millisecond}
-		r := Handoff(t.Context(), [2]target.Locker{locks, locks}, Load{
+		r := handoff(t.Context(), [2]target.Locker{locks, locks}, Load{
 			Workload: "handoff", Duration: time.Second,
 		}, func() {})
 		near(t, "release to grant", r.Lock.P50, 2*time.Millisecond)
@@ -209,17 +209,11 @@ func (f *fakeChains) Chain(n int, next func() (string, bool),
 func TestAsyncCountsPairs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		load := Load{Workload: "async", Workers: 5, Duration: 2 * time.Second}
-		r, err := Async(t.Context(), &fakeChains{}, load, func() {})
-		if err != nil {
-			t.Fatal(err)
-		}
+		r := async(t.Context(), &fakeChains{}, load, func() {})
 		near(t, "lock p50", r.Lock.P50, 4*time.Millisecond)
 		near(t, "pair p50", r.Pair.P50, 10*time.Millisecond)
 		if r.PairsPerSecond < 495 || r.PairsPerSecond > 505 || r.Errors != 0 {
 			t.Errorf("got %v pairs/s and %d errors, want 500 and none", r.PairsPerSecond, r.Errors)
-		}
-		if _, err := Async(t.Context(), &fakeLocks{}, load, func() {}); !errors.Is(err, ErrNoAsync) {
-			t.Errorf("a client without: got %v, want ErrNoAsync", err)
 		}
 	})
 }
