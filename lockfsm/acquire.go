@@ -173,9 +173,6 @@ func (m *Machine) newClaim(c *Command, of, lr ref) ref {
 	m.joinSession(r)
 	if c.Op == OpEnter {
 		m.own(r, c.Owner)
-		if c.Flags&Detect != 0 {
-			m.claims.at(r).flags |= claimDetects
-		}
 	}
 	if c.Terms.Fields != 0 {
 		none := termed{}
@@ -243,6 +240,7 @@ func (m *Machine) place(r ref, f Flags, res Result, out *Outcome) Result {
 	m.touchLock(c.lock)
 	circle := 0
 	if c.state == claimWaits && f&(Wait|Detect) == Wait|Detect {
+		m.detect(r)
 		circle = m.circleOf(r, out)
 	}
 	switch {
@@ -458,8 +456,8 @@ func (m *Machine) grant(r ref) {
 	if plantedIs("token-per-key") {
 		c.stamp = Token(l.holderCount() + 1)
 	}
+	m.undetect(r)
 	c.state = claimHolds
-	c.flags &^= claimDetects
 	c.since = m.logTime
 	m.hold(l, r)
 	m.cap(r)

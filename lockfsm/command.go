@@ -110,6 +110,9 @@ func (o Op) Acquires() bool {
 	return o == OpAcquire || o == OpTake || o == OpEnter || o == OpAcquireAll
 }
 
+// detects reports whether the opcode may say Detect.
+func (o Op) detects() bool { return o == OpAcquire || o == OpTake || o == OpEnter }
+
 // hasTerms reports whether the opcode may have an OpWith before it.
 func (o Op) hasTerms() bool { return o == OpAcquire || o == OpTake || o == OpEnter }
 
@@ -173,8 +176,9 @@ const (
 	// Detached makes a hold live by its own time instead of by a session.
 	// Session is then the owner's id. A detached acquire never waits.
 	Detached Flags = 1 << 1
-	// Detect says of an OpEnter that waits that its owner gives nothing back
-	// meanwhile, and refuses it if it would wait in a circle of such.
+	// Detect says of an OpAcquire, OpTake or OpEnter that waits that its owner gives
+	// nothing back meanwhile, and refuses it if it would wait in a circle of such. The
+	// owner of the first two is the session, as far as it names no owner.
 	Detect Flags = 1 << 2
 
 	knownFlags = Wait | Detached

@@ -3,10 +3,11 @@ package lockfsm
 // A request of an owner may say Detect: as long as it waits, its owner gives nothing
 // back. That is what makes a circle certain. A session is a process in which others
 // may unlock while one waits, so a wait of a session for a session proves nothing;
-// an owner who says so does one thing at a time.
+// an owner who says so does one thing at a time. A session is the owner of what it
+// has without one, and may say the same of that.
 //
-// Such a wait waits for every hold that does not let it in, and for all who wait
-// before it. A hold of an owner stays for as long as a Detect of that owner waits,
+// Such a wait waits for every hold that keeps it out whatever the others do, and for
+// all who wait before it. A hold of an owner stays for as long as a Detect of that owner waits,
 // and who waits before with Detect stays too; anything else may go at any time. A
 // request that would wait and close a circle of what stays is refused at once: as
 // every edge appears with a request, whoever closes a circle is the one to be told.
@@ -70,14 +71,14 @@ func (s *search) follow(i int) (Token, bool) {
 	for h := l.holders; h != 0 && s.looked < detectMost; h = m.claims.at(h).next {
 		hold := m.claims.at(h)
 		s.looked++
-		k := m.stack(l, hold)
-		if k == nil || hold.mode.Compatible(c.mode) && l.holderCount() < m.limits.HoldersPerLock {
+		if !m.owned(hold) || m.ending(hold) || !l.bars(hold, c) {
 			continue
 		}
-		if hold.session == s.start.session && k.owner == s.owner {
+		owner := m.ownerOf(l, hold)
+		if hold.session == s.start.session && owner == s.owner {
 			return hold.stamp, true
 		}
-		s.waitsOf(i, hold, k.owner)
+		s.waitsOf(i, hold, owner)
 	}
 	for w := l.waiters; w != s.found[i].claim && s.looked < detectMost; w = m.claims.at(w).next {
 		s.looked++

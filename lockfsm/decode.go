@@ -68,7 +68,7 @@ func (r *reader) command(c *Command) error {
 		return err
 	}
 	known := knownFlags
-	if c.Op == OpEnter && r.version >= FormatWhole {
+	if c.Op.detects() && r.version >= FormatWhole {
 		known |= Detect
 	}
 	if c.Flags&^known != 0 {

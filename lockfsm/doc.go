@@ -41,7 +41,8 @@
 //	            flags u8 | gate u8 | session u64 | epoch u32 | request u64 |
 //	            done u64 | count u32 | hold time u32 | name
 //	name     length u16 | bytes
-//	flags    1: wait, 2: detached; of enter in version 3 also 4: detect
+//	flags    1: wait, 2: detached; of acquire, take and enter in version 3 also
+//	         4: detect
 //	gate     1: latch, 2: event, 3: barrier
 //	terms    fields u16 (1: payload, 2: labels, 8: min hold, 16: delay) |
 //	         length u16 | payload | length u16 | labels | min hold u32 |
@@ -102,11 +103,14 @@
 // holds only to modes that are no stronger.
 //
 // Deadlocks. An enter that waits with detect says that its owner gives nothing back
-// meanwhile. It waits for every hold that is in its way and for all who wait before
-// it; a hold whose owner waits with detect, and a wait before it with detect, stay
-// until that owner gets what it waits for. One that would close a circle of these is
-// refused at once and told the circle; of up to 1,024 claims looked at. A circle
-// through anything that does not say so is none: it may open by itself.
+// meanwhile; so does an acquire or take, for all that its session has without an owner.
+// It waits for every hold beside which it cannot be granted, whatever the others do, and
+// for all who wait before it; a hold whose owner waits with detect, and a wait before
+// it with detect, stay until that owner gets what it waits for. One that would close a
+// circle of these is refused at once and told the circle; of up to 1,024 claims looked at.
+// A circle through anything that does not say so is none: it may open by itself. For
+// circles over several groups FlowWaits says what an owner of a client waits for here,
+// and what is in the way; whose session it is the first half of its nonce tells.
 //
 // Several names. An acquire of up to 64 names, which ascend, is granted for all
 // or waits for all, in the queue of each. Each name is a claim, a part; the parts

@@ -134,6 +134,7 @@ func (l *Limits) validate() error {
 //	+ Claims   × (answer + table slots)
 //	+ 2·(Sessions+Detached) × (entry + two tables' slots + heap + longest name)
 //	+ 2·DataBytes
+//	+ (8 + Claims/16) × table slots
 //	+ registers at their largest
 //
 // Locks, sessions and detached holds count twice because one that is gone but
@@ -150,6 +151,7 @@ func (l *Limits) MemoryBytes() uint64 {
 	sessions := 2 * (uint64(l.Sessions) + uint64(l.Detached)) *
 		(sessionBytes + 2*slots + heapBytes)
 	return locks + claims + sessions + l.nameStoreBytes() + 2*uint64(l.DataBytes) +
+		uint64(l.Claims)*slots/16 + 8*slots +
 		maxRegisters*(MaxRegisterBytes+maxRegisterNameBytes)
 }
 

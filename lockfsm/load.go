@@ -273,9 +273,6 @@ func (m *Machine) loadClaim(lr ref, state claimState, r *reader) error {
 				ErrDamaged, id, c.extra, l.capacity())
 		}
 	}
-	if flags&claimDetectsBit != 0 {
-		c.flags |= claimDetects
-	}
 	if flags&claimPartBit != 0 {
 		if c.extra = uint32(r.u8()); c.extra == 0 || c.extra > MaxParts || l.semaphore() {
 			return fmt.Errorf("%w: claim of session %d is part %d", ErrDamaged, id, c.extra)
@@ -299,6 +296,9 @@ func (m *Machine) loadClaim(lr ref, state claimState, r *reader) error {
 		if err := m.loadStack(n, id, r); err != nil {
 			return err
 		}
+	}
+	if flags&claimDetectsBit != 0 {
+		m.detect(n)
 	}
 	if flags&claimMovedBit != 0 {
 		m.mark(c, c.flags|claimMoved)
@@ -329,7 +329,7 @@ func claimFlagsFit(flags byte, state claimState, version uint8) bool {
 	if version >= FormatWhole && state == claimHolds {
 		known |= claimMovedBit | claimTurnsBit
 	}
-	if version >= FormatWhole && state == claimWaits && flags&claimOwned != 0 {
+	if version >= FormatWhole && state == claimWaits {
 		known |= claimDetectsBit
 	}
 	if version >= FormatWhole && flags&^claimTermsBit == claimPartBit {

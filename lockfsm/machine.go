@@ -44,6 +44,7 @@ type Machine struct {
 	byAnswer  table // answers
 	byID      table // sessions, ending ones included
 	byNonce   table // sessions that are alive
+	byFlow    table // waits that say Detect, by whose they are; see flow.go
 
 	due dueHeap
 	// capped are the holds with a max hold, see capped.go.
@@ -60,6 +61,8 @@ type Machine struct {
 	convertedCount uint32
 	// partCount is how many claims are parts of an acquire of several names.
 	partCount uint32
+	// detectCount is how many claims wait with Detect.
+	detectCount uint32
 	// answerCount is how many answers are kept.
 	answerCount uint32
 

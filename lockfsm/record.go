@@ -231,7 +231,7 @@ func (m *Machine) lockFormat(l *lock) byte {
 			}
 		}
 	}
-	if m.stackCount+m.partCount == 0 && len(m.terms) == 0 {
+	if m.stackCount+m.partCount+m.detectCount == 0 && len(m.terms) == 0 {
 		return format
 	}
 	for _, head := range [...]ref{l.holders, l.waiters} {

@@ -169,11 +169,13 @@ func (m *Machine) removeClaim(r ref, out *Outcome) int {
 			return m.removeParts(r, out)
 		}
 	}
-	if k := m.stack(l, c); k != nil {
-		if k.levels != 0 {
-			m.succeed(r, k)
-			return 0
-		}
+	k := m.stack(l, c)
+	if k != nil && k.levels != 0 {
+		m.succeed(r, k)
+		return 0
+	}
+	m.undetect(r)
+	if k != nil {
 		m.disown(r)
 	}
 	// Nobody gets his turn by the going of one who was passed over.

@@ -1,6 +1,8 @@
 package lockfsm
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"testing"
 )
@@ -26,9 +28,8 @@ func (t *twin) circle(cl *twinClaim, res *Result) bool {
 		at := reached[i]
 		l := at.c.lock
 		for _, h := range l.holders {
-			full := len(l.holders) >= int(t.l.HoldersPerLock)
 			switch {
-			case h.owner == 0 || h.mode.Compatible(at.c.mode) && !full:
+			case h.detached || h.kept || h.s.ending || !bars(h, at.c):
 			case h.s == cl.s && h.owner == cl.owner:
 				t.report(at, h.stamp, res)
 				return true
@@ -49,6 +50,11 @@ func (t *twin) circle(cl *twinClaim, res *Result) bool {
 		}
 	}
 	return false
+}
+
+// bars reports whether w cannot hold a lock beside h, whoever else does or does not.
+func bars(h, w *twinClaim) bool {
+	return !h.mode.Compatible(w.mode) || uint64(h.permits)+uint64(w.permits) > uint64(w.lock.capacity)
 }
 
 // report writes a circle down, which ends with a wait for the hold with that token.
@@ -116,7 +122,7 @@ func TestDeadlockAmongOwners(t *testing.T) {
 // perhaps waits for that.
 func (w *world) finishDetect(c Command) Command {
 	held := slices.DeleteFunc(w.twin.claims(), func(cl *twinClaim) bool {
-		return cl.owner == 0 || !cl.holds() || cl.on != nil
+		return cl.detached || cl.kept || !cl.holds() || cl.on != nil || cl.lock.gate != 0
 	})
 	if len(held) < 2 {
 		return c
@@ -137,6 +143,26 @@ func (w *world) finishDetect(c Command) Command {
 	}
 	c.Session, c.Epoch, c.Owner = x.s.id, x.s.epoch, x.owner
 	c.Name, c.Mode = []byte(y.lock.name), ModeEX
+	switch {
+	case y.lock.capacity > 0:
+		c.Op, c.Capacity = OpTake, y.lock.capacity
+		c.Permits = y.lock.capacity - Permits(w.rng.IntN(2))
+	case x.owner == 0:
+		c.Op = OpAcquire
+	}
+	return c
+}
+
+// finishPlain lets a request of a session say Detect, for all of the session that
+// names no owner.
+func (w *world) finishPlain(c Command) Command {
+	if (c.Op != OpAcquire && c.Op != OpTake) || c.Flags&(Wait|Detached) != Wait || w.rng.IntN(4) > 0 {
+		return c
+	}
+	c.Flags |= Detect
+	if w.rng.IntN(2) > 0 {
+		return w.finishDetect(c)
+	}
 	return c
 }
 
@@ -157,4 +183,52 @@ func (w *world) finishEnter(c Command) Command {
 		return w.finishDetect(c)
 	}
 	return c
+}
+
+// compareFlows asks a machine what every owner waits for, and wants what the twin says.
+func (t *twin) compareFlows(m *Machine) error {
+	want := map[Flow][]string{}
+	for _, c := range t.claims() {
+		if c.detects && !c.s.ending && !c.holds() {
+			want[c.flow()] = append(want[c.flow()], t.flowWait(c))
+		}
+	}
+	for f, waits := range want { // order: any one that differs will do
+		var got []string
+		for _, w := range m.FlowWaits(nil, f) {
+			got = append(got, fmt.Sprintf("s%d r%d w%d %s %q %+v", w.Session, w.Request, w.Weight,
+				w.Client, w.Name, w.Blockers))
+		}
+		slices.Sort(got)
+		slices.Sort(waits)
+		missing := len(waits) - len(got)
+		full := len(got) == flowWaits || m.byFlow.n == m.limits.flowsMost()
+		if missing != 0 && !full || missing == 0 && !slices.Equal(got, waits) {
+			return fmt.Errorf("flow %+v waits: got %q, want %q", f, got, waits)
+		}
+	}
+	return nil
+}
+
+func (c *twinClaim) flow() Flow { return Flow{c.s.nonce.Client(), c.owner} }
+
+// flowWait writes down what a wait with detect waits for.
+func (t *twin) flowWait(c *twinClaim) string {
+	var all []Blocker
+	for _, h := range c.lock.holders {
+		if !h.detached && !h.kept && !h.s.ending && bars(h, c) {
+			all = append(all, Blocker{h.flow(), h.s.id, h.request, h.stamp})
+		}
+	}
+	for _, w := range c.lock.waiters[:slices.Index(c.lock.waiters, c)] {
+		more := cmp.Compare(w.permits, c.permits) > 0
+		for mode := ModeNL; mode <= ModeEX; mode++ {
+			more = more || !mode.Compatible(w.mode) && mode.Compatible(c.mode)
+		}
+		if more && w.detects && !w.s.ending && !w.s.parked {
+			all = append(all, Blocker{w.flow(), w.s.id, w.request, 0})
+		}
+	}
+	return fmt.Sprintf("s%d r%d w%d %s %q %+v", c.s.id, c.request, c.weight, c.s.name, c.lock.name,
+		all[:min(len(all), MaxBlockers)])
 }

@@ -435,7 +435,7 @@ func (t *twin) place(c *Command, s *twinSession, lock *twinLock, res Result) Res
 	mode, want, _, owner := kindOf(c)
 	cl := &twinClaim{s: s, request: c.Request, since: t.now, mode: mode, weight: c.Weight,
 		lock: lock, detached: res.Detached, permits: want, owner: owner,
-		detects: c.Op == OpEnter && c.Flags&Detect != 0}
+		detects: c.Flags&Detect != 0}
 	if c.Terms.Fields != 0 {
 		cl.terms = newTerms(&c.Terms)
 	}

@@ -55,6 +55,9 @@ func (m *Machine) Validate() error {
 	if err := m.validateCapped(); err != nil {
 		return err
 	}
+	if err := m.validateFlows(); err != nil {
+		return err
+	}
 	return m.validateBounds()
 }
 
@@ -200,7 +203,7 @@ func (m *Machine) validateClaim(r, lr ref, state claimState) error {
 		return fmt.Errorf("claim %d: a detached claim waits", r)
 	case s.kind == kindDetached && s.order != uint64(c.stamp):
 		return fmt.Errorf("claim %d: token %d, its hold has %d", r, c.stamp, s.order)
-	case c.flags&claimDetects != 0 && (state != claimWaits || m.stack(m.locks.at(lr), c) == nil):
+	case c.flags&claimDetects != 0 && (state != claimWaits || s.kind == kindDetached || c.isPart()):
 		return fmt.Errorf("claim %d: in state %d it gives nothing back while it waits", r, state)
 	case c.isPart():
 		return m.validatePart(r)
@@ -392,6 +395,7 @@ func (m *Machine) validateBounds() error {
 		{"session index", m.byID.n, int(m.sessionCount)},
 		{"stack entries", int(m.stacks.used), int(l.Claims)},
 		{"owner index", m.byOwner.n, int(m.stackCount)},
+		{"flow index", m.byFlow.n, l.flowsMost()},
 		{"conversion index", m.byHold.n, int(m.convertedCount)},
 		{"answers", int(m.answerCount), int(l.Claims)},
 		{"answer entries", int(m.answers.used), int(l.Claims)},
@@ -399,6 +403,25 @@ func (m *Machine) validateBounds() error {
 		if b.have > b.limit {
 			return fmt.Errorf("bound: have %d %s, limit is %d", b.have, b.name, b.limit)
 		}
+	}
+	return nil
+}
+
+// validateFlows counts the waits that say Detect, and those in the index.
+func (m *Machine) validateFlows() error {
+	detects, found := uint32(0), 0
+	for r := ref(1); r <= m.claims.used; r++ {
+		if m.claims.at(r).flags&claimDetects == 0 {
+			continue
+		}
+		detects++
+		if _, ok := m.flowPlace(r); ok {
+			found++
+		}
+	}
+	if detects != m.detectCount || found != m.byFlow.n {
+		return fmt.Errorf("waits with detect: have %d and %d in the index, counted %d and %d",
+			m.detectCount, m.byFlow.n, detects, found)
 	}
 	return nil
 }

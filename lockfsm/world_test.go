@@ -196,11 +196,13 @@ func (w *world) finish(c Command) Command {
 			c.Flags = Detached
 			c.Session = SessionID(r.IntN(4))
 		}
+		return w.finishPlain(c)
 	case OpAcquire:
 		if r.IntN(5) == 0 {
 			c.Flags = Detached
 			c.Session = SessionID(r.IntN(4))
 		}
+		return w.finishPlain(c)
 	case OpConvert:
 		return w.finishConvert(c)
 	case OpAcquireAll:
@@ -343,6 +345,11 @@ func (w *world) compare(cs []Command) error {
 	}
 	if err := w.compareClaims(); err != nil {
 		return err
+	}
+	for _, m := range []*Machine{w.a, w.b} {
+		if err := w.twin.compareFlows(m); err != nil {
+			return err
+		}
 	}
 	if got, want := w.b.Digest(), w.a.Digest(); got != want {
 		return fmt.Errorf("digest of the reloaded machine: got %x, want %x", got, want)

@@ -149,7 +149,7 @@ func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error 
 	k := &Claim{key: key, name: string(c.Name), mode: c.Mode, weight: c.Weight, session: p,
 		permits: c.Permits, capacity: c.Capacity, owner: c.Owner, deadline: s.logTime + uint64(c.Lease)}
 	k.terms.take(&c.Terms)
-	k.detects = c.Op == lockfsm.OpEnter && c.Flags&lockfsm.Detect != 0
+	k.detects = c.Flags&lockfsm.Detect != 0
 	l := s.touch(k.name)
 	if s.gates.byName[k.name].inUse() {
 		if r.Code != lockfsm.CodeOtherKind {

@@ -59,9 +59,8 @@ func (s *step) stands(k *Claim, x, next *lockfsm.Step) bool {
 	}
 	for _, h := range l.holders {
 		if h.token == x.Token && !h.kept {
-			full := len(l.holders) >= int(s.limits.HoldersPerLock)
-			return h.key.session == next.Session && h.owner == next.Owner &&
-				(full || !compatible(h.mode, w.mode))
+			return h.key.session == next.Session && !h.key.detached && h.owner == next.Owner &&
+				h.bars(w)
 		}
 	}
 	return false
@@ -106,7 +105,7 @@ func (s *step) comesTo(k, w *Claim, seen map[*Claim]bool) bool {
 	l := s.locks[w.name]
 	for _, h := range l.holders {
 		switch {
-		case h.owner == 0 || h.kept || h.gone() || h.eventSlot == s.slot || compatible(h.mode, w.mode):
+		case h.session == nil || h.kept || h.gone() || h.eventSlot == s.slot || !h.bars(w):
 		case h.session == k.session && h.owner == k.owner:
 			return true
 		default:
@@ -123,6 +122,11 @@ func (s *step) comesTo(k, w *Claim, seen map[*Claim]bool) bool {
 		}
 	}
 	return false
+}
+
+// bars reports whether w cannot hold a lock beside h, whoever else does or does not.
+func (h *Claim) bars(w *Claim) bool {
+	return !compatible(h.mode, w.mode) || uint64(h.permits)+uint64(w.permits) > uint64(w.capacity)
 }
 
 // stays reports whether a claim is a wait that ends by its grant only.
