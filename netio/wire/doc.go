@@ -107,8 +107,8 @@
 //
 // Version 3 has the kinds from 15 on. They are used only on a conn whose Welcome
 // says version 3, and refused as Unsupported as long as a node of the cluster does
-// not know it; but CheckTokens, FindSession and those from 22 to 26, which no log has
-// to say, are answered by every leader that knows them.
+// not know it; but CheckTokens, FindSession, Chase and those from 22 to 26, which no
+// log has to say, are answered by every leader that knows them.
 //
 //	15 Convert             session u64 | token u64 | target u64 | epoch u32 |
 //	                       mode u8 | 0 u8 | name
@@ -128,6 +128,8 @@
 //	                        time to live ms u32 | gate u8 | 0 u8 | name
 //	32 CheckTokens         n u16 | n × (token u64 | name)
 //	33 FindSession         nonce [16] | after u64
+//	35 Chase               scope u8 | 0 u8 | n u16 | n × flow
+//	                       flow: client u64 | owner u64
 //
 //	135 Watched            slot u64 | token u64 | session u64 | held ms u64 |
 //	                       data u64 | holders u32 | waiters u32 | capacity u32 | taken u32 |
@@ -135,7 +137,7 @@
 //	136 WatchSynced        slot u64 | phase u8 | 0 u8
 //	137 Waiting            slot u64 | Blockage
 //
-// Payloads of Responses with StatusOK to CheckTokens, FindSession, Why and Top:
+// Payloads of Responses with StatusOK to CheckTokens, FindSession, Why, Top and Chase:
 //
 //	TokenStates   n u16 | n × (newest u64 | standing u8 | 0 u8)
 //	SessionClaims session u64 | epoch u32 | lease ms u32 | more u8 | 0 u8 |
@@ -146,6 +148,9 @@
 //	              LockInfo as in version 3
 //	TopPage       n u16 | n × (score u32 | waits u64 | refusals u64 | usual ms u32 |
 //	              name)
+//	Chased        n u16 | n × (flow | session u64 | request u64 | group u16 |
+//	              weight u8 | 0 u8 | client name | name |
+//	              n u16 | n × (flow | session u64 | request u64 | token u64))
 //
 // Convert turns a hold, with all that its owner entered, into another mode; the
 // flags are those of Acquire. Target is the request id of the Acquire or Enter, and
@@ -170,18 +175,20 @@
 // the first. Each name is given back by a Release with its token, or what is left
 // of them by a ReleaseAll that names the AcquireAll and its token.
 //
-// The flag 32 of an Enter, and of an Ask that is one, says together with wait that
-// its owner gives nothing back until it has the answer. If it would wait in a circle
-// of owners of the group who have all said so, it is refused with Deadlock at once,
-// with this payload; the token is that of its first step. A refusal is not kept: the
-// Enter sent again is looked at anew.
+// The flag 32 of an Acquire, Take or Enter, and of an Ask that is one, says together with
+// wait that its owner gives nothing back until it has the answer. The owner of an
+// Acquire or Take is the client, with all it has that names no owner. If the request
+// would wait in a circle of owners of the group who have all said so, it is refused with
+// Deadlock at once, with this payload; the token is that of its first step. A refusal is
+// not kept: the request sent again is looked at anew. Circles over several groups the
+// clients find: see Chase.
 //
 //	Circle      count u16 | n u16 | n × (session u64 | owner u64 | token u64 |
 //	            client name | name)
 //
 // The owner of a session waits for name, where the hold with token, of the owner of
 // the next step, is in the way; token is zero if that only waits before it. The
-// first step is the Enter, and after the last comes the first. Count is of all
+// first step is the request, and after the last comes the first. Count is of all
 // steps, of which the first 32 are listed.
 //
 // CheckTokens asks of 1 to 1000 tokens, whose names all belong to the group, which
@@ -199,6 +206,28 @@
 // over opens it again with its nonce, its lease and an epoch well above, and numbers its
 // requests above all of before: whatever another process that still uses the session
 // sends is then refused with StaleEpoch, which tells that process that it has lost it.
+//
+// Chase asks which requests with the flag 32 of up to 64 owners wait, and for what. The
+// client of a flow is the first half of the nonces of its sessions: a client draws
+// those 8 bytes once, for its sessions in all groups, and others are told them; the other
+// half is its secret. Scope 0 asks a node, in no group, for the groups that it leads:
+// what it says was so at some moment before. Scope 1 asks a group, and the answer is as
+// fresh as that to a Get. In the way of a wait, which is one of up to 32, are up to 16
+// holds beside which it cannot be granted, whatever the others do, each with its token,
+// and requests with the flag 32 that go first, with token zero, as far as they are
+// stopped by what would not stop it. Whose request with the flag waits for long looks
+// for a circle so: what it waits for, what the owners of that wait for, and so on. The
+// victim of a circle is the wait of the least weight; of several with that the one whose
+// rank (below) is the largest; of equal ones that of the largest group, then session,
+// then request. So a client passes by all waits that would be the victim instead of its
+// own, and a circle is found by its victim only. It then asks each group of the circle
+// again, with scope 1: if the same requests still wait with the same in their way, the
+// circle stood between the two. It cancels its request, and has no deadlock if it was
+// granted meanwhile.
+//
+//	rank        h = mix(group), h = mix(h xor session), h = mix(h xor request);
+//	            mix(z): z += 9e3779b97f4a7c15, z ^= z>>30, z *= bf58476d1ce4e5b9,
+//	            z ^= z>>27, z *= 94d049bb133111eb, z ^= z>>31
 //
 // An Ask is an Acquire, a Take or an Enter (kind 4, 12 or 13, with its flags) that
 // has more to say; what its kind does not have is zero. An Amend changes the data

@@ -56,6 +56,7 @@ const (
 	KindResetGate   Kind = 31
 	KindCheckTokens Kind = 32
 	KindFindSession Kind = 33
+	KindChase       Kind = 35
 )
 
 // Frames from node to client.
@@ -77,7 +78,7 @@ const (
 // IsRequest reports whether k is a known kind that only a client sends.
 func (k Kind) IsRequest() bool {
 	return k >= KindHello && k <= KindAmend || k >= KindAcquireAll && k <= KindSeen ||
-		k.AtGate() || k == KindCheckTokens || k == KindFindSession
+		k.AtGate() || k == KindCheckTokens || k == KindFindSession || k == KindChase
 }
 
 // IsResponse reports whether k is a known kind that only a node sends.
@@ -89,10 +90,11 @@ func (k Kind) Acquires() bool {
 		k == KindAcquireAll
 }
 
-// Asks reports whether k is a question to a group, which changes nothing.
+// Asks reports whether k is a question to a group, which changes nothing. A Chase is
+// one unless it asks a node.
 func (k Kind) Asks() bool {
 	return k == KindGet || k == KindList || k == KindCheckTokens || k == KindFindSession ||
-		k == KindWatch || k == KindWhy
+		k == KindWatch || k == KindWhy || k == KindChase
 }
 
 // AtGate reports whether k is a request at a gate.
@@ -161,6 +163,8 @@ func (k Kind) String() string {
 		return "SetGate"
 	case KindResetGate:
 		return "ResetGate"
+	case KindChase:
+		return "Chase"
 	case KindWatch:
 		return "Watch"
 	case KindUnwatch:
@@ -216,9 +220,9 @@ const (
 	// FlagVersion3: answer as version 3 does, in status and payload. Requires: a
 	// conn of version 3.
 	FlagVersion3 Flags = 1 << 4
-	// FlagDetect: of an Enter that waits, and an Ask that is one. Its owner gives
-	// nothing back meanwhile; refuse it if it would wait in a circle of such, with a
-	// Circle. Requires: a conn of version 3.
+	// FlagDetect: of an Acquire, Take or Enter that waits, and an Ask that is one. Its
+	// owner gives nothing back meanwhile; refuse it if it would wait in a circle of
+	// such, with a Circle. Requires: a conn of version 3.
 	FlagDetect Flags = 1 << 5
 )
 

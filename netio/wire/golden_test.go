@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -73,7 +74,7 @@ func wholeLimits() Limits {
 func samples() []sample {
 	orders, nightly, worker := []byte("orders/42"), []byte("nightly"), []byte("billing-worker")
 	g10 := func(k Kind, request uint64) Header { return Header{Kind: k, Group: 10, Request: request} }
-	return append(append(requestSamples(), watchSamples()...), []sample{
+	return append(slices.Concat(requestSamples(), watchSamples(), chaseSamples()), []sample{
 		frame("welcome", Header{Kind: KindWelcome}, Welcome{
 			Version: 1, Node: 2, Cluster: 7, Limits: DefaultLimits(), Leaders: []uint16{1, 2, 0},
 			Nodes: []Node{{1, []byte("127.0.0.1:7600")}, {2, []byte("127.0.0.1:7601")}},

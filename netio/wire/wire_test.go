@@ -276,6 +276,7 @@ func FuzzDecode(f *testing.F) {
 		again(t, b, DecodeReleaseAll, AppendReleaseAll)
 		again(t, b, DecodeGate, gate(KindAwait))
 		watchesAgain(t, b)
+		chasesAgain(t, b)
 		again(t, b, DecodeLockInfo2, payload(AppendLockInfo2))
 		again(t, b, DecodeListPage3, payload(AppendListPage3))
 		again(t, b, DecodeListPage2, payload(AppendListPage2))
