@@ -42,6 +42,10 @@ func (n *Node) admitFrame(c *conn, h wire.Header, body, frame []byte) {
 		}
 		return
 	}
+	if h.Kind == wire.KindChase && asksNode(body) {
+		n.onChase(c, h, body)
+		return
+	}
 	if c.inFlight >= n.opts.MaxInFlight && !givesBack(h.Kind) {
 		n.busy(c, h)
 		return
@@ -186,7 +190,7 @@ func decodeCommand(cmd *lockfsm.Command, h wire.Header, body []byte, groups int)
 		cmd.Op, cmd.Request = lockfsm.OpAcquire, lockfsm.RequestID(h.Request)
 		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
 		cmd.Mode, cmd.Weight, cmd.Name = lockfsm.Mode(x.Mode), x.Weight, x.Name
-		cmd.Flags, cmd.Lease = commandFlags(h, x.Session), lockfsm.Millis(x.TTLMillis)
+		cmd.Flags, cmd.Lease = acquireFlags(h, x.Session), lockfsm.Millis(x.TTLMillis)
 	case wire.KindTake, wire.KindEnter, wire.KindLeave, wire.KindConvert, wire.KindGiveBack,
 		wire.KindAsk, wire.KindAmend, wire.KindAwait, wire.KindCountDown, wire.KindSetGate,
 		wire.KindResetGate:
@@ -244,14 +248,14 @@ func decodeKinds(cmd *lockfsm.Command, h wire.Header, body []byte) wire.Status {
 		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
 		cmd.Permits, cmd.Capacity = lockfsm.Permits(x.Permits), lockfsm.Permits(x.Capacity)
 		cmd.Weight, cmd.Name = x.Weight, x.Name
-		cmd.Flags, cmd.Lease = commandFlags(h, x.Session), lockfsm.Millis(x.TTLMillis)
+		cmd.Flags, cmd.Lease = acquireFlags(h, x.Session), lockfsm.Millis(x.TTLMillis)
 	case wire.KindEnter:
 		var x wire.Enter
 		x, err = wire.DecodeEnter(body)
 		cmd.Op, cmd.Request = lockfsm.OpEnter, lockfsm.RequestID(h.Request)
 		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
 		cmd.Owner, cmd.Mode = lockfsm.Owner(x.Owner), lockfsm.Mode(x.Mode)
-		cmd.Weight, cmd.Name, cmd.Flags = x.Weight, x.Name, enterFlags(h, x.Session)
+		cmd.Weight, cmd.Name, cmd.Flags = x.Weight, x.Name, acquireFlags(h, x.Session)
 	case wire.KindConvert:
 		var x wire.Convert
 		x, err = wire.DecodeConvert(body)

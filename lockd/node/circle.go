@@ -5,9 +5,9 @@ import (
 	"lockd/netio/wire"
 )
 
-// enterFlags translates the flags of an Enter. Detect says something of those only
-// that wait.
-func enterFlags(h wire.Header, session uint64) lockfsm.Flags {
+// acquireFlags translates the flags of a request for one lock. Detect says something of
+// those only that wait.
+func acquireFlags(h wire.Header, session uint64) lockfsm.Flags {
 	f := commandFlags(h, session)
 	if h.Flags&wire.FlagDetect != 0 && f&lockfsm.Wait != 0 {
 		f |= lockfsm.Detect

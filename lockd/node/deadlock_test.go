@@ -95,7 +95,7 @@ func TestCircleOfOwnersIsRefused(t *testing.T) {
 	w.converged()
 }
 
-// A try that says detect is any other try; what is no Enter does not know the flag.
+// A try that says detect is any other try, and whoever gets the lock has it.
 func TestDetectOfATry(t *testing.T) {
 	w := raisedWorld(t, testOptions())
 	u, name := w.user(1, 0), w.nameIn(0, 0)
@@ -128,4 +128,71 @@ func TestFP3DetectNeedsAllNodes(t *testing.T) {
 	if x := u.lock(w.nameIn(0, 0)); x.Status != wire.StatusOK {
 		t.Errorf("lock: got %v, want ok", x.Status)
 	}
+}
+
+// chase asks what owners of the users' clients wait for, and returns the waits as text.
+func (u *user) chase(scope wire.ChaseScope, of ...wire.Flow) (all []wire.ChasedWait) {
+	u.w.t.Helper()
+	h := u.header(wire.KindChase)
+	if scope == wire.ChaseNode {
+		h.Group = 0
+	}
+	u.send(wire.AppendChase(nil, h, &wire.Chase{Scope: scope, Flows: of}))
+	x, err := wire.DecodeChased(u.want(h.Request, wire.StatusOK).Payload)
+	if err != nil {
+		u.w.t.Fatal(err)
+	}
+	return x.Waits
+}
+
+// A Chase tells the waits with detect of the owners asked about, with what is in their
+// way: of one group, and of all that the node leads.
+func TestChase(t *testing.T) {
+	w := raisedWorld(t, testOptions())
+	a, b := w.lasting(1, 0, 30_000), w.lasting(2, 0, 30_000)
+	ours, theirs := w.flowOf(a, 0), w.flowOf(b, 7)
+	if ours.Client == theirs.Client {
+		t.Fatalf("both are client %x", ours.Client)
+	}
+	one, two := w.nameIn(0, 0), w.nameIn(0, 1)
+	held := b.want(b.enter(one, 7, 0), wire.StatusOK)
+	a.lock(two)
+	if got := a.chase(wire.ChaseGroup, ours, theirs); len(got) != 0 {
+		t.Errorf("before anybody waits: got %+v", got)
+	}
+	h := a.header(wire.KindAcquire)
+	h.Flags = wire.FlagWait | wire.FlagVersion3 | wire.FlagDetect
+	a.send(wire.AppendAcquire(nil, h, &wire.Acquire{Session: a.session, Epoch: a.epoch,
+		Mode: wire.ModeEX, Weight: 3, Name: one}))
+	b.acquire(two, wire.FlagWait) // says nothing
+	w.run(30 * Millisecond)
+	for _, scope := range []wire.ChaseScope{wire.ChaseGroup, wire.ChaseNode} {
+		got := b.chase(scope, theirs, ours)
+		if len(got) != 1 || len(got[0].Blockers) != 1 || got[0].Flow != ours ||
+			got[0].Session != a.session || got[0].Request != h.Request || got[0].Weight != 3 ||
+			got[0].Group != 0 || string(got[0].Name) != string(one) || string(got[0].Client) != "tester" {
+			t.Fatalf("scope %d: got %+v", scope, got)
+		}
+		want := wire.Blocker{Flow: theirs, Session: b.session, Request: got[0].Blockers[0].Request,
+			Token: held.Token}
+		if got[0].Blockers[0] != want {
+			t.Errorf("scope %d: got %+v in the way, want %+v", scope, got[0].Blockers[0], want)
+		}
+	}
+	if got := b.chase(wire.ChaseNode, theirs); len(got) != 0 {
+		t.Errorf("of one who does not wait so: got %+v", got)
+	}
+	bad := a.header(wire.KindChase)
+	a.send(wire.AppendChase(nil, bad, &wire.Chase{Scope: wire.ChaseNode}))
+	a.want(bad.Request, wire.StatusBadRequest)
+}
+
+// flowOf is an owner of a user, as the machine of its group knows it.
+func (w *world) flowOf(u *user, owner uint64) wire.Flow {
+	var s lockfsm.SessionInfo
+	g := w.leaderOf(u.group).node.groups[u.group]
+	if !g.machine.Session(lockfsm.SessionID(u.session), &s) {
+		w.t.Fatalf("session %d: not there", u.session)
+	}
+	return wire.Flow{Client: uint64(s.Nonce.Client()), Owner: owner}
 }

@@ -24,6 +24,8 @@ func (n *Node) admitRead(g *group, c *conn, h wire.Header, body []byte) {
 		r.cost = listCost(g)
 	case wire.KindCheckTokens:
 		r.cost = checkCost(body)
+	case wire.KindChase:
+		r.cost = chaseCost(len(r.flows), 1)
 	case wire.KindWhy:
 		r.cost = whyCost(g.machine.Summary(r.name).Waiters)
 	}
@@ -64,6 +66,13 @@ func (r *read) decode(h wire.Header, body []byte, groups int) wire.Status {
 			return wire.StatusBadRequest
 		}
 		r.find = &x
+		return wire.StatusOK
+	case wire.KindChase:
+		x, err := wire.DecodeChase(body)
+		if err != nil {
+			return wire.StatusBadRequest
+		}
+		r.flows = x.Flows
 		return wire.StatusOK
 	case wire.KindWatch, wire.KindWhy:
 		if r.decodeWatch(body) != nil {
@@ -237,6 +246,8 @@ func (n *Node) answerRead(g *group, r *read) {
 		x.Payload = n.checkTokens(g, r)
 	case wire.KindFindSession:
 		x.Status, x.Payload = n.findSession(g, r.find)
+	case wire.KindChase:
+		x.Payload = n.chased(r.flows, g)
 	case wire.KindWhy:
 		b := n.blockage(g, r)
 		n.scratch = wire.AppendBlockage(n.scratch[:0], &b)

@@ -42,10 +42,7 @@ func decodeTerms(cmd *lockfsm.Command, h wire.Header, body []byte) wire.Status {
 	cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
 	cmd.Permits, cmd.Capacity = lockfsm.Permits(x.Permits), lockfsm.Permits(x.Capacity)
 	cmd.Mode, cmd.Weight, cmd.Name = lockfsm.Mode(x.Mode), x.Weight, x.Name
-	cmd.Flags, cmd.Lease = commandFlags(h, x.Session), lockfsm.Millis(x.TTLMillis)
-	if x.Kind == wire.KindEnter {
-		cmd.Flags = enterFlags(h, x.Session)
-	}
+	cmd.Flags, cmd.Lease = acquireFlags(h, x.Session), lockfsm.Millis(x.TTLMillis)
 	cmd.Terms = termsOf(&x.Terms)
 	return wire.StatusOK
 }

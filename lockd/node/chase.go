@@ -1,0 +1,70 @@
+package node
+
+import (
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+)
+
+// chaseCost is what it costs to look for the waits of so many owners in so many groups.
+func chaseCost(flows, groups int) int { return 1 + flows*groups/64 }
+
+// asksNode reports whether a Chase asks the node and not a group.
+func asksNode(body []byte) bool { return len(body) > 0 && body[0] == byte(wire.ChaseNode) }
+
+// onChase answers a Chase for all groups that this node leads, from the machines as they
+// are. That is the past as far as there may be a newer leader, which is good enough for
+// who asks: what it finds it asks about again.
+func (n *Node) onChase(c *conn, h wire.Header, body []byte) {
+	x, err := wire.DecodeChase(body)
+	if err != nil {
+		n.respond(c, h, wire.StatusBadRequest)
+		return
+	}
+	if len(c.out) > maxAnswerBytes {
+		n.busy(c, h)
+		return
+	}
+	n.turnstile.spent += chaseCost(len(x.Flows), len(n.groups))
+	var led []*group
+	for _, g := range n.groups {
+		if g != nil && g.leading {
+			led = append(led, g)
+		}
+	}
+	payload := n.chased(x.Flows, led...)
+	n.turnstile.spent += answerUnits(len(payload))
+	n.answer(c, h, &wire.Response{Status: wire.StatusOK, Payload: payload})
+}
+
+// chased encodes what owners wait for in groups. It is valid until the next answer.
+func (n *Node) chased(flows []wire.Flow, groups ...*group) []byte {
+	var y wire.Chased
+	var found []lockfsm.FlowWait
+	for _, g := range groups {
+		for _, f := range flows {
+			found = g.machine.FlowWaits(found[:0], lockfsm.Flow{
+				Client: lockfsm.ClientID(f.Client), Owner: lockfsm.Owner(f.Owner)})
+			for i := range found {
+				if len(y.Waits) < wire.MaxChased {
+					y.Waits = append(y.Waits, chasedWait(g, f, &found[i]))
+				}
+			}
+		}
+	}
+	n.scratch = wire.AppendChased(n.scratch[:0], &y)
+	return n.scratch
+}
+
+func chasedWait(g *group, f wire.Flow, w *lockfsm.FlowWait) wire.ChasedWait {
+	x := wire.ChasedWait{Flow: f, Session: uint64(w.Session), Request: uint64(w.Request),
+		Group: uint16(g.id), Weight: w.Weight, Client: w.Client, Name: w.Name}
+	for _, b := range w.Blockers {
+		x.Blockers = append(x.Blockers, wire.Blocker{
+			Flow:    wire.Flow{Client: uint64(b.Flow.Client), Owner: uint64(b.Flow.Owner)},
+			Session: uint64(b.Session), Request: uint64(b.Request), Token: uint64(b.Token)})
+	}
+	return x
+}
+
+// The two sides bound what is listed alike.
+var _ [wire.MaxBlockers]struct{} = [lockfsm.MaxBlockers]struct{}{}
