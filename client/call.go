@@ -51,7 +51,8 @@ type Call struct {
 	Limit    uint16        // of a List
 	Checks   []NameToken   // of a CheckTokens: 1 to wire.MaxChecks, all of Group
 	Group    uint16        // of a List, CheckTokens and FindSession; else the Core sets it
-	Node     uint16        // of a Status and a Top
+	Node     uint16        // of a Status, a Top and a Chase that asks a node
+	Flows    []wire.Flow   // of a Chase
 	View     *View         // of a Watch: what it was told
 	Place    *Place        // of an Acquire that waits: where it is told how it stands, or nil
 	Mode     wire.Mode     // of an Acquire and an Enter
@@ -112,7 +113,10 @@ type Call struct {
 	prev, next  *Call   // in the open calls of a group, or among the holds
 	list        *callList
 	place       *Call // the Watch that tells Place
-	of          *Call // of such a Watch, and of the question in left: the Acquire
+	// of is, of such a Watch, of the question in left and of the Cancel of one in a
+	// circle, the Acquire.
+	of    *Call
+	chase *chase // of an Acquire with FlagDetect, and of a Chase: the search
 
 	told chan struct{} // of the shell: capacity 1, for Ready.Told; nil is nobody
 
@@ -131,11 +135,14 @@ func (x *Call) needsSession() bool {
 }
 
 // direct reports whether the Call is put to a node, not to a group.
-func (x *Call) direct() bool { return x.Kind == wire.KindStatus || x.Kind == wire.KindTop }
+func (x *Call) direct() bool {
+	return x.Kind == wire.KindStatus || x.Kind == wire.KindTop ||
+		x.Kind == wire.KindChase && x.Node != 0
+}
 
 // needsVersion returns the least version of the protocol that can say the Call.
 func (x *Call) needsVersion() uint16 {
-	if x.termed() || x.Kind == wire.KindEnter && x.Flags&wire.FlagDetect != 0 {
+	if x.termed() || x.Kind.Acquires() && x.Flags&wire.FlagDetect != 0 {
 		return wire.VersionWhole
 	}
 	switch x.Kind {
@@ -144,7 +151,7 @@ func (x *Call) needsVersion() uint16 {
 	case wire.KindCheckTokens, wire.KindConvert, wire.KindGiveBack, wire.KindAcquireAll,
 		wire.KindReleaseAll, wire.KindFindSession, wire.KindAwait, wire.KindCountDown,
 		wire.KindSetGate, wire.KindResetGate, wire.KindWatch, wire.KindUnwatch, wire.KindWhy,
-		wire.KindTop:
+		wire.KindTop, wire.KindChase:
 		return wire.VersionWhole
 	default:
 		return wire.MinVersion

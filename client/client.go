@@ -99,6 +99,9 @@ func dialWith(ctx context.Context, addresses []string, opts Options,
 		}
 		cfg.FirstRequest = uint64(c.starts) * requestSpan
 	}
+	if old != nil {
+		copy(cfg.Nonce[:8], old.Nonce[:8]) // who it is to others
+	}
 	c.chans.New = func() any { return make(chan struct{}, 1) }
 	c.mu.core = NewCore(cfg, now)
 	c.mu.conns = make(map[ConnID]*conn)

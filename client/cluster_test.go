@@ -33,6 +33,7 @@ type dumbCluster struct {
 	mostData int       // bytes of a payload above which there is no room; 0 is any
 	hold     [2]uint32 // least and most time of a hold, in ms, as it is announced
 	silent   bool      // nobody is told that a hold has ended
+	chases   int       // questions what owners wait for
 }
 
 type proposal struct {
@@ -88,6 +89,7 @@ type dumbClaim struct {
 	token   uint64
 	mode    wire.Mode
 	permits uint32
+	weight  uint8 // of no effect on the queue
 	owner   uint64
 	conn    int // to answer on; -1 is none
 	due     Instant
@@ -149,6 +151,11 @@ func (d *dumbCluster) frame(conn int, frame []byte) {
 	case wire.KindTop:
 		d.top(k, h)
 		return
+	case wire.KindChase:
+		if body[0] == byte(wire.ChaseNode) {
+			d.reply(conn, h, d.chase(body, func(_ int, g *dumbGroup) bool { return g.leader == k.node }))
+			return
+		}
 	case wire.KindSeen:
 		d.countSeen(k, body)
 		return
@@ -438,6 +445,8 @@ func (d *dumbCluster) execute(g *dumbGroup, p proposal) (wire.Response, bool) {
 		return d.list(g, p), true
 	case wire.KindCheckTokens:
 		return d.check(g, p), true
+	case wire.KindChase:
+		return d.chase(p.body, func(_ int, o *dumbGroup) bool { return o == g }), true
 	case wire.KindFindSession:
 		return d.find(g, p), true
 	case wire.KindWhy, wire.KindWatch, wire.KindUnwatch:
@@ -523,7 +532,7 @@ func (d *dumbCluster) acquire(g *dumbGroup, p proposal) (wire.Response, bool) {
 		return wire.Response{}, false
 	}
 	y := dumbClaim{session: x.Session, request: p.h.Request, mode: x.Mode, conn: p.conn,
-		permits: x.permits, owner: x.owner, terms: x.terms}
+		permits: x.permits, weight: x.Weight, owner: x.owner, terms: x.terms}
 	if len(y.terms.Payload) > d.mostData && d.mostData > 0 {
 		return wire.Response{Status: wire.StatusTooMuchData}, true
 	}

@@ -78,7 +78,11 @@ type Core struct {
 	scratch    []byte
 	refs       []wire.SessionRef
 	orphans    []*Call // Watches of Places that nobody wants any more
-	closed     bool
+	// chases are the searches for circles, with some whose request has ended; the next
+	// round begins at chaseAt. chaseReady are those that have all their answers.
+	chases, chaseReady []*chase
+	chaseAt            Instant
+	closed             bool
 }
 
 // group is what the Core knows of one group.
@@ -138,6 +142,7 @@ func NewCore(cfg CoreConfig, now Instant) *Core {
 		alarm:     never,
 		next:      now,
 		sweepAt:   never,
+		chaseAt:   never,
 		random:    cfg.Seed,
 		limits:    wire.DefaultLimits(),
 	}
@@ -376,6 +381,13 @@ func (c *Core) end(x *Call, err error) {
 	}
 	x.state = StateDone
 	x.Err = err
+	switch {
+	case x.chase == nil:
+	case x.Kind == wire.KindChase:
+		c.chaseEnded(x)
+	default:
+		x.chase.of, x.chase = nil, nil
+	}
 	if !x.background {
 		c.userOpen--
 		c.ready.Done = append(c.ready.Done, x)
@@ -414,6 +426,7 @@ func (c *Core) Tick(now Instant) {
 	c.endOrphans()
 	c.expireDetached()
 	c.expireCapped()
+	c.tickChases()
 	for i := range c.groups {
 		c.tickGroup(&c.groups[i], uint16(i))
 	}

@@ -14,8 +14,9 @@ type DeadlockError struct {
 	// Token is that of the hold of Name whose own waiting request is in the way,
 	// or zero if that is not known, or if somebody who waits is in the way.
 	Token uint64
-	// Steps are the circle which a lock with LockOptions.Detect would have closed, nil
-	// for others. The first is the request itself; after the last comes the first.
+	// Steps are the circle in which a lock with LockOptions.Detect waited or would
+	// have waited, nil for others. The first is the request itself; after the last
+	// comes the first. Sessions of one client differ from group to group.
 	// Of Count steps at most the first 32 are here.
 	Steps []DeadlockStep
 	Count int
@@ -26,7 +27,7 @@ type DeadlockError struct {
 type DeadlockStep struct {
 	Client  string // Options.Name of the owner's client
 	Session uint64 // of that client, in the group of Name
-	Owner   uint64 // LockOptions.Owner
+	Owner   uint64 // LockOptions.Owner, zero for all of the client without one
 	Name    string
 	// Token is that of the next step's hold of Name, zero if the next step has none
 	// and waits for Name too, before this.
@@ -71,7 +72,7 @@ func (e *DeadlockError) Error() string {
 // circle prints who waits for whom.
 func (e *DeadlockError) circle() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "lock %q: deadlock: %d owners would wait in a circle", e.Name, e.Count)
+	fmt.Fprintf(&b, "lock %q: deadlock: %d owners wait in a circle", e.Name, e.Count)
 	for i := range e.Steps {
 		s, next := &e.Steps[i], &e.Steps[(i+1)%len(e.Steps)]
 		fmt.Fprintf(&b, "\n  %s waits for %q", s.who(), s.Name)
@@ -89,8 +90,12 @@ func (e *DeadlockError) circle() string {
 
 // who names an owner.
 func (s *DeadlockStep) who() string {
-	if s.Client == "" {
-		return fmt.Sprintf("owner %d of session %d", s.Owner, s.Session)
+	client := s.Client
+	if client == "" {
+		client = fmt.Sprintf("session %d", s.Session)
 	}
-	return fmt.Sprintf("owner %d of %s", s.Owner, s.Client)
+	if s.Owner == 0 {
+		return client
+	}
+	return fmt.Sprintf("owner %d of %s", s.Owner, client)
 }

@@ -112,22 +112,32 @@ func deadlockOfOwners(t *testing.T, trouble string) {
 	}
 }
 
-// TestDetectNeedsAnOwner proves that the word is taken of owners only, is nothing to
-// a try, and that older nodes are not told it.
-func TestDetectNeedsAnOwner(t *testing.T) {
+// TestDetectOfOneClient proves that without an owner the word is given for all that the
+// client has so, itself included, is nothing to a try, and that older nodes are not
+// told it.
+func TestDetectOfOneClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNodes(t, 4)
-		c := n.client(t, Options{})
+		c := n.client(t, Options{Name: "one"})
 		detect := LockOptions{Detect: true}
-		_, err1 := c.LockWith(t.Context(), "a", detect)
-		_, err2 := c.TryLockWith(t.Context(), "a", detect)
-		_, err3 := c.Semaphore("a", 2).AcquireWith(t.Context(), 1, detect)
-		_, err4 := c.TryDetachedWith(t.Context(), "a", time.Second, detect)
-		for i, err := range []error{err1, err2, err3, err4} {
-			if !errors.Is(err, ErrOptions) {
-				t.Errorf("call %d: got %v, want ErrOptions", i+1, err)
+		held, err := c.LockWith(t.Context(), "a", detect)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var circle *DeadlockError
+		if _, err := c.LockWith(t.Context(), "a", detect); !errors.As(err, &circle) ||
+			len(circle.Steps) != 1 || circle.Token != held.Token() ||
+			!strings.Contains(err.Error(), `one waits for "a", which one holds`) {
+			t.Errorf("the same lock again: got %v, want a circle of one", err)
+		}
+		_, err1 := c.TryLockWith(t.Context(), "a", detect)
+		_, err2 := c.TryDetachedWith(t.Context(), "a", time.Second, detect)
+		for i, err := range []error{err1, err2} {
+			if !errors.Is(err, ErrHeld) {
+				t.Errorf("try %d: got %v, want ErrHeld", i+1, err)
 			}
 		}
+		unlock(t, held)
 		n.with(func(d *dumbCluster) { d.version = wire.VersionKinds })
 		older := n.client(t, Options{})
 		detect.Owner = 7
@@ -147,7 +157,7 @@ func TestDetectNeedsAnOwner(t *testing.T) {
 func TestDeadlockText(t *testing.T) {
 	err := &DeadlockError{Name: "a", Count: 40, Steps: []DeadlockStep{
 		{"ci", 5, 1, "a", 0}, {"", 6, 2, "a", 12}}}
-	want := `lock "a": deadlock: 40 owners would wait in a circle
+	want := `lock "a": deadlock: 40 owners wait in a circle
   owner 1 of ci waits for "a", behind owner 2 of session 6, who waits for it too
   owner 2 of session 6 waits for "a"
   and 38 more, the last for the first`

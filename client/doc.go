@@ -28,7 +28,8 @@
 // was asked: a request that is sent again finds what it did before. An owner who does
 // one thing at a time can say so (LockOptions.Detect), and is told if it would wait in
 // a circle of such owners, be it a request that is sent again. A group knows its own
-// names only: what waits in a circle through several groups is not found.
+// names only: for a circle through several groups the Core of a request that waits for
+// long asks the nodes, and what it finds it asks again, so that it is certain.
 //
 // A client that is started again can go on with the locks of the one before
 // (Options.SessionFile, Client.Resumed). Its file has the secret by which the nodes
@@ -60,7 +61,9 @@
 //	session.go   sessions, keepalives, leases
 //	gatecall.go  calls at latches, events and barriers
 //	deadlock.go  circles of owners who wait
+//	chase.go     how those over several groups are found
 //	exchange.go  bytes out, bytes in, what an answer means
+//	direct.go    questions to one node
 //	view.go      what watches are told
 //
 // Callers append to the output of a conn under one short lock; the writer takes

@@ -188,19 +188,17 @@ func ExampleDeadlockError() {
 		log.Fatal(err)
 	}
 	defer c.Close(ctx)
-	mine := client.LockOptions{Owner: 7, Detect: true}
+	mine := client.LockOptions{Detect: true} // give an Owner if others of this client lock too
 	from, err := c.LockWith(ctx, "account/12", mine)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer from.Unlock(context.WithoutCancel(ctx))
-	wait, stop := context.WithTimeout(ctx, 10*time.Second) // for circles over several groups
-	defer stop()
-	to, err := c.LockWith(wait, "account/34", mine)
+	to, err := c.LockWith(ctx, "account/34", mine)
 	var circle *client.DeadlockError
 	if errors.As(err, &circle) {
 		for _, s := range circle.Steps {
-			log.Printf("owner %d of %s waits for %s", s.Owner, s.Client, s.Name)
+			log.Printf("%s waits for %s", s.Client, s.Name)
 		}
 		return // unlock the first, and begin anew
 	}

@@ -83,6 +83,9 @@ func (c *Core) send(x *Call) {
 	}
 	c.encode(e, g, x)
 	c.wrote(e)
+	if x.sends == 1 && x.chase == nil && x.Flags&wire.FlagDetect != 0 {
+		c.startChase(x)
+	}
 	if x.Place != nil && x.place == nil && x.Flags&wire.FlagWait != 0 {
 		c.watchPlace(x)
 	}
@@ -153,50 +156,6 @@ func (c *Core) encode(e *endpoint, g *group, x *Call) {
 	default:
 		e.out = c.appendQuestion(e.out, h, x, name)
 	}
-}
-
-// startDirect sends the new questions to one node, which must be known.
-func (c *Core) startDirect() {
-	for x := c.direct.head; x != nil; {
-		next := x.next
-		if x.conn == 0 {
-			c.askNode(x)
-		}
-		x = next
-	}
-}
-
-func (c *Core) askNode(x *Call) {
-	i := c.endpointOf(x.Node)
-	if i < 0 {
-		c.end(x, fmt.Errorf("%w: node %d: %w", ErrUnavailable, x.Node, c.Trouble()))
-		return
-	}
-	e := c.endpoints[i]
-	if e.state == connNone {
-		c.dial(e)
-	}
-	x.conn = e.conn
-	if e.state == connUp {
-		c.sendDirect(e, x)
-	}
-}
-
-func (c *Core) sendDirect(e *endpoint, x *Call) {
-	c.calls.put(x)
-	x.sends++
-	h := wire.Header{Request: x.request}
-	switch {
-	case x.Kind == wire.KindStatus:
-		e.out = wire.AppendStatus(e.out, h)
-	case e.version >= x.needsVersion():
-		e.out = wire.AppendTop(e.out, h, &wire.Top{Limit: x.Limit})
-	default:
-		c.end(x, fmt.Errorf("%w: node %d speaks version %d of the protocol, %s is in version %d",
-			ErrUnsupported, e.node, e.version, x.Kind, x.needsVersion()))
-		return
-	}
-	c.wrote(e)
 }
 
 // Receive takes bytes that came on a conn and returns how many it used up: the
@@ -373,6 +332,9 @@ func (c *Core) onResponse(i int, h wire.Header, body []byte) error {
 		return nil
 	}
 	if x.direct() {
+		if x.Kind == wire.KindChase {
+			return c.onChased(x, &r)
+		}
 		c.finish(x, &r)
 		return nil
 	}
@@ -473,9 +435,13 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 		c.finish(x, r)
 	case wire.KindRenewHold:
 		c.onHoldRenewed(x, r)
+	case wire.KindChase:
+		return c.onChased(x, r)
 	case wire.KindCancel:
 		c.end(x, nil)
 		switch {
+		case x.of != nil:
+			c.condemned(x.of, x.target, r.Status)
 		case r.Status != wire.StatusAlreadyGranted, x.Gate != 0:
 		case x.Hold != nil:
 			c.convertBack(x, r.Token)
@@ -523,7 +489,7 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 		c.end(x, err)
 		return nil
 	default:
-		c.end(x, c.statusError(x, r.Status))
+		c.end(x, c.refused(x, r.Status))
 		return nil
 	}
 	if r.Token == 0 {

@@ -32,14 +32,17 @@ type LockOptions struct {
 	// lock may be granted meanwhile. Not with LockAsync. Needs nodes that know
 	// watches; others say nothing. Default: nobody wants to know.
 	OnWait func(WhyInfo)
-	// Detect says of an Owner's call that waits that its owner gives nothing back
-	// meanwhile, neither this lock nor another: it does one thing at a time. If it
-	// would wait in a circle of owners who have all said so, in this client or others,
-	// it fails at once with a *DeadlockError that tells the circle, and holds what it
-	// held. Circles are found among names of one group of the cluster, which hashes
-	// the name; one that leads through several is not, and waits as without Detect:
-	// so limit a wait by its context. Needs Owner; of no effect on a try. Default
-	// false.
+	// Detect says of a call that waits that its owner gives nothing back meanwhile,
+	// neither this lock nor another: it does one thing at a time, and what it unlocked
+	// before has been confirmed. If it waits in a circle of owners who have all said
+	// so, in this client or others, it fails with a *DeadlockError that tells the
+	// circle, and holds what it held. Without Owner it speaks for all that this client
+	// holds without one: so a program that locks from several goroutines gives each an
+	// Owner. A circle of names that all belong to one group of the cluster is refused
+	// at once. Any other is looked for when the call has waited for 50 ms, and again
+	// later; of those in it the one of least Weight fails, of equal ones one by lot, and
+	// the others go on. Not found are circles through LockAll and Convert. Of no
+	// effect on a try. Default false.
 	Detect bool
 	// Payload is for others to read while the lock is held: see Holder.Payload. It
 	// is copied. At most 4 KiB. Only an owner's first call brings it. Default none.
@@ -189,9 +192,6 @@ func (h *Held) prepare(c *Client, name string, opts LockOptions, flags wire.Flag
 	mode, err := opts.Mode.wire()
 	if err != nil {
 		return err
-	}
-	if opts.Detect && opts.Owner == 0 {
-		return fmt.Errorf("%w: Detect needs an Owner: %q", ErrOptions, name)
 	}
 	if opts.Detect && flags&wire.FlagWait != 0 {
 		flags |= wire.FlagDetect

@@ -19,6 +19,8 @@ func (c *Core) appendQuestion(dst []byte, h wire.Header, x *Call, name []byte) [
 		return c.appendChecks(dst, h, x)
 	case wire.KindFindSession:
 		return wire.AppendFindSession(dst, h, &x.Find)
+	case wire.KindChase:
+		return wire.AppendChase(dst, h, &wire.Chase{Scope: wire.ChaseGroup, Flows: x.Flows})
 	case wire.KindWatch:
 		return x.appendWatch(dst, h, name)
 	case wire.KindUnwatch:

@@ -20,7 +20,7 @@ type Options struct {
 	Nodes int
 	// Groups is how many groups the names are spread over, 1 to 64. With one, what
 	// holds for names of one group holds for all: LockAll is granted at one moment,
-	// LockOptions.Detect finds every circle. Default 4.
+	// LockOptions.Detect refuses every circle at once. Default 4.
 	Groups int
 }
 

@@ -1,0 +1,349 @@
+package client
+
+import (
+	"bytes"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"lockd/netio/wire"
+)
+
+// A request with FlagDetect that waits for long is chased: its Core asks the nodes what
+// the owners in its way wait for, what the owners in the way of those do, and so on,
+// until that leads back to the request or ends. The rule who is the victim of a circle
+// (wire.ChasedWait.Yields) is known to all, so a chase passes by every wait that would be
+// it instead: what it finds is a circle whose victim it is itself, and nobody else finds
+// that.
+//
+// What was found was true at some moment of each step, which need not be the same. So
+// every step is asked for again, of its group. A wait, once over, never comes again
+// under the same session and request, nor a hold under the same token: what stands
+// both times stood all the while between. All of the circle therefore stood at the
+// moment at which the first asking had ended and the second had not begun. As all who
+// wait there have said that they give nothing back, it stands for ever, unless somebody
+// gives up.
+
+const (
+	// A request is chased when it has waited for chaseAfter since a Tick first saw it
+	// wait, which is as long after it was sent; then after twice that and so on, up to
+	// chaseMost.
+	chaseAfter = 25 * time.Millisecond
+	chaseMost  = 2 * time.Second
+	// chaseGrid is how exactly: what is due together is looked at together.
+	chaseGrid = 10 * time.Millisecond
+	// chaseTimeout bounds one question.
+	chaseTimeout = 1 * time.Second
+	// A chase asks for this many owners and finds this many waits, and no more.
+	chaseFlows = 512
+	chaseWaits = 256
+)
+
+// chase is the search of one request, over all its rounds. It is steppable; it belongs
+// to the Core of the request.
+type chase struct {
+	of    *Call   // the request, nil once that has ended
+	at    Instant // when the next round begins; zero until a Tick has seen it
+	round int
+	open  int  // questions without an answer
+	again bool // the circle is asked about again
+	waits []chaseWait
+	next  int // of waits: the first whose blockers were not asked about
+	asked map[wire.Flow]struct{}
+	// circle are the waits that lead from the request back to it, in order, and seen
+	// which of them stood when they were asked about again.
+	circle []*chaseWait
+	seen   []bool
+	// verdict is why the request is cancelled, nil if it is not.
+	verdict *DeadlockError
+}
+
+// chaseWait is a wait that was come to.
+type chaseWait struct {
+	wire.ChasedWait              // a copy
+	from            int          // whose blocker led here; -1 for the request
+	by              wire.Blocker // that one
+	closing         wire.Blocker // of the last wait of a circle: what is the request's own
+}
+
+// startChase has a request chased that was just sent for the first time.
+func (c *Core) startChase(x *Call) {
+	x.chase = &chase{of: x}
+	c.chases = append(c.chases, x.chase)
+	c.chaseAt = min(c.chaseAt, c.now.Add(chaseAfter))
+	c.schedule(c.chaseAt)
+}
+
+// tickChases begins the rounds that are due and goes on with those that have all
+// their answers.
+func (c *Core) tickChases() {
+	ready := c.chaseReady
+	c.chaseReady = nil
+	for _, ch := range ready {
+		if ch.of != nil && ch.open == 0 && ch.asked != nil {
+			c.chaseOn(ch)
+		}
+	}
+	if c.chaseAt > c.now {
+		c.schedule(c.chaseAt)
+		return
+	}
+	c.chaseAt = never
+	c.chases = slices.DeleteFunc(c.chases, func(ch *chase) bool { return ch.of == nil })
+	for _, ch := range c.chases {
+		switch {
+		case ch.verdict != nil || ch.asked != nil:
+			continue
+		case ch.at == 0:
+			c.restChase(ch)
+		case ch.at <= c.now:
+			c.chaseFrom(ch)
+		}
+		if ch.asked == nil {
+			c.chaseAt = min(c.chaseAt, ch.at)
+		}
+	}
+	c.schedule(c.chaseAt)
+}
+
+// restChase ends a round, if there was one, and says when the next begins.
+func (c *Core) restChase(ch *chase) {
+	ch.waits, ch.asked, ch.circle, ch.seen = nil, nil, nil, nil
+	ch.next, ch.again = 0, false
+	at := c.now.Add(c.backoff(2*chaseAfter, chaseMost, ch.round-1))
+	if ch.round == 0 {
+		at = c.now.Add(chaseAfter)
+	}
+	ch.round++
+	ch.at = at + Instant(chaseGrid) - at%Instant(chaseGrid)
+	c.chaseAt = min(c.chaseAt, ch.at)
+	c.schedule(c.chaseAt)
+}
+
+// chaseFrom begins a round: what is in the way of the request itself?
+func (c *Core) chaseFrom(ch *chase) {
+	x := ch.of
+	g := &c.groups[x.Group]
+	if !g.live || x.sentEpoch != g.epoch || g.session.state != sessionOpen {
+		c.restChase(ch)
+		return
+	}
+	own := c.flow(x)
+	ch.asked = map[wire.Flow]struct{}{own: {}}
+	c.ask(ch, &Call{Node: c.endpoints[g.via].node, Flows: []wire.Flow{own}})
+}
+
+// flow is whose a request is.
+func (c *Core) flow(x *Call) wire.Flow {
+	nonce := &c.groups[x.Group].session.nonce
+	return wire.Flow{Client: binary.LittleEndian.Uint64(nonce[:8]), Owner: x.Owner}
+}
+
+// ask puts one question of a chase, to a node or, if it names none, to a group.
+func (c *Core) ask(ch *chase, q *Call) {
+	q.Kind, q.Timeout, q.chase = wire.KindChase, chaseTimeout, ch
+	ch.open++
+	c.startBackground(q)
+}
+
+// chaseOn goes on with a round whose questions have been answered.
+func (c *Core) chaseOn(ch *chase) {
+	switch {
+	case ch.again:
+		c.judge(ch)
+	case ch.circle != nil:
+		ch.again, ch.seen = true, make([]bool, len(ch.circle))
+		for _, w := range ch.circle {
+			c.ask(ch, &Call{Group: w.Group, Flows: []wire.Flow{w.Flow}})
+		}
+		if plantedIs("circle-not-looked-at-twice") {
+			for i := range ch.seen {
+				ch.seen[i] = true
+			}
+		}
+	default:
+		c.chaseFurther(ch)
+	}
+}
+
+// chaseFurther asks all nodes about the owners that were come to.
+func (c *Core) chaseFurther(ch *chase) {
+	var flows []wire.Flow
+	for ; ch.next < len(ch.waits); ch.next++ {
+		for _, b := range ch.waits[ch.next].Blockers {
+			if _, known := ch.asked[b.Flow]; !known && len(ch.asked) < chaseFlows {
+				ch.asked[b.Flow] = struct{}{}
+				flows = append(flows, b.Flow)
+			}
+		}
+	}
+	if len(flows) == 0 {
+		c.restChase(ch)
+		return
+	}
+	for _, n := range c.Nodes() {
+		for some := range slices.Chunk(flows, wire.MaxFlows) {
+			c.ask(ch, &Call{Node: n.Node, Flows: some})
+		}
+	}
+}
+
+// onChased takes the answer to one question.
+func (c *Core) onChased(x *Call, r *wire.Response) error {
+	ch := x.chase
+	if r.Status == wire.StatusOK && ch.of != nil {
+		found, err := wire.DecodeChased(r.Payload)
+		if err != nil {
+			return err
+		}
+		for i := range found.Waits {
+			if ch.again {
+				ch.stands(&found.Waits[i])
+			} else {
+				c.reach(ch, &found.Waits[i])
+			}
+		}
+	}
+	c.end(x, nil)
+	return nil
+}
+
+// chaseEnded counts a question that has ended, be it without an answer.
+func (c *Core) chaseEnded(x *Call) {
+	ch := x.chase
+	x.chase = nil
+	if ch.open--; ch.open == 0 {
+		c.chaseReady = append(c.chaseReady, ch)
+		c.schedule(0)
+	}
+}
+
+// reach adds a wait that a blocker of an earlier one led to, and looks whether it
+// closes a circle.
+func (c *Core) reach(ch *chase, w *wire.ChasedWait) {
+	known := func(v chaseWait) bool { return sameWait(&v.ChasedWait, w) }
+	if ch.circle != nil || len(ch.waits) >= chaseWaits || slices.ContainsFunc(ch.waits, known) {
+		return
+	}
+	x := ch.of
+	at := chaseWait{ChasedWait: *w, from: -1}
+	switch own := w.Group == x.Group && w.Session == x.Session && w.Request == x.request; {
+	case own == (len(ch.waits) > 0):
+		return // the request comes first, and once
+	case !own && !ch.waits[0].Yields(w):
+		return // it would be the victim instead
+	case !own && !ch.leads(&at):
+		return
+	}
+	at.Client, at.Name = bytes.Clone(w.Client), bytes.Clone(w.Name)
+	ch.waits = append(ch.waits, at)
+	for _, b := range at.Blockers {
+		if c.closes(x, w, &b) {
+			ch.close(b)
+			return
+		}
+	}
+}
+
+// leads finds whose blocker leads to a wait.
+func (ch *chase) leads(at *chaseWait) bool {
+	for i := range ch.waits {
+		for _, b := range ch.waits[i].Blockers {
+			holds := b.Token != 0 && b.Flow == at.Flow
+			waits := b.Token == 0 && ch.waits[i].Group == at.Group && b.Session == at.Session &&
+				b.Request == at.Request
+			if holds || waits {
+				at.from, at.by = i, b
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// closes reports whether a blocker of a wait is the request's own: a hold of its owner,
+// which nobody has begun to give back, or the request itself.
+func (c *Core) closes(x *Call, w *wire.ChasedWait, b *wire.Blocker) bool {
+	if b.Token == 0 {
+		return w.Group == x.Group && b.Session == x.Session && b.Request == x.request
+	}
+	s := &c.groups[w.Group].session
+	if s.state != sessionOpen || s.id != b.Session || b.Flow.Owner != x.Owner {
+		return false
+	}
+	for h := s.holds.head; h != nil; h = h.next {
+		if b.Token >= h.Token && b.Token < h.Token+uint64(max(1, h.Wants.Len())) {
+			return true
+		}
+	}
+	return false
+}
+
+// close writes down the circle that the last wait closes by a blocker.
+func (ch *chase) close(b wire.Blocker) {
+	ch.waits[len(ch.waits)-1].closing = b
+	for i := len(ch.waits) - 1; i >= 0; i = ch.waits[i].from {
+		ch.circle = append(ch.circle, &ch.waits[i])
+	}
+	slices.Reverse(ch.circle)
+}
+
+// edge is what is in the way of the i-th wait of the circle.
+func (ch *chase) edge(i int) *wire.Blocker {
+	if i+1 < len(ch.circle) {
+		return &ch.circle[i+1].by
+	}
+	return &ch.circle[i].closing
+}
+
+// stands notes that a wait of the circle still waits, with the same in its way.
+func (ch *chase) stands(w *wire.ChasedWait) {
+	for i, v := range ch.circle {
+		b := ch.edge(i)
+		ch.seen[i] = ch.seen[i] || sameWait(&v.ChasedWait, w) &&
+			slices.ContainsFunc(w.Blockers, func(o wire.Blocker) bool {
+				return o.Flow == b.Flow && o.Session == b.Session && o.Token == b.Token &&
+					(b.Token != 0 || o.Request == b.Request)
+			})
+	}
+}
+
+func sameWait(v, w *wire.ChasedWait) bool {
+	return v.Group == w.Group && v.Session == w.Session && v.Request == w.Request
+}
+
+// judge cancels the request if all of the circle stood. If it was granted meanwhile, it
+// has the lock, and there was nothing to be told.
+func (c *Core) judge(ch *chase) {
+	x, last := ch.of, ch.circle[len(ch.circle)-1]
+	stood := !slices.Contains(ch.seen, false) && c.closes(x, &last.ChasedWait, &last.closing)
+	if first := ch.circle[0]; !stood || first.Session != x.Session || first.Request != x.request {
+		c.restChase(ch)
+		return
+	}
+	err := &DeadlockError{Name: x.Name, Token: ch.edge(0).Token, Count: len(ch.circle)}
+	for i, w := range ch.circle[:min(len(ch.circle), wire.MaxSteps)] {
+		err.Steps = append(err.Steps, DeadlockStep{Client: string(w.Client), Session: w.Session,
+			Owner: w.Flow.Owner, Name: string(w.Name), Token: ch.edge(i).Token})
+	}
+	c.restChase(ch)
+	ch.verdict = err
+	c.startBackground(&Call{Kind: wire.KindCancel, Name: x.Name, Session: x.Session, Flags: x.Flags,
+		Group: x.Group, target: x.request, Owner: x.Owner, of: x})
+}
+
+// condemned takes the answer to the Cancel of a request that is in a circle.
+func (c *Core) condemned(x *Call, target uint64, status wire.Status) {
+	if status == wire.StatusCancelled && x.state == StateOpen && x.request == target &&
+		x.chase != nil && x.chase.verdict != nil {
+		c.end(x, x.chase.verdict)
+	}
+}
+
+// refused is why a request is not granted: what it was cancelled for, or what a node says.
+func (c *Core) refused(x *Call, status wire.Status) error {
+	if status == wire.StatusCancelled && x.chase != nil && x.chase.verdict != nil {
+		return x.chase.verdict
+	}
+	return c.statusError(x, status)
+}

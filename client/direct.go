@@ -1,0 +1,53 @@
+package client
+
+import (
+	"fmt"
+
+	"lockd/netio/wire"
+)
+
+// startDirect sends the new questions to one node, which must be known.
+func (c *Core) startDirect() {
+	for x := c.direct.head; x != nil; {
+		next := x.next
+		if x.conn == 0 {
+			c.askNode(x)
+		}
+		x = next
+	}
+}
+
+func (c *Core) askNode(x *Call) {
+	i := c.endpointOf(x.Node)
+	if i < 0 {
+		c.end(x, fmt.Errorf("%w: node %d: %w", ErrUnavailable, x.Node, c.Trouble()))
+		return
+	}
+	e := c.endpoints[i]
+	if e.state == connNone {
+		c.dial(e)
+	}
+	x.conn = e.conn
+	if e.state == connUp {
+		c.sendDirect(e, x)
+	}
+}
+
+func (c *Core) sendDirect(e *endpoint, x *Call) {
+	c.calls.put(x)
+	x.sends++
+	h := wire.Header{Request: x.request}
+	switch {
+	case x.Kind == wire.KindStatus:
+		e.out = wire.AppendStatus(e.out, h)
+	case e.version >= x.needsVersion() && x.Kind == wire.KindChase:
+		e.out = wire.AppendChase(e.out, h, &wire.Chase{Scope: wire.ChaseNode, Flows: x.Flows})
+	case e.version >= x.needsVersion():
+		e.out = wire.AppendTop(e.out, h, &wire.Top{Limit: x.Limit})
+	default:
+		c.end(x, fmt.Errorf("%w: node %d speaks version %d of the protocol, %s is in version %d",
+			ErrUnsupported, e.node, e.version, x.Kind, x.needsVersion()))
+		return
+	}
+	c.wrote(e)
+}
