@@ -23,10 +23,14 @@ usage: perf run [flags]      measure; perf run -h lists the flags
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := command(ctx, os.Args[1:])
+	interrupted := ctx.Err() != nil
 	stop()
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		os.Exit(0)
+	case err != nil && interrupted:
+		fmt.Fprintln(os.Stderr, "perf: interrupted; what was started is stopped and removed")
+		os.Exit(1)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "perf:", err)
 		os.Exit(1)

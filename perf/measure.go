@@ -65,11 +65,17 @@ func (s *session) step(ctx context.Context, step step, dir string) (err error) {
 	if err != nil {
 		return err
 	}
+	s.progress.started()
 	s.progress.leave(step, len(step.targets)-len(targets))
 	f := &fleet{}
 	defer func() { err = errors.Join(err, f.stop()) }()
 	if needsShared(step) {
-		if err := f.start(ctx, targets, dir); err != nil {
+		lost := func(t target.Target, err error) {
+			fmt.Fprintf(os.Stderr, "!! NOT STARTED: %s: %v\n", t.Name, err)
+			s.report.AddMissing(report.Missing{Target: t.Name, Reason: "it did not start: " + err.Error()})
+			s.progress.leave(step, 1)
+		}
+		if err := f.start(ctx, targets, dir, lost); err != nil {
 			return err
 		}
 		if err := s.warm(ctx, f.services); err != nil {
@@ -118,8 +124,8 @@ func (s *session) warm(ctx context.Context, services []*service) error {
 	return ctx.Err()
 }
 
-// cell measures one load on one target once. A load that breaks is a round with
-// an error, so that the others are measured all the same.
+// cell measures one load on one target once. A load that breaks is a round that
+// says so, and the others are measured all the same.
 func (s *session) cell(ctx context.Context, service *service, load workload.Load,
 	round int) error {
 	if reason := workload.Unfit(service.Target, service.client(), load); reason != "" {
@@ -136,8 +142,7 @@ func (s *session) cell(ctx context.Context, service *service, load workload.Load
 	}
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "!! BROKEN: %s, %s: %v\n", service.Name, load, err)
-		result.Errors++
-		result.FirstError = err.Error()
+		result.Broken = err.Error()
 	}
 	cell := s.report.Find(service.Name, load)
 	cell.Rounds = append(cell.Rounds, result)

@@ -34,9 +34,11 @@ func (p *progress) skip(load workload.Load) {
 	p.left -= cost(load)
 }
 
+// started counts the start of a step.
+func (p *progress) started() { p.left -= startCost }
+
 // leave counts targets of a step that are not there.
 func (p *progress) leave(s step, targets int) {
-	p.left -= startCost
 	for range targets * s.rounds {
 		for _, load := range s.loads {
 			p.skip(load)

@@ -104,28 +104,45 @@ func moduleVersion(module string) string {
 	return module
 }
 
-// start starts every target and connects its clients. On an error the fleet has
-// what was started.
-func (f *fleet) start(ctx context.Context, targets []target.Target, dir string) error {
+// start starts every target and connects its clients. It tells lost of those that
+// do not start, and goes on without them. The error is the end of ctx; the fleet
+// then has what was started.
+func (f *fleet) start(ctx context.Context, targets []target.Target, dir string,
+	lost func(target.Target, error)) error {
 	f.clusters = map[string]*launch.Cluster{}
 	for _, t := range targets {
-		key := fmt.Sprintf("%#v", t.Launcher)
-		cluster := f.clusters[key]
-		if cluster == nil {
-			var err error
-			if cluster, err = t.Launcher.Start(ctx, filepath.Join(dir, t.Name)); err != nil {
-				return err
+		s, err := f.startOne(ctx, t, dir)
+		switch {
+		case ctx.Err() != nil:
+			if s != nil {
+				f.services = append(f.services, s)
 			}
-			f.clusters[key] = cluster
-			f.order = append(f.order, cluster)
-		}
-		s, err := connect(ctx, t, cluster)
-		f.services = append(f.services, s)
-		if err != nil {
-			return err
+			return errors.Join(ctx.Err(), err)
+		case err != nil:
+			if s != nil {
+				err = errors.Join(err, s.close())
+			}
+			lost(t, err)
+		default:
+			f.services = append(f.services, s)
 		}
 	}
 	return nil
+}
+
+// startOne starts one target, or finds its servers started. With an error some
+// clients may be open in the service.
+func (f *fleet) startOne(ctx context.Context, t target.Target, dir string) (*service, error) {
+	key := fmt.Sprintf("%#v", t.Launcher)
+	if f.clusters[key] == nil {
+		cluster, err := t.Launcher.Start(ctx, filepath.Join(dir, t.Name))
+		if err != nil {
+			return nil, err
+		}
+		f.clusters[key] = cluster
+		f.order = append(f.order, cluster)
+	}
+	return connect(ctx, t, f.clusters[key])
 }
 
 // connect opens the clients of a target. On an error some may be open.

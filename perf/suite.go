@@ -24,8 +24,9 @@ const (
 	lastName     = "last.json"
 )
 
-// errCrowded means that a run was measured and not published.
-var errCrowded = errors.New("the machine was not quiet; nothing was published")
+// errNotPublished means that a run was measured and its figures are not to be
+// trusted.
+var errNotPublished = errors.New("nothing was published")
 
 // flagsOf reads the flags of a command that takes no arguments.
 func flagsOf(name string, args []string, define func(*flag.FlagSet)) error {
@@ -76,10 +77,15 @@ func allCommand(ctx context.Context, args []string) error {
 		return err // half a run is not published
 	}
 	whole := filepath.Join(results, "run.json")
+	if count, first := r.Broken(); count > 0 {
+		return fmt.Errorf("%w: %d measurements ended before their time; the first: %s. The figures "+
+			"are in %s; publish them all the same with: perf publish --json %s",
+			errNotPublished, count, first, results, whole)
+	}
 	if noise := r.Noise(); noise > quietCores {
-		return fmt.Errorf("%w: others took %.2f cores, more than %.2f. The figures are in %s; "+
-			"publish them all the same with: perf publish --json %s",
-			errCrowded, noise, quietCores, results, whole)
+		return fmt.Errorf("%w: the machine was not quiet: others took %.2f cores, more than %.2f. "+
+			"The figures are in %s; publish them all the same with: perf publish --json %s",
+			errNotPublished, noise, quietCores, results, whole)
 	}
 	return publish(r, document)
 }
@@ -198,6 +204,10 @@ func smokeResult(out io.Writer, r *report.Report, last string) error {
 	}
 	for _, c := range r.Cells {
 		for _, round := range c.Rounds {
+			if round.Errors > 0 {
+				return fmt.Errorf("%s, %s: %d calls failed; the first: %s", c.Target, c.Load,
+					round.Errors, round.FirstError)
+			}
 			if round.PairsPerSecond <= 0 {
 				return fmt.Errorf("%s, %s: no pair ended", c.Target, c.Load)
 			}

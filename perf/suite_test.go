@@ -194,7 +194,38 @@ func TestSmokeComparesAndFailsOnlyOnBrokenRuns(t *testing.T) {
 		!strings.Contains(err.Error(), "no leader") {
 		t.Errorf("a broken run: got %v, want an error that quotes it", err)
 	}
+	broken.Cells[1].Rounds[0].Errors, broken.Cells[1].Rounds[0].Broken = 0, "no quorum"
+	if err := smokeResult(&bytes.Buffer{}, broken, last); err == nil ||
+		!strings.Contains(err.Error(), "no quorum") {
+		t.Errorf("a measurement that ended early: got %v, want an error that quotes it", err)
+	}
 	if err := smokeResult(&bytes.Buffer{}, fakeReport(0), last); err == nil {
 		t.Error("a run without a pair: got no error")
+	}
+}
+
+// TestWhatDoesNotStartIsLeftOut has a service that ends at once beside one that
+// works.
+func TestWhatDoesNotStartIsLeftOut(t *testing.T) {
+	dir := t.TempDir()
+	broken := filepath.Join(dir, "lockd")
+	script := "#!/bin/sh\nif [ $1 = version ]; then echo lockd 9; else echo no such disk; exit 1; fi\n"
+	if err := os.WriteFile(broken, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "out.json")
+	err := command(t.Context(), []string{"run", "--target", "lockd,echo", "--lockd", broken,
+		"--workers", "1", "--duration", "20ms", "--warmup", "1ms", "--rounds", "1", "--dir", dir,
+		"--json", name, "--markdown", filepath.Join(dir, "out.md")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := readReport(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Cells) != 1 || r.Cells[0].Target != "echo" || len(r.Missing) != 1 ||
+		!strings.Contains(r.Missing[0].Reason, "no such disk") {
+		t.Errorf("got %d cells and missing %q, want echo alone and why", len(r.Cells), r.Missing)
 	}
 }

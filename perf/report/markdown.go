@@ -49,7 +49,7 @@ func (r *Report) head(b *strings.Builder) {
 		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", t.Name, t.Durability, server, t.Client)
 	}
 	for _, m := range r.Missing {
-		fmt.Fprintf(b, "| %s | not measured: %s | – | – |\n", m.Target, m.Reason)
+		fmt.Fprintf(b, "| %s | not measured: %s | – | – |\n", m.Target, oneLine(m.Reason))
 	}
 	b.WriteString("\n")
 }
@@ -189,12 +189,26 @@ func (r *Report) figures(b *strings.Builder) {
 func (r *Report) troubles(b *strings.Builder) {
 	for _, c := range r.Cells {
 		for i, round := range c.Rounds {
+			if round.Broken != "" {
+				fmt.Fprintf(b, "- %s, %s, round %d ended before its time: %s\n", c.Load, c.Target, i+1,
+					oneLine(round.Broken))
+			}
 			if round.Errors > 0 {
 				fmt.Fprintf(b, "- %s, %s, round %d: %d errors, the first: %s\n",
-					c.Load, c.Target, i+1, round.Errors, round.FirstError)
+					c.Load, c.Target, i+1, round.Errors, oneLine(round.FirstError))
 			}
 		}
 	}
+}
+
+// oneLine makes a cell of a table, or an entry of a list, of what a program said.
+func oneLine(text string) string {
+	const most = 300
+	line := []rune(strings.ReplaceAll(strings.Join(strings.Fields(text), " "), "|", "/"))
+	if len(line) > most {
+		line = append(line[:most], '…')
+	}
+	return string(line)
 }
 
 // digits prints a figure with as many digits as it is worth.

@@ -28,10 +28,10 @@ type Report struct {
 	// the loads that make no sense for a target.
 	Missing []Missing `json:"missing,omitempty"`
 	Unfit   []Unfit   `json:"unfit,omitempty"`
-	// Cells are the measurements, in the order of their first round.
-	Cells []*Cell `json:"cells"`
 	// Baseline is the target that others are compared with.
 	Baseline string `json:"baseline,omitempty"`
+	// Cells are the measurements, in the order of their first round.
+	Cells []*Cell `json:"cells"`
 }
 
 // Target is a service as the report names it.
@@ -72,6 +72,8 @@ type Cell struct {
 // Round is one measurement of a cell and what it cost.
 type Round struct {
 	workload.Result
+	// Broken says why the measurement ended before its time, if it did.
+	Broken string `json:"broken,omitempty"`
 	// Client is the CPU time that perf itself used, with the client processes it
 	// started, Servers that of each server process.
 	Client  time.Duration `json:"client_cpu_ns"`

@@ -73,6 +73,9 @@ func middle(rounds []Round) Round {
 	}
 	for _, round := range rounds {
 		m.Errors += round.Errors
+		if m.Broken == "" {
+			m.Broken = round.Broken
+		}
 		if m.FirstError == "" {
 			m.FirstError = round.FirstError
 		}
@@ -133,16 +136,16 @@ func (r *Report) Noise() float64 {
 	return measure.SpreadOf(cores).Median
 }
 
-// Broken counts the measurements in which something failed, and quotes one.
+// Broken counts the measurements that ended before their time, and quotes one.
 func (r *Report) Broken() (count int, first string) {
 	for _, c := range r.Cells {
 		for _, round := range c.Rounds {
-			if round.Errors == 0 {
+			if round.Broken == "" {
 				continue
 			}
 			count++
 			if first == "" {
-				first = c.Target + ", " + c.Load.String() + ": " + round.FirstError
+				first = c.Target + ", " + c.Load.String() + ": " + round.Broken
 			}
 		}
 	}

@@ -167,6 +167,7 @@ func memory(ctx context.Context, s Subject, load Load, began func()) (Result, er
 	n := float64(len(keys))
 	r.Figures = []Figure{
 		{"locks held", n, ""},
+		{"locks taken per second", r.PairsPerSecond, "/s"},
 		{"server memory per lock, all processes", (after - before) / n, "B"},
 		{"server memory per lock and process",
 			(after - before) / n / float64(len(s.Cluster.Processes)), "B"},
