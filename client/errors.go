@@ -115,6 +115,9 @@ func (e *HeldError) Error() string {
 	if holder == "" {
 		holder = fmt.Sprintf("session %d", h.Session)
 	}
+	if h.Detached {
+		holder = "a detached hold, which lives by its lease"
+	}
 	if h.Kept {
 		holder = "nobody any more: it stays taken for a while"
 	}

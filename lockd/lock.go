@@ -5,12 +5,15 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
+	"os"
 	"strings"
 	"syscall"
 	"time"
 
 	"lockd/client"
 	"lockd/lockd/admin"
+	"lockd/netio/wire"
 )
 
 // holdHelp is what lock and try have in common.
@@ -26,6 +29,9 @@ gives it back or lockd renew gives it another time. It prints lines for a shell:
 Nobody else is granted the lock before LOCKD_UNTIL; let what it protects refuse a
 smaller LOCKD_TOKEN than it has seen. To run one command, lockd run is safer: it
 keeps the lock for as long as the command takes and stops it if that fails.
+
+A detached hold has no client whose name others could see, so it gets a label
+by=USER@HOST, unless a --label by= is given or there is no room for it.
 `
 
 // lockCodes are the exit codes of both.
@@ -80,6 +86,22 @@ type locker struct {
 	terms    termFlags
 	ttl      time.Duration
 	out      format
+	by       string // who takes it, for the label
+}
+
+// takenBy is who uses this shell: the user, as far as the environment says, and the
+// machine.
+func takenBy(sh *shell) string {
+	user := sh.getenv("USER")
+	if user == "" {
+		user = sh.getenv("LOGNAME")
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	by := strings.ToValidUTF8(user+"@"+host, "?")
+	return strings.ToValidUTF8(by[:min(len(by), wire.MaxLabelValueBytes)], "")
 }
 
 // Bounds of the time to live of a detached hold, whatever the cluster's settings.
@@ -108,7 +130,7 @@ func (l *locker) run(sh *shell, args []string) error {
 	if err := l.want.check("lock"); err != nil {
 		return err
 	}
-	l.patience.timeout = l.cluster.timeout
+	l.patience.timeout, l.by = l.cluster.timeout, takenBy(sh)
 	defer l.patience.listen(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)()
 	c, err := l.cluster.dial(context.Background(), sh, client.Options{Name: clientName()})
 	if err != nil {
@@ -140,9 +162,26 @@ func (l *locker) run(sh *shell, args []string) error {
 	return nil
 }
 
+// try takes the lock. It says by a label who did, if that has room.
 func (l *locker) try(ctx context.Context, c *client.Client, name string) (*client.Held, error) {
 	opts := l.terms.options()
 	opts.Mode = l.want.mode
+	labels := opts.Labels // without it, if that may help
+	if opts.Labels["by"] == "" && len(labels) < wire.MaxLabels {
+		opts.Labels = map[string]string{"by": l.by}
+		maps.Copy(opts.Labels, labels)
+	}
+	h, err := l.tryWith(ctx, c, name, opts)
+	if errors.Is(err, client.ErrTooMuchData) || errors.Is(err, client.ErrUnsupported) ||
+		errors.Is(err, client.ErrOptions) {
+		opts.Labels = labels
+		return l.tryWith(ctx, c, name, opts)
+	}
+	return h, err
+}
+
+func (l *locker) tryWith(ctx context.Context, c *client.Client, name string,
+	opts client.LockOptions) (*client.Held, error) {
 	if l.want.of > 0 {
 		return c.Semaphore(name, l.want.of).TryAcquireDetached(ctx, l.want.take, l.ttl, opts)
 	}

@@ -6,6 +6,8 @@ import (
 	"flag"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -122,5 +124,10 @@ func (p *patience) waited(c *client.Client, names []string) error {
 			text = held.Error() + "\n"
 		}
 	}
-	return failf(p.conflictCode, "%swaited %s for lock %q in vain", text, spanText(p.wait), names[0])
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = strconv.Quote(name)
+	}
+	return failf(p.conflictCode, "%swaited %s for %s in vain", text, spanText(p.wait),
+		strings.Join(quoted, ", "))
 }

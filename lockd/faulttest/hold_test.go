@@ -41,13 +41,14 @@ func holdsInAShell(t *testing.T, c *Cluster, cl *client.Client) {
 		held=$("$LOCKD" try "it's a" --ttl 1m --label run=7)
 		eval "$held"
 		test "$LOCKD_NAME" = "it's a"
-		"$LOCKD" get "$LOCKD_NAME" | grep 'run=7'
+		"$LOCKD" get "$LOCKD_NAME" | grep 'by=somebody@.*run=7'
+		"$LOCKD" try "$LOCKD_NAME" 2>&1 | grep 'a detached hold.*by=somebody@'
 		first=$LOCKD_UNTIL
 		again=$("$LOCKD" renew "$LOCKD_NAME" --token "$LOCKD_TOKEN" --ttl 1h)
 		eval "$again"
 		test "$first" != "$LOCKD_UNTIL"
 		"$LOCKD" release "$LOCKD_NAME" --token "$LOCKD_TOKEN" --session "$LOCKD_SESSION"`)
-	script.Env = append(script.Environ(), "LOCKD="+lockdPath,
+	script.Env = append(script.Environ(), "USER=somebody", "LOCKD="+lockdPath,
 		"LOCKD_ADDR="+strings.Join(c.Addresses(), ","))
 	if out, err := script.CombinedOutput(); err != nil {
 		t.Errorf("got %v and %s", err, out)

@@ -13,9 +13,13 @@ import (
 // TestWords is what the command line says where a user went wrong, on processes.
 func TestWords(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3, "--limit-hold-max", "1h")
+	c := newCluster(t, 3, "--limit-hold-max", "1h", "--limit-data", "64B")
 	cl := dial(t, c, client.Options{Name: "words"})
-	h := takenAs(t, c, "try", "mine")
+	h := takenAs(t, c, "try", "mine") // the label that says by whom has no room
+	code, out := onCluster(t, c, "try", "labelled", "--label", "a=b")
+	if code != 1 || !strings.Contains(out, "more than 64 bytes (cluster.limits.data)") {
+		t.Errorf("a label that has no room: got exit code %d and %q, want 1 and the limit", code, out)
+	}
 	for _, args := range [][]string{{"run", "--min-hold", "2h", "x", "--", "true"},
 		{"run", "--lock-delay", "2h", "x", "--", "true"}, {"try", "--ttl", "2h", "x"},
 		{"renew", "--ttl", "2h", "mine", "--token", h.token()}} {
@@ -27,7 +31,7 @@ func TestWords(t *testing.T) {
 	if err := cl.Event("event").Set(within(t, 10*time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	code, out := onCluster(t, c, "get", "event", "-o", "json")
+	code, out = onCluster(t, c, "get", "event", "-o", "json")
 	if code != 0 || strings.Contains(out, "session") || !strings.Contains(out, `"gate":"event"`) {
 		t.Errorf("get of an event: got exit code %d and %q, want no session", code, out)
 	}
