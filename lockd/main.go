@@ -1,7 +1,8 @@
 // Command lockd is a distributed lock service in one binary: a node of a
-// cluster (serve), a whole cluster for trying things out (dev), a way to run
-// any command under a lock (run), and the tools to look at locks, nodes and
-// data directories.
+// cluster (serve), a whole cluster for trying things out (dev), ways to run
+// any command under a lock (run, election run) or to hold one from a shell
+// (lock, try, renew, release), and the tools to look at locks, nodes and data
+// directories.
 //
 // This package connects the others: it opens the directory, the log, the
 // checkpoints and the sockets, and hands the engine small interfaces to them.
