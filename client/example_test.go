@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"os"
+	"path/filepath"
 	"time"
 
 	"lockd/client"
@@ -14,7 +16,7 @@ import (
 // context of the work.
 func ExampleClient_Lock() {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "billing"})
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "billing"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -24,35 +26,87 @@ func ExampleClient_Lock() {
 		log.Fatal(err)
 	}
 	defer h.Unlock(context.WithoutCancel(ctx))
-	fmt.Println("token", h.Token())
+	fmt.Println("has a token:", h.Token() > 0) // for what the lock guards
+	// Output:
+	// has a token: true
+}
+
+// A try says who is in the way.
+func ExampleClient_TryLock() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "ci-runner-7"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	h, err := c.TryLock(ctx, "prod/deploy")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer h.Unlock(context.WithoutCancel(ctx))
+	_, err = c.TryLock(ctx, "prod/deploy") // somewhere else
+	var held *client.HeldError
+	if errors.As(err, &held) && held.Info != nil {
+		fmt.Println("held by", held.Info.Holders[0].Client)
+	}
+	// Output:
+	// held by ci-runner-7
+}
+
+// A context bounds how long one waits, and only that: a lock that is held stays so.
+func ExampleClient_Lock_timeout() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "report"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	wait, stop := context.WithTimeout(ctx, time.Second)
+	defer stop()
+	h, err := c.Lock(wait, "report")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer h.Unlock(context.WithoutCancel(ctx))
+	wait, stop = context.WithTimeout(ctx, 50*time.Millisecond)
+	defer stop()
+	_, err = c.Lock(wait, "report") // somewhere else
+	fmt.Println(errors.Is(err, context.DeadlineExceeded), h.Valid())
+	// Output:
+	// true true
 }
 
 // Do is the form to prefer: the context it hands to the work ends when the lock
 // is lost.
 func ExampleClient_Do() {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "nightly"})
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "nightly"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Close(ctx)
 	err = c.Do(ctx, "nightly", func(ctx context.Context, h *client.Held) error {
-		select {
-		case <-time.After(time.Minute): // the work
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		for part := range 3 {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			fmt.Println("part", part)
 		}
+		return nil
 	})
 	if errors.Is(err, client.ErrLost) {
 		log.Print("lost the lock before the work was done: ", err)
 	}
+	// Output:
+	// part 0
+	// part 1
+	// part 2
 }
 
 // A semaphore is a name and how many may use it; nothing is set up beforehand.
 func ExampleClient_Semaphore() {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "trainer"})
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "trainer"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -62,14 +116,74 @@ func ExampleClient_Semaphore() {
 		log.Fatal(err)
 	}
 	defer h.Unlock(context.WithoutCancel(ctx))
-	fmt.Println("permits", h.Permits())
+	info, err := c.Get(ctx, "gpu")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(h.Permits(), "mine,", info.Taken, "of", info.Capacity, "taken")
+	// Output:
+	// 2 mine, 2 of 8 taken
+}
+
+// An owner gets what it holds once more, and holds it until it has given it back as
+// often. The nodes count, so that a request that is sent again counts once.
+func ExampleLockOptions_owner() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "importer"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	mine := client.LockOptions{Owner: 7} // any number that means this job
+	outer, err := c.LockWith(ctx, "table", mine)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer outer.Unlock(context.WithoutCancel(ctx))
+	inner, err := c.LockWith(ctx, "table", mine) // in a function that needs it too
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("same token:", inner.Token() == outer.Token())
+	if err := inner.Unlock(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("still held:", outer.Valid())
+	// Output:
+	// same token: true
+	// still held: true
+}
+
+// The modes of the VMS lock manager go beyond read and write: here one updates a
+// table while others read single rows of it, and nobody reads or writes all of it.
+func ExampleLockOptions_mode() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "planner"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	updater, err := c.LockWith(ctx, "rows", client.LockOptions{Mode: client.Update})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer updater.Unlock(context.WithoutCancel(ctx))
+	reader, err := c.TryLockWith(ctx, "rows", client.LockOptions{Mode: client.ConcurrentRead})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer reader.Unlock(context.WithoutCancel(ctx))
+	_, err = c.TryLockWith(ctx, "rows", client.LockOptions{Mode: client.Shared})
+	fmt.Println("all of it:", errors.Is(err, client.ErrHeld))
+	// Output:
+	// all of it: true
 }
 
 // A hold may carry data for others to read: a payload for programs, labels for
 // people.
 func ExampleHeld_SetPayload() {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "ci-runner-7"})
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "ci-runner-7"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -89,13 +203,15 @@ func ExampleHeld_SetPayload() {
 		log.Fatal(err)
 	}
 	fmt.Printf("%s %v", info.Holders[0].Payload, info.Holders[0].Labels)
+	// Output:
+	// {"step":2} map[run:1234]
 }
 
 // A transfer needs two accounts, and the book that it is entered in only to read:
 // it gets all of them or none, so that two transfers never wait for each other.
 func ExampleClient_LockAllWith() {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "bank"})
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "bank"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -108,8 +224,12 @@ func ExampleClient_LockAllWith() {
 	}
 	defer all.Unlock(context.WithoutCancel(ctx))
 	for _, t := range all.Tokens() {
-		fmt.Println(t.Name, t.Token) // the store refuses smaller tokens, name by name
+		fmt.Println(t.Name, t.Token > 0) // the store refuses smaller tokens, name by name
 	}
+	// Output:
+	// account/3 true
+	// account/7 true
+	// book true
 }
 
 // A refused try says who has the lock.
@@ -136,25 +256,28 @@ func ExampleHeldError() {
 // answer is of a moment: what can remember the largest token should do that.
 func ExampleClient_CheckToken() {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "store"})
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "store"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Close(ctx)
-	state, err := c.CheckToken(ctx, "orders/42", 88123)
+	shown := uint64(1) // by somebody who says that he holds the lock
+	state, err := c.CheckToken(ctx, "orders/43", shown)
 	if err != nil {
 		log.Fatal(err)
 	}
 	if !state.Current {
 		fmt.Println("stale; the newest is", state.Newest)
 	}
+	// Output:
+	// stale; the newest is 0
 }
 
 // A reader that finds something to write becomes the writer. If another reader wants
 // the same, one of the two must give way.
 func ExampleRWMutex_Upgrade() {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "settings"})
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "settings"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -172,18 +295,23 @@ func ExampleRWMutex_Upgrade() {
 	case err != nil:
 		log.Fatal(err)
 	default:
-		fmt.Println("write with token", h.Token()) // a new one
+		// Write with h.Token(), which is a new one.
+		fmt.Println("writes:", h.Mode() == client.Exclusive)
 		if err := rw.Downgrade(ctx, h); err != nil {
 			log.Fatal(err)
 		}
+		fmt.Println("reads:", h.Mode() == client.Shared)
 	}
+	// Output:
+	// writes: true
+	// reads: true
 }
 
 // A worker who needs a second lock while it holds the first says that it gives nothing
 // back meanwhile. If it would wait in a circle, it is told who is in it.
 func ExampleDeadlockError() {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "worker-7"})
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "worker-7"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -211,49 +339,68 @@ func ExampleDeadlockError() {
 // Somebody waits until a number of jobs is done, whoever does them.
 func ExampleLatch() {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "import"})
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "import"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Close(ctx)
 	done := c.Latch("import/2026-11-28")
 	// A day at most: those who wait learn that it broke, should the workers be gone.
-	err = done.SetWith(ctx, 12, client.GateOptions{TTL: 24 * time.Hour})
+	err = done.SetWith(ctx, 3, client.GateOptions{TTL: 24 * time.Hour})
 	if err != nil && !errors.Is(err, client.ErrAlreadySet) {
 		log.Fatal(err)
 	}
-	// In each worker, here and elsewhere, when it has done its job:
-	if _, err := done.CountDown(ctx, 1); err != nil {
-		log.Fatal(err)
+	for range 3 { // in each worker, here and elsewhere, when it has done its job
+		left, err := done.CountDown(ctx, 1)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(left, "left")
 	}
 	if err := done.Wait(ctx); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println("all is imported")
+	// Output:
+	// 2 left
+	// 1 left
+	// 0 left
+	// all is imported
 }
 
-// Eight workers begin each round together.
+// Two workers begin each round together.
 func ExampleBarrier() {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "worker-3"})
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "worker-3"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Close(ctx)
-	start := c.Barrier("training/round", 8)
-	for range 100 {
+	start := c.Barrier("training/round", 2)
+	other := make(chan uint64, 3)
+	go func() { // the other worker, elsewhere
+		for range 3 {
+			round, _ := start.Wait(ctx) // in earnest: look at the error
+			other <- round
+		}
+	}()
+	for range 3 {
 		round, err := start.Wait(ctx)
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println("round", round)
+		fmt.Println("together:", round == <-other)
 	}
+	// Output:
+	// together: true
+	// together: true
+	// together: true
 }
 
 // Workers do nothing while the event is not set, and go on when it is.
 func ExampleEvent() {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "mailer"})
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "mailer"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -266,48 +413,75 @@ func ExampleEvent() {
 		log.Fatal(err)
 	}
 	fmt.Println("send mail")
+	// Output:
+	// send mail
 }
 
 // A watch tells what becomes of locks without taking part, through changes of
 // leaders. Leaving the loop ends it.
 func ExampleClient_Watch() {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "dashboard"})
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "dashboard"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Close(ctx)
+	h, err := c.Lock(ctx, "shop/orders/7") // somebody, somewhere
+	if err != nil {
+		log.Fatal(err)
+	}
 	opts := client.WatchOptions{Prefix: client.NamePrefix}
-	for e, err := range c.Watch(ctx, "orders/", opts) {
+	for e, err := range c.Watch(ctx, "shop/", opts) {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(e.Name, e.Change, e.Client, e.Waiters)
+		fmt.Println(e.Name, e.Change)
+		if e.Free() {
+			break
+		}
+		if err := h.Unlock(ctx); err != nil {
+			log.Fatal(err)
+		}
 	}
+	// Output:
+	// shop/orders/7 present
+	// shop/orders/7 released
 }
 
 // Who waits can say for what.
 func ExampleLockOptions_onWait() {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "deploy"})
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "deploy"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Close(ctx)
-	h, err := c.LockWith(ctx, "prod/deploy", client.LockOptions{OnWait: func(w client.WhyInfo) {
-		fmt.Printf("place %d behind %s, perhaps %s\n", w.Position, w.Holders[0].Client, w.Estimate)
+	other, err := c.Lock(ctx, "prod/migrate") // somebody, somewhere
+	if err != nil {
+		log.Fatal(err)
+	}
+	told := make(chan struct{})
+	go func() { // who gives it back once the next waits
+		<-told
+		_ = other.Unlock(ctx)
+	}()
+	h, err := c.LockWith(ctx, "prod/migrate", client.LockOptions{OnWait: func(w client.WhyInfo) {
+		fmt.Printf("place %d behind %s\n", w.Position, w.Holders[0].Client)
+		close(told)
 	}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer h.Unlock(context.WithoutCancel(ctx))
+	// Output:
+	// place 1 behind deploy
 }
 
 // What hangs holds nobody up for longer than a minute: the hold ends by itself, and the
 // context with it.
 func ExampleLockOptions_maxHold() {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "report"})
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "report"})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -325,15 +499,117 @@ func ExampleLockOptions_maxHold() {
 // One of many candidates leads; the work ends with the leadership.
 func ExampleElection() {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "scheduler-1"})
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "scheduler-1"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Close(ctx)
-	leading, err := c.Election("scheduler", []byte("10.0.0.1:8080")).Campaign(ctx)
+	election := c.Election("scheduler", []byte("10.0.0.1:8080"))
+	leading, err := election.Campaign(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer leading.Resign(context.WithoutCancel(ctx))
-	<-leading.Context().Done() // the work
+	work, stop := context.WithCancel(leading.Context()) // ends with the leadership
+	defer stop()
+	leader, err := election.Leader(work) // as anybody may ask
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%s leads at %s", leader.Client, leader.Value)
+	// Output:
+	// scheduler-1 leads at 10.0.0.1:8080
+}
+
+// A detached hold outlives the process that took it, and ends by its own time.
+func ExampleClient_TryDetached() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "cron"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	h, err := c.TryDetached(ctx, "cron/2026-11-28", time.Hour)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := h.Renew(ctx, 2*time.Hour); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("more than an hour:", time.Until(h.SafeUntil()) > time.Hour)
+	// Output:
+	// more than an hour: true
+}
+
+// A caller with very many requests under way needs no goroutine for each.
+func ExampleClient_LockAsync() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "router"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	done := make(chan error, 3)
+	for i := range 3 {
+		name := fmt.Sprintf("async/%d", i)
+		c.LockAsync(new(client.Held), name, client.LockOptions{}, func(h *client.Held, err error) {
+			if err != nil {
+				done <- err
+				return
+			}
+			h.UnlockAsync(func(_ *client.Held, err error) { done <- err })
+		})
+	}
+	for range 3 {
+		fmt.Println(<-done)
+	}
+	// Output:
+	// <nil>
+	// <nil>
+	// <nil>
+}
+
+// A client that is started again goes on with the locks of the one before.
+func ExampleClient_Resumed() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+	opts := client.Options{Name: "worker", SessionFile: filepath.Join(dir, "session")}
+	c, err := client.Dial(ctx, nodes(), opts)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	for _, h := range c.Resumed() { // of a process that died
+		fmt.Println("has still", h.Name())
+	}
+	fmt.Println("resumed:", len(c.Resumed()))
+	// Output:
+	// resumed: 0
+}
+
+// Whoever is always to hold a lock, when he can, takes it again when it was lost.
+func ExampleClient_LockAgain() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "standby"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	terms := 0
+	for h, err := range c.LockAgain(ctx, "standby", client.LockOptions{}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		if terms++; terms == 2 {
+			break
+		}
+		_ = h.Unlock(ctx) // in earnest: work until h.Lost()
+	}
+	fmt.Println("held it", terms, "times")
+	// Output:
+	// held it 2 times
 }

@@ -2,6 +2,7 @@ package locktest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -11,6 +12,8 @@ import (
 
 	"lockd/client"
 	"lockd/lockd/node"
+	"lockd/lockd/placement"
+	"lockd/lockfsm"
 )
 
 // Options say what a cluster is like. The zero value of each field is its default.
@@ -79,7 +82,21 @@ func New(t testing.TB, opts Options) *Cluster {
 		}
 		return true
 	})
+	c.raise()
 	return c
+}
+
+// raise has the nodes agree on the newest format, so that the first who needs it does
+// not wait for that.
+func (c *Cluster) raise() {
+	c.t.Helper()
+	change := placement.Change{Kind: placement.Raise, Format: lockfsm.FormatLatest}
+	c.await("the nodes do not agree on a format", func() bool {
+		done := make(chan error, 1)
+		c.members[0].running().inbox.Change(change, func(err error) { done <- err })
+		err := <-done
+		return err == nil || errors.Is(err, placement.ErrNoChange)
+	})
 }
 
 // nodeOptions are those of production, with shorter times: nothing takes long here.
@@ -142,11 +159,11 @@ func (c *Cluster) Client(t testing.TB, opts client.Options) *client.Client {
 	return k
 }
 
-// majority reports whether more than half of the nodes run.
+// majority reports whether more than half of the nodes run and hear each other.
 func (c *Cluster) majority() bool {
 	up := 0
 	for _, m := range c.members {
-		if m.running() != nil {
+		if m.ready() != nil {
 			up++
 		}
 	}

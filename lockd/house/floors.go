@@ -34,7 +34,7 @@ func floors() []floor {
 		{dir: "lockd/node", number: 3, may: []string{
 			"paxos/...", "lockfsm", "wal", "netio/wire", "lockd/placement"}},
 		{dir: "client/locktest", number: 4, may: []string{
-			"client", "netio/wire", "lockd/node", "paxos", "wal"}},
+			"client", "netio/wire", "lockd/node", "lockd/placement", "lockfsm", "paxos", "wal"}},
 		{dir: "lockd/config", number: 4, may: []string{
 			"paxos/...", "lockfsm/...", "wal/...", "netio/...", "client", "lockd/node",
 			"lockd/admin", "lockd/placement"}},
