@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -26,13 +27,13 @@ type pair struct {
 }
 
 // TestWLockParity expresses WLock's client API in ours, method by method, on a
-// cluster of processes. WLock's watches have no row: see the README's table.
+// cluster of processes.
 func TestWLockParity(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3)
 	p := pair{c: c, a: dial(t, c, client.Options{Name: "a"}),
 		b: dial(t, c, client.Options{Name: "b"}), lease: 30 * time.Second}
-	for _, row := range append(lockRows(), otherRows()...) {
+	for _, row := range slices.Concat(lockRows(), watchRows(), otherRows()) {
 		t.Run(row.method, func(t *testing.T) {
 			p.name = "parity/" + row.method
 			if err := row.prove(within(t, 20*time.Second), p); err != nil {
