@@ -12,7 +12,7 @@ const (
 	trialCost   = 5500 * time.Millisecond
 	fillCost    = 5 * time.Second
 	restartCost = 15 * time.Second
-	openCost    = 10 * time.Second
+	openCost    = 20 * time.Second
 	clientsCost = time.Second
 )
 
@@ -115,7 +115,7 @@ func suite(e extent) []step {
 		{[]string{"lockd", "etcd", "zookeeper"}, of(counted(1000), "crowd"), (e.rounds + 1) / 2},
 		{[]string{"lockd"}, of(counted(10_000), "crowd"), (e.rounds + 1) / 2},
 		{[]string{"lockd", "redlock", "etcd", "zookeeper"}, of(workers(20), "failover"), 1},
-		{[]string{"lockd", "etcd", "zookeeper"}, of(counted(200), "keepalive"), 1},
+		{[]string{"lockd", "etcd", "zookeeper"}, of(counted(1000), "keepalive"), 1},
 		{[]string{"lockd", "redis", "etcd", "zookeeper"},
 			of(counted(200_000), "memory"), 1},
 		{[]string{"lockd", "redis-aof", "etcd", "zookeeper"},

@@ -38,13 +38,6 @@ func (r *Report) Pictures() []Picture {
 	return all
 }
 
-// colour numbers a target, the same in every chart; dash tells apart those that
-// share a colour.
-func (r *Report) colour(target string) (colour, dash int) {
-	at := slices.IndexFunc(r.Targets, func(t Target) bool { return t.Name == target })
-	return max(0, at), max(0, at) / 8
-}
-
 // of lists the cells of a workload that one process carries.
 func (r *Report) of(workload string) []*Cell {
 	var cells []*Cell
@@ -56,12 +49,12 @@ func (r *Report) of(workload string) []*Cell {
 	return cells
 }
 
-// lines makes a line a target, of the cells' points, in the order of x.
+// lines makes a line a target, of the cells' points, in the order of x. Targets
+// have a colour each; when there are no more, the next have dashes.
 func (r *Report) lines(cells []*Cell, suffix string, point func(*Cell) chart.Point) []chart.Line {
 	var lines []chart.Line
 	for _, t := range r.Targets {
-		line := chart.Line{Name: t.Name + suffix}
-		line.Colour, line.Dash = r.colour(t.Name)
+		line := chart.Line{Name: t.Name + suffix, Colour: len(lines), Dash: len(lines) / 8}
 		for _, c := range cells {
 			if c.Target == t.Name {
 				line.Points = append(line.Points, point(c))
@@ -154,9 +147,8 @@ func (r *Report) costChart(title string) []byte {
 }
 
 func (r *Report) failoverChart(title string) []byte {
-	c := chart.Lines{
-		Title: title, X: chart.Axis{Name: "seconds after the kill"},
-		Y:         chart.Axis{Name: "pairs in 10 ms, in percent of before the kill"},
+	c := chart.Panels{
+		Title: title, X: "seconds after the kill", Y: "pairs that ended in 10 ms",
 		EventName: "kill -9",
 	}
 	for _, cell := range r.of("failover") {
@@ -164,25 +156,15 @@ func (r *Report) failoverChart(title string) []byte {
 		if t == nil {
 			continue
 		}
-		line := chart.Line{Name: cell.Target, Mark: chart.NoMarks}
-		line.Colour, line.Dash = r.colour(cell.Target)
-		before := int(t.Before / t.Bucket)
-		usual := 0
-		for _, n := range t.Pairs[:min(before, len(t.Pairs))] {
-			usual += n
-		}
-		if usual == 0 {
-			continue
-		}
+		panel := chart.Panel{Name: cell.Target}
 		for i, n := range t.Pairs {
-			line.Points = append(line.Points, chart.Point{
-				X: float64(i-before) * t.Bucket.Seconds(),
-				Y: 100 * float64(n) * float64(before) / float64(usual),
+			panel.Points = append(panel.Points, chart.Point{
+				X: (time.Duration(i)*t.Bucket - t.Before).Seconds(), Y: float64(n),
 			})
 		}
-		c.Lines = append(c.Lines, line)
+		c.Panels = append(c.Panels, panel)
 	}
-	if len(c.Lines) == 0 {
+	if len(c.Panels) == 0 {
 		return nil
 	}
 	return c.SVG()

@@ -10,17 +10,28 @@ import (
 	"lockd/perf/target"
 )
 
+// crowdPerClient is how many callers of a crowd share a client at most: services
+// bound what one session may ask for.
+const crowdPerClient = 2000
+
 // crowd lets many callers wait for one lock and measures how fast it is handed
-// from one to the next, until all had it or the time is over. The callers are
-// one client's; another holds the lock until the warm-up, in which they queue,
-// is over.
-func crowd(ctx context.Context, clients [2]target.Locker, load Load,
-	began func()) (Result, error) {
+// from one to the next, until all had it or the time is over. A client of its own
+// holds the lock until the warm-up, in which they queue, is over.
+func crowd(ctx context.Context, s Subject, load Load, began func()) (Result, error) {
 	t := newTally()
 	key := fmt.Sprintf("perf/crowd/%d", time.Now().UnixNano())
-	first, err := clients[0].Lock(ctx, key)
+	first, err := s.Clients[0].Lock(ctx, key)
 	if err != nil {
 		return Result{}, fmt.Errorf("workload: crowd: %w", err)
+	}
+	clients := []target.Locker{s.Clients[1]}
+	defer func() { closeMany(clients[1:]) }()
+	for len(clients)*crowdPerClient < load.Count {
+		client, err := s.Open(ctx)
+		if err != nil {
+			return Result{}, fmt.Errorf("workload: crowd: %w", err)
+		}
+		clients = append(clients, client)
 	}
 	waiting, cancel := context.WithCancel(ctx)
 	group := &crew{}
@@ -32,7 +43,7 @@ func crowd(ctx context.Context, clients [2]target.Locker, load Load,
 	all := make(chan struct{})
 	for waiter := range load.Count {
 		group.start(func() {
-			grants.await(waiting, t, clients[1], key, waiter)
+			grants.await(waiting, t, clients[waiter%len(clients)], key, waiter)
 			if left.Add(-1) == 0 {
 				close(all)
 			}

@@ -78,7 +78,14 @@ func TestOpenCountsAStallAtTheEnd(t *testing.T) {
 func TestCrowdIsGrantedOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		locks := &fakeLocks{unlockTime: 2 * time.Millisecond}
-		clients := [2]target.Locker{locks, locks}
+		opened := 0
+		clients := Subject{
+			Clients: [2]target.Locker{locks, locks},
+			Open: func(context.Context) (target.Locker, error) {
+				opened++
+				return locks, nil
+			},
+		}
 		r, err := crowd(t.Context(), clients, Load{
 			Workload: "crowd", Count: 50, Warmup: time.Second, Duration: time.Minute,
 		}, func() {})
@@ -95,6 +102,12 @@ func TestCrowdIsGrantedOneByOne(t *testing.T) {
 		}, func() {})
 		if err != nil || r.Figures[0].Value < 25 {
 			t.Errorf("too little time: got %v, %v, want about 30 left over", r.Figures, err)
+		}
+		_, err = crowd(t.Context(), clients, Load{
+			Workload: "crowd", Count: 2*crowdPerClient + 1, Duration: 41 * time.Millisecond,
+		}, func() {})
+		if err != nil || opened != 2 {
+			t.Errorf("more than two clients may carry: got %d opened, %v, want 2", opened, err)
 		}
 	})
 }

@@ -88,7 +88,7 @@ func Run(ctx context.Context, s Subject, load Load, began func()) (Result, error
 	case "handoff":
 		return handoff(ctx, s.Clients, load, began), nil
 	case "crowd":
-		return crowd(ctx, s.Clients, load, began)
+		return crowd(ctx, s, load, began)
 	case "failover":
 		return failover(ctx, s.Clients[0], s.Cluster.Processes, load, began)
 	case "keepalive":

@@ -45,7 +45,7 @@ func (c Bars) SVG() []byte {
 	}
 	p := newPicture(c.Title)
 	x := newSpan(Axis{Name: c.Axis}, shown, plotLeft+40, plotRight-50)
-	p.across(x)
+	p.across(x, plotTop)
 	row := (plotEnd - plotTop) / float64(max(1, len(c.Bars)))
 	for i, bar := range c.Bars {
 		top := plotTop + float64(i)*row

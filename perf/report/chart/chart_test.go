@@ -66,21 +66,22 @@ func sampleLines() Lines {
 
 func TestLines(t *testing.T) { golden(t, "lines.svg", sampleLines().SVG()) }
 
-func TestTimeline(t *testing.T) {
-	c := Lines{
-		Title: "Failover", X: Axis{Name: "seconds after the kill"},
-		Y: Axis{Name: "pairs in 10 ms"}, Event: 0, EventName: "kill -9",
+func TestPanels(t *testing.T) {
+	c := Panels{
+		Title: "Failover", X: "seconds after the kill", Y: "pairs in 10 ms", EventName: "kill -9",
 	}
-	line := Line{Name: "lockd", Mark: NoMarks}
-	for i := range 70 {
-		y := 50 + 5*float64(i%3)
-		if i >= 10 && i < 20 {
-			y = 0
+	for i, name := range []string{"lockd", "etcd"} {
+		panel := Panel{Name: name}
+		for j := range 70 {
+			y := float64(50+5*(j%3)) / float64(1+20*i)
+			if j >= 10 && j < 20+20*i {
+				y = 0
+			}
+			panel.Points = append(panel.Points, Point{float64(j-10) / 20, y})
 		}
-		line.Points = append(line.Points, Point{float64(i-10) / 20, y})
+		c.Panels = append(c.Panels, panel)
 	}
-	c.Lines = append(c.Lines, line)
-	golden(t, "timeline.svg", c.SVG())
+	golden(t, "panels.svg", c.SVG())
 }
 
 func TestBars(t *testing.T) {
@@ -94,7 +95,7 @@ func TestBars(t *testing.T) {
 }
 
 func TestNothingToDraw(t *testing.T) {
-	for _, svg := range [][]byte{(Lines{}).SVG(), (Bars{}).SVG()} {
+	for _, svg := range [][]byte{(Lines{}).SVG(), (Bars{}).SVG(), (Panels{}).SVG()} {
 		if !bytes.HasSuffix(svg, []byte("</svg>\n")) || bytes.Contains(svg, []byte("NaN")) {
 			t.Errorf("got %s, want an empty picture", svg)
 		}

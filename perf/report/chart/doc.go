@@ -1,5 +1,5 @@
-// Package chart draws lines and stacked bars as SVG, by hand and without any
-// dependency: the same input gives the same bytes.
+// Package chart draws lines, stacked bars and strips of counts as SVG, by hand and
+// without any dependency: the same input gives the same bytes.
 //
 // A picture has a title, units at both axes and a legend beside the plot, never
 // upon it; names in the legend are cut where they would leave the picture. Colours

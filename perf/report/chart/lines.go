@@ -5,21 +5,11 @@ import "fmt"
 // Point is one place of a line.
 type Point struct{ X, Y float64 }
 
-// Mark says how the points of a line are shown.
-type Mark int
-
-// The marks of a line's points.
-const (
-	Dots Mark = iota
-	NoMarks
-)
-
 // Line is one line and its entry in the legend.
 type Line struct {
 	Name string
 	// Colour and Dash are numbers of a palette; they come round again.
 	Colour, Dash int
-	Mark         Mark
 	Points       []Point
 }
 
@@ -28,9 +18,6 @@ type Lines struct {
 	Title string
 	X, Y  Axis
 	Lines []Line
-	// Event is the X of a moment that is marked with EventName, if that is set.
-	Event     float64
-	EventName string
 }
 
 // SVG draws the chart.
@@ -47,13 +34,8 @@ func (c Lines) SVG() []byte {
 		x.low, x.high = ends(xs)
 	}
 	y := newSpan(c.Y, ys, plotEnd, plotTop)
-	p.across(x)
+	p.across(x, plotTop)
 	p.up(y)
-	if c.EventName != "" {
-		at := x.at(c.Event)
-		p.line(at, plotTop, at, plotEnd, "axis")
-		p.text(at, plotTop-6, "middle", "", c.EventName)
-	}
 	for _, line := range c.Lines {
 		p.curve(line, x, y)
 	}
@@ -92,9 +74,6 @@ func (p *picture) curve(line Line, x, y span) {
 		fmt.Fprintf(&p.b, "%.1f,%.1f", place[0], place[1])
 	}
 	p.b.WriteString("\"/>\n")
-	if line.Mark == NoMarks {
-		return
-	}
 	for _, place := range places {
 		fmt.Fprintf(&p.b, `<circle cx="%.1f" cy="%.1f" r="3" class="f%d"/>`+"\n",
 			place[0], place[1], colour)

@@ -89,12 +89,12 @@ func (p *picture) rect(x, y, w, h float64, colour int) {
 		x, y, w, h, colour%len(palette()))
 }
 
-// across draws the axis below the plot.
-func (p *picture) across(s span) {
+// across draws the axis below the plot; its grid begins at a height.
+func (p *picture) across(s span, gridTop float64) {
 	last := -width
 	for _, v := range s.ticks() {
 		x, text := s.at(v), number(v)
-		p.line(x, plotTop, x, plotEnd, "grid")
+		p.line(x, gridTop, x, plotEnd+4, "grid")
 		half := float64(utf8.RuneCountInString(text)) * charWidth / 2
 		if x-half < last+6 {
 			continue
@@ -102,8 +102,8 @@ func (p *picture) across(s span) {
 		p.text(x, plotEnd+18, "middle", "", text)
 		last = x + half
 	}
-	p.line(plotLeft, plotEnd, plotRight, plotEnd, "axis")
-	p.text((plotLeft+plotRight)/2, height-14, "middle", "", s.axis.Name)
+	p.line(s.start, plotEnd, s.end, plotEnd, "axis")
+	p.text((s.start+s.end)/2, height-14, "middle", "", s.axis.Name)
 }
 
 // up draws the axis beside the plot.
@@ -119,9 +119,14 @@ func (p *picture) up(s span) {
 		last = y
 	}
 	p.line(plotLeft, plotTop, plotLeft, plotEnd, "axis")
+	p.beside(s.axis.Name)
+}
+
+// beside writes the name of the axis up.
+func (p *picture) beside(name string) {
 	middle := (plotTop + plotEnd) / 2
 	fmt.Fprintf(&p.b, `<text x="20" y="%.1f" text-anchor="middle" transform="rotate(-90 20 %.1f)">`+
-		"%s</text>\n", middle, middle, escape(s.axis.Name))
+		"%s</text>\n", middle, middle, escape(name))
 }
 
 // cut shortens a name to what fits beside the plot.
