@@ -14,6 +14,11 @@ import (
 	"lockd/perf/workload"
 )
 
+// crowdFlags lift lockd's bound of holds and waits in one group, which by default
+// fits the memory that 64 groups share, above the largest crowd. Nothing else is
+// changed by them.
+const crowdFlags = "--limit-claims 20000"
+
 // servers are the flags that say where the servers come from.
 type servers struct {
 	lockd      string
@@ -29,7 +34,8 @@ type servers struct {
 // add defines the flags.
 func (s *servers) add(flags *flag.FlagSet) {
 	flags.StringVar(&s.lockd, "lockd", "../bin/lockd", "`path` of the lockd binary (make build)")
-	flags.StringVar(&s.flagText, "lockd-flags", "", "more `flags` for every lockd process")
+	flags.StringVar(&s.flagText, "lockd-flags", crowdFlags, "more `flags` for every lockd process; "+
+		"these let a crowd of ten thousand wait")
 	flags.StringVar(&s.redis, "redis-server", "", "`path` of redis-server (default: on PATH)")
 	flags.StringVar(&s.etcd, "etcd", "", "`path` of etcd (default: on PATH)")
 	flags.StringVar(&s.zooKeeper, "zookeeper", "", "`path` of ZooKeeper's jar or of the "+
