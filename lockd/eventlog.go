@@ -123,6 +123,11 @@ func (l *eventLog) write(e node.Event) {
 	if e.Kind == node.EventPeerDown {
 		args = append(args, "cause", causeText(e.Cause))
 	}
+	if f := e.Forced; f != nil {
+		args = append(args, "name", f.Name, "token", f.Token, "mode", f.Mode,
+			"held", time.Duration(f.Held).Round(time.Millisecond), "holder", f.Holder,
+			"client", f.Client, "by", f.Who, "reason", f.Reason)
+	}
 	if e.Text != "" {
 		args = append(args, "reason", e.Text)
 	}
@@ -136,7 +141,7 @@ func levelOf(k node.EventKind) slog.Level {
 		node.EventCheckpoint:
 		return slog.LevelDebug
 	case node.EventRefusedUs, node.EventRosterConflict, node.EventCheckpointFailed,
-		node.EventSnapshotFailed, node.EventDiskStalled:
+		node.EventSnapshotFailed, node.EventDiskStalled, node.EventForced:
 		return slog.LevelWarn
 	case node.EventFailed:
 		return slog.LevelError
@@ -149,7 +154,7 @@ func hasGroup(k node.EventKind) bool {
 	switch k {
 	case node.EventLeader, node.EventLeading, node.EventDeposed, node.EventTransfer,
 		node.EventCheckpoint, node.EventCheckpointFailed, node.EventSnapshotSent,
-		node.EventSnapshotFailed, node.EventSnapshotInstalled:
+		node.EventSnapshotFailed, node.EventSnapshotInstalled, node.EventForced:
 		return true
 	}
 	return false

@@ -18,10 +18,15 @@ func TestEventsBecomeLines(t *testing.T) {
 		l.write(node.Event{Kind: node.EventRefusedUs, Node: 3, Text: "go away"})
 	}
 	l.write(node.Event{Kind: node.EventCheckpointFailed, Group: 0, Slot: 9, Text: "full"})
+	l.write(node.Event{Kind: node.EventForced, Group: 3, Slot: 11, Forced: &node.Forced{
+		Name: "a b", Token: 7, Mode: "EX", Held: node.Second, Holder: 9, Client: "ci", Who: "ops",
+		Reason: "host\ndead"}})
 	got := out.String()
 	for _, want := range []string{`msg="peer down" peer=2 cause=reset`,
 		`msg="refused by peer" peer=3 reason="go away"`,
-		`msg="checkpoint failed" group=0 slot=9 reason=full`} {
+		`msg="checkpoint failed" group=0 slot=9 reason=full`,
+		`level=WARN msg="lock released by force" group=3 slot=11 name="a b" token=7 mode=EX ` +
+			`held=1s holder=9 client=ci by=ops reason="host\ndead"`} {
 		if strings.Count(got, want) != 1 {
 			t.Errorf("got\n%swant one line with %s", got, want)
 		}

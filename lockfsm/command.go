@@ -56,6 +56,9 @@ const (
 	// request of the acquire it came of), Token, Name, Terms, and Flags to say
 	// Detached.
 	OpAmend Op = 22
+	// OpForce ends the hold that has Token, whoever has it: Token, Name, Who, and Value,
+	// which is the reason. It belongs to no session.
+	OpForce Op = 23
 
 	// OpAcquireAll asks for several locks, for all or none: Session, Epoch,
 	// Request, Parts, Weight, Flags without Detached.
@@ -149,6 +152,8 @@ func (o Op) String() string {
 		return "with"
 	case OpAmend:
 		return "amend"
+	case OpForce:
+		return "force"
 	case OpAcquireAll:
 		return "acquire-all"
 	case OpReleaseAll:
@@ -209,7 +214,8 @@ type Command struct {
 	Done  RequestID
 
 	Name  []byte // borrowed; at most 65535 bytes
-	Value []byte // of a register; borrowed
+	Value []byte // of a register, or the reason of an OpForce; borrowed
+	Who   []byte // asked for an OpForce, as far as it is known; at most 255 bytes; borrowed
 	Terms Terms  // of an acquire, none if no field is set; of an OpAmend
 	Parts Parts  // ascending by name, at most MaxParts; borrowed
 }
@@ -363,6 +369,8 @@ func appendCommand(dst []byte, c *Command) []byte {
 		dst = appendConvert(dst, c)
 	case OpAmend:
 		dst = appendAmend(dst, c)
+	case OpForce:
+		dst = appendForce(dst, c)
 	case OpAcquireAll, OpReleaseAll:
 		return appendAll(dst, c)
 	case OpAwait, OpCountDown, OpSet, OpReset:
@@ -386,6 +394,17 @@ func appendAmend(dst []byte, c *Command) []byte {
 	dst = le.AppendUint64(dst, uint64(c.Target))
 	dst = le.AppendUint64(dst, uint64(c.Token))
 	return c.Terms.append(dst)
+}
+
+func appendForce(dst []byte, c *Command) []byte {
+	le := binary.LittleEndian
+	if len(c.Who) > 1<<8-1 || len(c.Value) > 1<<16-1 {
+		panic(fmt.Sprintf("lockfsm: force: have %d and %d bytes of who and why, want at most %d and %d",
+			len(c.Who), len(c.Value), 1<<8-1, 1<<16-1))
+	}
+	dst = le.AppendUint64(dst, uint64(c.Token))
+	dst = append(append(dst, byte(len(c.Who))), c.Who...)
+	return append(le.AppendUint16(dst, uint16(len(c.Value))), c.Value...)
 }
 
 func appendGate(dst []byte, c *Command) []byte {

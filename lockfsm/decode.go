@@ -142,6 +142,10 @@ func (r *reader) fields(c *Command) error {
 		r.convertCommand(c)
 	case OpAmend:
 		return r.amend(c)
+	case OpForce:
+		c.Token = Token(r.u64())
+		c.Who = r.take(int(r.u8()))
+		c.Value = r.take(int(r.u16()))
 	case OpAcquireAll:
 		r.acquireAllCommand(c)
 	case OpAwait, OpCountDown, OpSet, OpReset:

@@ -32,6 +32,7 @@
 //	21 with     terms, then an acquire, take or enter, which has them
 //	22 amend    flags u8 | session u64 | epoch u32 | request u64 | target u64 |
 //	            token u64 | terms | name
+//	23 force    token u64 | length u8 | who | length u16 | reason | name
 //	24 acquire-all
 //	            flags u8 | weight u8 | session u64 | epoch u32 | request u64 |
 //	            n u8 | n × (mode u8 | name)
@@ -141,6 +142,12 @@
 // old, counted from its first grant and a tick more, whatever is renewed, entered or
 // converted, as one does whose time ran out; all calls of an owner say the same. Who
 // asks for it again after that, be it by a retry, asks anew.
+//
+// Force. Whoever names a present hold by its token may end it, with all that its
+// owner entered, be it detached or kept: it is not kept after that, and the next are
+// let in by the same Apply. It says who and why, which the log keeps. Of several names
+// one ends, the others stay held. Who waits cannot be forced, nor what stands of a
+// gate. A request whose hold was ended so and that comes again asks anew.
 //
 // Tokens. One counter per group gives a larger token to every later grant,
 // whatever the name, and is part of the state, not of a lock.

@@ -54,6 +54,10 @@ func (c *Command) String() string {
 		fmt.Fprintf(&b, " nonce %x lease %d ms epoch %d", c.Nonce, c.Lease, c.Epoch)
 		return b.String()
 	}
+	if c.Op == OpForce {
+		fmt.Fprintf(&b, " token %d, asked for by %q: %q", c.Token, c.Who, c.Value)
+		return b.String()
+	}
 	if c.Op == OpWrite {
 		fmt.Fprintf(&b, " version %d, %d bytes", c.Token, len(c.Value))
 		return b.String()

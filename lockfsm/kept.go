@@ -21,6 +21,7 @@ type ending uint8
 const (
 	endReleased ending = iota // it is given back
 	endLost                   // its session or its time is over
+	endForced                 // somebody else ended it
 )
 
 // lingers reports whether the hold may be kept after its end.
@@ -38,7 +39,7 @@ func (m *Machine) countLinger(r ref, x *termed, n int) {
 // more.
 func (m *Machine) keptUntil(r ref, how ending) Time {
 	x := m.termsOf(r)
-	if x == nil || plantedIs("nothing-kept") {
+	if x == nil || how == endForced || plantedIs("nothing-kept") {
 		return 0
 	}
 	c := m.claims.at(r)

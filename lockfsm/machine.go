@@ -217,6 +217,8 @@ func (m *Machine) execute(c *Command, out *Outcome) Result {
 		return m.giveBack(c, out)
 	case OpAmend:
 		return m.amend(c, out)
+	case OpForce:
+		return m.force(c, out)
 	case OpAcquireAll:
 		return m.acquireAll(c, out)
 	case OpReleaseAll:

@@ -26,6 +26,7 @@ const (
 	ChangedRelease                     // a hold was given back, by its owner or with its session
 	ChangedExpiry                      // a hold ended because its time or its session's lease ran out
 	ChangedQueue                       // a request began to wait
+	ChangedForce                       // a hold was ended by force
 )
 
 // Touch says that an Apply did something to a lock. What the lock has become, the
@@ -64,6 +65,15 @@ func (m *Machine) noteHold(r ref, what Changes) {
 		}
 	}
 	m.noted.Touched = append(m.noted.Touched, t)
+}
+
+// noteForce notes that a hold is about to be ended by force.
+func (m *Machine) noteForce(r ref) {
+	if m.noted == nil {
+		return
+	}
+	m.noted.Touched = append(m.noted.Touched,
+		Touch{Changes: ChangedForce, Name: m.noted.copyName(m.lockName(m.locks.at(r)))})
 }
 
 // noteQueue notes that a request waits from now on.

@@ -61,7 +61,8 @@ func TestTouchedLocksAreNoted(t *testing.T) {
 			before = after
 		}
 	}
-	if want := ChangedGrant | ChangedRelease | ChangedExpiry | ChangedQueue; met != want {
+	if want := ChangedGrant | ChangedRelease | ChangedExpiry | ChangedQueue |
+		ChangedForce; met != want {
 		t.Errorf("changes met: got %04b, want %04b", met, want)
 	}
 }

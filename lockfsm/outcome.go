@@ -19,6 +19,8 @@ type Outcome struct {
 	Touched []Touch
 	// Steps are the circles that results with CodeDeadlock refer to.
 	Steps []Step
+	// Forced are the holds that were ended by force, one for each EventForced.
+	Forced []Forced
 
 	names []byte
 }
@@ -29,6 +31,7 @@ func (o *Outcome) reset() {
 	o.NotRenewed = o.NotRenewed[:0]
 	o.Touched = o.Touched[:0]
 	o.Steps = o.Steps[:0]
+	o.Forced = o.Forced[:0]
 	o.names = o.names[:0]
 }
 
@@ -46,7 +49,8 @@ type Result struct {
 	// Waiting is, for CodeQueued, the length of the queue, this waiter included;
 	// of several, the longest.
 	Waiting uint32
-	// Session is the session of the command, or the one that was opened.
+	// Session is the session of the command, or the one that was opened; of a force
+	// that of the holder.
 	Session SessionID
 	// Request is the request of an acquire, or the target of a cancel.
 	Request RequestID
@@ -65,7 +69,9 @@ type Result struct {
 	// StepsAt on are the circle.
 	StepsAt, Steps uint32
 	// Holder and HolderToken name, for CodeHeld, the oldest hold in the way, and
-	// for CodeDeadlock that whose conversion is, or the first of the circle.
+	// for CodeDeadlock that whose conversion is, or the first of the circle. For
+	// CodeNotHolder of a force HolderToken is the largest token of a present hold,
+	// zero if there is none.
 	Holder      SessionID
 	HolderToken Token
 }
@@ -111,6 +117,10 @@ const (
 	// EventFreed: what was kept is free. Session is nobody's; Request, Token and
 	// Name are set.
 	EventFreed EventKind = 9
+	// EventForced: a hold was ended by force, with all that its owner entered. It stands
+	// before what follows from that. Session is the holder's, the owner's, or nobody's
+	// for one that was kept; Request, Token and Name are set.
+	EventForced EventKind = 23
 )
 
 // String returns the name of the kind.
@@ -120,6 +130,8 @@ func (k EventKind) String() string {
 		return "kept"
 	case EventFreed:
 		return "freed"
+	case EventForced:
+		return "forced"
 	case EventGranted:
 		return "granted"
 	case EventLost:

@@ -149,6 +149,10 @@ func parseCommand(t *testing.T, words []string) Command {
 			c.Flags |= map[string]Flags{"detect": Detect, "detached": Detached}[key]
 		case "name":
 			c.Name = []byte(v)
+		case "who":
+			c.Who = []byte(v)
+		case "why":
+			c.Value = []byte(v)
 		case "all": // name:mode,name:mode
 			for p := range strings.SplitSeq(v, ",") {
 				name, mode, _ := strings.Cut(p, ":")
@@ -273,6 +277,10 @@ func (s *script) run(value []byte) string {
 			}
 		}
 		b.WriteByte('\n')
+	}
+	for _, f := range s.out.Forced {
+		fmt.Fprintf(&b, "by force: token=%d %v held=%d of %q, by %q: %q\n", f.Token, f.Mode, f.Held,
+			f.Client, f.Who, f.Reason)
 	}
 	for _, x := range s.out.Steps {
 		fmt.Fprintf(&b, "circle: s=%d owner=%d waits for %s token=%d\n", x.Session, x.Owner, x.Name,

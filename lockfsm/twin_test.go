@@ -143,6 +143,8 @@ func (t *twin) command(c *Command) Result {
 		return res
 	case OpWrite:
 		return t.write(c)
+	case OpForce:
+		return t.force(c, res)
 	case OpRenewHold:
 		res.Token, res.Detached = c.Token, true
 		if c.Lease < t.l.HoldMin || c.Lease > t.l.HoldMax {

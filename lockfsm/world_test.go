@@ -122,6 +122,9 @@ func (w *world) command() Command {
 	if c.Op != OpWrite && r.IntN(4) == 0 {
 		c.Op = OpAwait
 	}
+	if r.IntN(60) == 0 {
+		return w.finishForce(Command{Op: OpForce, Name: c.Name, Token: Token(c.Request)})
+	}
 	c.Permits, c.Capacity = Permits(r.IntN(4)), Permits(3+r.IntN(10)/9)
 	c.Owner = Owner(r.IntN(20)) % 3
 	if r.IntN(3) > 0 {
@@ -624,7 +627,7 @@ func TestTwin(t *testing.T) {
 		t.Errorf("got %d conversions waiting, %d holds converted, want 1000 of each",
 			met.turns, met.moved)
 	}
-	if len(met.events) != 11 {
-		t.Errorf("got events %v, want eleven kinds and reasons", met.events)
+	if len(met.events) != 12 || met.events["forced 0"] < 300 {
+		t.Errorf("got events %v, want twelve kinds and reasons, and 300 forced", met.events)
 	}
 }

@@ -126,6 +126,7 @@ func nodeSamples(s *node.Status) []Sample {
 		gauge("watches", "Watches of clients that are told of here.", float64(s.Watches)),
 		count("watch_pushes", "Changes that watches were told of.", s.Stats.Pushes),
 		count("watch_retellings", "Watches of a prefix that were told all anew.", s.Stats.Retold),
+		count("forced_releases", "Holds ended by force at this node's hands.", s.Stats.Forced),
 		count("slots_proposed", "Slots proposed by this node.", s.Stats.Proposed),
 		count("slots_applied", "Slots applied by this node.", s.Stats.Applied),
 		count("messages_received", "Messages of other replicas.", s.Stats.MessagesIn),

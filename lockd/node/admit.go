@@ -74,7 +74,7 @@ func (n *Node) admitFrame(c *conn, h wire.Header, body, frame []byte) {
 // for what else its conn has in flight: if all of that waits for locks, nothing
 // would ever come free. The size of a batch bounds them.
 func givesBack(k wire.Kind) bool {
-	return k.Releases() || k == wire.KindCancel || k == wire.KindCloseSession ||
+	return k.Releases() || k == wire.KindForce || k == wire.KindCancel || k == wire.KindCloseSession ||
 		k == wire.KindCountDown || k == wire.KindResetGate || k == wire.KindUnwatch
 }
 
@@ -131,7 +131,7 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 		return
 	}
 	if cmd.Op != lockfsm.OpOpenSession && cmd.Flags&lockfsm.Detached == 0 &&
-		cmd.Op != lockfsm.OpRenewHold {
+		cmd.Op != lockfsm.OpRenewHold && cmd.Op != lockfsm.OpForce {
 		n.bind(g, c, cmd.Session, cmd.Epoch)
 	}
 	if c.tries > 0 && (cmd.Op == lockfsm.OpCancel || cmd.Op == lockfsm.OpCloseSession) {
@@ -193,7 +193,7 @@ func decodeCommand(cmd *lockfsm.Command, h wire.Header, body []byte, groups int)
 		cmd.Flags, cmd.Lease = acquireFlags(h, x.Session), lockfsm.Millis(x.TTLMillis)
 	case wire.KindTake, wire.KindEnter, wire.KindLeave, wire.KindConvert, wire.KindGiveBack,
 		wire.KindAsk, wire.KindAmend, wire.KindAwait, wire.KindCountDown, wire.KindSetGate,
-		wire.KindResetGate:
+		wire.KindResetGate, wire.KindForce:
 		if s := decodeKinds(cmd, h, body); s != wire.StatusOK {
 			return s
 		}
@@ -241,6 +241,8 @@ func decodeKinds(cmd *lockfsm.Command, h wire.Header, body []byte) wire.Status {
 		return decodeTerms(cmd, h, body)
 	case wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate:
 		return decodeGate(cmd, h, body)
+	case wire.KindForce:
+		return decodeForce(cmd, body)
 	case wire.KindTake:
 		var x wire.Take
 		x, err = wire.DecodeTake(body)

@@ -52,6 +52,7 @@ func (n *Node) apply(g *group, e *paxos.Entry) {
 		n.touched(g)
 	}
 	if ours {
+		n.audit(g, e.Slot)
 		n.ackRenewals(g, &f)
 		g.recycle(f)
 	}
@@ -101,6 +102,8 @@ func (n *Node) onResult(g *group, slot uint64, o *origin, r *lockfsm.Result) {
 		x.Status = wire.StatusBadRequest
 	case r.Code == lockfsm.CodeOtherKind:
 		x.Token = otherKind(r, h)
+	case r.Op == lockfsm.OpForce && r.Code == lockfsm.CodeNotHolder:
+		x.Token = uint64(r.HolderToken)
 	case r.Op == lockfsm.OpCountDown && r.Code == lockfsm.CodeOK, r.Code == lockfsm.CodeAlreadySet:
 		x.Token = uint64(r.Left)
 	}
@@ -197,6 +200,8 @@ func (n *Node) onEvent(g *group, slot uint64, e *lockfsm.Event) {
 		}
 	case lockfsm.EventKept, lockfsm.EventFreed:
 		// Who gave it back, or lost it, hears of that in other ways.
+	case lockfsm.EventForced:
+		n.tellForced(g, e)
 	case lockfsm.EventWritten:
 		// Every replica has acted on it, whoever leads.
 	case lockfsm.EventSessionEnded:

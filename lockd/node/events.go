@@ -33,6 +33,7 @@ const (
 	EventOpened                             // Group: this node begins to keep it
 	EventRetired                            // Group: this node keeps it no more
 	EventChangeFailed                       // Node, Text
+	EventForced                             // Group, Slot, Forced: a hold was ended by force
 )
 
 // String returns the name under which logs show the kind.
@@ -42,7 +43,8 @@ func (k EventKind) String() string {
 		"checkpoint failed", "snapshot sent", "snapshot resumed", "snapshot installed",
 		"snapshot failed", "drained", "disk stalled",
 		"disk moves again", "malformed batch", "node failed", "cluster record changed",
-		"acceptors changed", "group taken in", "group has left", "change of the cluster failed"}
+		"acceptors changed", "group taken in", "group has left", "change of the cluster failed",
+		"lock released by force"}
 	if int(k) >= len(names) {
 		return "unknown event"
 	}
@@ -57,6 +59,20 @@ type Event struct {
 	Slot  paxos.Slot
 	Cause DownCause
 	Text  string
+	// Forced is of an EventForced, nil of all others. It is the observer's.
+	Forced *Forced
+}
+
+// Forced is a hold that was ended by force.
+type Forced struct {
+	Name   string
+	Token  uint64
+	Mode   string
+	Held   Nanos  // how long it was held, in log time
+	Holder uint64 // session, or owner id, or of one that was kept a number of no meaning
+	Client string // the name that the holder's client gave
+	Who    string // the name that the client which asked for it gave
+	Reason string
 }
 
 func (n *Node) observe(e Event) {

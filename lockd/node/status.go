@@ -19,6 +19,8 @@ type Stats struct {
 	// Pushes counts what watches were told, Retold how often one was told all that
 	// is in use because more had changed than is kept.
 	Pushes, Retold uint64
+	// Forced counts the holds that requests to this node ended by force.
+	Forced uint64
 	// Busy counts requests refused for want of room, BadFrames frames of peers
 	// that did not decode, Dropped frames that found the inbox full.
 	Busy, BadFrames, Dropped uint64

@@ -133,6 +133,8 @@ func changeOf(x lockfsm.Changes, now *lockfsm.LockSummary) wire.Change {
 	switch {
 	case x&lockfsm.ChangedGrant != 0 && now.Holders > 0:
 		return wire.ChangeAcquired
+	case x&lockfsm.ChangedForce != 0:
+		return wire.ChangeForced
 	case x&lockfsm.ChangedExpiry != 0:
 		return wire.ChangeExpired
 	case x&lockfsm.ChangedRelease != 0:

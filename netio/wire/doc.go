@@ -114,6 +114,7 @@
 //	                       mode u8 | 0 u8 | name
 //	16 GiveBack            session u64 | token u64 | target u64 | epoch u32 |
 //	                       0 u16 | name
+//	19 Force               token u64 | client name | reason text | name
 //	20 AcquireAll          session u64 | epoch u32 | weight u8 | 0 u8 |
 //	                       n u16 | n × (mode u8 | name)
 //	21 ReleaseAll          session u64 | token u64 | target u64 | epoch u32
@@ -190,6 +191,17 @@
 // the next step, is in the way; token is zero if that only waits before it. The
 // first step is the request, and after the last comes the first. Count is of all
 // steps, of which the first 32 are listed.
+//
+// Force ends the hold with that token, whoever has it, with all that its owner
+// entered, be it detached or kept; of several names it ends that one. It belongs to
+// no session. The reason, 1 to 256 bytes of UTF-8, and the name that the client gives
+// itself are for the nodes' logs. The holder is told by a Lost; it has the lock no
+// more, as a Release, CheckTokens and all others say. NotHolder: no present hold has
+// the token; that of the answer is the largest one of a present hold, zero if nobody
+// holds the lock. A gate is refused with OtherKind; what stands of it can be reset. A
+// Force sent again when the first had its effect is answered NotHolder, so one whose
+// earlier send may have been executed has its effect either way. A client that comes
+// to a group on another conn asks with CheckTokens whether what it holds still stands.
 //
 // CheckTokens asks of 1 to 1000 tokens, whose names all belong to the group, which
 // are those of present holds: standing is 1 for them and else 0. Newest is the
@@ -290,7 +302,7 @@
 // Watch begins (unless the group has not come further than from), then whenever that
 // has changed. A client that is slow misses what came between, never what is last.
 // Change says what happened: 1 nothing, 2 acquired, 3 released, 4 expired, 5 anything
-// else; token, session, mode and client are those of the newest hold, and
+// else, 6 ended by force; token, session, mode and client are those of the newest hold, and
 // data is a hash of its payload and labels, zero if it has none.
 //
 // Scope 1 is all names of a group that begin so; a client asks all groups. It is

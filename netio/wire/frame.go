@@ -43,6 +43,7 @@ const (
 	KindGiveBack    Kind = 16
 	KindAsk         Kind = 17
 	KindAmend       Kind = 18
+	KindForce       Kind = 19
 	KindAcquireAll  Kind = 20
 	KindReleaseAll  Kind = 21
 	KindWatch       Kind = 22
@@ -77,7 +78,7 @@ const (
 
 // IsRequest reports whether k is a known kind that only a client sends.
 func (k Kind) IsRequest() bool {
-	return k >= KindHello && k <= KindAmend || k >= KindAcquireAll && k <= KindSeen ||
+	return k >= KindHello && k <= KindSeen ||
 		k.AtGate() || k == KindCheckTokens || k == KindFindSession || k == KindChase
 }
 
@@ -155,6 +156,8 @@ func (k Kind) String() string {
 		return "Ask"
 	case KindAmend:
 		return "Amend"
+	case KindForce:
+		return "Force"
 	case KindAwait:
 		return "Await"
 	case KindCountDown:

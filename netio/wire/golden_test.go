@@ -170,6 +170,8 @@ func samples() []sample {
 			Lost{owner, 88124, ReasonExpired, nightly}, AppendLost, DecodeLost),
 		frame("lost_max_hold", Header{Kind: KindLost, Group: 29},
 			Lost{9, 88124, ReasonMaxHold, nightly}, AppendLost, DecodeLost),
+		frame("lost_forced", g10(KindLost, 0), Lost{9, 88126, ReasonForced, orders}, AppendLost,
+			DecodeLost),
 		frame("session_lost", Header{Kind: KindSessionLost, Group: 5},
 			SessionLost{9, ReasonExpired}, AppendSessionLost, DecodeSessionLost),
 	}...)
@@ -267,6 +269,8 @@ func requestSamples() []sample {
 		frame("amend", Header{KindAmend, 0, 10, 16},
 			Amend{9, 15, 88126, 1, Terms{TermPayload, []byte("step 4"), nil, 0, 0, 0}, orders},
 			AppendAmend, DecodeAmend),
+		frame("force", Header{KindForce, 0, 10, 16},
+			Force{88126, worker, []byte("host dead"), orders}, AppendForce, DecodeForce),
 		frame("acquire_all", Header{KindAcquireAll, FlagWait, 10, 16}, AcquireAll{9, 1, 2,
 			Wants("\x05\x03\x00gpu\x03\x09\x00orders/42")}, AppendAcquireAll, DecodeAcquireAll),
 		frame("release_all", Header{KindReleaseAll, 0, 10, 17}, ReleaseAll{9, 88127, 16, 1},

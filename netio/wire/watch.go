@@ -103,8 +103,9 @@ const (
 	ChangeReleased Change = 3 // a hold was given back
 	ChangeExpired  Change = 4 // a hold ended unasked
 	ChangeOther    Change = 5 // who waits, or anything else
+	ChangeForced   Change = 6 // a hold was ended by force
 
-	changeEnd = 6
+	changeEnd = 7
 )
 
 // String returns the name of x as it appears in documents and tables.
@@ -118,6 +119,8 @@ func (x Change) String() string {
 		return "released"
 	case ChangeExpired:
 		return "expired"
+	case ChangeForced:
+		return "forced"
 	case ChangeOther:
 		return "changed"
 	default:

@@ -256,6 +256,7 @@ func FuzzDecode(f *testing.F) {
 		again(t, b, DecodeCloseSession, AppendCloseSession)
 		again(t, b, DecodeAcquire, AppendAcquire)
 		again(t, b, DecodeRelease, AppendRelease)
+		again(t, b, DecodeForce, AppendForce)
 		again(t, b, DecodeCancel, AppendCancel)
 		again(t, b, DecodeRenewHold, AppendRenewHold)
 		again(t, b, DecodeGet, AppendGet)
