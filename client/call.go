@@ -38,7 +38,7 @@ const (
 // be used anew.
 type Call struct {
 	// Kind is KindAcquire, KindTake, KindEnter, KindRelease, KindLeave,
-	// KindRenewHold, KindConvert, KindAmend, KindGet, KindList, KindCheckTokens,
+	// KindRenewHold, KindConvert, KindAmend, KindForce, KindGet, KindList, KindCheckTokens,
 	// KindFindSession or KindStatus.
 	// What is said of an Acquire holds for a Take, an Enter and an AcquireAll too,
 	// and of a Release for a Leave and a ReleaseAll, which give back what came of an
@@ -63,6 +63,7 @@ type Call struct {
 	Gate     wire.GateKind // of a call at a gate
 	Count    uint32        // of a call at a gate: see wire.Gate
 	TTL      time.Duration // of a detached Acquire and of a RenewHold
+	Reason   string        // of a Force
 	Wants    wire.Wants    // of an AcquireAll: ascending, all of Group; Name is the first
 	Terms    *wire.Terms   // of an Acquire, nil for none; of an Amend. Not changed
 	Timeout  time.Duration // after which it ends as ErrUnavailable; zero is never
@@ -80,7 +81,7 @@ type Call struct {
 	// becomes of that.
 	Hold *Call
 	// Token is the fencing token: the outcome of an Acquire, an input of
-	// Release and RenewHold.
+	// Release, RenewHold and Force.
 	Token uint64
 
 	// Response is the outcome of an ended Call that was answered; Err is nil
@@ -94,10 +95,13 @@ type Call struct {
 	conn       ConnID // on which it was last sent
 	sentEpoch  uint32 // in which it was last sent; zero is never
 	sends      int
-	target     uint64    // request id: of a Cancel, and of what was granted
-	was        wire.Mode // of a Convert: that of the hold before
-	moves      bool      // of a hold: a Convert of it was sent
-	turns      uint32    // of a hold: Converts that were started; of a Convert: its number
+	// refused says that the last send is known to have done nothing, unsure that one
+	// before it is not.
+	refused, unsure bool
+	target          uint64    // request id: of a Cancel, and of what was granted
+	was             wire.Mode // of a Convert: that of the hold before
+	moves           bool      // of a hold: a Convert of it was sent
+	turns           uint32    // of a hold: Converts that were started; of a Convert: its number
 	// became is, of an Enter, what its owner converted the hold with becameToken to
 	// while the Enter had no answer.
 	became      wire.Mode
@@ -151,7 +155,7 @@ func (x *Call) needsVersion() uint16 {
 	case wire.KindCheckTokens, wire.KindConvert, wire.KindGiveBack, wire.KindAcquireAll,
 		wire.KindReleaseAll, wire.KindFindSession, wire.KindAwait, wire.KindCountDown,
 		wire.KindSetGate, wire.KindResetGate, wire.KindWatch, wire.KindUnwatch, wire.KindWhy,
-		wire.KindTop, wire.KindChase:
+		wire.KindTop, wire.KindChase, wire.KindForce:
 		return wire.VersionWhole
 	default:
 		return wire.MinVersion
@@ -177,7 +181,7 @@ func (x *Call) back(token uint64) *Call {
 func (x *Call) reset() {
 	x.Response, x.Err = wire.Response{}, nil
 	x.request, x.conn, x.sentEpoch, x.sends = 0, 0, 0, 0
-	x.place, x.left = nil, nil
+	x.place, x.left, x.refused, x.unsure = nil, nil, false, false
 	x.cappedUntil = 0
 	x.firstSent, x.notBefore, x.deadline, x.validUntil = 0, 0, 0, 0
 	if x.Kind.Acquires() {

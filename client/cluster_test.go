@@ -449,6 +449,8 @@ func (d *dumbCluster) execute(g *dumbGroup, p proposal) (wire.Response, bool) {
 		return d.chase(p.body, func(_ int, o *dumbGroup) bool { return o == g }), true
 	case wire.KindFindSession:
 		return d.find(g, p), true
+	case wire.KindForce:
+		return d.force(g, p), true
 	case wire.KindWhy, wire.KindWatch, wire.KindUnwatch:
 		return d.onWatch(g, p)
 	}

@@ -191,7 +191,9 @@ func (c *Core) converted(x *Call, mode wire.Mode, token uint64) {
 func (c *Core) unheld(x *Call) {
 	h := x.Hold
 	if h.state == StateHeld && h.is(x) {
-		c.lose(h, fmt.Errorf("group %d: %s", x.Group, wire.StatusNotHolder))
+		c.lose(h, h.unknown())
+	}
+	if h.state == StateLost && h.Use == x.Use && h.Name == x.Name {
 		c.end(x, h.Err)
 		return
 	}

@@ -104,6 +104,8 @@ type group struct {
 	// atGate are the ids of the open calls at gates that have one, ascending.
 	atGate []uint64
 	debts  []debt // of conns that are up, at most one each
+	// recheck is what the group is being asked of holds.
+	recheck recheck
 }
 
 // NewConn asks for a conn.
@@ -403,7 +405,10 @@ func (c *Core) grant(x *Call, l *callList) {
 
 // lose ends a hold unasked. If its Release or RenewHold is open, that ends.
 func (c *Core) lose(x *Call, cause error) {
-	err := &LostError{Name: x.Name, Token: x.Token, Cause: cause}
+	c.loseAs(x, &LostError{Name: x.Name, Token: x.Token, Cause: cause})
+}
+
+func (c *Core) loseAs(x *Call, err *LostError) {
 	if x.state == StateOpen {
 		c.end(x, err)
 		return

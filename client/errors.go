@@ -69,6 +69,10 @@ var (
 	ErrSessionFile = errors.New("client: session file")
 	// ErrMaxHold: the hold was as old as its LockOptions.MaxHold. Cause of a LostError.
 	ErrMaxHold = errors.New("client: held for its max hold")
+	// ErrForced: somebody else ended the hold by force: the cause of a LostError.
+	ErrForced = errors.New("client: released by force")
+	// ErrStaleToken: no present hold has the token. See StaleTokenError.
+	ErrStaleToken = errors.New("client: no present hold has this token")
 	// ErrRefused: a node does not talk to this client. The text says why.
 	ErrRefused = errors.New("client: refused by node")
 )
@@ -320,7 +324,7 @@ func (e *AlreadySetError) Error() string {
 type LostError struct {
 	Name  string
 	Token uint64
-	Cause error // ErrSessionEnded, ErrMaxHold, ErrClosed, or what the node said
+	Cause error // ErrSessionEnded, ErrMaxHold, ErrForced, ErrClosed, or what the node said
 }
 
 // Is reports whether target is ErrLost.

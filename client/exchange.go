@@ -77,6 +77,7 @@ func (c *Core) send(x *Call) {
 		x.Session = g.session.id
 	}
 	x.conn, x.sentEpoch, x.left = e.conn, g.epoch, nil
+	x.unsure, x.refused = x.unsure || x.sends > 0 && !x.refused, false
 	x.sends++
 	if x.Kind == wire.KindConvert && x.Hold.is(x) {
 		x.Hold.moves = true
@@ -123,6 +124,8 @@ func (c *Core) encode(e *endpoint, g *group, x *Call) {
 		e.out = wire.AppendLeave(e.out, h, &wire.Leave{
 			Session: x.Session, Token: x.Token, Target: x.target, Epoch: g.epoch, Name: name,
 		})
+	case wire.KindForce:
+		e.out = c.appendForce(e.out, h, x, name)
 	case wire.KindConvert, wire.KindGiveBack:
 		e.out = x.appendTurn(e.out, h, g.epoch, name)
 	case wire.KindAcquireAll, wire.KindReleaseAll:
@@ -357,7 +360,7 @@ func (c *Core) onResponse(i int, h wire.Header, body []byte) error {
 		if hint == e.node {
 			hint = 0
 		}
-		x.sentEpoch = 0
+		x.sentEpoch, x.refused = 0, r.Status == wire.StatusNotLeader
 		c.leave(g, hint)
 	case wire.StatusBusy:
 		c.delay(g, x, time.Duration(r.RetryMillis)*time.Millisecond)
@@ -388,7 +391,7 @@ func (c *Core) delay(g *group, x *Call, wait time.Duration) {
 		wait = 10 * time.Millisecond
 	}
 	x.notBefore = c.now.Add(wait + c.jitter(wait))
-	x.sentEpoch = 0
+	x.sentEpoch, x.refused = 0, true
 	g.dirty = true
 	c.schedule(x.notBefore)
 }
@@ -411,6 +414,9 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 		if x.of != nil {
 			return c.onLeft(g, x, r)
 		}
+		if x.background {
+			return c.onRechecked(g, x, r)
+		}
 		c.finish(x, r)
 	case wire.KindConvert:
 		return c.onConverted(x, r)
@@ -426,7 +432,7 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 			return nil
 		}
 		if r.Status == wire.StatusNotHolder && x.sends == 1 {
-			c.lose(x, fmt.Errorf("group %d: %s", x.Group, r.Status))
+			c.lose(x, x.unknown())
 			return nil
 		}
 		if r.Status == wire.StatusNotHolder {
@@ -450,6 +456,8 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 		}
 	case wire.KindCloseSession:
 		c.end(x, nil)
+	case wire.KindForce:
+		c.onForced(x, r)
 	default:
 		c.finish(x, r)
 	}

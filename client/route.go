@@ -170,6 +170,7 @@ func (c *Core) attach(g *group) {
 		}
 		c.schedule(e.renewAt)
 	}
+	c.startRecheck(g)
 	c.sendAll(g)
 }
 

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"errors"
 	"fmt"
 
 	"lockd/netio/wire"
@@ -121,6 +120,7 @@ func (c *Core) tickSession(g *group, number uint16) {
 // next one: its place is lost, and nothing else.
 func (c *Core) endSession(g *group, cause error) {
 	id := g.session.id
+	c.endRecheck(g)
 	for g.session.holds.head != nil {
 		c.lose(g.session.holds.head, cause)
 	}
@@ -291,34 +291,6 @@ func (c *Core) onSessionGone(g *group, x *Call, r *wire.Response) {
 	default:
 		c.end(x, c.statusError(x, r.Status))
 	}
-}
-
-// onLost takes the push that one hold is over, with all that entered it.
-func (c *Core) onLost(h wire.Header, body []byte) error {
-	m, err := wire.DecodeLost(body)
-	if err != nil {
-		return err
-	}
-	l := &c.groups[h.Group].session.holds
-	if m.Session&wire.DetachedOwner != 0 {
-		l = &c.detached
-	}
-	for x := l.head; x != nil; {
-		next := x.next
-		if x.Session == m.Session && x.Token == m.Token {
-			c.lose(x, lostCause(m.Reason))
-		}
-		x = next
-	}
-	return nil
-}
-
-// lostCause says why a node has ended a hold.
-func lostCause(r wire.Reason) error {
-	if r == wire.ReasonMaxHold {
-		return ErrMaxHold
-	}
-	return errors.New(r.String())
 }
 
 // atMost returns a moment, or when the max hold of a hold is over if that is before.

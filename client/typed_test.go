@@ -30,6 +30,7 @@ func sentinels() map[string]error {
 		"ErrAlreadySet": ErrAlreadySet, "ErrBroken": ErrBroken,
 		"ErrTooMuchData": ErrTooMuchData, "ErrSessionFile": ErrSessionFile,
 		"ErrMaxHold": ErrMaxHold,
+		"ErrForced": ErrForced, "ErrStaleToken": ErrStaleToken,
 	}
 }
 
@@ -215,6 +216,9 @@ func methods() map[string]func(ctx context.Context, w *walk) error {
 		"Client.CheckTokens": func(ctx context.Context, w *walk) error {
 			_, err := w.c.CheckTokens(ctx, []NameToken{{w.name, 1}, {w.name + "2", 1}})
 			return err
+		},
+		"Client.ForceRelease": func(ctx context.Context, w *walk) error {
+			return w.c.ForceRelease(ctx, w.name, 1, "stuck")
 		},
 		"Client.Close": func(ctx context.Context, w *walk) error { return w.c.Close(ctx) },
 		"Held.Unlock":  func(ctx context.Context, w *walk) error { return w.held.Unlock(ctx) },
