@@ -238,6 +238,10 @@ func (c *Core) onRechecked(g *group, x *Call, r *wire.Response) error {
 	return nil
 }
 
+// Rechecking reports whether a group is still being asked whether what its session
+// holds stands, after it came to another conn.
+func (c *Core) Rechecking(group uint16) bool { return c.groups[group].recheck.call != nil }
+
 // turning reports whether a Convert of a hold, or the Cancel of one, is open.
 func (c *Core) turning(h *Call) bool {
 	for x := c.groups[h.Group].calls.head; x != nil; x = x.next {

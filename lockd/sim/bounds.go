@@ -14,6 +14,9 @@ func (w *World) sample() {
 				w.measure(s)
 			}
 		}
+		for _, c := range w.cores {
+			c.stillHeld()
+		}
 		for _, l := range w.links {
 			for side := range l.lanes {
 				if have := l.lanes[side].bytes; have > w.opts.QueueBytes+maxFrame {

@@ -54,6 +54,8 @@ type membership struct {
 	retryAt Time
 	// granted are the last grants it was told of, for questions.
 	granted []check.TokenRef
+	// seen are the last holds that it read of.
+	seen []check.TokenRef
 }
 
 // call is a request that has no definite answer yet.
@@ -200,7 +202,7 @@ func (m *membership) loseSession() {
 func (k *call) ofSession() bool {
 	switch k.q.Kind {
 	case wire.KindGet, wire.KindList, wire.KindStatus, wire.KindCheckTokens,
-		wire.KindFindSession:
+		wire.KindFindSession, wire.KindForce:
 		return false
 	default:
 		return k.q.Session&wire.DetachedOwner == 0
@@ -404,6 +406,8 @@ func (m *membership) send(k *call) {
 			Target: k.q.Target, Epoch: m.epoch, Name: name})
 	case wire.KindAcquireAll, wire.KindReleaseAll, wire.KindConvert, wire.KindGiveBack:
 		b = m.appendWhole(h, k)
+	case wire.KindForce:
+		b = k.appendForce(h)
 	case wire.KindRelease:
 		b = wire.AppendRelease(nil, h, &wire.Release{Session: k.q.Session, Epoch: m.epoch,
 			Token: k.q.Token, Name: name})

@@ -281,8 +281,11 @@ func (c *coreClient) settle() {
 	}
 	for _, l := range c.ready.Lost {
 		c.w.covered["core lost a hold"]++
-		if errors.Is(l.Err, lockclient.ErrMaxHold) {
+		switch {
+		case errors.Is(l.Err, lockclient.ErrMaxHold):
 			c.w.covered["core lost by max hold"]++
+		case errors.Is(l.Err, lockclient.ErrForced):
+			c.w.covered["core forced"]++
 		}
 		if !errors.Is(l.Err, lockclient.ErrLost) {
 			c.w.failf("%s lost a hold as %v", c.name(), l.Err)

@@ -94,6 +94,7 @@ func Reachable() []string {
 		"lost checkpoint found", "full disk stopped a node", "event snapshot resumed",
 		"watch told present",
 		"watch told acquired", "watch told released", "watch told expired", "watch told changed",
+		"watch told forced",
 		"prefix told", "watch knows the last", "place told", "why told")
 }
 
@@ -112,7 +113,7 @@ func ReachableUnderFaults() []string {
 		wire.KindCancel, wire.KindRenewHold,
 		wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate,
 		wire.KindKeepalive, wire.KindGet, wire.KindList, wire.KindStatus, wire.KindCheckTokens,
-		wire.KindFindSession} {
+		wire.KindFindSession, wire.KindForce} {
 		all = append(all, "request "+k.String())
 	}
 	for _, op := range []lockfsm.Op{lockfsm.OpOpenSession, lockfsm.OpCloseSession,
@@ -120,7 +121,7 @@ func ReachableUnderFaults() []string {
 		lockfsm.OpConvert, lockfsm.OpGiveBack, lockfsm.OpAmend,
 		lockfsm.OpAcquireAll, lockfsm.OpReleaseAll,
 		lockfsm.OpAwait, lockfsm.OpCountDown, lockfsm.OpSet, lockfsm.OpReset,
-		lockfsm.OpCancel, lockfsm.OpPark, lockfsm.OpRenewHold} {
+		lockfsm.OpCancel, lockfsm.OpPark, lockfsm.OpRenewHold, lockfsm.OpForce} {
 		all = append(all, "command "+op.String())
 	}
 	for _, k := range []node.EventKind{node.EventBorn, node.EventPeerUp, node.EventPeerDown,
@@ -145,7 +146,8 @@ func ReachableUnderFaults() []string {
 		"max hold over", "loss told: "+wire.ReasonMaxHold.String(), "core lost by max hold",
 		"core asked what is left",
 		"core held", "core held several",
-		"core converted", "core lost a hold",
+		"hold forced", "holder told of force", "force ok", "force not holder",
+		"core converted", "core forced", "core lost a hold",
 		"core paused",
 		"checkpoint", "snapshot", "power cut",
 		"power cut at start", "power cut at work", "conn clogged", "core muted",

@@ -51,7 +51,11 @@ func (c *client) frame(conn *conn, h wire.Header, body []byte) {
 	case wire.KindLost:
 		var x wire.Lost
 		if x, err = wire.DecodeLost(body); err == nil {
-			c.lostOne(h, &x)
+			if x.Reason == wire.ReasonForced {
+				c.groups[h.Group].toldForced(&x)
+			} else {
+				c.lostOne(h, &x)
+			}
 		}
 	default:
 		c.w.failf("node %d sends a client frame of kind %v", conn.p.site.id, h.Kind)
@@ -224,6 +228,8 @@ func (m *membership) done(k *call, x *wire.Response) {
 		} else {
 			m.forget(k.hold)
 		}
+	case wire.KindForce:
+		w.covered["force "+x.Status.String()]++
 	case wire.KindGet:
 		m.got(k, x)
 	case wire.KindList:
@@ -359,6 +365,7 @@ func (m *membership) got(k *call, x *wire.Response) {
 		holders = append(holders, info.Holders[i].Token)
 	}
 	w.witness.answered(k, x, holders)
+	m.saw(k.q.Name, &info)
 	v := w.models[m.group].At(k.q.Name, x.Slot)
 	if v.Vague {
 		return

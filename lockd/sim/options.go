@@ -101,6 +101,8 @@ type Options struct {
 	Several bool
 	// Gates says that clients wait at gates.
 	Gates bool
+	// Forces says that clients end holds of others by force.
+	Forces bool
 	// Episode names the only question of liveness that is put, empty for any.
 	Episode string
 	// Think is the mean time between two tasks of a client.
@@ -178,6 +180,7 @@ func Draw(seed uint64) Options {
 	o.Owners = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "owners").permille(500)
 	o.Converts = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "converts").permille(500)
 	o.Terms = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "terms").permille(500)
+	o.Forces = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "forces").permille(400)
 	o.Several = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "several").permille(500)
 	if o.Faults&FaultMember != 0 {
 		o.Spares = pick(d, 1, 1, 2)

@@ -72,6 +72,7 @@ func ofNode() []Planting {
 		{"released-before-marked", "I12 the log names a checkpoint before it drops for its sake"},
 		{"log-cut-before-checkpoint", "I12 the log is cut after the checkpoint is durable"},
 		{"snapshot-goes-back", "I13 the applied slot never goes back"},
+		{"forced-holder-not-told", "I25 who is forced is told, as far as he can be"},
 		{"watch-starts-silent", "I24 a watch begins with how the lock stands"},
 		{"read-without-round", "I24 a read waits for its round"},
 		{"lease-without-step", "I21 a lease begins at a step of log time"},
@@ -115,6 +116,7 @@ func ofMachine() []Planting {
 		{"terms-forgotten-in-checkpoint", "I13 what a hold brings is in the checkpoint"},
 		{"nothing-kept", "I14 what is to stay taken after its end does"},
 		{"max-hold-forgotten", "I20 a hold ends when it is as old as its max hold"},
+		{"force-without-token", "I18 a force ends the hold that it names"},
 		{"permits-over-capacity", "I14 permits taken never exceed the capacity"},
 		{"capacity-forgotten-in-checkpoint", "I14 the capacity in force is in the checkpoint"},
 		{"second-upgrader-waits", "I17 of two who wait for each other the second is refused"},
@@ -136,6 +138,7 @@ func ofMachine() []Planting {
 // ofClient are the bugs of the client.
 func ofClient() []Planting {
 	return []Planting{
+		{"forced-while-away-unseen", "I25 who was cut off asks what he still holds"},
 		{"watch-keeps-what-is-gone", "I24 what a prefix does not tell is free"},
 		{"max-hold-counted-from-answer", "I25 a client counts a max hold from before the grant"},
 		{"lease-counted-from-answer", "I25 a client counts its lease from the send"},

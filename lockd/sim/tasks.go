@@ -43,6 +43,9 @@ func (c *client) task() {
 		c.gate(m)
 		return
 	}
+	if c.w.opts.Forces && !full && c.dice.permille(60) && c.force(m) {
+		return
+	}
 	switch n := c.dice.IntN(100); {
 	case n < 40 && !full:
 		c.acquire(m)

@@ -302,6 +302,7 @@ func (w *World) applied(
 	}
 	w.covered["gate opened for several"] += model.Opened
 	w.covered["gate broken"] += model.Broken
+	w.noteForced(uint16(g), model)
 	w.covered["circle of owners refused"] += model.Circles
 	w.covered["waiter too old to be passed"] += model.Aged
 	w.covered["max hold over"] += model.Overstayed

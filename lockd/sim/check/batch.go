@@ -121,6 +121,10 @@ func (s *scanner) command() (c lockfsm.Command) {
 		c.Lease = lockfsm.Millis(s.u32())
 	case lockfsm.OpAwait, lockfsm.OpCountDown, lockfsm.OpSet, lockfsm.OpReset:
 		s.gate(&c)
+	case lockfsm.OpForce:
+		c.Token = lockfsm.Token(s.u64())
+		c.Who = s.take(int(s.u8()))
+		c.Value = s.take(int(s.u16()))
 	case lockfsm.OpWrite:
 		c.Token = lockfsm.Token(s.u64())
 		c.Value = s.take(int(s.u32()))

@@ -18,7 +18,7 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 		return s.open(c, r)
 	}
 	var p *Session
-	if !isDetached(c) && c.Op != lockfsm.OpWrite {
+	if !isDetached(c) && c.Op != lockfsm.OpWrite && c.Op != lockfsm.OpForce {
 		var done bool
 		var err error
 		if p, done, err = s.enter(c, r); done || err != nil {
@@ -56,6 +56,8 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 		return s.giveBack(c, r)
 	case lockfsm.OpAmend:
 		return s.amend(c, r)
+	case lockfsm.OpForce:
+		return s.force(c, r)
 	case lockfsm.OpCancel:
 		return s.cancel(c, r)
 	case lockfsm.OpRenewHold:

@@ -314,6 +314,8 @@ func (p *happened) matches(i int, q *Question) bool {
 		return c.Op == lockfsm.OpGiveBack && session && uint64(c.Target) == q.Target
 	case wire.KindAmend:
 		return c.Op == lockfsm.OpAmend && session && uint64(c.Request) == q.Request
+	case wire.KindForce:
+		return c.Op == lockfsm.OpForce && uint64(c.Token) == q.Token && string(c.Name) == q.Name
 	case wire.KindRelease:
 		return c.Op == lockfsm.OpRelease && session && uint64(c.Token) == q.Token
 	case wire.KindCancel:
@@ -366,6 +368,9 @@ func agrees(r *lockfsm.Result, x *wire.Response) bool {
 	case lockfsm.CodeBroken:
 		return x.Status == wire.StatusBroken
 	case lockfsm.CodeNotHolder:
+		if r.Op == lockfsm.OpForce && x.Token != uint64(r.HolderToken) {
+			return false
+		}
 		return x.Status == wire.StatusNotHolder
 	case lockfsm.CodeStaleEpoch:
 		return x.Status == wire.StatusStaleEpoch

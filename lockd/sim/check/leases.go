@@ -15,6 +15,13 @@ type Leases struct {
 	slack    int64
 	sessions map[sessionKey]*leased
 	beliefs  map[lockKey][]Belief
+	// forced are the tokens of holds that were ended by force, with the moment.
+	forced map[tokenKey]int64
+}
+
+type tokenKey struct {
+	group uint16
+	token lockfsm.Token
 }
 
 type sessionKey struct {
@@ -50,6 +57,7 @@ func NewLeases(slack int64) *Leases {
 		slack:    slack,
 		sessions: make(map[sessionKey]*leased),
 		beliefs:  make(map[lockKey][]Belief),
+		forced:   make(map[tokenKey]int64),
 	}
 }
 
@@ -95,6 +103,9 @@ func (l *Leases) early(key sessionKey, s *leased) error {
 
 // Believe notes that a client holds a lock from now on.
 func (l *Leases) Believe(group uint16, name string, b Belief) {
+	if _, forced := l.ForcedAt(group, b.Token); forced {
+		return
+	}
 	key := lockKey{group, name}
 	l.beliefs[key] = append(l.beliefs[key], b)
 }
@@ -103,6 +114,21 @@ func (l *Leases) Believe(group uint16, name string, b Belief) {
 func (l *Leases) Forget(group uint16, name string, t lockfsm.Token) {
 	key := lockKey{group, name}
 	l.beliefs[key] = slices.DeleteFunc(l.beliefs[key], func(b Belief) bool { return b.Token == t })
+}
+
+// Forced notes that a hold was ended by force at now, which had these tokens one
+// after the other. Its client may believe in it until it hears.
+func (l *Leases) Forced(group uint16, name string, tokens []lockfsm.Token, now int64) {
+	for _, t := range tokens {
+		l.Forget(group, name, t)
+		l.forced[tokenKey{group, t}] = now
+	}
+}
+
+// ForcedAt returns when the hold with a token was ended by force, if it was.
+func (l *Leases) ForcedAt(group uint16, t lockfsm.Token) (int64, bool) {
+	at, ok := l.forced[tokenKey{group, t}]
+	return at, ok
 }
 
 // Granted checks that nobody believes in a hold that excludes the one that the

@@ -93,6 +93,10 @@ func (s *step) allTold() error {
 		return s.bad("I17: request %d of session %d is not told that its hold has ended",
 			s.owed[0].request, s.owed[0].session)
 	}
+	if len(s.toTell) > 0 {
+		return s.bad("I18: session %d is not told that its hold of %q was forced", s.toTell[0].Session,
+			s.toTell[0].Name)
+	}
 	if s.levels == 0 {
 		return nil
 	}

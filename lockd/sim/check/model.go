@@ -53,6 +53,8 @@ type Model struct {
 	Overstayed uint64
 	// Circles counts the requests of the last slot that would have closed one.
 	Circles uint64
+	// Forced are the holds that the last slot ended by force.
+	Forced []Force
 }
 
 // Session is a session of the model.
@@ -207,6 +209,8 @@ type step struct {
 	names   []string
 	// owed are conversions of which it is yet to be told that their holds ended.
 	owed []claimKey
+	// toTell are holds of which it is yet to be told that they were forced.
+	toTell []lockfsm.Event
 }
 
 func (s *step) bad(format string, args ...any) error {
@@ -231,7 +235,7 @@ func (s *step) touch(name string) *lockModel {
 func (m *Model) Apply(slot uint64, value []byte, out *lockfsm.Outcome, pending Pending) error {
 	m.Grants, m.Ends, m.Opens = m.Grants[:0], m.Ends[:0], m.Opens[:0]
 	m.Opened, m.Broken = 0, 0
-	m.Aged, m.Circles, m.Overstayed = 0, 0, 0
+	m.Aged, m.Circles, m.Overstayed, m.Forced = 0, 0, 0, nil
 	s := &step{Model: m, out: out, results: m.token, events: m.token,
 		touched: make(map[string]struct{})}
 	if slot != m.slot+1 {
@@ -327,6 +331,8 @@ func (s *step) follow() error {
 			ok = s.lost(e)
 		case lockfsm.EventKept:
 			ok = s.eventKept(e)
+		case lockfsm.EventForced:
+			ok = s.eventForced(e)
 		case lockfsm.EventWritten:
 			ok = s.written[string(e.Name)] == e.Token
 		case lockfsm.EventConversionEnded:
