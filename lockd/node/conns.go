@@ -110,6 +110,15 @@ func (n *Node) bind(g *group, c *conn, s lockfsm.SessionID, e lockfsm.Epoch) {
 	c.sessions[boundSession{g.id, s}] = struct{}{}
 }
 
+// rebind makes a newer conn that of a session, at the epoch it has.
+func (n *Node) rebind(g *group, c *conn, s lockfsm.SessionID, b binding) binding {
+	n.unbind(g, s)
+	b.conn = c.id
+	g.bound[s] = b
+	c.sessions[boundSession{g.id, s}] = struct{}{}
+	return b
+}
+
 // maxStrangers is how many sessions may be bound to one conn before it may bind
 // only those that the machine knows. Any number can be named in a request.
 const maxStrangers = 256

@@ -94,6 +94,29 @@ func TestForceWhileConverting(t *testing.T) {
 	w.converged()
 }
 
+// A holder whose conn has not ended for the node, but was left by its client, is told
+// on the one on which it renews; an older conn does not take it back.
+func TestForceIsToldOnTheNewestConn(t *testing.T) {
+	w := raisedWorld(t, testOptions())
+	name := w.nameIn(0, 0)
+	a, ops := w.user(1, 0), w.user(3, 0)
+	held := a.lock(name)
+	again := *a
+	again.conn = 7
+	again.keepalive()
+	w.run(300 * Millisecond)
+	a.keepalive()
+	w.run(300 * Millisecond)
+	ops.want(ops.force(name, held.Token), wire.StatusOK)
+	if got := again.losses(); len(got) != 1 || got[0].Token != held.Token {
+		t.Errorf("newer conn: got %+v, want token %d", got, held.Token)
+	}
+	if got := a.losses(); len(got) != 0 {
+		t.Errorf("older conn: got %+v, want nothing", got)
+	}
+	w.converged()
+}
+
 // A gate is refused, and so is a request without a reason.
 func TestForceRefused(t *testing.T) {
 	w := raisedWorld(t, testOptions())

@@ -84,7 +84,7 @@ func (c *coreClient) stillHeld() {
 		}
 		k.held(func(name string, _ wire.Mode, token uint64) {
 			at, forced := c.w.leases.ForcedAt(k.Group, lockfsm.Token(token))
-			if forced && now-Time(at) > 3*lease+c.w.patience() {
+			if forced && now-Time(at) > lease*5/4+500*millisecond {
 				c.w.failf("I25: %s goes by its hold of %q in group %d with token %d, which was ended by "+
 					"force %.1f s ago", c.name(), name, k.Group, token, float64(now-Time(at))/1e9)
 			}
