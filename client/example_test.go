@@ -613,3 +613,23 @@ func ExampleClient_LockAgain() {
 	// Output:
 	// held it 2 times
 }
+
+// Who looks after a cluster ends the hold of a client that does not let go. The token
+// is that of the hold that was looked at, so no later one ends in its place.
+func ExampleClient_ForceRelease() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "operator"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	info, err := c.Get(ctx, "prod/deploy")
+	if err != nil || info.HolderCount == 0 {
+		log.Fatal("nobody holds it: ", err)
+	}
+	err = c.ForceRelease(ctx, "prod/deploy", info.Holders[0].Token, "runner is gone, INC-17")
+	var stale *client.StaleTokenError
+	if errors.As(err, &stale) {
+		log.Print("it has passed on meanwhile, to token ", stale.Present)
+	}
+}

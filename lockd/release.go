@@ -16,17 +16,29 @@ func releaseVerb() verb {
 	return verb{
 		name:  "release",
 		args:  "NAME",
-		brief: "give back what lockd lock or lockd try took",
+		brief: "give back what lockd lock or lockd try took, or end any hold",
 		help: `
 Names the hold by the token that was printed. What a client holds that runs, such as
-lockd run, is not given back from outside.
+lockd run, is not given back from outside, but with --force: that ends the hold with
+this token, whoever has it, now, and the next who waits has the lock. Look first who
+it is and what it does: lockd get NAME, lockd why NAME. The holder is told, but what
+it has under way goes on until then; only what checks tokens is safe from that. The
+reason is written to the log of the node that leads the lock's group.
 ` + detachedCodes(),
 		begin: func(flags *flag.FlagSet) action {
 			var cluster clusterFlags
 			var hold holdFlags
 			cluster.declare(flags)
 			hold.declare(flags)
+			force := flags.Bool("force", false, "end the hold with this token, whoever has it")
+			reason := flags.String("reason", "", "`why` it is ended by force, for the nodes' logs")
 			return func(sh *shell, args []string) error {
+				switch {
+				case *force:
+					return hold.force(sh, &cluster, args, *reason)
+				case *reason != "":
+					return failf(exitUsage, "--reason goes with --force")
+				}
 				return hold.use(sh, &cluster, args, func(ctx context.Context, c *client.Client,
 					d client.DetachedHold) error {
 					return c.ReleaseDetached(ctx, d)
@@ -104,14 +116,44 @@ func identity(to *uint64) func(string) error {
 	}
 }
 
-// use finds the hold and does something with it.
-func (h *holdFlags) use(sh *shell, cluster *clusterFlags, args []string,
-	do func(context.Context, *client.Client, client.DetachedHold) error) error {
+// check reports what the command line lacks.
+func (h *holdFlags) check(args []string) error {
 	if err := needArgs(args, "NAME"); err != nil {
 		return err
 	}
 	if h.token == 0 {
-		return failf(exitUsage, "--token is missing: it was printed when the lock was taken")
+		return failf(exitUsage, "--token is missing: it was printed when the lock was taken, and "+
+			"lockd get NAME shows it")
+	}
+	return nil
+}
+
+// force ends the hold whoever has it.
+func (h *holdFlags) force(sh *shell, cluster *clusterFlags, args []string, reason string) error {
+	if err := h.check(args); err != nil {
+		return err
+	}
+	if reason == "" {
+		return failf(exitUsage, "--reason is missing: whoever finds the lock gone will ask for it")
+	}
+	ctx := context.Background()
+	c, err := cluster.dial(ctx, sh, client.Options{Name: clientName()})
+	if err != nil {
+		return err
+	}
+	defer closeClient(c)
+	err = c.ForceRelease(ctx, args[0], h.token, reason)
+	if errors.Is(err, client.ErrStaleToken) {
+		return &failure{code: exitLostRunning, err: err}
+	}
+	return clientFailure(err)
+}
+
+// use finds the hold and does something with it.
+func (h *holdFlags) use(sh *shell, cluster *clusterFlags, args []string,
+	do func(context.Context, *client.Client, client.DetachedHold) error) error {
+	if err := h.check(args); err != nil {
+		return err
 	}
 	ctx := context.Background()
 	c, err := cluster.dial(ctx, sh, client.Options{Name: clientName()})

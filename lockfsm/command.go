@@ -365,12 +365,8 @@ func appendCommand(dst []byte, c *Command) []byte {
 		dst = le.AppendUint32(dst, uint32(c.Epoch))
 		dst = le.AppendUint64(dst, uint64(c.Request))
 		dst = le.AppendUint64(dst, uint64(c.Token))
-	case OpConvert, OpGiveBack:
-		dst = appendConvert(dst, c)
-	case OpAmend:
-		dst = appendAmend(dst, c)
-	case OpForce:
-		dst = appendForce(dst, c)
+	case OpConvert, OpGiveBack, OpAmend, OpForce:
+		dst = appendOfHold(dst, c)
 	case OpAcquireAll, OpReleaseAll:
 		return appendAll(dst, c)
 	case OpAwait, OpCountDown, OpSet, OpReset:
@@ -383,6 +379,18 @@ func appendCommand(dst []byte, c *Command) []byte {
 	}
 	dst = le.AppendUint16(dst, uint16(len(c.Name)))
 	return append(dst, c.Name...)
+}
+
+// appendOfHold encodes what is about a hold that is there.
+func appendOfHold(dst []byte, c *Command) []byte {
+	switch c.Op {
+	case OpAmend:
+		return appendAmend(dst, c)
+	case OpForce:
+		return appendForce(dst, c)
+	default:
+		return appendConvert(dst, c)
+	}
 }
 
 func appendAmend(dst []byte, c *Command) []byte {

@@ -139,7 +139,7 @@ func parseCommand(t *testing.T, words []string) Command {
 	}
 	for _, w := range words[1:] {
 		key, v, _ := strings.Cut(w, "=")
-		if parseTerm(t, &c.Terms, key, v) {
+		if parseTerm(t, &c.Terms, key, v) || c.Op == OpForce && parseForce(&c, key, v) {
 			continue
 		}
 		switch key {
@@ -149,10 +149,6 @@ func parseCommand(t *testing.T, words []string) Command {
 			c.Flags |= map[string]Flags{"detect": Detect, "detached": Detached}[key]
 		case "name":
 			c.Name = []byte(v)
-		case "who":
-			c.Who = []byte(v)
-		case "why":
-			c.Value = []byte(v)
 		case "all": // name:mode,name:mode
 			for p := range strings.SplitSeq(v, ",") {
 				name, mode, _ := strings.Cut(p, ":")
@@ -197,6 +193,19 @@ func parseCommand(t *testing.T, words []string) Command {
 		}
 	}
 	return c
+}
+
+// parseForce takes a word about a force, and reports whether it is one.
+func parseForce(c *Command, key, v string) bool {
+	switch key {
+	case "who":
+		c.Who = []byte(v)
+	case "why":
+		c.Value = []byte(v)
+	default:
+		return false
+	}
+	return true
 }
 
 // parseTerm takes a word about terms, and reports whether it is one.

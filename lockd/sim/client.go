@@ -404,10 +404,9 @@ func (m *membership) send(k *call) {
 	case wire.KindLeave:
 		b = wire.AppendLeave(nil, h, &wire.Leave{Session: k.q.Session, Token: k.q.Token,
 			Target: k.q.Target, Epoch: m.epoch, Name: name})
-	case wire.KindAcquireAll, wire.KindReleaseAll, wire.KindConvert, wire.KindGiveBack:
+	case wire.KindAcquireAll, wire.KindReleaseAll, wire.KindConvert, wire.KindGiveBack,
+		wire.KindForce:
 		b = m.appendWhole(h, k)
-	case wire.KindForce:
-		b = k.appendForce(h)
 	case wire.KindRelease:
 		b = wire.AppendRelease(nil, h, &wire.Release{Session: k.q.Session, Epoch: m.epoch,
 			Token: k.q.Token, Name: name})
@@ -421,17 +420,25 @@ func (m *membership) send(k *call) {
 			TTLMillis: uint32(k.ttl), Name: name})
 	case wire.KindGet:
 		b = wire.AppendGet(nil, h, &wire.Get{Name: name})
-	case wire.KindList:
-		b = wire.AppendList(nil, h, &wire.List{Limit: 3})
-	case wire.KindStatus:
-		b = wire.AppendStatus(nil, h)
-	case wire.KindFindSession:
-		b = wire.AppendFindSession(nil, h, &wire.FindSession{Nonce: k.q.Nonce})
-	case wire.KindCheckTokens:
-		b = wire.AppendCheckTokens(nil, h, wireRefs(k.q.Checks))
 	default:
-		panic(fmt.Sprintf("sim: client asks %v", k.q.Kind))
+		b = k.appendQuestion(h)
 	}
 	w.requests[k.q.Kind]++
 	k.conn.request(b)
+}
+
+// appendQuestion encodes what changes nothing and names no lock.
+func (k *call) appendQuestion(h wire.Header) []byte {
+	switch k.q.Kind {
+	case wire.KindList:
+		return wire.AppendList(nil, h, &wire.List{Limit: 3})
+	case wire.KindStatus:
+		return wire.AppendStatus(nil, h)
+	case wire.KindFindSession:
+		return wire.AppendFindSession(nil, h, &wire.FindSession{Nonce: k.q.Nonce})
+	case wire.KindCheckTokens:
+		return wire.AppendCheckTokens(nil, h, wireRefs(k.q.Checks))
+	default:
+		panic(fmt.Sprintf("sim: client asks %v", k.q.Kind))
+	}
 }

@@ -47,6 +47,7 @@ func (k *call) appendForce(h wire.Header) []byte {
 // force.
 func (m *membership) toldForced(x *wire.Lost) {
 	w := m.c.w
+	w.toldLost(m.group, x)
 	if _, ok := w.leases.ForcedAt(m.group, lockfsm.Token(x.Token)); !ok {
 		w.failf("I18: client %d is told that its hold of %q in group %d with token %d is lost: %v, and "+
 			"nobody forced it", m.c.id, x.Name, m.group, x.Token, x.Reason)

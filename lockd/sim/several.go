@@ -92,7 +92,7 @@ func (m *membership) refusedAll(k *call, x *wire.Response) {
 	}
 }
 
-// appendWhole encodes a request for several names, or about the mode of a hold.
+// appendWhole encodes a request for several names, or about a hold.
 func (m *membership) appendWhole(h wire.Header, k *call) []byte {
 	switch k.q.Kind {
 	case wire.KindAcquireAll:
@@ -100,6 +100,8 @@ func (m *membership) appendWhole(h wire.Header, k *call) []byte {
 	case wire.KindReleaseAll:
 		return wire.AppendReleaseAll(nil, h, &wire.ReleaseAll{Session: k.q.Session,
 			Token: k.q.Token, Target: k.q.Target, Epoch: m.epoch})
+	case wire.KindForce:
+		return k.appendForce(h)
 	case wire.KindConvert:
 		return wire.AppendConvert(nil, h, &wire.Convert{Session: k.q.Session, Token: k.q.Token,
 			Target: k.q.Target, Epoch: m.epoch, Mode: k.mode, Name: []byte(k.q.Name)})

@@ -121,13 +121,8 @@ func (s *scanner) command() (c lockfsm.Command) {
 		c.Lease = lockfsm.Millis(s.u32())
 	case lockfsm.OpAwait, lockfsm.OpCountDown, lockfsm.OpSet, lockfsm.OpReset:
 		s.gate(&c)
-	case lockfsm.OpForce:
-		c.Token = lockfsm.Token(s.u64())
-		c.Who = s.take(int(s.u8()))
-		c.Value = s.take(int(s.u16()))
-	case lockfsm.OpWrite:
-		c.Token = lockfsm.Token(s.u64())
-		c.Value = s.take(int(s.u32()))
+	case lockfsm.OpForce, lockfsm.OpWrite:
+		s.ofNobody(&c)
 	default:
 		s.bad = true
 		return c
@@ -142,6 +137,17 @@ func (s *scanner) gate(c *lockfsm.Command) {
 	c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
 	c.Request, c.Done = lockfsm.RequestID(s.u64()), lockfsm.RequestID(s.u64())
 	c.Count, c.Lease = s.u32(), lockfsm.Millis(s.u32())
+}
+
+// ofNobody reads what a command has that belongs to no session.
+func (s *scanner) ofNobody(c *lockfsm.Command) {
+	c.Token = lockfsm.Token(s.u64())
+	if c.Op == lockfsm.OpForce {
+		c.Who = s.take(int(s.u8()))
+		c.Value = s.take(int(s.u16()))
+		return
+	}
+	c.Value = s.take(int(s.u32()))
 }
 
 // several reads what a request for several names has.
