@@ -30,7 +30,7 @@ func sentinels() map[string]error {
 		"ErrAlreadySet": ErrAlreadySet, "ErrBroken": ErrBroken,
 		"ErrTooMuchData": ErrTooMuchData, "ErrSessionFile": ErrSessionFile,
 		"ErrMaxHold": ErrMaxHold,
-		"ErrForced": ErrForced, "ErrStaleToken": ErrStaleToken,
+		"ErrForced":  ErrForced, "ErrStaleToken": ErrStaleToken,
 	}
 }
 

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"slices"
 
 	lockclient "lockd/client"
@@ -69,6 +70,28 @@ func (w *World) noteForced(group uint16, m *check.Model) {
 		f := &m.Forced[i]
 		w.covered["hold forced"]++
 		w.leases.Forced(group, f.Name, f.Tokens, int64(w.agenda.Now()))
+		if w.faulty(FaultReset) && w.dice.faults.permille(500) {
+			w.cutForced(group, f.Tokens)
+		}
+	}
+}
+
+// cutForced breaks the conns of a client of production that holds what was just
+// ended by force, before it can be told.
+func (w *World) cutForced(group uint16, tokens []lockfsm.Token) {
+	for _, c := range w.cores {
+		holds := slices.ContainsFunc(c.calls, func(k *coreCall) bool {
+			return k.believed && k.Group == group && slices.Contains(tokens, lockfsm.Token(k.Token))
+		})
+		if !holds {
+			continue
+		}
+		w.covered["core cut off when forced"]++
+		for _, id := range slices.Sorted(maps.Keys(c.conns)) {
+			made := c.conns[id]
+			w.agenda.After(0, made.closeClient)
+			w.agenda.After(w.dice.network.around(5*w.opts.Latency), made.closeNode)
+		}
 	}
 }
 
