@@ -376,14 +376,6 @@ func (c *Core) onResponse(i int, h wire.Header, body []byte) error {
 	return nil
 }
 
-// hearOf learns the address of a node that may have joined after the Welcome.
-func (c *Core) hearOf(node uint16, address []byte) {
-	known := slices.ContainsFunc(c.endpoints, func(e *endpoint) bool { return e.node == node })
-	if node != 0 && !known && len(address) > 0 && len(address) <= wire.MaxAddressBytes {
-		c.addEndpoint(string(address), node)
-	}
-}
-
 // delay sends a call again after a while. It was refused before anything
 // happened, so that its epoch has not seen it.
 func (c *Core) delay(g *group, x *Call, wait time.Duration) {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"slices"
 	"errors"
 	"fmt"
 	"time"
@@ -80,6 +81,14 @@ func (c *Core) endpointOf(node uint16) int {
 		}
 	}
 	return best
+}
+
+// hearOf learns the address of a node that may have joined after the Welcome.
+func (c *Core) hearOf(node uint16, address []byte) {
+	known := slices.ContainsFunc(c.endpoints, func(e *endpoint) bool { return e.node == node })
+	if node != 0 && !known && len(address) > 0 && len(address) <= wire.MaxAddressBytes {
+		c.addEndpoint(string(address), node)
+	}
 }
 
 // byConn returns the index of the endpoint of a conn, or -1 if it has ended.
