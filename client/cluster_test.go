@@ -430,14 +430,7 @@ func (d *dumbCluster) execute(g *dumbGroup, p proposal) (wire.Response, bool) {
 	case wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate:
 		return d.gate(g, p)
 	case wire.KindRenewHold:
-		x, _ := wire.DecodeRenewHold(p.body)
-		for i, y := range g.lock(string(x.Name)).holds {
-			if y.session == x.Session && y.token == x.Token {
-				g.lock(string(x.Name)).holds[i].due = d.now + Instant(x.TTLMillis)*1e6
-				return wire.Response{Status: wire.StatusOK}, true
-			}
-		}
-		return wire.Response{Status: wire.StatusNotHolder}, true
+		return d.renewHold(g, p), true
 	case wire.KindGet:
 		x, _ := wire.DecodeGet(p.body)
 		return d.info(g, string(x.Name), p.h.Version()), true
@@ -456,6 +449,17 @@ func (d *dumbCluster) execute(g *dumbGroup, p proposal) (wire.Response, bool) {
 	}
 	d.fail("%s executed", p.h.Kind)
 	return wire.Response{}, false
+}
+
+func (d *dumbCluster) renewHold(g *dumbGroup, p proposal) wire.Response {
+	x, _ := wire.DecodeRenewHold(p.body)
+	for i, y := range g.lock(string(x.Name)).holds {
+		if y.session == x.Session && y.token == x.Token {
+			g.lock(string(x.Name)).holds[i].due = d.now + Instant(x.TTLMillis)*1e6
+			return wire.Response{Status: wire.StatusOK}
+		}
+	}
+	return wire.Response{Status: wire.StatusNotHolder}
 }
 
 func (g *dumbGroup) lock(name string) *dumbLock {

@@ -1,9 +1,9 @@
 package client
 
 import (
-	"slices"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"lockd/netio/wire"
