@@ -21,7 +21,9 @@ usage: perf run [flags]      measure; perf run -h lists the flags
 `
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A terminal or a reader that goes away ends a run in order too.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM,
+		syscall.SIGHUP, syscall.SIGPIPE)
 	err := command(ctx, os.Args[1:])
 	interrupted := ctx.Err() != nil
 	stop()
