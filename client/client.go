@@ -11,9 +11,8 @@ import (
 	"lockd/netio/wire"
 )
 
-// Client talks to a cluster. It may be used by any number of goroutines, has
-// one conn per node, shared by all of them, and lives until Close. It is the
-// loop round a Core.
+// Client talks to a cluster. Its methods may be called by any number of goroutines,
+// which share one conn per node. Close ends it; until then it renews what it holds.
 type Client struct {
 	opts  Options
 	clock func() Instant
@@ -55,7 +54,8 @@ const noClient = "client: use of what no Client has made, such as a zero Semapho
 // Dial connects to a cluster by some of its addresses (host:port); one that
 // answers is enough, the others are learned from it. Ctx bounds only this call;
 // without a deadline it ends when every address had DialTimeout to answer. The
-// error is ErrUnavailable with what went wrong at each address.
+// error matches ErrUnavailable and says what went wrong at each address, or
+// ErrOptions, or ErrSessionFile.
 func Dial(ctx context.Context, addresses []string, opts Options) (*Client, error) {
 	return dialWith(ctx, addresses, opts, newClock())
 }

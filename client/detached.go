@@ -12,8 +12,9 @@ import (
 // TryDetached takes the lock, if it is free and nobody waits for it, as a hold
 // that lives by its own time to live instead of the client's session: nothing
 // renews it but Renew, and neither Close nor the death of this process ends it.
-// Ttl is rounded down to milliseconds and must be 1 ms to 49 days. The hold
-// counts as lost when its time is over.
+// Ttl is rounded down to milliseconds; what the cluster takes, 100 ms to 24 h unless it
+// was told otherwise, the error says (BoundError). The hold counts as lost when its
+// time is over.
 //
 // If the call ends without an answer, the lock may stay taken for ttl.
 func (c *Client) TryDetached(ctx context.Context, name string, ttl time.Duration) (*Held, error) {

@@ -30,7 +30,7 @@ var (
 	ErrPermission = errors.New("client: permission denied")
 	// ErrClosed: the client was closed.
 	ErrClosed = errors.New("client: closed")
-	// ErrUnlocked: this hold was given back before.
+	// ErrUnlocked: this hold was given back before, or never granted.
 	ErrUnlocked = errors.New("client: already unlocked")
 	// ErrBadName: an empty name, or one with a zero byte.
 	ErrBadName = errors.New("client: bad name")
@@ -38,7 +38,8 @@ var (
 	ErrNameTooLong = errors.New("client: name too long")
 	// ErrNotFound: the cluster knows nothing under this name.
 	ErrNotFound = errors.New("client: not found")
-	// ErrOptions: options that contradict each other or the cluster's limits.
+	// ErrOptions: options that contradict each other or the cluster's limits. If it is
+	// a time that the cluster does not take, see BoundError.
 	ErrOptions = errors.New("client: bad options")
 	// ErrProtocol: a node sent what makes no sense. Its conn is closed.
 	ErrProtocol = errors.New("client: protocol broken")

@@ -139,8 +139,8 @@ const (
 // Lock waits until it holds the lock in exclusive mode. It waits as long as ctx
 // allows, through lost conns and changes of leaders, and keeps its place in the
 // queue as long as the client's session lives. When ctx ends the error matches
-// that of ctx, and the request is cancelled in the background: should it have
-// been granted meanwhile, the lock is released.
+// both ctx.Err and context.Cause, and the request is cancelled in the background:
+// should it have been granted meanwhile, the lock is released.
 func (c *Client) Lock(ctx context.Context, name string) (*Held, error) {
 	return c.LockWith(ctx, name, LockOptions{})
 }
@@ -306,8 +306,9 @@ func (h *Held) Token() uint64 {
 	return h.call.Token
 }
 
-// Session returns the id of the session that holds the lock. Each group of a
-// cluster numbers its own sessions.
+// Session returns the id of the session that holds the lock, or the number of the
+// owner of a detached hold; it is what Holder.Session shows. Each group of a cluster
+// numbers its own sessions.
 func (h *Held) Session() uint64 {
 	if h.c == nil {
 		return 0 // never asked for
