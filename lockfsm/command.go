@@ -230,8 +230,25 @@ func (c *Command) Format() uint8 {
 
 const batchHeaderBytes = 2
 
-// batchTick in the second byte says that a tick follows.
-const batchTick = 1 << 0
+// In the second byte batchTick says that a tick follows, and batchClock that it
+// names its clock.
+const (
+	batchTick  = 1 << 0
+	batchClock = 1 << 1
+)
+
+// Clock names the clock by which a step of log time was measured: that of a leader,
+// for as long as it leads in one ballot, which this is. Later leaderships have
+// larger ones. Zero is a clock without a name, as it was before FormatWhole.
+type Clock struct {
+	Round uint64
+	Node  uint16
+}
+
+// Before reports whether the leadership of c is an earlier one than that of d.
+func (c Clock) Before(d Clock) bool {
+	return c.Round < d.Round || c.Round == d.Round && c.Node < d.Node
+}
 
 // BatchBuilder encodes the value of a slot. The zero value is an empty batch;
 // it keeps its memory over Reset and belongs to one goroutine.
@@ -248,10 +265,17 @@ func (b *BatchBuilder) Reset() {
 	b.ticked = false
 }
 
-// Tick says that log time moves by delta and that the sessions in renewed are
-// renewed. Requires: it comes before the first Append, once per batch. It
-// copies renewed.
+// Tick says that log time moves by delta, measured by a clock without a name, and
+// that the sessions in renewed are renewed. Requires: it comes before the first
+// Append, once per batch. It copies renewed.
 func (b *BatchBuilder) Tick(delta Millis, renewed []SessionID) {
+	b.TickBy(Clock{}, delta, renewed)
+}
+
+// TickBy is Tick with the clock that measured delta. The step counts only if no
+// later clock has counted one: log time has then moved by that one instead. A clock
+// with a name needs FormatWhole.
+func (b *BatchBuilder) TickBy(by Clock, delta Millis, renewed []SessionID) {
 	if b.ticked || b.commands > 0 {
 		panic(fmt.Sprintf("lockfsm: tick must come first: have %d commands, ticked %t",
 			b.commands, b.ticked))
@@ -259,6 +283,11 @@ func (b *BatchBuilder) Tick(delta Millis, renewed []SessionID) {
 	b.begin()
 	b.ticked = true
 	b.b[1] |= batchTick
+	if by != (Clock{}) {
+		b.b[0], b.b[1] = max(b.b[0], FormatWhole), b.b[1]|batchClock
+		b.b = binary.LittleEndian.AppendUint64(b.b, by.Round)
+		b.b = binary.LittleEndian.AppendUint16(b.b, by.Node)
+	}
 	b.b = binary.LittleEndian.AppendUint32(b.b, uint32(delta))
 	b.b = binary.LittleEndian.AppendUint32(b.b, uint32(len(renewed)))
 	for _, id := range renewed {

@@ -236,6 +236,7 @@ func (r *reader) checked() error {
 // tick is the decoded tick of a batch. ids is borrowed: eight bytes each.
 type tick struct {
 	present bool
+	by      Clock
 	delta   Millis
 	ids     []byte
 }
@@ -250,21 +251,40 @@ func (r *reader) header() (tick, error) {
 		r.at = 0
 		return tick{}, ErrTooNew
 	}
-	flags := r.u8()
-	if !r.failed && flags&^batchTick != 0 {
+	flags, known := r.u8(), byte(batchTick)
+	if r.version >= FormatWhole {
+		known |= batchClock
+	}
+	if !r.failed && flags&^known != 0 {
 		r.at = 1
 		return tick{}, ErrTooNew
+	}
+	if flags == batchClock {
+		r.failed = true // a clock that measured nothing
 	}
 	if flags&batchTick == 0 {
 		return tick{}, r.checked()
 	}
-	t := tick{present: true, delta: Millis(r.u32())}
+	t := tick{present: true}
+	if flags&batchClock != 0 {
+		t.by = r.clock()
+	}
+	t.delta = Millis(r.u32())
 	n := r.u32()
 	if uint64(n)*8 > uint64(len(r.b)) {
 		r.failed = true
 	}
 	t.ids = r.take(int(n) * 8)
 	return t, r.checked()
+}
+
+// clock decodes a clock that has a name.
+func (r *reader) clock() Clock {
+	c := Clock{Round: r.u64(), Node: r.u16()}
+	if c == (Clock{}) {
+		r.failed = true
+	}
+	return c
 }
 
 // checkBatch decodes the whole of a batch without executing any of it, so that

@@ -9,8 +9,9 @@
 // The value of a slot is a batch; an empty value is a no-op. All numbers are
 // little-endian.
 //
-//	batch    version u8 (1 to 3) | flags u8 (1: tick) | tick? | command*
-//	tick     delta u32 (ms) | n u32 | n × session u64
+//	batch    version u8 (1 to 3) | flags u8 (1: tick, 2: clock) | tick? | command*
+//	tick     clock? | delta u32 (ms) | n u32 | n × session u64
+//	clock    round u64 | node u16
 //	command  opcode u8, then
 //	 1 open     epoch u32 | lease u32 | nonce 16 B | name
 //	 2 close    session u64 | epoch u32
@@ -50,13 +51,14 @@
 //	         delay u32, each if it is there; times in ms
 //
 // A batch has version 1 unless it has a command from 16 on; then it has version
-// 2, or 3 with one from 19 on. A version, or an opcode or flag that its version
-// does not have, is ErrTooNew, never damage. A batch is executed in full or not at
-// all.
+// 2, or 3 with one from 19 on or with the clock of its tick. A version, or an opcode
+// or flag that its version does not have, is ErrTooNew, never damage. A batch is
+// executed in full or not at all.
 //
 // # Rules
 //
-// Time. Only the tick of a batch moves log time, by at most Limits.TickCap.
+// Time. Only the tick of a batch moves log time, by at most Limits.TickCap, and only
+// if no tick by the clock of a later leadership came before it.
 // Within a batch: log time moves, the work left by earlier endings goes on, the
 // listed sessions are renewed, what is past its deadline ends in the order of
 // (deadline, kind, id), then the commands run. What sessions leave behind is

@@ -33,6 +33,9 @@ func BatchText(value []byte) ([]string, error) {
 
 func tickText(t tick) string {
 	text := fmt.Sprintf("tick %d ms", t.delta)
+	if t.by != (Clock{}) {
+		text += fmt.Sprintf(" by the clock of ballot %d.%d", t.by.Round, t.by.Node)
+	}
 	ids := reader{b: t.ids}
 	for i := 0; ids.at < len(ids.b); i++ {
 		if i == 0 {

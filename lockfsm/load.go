@@ -66,6 +66,9 @@ func (m *Machine) loadMeta(rest []byte, r *reader) error {
 	if len(rest) != 0 || m.applied != 0 {
 		return fmt.Errorf("%w: meta record of a machine at slot %d", ErrDamaged, m.applied)
 	}
+	if r.version == FormatKinds {
+		return fmt.Errorf("%w: meta record of version %d", ErrDamaged, r.version)
+	}
 	m.applied = r.u64()
 	m.logTime = Time(r.u64())
 	m.stamps = Token(r.u64())
@@ -78,6 +81,9 @@ func (m *Machine) loadMeta(rest []byte, r *reader) error {
 	want.wantLocks, want.wantClaims = r.u32(), r.u32()
 	want.wantSessions, want.wantDetached = r.u32(), r.u32()
 	want.wantRegisters = r.u32()
+	if r.version >= FormatWhole {
+		m.clock = r.clock()
+	}
 	sessions := min(want.wantSessions, m.limits.Sessions, believed)
 	m.byID.reserve(sessions)
 	m.byNonce.reserve(sessions)

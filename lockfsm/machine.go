@@ -10,6 +10,8 @@ type Machine struct {
 	// applied is the last slot consumed; slots come without gap.
 	applied uint64
 	logTime Time
+	// clock is that of the newest leadership by which log time was moved.
+	clock Clock
 	// stamps is the counter behind tokens and places in queues: the last one
 	// given out.
 	stamps Token

@@ -11,6 +11,7 @@ import (
 // fail with it, and none may fail without.
 func TestPlanted(t *testing.T) {
 	for _, bug := range []string{"", "dedup-off", "unknown-session-recreated", "tick-uncapped",
+		"late-step-counts",
 		"expire-before-renew", "grant-to-dead-session", "token-per-key", "unlock-without-token",
 		"checkpoint-order-from-table", "dedup-not-in-checkpoint",
 		"permits-over-capacity", "reentry-counted-twice", "release-counted-twice",

@@ -23,6 +23,10 @@ import (
 //	                         session u64 | request u64 | stamp u64 | since u64
 //	register  04 name        version u64 | value
 //
+// Once a step of log time has named its clock, the meta record has version 3:
+//
+//	meta      00             as above, then round u64 | node u16 of the newest clock
+//
 // A semaphore, and a lock of which a claim has an owner, has version 2:
 //
 //	lock      03 name        holders u32 | waiters u32 | capacity u32, zero for a
@@ -115,7 +119,11 @@ func (s *session) appendKey(dst []byte) []byte {
 
 func (m *Machine) appendMeta(dst []byte) []byte {
 	le := binary.LittleEndian
-	dst = append(dst, FormatFirst)
+	version := byte(FormatFirst)
+	if m.clock != (Clock{}) {
+		version = FormatWhole
+	}
+	dst = append(dst, version)
 	dst = le.AppendUint64(dst, m.applied)
 	dst = le.AppendUint64(dst, uint64(m.logTime))
 	dst = le.AppendUint64(dst, uint64(m.stamps))
@@ -125,7 +133,12 @@ func (m *Machine) appendMeta(dst []byte) []byte {
 	dst = le.AppendUint32(dst, m.claimCount)
 	dst = le.AppendUint32(dst, m.sessionCount)
 	dst = le.AppendUint32(dst, m.detachedCount)
-	return le.AppendUint32(dst, uint32(len(m.registers)))
+	dst = le.AppendUint32(dst, uint32(len(m.registers)))
+	if version >= FormatWhole {
+		dst = le.AppendUint64(dst, m.clock.Round)
+		dst = le.AppendUint16(dst, m.clock.Node)
+	}
+	return dst
 }
 
 func (m *Machine) appendSession(dst []byte, s *session) []byte {
@@ -342,7 +355,7 @@ func (m *Machine) appendConversion(dst []byte, hold ref) []byte {
 // openValue checks the version of a value and returns a reader behind it.
 // Requires: key is not empty.
 func openValue(key, value []byte, newest uint8) (reader, error) {
-	if key[0] != keyLock && key[0] != keySession && key[0] != keyDetached {
+	if key[0] > keyLock {
 		newest = FormatFirst
 	}
 	switch {

@@ -16,7 +16,7 @@ import (
 // script runs the conversations of testdata/lockfsm. Its verbs:
 //
 //	machine [limit=n …]       a new machine; limits by field name
-//	apply [tick=ms] [renew=ids]   one batch; a command per line:
+//	apply [tick=ms] [renew=ids] [clock=round.node]   one batch; a command per line:
 //	                          op key=value … [wait] [detached]
 //	value                     applies raw bytes, in hex
 //	encode                    as apply, but prints the batch's bytes
@@ -117,13 +117,25 @@ func parseBatch(t *testing.T, d *datadriven.TestData) []byte {
 				}
 			}
 		}
-		b.Tick(Millis(delta), ids)
+		b.TickBy(parseClock(t, d), Millis(delta), ids)
 	}
 	for line := range strings.Lines(d.Input) {
 		c := parseCommand(t, strings.Fields(line))
 		b.Append(&c)
 	}
 	return b.Bytes()
+}
+
+// parseClock reads the clock of a step, zero if it has no name.
+func parseClock(t *testing.T, d *datadriven.TestData) (c Clock) {
+	t.Helper()
+	if d.HasArg("clock") {
+		var text string
+		d.ScanArgs(t, "clock", &text)
+		round, node, _ := strings.Cut(text, ".")
+		c = Clock{Round: number(t, round), Node: uint16(number(t, node))}
+	}
+	return c
 }
 
 func parseCommand(t *testing.T, words []string) Command {

@@ -323,10 +323,21 @@ func (m *Machine) drain(out *Outcome) {
 
 // tick moves log time, renews, and then ends what is past its deadline, in
 // this order (I20): a renewal that stands in a tick cannot lose to it.
+//
+// A step that was measured by an earlier leadership than the newest one that has
+// counted does not move log time. Its slot was found, by a leader after that, in
+// the log of a node which the newest did not ask; in the time that it measured, the
+// newest may have led and counted, and started leases since (I21).
 func (m *Machine) tick(t tick, out *Outcome) {
 	delta := min(t.delta, m.limits.TickCap)
 	if plantedIs("tick-uncapped") {
 		delta = t.delta
+	}
+	switch {
+	case !t.by.Before(m.clock):
+		m.clock = t.by
+	case !plantedIs("late-step-counts"):
+		delta = 0
 	}
 	m.logTime += Time(delta)
 	m.drain(out)

@@ -23,6 +23,7 @@ type twin struct {
 	registers   map[string]Token // versions
 	answers     []twinAnswer     // in the order in which they were given
 	slot        uint64
+	clock       Clock // newest by which log time was moved
 	work        int
 	out         *Outcome
 }
@@ -93,14 +94,25 @@ func newTwin(l Limits) *twin {
 		registers: map[string]Token{}}
 }
 
-func (t *twin) apply(tick bool, delta Millis, renewed []SessionID, cs []Command, out *Outcome) {
+// twinStep is a step of log time.
+type twinStep struct {
+	by      Clock
+	delta   Millis
+	renewed []SessionID
+}
+
+// apply takes in a slot, whose step is nil if it has none.
+func (t *twin) apply(step *twinStep, cs []Command, out *Outcome) {
 	out.reset()
 	t.slot++
 	t.out, t.work = out, int(t.l.WorkPerApply)
-	if tick {
-		t.now += Time(min(delta, t.l.TickCap))
+	if step != nil {
+		if !step.by.Before(t.clock) {
+			t.clock = step.by
+			t.now += Time(min(step.delta, t.l.TickCap))
+		}
 		t.drain()
-		for _, id := range renewed {
+		for _, id := range step.renewed {
 			if s := t.sessions[id]; s != nil && !s.ending {
 				s.deadline = t.now + Time(s.lease)
 			} else {

@@ -287,22 +287,38 @@ func (w *world) drawParts() Parts {
 	return all[:len(all)-len(all)*(r.IntN(60)/59)]
 }
 
+// clock draws the clock of a step: mostly that of the present leader, sometimes of
+// the next one, and now and then of one before, or none.
+func (w *world) clock() Clock {
+	c := w.twin.clock
+	switch w.rng.IntN(20) {
+	case 0:
+		return Clock{Round: c.Round + 1, Node: uint16(1 + w.rng.IntN(3))}
+	case 1:
+		return Clock{Round: c.Round, Node: c.Node + 1}
+	case 2:
+		return Clock{Round: c.Round / 2, Node: c.Node}
+	case 3:
+		return Clock{}
+	default:
+		return c
+	}
+}
+
 // step applies one random batch to all three and compares.
 func (w *world) step() error {
 	r := w.rng
 	w.batch.Reset()
 	w.slot++
-	tick := r.IntN(3) > 0
-	var delta Millis
-	var renewed []SessionID
-	if tick {
-		delta = Millis(r.IntN(80))
+	var step *twinStep
+	if r.IntN(3) > 0 {
+		step = &twinStep{by: w.clock(), delta: Millis(r.IntN(80))}
 		for id := range w.twin.lastSession + 1 {
 			if known := w.twin.sessions[id] != nil; known && r.IntN(8) > 0 || r.IntN(50) == 0 {
-				renewed = append(renewed, id)
+				step.renewed = append(step.renewed, id)
 			}
 		}
-		w.batch.Tick(delta, renewed)
+		w.batch.TickBy(step.by, step.delta, step.renewed)
 	}
 	var cs []Command
 	for range r.IntN(8) {
@@ -313,7 +329,7 @@ func (w *world) step() error {
 			w.seen = slices.Delete(w.seen, 0, 10)
 		}
 	}
-	w.twin.apply(tick, delta, renewed, cs, &w.outTwin)
+	w.twin.apply(step, cs, &w.outTwin)
 	if err := w.a.Apply(w.slot, w.batch.Bytes(), &w.outA); err != nil {
 		return err
 	}

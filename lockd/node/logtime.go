@@ -97,7 +97,7 @@ func (n *Node) proposeTick(g *group) {
 		n.sessionIDs = append(n.sessionIDs, g.renewals[i].session)
 	}
 	n.ticker.Reset()
-	n.ticker.Tick(lockfsm.Millis(min(delta, 1<<31)), n.sessionIDs)
+	n.ticker.TickBy(n.clockOf(g), lockfsm.Millis(min(delta, 1<<31)), n.sessionIDs)
 	f := g.takeFlight()
 	if k == len(g.renewals) {
 		f.renewals, g.renewals = g.renewals, f.renewals
@@ -115,6 +115,16 @@ func (n *Node) proposeTick(g *group) {
 		g.timed = false
 	}
 	n.proposeValue(g, append([]byte(nil), n.ticker.Bytes()...), f)
+}
+
+// clockOf names the clock by which steps of a led group are measured, as soon as
+// all nodes know of such names.
+func (n *Node) clockOf(g *group) lockfsm.Clock {
+	if n.ActiveFormat() < lockfsm.FormatWhole {
+		return lockfsm.Clock{}
+	}
+	b := g.replica.Ballot()
+	return lockfsm.Clock{Round: b.Round, Node: uint16(b.Node)}
 }
 
 // maxRenewals bounds the sessions one time step names, so that it and a batch

@@ -141,6 +141,7 @@ func ReachableUnderFaults() []string {
 	}
 	return append(all, "gate opened for several", "gate broken", "core let through",
 		"waiter too old to be passed", "circle of owners refused", "circle told",
+		"step of an earlier leader",
 		"convert ok", "convert held", "convert cancelled", "convert not holder",
 		"held", "several held", "data read", "kept hold seen", "hold kept", "kept hold freed",
 		"max hold over", "loss told: "+wire.ReasonMaxHold.String(), "core lost by max hold",

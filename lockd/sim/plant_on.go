@@ -102,6 +102,7 @@ func ofMachine() []Planting {
 		{"unknown-session-recreated", "I19 an unknown session is refused"},
 		{"cancel-drops-grant", "I19 a cancel that comes too late says so"},
 		{"tick-uncapped", "I20 log time moves by the cap at most"},
+		{"late-step-counts", "I21 what an earlier leader measured is not counted beside a later one"},
 		{"expire-before-renew", "I20 a step renews before it expires"},
 		{"grant-to-dead-session", "I16 a session that ended is granted nothing"},
 		{"grant-to-parked-session", "I17 who cannot hear of it is granted nothing"},

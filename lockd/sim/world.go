@@ -306,6 +306,7 @@ func (w *World) applied(
 	w.covered["circle of owners refused"] += model.Circles
 	w.covered["waiter too old to be passed"] += model.Aged
 	w.covered["max hold over"] += model.Overstayed
+	w.covered["step of an earlier leader"] += model.Late
 	for i := range model.Grants {
 		w.noteGrant(uint16(g), &model.Grants[i])
 		if w.opts.Drift <= maxDrift {

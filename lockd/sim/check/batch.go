@@ -5,11 +5,14 @@ import (
 	"errors"
 
 	"lockd/lockfsm"
+	"lockd/paxos"
 )
 
 // Batch is a decoded value of a slot.
 type Batch struct {
-	Ticked   bool
+	Ticked bool
+	// Clock is the ballot of the leader that measured Delta, zero if it does not say.
+	Clock    paxos.Ballot
 	Delta    uint32
 	Renewed  []uint64
 	Commands []lockfsm.Command
@@ -46,9 +49,15 @@ func DecodeBatch(value []byte) (Batch, error) {
 		return b, nil
 	}
 	s := scanner{b: value}
-	if version, flags := s.u8(), s.u8(); version < 1 || version > lockfsm.FormatLatest || flags > 1 {
+	version, flags := s.u8(), s.u8()
+	if version < 1 || version > lockfsm.FormatLatest || flags == 2 || flags > 3 ||
+		flags == 3 && version < lockfsm.FormatWhole {
 		return b, errBatch
-	} else if flags == 1 {
+	}
+	if flags == 3 {
+		b.Clock.Round, b.Clock.Node = s.u64(), paxos.NodeID(s.u16())
+	}
+	if flags != 0 {
 		b.Ticked, b.Delta = true, s.u32()
 		for n := s.u32(); n > 0 && !s.bad; n-- {
 			b.Renewed = append(b.Renewed, s.u64())

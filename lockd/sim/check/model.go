@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"lockd/lockfsm"
+	"lockd/paxos"
 )
 
 // Model is one group's locks, worked out from the log alone with maps and
@@ -18,6 +19,7 @@ type Model struct {
 	limits  lockfsm.Limits
 	slot    uint64
 	logTime uint64
+	clock   paxos.Ballot // of the newest leader that moved it
 	// token is the highest token granted, lastSession the newest session.
 	token       lockfsm.Token
 	lastSession lockfsm.SessionID
@@ -55,6 +57,8 @@ type Model struct {
 	Circles uint64
 	// Forced are the holds that the last slot ended by force.
 	Forced []Force
+	// Late counts the steps of the last slot that an earlier leader had measured.
+	Late uint64
 }
 
 // Session is a session of the model.
@@ -235,7 +239,7 @@ func (s *step) touch(name string) *lockModel {
 func (m *Model) Apply(slot uint64, value []byte, out *lockfsm.Outcome, pending Pending) error {
 	m.Grants, m.Ends, m.Opens = m.Grants[:0], m.Ends[:0], m.Opens[:0]
 	m.Opened, m.Broken = 0, 0
-	m.Aged, m.Circles, m.Overstayed, m.Forced = 0, 0, 0, nil
+	m.Aged, m.Circles, m.Overstayed, m.Late, m.Forced = 0, 0, 0, 0, nil
 	s := &step{Model: m, out: out, results: m.token, events: m.token,
 		touched: make(map[string]struct{})}
 	if slot != m.slot+1 {
@@ -287,26 +291,6 @@ const (
 	AllDone Pending = iota
 	StillEnding
 )
-
-func (s *step) tick(b *Batch) error {
-	s.logTime += min(uint64(b.Delta), uint64(s.limits.TickCap))
-	missing := 0
-	for _, id := range b.Renewed {
-		if p := s.sessions[lockfsm.SessionID(id)]; p != nil && !p.ended {
-			p.deadline = s.logTime + p.lease
-			continue
-		}
-		if missing >= len(s.out.NotRenewed) || uint64(s.out.NotRenewed[missing]) != id {
-			return s.bad("I19: renewal of session %d, which is not alive, is not refused", id)
-		}
-		missing++
-	}
-	if missing != len(s.out.NotRenewed) {
-		return s.bad("I21: %d renewals refused, %d sessions are not alive",
-			len(s.out.NotRenewed), missing)
-	}
-	return s.follow()
-}
 
 // follow takes in events for as long as the state justifies them.
 func (s *step) follow() error {
