@@ -8,8 +8,9 @@ import (
 
 // A node that meets a batch of a format newer than it knows must stop. So that an
 // upgrade, node by node, stops nobody, the cluster's record says which format may
-// be used. It is raised when a client asks for what needs a newer one, and then
-// only if every node shows on the link that stands that it knows it.
+// be used. It is raised only if every node shows on the link that stands that it
+// knows it: to what keeps leases from ending early as soon as that is so, and
+// beyond when a client asks for what needs a newer one.
 
 // ActiveFormat is the newest format that all nodes of the cluster know. A node
 // proposes nothing newer (I27).
@@ -50,14 +51,32 @@ func (n *Node) wantFormat(c *conn, h wire.Header, format uint8) {
 		n.respond(c, h, wire.StatusUnsupported)
 		return
 	}
-	if n.now >= n.nextRaise {
-		n.nextRaise = n.now + raiseAgain
-		n.onChange(changeRequest{
-			change: placement.Change{Kind: placement.Raise, Format: uint16(format)},
-			done:   func(error) {}, // whoever asked asks again
-		})
-	}
+	n.raiseFormat(format)
 	n.busy(c, h)
+}
+
+// raiseFormat asks for a newer format to become active, unless that was just done.
+func (n *Node) raiseFormat(format uint8) {
+	if n.now < n.nextRaise {
+		return
+	}
+	n.nextRaise = n.now + raiseAgain
+	n.onChange(changeRequest{
+		change: placement.Change{Kind: placement.Raise, Format: uint16(format)},
+		done:   func(error) {}, // it is asked for again
+	})
+}
+
+// leastFormat is wanted by the cluster itself: from it on steps of log time name
+// their clock, without which a lease may end early after two changes of leader (I21).
+const leastFormat = lockfsm.FormatWhole
+
+// wantLeastFormat has the leader of group 0 raise the format to leastFormat.
+func (n *Node) wantLeastFormat() {
+	g := n.group(0)
+	if g != nil && g.leading && n.ActiveFormat() < leastFormat && n.knownFormat() >= leastFormat {
+		n.raiseFormat(leastFormat)
+	}
 }
 
 // raiseAgain is how long raising the format may take before it is asked for anew.

@@ -45,6 +45,7 @@ func (n *Node) onClock() {
 	n.watchDisk()
 	n.cramped = n.deps.Log.Cramped()
 	n.beat()
+	n.wantLeastFormat()
 	n.reseatGroups()
 	n.gossip()
 	n.expireChanges()
@@ -120,7 +121,7 @@ func (n *Node) proposeTick(g *group) {
 // clockOf names the clock by which steps of a led group are measured, as soon as
 // all nodes know of such names.
 func (n *Node) clockOf(g *group) lockfsm.Clock {
-	if n.ActiveFormat() < lockfsm.FormatWhole {
+	if n.ActiveFormat() < leastFormat {
 		return lockfsm.Clock{}
 	}
 	b := g.replica.Ballot()

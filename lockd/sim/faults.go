@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -263,8 +264,25 @@ func (w *World) bury(c *client) {
 // install puts a newer or an older build in the place of the one that runs at a
 // site: neighbours one version apart work together (I27).
 func (w *World) install(s *site) {
-	s.format = lockfsm.FormatFirst + uint8(w.dice.faults.IntN(lockfsm.FormatLatest))
-	w.covered[fmt.Sprint("build of format ", s.format)]++
+	s.build(w.dice.faults)
 	s.crash("to be upgraded")
 	w.restart(s)
+}
+
+// build draws which build a site has.
+func (s *site) build(d dice) {
+	s.format = lockfsm.FormatFirst + uint8(d.IntN(lockfsm.FormatLatest))
+	s.w.covered[fmt.Sprint("build of format ", s.format)]++
+}
+
+// tooOld reports whether a node stopped because the cluster uses what its build
+// does not know, as it does once all nodes have been seen to know it. Then it gets
+// the newest.
+func (s *site) tooOld(err error) bool {
+	if s.format == 0 || !errors.Is(err, lockfsm.ErrTooNew) {
+		return false
+	}
+	s.format = 0
+	s.w.covered["older build stopped"]++
+	return true
 }

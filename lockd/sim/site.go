@@ -61,13 +61,17 @@ type site struct {
 
 func newSite(w *World, id uint16) *site {
 	d := newDice(w.opts.Seed, fmt.Sprint("drive ", id))
-	return &site{
+	s := &site{
 		w: w, id: id, number: -1,
 		drive: simdisk.New(d.IntN),
 		store: newStore(),
 		clock: newClock(newDice(w.opts.Seed, fmt.Sprint("clock ", id)), w.opts.Drift),
 		heard: make([]wal.LSN, w.opts.Nodes+w.opts.Spares),
 	}
+	if d := newDice(w.opts.Seed, fmt.Sprint("build ", id)); w.faulty(FaultMixed) && d.permille(400) {
+		s.build(d)
+	}
+	return s
 }
 
 // start begins a life with what the disk holds.
@@ -94,6 +98,9 @@ func (s *site) start() {
 		s.w.covered["power cut at start"]++
 		s.w.restart(s)
 	case errors.Is(err, simdisk.ErrIO), s.full && errors.Is(err, simdisk.ErrNoSpace):
+		s.drive.Unmount()
+		s.w.restart(s)
+	case s.tooOld(err):
 		s.drive.Unmount()
 		s.w.restart(s)
 	case s.leaving && errors.Is(err, node.ErrRemoved):

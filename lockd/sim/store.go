@@ -284,6 +284,10 @@ func (c *checkpoints) Install(r node.InstallRequest) {
 					r.Group, st.name, whole.name())
 			}
 			m, err := load(c.limits, whole.records)
+			if c.p.site.format != 0 && errors.Is(err, lockfsm.ErrTooNew) {
+				done.Err = err // what it had stays
+				break
+			}
 			if err != nil {
 				c.p.w.failf("I12: node %d group %d: snapshot at %d does not load: %v",
 					c.p.site.id, r.Group, r.Slot, err)

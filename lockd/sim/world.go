@@ -235,6 +235,8 @@ func (w *World) stopped(p *process, err error) {
 	w.note("stopped", uint64(p.site.id))
 	w.say("node %d stops: %v", p.site.id, err)
 	switch {
+	case p.site.tooOld(err):
+		w.restart(p.site)
 	case p.site.lost && errors.Is(err, node.ErrWiped):
 		w.covered["wiped node stopped"]++
 	case p.site.renewed && !p.site.born() && errors.Is(err, node.ErrWiped):
