@@ -90,7 +90,8 @@ type Call struct {
 	Err      error
 
 	state      State
-	background bool // belongs to the Core: does not come back in Done
+	lost       error // why, in StateLost
+	background bool  // belongs to the Core: does not come back in Done
 	request    uint64
 	conn       ConnID // on which it was last sent
 	sentEpoch  uint32 // in which it was last sent; zero is never
@@ -179,7 +180,7 @@ func (x *Call) back(token uint64) *Call {
 
 // reset forgets an earlier use, keeping what the caller sets.
 func (x *Call) reset() {
-	x.Response, x.Err = wire.Response{}, nil
+	x.Response, x.Err, x.lost = wire.Response{}, nil, nil
 	x.request, x.conn, x.sentEpoch, x.sends = 0, 0, 0, 0
 	x.place, x.left, x.refused, x.unsure = nil, nil, false, false
 	x.cappedUntil = 0

@@ -50,7 +50,7 @@ func (c *Core) admitConvert(x *Call) error {
 	case c.closed:
 		return fmt.Errorf("%w: %s %q", ErrClosed, x.Kind, x.Name)
 	case h.state == StateLost:
-		return h.Err
+		return h.lost
 	case h.state != StateHeld:
 		return fmt.Errorf("%w: lock %q", ErrUnlocked, x.Name)
 	case h.Capacity > 0:
@@ -194,7 +194,7 @@ func (c *Core) unheld(x *Call) {
 		c.lose(h, h.unknown())
 	}
 	if h.state == StateLost && h.Use == x.Use && h.Name == x.Name {
-		c.end(x, h.Err)
+		c.end(x, h.lost)
 		return
 	}
 	c.end(x, fmt.Errorf("%w: lock %q", ErrUnlocked, x.Name))

@@ -271,7 +271,7 @@ func (c *Core) admit(x *Call) error {
 	case x.background && len(c.groups) > 0:
 		return nil // its group is known and its name was checked
 	case x.Kind.Releases() && x.state == StateLost:
-		return x.Err
+		return x.lost
 	case x.Kind == wire.KindConvert:
 		return c.admitConvert(x)
 	case c.closed:
@@ -416,7 +416,7 @@ func (c *Core) loseAs(x *Call, err *LostError) {
 	x.list.remove(x)
 	c.uncap(x)
 	x.state = StateLost
-	x.Err = err
+	x.lost = err // not Err: whoever was just granted it may be reading that
 	c.ready.Lost = append(c.ready.Lost, LostHold{Call: x, Use: x.Use, Err: err})
 }
 
