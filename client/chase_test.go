@@ -319,3 +319,38 @@ func TestResumedClientIsTheSame(t *testing.T) {
 		}
 	})
 }
+
+// TestCircleThatOpensIsNone proves that a circle is looked at twice: one of which a wait
+// ends between the two is told to nobody.
+func TestCircleThatOpensIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRing(t, 2, func(int) uint64 { return 0 })
+		ctx, cancel := context.WithCancel(t.Context())
+		opened := false
+		r.n.with(func(d *dumbCluster) {
+			d.filter = func(_ *dumbConn, h wire.Header, _ []byte) wire.Status {
+				if h.Kind == wire.KindChase && !opened { // of a group: the second look
+					opened = true
+					l := d.groups[groupOf(r.names[0])].lock(r.names[0])
+					l.queue = slices.DeleteFunc(l.queue, func(x dumbClaim) bool { return x.detects })
+				}
+				return 0
+			}
+		})
+		r.wait(ctx, 1, LockOptions{Detect: true, Weight: 1})
+		r.wait(t.Context(), 0, LockOptions{Detect: true})
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if len(r.done[0]) > 0 || !opened {
+			t.Fatalf("opened %v: got %v, want it to wait", opened, <-r.done[0])
+		}
+		cancel()
+		<-r.done[1]
+		unlock(t, r.held[1])
+		if err := <-r.done[0]; err != nil {
+			t.Fatal(err)
+		}
+		unlock(t, r.got[0])
+		unlock(t, r.held[0])
+	})
+}

@@ -65,7 +65,7 @@ func newCoreClient(w *World, id int) *coreClient {
 		// The node's clock may run fast by as much as ours runs slow.
 		Drift: float64(maxDrift+1000) / 1e6, Margin: 20 * time.Millisecond,
 		MaxInFlight: 64, DialTimeout: time.Duration(w.patience()),
-		Nonce: wire.Nonce{0xc0, byte(id)}, Seed: d.Uint64(),
+		Nonce: wire.Nonce{coreFlow, byte(id)}, Seed: d.Uint64(),
 	}
 	for _, s := range w.sites[:w.opts.Nodes] {
 		cfg.Endpoints = append(cfg.Endpoints, fmt.Sprint(s.id))
@@ -271,6 +271,9 @@ func (c *coreClient) settle() {
 			if x.Err == nil {
 				c.w.covered["core converted"]++
 			}
+		}
+		if d := (*lockclient.DeadlockError)(nil); errors.As(x.Err, &d) && len(d.Steps) > 0 {
+			c.w.circleTold(c, x, d)
 		}
 		if x.Kind == wire.KindAwait && x.Err == nil {
 			c.w.covered["core let through"]++

@@ -26,6 +26,14 @@ func (c *coreClient) work() {
 
 // task does one thing.
 func (c *coreClient) task() {
+	if c.w.crossing {
+		c.crossOnly()
+		return
+	}
+	if c.w.opts.Owners && len(c.calls) < maxCalls && c.dice.permille(250) {
+		c.cross()
+		return
+	}
 	if c.w.opts.Converts && len(c.calls) < maxCalls && c.dice.permille(200) {
 		c.convert()
 		return
@@ -153,6 +161,9 @@ func (c *coreClient) rebelieve(h *coreCall) {
 
 // release gives a hold back.
 func (c *coreClient) release() {
+	if c.promised() {
+		return
+	}
 	for _, k := range c.calls {
 		if k.State() == lockclient.StateHeld && c.dice.permille(500) {
 			c.free(k)
@@ -221,7 +232,8 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 	}
 	var err error
 	switch h.Kind {
-	case wire.KindOpenSession, wire.KindGet, wire.KindList, wire.KindStatus, wire.KindWatch:
+	case wire.KindOpenSession, wire.KindGet, wire.KindList, wire.KindStatus, wire.KindWatch,
+		wire.KindChase:
 	case wire.KindWhy:
 		q.Name, err = askedAbout(body)
 	case wire.KindCheckTokens:

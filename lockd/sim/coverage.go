@@ -114,7 +114,7 @@ func ReachableUnderFaults() []string {
 		wire.KindCancel, wire.KindRenewHold,
 		wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate,
 		wire.KindKeepalive, wire.KindGet, wire.KindList, wire.KindStatus, wire.KindCheckTokens,
-		wire.KindFindSession, wire.KindForce} {
+		wire.KindFindSession, wire.KindForce, wire.KindChase} {
 		all = append(all, "request "+k.String())
 	}
 	for _, op := range []lockfsm.Op{lockfsm.OpOpenSession, lockfsm.OpCloseSession,
@@ -143,6 +143,7 @@ func ReachableUnderFaults() []string {
 	return append(all, "gate opened for several", "gate broken", "core let through",
 		"waiter too old to be passed", "circle of owners refused", "circle told",
 		"step of an earlier leader",
+		"circle over groups told",
 		"convert ok", "convert held", "convert cancelled", "convert not holder",
 		"held", "several held", "data read", "kept hold seen", "hold kept", "kept hold freed",
 		"max hold over", "loss told: "+wire.ReasonMaxHold.String(), "core lost by max hold",

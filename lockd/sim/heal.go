@@ -71,6 +71,7 @@ func (w *World) heal() {
 		w.await("I32: every group at home", 90*second, w.allHome)
 	}
 	w.liveness()
+	w.crossAll()
 	w.part()
 	w.await("I32: everything pending ended", 40*second, w.allGone)
 	w.await("I31: what was left behind passed on",

@@ -142,6 +142,8 @@ func ofClient() []Planting {
 		{"forced-while-away-unseen", "I25 who was cut off asks what he still holds"},
 		{"watch-keeps-what-is-gone", "I24 what a prefix does not tell is free"},
 		{"max-hold-counted-from-answer", "I25 a client counts a max hold from before the grant"},
+		{"circle-not-chased", "I17 who waits in a circle over several groups is told"},
+		{"circle-not-looked-at-twice", "I17 a circle over several groups stood at one moment"},
 		{"lease-counted-from-answer", "I25 a client counts its lease from the send"},
 	}
 }

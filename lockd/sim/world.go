@@ -40,7 +40,11 @@ type World struct {
 	models  []*check.Model
 	witness *witness // nil if nobody searches
 	history *check.History
-	leases  *check.Leases
+	// firstApplied is when each slot of each group was.
+	firstApplied [][]Time
+	// crossing has the core clients do nothing but wait for each other.
+	crossing bool
+	leases   *check.Leases
 	// registers are what exclusive locks guard; granted are all grants so far.
 	registers map[lockName]*register
 	granted   map[grantName]grantOf
@@ -296,6 +300,7 @@ func (w *World) applied(
 		return
 	}
 	w.history.Record(uint16(g), uint64(e.Slot), e.Value, out)
+	w.noteTime(uint16(g), uint64(e.Slot))
 	w.countKept(out)
 	b, _ := check.DecodeBatch(e.Value)
 	for i := range out.Results {

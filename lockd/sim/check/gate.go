@@ -385,7 +385,7 @@ func (g *gateModel) addTo(v *Version) {
 	v.Waiters += len(g.waiters)
 	if g.stands {
 		v.Holders++
-		v.Data = append(v.Data, DataText(nil, nil))
+		v.Data, v.Whose = append(v.Data, DataText(nil, nil)), append(v.Whose, Whose{})
 		v.Tokens, v.Modes = append(v.Tokens, g.token), append(v.Modes, lockfsm.ModeNL)
 	}
 }

@@ -130,6 +130,8 @@ func (h *History) Witnessed(q *Question, x *wire.Response) error {
 		return h.checked(q, x)
 	case wire.KindFindSession:
 		return h.found(q, x)
+	case wire.KindChase:
+		return h.chased(q, x)
 	}
 	if read {
 		return nil

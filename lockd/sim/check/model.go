@@ -497,6 +497,7 @@ func (s *step) settle() error {
 					h.capacity)
 			}
 			v.Tokens, v.Modes = append(v.Tokens, h.token), append(v.Modes, h.mode)
+			v.Whose = append(v.Whose, h.whose())
 			v.Data = append(v.Data, h.terms.payload+"|"+h.terms.labels)
 			if h.live() {
 				v.Live, v.Over = append(v.Live, h.token), append(v.Over, h.over())
@@ -510,6 +511,9 @@ func (s *step) settle() error {
 		}
 		for _, w := range l.waiters {
 			v.Vague = v.Vague || w.gone()
+			if w.stays() {
+				v.Detects = append(v.Detects, w.whose())
+			}
 		}
 		s.gates.byName[name].addTo(&v)
 		l.history = append(l.history, v)

@@ -18,6 +18,9 @@ type Version struct {
 	// Over is, for each of Live, the log time at which its max hold has lasted, zero
 	// if it has none.
 	Over []uint64
+	// Whose are the holders, in the order of Tokens, and Detects the waits with detect,
+	// in that of the queue, that end by their grant only.
+	Whose, Detects []Whose
 	// Permits says that the holders have permits.
 	Permits bool
 	// Vague versions contain claims of ended sessions, which the machine may or

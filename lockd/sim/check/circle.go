@@ -1,0 +1,100 @@
+package check
+
+import (
+	"fmt"
+
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+)
+
+// Whose says who holds or waits for a lock, and how.
+type Whose struct {
+	Client  lockfsm.ClientID
+	Session lockfsm.SessionID // zero for a detached or kept hold
+	Owner   lockfsm.Owner
+	Request lockfsm.RequestID
+	Mode    lockfsm.Mode
+	// Permits are taken of a semaphore of that Capacity.
+	Permits, Capacity lockfsm.Permits
+}
+
+// Bars reports whether w cannot hold a lock beside h, whoever else does or does not.
+func (h *Whose) Bars(w *Whose) bool {
+	return h.Session != 0 && (!compatible(h.Mode, w.Mode) ||
+		uint64(h.Permits)+uint64(w.Permits) > uint64(w.Capacity))
+}
+
+// Same reports whether both are of one owner of one client.
+func (h *Whose) Same(w *Whose) bool { return h.Client == w.Client && h.Owner == w.Owner }
+
+// whose describes a claim.
+func (c *Claim) whose() Whose {
+	x := Whose{Owner: c.owner, Request: c.key.request, Mode: c.mode, Permits: c.permits,
+		Capacity: c.capacity}
+	if c.session != nil && !c.kept && !c.gone() {
+		x.Client, x.Session = c.session.Nonce.Client(), c.session.ID
+	}
+	return x
+}
+
+// History returns what a lock looked like, from the first slot on.
+func (m *Model) History(name string) []Version {
+	if l := m.locks[name]; l != nil {
+		return l.history
+	}
+	return nil
+}
+
+// Names calls fn with every lock as it looks now.
+func (m *Model) Names(fn func(name string, now *Version)) {
+	for name, l := range m.locks { // order: fn builds a set
+		if n := len(l.history); n > 0 {
+			fn(name, &l.history[n-1])
+		}
+	}
+}
+
+// Waits finds a wait with detect of a session and owner.
+func (v *Version) Waits(session, owner uint64) *Whose {
+	for i := range v.Detects {
+		if x := &v.Detects[i]; uint64(x.Session) == session && uint64(x.Owner) == owner {
+			return x
+		}
+	}
+	return nil
+}
+
+// chased judges what a group says that owners wait for: each wait is one of the log at
+// that slot, and what is in its way holds the lock.
+func (h *History) chased(q *Question, x *wire.Response) error {
+	got, err := wire.DecodeChased(x.Payload)
+	if x.Status != wire.StatusOK || err != nil {
+		return fmt.Errorf("I23: Chase of group %d is answered %v, %v", q.Group, x.Status, err)
+	}
+	for _, w := range got.Waits {
+		v := h.models[q.Group].At(string(w.Name), x.Slot)
+		known := v.Waits(w.Session, w.Flow.Owner)
+		if known == nil || w.Group != q.Group || uint64(known.Client) != w.Flow.Client {
+			return fmt.Errorf("I24: session %d of group %d is said to wait for %q at slot %d; the log "+
+				"says %+v", w.Session, q.Group, w.Name, x.Slot, v.Detects)
+		}
+		for _, b := range w.Blockers {
+			if b.Token != 0 && !v.bars(&b, known) {
+				return fmt.Errorf("I24: token %d of session %d of group %d is said to be in the way of %q "+
+					"at slot %d; the log says %+v", b.Token, b.Session, q.Group, w.Name, x.Slot, v.Whose)
+			}
+		}
+	}
+	return nil
+}
+
+// bars reports whether a hold is there, of whom it is said to be, and in the way.
+func (v *Version) bars(b *wire.Blocker, w *Whose) bool {
+	for i, t := range v.Tokens {
+		if uint64(t) == b.Token && uint64(v.Whose[i].Session) == b.Session &&
+			uint64(v.Whose[i].Owner) == b.Flow.Owner && uint64(v.Whose[i].Client) == b.Flow.Client {
+			return v.Whose[i].Bars(w)
+		}
+	}
+	return false
+}

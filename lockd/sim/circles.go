@@ -1,0 +1,231 @@
+package sim
+
+import (
+	"fmt"
+
+	lockclient "lockd/client"
+	"lockd/lockd/sim/check"
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+)
+
+// coreFlow is the low byte of the client of a session of a coreClient.
+const coreFlow = 0xc0
+
+// cross has two clients who hold a name each wait for that of the other, with the word
+// that they give nothing back: a circle, mostly over two groups. If there are none, it
+// asks for a name, so that there may be soon.
+func (c *coreClient) cross() {
+	for _, a := range c.calls {
+		for _, e := range c.w.cores {
+			if e == c || e.away > c.w.agenda.Now() || e.leaving || len(e.calls) >= maxCalls ||
+				!a.crosses() {
+				continue
+			}
+			for _, b := range e.calls {
+				if b.crosses() && a.Name != b.Name {
+					c.detect(b.Name)
+					e.detect(a.Name)
+					e.carryOut()
+					return
+				}
+			}
+		}
+	}
+	c.start(&coreCall{Call: lockclient.Call{Kind: wire.KindAcquire, Mode: wire.ModeEX,
+		Name: c.lockName(), Flags: wire.FlagWait}})
+}
+
+// crossOnly waits for others, or gives back what may be in the way of that.
+func (c *coreClient) crossOnly() {
+	switch {
+	case c.promised():
+	case len(c.calls) < maxCalls && c.dice.permille(600):
+		c.cross()
+	default:
+		c.release()
+	}
+}
+
+// crossAll has clients wait for each other until one has been told a circle over several
+// groups, or for a while if none comes about, while nothing is wrong and nobody gives
+// up. Then no circle is to be left.
+func (w *World) crossAll() {
+	if w.failure != nil || !w.opts.Owners || w.opts.SafetyOnly || w.opts.Groups < 2 ||
+		w.opts.Names < 2 || !w.calm() || !w.whole() {
+		return
+	}
+	able := 0
+	for _, c := range w.cores {
+		if !c.stranded() && c.core.Groups() > 0 && len(c.conns) > 0 {
+			able++
+		}
+	}
+	if able < 2 {
+		return
+	}
+	before := w.covered["circle over groups told"]
+	w.crossing = true
+	for until := w.agenda.Now() + 20*second; w.failure == nil && w.agenda.Now() < until &&
+		w.covered["circle over groups told"] == before; {
+		stop := w.agenda.Now() + 20*millisecond
+		for w.failure == nil && w.agenda.Next(stop) {
+		}
+	}
+	w.await("I17: every circle over groups told", 20*second, w.circles)
+	w.crossing = false
+}
+
+// crosses reports whether a call is a hold of the session that nobody gives back.
+func (k *coreCall) crosses() bool {
+	return k.State() == lockclient.StateHeld && !k.released && k.Kind == wire.KindAcquire &&
+		k.Flags&wire.FlagDetached == 0
+}
+
+func (c *coreClient) detect(name string) {
+	c.start(&coreCall{Call: lockclient.Call{Kind: wire.KindAcquire, Mode: wire.ModeEX, Name: name,
+		Weight: uint8(c.dice.IntN(2)), Flags: wire.FlagWait | wire.FlagDetect}})
+}
+
+// promised reports whether the client has given its word that it gives nothing back.
+func (c *coreClient) promised() bool {
+	for _, k := range c.calls {
+		if k.State() == lockclient.StateOpen && k.Flags&wire.FlagDetect != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// span is a length of time.
+type span struct{ from, to Time }
+
+// told judges a circle over several groups that a client was told: there was a moment at
+// which all of it stood in the logs.
+func (w *World) circleTold(c *coreClient, x *lockclient.Call, d *lockclient.DeadlockError) {
+	groups := map[uint16]bool{}
+	for _, s := range d.Steps {
+		groups[w.groupOf(s.Name)] = true
+	}
+	if len(groups) < 2 || len(d.Steps) != d.Count {
+		return // refused at once, which the model has judged
+	}
+	if first := &d.Steps[0]; first.Session != x.Session || first.Name != x.Name {
+		w.failf("%s waits for %q in session %d and is told a circle that begins with %+v", c.name(),
+			x.Name, x.Session, *first)
+		return
+	}
+	w.covered["circle over groups told"]++
+	common := []span{{0, w.agenda.Now()}}
+	for i := range d.Steps {
+		stood := w.stood(&d.Steps[i], &d.Steps[(i+1)%len(d.Steps)])
+		if common = meet(common, stood); len(common) == 0 {
+			w.failf("I17: %s is told a circle that never stood: step %d of %+v", c.name(), i, d.Steps)
+			return
+		}
+	}
+}
+
+// stood returns when a step of a circle was as it is told.
+func (w *World) stood(s, next *lockclient.DeadlockStep) (all []span) {
+	g := w.groupOf(s.Name)
+	client := w.clientOf(w.groupOf(next.Name), next.Session)
+	history := w.models[g].History(s.Name)
+	for i := range history {
+		v := &history[i]
+		wait := v.Waits(s.Session, s.Owner)
+		if wait == nil {
+			continue
+		}
+		stands := s.Token == 0 && v.Waits(next.Session, next.Owner) != nil
+		for k, t := range v.Tokens {
+			h := &v.Whose[k]
+			stands = stands || uint64(t) == s.Token && uint64(h.Owner) == next.Owner &&
+				uint64(h.Client) == client && h.Bars(wait)
+		}
+		to := w.agenda.Now()
+		if i+1 < len(history) {
+			to = w.firstApplied[g][history[i+1].Slot]
+		}
+		if stands {
+			all = append(all, span{w.firstApplied[g][v.Slot], to})
+		}
+	}
+	return all
+}
+
+func (w *World) groupOf(name string) uint16 {
+	return wire.GroupOf("", []byte(name), uint16(w.opts.Groups))
+}
+
+// clientOf is whose a session is.
+func (w *World) clientOf(group uint16, session uint64) uint64 {
+	if s := w.models[group].Session(lockfsm.SessionID(session)); s != nil {
+		return uint64(s.Nonce.Client())
+	}
+	return 0
+}
+
+// meet returns when both were so.
+func meet(a, b []span) (all []span) {
+	for _, x := range a {
+		for _, y := range b {
+			if z := (span{max(x.from, y.from), min(x.to, y.to)}); z.from < z.to {
+				all = append(all, z)
+			}
+		}
+	}
+	return all
+}
+
+// flowKey is one who does one thing at a time.
+type flowKey struct{ client, owner uint64 }
+
+// circles looks for a circle over the groups as they are now, of clients who look for
+// such.
+func (w *World) circles() string {
+	waits := map[flowKey][]flowKey{}
+	for _, m := range w.models {
+		m.Names(func(_ string, v *check.Version) {
+			for i := range v.Detects {
+				for k := range v.Whose {
+					if x, h := &v.Detects[i], &v.Whose[k]; h.Bars(x) && byte(x.Client) == coreFlow {
+						key := flowKey{uint64(x.Client), uint64(x.Owner)}
+						waits[key] = append(waits[key], flowKey{uint64(h.Client), uint64(h.Owner)})
+					}
+				}
+			}
+		})
+	}
+	for f := range waits { // order: any one is enough
+		if leads(waits, f, f, map[flowKey]bool{}) {
+			return fmt.Sprintf("client %x waits in a circle", f.client)
+		}
+	}
+	return ""
+}
+
+func leads(waits map[flowKey][]flowKey, from, to flowKey, seen map[flowKey]bool) bool {
+	for _, next := range waits[from] {
+		if next == to {
+			return true
+		}
+		if !seen[next] {
+			seen[next] = true
+			if leads(waits, next, to, seen) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// noteTime remembers when a slot was first applied.
+func (w *World) noteTime(group uint16, slot uint64) {
+	if w.firstApplied == nil {
+		w.firstApplied = make([][]Time, w.opts.Groups)
+	}
+	for uint64(len(w.firstApplied[group])) <= slot {
+		w.firstApplied[group] = append(w.firstApplied[group], w.agenda.Now())
+	}
+}
