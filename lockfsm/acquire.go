@@ -102,7 +102,7 @@ func (m *Machine) checkAcquire(c *Command) Code {
 		return CodeBadRequest
 	case c.Op == OpEnter && (c.Owner == 0 || c.Flags&Detached != 0):
 		return CodeBadRequest
-	case !c.Terms.valid():
+	case !c.Terms.valid() || c.Terms.Fields&TermValue != 0:
 		return CodeBadRequest
 	case !c.Terms.timely(&m.limits):
 		return CodeBadLease

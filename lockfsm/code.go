@@ -45,6 +45,9 @@ const (
 	// The result names the hold of that one. Or the owner would wait in a circle of
 	// owners who all wait; the result refers to its steps.
 	CodeDeadlock Code = 26
+	// CodeNotWriter: the mode of the hold does not let it write the value of the lock:
+	// that takes PW or EX.
+	CodeNotWriter Code = 27
 	// CodeAlreadySet: the latch has a count already; the result says what is left.
 	CodeAlreadySet Code = 30
 	// CodeBroken: the latch was taken away, or the barrier broken, while the request
@@ -81,7 +84,7 @@ const (
 	// CodeTooManyRegisters refuses a register that does not exist yet.
 	CodeTooManyRegisters Code = 54
 	// CodeTooMuchData refuses for the payloads, labels and other terms of all
-	// claims of the group.
+	// claims, and the values of all locks, of the group.
 	CodeTooMuchData Code = 55
 )
 
@@ -112,6 +115,8 @@ func (c Code) String() string {
 		return "other mode"
 	case CodeDeadlock:
 		return "deadlock"
+	case CodeNotWriter:
+		return "not a writer"
 	case CodeAlreadySet:
 		return "already set"
 	case CodeBroken:

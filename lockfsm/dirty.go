@@ -114,7 +114,7 @@ func (m *Machine) emitChangedLock(r ref, fn func(key, value []byte)) {
 		return
 	}
 	m.adds = l.flags&entryStored == 0
-	m.emitLock(l, fn)
+	m.emitLock(r, fn)
 	m.adds = false
 	l.flags |= entryStored
 }
@@ -135,7 +135,7 @@ func (m *Machine) All(fn func(key, value []byte)) {
 	}
 	m.orderLocks()
 	for _, r := range m.order {
-		m.emitLock(m.locks.at(r), fn)
+		m.emitLock(r, fn)
 	}
 	m.emitRegisters(registersAll, fn)
 }
@@ -153,7 +153,7 @@ func (m *Machine) Digest() uint64 {
 	}
 	for r := ref(1); r <= m.locks.used; r++ {
 		if l := m.locks.at(r); !l.ghost() && l.flags&entryUsed != 0 {
-			m.emitLock(l, add)
+			m.emitLock(r, add)
 		}
 	}
 	m.emitRegisters(registersAll, add)
@@ -199,9 +199,9 @@ func (m *Machine) emitSession(s *session, fn func(key, value []byte)) {
 	m.emit(len(m.scratch), m.appendSession(m.scratch, s), fn)
 }
 
-func (m *Machine) emitLock(l *lock, fn func(key, value []byte)) {
-	m.scratch = append(append(m.scratch[:0], keyLock), m.lockName(l)...)
-	m.emit(len(m.scratch), m.appendLock(m.scratch, l), fn)
+func (m *Machine) emitLock(r ref, fn func(key, value []byte)) {
+	m.scratch = append(append(m.scratch[:0], keyLock), m.lockName(m.locks.at(r))...)
+	m.emit(len(m.scratch), m.appendLock(m.scratch, r), fn)
 }
 
 // emit hands out a record that stands in b, the key first.

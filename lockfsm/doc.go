@@ -46,9 +46,10 @@
 //	flags    1: wait, 2: detached; of acquire, take and enter in version 3 also
 //	         4: detect
 //	gate     1: latch, 2: event, 3: barrier
-//	terms    fields u16 (1: payload, 2: labels, 8: min hold, 16: delay) |
-//	         length u16 | payload | length u16 | labels | min hold u32 |
-//	         delay u32, each if it is there; times in ms
+//	terms    fields u16 (1: payload, 2: labels, 4: max hold, 8: min hold,
+//	         16: delay, 32: value) | length u16 | payload | length u16 | labels |
+//	         max hold u32 | min hold u32 | delay u32 | length u16 | value, each if
+//	         it is there; times in ms; a value in an amend only
 //
 // A batch has version 1 unless it has a command from 16 on; then it has version
 // 2, or 3 with one from 19 on or with the clock of its tick. A version, or an opcode
@@ -150,6 +151,12 @@
 // let in by the same Apply. It says who and why, which the log keeps. Of several names
 // one ends, the others stay held. Who waits cannot be forced, nor what stands of a
 // gate. A request whose hold was ended so and that comes again asks anew.
+//
+// Values. A lock with modes may have a value of its name, which outlives its holders:
+// who holds in PW or EX may write it, and an empty one takes it away. As long as it
+// has one the name is in use, as a lock with modes. If a hold that may write ends
+// otherwise than by being given back, the value is doubtful until it is written again.
+// Values count with data.
 //
 // Tokens. One counter per group gives a larger token to every later grant,
 // whatever the name, and is part of the state, not of a lock.

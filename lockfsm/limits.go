@@ -28,8 +28,8 @@ type Limits struct {
 	NameBytes uint32
 	// SessionNameBytes bounds the name of a session. At most 128.
 	SessionNameBytes uint32
-	// DataBytes bounds the payloads, labels and other terms of all claims, each of
-	// which counts for 128 bytes beside its data.
+	// DataBytes bounds the payloads, labels and other terms of all claims and the values
+	// of all locks, each of which counts for 128 bytes beside its data.
 	DataBytes uint32
 	// LeaseMin and LeaseMax bound the session lease.
 	LeaseMin, LeaseMax Millis

@@ -207,8 +207,9 @@ func (m *Machine) loadLock(name []byte, r *reader) error {
 	}
 	holders, waiters := r.u32(), r.u32()
 	var gate GateKind
-	if r.version >= FormatWhole && holders>>16 < gateEnd {
-		gate, holders = GateKind(holders>>16), holders&0xffff
+	valued := false
+	if r.version >= FormatWhole && holders>>16&0xff < gateEnd && holders>>24 <= lockValued {
+		gate, valued, holders = GateKind(holders>>16), holders>>24 == lockValued, holders&0xffff
 	}
 	var capacity Permits
 	if r.version >= FormatKinds {
@@ -216,7 +217,8 @@ func (m *Machine) loadLock(name []byte, r *reader) error {
 	}
 	have := uint64(len(r.b)-r.at) / claimRecordBytes
 	all := uint64(holders) + uint64(waiters)
-	if all > have || all == 0 || holders > maxHoldersPerLock {
+	empty := all == 0 && !valued || valued && (gate != 0 || capacity != 0)
+	if all > have || empty || holders > maxHoldersPerLock {
 		return fmt.Errorf("%w: %d holders and %d waiters in %d bytes",
 			ErrDamaged, holders, waiters, len(r.b))
 	}
@@ -246,6 +248,11 @@ func (m *Machine) loadLock(name []byte, r *reader) error {
 	}
 	if waiters == 0 {
 		m.loadTurns(l)
+	}
+	if valued {
+		if err := m.loadValue(lr, r); err != nil {
+			return err
+		}
 	}
 	if gate != 0 {
 		if err := m.validateGate(l); err != nil {

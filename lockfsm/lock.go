@@ -35,10 +35,13 @@ const (
 	entrySemaphore
 	// entryQuiet: a lock that needs no pump when a dormant waiter goes, see quiet.
 	entryQuiet
+
+	// entryValued: a lock, which is never parked, that has a value.
+	entryValued = entryParked
 )
 
 // lock is one name in use. An entry exists while the lock is held or waited
-// for, and as a ghost (no claims) from then until a checkpoint has deleted its
+// for or has a value, and as a ghost (no claims) from then until a checkpoint has deleted its
 // record.
 //
 // Both lists are circular backwards and open forwards: the head's prev is the
@@ -58,7 +61,9 @@ type lock struct {
 	waiting uint32 // length of the queue
 }
 
-func (l *lock) ghost() bool { return l.holders == 0 && l.waiters == 0 }
+func (l *lock) ghost() bool {
+	return l.holders == 0 && l.waiters == 0 && l.flags&entryValued == 0
+}
 
 func (l *lock) holderCount() uint32 {
 	if l.flags&entrySemaphore != 0 {

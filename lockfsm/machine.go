@@ -30,9 +30,11 @@ type Machine struct {
 	registers []register // by name
 
 	// terms are those of claims that have some, nil before the first; dataBytes is
-	// what they count for.
+	// what they, and values, count for.
 	terms     map[ref]*termed
 	dataBytes uint64
+	// values are those of locks that have one, nil before the first.
+	values map[ref]*value
 	// lingers counts the claims of sessions that may be kept after their end, each
 	// of which has a place among the detached holds.
 	lingers uint32

@@ -23,7 +23,7 @@ func TestPlanted(t *testing.T) {
 		"terms-forgotten-in-checkpoint",
 		"claims-in-order-of-table",
 		"gate-dedup-off", "answers-not-in-checkpoint", "barrier-counts-the-dead", "latch-opens-early",
-		"latch-releases-one", "force-without-token"} {
+		"latch-releases-one", "force-without-token", "value-never-doubtful"} {
 		t.Run("bug="+bug, func(t *testing.T) {
 			Planted = bug
 			defer func() { Planted = "" }()

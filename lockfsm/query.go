@@ -47,6 +47,8 @@ type LockInfo struct {
 	// owner zero.
 	Gate   GateKind
 	Number uint32
+	// Value is that of the lock, which it may have without being held.
+	Value LockValue
 
 	Holders []ClaimInfo // in the order of their tokens
 	Waiters []ClaimInfo // in queue order
@@ -58,11 +60,13 @@ func (m *Machine) Lock(name []byte, info *LockInfo) bool {
 	if r == 0 || m.locks.at(r).ghost() {
 		return false
 	}
-	m.describe(m.locks.at(r), info)
+	m.describe(r, info)
 	return true
 }
 
-func (m *Machine) describe(l *lock, info *LockInfo) {
+func (m *Machine) describe(r ref, info *LockInfo) {
+	l := m.locks.at(r)
+	info.Value = m.lockValue(r)
 	info.Name = m.lockName(l)
 	info.Capacity, info.Taken = l.capacity(), 0
 	info.Gate, info.Number = l.gate(), 0
@@ -147,7 +151,7 @@ func (m *Machine) ForEachLock(fn func(info *LockInfo) bool) {
 	m.orderLocks()
 	var info LockInfo
 	for _, r := range m.order {
-		m.describe(m.locks.at(r), &info)
+		m.describe(r, &info)
 		if !fn(&info) {
 			return
 		}

@@ -61,6 +61,13 @@ import (
 // A hold that is kept after its end is a detached one, whose owner is the bit 2^62
 // and its token.
 //
+// A lock with a value has version 3, with the state 1: valued, also if nobody holds
+// it or waits for it:
+//
+//	lock      03 name        holders u16 | gate u8 | state u8 | waiters u32 |
+//	                         number u32 | claims as above | value
+//	value                    token u64 | flags u8 (1: doubtful) | length u16 | bytes
+//
 // A gate has version 3, as has what stands of one, a detached hold of owner zero
 // (hold time and deadline as they are, also without a time of its own), and a
 // session for which answers are kept:
@@ -91,6 +98,8 @@ const (
 	claimTermsBit   = 1 << 4
 	claimDetectsBit = 1 << 5
 	claimPartBit    = 1 << 7
+
+	lockValued = 1 << 0
 
 	conversionWaits   = 1
 	conversionGranted = 2
@@ -201,11 +210,15 @@ func (m *Machine) sessionName(s *session) []byte {
 	return m.names.block(s.name, int(s.nameBytes))
 }
 
-func (m *Machine) appendLock(dst []byte, l *lock) []byte {
+func (m *Machine) appendLock(dst []byte, lr ref) []byte {
 	le := binary.LittleEndian
+	l, state := m.locks.at(lr), uint32(0)
+	if l.flags&entryValued != 0 {
+		state = lockValued
+	}
 	version := m.lockFormat(l)
 	dst = append(dst, version)
-	dst = le.AppendUint32(dst, l.holderCount()|uint32(l.gate())<<16)
+	dst = le.AppendUint32(dst, l.holderCount()|uint32(l.gate())<<16|state<<24)
 	waiters := m.firstWaiter(l)
 	dst = le.AppendUint32(dst, l.waiting-m.conversions(l))
 	if version >= FormatKinds {
@@ -219,7 +232,7 @@ func (m *Machine) appendLock(dst []byte, l *lock) []byte {
 		dst = m.appendKinds(m.appendClaim(dst, l, m.claims.at(r)), l, m.claims.at(r))
 		dst = m.appendTerms(dst, r)
 	}
-	return dst
+	return m.appendValue(dst, lr)
 }
 
 func (r *register) append(dst []byte) []byte {
@@ -231,7 +244,7 @@ func (r *register) append(dst []byte) []byte {
 // lockFormat returns the least format that can say what a lock is.
 func (m *Machine) lockFormat(l *lock) byte {
 	format := byte(FormatFirst)
-	if l.gate() != 0 {
+	if l.gate() != 0 || l.flags&entryValued != 0 {
 		return FormatWhole
 	}
 	if l.semaphore() {

@@ -128,6 +128,7 @@ func (m *Machine) renewHold(c *Command) Result {
 // dropClaim removes a hold, or a wait of an ended session, and what stands
 // behind it, unless the hold is to be kept. It returns how many waiters that let in.
 func (m *Machine) dropClaim(r ref, how ending, out *Outcome) int {
+	m.doubt(m.claims.at(r), how)
 	if until := m.keptUntil(r, how); until > m.logTime {
 		return m.linger(r, until, out)
 	}

@@ -232,6 +232,8 @@ func parseTerm(t *testing.T, x *Terms, key, v string) bool {
 		x.Fields, x.MinHold = x.Fields|TermMinHold, Millis(number(t, v))
 	case "delay":
 		x.Fields, x.Delay = x.Fields|TermDelay, Millis(number(t, v))
+	case "value":
+		x.Fields, x.Value = x.Fields|TermValue, []byte(v)
 	case "labels":
 		x.Fields, x.Labels = x.Fields|TermLabels, []byte(v)
 	default:

@@ -20,6 +20,9 @@ type Terms struct {
 	// MaxHold is how long after its grant a hold ends by itself, HoldMin to HoldMax
 	// of the limits; an OpAmend does not change it.
 	MaxHold Millis
+	// Value is that of the lock, of an OpAmend only: at most MaxValueBytes, empty to take
+	// it away. Borrowed.
+	Value []byte
 	// MinHold is how long after its grant the lock stays taken, even if it is given
 	// back earlier, and Delay for how long it does if the hold is lost. Both are 1
 	// to Limits.HoldMax; an OpAmend does not change them.
@@ -39,9 +42,11 @@ const (
 	// TermMinHold and TermDelay say that a hold may stay taken after its end.
 	TermMinHold TermFields = 1 << 3
 	TermDelay   TermFields = 1 << 4
+	// TermValue is the value of the lock: of an OpAmend only.
+	TermValue TermFields = 1 << 5
 
 	dataTerms  = TermPayload | TermLabels
-	knownTerms = dataTerms | TermMaxHold | TermMinHold | TermDelay
+	knownTerms = dataTerms | TermMaxHold | TermMinHold | TermDelay | TermValue
 )
 
 const (
@@ -55,7 +60,7 @@ const (
 )
 
 // Bytes is the length of the data.
-func (t *Terms) Bytes() int { return len(t.Payload) + len(t.Labels) }
+func (t *Terms) Bytes() int { return len(t.Payload) + len(t.Labels) + len(t.Value) }
 
 // append encodes the terms: which fields, and then each that is there.
 func (t *Terms) append(dst []byte) []byte {
@@ -75,6 +80,9 @@ func (t *Terms) append(dst []byte) []byte {
 	}
 	if t.Fields&TermDelay != 0 {
 		dst = le.AppendUint32(dst, uint32(t.Delay))
+	}
+	if t.Fields&TermValue != 0 {
+		dst = append(le.AppendUint16(dst, uint16(len(t.Value))), t.Value...)
 	}
 	return dst
 }
@@ -103,12 +111,16 @@ func (r *reader) terms(t *Terms) error {
 	if t.Fields&TermDelay != 0 {
 		t.Delay = Millis(r.u32())
 	}
+	if t.Fields&TermValue != 0 {
+		t.Value = r.take(int(r.u16()))
+	}
 	return r.checked()
 }
 
 // valid reports whether the terms are within their bounds.
 func (t *Terms) valid() bool {
-	return len(t.Payload) <= MaxPayloadBytes && len(t.Labels) <= MaxLabelBytes
+	return len(t.Payload) <= MaxPayloadBytes && len(t.Labels) <= MaxLabelBytes &&
+		len(t.Value) <= MaxValueBytes
 }
 
 // timely reports whether the times that are there are within the limits, and the
@@ -137,6 +149,9 @@ func (t *Terms) describe(dst []byte) []byte {
 	}
 	if t.Fields&TermDelay != 0 {
 		dst = fmt.Appendf(dst, " delay %d ms", t.Delay)
+	}
+	if t.Fields&TermValue != 0 {
+		dst = fmt.Appendf(dst, " value of %d bytes", len(t.Value))
 	}
 	return dst
 }
@@ -262,7 +277,7 @@ func (m *Machine) amend(c *Command, out *Outcome) Result {
 	res := Result{Op: c.Op, Session: c.Session, Request: c.Request, Token: c.Token,
 		Detached: c.Flags&Detached != 0}
 	if c.Flags&Wait != 0 || c.Request == 0 || c.Target == 0 || !c.Terms.valid() ||
-		c.Terms.Fields&^dataTerms != 0 {
+		c.Terms.Fields&^(dataTerms|TermValue) != 0 {
 		return res.with(CodeBadRequest)
 	}
 	r, code := m.namedHold(c, out)
@@ -280,10 +295,25 @@ func (m *Machine) amend(c *Command, out *Outcome) Result {
 	}
 	next := old.after(&c.Terms)
 	next.amended = c.Request
-	if !m.fitsData(from, next.charge()) {
+	to, writes := next.charge(), c.Terms.Fields&TermValue != 0
+	if writes {
+		l := m.locks.at(m.claims.at(r).lock)
+		switch {
+		case l.semaphore():
+			return l.otherKind(res)
+		case !m.claims.at(r).mode.writes():
+			return res.with(CodeNotWriter)
+		}
+		was, is := m.valueCharges(m.claims.at(r).lock, c.Terms.Value)
+		from, to = from+was, to+is
+	}
+	if !m.fitsData(from, to) {
 		return res.with(CodeTooMuchData)
 	}
 	m.setTerms(r, next)
+	if writes {
+		m.setValue(m.claims.at(r).lock, value{data: c.Terms.Value, token: m.claims.at(r).stamp})
+	}
 	m.touchLock(m.claims.at(r).lock)
 	return res.with(CodeOK)
 }
@@ -369,6 +399,11 @@ func (m *Machine) validateTerms(claims int) error {
 		return fmt.Errorf("terms: %d holds may be kept, counted %d, beside %d detached of %d",
 			m.lingers, lingers, m.detachedCount, m.limits.Detached)
 	}
+	values, err := m.validateValues()
+	if err != nil {
+		return err
+	}
+	sum += values
 	if len(m.terms) != claims || sum != m.dataBytes || sum > uint64(m.limits.DataBytes) {
 		return fmt.Errorf("terms: have %d with %d bytes, counted %d with %d, limit %d",
 			len(m.terms), m.dataBytes, claims, sum, m.limits.DataBytes)

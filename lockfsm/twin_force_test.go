@@ -27,6 +27,7 @@ func (t *twin) force(c *Command, res Result) Result {
 	res.Session, res.Detached, res.Request = h.s.id, h.detached, h.request
 	t.event(EventForced, h, h.stamp)
 	h.levels = nil
+	t.doubt(h, endForced)
 	t.drop(h)
 	return res.with(CodeOK)
 }

@@ -225,7 +225,7 @@ func (t *twin) dropAll(all []*twinClaim) int {
 
 // unuse forgets a lock that nobody holds or waits for.
 func (t *twin) unuse(l *twinLock) {
-	if len(l.holders)+len(l.waiters) == 0 {
+	if len(l.holders)+len(l.waiters) == 0 && l.value.data == "" {
 		delete(t.locks, l.name)
 	}
 }

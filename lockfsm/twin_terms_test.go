@@ -105,6 +105,7 @@ func lostOrFreed(c *twinClaim) EventKind {
 
 // part ends a hold, or keeps it taken for a while.
 func (t *twin) part(c *twinClaim, how ending) int {
+	t.doubt(c, how)
 	if c.terms == nil || c.on != nil || c.hold != nil || len(c.levels) > 0 || !c.holds() {
 		return t.drop(c)
 	}
@@ -150,14 +151,19 @@ func (t *twin) dataBytes() int {
 			n += c.terms.bytes()
 		}
 	}
+	for _, l := range t.locks { // order: sums
+		n += l.value.bytes()
+	}
 	return n
 }
 
-func fitting(t *Terms) bool { return len(t.Payload) <= 4096 && len(t.Labels) <= 512 }
+func fitting(t *Terms) bool {
+	return len(t.Payload) <= 4096 && len(t.Labels) <= 512 && len(t.Value) <= 4096
+}
 
 func amendable(c *Command) bool {
 	return c.Flags&Wait == 0 && c.Request != 0 && c.Target != 0 && fitting(&c.Terms) &&
-		c.Terms.Fields < TermMaxHold
+		c.Terms.Fields&^TermValue < TermMaxHold
 }
 
 // amend changes the data of a hold, unless a newer request has.
@@ -177,9 +183,23 @@ func (t *twin) amend(c *Command, res Result) Result {
 	}
 	next.take(&c.Terms)
 	next.amended = c.Request
-	if next.bytes() > before && t.dataBytes()-before+next.bytes() > int(t.l.DataBytes) {
+	after, writes := next.bytes(), c.Terms.Fields&TermValue != 0
+	switch {
+	case writes && h.lock.capacity > 0:
+		res.Capacity = h.lock.capacity
+		return res.with(CodeOtherKind)
+	case writes && h.mode != ModePW && h.mode != ModeEX:
+		return res.with(CodeNotWriter)
+	case writes:
+		next := twinValue{data: string(c.Terms.Value)}
+		before, after = before+h.lock.value.bytes(), after+next.bytes()
+	}
+	if after > before && t.dataBytes()-before+after > int(t.l.DataBytes) {
 		return res.with(CodeTooMuchData)
 	}
 	h.terms = &next
+	if writes {
+		h.lock.value = twinValue{data: string(c.Terms.Value), token: h.stamp}
+	}
 	return res.with(CodeOK)
 }

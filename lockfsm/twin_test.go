@@ -68,6 +68,7 @@ type twinLock struct {
 	capacity         Permits // zero for a lock with modes; of a gate its number
 	gate             GateKind
 	holders, waiters []*twinClaim
+	value            twinValue
 }
 
 // place is the claim that stands in the lock's lists for c.
@@ -313,7 +314,8 @@ func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
 	switch {
 	case c.Request == 0, res.Detached && (c.Flags&Wait != 0 || c.Session == 0),
 		c.Op == OpTake && (c.Permits == 0 || c.Permits > c.Capacity),
-		c.Op == OpEnter && (c.Owner == 0 || res.Detached), !fitting(&c.Terms):
+		c.Op == OpEnter && (c.Owner == 0 || res.Detached), !fitting(&c.Terms),
+		c.Terms.Fields&TermValue != 0:
 		return res.with(CodeBadRequest)
 	case !timely(&c.Terms, &t.l):
 		return res.with(CodeBadLease)
@@ -739,6 +741,7 @@ func (t *twin) dump() string {
 			taken += h.permits
 		}
 		dumpLock(&b, n, taken, t.locks[n].capacity, t.locks[n].gate)
+		dumpValue(&b, t.locks[n].value.data, t.locks[n].value.token, t.locks[n].value.doubtful)
 		for _, h := range t.locks[n].holders {
 			t.dumpClaim(&b, h, h.stamp)
 		}
@@ -818,6 +821,7 @@ func dumpMachine(m *Machine) string {
 	})
 	m.ForEachLock(func(l *LockInfo) bool {
 		dumpLock(&b, string(l.Name), l.Taken, max(l.Capacity, Permits(l.Number)), l.Gate)
+		dumpValue(&b, string(l.Value.Data), l.Value.Token, l.Value.Doubtful)
 		for _, c := range l.Holders {
 			dumpInfo(&b, c)
 		}

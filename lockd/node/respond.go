@@ -118,6 +118,8 @@ func statusOf(code lockfsm.Code) wire.Status {
 		return wire.StatusOtherMode
 	case lockfsm.CodeDeadlock:
 		return wire.StatusDeadlock
+	case lockfsm.CodeNotWriter:
+		return wire.StatusNotWriter
 	case lockfsm.CodeAlreadySet:
 		return wire.StatusAlreadySet
 	case lockfsm.CodeBroken:

@@ -81,8 +81,11 @@ const (
 	StatusDeadlock Status = 25
 	// StatusTooMuchData: the group takes no more payloads, labels and other terms.
 	StatusTooMuchData Status = 26
+	// StatusNotWriter: the mode of the hold does not let it write the value of the
+	// lock: that takes PW or EX.
+	StatusNotWriter Status = 27
 
-	statusEnd = 27
+	statusEnd = 28
 
 	// StatusAlreadySet: the latch has a count already; the token is what is left.
 	StatusAlreadySet Status = 30
@@ -155,6 +158,8 @@ func (s Status) String() string {
 		return "too much data"
 	case StatusDeadlock:
 		return "deadlock"
+	case StatusNotWriter:
+		return "not a writer"
 	case StatusAlreadySet:
 		return "already set"
 	case StatusBroken:

@@ -194,7 +194,8 @@ func TestStatusNumbers(t *testing.T) {
 		StatusNotHolder, StatusCancelled, StatusAlreadyGranted, StatusTooManyWaiters,
 		StatusTooManySessions, StatusTooManyHolds, StatusBadRequest, StatusNameTooLong,
 		StatusNotFound, StatusWrongGroup, StatusStopping, StatusPermission, StatusOtherKind,
-		StatusOtherMode, StatusUnsupported, StatusDeadlock, StatusTooMuchData} {
+		StatusOtherMode, StatusUnsupported, StatusDeadlock, StatusTooMuchData,
+		StatusNotWriter} {
 		if int(s) != want {
 			t.Errorf("%s: got %d, want %d", s, s, want)
 		}
