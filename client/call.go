@@ -156,7 +156,7 @@ func (x *Call) needsVersion() uint16 {
 	case wire.KindCheckTokens, wire.KindConvert, wire.KindGiveBack, wire.KindAcquireAll,
 		wire.KindReleaseAll, wire.KindFindSession, wire.KindAwait, wire.KindCountDown,
 		wire.KindSetGate, wire.KindResetGate, wire.KindWatch, wire.KindUnwatch, wire.KindWhy,
-		wire.KindTop, wire.KindChase, wire.KindForce:
+		wire.KindTop, wire.KindChase, wire.KindForce, wire.KindLetGo:
 		return wire.VersionWhole
 	default:
 		return wire.MinVersion

@@ -73,6 +73,7 @@ func dialWith(ctx context.Context, addresses []string, opts Options,
 	cfg := CoreConfig{
 		Name: opts.Name, Endpoints: addresses, Lease: opts.Lease, Drift: opts.Drift,
 		Margin: opts.Margin, MaxInFlight: opts.MaxInFlight, DialTimeout: opts.DialTimeout,
+		Beat: opts.Heartbeat, Grace: opts.ReleaseOnDisconnect,
 	}
 	var seed [8]byte
 	if _, err := crand.Read(cfg.Nonce[:]); err != nil {

@@ -22,6 +22,7 @@ type dumbCluster struct {
 	delay    func() Instant // from arrival to apply
 	filter   func(k *dumbConn, h wire.Header, body []byte) wire.Status
 	onApply  func(h wire.Header)
+	loses    func(k *dumbConn) bool // a keepalive on its way
 	pipe     []proposal
 	lastDue  Instant
 	seen     map[string]bool // (group, session, epoch, request) that were sent
@@ -74,6 +75,9 @@ type dumbSession struct {
 	dueAt  Instant
 	conn   int
 	client string
+	// letBy is the conn with which it is to be let go, grace later; 0 is none.
+	letBy int
+	grace Instant
 }
 
 type dumbLock struct {
@@ -161,6 +165,10 @@ func (d *dumbCluster) frame(conn int, frame []byte) {
 		return
 	}
 	g := d.groups[h.Group]
+	if h.Kind == wire.KindLetGo && g.leader == k.node {
+		d.letGo(g, conn, h, body)
+		return
+	}
 	if g.leader != k.node {
 		d.reply(conn, h, wire.Response{Status: wire.StatusNotLeader, Leader: g.leader})
 		return
@@ -259,6 +267,9 @@ func (d *dumbCluster) keepalive(k *dumbConn, h wire.Header, body []byte) {
 		d.fail("%v", err)
 		return
 	}
+	if x.Len() > 0 && d.loses != nil && d.loses(k) {
+		return
+	}
 	var out []wire.Renewal
 	for i := range x.Len() {
 		ref := x.At(i)
@@ -293,6 +304,7 @@ func (d *dumbCluster) lead(group int, node uint16) {
 		}
 	}
 	clear(g.touched)
+	g.forgetGrace()
 	g.watches = nil
 	for i := range d.pipe {
 		if int(d.pipe[i].h.Group) == group {
@@ -315,7 +327,10 @@ func (d *dumbCluster) lead(group int, node uint16) {
 }
 
 // closeConn forgets a conn; what it proposed is still applied.
-func (d *dumbCluster) closeConn(conn int) { delete(d.conns, conn) }
+func (d *dumbCluster) closeConn(conn int) {
+	delete(d.conns, conn)
+	d.shorten(conn)
+}
 
 // advance moves time, applies what is due and expires sessions.
 func (d *dumbCluster) advance(now Instant) {

@@ -7,7 +7,7 @@ import (
 	"lockd/netio/wire"
 )
 
-// CoreConfig configures a Core. All fields are required.
+// CoreConfig configures a Core. All fields up to Seed are required.
 type CoreConfig struct {
 	Name        string        // of the client, as others see it
 	Endpoints   []string      // addresses to begin with
@@ -18,6 +18,11 @@ type CoreConfig struct {
 	DialTimeout time.Duration // greeting included
 	Nonce       wire.Nonce    // random; the base of the nonces of all sessions
 	Seed        uint64        // random; for jitter
+	// Beat is the time between two keepalives; zero is a third of Lease.
+	Beat time.Duration
+	// Grace is how long after the end of a conn the nodes let the sessions go that
+	// have no other; zero is not before their lease has run out.
+	Grace time.Duration
 	// FirstRequest is below the ids of all requests; zero but for a client that
 	// takes over sessions.
 	FirstRequest uint64
@@ -56,7 +61,8 @@ const (
 // Ready.Writes with Output.
 type Core struct {
 	cfg       CoreConfig
-	leaseSpan time.Duration // Lease less drift and Margin: what a renewal is worth
+	leaseSpan time.Duration // what a renewal is worth: see span
+	beat      time.Duration // between two keepalives
 	now       Instant
 	alarm     Instant // next, as the last Tick left it
 	next      Instant // when Tick wants to be called
@@ -87,6 +93,7 @@ type Core struct {
 
 // group is what the Core knows of one group.
 type group struct {
+	number  uint16
 	calls   callList // open, in the order in which they were started
 	session session
 	leader  uint16  // believed; zero is unknown
@@ -139,7 +146,8 @@ type LostHold struct {
 func NewCore(cfg CoreConfig, now Instant) *Core {
 	c := &Core{
 		cfg:       cfg,
-		leaseSpan: lessDrift(cfg.Lease, cfg.Drift) - cfg.Margin,
+		leaseSpan: cfg.span(),
+		beat:      cfg.pulse(),
 		now:       now,
 		alarm:     never,
 		next:      now,

@@ -85,6 +85,9 @@ func newSimNet(t *testing.T, seed uint64, clients int) *simNet {
 			DialTimeout: 500 * time.Millisecond, MaxInFlight: 100,
 			Nonce: wire.Nonce{byte(i + 1)}, Seed: s.r.Uint64(),
 		}
+		if seed%3 == 0 {
+			cfg.Grace = 800 * time.Millisecond
+		}
 		c := &simClient{core: NewCore(cfg, s.now), links: map[ConnID]int{}}
 		c.core.Reach(s.now)
 		s.clients = append(s.clients, c)

@@ -496,6 +496,24 @@ func ExampleLockOptions_maxHold() {
 	}
 }
 
+// The locks of a worker that is killed are free two seconds later, not when its lease
+// is over; and a worker that hangs is heard from no more, and loses them after three
+// heartbeats.
+func ExampleOptions_releaseOnDisconnect() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "worker-7",
+		Heartbeat: 4 * time.Second, Misses: 3, ReleaseOnDisconnect: 2 * time.Second})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	h, err := c.Lock(ctx, "shards/7")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer h.Unlock(context.WithoutCancel(ctx))
+}
+
 // One of many candidates leads; the work ends with the leadership.
 func ExampleElection() {
 	ctx := context.Background()

@@ -10,7 +10,7 @@ import (
 
 // canSend reports whether nothing but a conn is missing to send x.
 func (c *Core) canSend(g *group, x *Call) bool {
-	if x.needsSession() && g.session.state != sessionOpen {
+	if x.needsSession() && (g.session.state != sessionOpen || c.untold(&g.session)) {
 		return false
 	}
 	return x.notBefore <= c.now && c.speaks(g, x)
@@ -55,9 +55,14 @@ func (c *Core) unspoken(g *group, x *Call) {
 		return
 	}
 	e := c.endpoints[g.via]
-	c.end(x, fmt.Errorf("%w: node %d, which leads group %d, speaks version %d of the protocol, "+
+	err := fmt.Errorf("%w: node %d, which leads group %d, speaks version %d of the protocol, "+
 		"%s is in version %d: all nodes must be upgraded first", ErrUnsupported, e.node, x.Group,
-		e.version, x.Kind, x.needsVersion()))
+		e.version, x.Kind, x.needsVersion())
+	if x.Kind == wire.KindLetGo {
+		c.onTold(g, x, err)
+		return
+	}
+	c.end(x, err)
 }
 
 // send writes x to the conn of its group, for the first time in this epoch.
@@ -152,6 +157,8 @@ func (c *Core) encode(e *endpoint, g *group, x *Call) {
 			Nonce: g.session.nonce, Epoch: g.epoch,
 			LeaseMillis: uint32(c.cfg.Lease / time.Millisecond), Name: []byte(c.cfg.Name),
 		})
+	case wire.KindLetGo:
+		e.out = c.appendLetGo(e.out, h, x)
 	case wire.KindCloseSession:
 		e.out = wire.AppendCloseSession(e.out, h, &wire.CloseSession{
 			Session: x.Session, Epoch: g.epoch,
@@ -294,6 +301,7 @@ func (c *Core) adopt(w *wire.Welcome) {
 	c.groups = make([]group, len(w.Leaders))
 	for j := range c.groups {
 		g := &c.groups[j]
+		g.number = uint16(j)
 		g.leader, g.via, g.left = w.Leaders[j], -1, -1
 		g.turn = int(c.rand() % uint64(len(c.endpoints)))
 	}
@@ -402,6 +410,8 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 			return fmt.Errorf("%w: session id %d", ErrProtocol, r.Token)
 		}
 		c.opened(x, g, r)
+	case wire.KindLetGo:
+		c.onLetGo(g, x, r)
 	case wire.KindCheckTokens:
 		if x.of != nil {
 			return c.onLeft(g, x, r)

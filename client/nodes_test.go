@@ -144,7 +144,7 @@ func (n *testNodes) resetNode(node uint16) {
 	for id, k := range n.mu.d.conns {
 		if k.node == node {
 			n.mu.socks[id].Close()
-			delete(n.mu.d.conns, id)
+			n.mu.d.closeConn(id)
 		}
 	}
 }

@@ -22,6 +22,24 @@ type Options struct {
 	// from it. Shorter frees the locks of a dead client sooner, and loses those
 	// of a live one sooner when the network is cut. Default 10 s; 1 s to 1 h.
 	Lease time.Duration
+	// Heartbeat and Misses say the lease in other words: the client is heard from every
+	// Heartbeat, and what it holds is free when so many heartbeats in a row were
+	// missed, and not when one less was. Lease must then not be set: it becomes
+	// Heartbeat × (Misses + 1/2) and what Drift and Margin take of it. Heartbeat is
+	// 500 ms and more; Misses is 1 to 10, default 3. A heartbeat that is late by half
+	// of one counts as missed. Default: a third of Lease, which may miss two.
+	Heartbeat time.Duration
+	Misses    int
+	// ReleaseOnDisconnect has the nodes let go of all that this client holds when its
+	// conn has ended, as that of a process that dies does at once, and no other has
+	// come for so long: then others wait no longer than that. The price: a network
+	// that resets or closes conns, and does not let others be made for so long, takes
+	// the locks of a client that lives. The client renews three times in that time,
+	// and counts on it instead of on the lease: SafeUntil is nearer, and it knows
+	// first here, too. A conn that falls silent has not ended, and a change of the
+	// leader lets nothing go: then the lease counts. All nodes must know this, else
+	// locks fail with ErrUnsupported. 500 ms to Lease. Default 0, not at all.
+	ReleaseOnDisconnect time.Duration
 	// RequestTimeout bounds every call that does not wait for its turn: try,
 	// unlock, get, and so on. Default 5 s.
 	RequestTimeout time.Duration
@@ -59,15 +77,18 @@ type Options struct {
 
 // withDefaults returns o with every default filled in, or ErrOptions.
 func (o Options) withDefaults() (Options, error) {
+	if o.Drift == 0 {
+		o.Drift = 0.01
+	}
+	if err := o.setHeartbeat(); err != nil {
+		return o, err
+	}
 	setDuration(&o.Lease, 10*time.Second)
 	setDuration(&o.RequestTimeout, 5*time.Second)
 	setDuration(&o.DialTimeout, 2*time.Second)
 	setDuration(&o.Margin, o.Lease/50)
 	if o.MaxInFlight == 0 {
 		o.MaxInFlight = wire.DefaultInFlight
-	}
-	if o.Drift == 0 {
-		o.Drift = 0.01
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -91,11 +112,73 @@ func (o Options) withDefaults() (Options, error) {
 	case o.Margin < 0 || o.Margin > o.Lease/2:
 		return o, fmt.Errorf("%w: Margin %s, must be 0 to Lease/2", ErrOptions, o.Margin)
 	}
-	if left := lessDrift(o.Lease, o.Drift) - o.Margin; left <= o.Lease/3 {
+	if err := o.checkGrace(); err != nil {
+		return o, err
+	}
+	if left := lessDrift(o.Lease, o.Drift) - o.Margin; o.Heartbeat == 0 && left <= o.Lease/3 {
 		return o, fmt.Errorf("%w: Lease %s less twice the Drift of %v and a Margin of %s leaves %s, "+
 			"must be more than Lease/3", ErrOptions, o.Lease, o.Drift, o.Margin, left)
 	}
 	return o, nil
+}
+
+// Bounds of what says the lease in other words.
+const (
+	leastBeat  = 500 * time.Millisecond
+	mostMisses = 10
+	// defaultMisses is what a third of the lease amounts to.
+	defaultMisses = 3
+)
+
+// setHeartbeat makes a lease of a heartbeat: one that the client believes in until
+// half a heartbeat after the one that may be missed last.
+func (o *Options) setHeartbeat() error {
+	switch {
+	case o.Heartbeat == 0 && o.Misses == 0:
+		return nil
+	case o.Heartbeat < leastBeat:
+		return fmt.Errorf("%w: Heartbeat %s, must be at least %s", ErrOptions, o.Heartbeat, leastBeat)
+	case o.Lease != 0:
+		return fmt.Errorf("%w: Heartbeat %s says the lease, so Lease %s must not", ErrOptions,
+			o.Heartbeat, o.Lease)
+	case o.Misses < 0 || o.Misses > mostMisses:
+		return fmt.Errorf("%w: Misses %d, must be 1 to %d", ErrOptions, o.Misses, mostMisses)
+	case o.Misses == 0:
+		o.Misses = defaultMisses
+	}
+	if !(o.Drift >= 0 && o.Drift <= maxDrift) || o.Margin < 0 {
+		return nil // refused below
+	}
+	span := time.Duration(o.Misses)*o.Heartbeat + o.Heartbeat/2
+	share := 1 - 2*o.Drift
+	if o.Margin == 0 {
+		share -= 1.0 / 50
+	}
+	lease := time.Duration(float64(span+o.Margin) / share)
+	o.Lease = (lease + time.Millisecond - 1).Truncate(time.Millisecond)
+	if most := time.Duration(o.Misses+1) * o.Heartbeat; o.Lease >= most {
+		return fmt.Errorf("%w: %d Misses of a Heartbeat of %s need a lease of %s with a Drift of %v "+
+			"and the Margin, must be below %s", ErrOptions, o.Misses, o.Heartbeat, o.Lease, o.Drift, most)
+	}
+	return nil
+}
+
+// checkGrace judges ReleaseOnDisconnect.
+func (o *Options) checkGrace() error {
+	d := o.ReleaseOnDisconnect
+	if d == 0 {
+		return nil
+	}
+	if d < leastBeat || d > o.Lease {
+		return fmt.Errorf("%w: ReleaseOnDisconnect %s, must be %s to the lease of %s", ErrOptions, d,
+			leastBeat, o.Lease)
+	}
+	left := lessDrift(d, o.Drift) - min(o.Margin, d/10)
+	if left <= d/3 {
+		return fmt.Errorf("%w: ReleaseOnDisconnect %s less twice the Drift of %v leaves %s, must be "+
+			"more than a third", ErrOptions, d, o.Drift, left)
+	}
+	return nil
 }
 
 func dialTCP(ctx context.Context, address string) (net.Conn, error) {

@@ -172,12 +172,13 @@ func (c *Core) attach(g *group) {
 	g.live = true
 	g.epoch++
 	if g.session.state == sessionOpen {
-		e.renewAt = min(e.renewAt, g.session.renewedAt.Add(c.cfg.Lease/3))
-		if g.session.askedAt != 0 {
+		e.renewAt = min(e.renewAt, g.session.renewedAt.Add(c.beat))
+		if g.session.askedAt != 0 || c.cfg.Grace > 0 {
 			g.session.askedAt = 0
 			e.renewAt = c.now
 		}
 		c.schedule(e.renewAt)
+		c.tellGrace(g)
 	}
 	c.startRecheck(g)
 	c.sendAll(g)

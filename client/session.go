@@ -24,6 +24,8 @@ type session struct {
 	renewedAt  Instant  // when the newest answered renewal was sent
 	askedAt    Instant  // when the oldest unanswered renewal was sent; zero if none
 	holds      callList // granted in it
+	told       bool     // the nodes know that it is to be let go with its conn
+	telling    *Call    // that says so, nil if none is open
 }
 
 var errLease = fmt.Errorf("%w: no renewal was answered within the lease", ErrSessionEnded)
@@ -63,8 +65,9 @@ func (c *Core) opened(x *Call, g *group, r *wire.Response) {
 	s := &g.session
 	s.state, s.id, s.validUntil, s.renewedAt = sessionOpen, r.Token, valid, sent
 	e := c.endpoints[g.via]
-	e.renewAt = min(e.renewAt, sent.Add(c.cfg.Lease/3))
+	e.renewAt = min(e.renewAt, sent.Add(c.beat))
 	c.schedule(min(e.renewAt, valid))
+	c.tellGrace(g)
 	c.sendAll(g)
 }
 
@@ -104,7 +107,7 @@ func (c *Core) tickSession(g *group, number uint16) {
 	if s.askedAt == 0 || !g.live {
 		return
 	}
-	limit := s.askedAt.Add(c.cfg.Lease / 4)
+	limit := s.askedAt.Add(c.beat * 3 / 4)
 	if limit <= c.now {
 		if e := c.endpoints[g.via]; e.heard < s.askedAt {
 			c.shut(g.via, errSilent)
@@ -129,6 +132,8 @@ func (c *Core) endSession(g *group, cause error) {
 		next := x.next
 		switch {
 		case x.Session != id || x.detached():
+		case x.Kind == wire.KindLetGo:
+			c.end(x, nil)
 		case x.Kind.AtGate():
 			c.endGateCall(g, x, cause)
 		case x.Kind == wire.KindConvert:
@@ -160,6 +165,7 @@ func (c *Core) keepalive(i int) {
 	e := c.endpoints[i]
 	e.renewAt = never
 	c.refs = c.refs[:0]
+	again := c.beat
 	for j := range c.groups {
 		g := &c.groups[j]
 		if !g.live || g.via != i || g.session.state != sessionOpen {
@@ -169,11 +175,14 @@ func (c *Core) keepalive(i int) {
 		if g.session.askedAt == 0 {
 			g.session.askedAt = c.now
 		}
+		if c.cfg.Beat > 0 && g.tries > 0 {
+			again = c.beat / 4 // the last was not answered: the next that can be, must be
+		}
 	}
 	if len(c.refs) == 0 {
 		return
 	}
-	e.renewAt = c.now.Add(c.cfg.Lease / 3)
+	e.renewAt = c.now.Add(again)
 	h := wire.Header{Request: c.calls.newID()}
 	e.renewals[e.renewed%len(e.renewals)] = renewal{request: h.Request, sent: c.now}
 	e.renewed++

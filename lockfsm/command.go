@@ -66,6 +66,9 @@ const (
 	// OpReleaseAll gives back what is left of an OpAcquireAll, the one with that
 	// request and first token: Session, Epoch, Request, Token.
 	OpReleaseAll Op = 25
+	// OpLetGo says that the conn of a session is gone, which is to end Lease after
+	// that unless it is renewed: Session, Epoch, Lease. The node proposes it.
+	OpLetGo Op = 26
 	// OpAwait waits at a gate until it lets through: Session, Epoch, Request, Done,
 	// Gate, Name, Count (of those a barrier wants), Flags. Without Wait, which a
 	// barrier must have, it is refused if the gate is shut.
@@ -158,6 +161,8 @@ func (o Op) String() string {
 		return "acquire-all"
 	case OpReleaseAll:
 		return "release-all"
+	case OpLetGo:
+		return "let-go"
 	case OpAwait:
 		return "await"
 	case OpCountDown:
@@ -353,9 +358,8 @@ func appendCommand(dst []byte, c *Command) []byte {
 		dst = le.AppendUint32(dst, uint32(c.Epoch))
 		dst = le.AppendUint32(dst, uint32(c.Lease))
 		dst = append(dst, c.Nonce[:]...)
-	case OpCloseSession, OpPark:
-		dst = le.AppendUint64(dst, uint64(c.Session))
-		return le.AppendUint32(dst, uint32(c.Epoch))
+	case OpCloseSession, OpPark, OpLetGo:
+		return appendSessionCommand(dst, c)
 	case OpAcquire:
 		dst = append(dst, byte(c.Flags), byte(c.Mode), c.Weight)
 		dst = le.AppendUint64(dst, uint64(c.Session))
@@ -420,6 +424,16 @@ func appendOfHold(dst []byte, c *Command) []byte {
 	default:
 		return appendConvert(dst, c)
 	}
+}
+
+// appendSessionCommand appends a command that is about a session and has no name.
+func appendSessionCommand(dst []byte, c *Command) []byte {
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(c.Session))
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(c.Epoch))
+	if c.Op == OpLetGo {
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(c.Lease))
+	}
+	return dst
 }
 
 func appendAmend(dst []byte, c *Command) []byte {

@@ -64,7 +64,7 @@ func (r *reader) command(c *Command) error {
 			return err
 		}
 	}
-	if err := r.fields(c); err != nil || c.Op == OpCloseSession || c.Op == OpPark {
+	if err := r.fields(c); err != nil || c.Op == OpCloseSession || c.Op == OpPark || c.Op == OpLetGo {
 		return err
 	}
 	known := knownFlags
@@ -146,6 +146,10 @@ func (r *reader) fields(c *Command) error {
 		c.Token = Token(r.u64())
 		c.Who = r.take(int(r.u8()))
 		c.Value = r.take(int(r.u16()))
+	case OpLetGo:
+		c.Session = SessionID(r.u64())
+		c.Epoch = Epoch(r.u32())
+		c.Lease = Millis(r.u32())
 	case OpAcquireAll:
 		r.acquireAllCommand(c)
 	case OpAwait, OpCountDown, OpSet, OpReset:

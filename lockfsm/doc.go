@@ -39,6 +39,7 @@
 //	            n u8 | n × (mode u8 | name)
 //	25 release-all
 //	            session u64 | epoch u32 | request u64 | token u64
+//	26 let go   session u64 | epoch u32 | grace u32
 //	28 await, 29 count down, 30 set, 31 reset
 //	            flags u8 | gate u8 | session u64 | epoch u32 | request u64 |
 //	            done u64 | count u32 | hold time u32 | name
@@ -69,7 +70,9 @@
 // Sessions. Ids come from a counter and never return; an unknown session is
 // refused, never made anew. A session executes nothing below its epoch. A
 // parked session keeps its places but is passed over, and may give back but not
-// ask, until a higher epoch arrives. The end of a session releases all it has, through the log.
+// ask, until a higher epoch arrives. A session that is let go ends its grace after that
+// unless it is renewed, or nothing of it if a higher epoch has arrived. The end of a
+// session releases all it has, through the log.
 //
 // Locks. An acquire is put into the queue by its arrival in log time less its weight
 // times Limits.AgeStep, so that it passes those only who came less than that before

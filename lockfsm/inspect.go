@@ -94,6 +94,8 @@ func (c *Command) String() string {
 		if c.Lease != 0 {
 			fmt.Fprintf(&b, " for %d ms", c.Lease)
 		}
+	case OpLetGo:
+		fmt.Fprintf(&b, " grace %d ms", c.Lease)
 	case OpLeave, OpReleaseAll:
 		fmt.Fprintf(&b, " request %d token %d", c.Request, c.Token)
 	case OpConvert:

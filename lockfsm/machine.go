@@ -209,6 +209,8 @@ func (m *Machine) execute(c *Command, out *Outcome) Result {
 		return m.cancel(c, out)
 	case OpPark:
 		return m.park(c, out)
+	case OpLetGo:
+		return m.letGo(c, out)
 	case OpRenewHold:
 		return m.renewHold(c)
 	case OpWrite:

@@ -196,7 +196,7 @@ func parseCommand(t *testing.T, words []string) Command {
 			c.Done = RequestID(number(t, v))
 		case "w":
 			c.Weight = uint8(number(t, v))
-		case "lease":
+		case "lease", "grace":
 			c.Lease = Millis(number(t, v))
 		case "nonce":
 			c.Nonce[0] = byte(number(t, v))

@@ -202,7 +202,7 @@ func (m *Machine) enter(c *Command, out *Outcome) (ref, Code) {
 		return 0, CodeStaleEpoch
 	case c.Epoch > s.epoch && c.Op == OpPark:
 		return 0, CodeStaleEpoch
-	case c.Epoch > s.epoch:
+	case c.Epoch > s.epoch && c.Op != OpLetGo: // which no client says
 		m.raise(r, c.Epoch, out)
 	}
 	return r, CodeOK
@@ -260,6 +260,24 @@ func (m *Machine) park(c *Command, out *Outcome) Result {
 		m.disturb()
 		m.touchSession(r)
 		m.pumpWaits(s, out)
+	}
+	return res.with(CodeOK)
+}
+
+// letGo has a session whose conn is gone end sooner than its lease says, unless it is
+// renewed before. What it then has is lost, as when its lease runs out.
+func (m *Machine) letGo(c *Command, out *Outcome) Result {
+	res := Result{Op: c.Op, Session: c.Session}
+	r, code := m.enter(c, out)
+	if code != CodeOK {
+		return res.with(code)
+	}
+	s := m.sessions.at(r)
+	if deadline := m.logTime + Time(c.Lease); deadline < s.deadline {
+		m.due.remove(r)
+		s.deadline = deadline
+		m.due.push(r)
+		m.touchSession(r)
 	}
 	return res.with(CodeOK)
 }

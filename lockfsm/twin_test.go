@@ -208,7 +208,9 @@ func (t *twin) command(c *Command) Result {
 			(c.Op.Acquires() || c.Op == OpConvert || c.Op == OpAwait) && c.Epoch == s.epoch && s.parked:
 			return res.with(CodeStaleEpoch)
 		}
-		t.raise(s, c.Epoch)
+		if c.Op != OpLetGo {
+			t.raise(s, c.Epoch)
+		}
 	}
 	return t.execute(c, s, res)
 }
@@ -224,6 +226,8 @@ func (t *twin) execute(c *Command, s *twinSession, res Result) Result {
 			s.parked = true
 			t.pumpAllOf(s)
 		}
+	case OpLetGo:
+		s.deadline = min(s.deadline, t.now+Time(c.Lease))
 	case OpAcquire, OpTake, OpEnter:
 		return t.acquire(c, s, res)
 	case OpAcquireAll:

@@ -78,7 +78,7 @@ func drawOp(n int) Op {
 		below int
 		op    Op
 	}{{11, OpOpenSession}, {13, OpCloseSession}, {31, OpAcquire}, {43, OpTake}, {54, OpEnter},
-		{65, OpConvert}, {68, OpAcquireAll}, {80, OpRelease}, {86, OpCancel}, {91, OpPark},
+		{65, OpConvert}, {68, OpAcquireAll}, {80, OpRelease}, {86, OpCancel}, {90, OpPark}, {91, OpLetGo},
 		{94, OpRenewHold},
 		{98, OpAmend}} {
 		if n < share.below {

@@ -112,6 +112,9 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 	case h.Kind == wire.KindUnwatch:
 		n.onUnwatch(g, c, h, body)
 		return
+	case h.Kind == wire.KindLetGo:
+		n.onLetGo(g, c, h, body)
+		return
 	}
 	if g.batch.Size() > n.opts.MaxBatchBytes || n.cramped && takes(h.Kind) {
 		n.busy(c, h)

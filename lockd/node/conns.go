@@ -142,7 +142,8 @@ func (n *Node) unbind(g *group, s lockfsm.SessionID) {
 }
 
 // onConnClosed parks the sessions whose conn is gone: what they wait for is not
-// granted to nobody, and their place is kept for the session lease.
+// granted to nobody, and their place is kept for the session lease, or less if the
+// client wants to be let go.
 func (n *Node) onConnClosed(id ConnID) {
 	c := n.conns.find(id)
 	switch {
@@ -163,6 +164,9 @@ func (n *Node) endConn(c *conn) {
 		n.unbind(g, bs.session)
 		if g.leading && b.waited {
 			n.park(g, bs.session, b.epoch)
+		}
+		if g.leading {
+			n.letGo(g, bs.session, b)
 		}
 	}
 	for w, g := range c.watches { // order: each by itself

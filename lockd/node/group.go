@@ -72,6 +72,9 @@ type binding struct {
 	// waited is set once a request of the session was queued: if the conn
 	// goes, its waits are to be parked.
 	waited bool
+	// letsGo is set if the session is to end soon when the conn does, after grace.
+	letsGo bool
+	grace  lockfsm.Millis
 	// renewals counts those since time step number step of its group.
 	renewals uint8
 	step     uint64
@@ -110,7 +113,7 @@ type group struct {
 	flights []flight             // proposed and not applied, in slot order
 	idle    []flight             // spent flights, for their memory
 	reads   []read
-	parks   []lockfsm.Command // sessions to be parked as the batch has room
+	parks   []lockfsm.Command // sessions to be parked or let go as the batch has room
 	// confirmed is the highest read round confirmed; launched and landed count
 	// the flights of this node since it last began to lead.
 	confirmed        uint64

@@ -139,6 +139,7 @@ func startsLease(c *lockfsm.Command) bool {
 		return false
 	}
 	return c.Op == lockfsm.OpOpenSession || c.Op == lockfsm.OpRenewHold ||
+		c.Op == lockfsm.OpLetGo ||
 		c.Op.Acquires() && c.Flags&lockfsm.Detached != 0 ||
 		c.Op == lockfsm.OpSet && c.Lease != 0
 }

@@ -67,6 +67,10 @@ func newCoreClient(w *World, id int) *coreClient {
 		MaxInFlight: 64, DialTimeout: time.Duration(w.patience()),
 		Nonce: wire.Nonce{coreFlow, byte(id)}, Seed: d.Uint64(),
 	}
+	if w.opts.LetGo {
+		cfg.Grace = max(time.Second, cfg.Lease*time.Duration(newDice(w.opts.Seed, "grace").
+			between(500, 1000))/1000)
+	}
 	for _, s := range w.sites[:w.opts.Nodes] {
 		cfg.Endpoints = append(cfg.Endpoints, fmt.Sprint(s.id))
 	}

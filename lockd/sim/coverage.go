@@ -114,7 +114,8 @@ func ReachableUnderFaults() []string {
 		wire.KindCancel, wire.KindRenewHold,
 		wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate,
 		wire.KindKeepalive, wire.KindGet, wire.KindList, wire.KindStatus, wire.KindCheckTokens,
-		wire.KindFindSession, wire.KindForce, wire.KindChase} {
+		wire.KindFindSession, wire.KindForce, wire.KindChase,
+		wire.KindLetGo} {
 		all = append(all, "request "+k.String())
 	}
 	for _, op := range []lockfsm.Op{lockfsm.OpOpenSession, lockfsm.OpCloseSession,
@@ -122,7 +123,8 @@ func ReachableUnderFaults() []string {
 		lockfsm.OpConvert, lockfsm.OpGiveBack, lockfsm.OpAmend,
 		lockfsm.OpAcquireAll, lockfsm.OpReleaseAll,
 		lockfsm.OpAwait, lockfsm.OpCountDown, lockfsm.OpSet, lockfsm.OpReset,
-		lockfsm.OpCancel, lockfsm.OpPark, lockfsm.OpRenewHold, lockfsm.OpForce} {
+		lockfsm.OpCancel, lockfsm.OpPark, lockfsm.OpRenewHold, lockfsm.OpForce,
+		lockfsm.OpLetGo} {
 		all = append(all, "command "+op.String())
 	}
 	for _, k := range []node.EventKind{node.EventBorn, node.EventPeerUp, node.EventPeerDown,
@@ -146,6 +148,7 @@ func ReachableUnderFaults() []string {
 		"circle over groups told",
 		"convert ok", "convert held", "convert cancelled", "convert not holder",
 		"held", "several held", "data read", "kept hold seen", "hold kept", "kept hold freed",
+		"session let go",
 		"max hold over", "loss told: "+wire.ReasonMaxHold.String(), "core lost by max hold",
 		"core asked what is left",
 		"core held", "core held several",

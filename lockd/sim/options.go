@@ -97,6 +97,8 @@ type Options struct {
 	Converts bool
 	// Terms says that clients bring data with what they ask for.
 	Terms bool
+	// LetGo says that clients of production want to be let go with their conns.
+	LetGo bool
 	// Several says that clients ask for several names at once.
 	Several bool
 	// Gates says that clients wait at gates.
@@ -181,6 +183,7 @@ func Draw(seed uint64) Options {
 	o.Converts = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "converts").permille(500)
 	o.Terms = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "terms").permille(500)
 	o.Forces = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "forces").permille(400)
+	o.LetGo = o.Faults&FaultMixed == 0 && newDice(seed, "let go").permille(500)
 	o.Several = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "several").permille(500)
 	if o.Faults&FaultMember != 0 {
 		o.Spares = pick(d, 1, 1, 2)

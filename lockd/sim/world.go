@@ -322,6 +322,9 @@ func (w *World) applied(
 		w.check(w.history.Granted(uint16(g), &model.Grants[i]))
 	}
 	for _, end := range model.Ends {
+		if end.LetGo {
+			w.covered["session let go"]++
+		}
 		if end.Reason == lockfsm.ReasonExpired {
 			w.covered["session expired"]++
 			w.check(w.leases.Ended(uint16(g), end.Session.ID, int64(w.agenda.Now())))

@@ -129,6 +129,7 @@
 //	                        time to live ms u32 | gate u8 | 0 u8 | name
 //	32 CheckTokens         n u16 | n × (token u64 | name)
 //	33 FindSession         nonce [16] | after u64
+//	34 LetGo               session u64 | epoch u32 | grace ms u32
 //	35 Chase               scope u8 | 0 u8 | n u16 | n × flow
 //	                       flow: client u64 | owner u64
 //
@@ -240,6 +241,13 @@
 //	rank        h = mix(group), h = mix(h xor session), h = mix(h xor request);
 //	            mix(z): z += 9e3779b97f4a7c15, z ^= z>>30, z *= bf58476d1ce4e5b9,
 //	            z ^= z>>27, z *= 94d049bb133111eb, z ^= z>>31
+//
+// LetGo says that its session is to be let go when this conn ends: then the leader of
+// the group has the log end it, as if its lease had run out, grace later, unless it is
+// renewed before or the client has come back with a higher epoch. It holds for the
+// conn on which it is said, and for as long as that node leads; a client says it on
+// every conn to which it attaches the group. Who uses it counts no more than grace
+// from the send of a renewal that was answered, if that is less than the lease.
 //
 // An Ask is an Acquire, a Take or an Enter (kind 4, 12 or 13, with its flags) that
 // has more to say; what its kind does not have is zero. An Amend changes the data

@@ -57,6 +57,7 @@ const (
 	KindResetGate   Kind = 31
 	KindCheckTokens Kind = 32
 	KindFindSession Kind = 33
+	KindLetGo       Kind = 34
 	KindChase       Kind = 35
 )
 
@@ -79,7 +80,8 @@ const (
 // IsRequest reports whether k is a known kind that only a client sends.
 func (k Kind) IsRequest() bool {
 	return k >= KindHello && k <= KindSeen ||
-		k.AtGate() || k == KindCheckTokens || k == KindFindSession || k == KindChase
+		k.AtGate() || k == KindCheckTokens || k == KindFindSession || k == KindChase ||
+		k == KindLetGo
 }
 
 // IsResponse reports whether k is a known kind that only a node sends.
@@ -152,6 +154,8 @@ func (k Kind) String() string {
 		return "CheckTokens"
 	case KindFindSession:
 		return "FindSession"
+	case KindLetGo:
+		return "LetGo"
 	case KindAsk:
 		return "Ask"
 	case KindAmend:

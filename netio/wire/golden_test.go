@@ -275,6 +275,7 @@ func requestSamples() []sample {
 			Wants("\x05\x03\x00gpu\x03\x09\x00orders/42")}, AppendAcquireAll, DecodeAcquireAll),
 		frame("release_all", Header{KindReleaseAll, 0, 10, 17}, ReleaseAll{9, 88127, 16, 1},
 			AppendReleaseAll, DecodeReleaseAll),
+		frame("let_go", Header{KindLetGo, 0, 5, 78}, LetGo{9, 2, 2000}, AppendLetGo, DecodeLetGo),
 		frame("find_session", Header{KindFindSession, 0, 10, 16},
 			FindSession{goldenNonce(), 2}, AppendFindSession, DecodeFindSession),
 		{"status", Header{Kind: KindStatus, Request: 11}, nil,

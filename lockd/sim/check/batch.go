@@ -83,8 +83,8 @@ func (s *scanner) command() (c lockfsm.Command) {
 		c.Epoch, c.Lease = lockfsm.Epoch(s.u32()), lockfsm.Millis(s.u32())
 		copy(c.Nonce[:8], s.take(8))
 		copy(c.Nonce[8:], s.take(8))
-	case lockfsm.OpCloseSession, lockfsm.OpPark:
-		c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
+	case lockfsm.OpCloseSession, lockfsm.OpPark, lockfsm.OpLetGo:
+		s.session(&c)
 		return c
 	case lockfsm.OpAcquire:
 		c.Flags, c.Mode, c.Weight = lockfsm.Flags(s.u8()), lockfsm.Mode(s.u8()), s.u8()
@@ -138,6 +138,14 @@ func (s *scanner) command() (c lockfsm.Command) {
 	}
 	c.Name = s.take(int(s.u16()))
 	return c
+}
+
+// session reads what a command about a session has that has no name.
+func (s *scanner) session(c *lockfsm.Command) {
+	c.Session, c.Epoch = lockfsm.SessionID(s.u64()), lockfsm.Epoch(s.u32())
+	if c.Op == lockfsm.OpLetGo {
+		c.Lease = lockfsm.Millis(s.u32())
+	}
 }
 
 // gate reads what a command at a gate has.

@@ -40,6 +40,11 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 			}
 		}
 		return nil
+	case lockfsm.OpLetGo:
+		if soon := s.logTime + uint64(c.Lease); soon < p.deadline {
+			p.deadline, p.letGo = soon, true
+		}
+		return nil
 	case lockfsm.OpAcquire, lockfsm.OpTake, lockfsm.OpEnter:
 		return s.acquire(c, r, p)
 	case lockfsm.OpRelease:
@@ -83,7 +88,7 @@ func (s *step) open(c *lockfsm.Command, r *lockfsm.Result) error {
 		if p.ID != r.Session {
 			return s.bad("I19: session %d opened for the nonce of %d", r.Session, p.ID)
 		}
-		p.deadline = s.logTime + p.lease
+		p.deadline, p.letGo = s.logTime+p.lease, false
 		if c.Epoch > p.epoch {
 			p.epoch, p.parked = c.Epoch, false
 		}
@@ -129,7 +134,7 @@ func (s *step) enter(c *lockfsm.Command, r *lockfsm.Result) (*Session, bool, err
 		return nil, true, s.bad("%v of live session %d at epoch %d, it is at %d, answered %v",
 			c.Op, c.Session, c.Epoch, p.epoch, r.Code)
 	}
-	if c.Epoch > p.epoch {
+	if c.Epoch > p.epoch && c.Op != lockfsm.OpLetGo {
 		p.epoch, p.parked = c.Epoch, false
 		for _, k := range s.claims { // order: a set is built
 			if k.session == p {

@@ -70,6 +70,7 @@ type Session struct {
 	epoch    lockfsm.Epoch
 	parked   bool
 	ended    bool
+	letGo    bool // it is to end before its lease
 	claims   int
 }
 
@@ -144,6 +145,8 @@ type Grant struct {
 type Ending struct {
 	Session *Session
 	Reason  lockfsm.Reason
+	// LetGo says that its conn was gone, and its lease not over.
+	LetGo bool
 }
 
 // Opening is one session that the last slot opened or found again.
@@ -352,7 +355,7 @@ func (s *step) sessionEnded(e *lockfsm.Event) bool {
 func (s *step) end(p *Session, why lockfsm.Reason) {
 	p.ended = true
 	delete(s.nonces, p.Nonce)
-	s.Ends = append(s.Ends, Ending{p, why})
+	s.Ends = append(s.Ends, Ending{p, why, p.letGo && why == lockfsm.ReasonExpired})
 	for _, c := range s.claims { // order: a set is built, sorted before use
 		if c.session == p {
 			s.touchAll(c)

@@ -14,7 +14,7 @@ func (s *step) tick(b *Batch) error {
 	missing := 0
 	for _, id := range b.Renewed {
 		if p := s.sessions[lockfsm.SessionID(id)]; p != nil && !p.ended {
-			p.deadline = s.logTime + p.lease
+			p.deadline, p.letGo = s.logTime+p.lease, false
 			continue
 		}
 		if missing >= len(s.out.NotRenewed) || uint64(s.out.NotRenewed[missing]) != id {

@@ -1,0 +1,110 @@
+package node
+
+import (
+	"testing"
+
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+)
+
+// letGo says that the session is to end so long after its conn.
+func (u *user) letGo(graceMillis uint32) {
+	u.w.t.Helper()
+	h := u.header(wire.KindLetGo)
+	u.send(wire.AppendLetGo(nil, h, &wire.LetGo{Session: u.session, Epoch: u.epoch,
+		GraceMillis: graceMillis}))
+	u.want(h.Request, wire.StatusOK)
+}
+
+// free returns after how long nobody holds a lock, and whether that is at all.
+func (u *user) free(name []byte, within Nanos) (Nanos, bool) {
+	for d := Nanos(0); d < within; d += 20 * Millisecond {
+		var info lockfsm.LockInfo
+		if !u.w.leaderOf(u.group).node.groups[0].machine.Lock(name, &info) {
+			return d, true
+		}
+		u.w.run(20 * Millisecond)
+	}
+	return within, false
+}
+
+// A session that wants it ends its grace after its conn, not its lease after that; one
+// that does not want it lives on, and so does one that is there again in time, by a
+// keepalive or by a request with a higher epoch.
+func TestLetGo(t *testing.T) {
+	w := raisedWorld(t, testOptions())
+	stays, goes := w.lasting(1, 0, 20_000), w.lasting(2, 0, 20_000)
+	back, again := w.lasting(3, 0, 20_000), w.lasting(4, 0, 20_000)
+	for i, u := range []*user{stays, goes, back, again} {
+		u.lock(w.nameIn(0, i))
+		if u != stays {
+			u.letGo(1000)
+		}
+	}
+	for _, u := range []*user{stays, goes, back, again} {
+		w.leaderOf(0).inbox.ConnClosed(u.conn)
+	}
+	w.run(500 * Millisecond)
+	back.conn = 13
+	back.keepalive()
+	again.conn, again.epoch = 14, 2
+	again.lock(w.nameIn(0, 9))
+	if took, ok := goes.free(w.nameIn(0, 1), 5*Second); !ok || took < 300*Millisecond ||
+		took > Second {
+		t.Errorf("got free %d ms after half the grace, %v, want the other half",
+			took/Millisecond, ok)
+	}
+	w.run(Second / 2)
+	if _, ok := stays.free(w.nameIn(0, 0), Second); ok {
+		t.Error("a session that did not ask for it was let go")
+	}
+	if _, ok := back.free(w.nameIn(0, 2), Second); ok {
+		t.Error("a session that was renewed in time was let go")
+	}
+	// A request renews nothing: it is let go unless a keepalive comes.
+	if _, ok := again.free(w.nameIn(0, 3), 100*Millisecond); !ok {
+		t.Error("a session that was not renewed was not let go")
+	}
+}
+
+// A client that has gone to another conn loses nothing by the end of the first, and
+// what a change of leaders took the conns of lives for its lease.
+func TestLetGoNeedsTheConnAndTheLeader(t *testing.T) {
+	w := raisedWorld(t, testOptions())
+	a, b := w.lasting(1, 0, 20_000), w.lasting(2, 0, 20_000)
+	first, second := w.nameIn(0, 0), w.nameIn(0, 1)
+	a.lock(first)
+	b.lock(second)
+	a.letGo(500)
+	b.letGo(500)
+	old := a.conn
+	a.conn, a.epoch = 11, 2
+	a.letGo(500)
+	w.leaderOf(0).inbox.ConnClosed(old)
+	if _, ok := a.free(first, 2*Second); ok {
+		t.Error("a session was let go by the end of a conn that its client had left")
+	}
+	w.kill(w.leaderOf(0).id)
+	w.run(300 * Millisecond)
+	w.leaderOf(0).inbox.ConnClosed(b.conn)
+	if _, ok := b.free(second, 3*Second); ok {
+		t.Error("a session was let go by a change of leaders")
+	}
+	b.conn, b.epoch = 12, 2
+	b.letGo(500)
+	w.leaderOf(0).inbox.ConnClosed(b.conn)
+	if _, ok := b.free(second, 3*Second); !ok {
+		t.Error("a session was not let go by the next leader, which was told")
+	}
+}
+
+// While a node of the cluster may not know it, nobody is let go.
+func TestFP3LetGoNeedsAllNodes(t *testing.T) {
+	o := testOptions()
+	o.Format = lockfsm.FormatKinds
+	w := newWorld(t, o)
+	u := w.user(1, 0)
+	h := u.header(wire.KindLetGo)
+	u.send(wire.AppendLetGo(nil, h, &wire.LetGo{Session: u.session, Epoch: u.epoch}))
+	u.want(h.Request, wire.StatusUnsupported)
+}
