@@ -15,6 +15,7 @@ type shelf struct {
 	fault string
 	mu    sync.Mutex
 	kept  map[string]slot // what is durable
+	began int             // writes
 }
 
 type slot struct {
@@ -56,6 +57,7 @@ func (s *shelf) Write(_ context.Context, name string, token uint64, value string
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.began++
 	have := s.kept[s.key(name)]
 	if token != 0 && s.refuses(have.token, token) {
 		if s.fault == "last seen" {
@@ -64,9 +66,12 @@ func (s *shelf) Write(_ context.Context, name string, token uint64, value string
 		return &fence.StaleError{Name: name, Token: token, Newest: have.token}
 	}
 	if s.fault == "check apart" {
-		s.mu.Unlock()
-		runtime.Gosched()
-		s.mu.Lock()
+		// Until another write has begun, or none is under way.
+		for before, n := s.began, 0; s.began == before && n < 1000; n++ {
+			s.mu.Unlock()
+			runtime.Gosched()
+			s.mu.Lock()
+		}
 	}
 	s.kept[s.key(name)] = slot{token, value}
 	return nil
