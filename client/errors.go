@@ -49,6 +49,9 @@ var (
 	// ErrOtherMode: the owner holds the lock, or waits for it, in another mode,
 	// and would wait for itself; or the hold is being converted already.
 	ErrOtherMode = errors.New("client: owner has the lock in another mode")
+	// ErrNotWriter means that a hold may not write the value of its lock, because its
+	// mode is neither PW nor EX.
+	ErrNotWriter = errors.New("client: the mode of the hold does not write values")
 	// ErrDeadlock: the request would have waited for somebody who waits for the
 	// caller, and neither would ever have had his turn. Nothing changed: give back
 	// what is held, or part of it, and ask again. See DeadlockError.
@@ -362,6 +365,8 @@ func (c *Core) statusError(x *Call, status wire.Status) error {
 		sentinel = ErrNotFound
 	case wire.StatusOtherMode:
 		sentinel = ErrOtherMode
+	case wire.StatusNotWriter:
+		sentinel = ErrNotWriter
 	case wire.StatusAlreadySet:
 		sentinel = ErrAlreadySet
 	case wire.StatusBroken:

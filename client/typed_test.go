@@ -27,7 +27,7 @@ func sentinels() map[string]error {
 		"ErrNameTooLong": ErrNameTooLong, "ErrNotFound": ErrNotFound, "ErrOptions": ErrOptions,
 		"ErrProtocol": ErrProtocol, "ErrOtherKind": ErrOtherKind, "ErrOtherMode": ErrOtherMode,
 		"ErrUnsupported": ErrUnsupported, "ErrRefused": ErrRefused, "ErrDeadlock": ErrDeadlock,
-		"ErrAlreadySet": ErrAlreadySet, "ErrBroken": ErrBroken,
+		"ErrAlreadySet": ErrAlreadySet, "ErrNotWriter": ErrNotWriter, "ErrBroken": ErrBroken,
 		"ErrTooMuchData": ErrTooMuchData, "ErrSessionFile": ErrSessionFile,
 		"ErrMaxHold": ErrMaxHold,
 		"ErrForced":  ErrForced, "ErrStaleToken": ErrStaleToken,
