@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -58,5 +59,43 @@ func TestExitCodesOfRefusedLocks(t *testing.T) {
 		if got := exitCode(p.failure(nil, []string{"a"}, row.err)); got != row.want {
 			t.Errorf("%v: got exit code %d, want %d", row.err, got, row.want)
 		}
+	}
+}
+
+// A command that was stopped because its lock was lost is told of with the reason, as
+// far as the release learns it; what has ended otherwise is not.
+func TestRunSaysWhyTheLockWasLost(t *testing.T) {
+	lost := failf(exitLostRunning, `lock "a" was lost while the command ran`)
+	forced := &client.LostError{Name: "a", Token: 7, Cause: client.ErrForced}
+	got := withReason(lost, errors.Join(forced, nil))
+	if want := lost.Error() + ": released by force"; got.Error() != want ||
+		exitCode(got) != exitLostRunning {
+		t.Errorf("got %q with exit code %d, want %q", got, exitCode(got), want)
+	}
+	if got := withReason(lost, nil); got != lost {
+		t.Errorf("given back in time: got %v, want %v", got, lost)
+	}
+	for _, fate := range []error{nil, &failure{code: exitLostRunning}, &failure{code: 3}} {
+		if got := withReason(fate, forced); got != fate {
+			t.Errorf("%v: got %v, want it as it was", fate, got)
+		}
+	}
+}
+
+// A signal ends the wait for good: what was granted in the same moment is handed back
+// with the signal's exit code, and nothing is run under it.
+func TestSignalWhileTheLockIsGranted(t *testing.T) {
+	p := &patience{wait: waitsForEver, signals: make(chan os.Signal, 1)}
+	p.signals <- syscall.SIGTERM
+	got, err := acquire(p, func(ctx context.Context) (*taken, error) {
+		select {
+		case <-ctx.Done():
+		case <-t.Context().Done():
+		}
+		return &taken{what: "granted"}, nil
+	})
+	if exitCode(err) != exitSignal+int(syscall.SIGTERM) || got == nil {
+		t.Errorf("got %v and exit code %d, want the hold and %d", got, exitCode(err),
+			exitSignal+int(syscall.SIGTERM))
 	}
 }

@@ -76,8 +76,8 @@ func completion() string {
   local cur="${COMP_WORDS[COMP_CWORD]}" words=""
   local line="${COMP_WORDS[*]:1:COMP_CWORD-1} "
   case "$line" in
-    "run "*" -- ") COMPREPLY=($(compgen -c -- "$cur")); return ;;
-    "run "*" -- "*) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    "run "*" -- "|"election run "*" -- ") COMPREPLY=($(compgen -c -- "$cur")); return ;;
+    "run "*" -- "*|"election run "*" -- "*) COMPREPLY=($(compgen -f -- "$cur")); return ;;
 %s%s    " "|"help ") words=%q ;;
   esac
   COMPREPLY=($(compgen -W "$words" -- "$cur"))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -51,8 +52,11 @@ func TestCompletion(t *testing.T) {
 	if got := complete(t, "lockd", "help", ""); len(got) < 10 {
 		t.Errorf("help: got %q, want the verbs", got)
 	}
-	if got := complete(t, "lockd", "run", "name", "--", "tru"); len(got) == 0 {
-		t.Error("no command begins with tru")
+	for _, verb := range [][]string{{"run"}, {"election", "run"}} {
+		words := append(append([]string{"lockd"}, verb...), "name", "--", "tru")
+		if got := complete(t, words...); !slices.Contains(got, "true") {
+			t.Errorf("%q: got %q, want commands", words, got)
+		}
 	}
 	if code, out, _ := call("completion", "zsh"); code != 0 || !strings.Contains(out, "bashcompinit") {
 		t.Errorf("zsh: got exit code %d", code)

@@ -54,8 +54,8 @@ Waits until nobody holds the lock or waits for it, and takes it. It has no place
 the queue: all who wait there, as lockd run does, come first.
 ` + holdHelp + lockCodes,
 		begin: func(flags *flag.FlagSet) action {
-			l := &locker{}
-			l.patience.declare(flags)
+			l := &locker{verb: "lock"}
+			l.patience.declare(flags, "lock")
 			l.declare(flags)
 			return l.run
 		},
@@ -71,7 +71,7 @@ func tryVerb() verb {
 Takes the lock if nobody holds it or waits for it, and fails at once otherwise.
 ` + holdHelp + lockCodes,
 		begin: func(flags *flag.FlagSet) action {
-			l := &locker{patience: patience{conflictCode: exitFailure}}
+			l := &locker{verb: "try", patience: patience{conflictCode: exitFailure}}
 			l.declare(flags)
 			return l.run
 		},
@@ -80,6 +80,7 @@ Takes the lock if nobody holds it or waits for it, and fails at once otherwise.
 
 // locker is one call of lockd lock or lockd try.
 type locker struct {
+	verb     string
 	cluster  clusterFlags
 	patience patience
 	want     wantFlags
@@ -127,7 +128,7 @@ func (l *locker) run(sh *shell, args []string) error {
 	if err := needArgs(args, "NAME"); err != nil {
 		return err
 	}
-	if err := l.want.check("lock"); err != nil {
+	if err := l.want.check(l.verb); err != nil {
 		return err
 	}
 	l.patience.timeout, l.by = l.cluster.timeout, takenBy(sh)
@@ -145,7 +146,11 @@ func (l *locker) run(sh *shell, args []string) error {
 		return l.wait(ctx, c, name)
 	})
 	if err != nil {
-		return l.patience.failure(c, []string{name}, err)
+		err = l.patience.failure(c, []string{name}, err)
+		if h != nil {
+			return errors.Join(err, l.giveBack(h))
+		}
+		return err
 	}
 	until := h.SafeUntil()
 	if until.IsZero() {
@@ -154,12 +159,16 @@ func (l *locker) run(sh *shell, args []string) error {
 	}
 	d := client.DetachedHold{Name: name, Session: h.Session(), Token: h.Token()}
 	if err := printHold(sh, l.out, d, until); err != nil {
-		// Nobody has heard of it, so nobody would give it back.
-		ctx, cancel := context.WithTimeout(context.Background(), l.cluster.timeout)
-		defer cancel()
-		return errors.Join(err, h.Unlock(ctx))
+		return errors.Join(err, l.giveBack(h))
 	}
 	return nil
+}
+
+// giveBack ends a hold of which nobody has heard, so that nobody else would.
+func (l *locker) giveBack(h *client.Held) error {
+	ctx, cancel := context.WithTimeout(context.Background(), l.cluster.timeout)
+	defer cancel()
+	return h.Unlock(ctx)
 }
 
 // try takes the lock. It says by a label who did, if that has room.
@@ -214,7 +223,11 @@ func printHold(sh *shell, out format, d client.DetachedHold, until time.Time) er
 	}
 	name, comment := shellQuoted(d.Name), ""
 	if !strings.Contains(name, "\n") { // it would end the comment
-		comment = fmt.Sprintf("# give it back: lockd release %s --token %d\n", name, d.Token)
+		dashes := ""
+		if strings.HasPrefix(d.Name, "-") { // it would be read as a flag
+			dashes = "-- "
+		}
+		comment = fmt.Sprintf("# give it back: lockd release --token %d %s%s\n", d.Token, dashes, name)
 	}
 	_, err := fmt.Fprintf(sh.out,
 		"LOCKD_NAME=%s\nLOCKD_TOKEN=%d\nLOCKD_SESSION=%d\nLOCKD_UNTIL=%s\n%s", name, d.Token, d.Session,

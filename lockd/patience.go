@@ -30,10 +30,10 @@ type patience struct {
 // waitsForEver is a wait without a bound.
 const waitsForEver = -time.Second
 
-func (p *patience) declare(flags *flag.FlagSet) {
+func (p *patience) declare(flags *flag.FlagSet, noun string) {
 	p.conflictCode = exitFailure
 	declareSpan(flags, span{to: &p.wait}, "w", waitsForEver,
-		"wait at most this `long` for the lock; 0s is not at all")
+		"wait at most this `long` for the "+noun+"; 0s is not at all")
 }
 
 // listen has signals come to the verb. The returned function ends that.
@@ -47,7 +47,8 @@ func (p *patience) listen(signals ...os.Signal) (stop func()) {
 var errWaited = errors.New("waited long enough")
 
 // acquire runs a call that waits for a lock, no longer than it may. A signal while
-// it waits gives up.
+// it waits gives up; what was granted all the same comes with that error, for the
+// caller to give back.
 func acquire[T any](p *patience, call func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
@@ -68,6 +69,10 @@ func acquire[T any](p *patience, call func(context.Context) (T, error)) (T, erro
 	for {
 		select {
 		case o := <-result:
+			var asked *failure
+			if o.err == nil && errors.As(context.Cause(ctx), &asked) {
+				o.err = asked
+			}
 			return o.held, o.err
 		case sig := <-p.signals:
 			if endsWait(sig) {

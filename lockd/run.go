@@ -90,11 +90,11 @@ func (r *runner) declare(flags *flag.FlagSet) {
 func (r *runner) declareCommand(flags *flag.FlagSet) {
 	r.cluster.declare(flags)
 	flags.BoolVar(&r.try, "n", false, "do not wait: fail at once if the "+r.noun+" is held")
-	r.patience.declare(flags)
+	r.patience.declare(flags, r.noun)
 	declareNumber(flags, number{to: &r.patience.conflictCode, least: 0, most: 255}, "E", exitFailure,
 		"exit `code` when the "+r.noun+" is held by others")
 	declareChoice(flags, choice{to: &r.onLost, words: []string{"kill", "warn"}}, "on-lost", "kill",
-		"what to do when the "+r.noun+" is lost: `kill` the command, or only warn")
+		"`what` to do when the "+r.noun+" is lost: kill the command, or only warn")
 	declareSpan(flags, span{to: &r.lease, least: leastLease, most: mostLease}, "lease",
 		10*time.Second, "how `long` the cluster keeps the "+r.noun+" without hearing from lockd, "+
 			"1s to 1h")
@@ -118,15 +118,29 @@ func (r *runner) run(sh *shell, args []string) error {
 	})
 	if err != nil {
 		err = r.patience.failure(c, r.names, err)
+		if t != nil {
+			return errors.Join(err, giveBack(c, t.hold))
+		}
 		closeClient(c)
 		return err
 	}
-	code := r.underLock(sh, t, command)
-	if err := giveBack(c, t.hold); err != nil && !errors.Is(err, client.ErrLost) {
+	fate := r.underLock(sh, t, command)
+	if err = giveBack(c, t.hold); err != nil && !errors.Is(err, client.ErrLost) {
 		fmt.Fprintf(sh.err, "lockd: the %s could not be given back, its lease will run out: %v\n",
 			r.noun, err)
 	}
-	return code
+	return withReason(fate, err)
+}
+
+// withReason adds to the loss of a lock while the command ran why it was lost, if its
+// end, as the release found it, tells.
+func withReason(fate, end error) error {
+	var f *failure
+	var lost *client.LostError
+	if !errors.As(fate, &f) || f.code != exitLostRunning || f.err == nil || !errors.As(end, &lost) {
+		return fate
+	}
+	return failf(exitLostRunning, "%w: %s", fate, strings.TrimPrefix(lost.Cause.Error(), "client: "))
 }
 
 // check takes the command line apart and returns the command.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -93,7 +94,22 @@ func (sh *shell) dispatch(args []string) error {
 	if err != nil {
 		return &failure{code: exitUsage, err: fmt.Errorf("%s: %w", v.name, err)}
 	}
+	if !v.runsCommand() {
+		args = withoutDashes(args)
+	}
 	return act(sh, args)
+}
+
+// runsCommand says whether a lone "--" begins a command, and does not only end the
+// flags.
+func (v *verb) runsCommand() bool { return strings.Contains(v.args, " -- ") }
+
+// withoutDashes leaves out the lone "--" that ends the flags.
+func withoutDashes(args []string) []string {
+	if i := slices.Index(args, "--"); i >= 0 {
+		return slices.Delete(args, i, i+1)
+	}
+	return args
 }
 
 // findVerb finds the verb at the start of a command line, two words before one.
@@ -167,10 +183,11 @@ func betterFlagError(flags *flag.FlagSet, err error) error {
 	}
 	var names []string
 	flags.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
-	if near := config.Nearest(name, names); near != "" {
-		return fmt.Errorf("unknown flag --%s; did you mean --%s?", name, near)
+	// Of one letter nothing is near.
+	if near := config.Nearest(name, names); near != "" && len(name) > 1 {
+		return fmt.Errorf("unknown flag %s; did you mean %s?", dashed(name), dashed(near))
 	}
-	return fmt.Errorf("unknown flag --%s; lockd help %s lists all", name, flags.Name())
+	return fmt.Errorf("unknown flag %s; lockd help %s lists all", dashed(name), flags.Name())
 }
 
 // needArgs checks the number of arguments against the names of what is needed.

@@ -47,13 +47,18 @@ func holdsInAShell(t *testing.T, c *Cluster, cl *client.Client) {
 		again=$("$LOCKD" renew "$LOCKD_NAME" --token "$LOCKD_TOKEN" --ttl 1h)
 		eval "$again"
 		test "$first" != "$LOCKD_UNTIL"
-		"$LOCKD" release "$LOCKD_NAME" --token "$LOCKD_TOKEN" --session "$LOCKD_SESSION"`)
+		"$LOCKD" release "$LOCKD_NAME" --token "$LOCKD_TOKEN" --session "$LOCKD_SESSION"
+		held=$("$LOCKD" try --ttl 1m -- -dash)
+		"$LOCKD" get -- -dash | grep detached
+		again=$(printf '%s' "$held" | sed -n 's/^# give it back: lockd//p')
+		eval "\"\$LOCKD\" $again"`)
 	script.Env = append(script.Environ(), "USER=somebody", "LOCKD="+lockdPath,
 		"LOCKD_ADDR="+strings.Join(c.Addresses(), ","))
 	if out, err := script.CombinedOutput(); err != nil {
 		t.Errorf("got %v and %s", err, out)
 	}
 	free(t, cl, "it's a")
+	free(t, cl, "-dash")
 }
 
 // printedHold is a hold as -o json prints it.

@@ -108,6 +108,7 @@ func TestRun(t *testing.T) {
 	t.Run("SignalsReachTheGroup", func(t *testing.T) { runSignals(t, c, cl) })
 	t.Run("SignalWhileWaiting", func(t *testing.T) { runSignalWhileWaiting(t, c, cl) })
 	t.Run("MaxHold", func(t *testing.T) { runMaxHold(t, c, cl) })
+	t.Run("Forced", func(t *testing.T) { runForced(t, c, cl) })
 	t.Run("DiesWithParent", func(t *testing.T) { runDiesWithParent(t, c, cl) })
 	t.Run("FT4Paused", func(t *testing.T) { runPaused(t, c, cl) })
 	t.Run("Several", func(t *testing.T) { runSeveral(t, c, cl) })
@@ -426,6 +427,34 @@ func runMaxHold(t *testing.T, c *Cluster, cl *client.Client) {
 	code, out := lockd(t, "run", "--addr", c.Nodes[0].Client, "--max-hold", "1s", "x", "--", "true")
 	if code != 2 || !strings.Contains(out, "--kill-grace") {
 		t.Errorf("--max-hold below --kill-grace: got exit code %d and %q, want 2", code, out)
+	}
+}
+
+// runForced ends by force what commands run under, one lock or one of several, and
+// wants them stopped with the reason.
+func runForced(t *testing.T, c *Cluster, cl *client.Client) {
+	for _, names := range [][]string{{"forced"}, {"forced/b", "--also", "forced/a", "--also", "c"}} {
+		pidFile := filepath.Join(t.TempDir(), "pid")
+		s := startRun(t, c, append(names, "--", "sh", "-c", "echo $$ > "+pidFile+"; exec sleep 50")...)
+		awaitFile(t, pidFile)
+		info, err := cl.Get(within(t, 10*time.Second), names[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		token := strconv.FormatUint(info.Holders[0].Token, 10)
+		if code, out := onCluster(t, c, "release", "--force", "--token", token, "--reason", "test",
+			names[0]); code != 0 {
+			t.Errorf("release --force: got exit code %d and %q", code, out)
+		}
+		got, out := s.code(t), s.out.String()
+		if got != 79 || !strings.Contains(out, "was lost while the command ran: released by force") {
+			t.Errorf("got exit code %d and %q, want 79 and the reason", got, out)
+		}
+		for _, name := range names {
+			if name != "--also" {
+				free(t, cl, name)
+			}
+		}
 	}
 }
 
