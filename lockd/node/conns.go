@@ -110,10 +110,11 @@ func (n *Node) bind(g *group, c *conn, s lockfsm.SessionID, e lockfsm.Epoch) {
 	c.sessions[boundSession{g.id, s}] = struct{}{}
 }
 
-// rebind makes a newer conn that of a session, at the epoch it has.
+// rebind makes a newer conn that of a session, at the epoch it has. That it is to be
+// let go was said of the other conn: who has it now may count on its lease.
 func (n *Node) rebind(g *group, c *conn, s lockfsm.SessionID, b binding) binding {
 	n.unbind(g, s)
-	b.conn = c.id
+	b.conn, b.letsGo = c.id, false
 	g.bound[s] = b
 	c.sessions[boundSession{g.id, s}] = struct{}{}
 	return b

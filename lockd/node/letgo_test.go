@@ -98,6 +98,26 @@ func TestLetGoNeedsTheConnAndTheLeader(t *testing.T) {
 	}
 }
 
+// What was said on one conn does not go with the session to another: whoever took the
+// session over has not said it, and counts on the lease.
+func TestLetGoStaysWithItsConn(t *testing.T) {
+	w := raisedWorld(t, testOptions())
+	u := w.lasting(1, 0, 20_000)
+	name := w.nameIn(0, 0)
+	u.lock(name)
+	u.letGo(500)
+	u.conn = 11
+	u.keepalive()
+	w.run(200 * Millisecond)
+	u.epoch = 2
+	u.lock(w.nameIn(0, 1))
+	w.leaderOf(0).inbox.ConnClosed(u.conn)
+	if took, ok := u.free(name, 3*Second); ok {
+		t.Errorf("got let go %d ms after the end of a conn on which nobody asked for it",
+			took/Millisecond)
+	}
+}
+
 // While a node of the cluster may not know it, nobody is let go.
 func TestFP3LetGoNeedsAllNodes(t *testing.T) {
 	o := testOptions()
