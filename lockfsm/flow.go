@@ -44,6 +44,8 @@ type FlowWait struct {
 	Client   []byte // the name of the session; borrowed until the next Apply
 	Name     []byte // of the lock; borrowed until the next Apply
 	Blockers []Blocker
+	// Looked is how many claims were looked at, which is what the answer costs.
+	Looked int
 }
 
 // Blocker is a hold that is in the way, or a wait with Detect that goes first.
@@ -58,6 +60,9 @@ type Blocker struct {
 // the way of each is listed up to MaxBlockers: holds in the order of their tokens, then
 // waits in that of the queue.
 func (m *Machine) FlowWaits(dst []FlowWait, f Flow) []FlowWait {
+	if m.byFlow.n == 0 {
+		return dst
+	}
 	for n := range uint64(flowWaits) {
 		p := m.byFlow.probe(m.hashFlow(f, n))
 		for r := p.next(); r != 0; r = p.next() {
@@ -73,20 +78,19 @@ func (m *Machine) flowWait(c *claim, f Flow) FlowWait {
 	l, s := m.locks.at(c.lock), m.sessions.at(c.session)
 	w := FlowWait{Flow: f, Session: s.id, Request: c.request, Weight: c.weight,
 		Client: m.sessionName(s), Name: m.lockName(l)}
-	looked := 0
 	list := func(b *claim, token Token) bool {
 		w.Blockers = append(w.Blockers, Blocker{Flow: m.flowOf(b),
 			Session: m.sessions.at(b.session).id, Request: b.request, Token: token})
 		return len(w.Blockers) < MaxBlockers
 	}
-	for r := l.holders; r != 0 && looked < flowLooks; r = m.claims.at(r).next {
-		looked++
+	for r := l.holders; r != 0 && w.Looked < flowLooks; r = m.claims.at(r).next {
+		w.Looked++
 		if h := m.claims.at(r); m.owned(h) && !m.ending(h) && l.bars(h, c) && !list(h, h.stamp) {
 			return w
 		}
 	}
-	for r := l.waiters; m.claims.at(r) != c && looked < flowLooks; r = m.claims.at(r).next {
-		looked++
+	for r := l.waiters; m.claims.at(r) != c && w.Looked < flowLooks; r = m.claims.at(r).next {
+		w.Looked++
 		b := m.claims.at(r)
 		dormant := m.sessions.at(b.session).dormant()
 		if b.flags&claimDetects != 0 && !dormant && l.adds(b, c) && !list(b, 0) {

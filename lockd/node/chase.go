@@ -36,23 +36,33 @@ func (n *Node) onChase(c *conn, h wire.Header, body []byte) {
 	n.answer(c, h, &wire.Response{Status: wire.StatusOK, Payload: payload})
 }
 
-// chased encodes what owners wait for in groups. It is valid until the next answer.
+// chased encodes what owners wait for in groups, as much as there is room for. It is
+// valid until the next answer.
 func (n *Node) chased(flows []wire.Flow, groups ...*group) []byte {
 	var y wire.Chased
-	var found []lockfsm.FlowWait
+	looked := 0
 	for _, g := range groups {
-		for _, f := range flows {
-			found = g.machine.FlowWaits(found[:0], lockfsm.Flow{
-				Client: lockfsm.ClientID(f.Client), Owner: lockfsm.Owner(f.Owner)})
-			for i := range found {
-				if len(y.Waits) < wire.MaxChased {
-					y.Waits = append(y.Waits, chasedWait(g, f, &found[i]))
-				}
-			}
+		for i := 0; i < len(flows) && len(y.Waits) < wire.MaxChased; i++ {
+			looked += chaseFlow(g, flows[i], &y)
 		}
 	}
+	n.turnstile.spent += looked / 32
 	n.scratch = wire.AppendChased(n.scratch[:0], &y)
 	return n.scratch
+}
+
+// chaseFlow adds what an owner waits for in one group, and returns how many claims
+// were looked at for that.
+func chaseFlow(g *group, f wire.Flow, y *wire.Chased) (looked int) {
+	found := g.machine.FlowWaits(nil, lockfsm.Flow{
+		Client: lockfsm.ClientID(f.Client), Owner: lockfsm.Owner(f.Owner)})
+	for i := range found {
+		looked += found[i].Looked
+		if len(y.Waits) < wire.MaxChased {
+			y.Waits = append(y.Waits, chasedWait(g, f, &found[i]))
+		}
+	}
+	return looked
 }
 
 func chasedWait(g *group, f wire.Flow, w *lockfsm.FlowWait) wire.ChasedWait {

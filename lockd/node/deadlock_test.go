@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"testing"
 
 	"lockd/lockfsm"
@@ -185,6 +186,35 @@ func TestChase(t *testing.T) {
 	bad := a.header(wire.KindChase)
 	a.send(wire.AppendChase(nil, bad, &wire.Chase{Scope: wire.ChaseNode}))
 	a.want(bad.Request, wire.StatusBadRequest)
+}
+
+// A Chase costs what it has to look at, and looks no further than the answer has room.
+func TestChaseIsPaidFor(t *testing.T) {
+	w := raisedWorld(t, testOptions())
+	a, b := w.lasting(1, 0, 30_000), w.lasting(2, 0, 30_000)
+	name := w.nameIn(0, 0)
+	a.lock(name)
+	var flows []wire.Flow
+	for i := range uint64(wire.MaxFlows) {
+		h := b.header(wire.KindEnter)
+		b.detect(h, name, i+1)
+		flows = append(flows, w.flowOf(b, i+1))
+	}
+	w.run(50 * Millisecond)
+	n := w.leaderOf(0).node
+	for _, c := range []struct{ flows, waits, least, most int }{
+		{1, 1, 2, 2}, // the last of 64, behind the hold and all others
+		{wire.MaxFlows, wire.MaxChased, 16, 64},
+	} {
+		before := n.turnstile.spent
+		some := slices.Clone(flows[len(flows)-c.flows:])
+		got, err := wire.DecodeChased(n.chased(some, n.groups[0]))
+		if spent := n.turnstile.spent - before; err != nil || len(got.Waits) != c.waits ||
+			spent < c.least || spent > c.most {
+			t.Errorf("%d owners: got %d waits, %v, for %d units, want %d for %d to %d", c.flows,
+				len(got.Waits), err, spent, c.waits, c.least, c.most)
+		}
+	}
 }
 
 // flowOf is an owner of a user, as the machine of its group knows it.
