@@ -130,6 +130,25 @@ func shortCalls(c *Client, h, detached *Held) map[string]func(context.Context) e
 	}
 }
 
+// foreignCalls are short calls about what others hold.
+func foreignCalls(c *Client, h *Held) map[string]func(context.Context) error {
+	d := DetachedHold{Name: h.Name(), Session: h.Session(), Token: h.Token()}
+	return map[string]func(context.Context) error{
+		"ForceRelease": func(ctx context.Context) error {
+			return c.ForceRelease(ctx, "taken", 1, "why")
+		},
+		"FindDetached": func(ctx context.Context) error {
+			_, err := c.FindDetached(ctx, d.Name, d.Token)
+			return err
+		},
+		"RenewDetached": func(ctx context.Context) error {
+			_, err := c.RenewDetached(ctx, d, time.Hour)
+			return err
+		},
+		"ReleaseDetached": func(ctx context.Context) error { return c.ReleaseDetached(ctx, d) },
+	}
+}
+
 var errOwn = errors.New("the caller's own reason")
 
 // TestEndedContext has the context of every call end, before it and while it waits,
@@ -164,6 +183,9 @@ func TestEndedContext(t *testing.T) {
 		}
 		n.setCut(true)
 		for name, call := range shortCalls(c, h, detached) {
+			checkEnds(t, name, call)
+		}
+		for name, call := range foreignCalls(c, detached) {
 			checkEnds(t, name, call)
 		}
 		n.setCut(false)

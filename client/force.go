@@ -39,7 +39,7 @@ func (c *Client) ForceRelease(ctx context.Context, name string, token uint64, re
 	case token == 0:
 		return fmt.Errorf("%w: force %q: no token", ErrOptions, name)
 	case ctx.Err() != nil:
-		return fmt.Errorf("client: force %q: %w", name, context.Cause(ctx))
+		return fmt.Errorf("client: force %q: %w", name, ended(ctx))
 	}
 	return c.call(ctx, &Call{Kind: wire.KindForce, Name: name, Token: token, Reason: reason,
 		Timeout: c.opts.RequestTimeout})

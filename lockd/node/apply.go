@@ -196,7 +196,7 @@ func (n *Node) onEvent(g *group, slot uint64, e *lockfsm.Event) {
 	case lockfsm.EventLost:
 		// Detached holds have no conn: their owner counts its own time.
 		if e.Reason == lockfsm.ReasonMaxHold {
-			n.tellLost(g, e)
+			n.tellLost(g, e, wire.ReasonMaxHold)
 		}
 	case lockfsm.EventKept, lockfsm.EventFreed:
 		// Who gave it back, or lost it, hears of that in other ways.
@@ -220,17 +220,15 @@ func (n *Node) onEvent(g *group, slot uint64, e *lockfsm.Event) {
 	}
 }
 
-// tellLost tells a session that it has lost one hold, by its max hold, if it has a
-// conn here.
-func (n *Node) tellLost(g *group, e *lockfsm.Event) {
+// tellLost tells a session that it has lost one hold, if it has a conn here.
+func (n *Node) tellLost(g *group, e *lockfsm.Event, why wire.Reason) {
 	b, ok := g.bound[e.Session]
 	if !ok {
 		return
 	}
 	if c := n.conns.find(b.conn); c != nil {
 		c.out = wire.AppendLost(c.out, wire.Header{Group: uint16(g.id)}, &wire.Lost{
-			Session: uint64(e.Session), Token: uint64(e.Token), Reason: wire.ReasonMaxHold,
-			Name: e.Name})
+			Session: uint64(e.Session), Token: uint64(e.Token), Reason: why, Name: e.Name})
 		n.conns.touch(c)
 	}
 }

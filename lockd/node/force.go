@@ -23,16 +23,7 @@ func (n *Node) tellForced(g *group, e *lockfsm.Event) {
 	if plantedIs("forced-holder-not-told") {
 		return
 	}
-	b, ok := g.bound[e.Session]
-	if !ok {
-		return
-	}
-	if c := n.conns.find(b.conn); c != nil {
-		c.out = wire.AppendLost(c.out, wire.Header{Group: uint16(g.id)}, &wire.Lost{
-			Session: uint64(e.Session), Token: uint64(e.Token), Reason: wire.ReasonForced,
-			Name: e.Name})
-		n.conns.touch(c)
-	}
+	n.tellLost(g, e, wire.ReasonForced)
 }
 
 // audit accounts for what a slot of this node ended by force. Only the node that
