@@ -8,13 +8,14 @@ type LockSummary struct {
 	// many of its permits are held.
 	Capacity, Taken Permits
 
-	// The rest is of the newest hold, zero if there is none.
+	// The rest is of the newest hold, zero if there is none, but for Data.
 	Session  SessionID
 	Detached bool // Session is the owner of a detached hold
 	Token    Token
 	Mode     Mode
 	Since    Time
-	// Data is a hash of payload and labels, zero if it has neither.
+	// Data is a hash of the payload and labels of the newest hold and the value of the
+	// lock, zero if there are none of them.
 	Data uint64
 }
 
@@ -29,7 +30,9 @@ func (m *Machine) Summary(name []byte) LockSummary {
 	if l.semaphore() {
 		x.Taken = l.taken()
 	}
+	v := m.lockValue(r)
 	if l.holders == 0 {
+		x.Data = hashData(nil, nil, &v)
 		return x
 	}
 	newest := m.claims.at(l.holders).prev
@@ -37,16 +40,25 @@ func (m *Machine) Summary(name []byte) LockSummary {
 	s := m.sessions.at(c.session)
 	x.Session, x.Detached = s.id, s.kind == kindDetached
 	x.Token, x.Mode, x.Since = c.stamp, c.mode, c.since
-	if t := m.termsOf(newest); t != nil {
-		x.Data = hashData(t.payload, t.labels)
+	t := m.termsOf(newest)
+	if t == nil {
+		t = &termed{}
 	}
+	x.Data = hashData(t.payload, t.labels, &v)
 	return x
 }
 
 // hashData is the same on every replica.
-func hashData(payload, labels []byte) uint64 {
-	if len(payload)+len(labels) == 0 {
+func hashData(payload, labels []byte, v *LockValue) uint64 {
+	if len(payload)+len(labels)+len(v.Data) == 0 {
 		return 0
 	}
-	return hashBytes(hashBytes(0, payload), labels) | 1
+	h := hashBytes(hashBytes(0, payload), labels)
+	if len(v.Data) > 0 {
+		h = hashBytes(h^uint64(v.Token), v.Data)
+		if v.Doubtful {
+			h = ^h
+		}
+	}
+	return h | 1
 }

@@ -24,7 +24,9 @@ func TestSummaryIsShortForLock(t *testing.T) {
 					h := &info.Holders[k-1]
 					want.Session, want.Detached, want.Token = h.Session, h.Detached, h.Token
 					want.Mode, want.Since = h.Mode, h.Since
-					want.Data = hashData(h.Payload, h.Labels)
+					want.Data = hashData(h.Payload, h.Labels, &info.Value)
+				} else {
+					want.Data = hashData(nil, nil, &info.Value)
 				}
 				if got := w.a.Summary([]byte(name)); got != want {
 					t.Fatalf("seed %d: %q: got %+v, want %+v", seed, name, got, want)

@@ -150,7 +150,7 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 
 // enqueue puts a command into the group's next batch.
 func (n *Node) enqueue(g *group, cmd *lockfsm.Command, o origin) {
-	if o.flags&wire.FlagDetails != 0 {
+	if o.flags&(wire.FlagDetails|wire.FlagValue) != 0 {
 		o.name = string(cmd.Name)
 		if cmd.Op == lockfsm.OpAcquireAll {
 			o.name = string(cmd.Parts)

@@ -102,6 +102,8 @@ func (n *Node) onResult(g *group, slot uint64, o *origin, r *lockfsm.Result) {
 		x.Status = wire.StatusBadRequest
 	case r.Code == lockfsm.CodeOtherKind:
 		x.Token = otherKind(r, h)
+	case r.Code == lockfsm.CodeOK && wantsValue(h) && r.Op.Acquires():
+		n.fillValue(g, &x, name)
 	case r.Op == lockfsm.OpForce && r.Code == lockfsm.CodeNotHolder:
 		x.Token = uint64(r.HolderToken)
 	case r.Op == lockfsm.OpCountDown && r.Code == lockfsm.CodeOK, r.Code == lockfsm.CodeAlreadySet:
@@ -153,12 +155,14 @@ func (n *Node) noteQueued(g *group, o *origin, r *lockfsm.Result) {
 		// The conn went while the command was on its way. Unless the session
 		// has come back on another one, nobody is there to be granted.
 		delete(g.waits, key)
+		delete(g.valued, key)
 		if !ok {
 			n.park(g, r.Session, 0)
 		}
 		return
 	}
 	g.waits[key] = o.conn
+	g.noteWantsValue(key, o)
 	if ok {
 		b.waited = true
 		g.bound[r.Session] = b
@@ -170,6 +174,7 @@ func (n *Node) answerWait(g *group, s lockfsm.SessionID, r lockfsm.RequestID, x 
 	key := waitKey{s, r}
 	if c, ok := g.waits[key]; ok {
 		delete(g.waits, key)
+		delete(g.valued, key)
 		n.reply(g, c, uint64(r), x)
 	}
 }
@@ -178,9 +183,11 @@ func (n *Node) answerWait(g *group, s lockfsm.SessionID, r lockfsm.RequestID, x 
 func (n *Node) onEvent(g *group, slot uint64, e *lockfsm.Event) {
 	switch e.Kind {
 	case lockfsm.EventGranted:
-		n.answerWait(g, e.Session, e.Request, &wire.Response{
-			Status: wire.StatusOK, Token: uint64(e.Token), Slot: slot,
-		})
+		x := wire.Response{Status: wire.StatusOK, Token: uint64(e.Token), Slot: slot}
+		if _, ok := g.valued[waitKey{e.Session, e.Request}]; ok {
+			n.fillValue(g, &x, e.Name)
+		}
+		n.answerWait(g, e.Session, e.Request, &x)
 	case lockfsm.EventWaitEnded:
 		n.answerWait(g, e.Session, e.Request, &wire.Response{
 			Status: wire.StatusSessionEnded, Slot: slot,

@@ -18,6 +18,7 @@ func (n *Node) describe(g *group, name []byte, version uint16) []byte {
 		x.WaiterCount = uint32(len(n.found.Waiters))
 		x.Capacity, x.Taken = uint32(n.found.Capacity), uint32(n.found.Taken)
 		x.Gate, x.Number = wire.GateKind(n.found.Gate), n.found.Number
+		x.Value = valueOnWire(n.found.Value)
 		for i := range min(len(n.found.Holders), wire.MaxListed) {
 			c := &n.found.Holders[i]
 			x.Holders = append(x.Holders, wire.Holder{

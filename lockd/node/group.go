@@ -120,9 +120,12 @@ type group struct {
 	launched, landed uint64
 	bound            map[lockfsm.SessionID]binding
 	waits            map[waitKey]ConnID // queued in the machine, to be answered there
-	watches          *watches           // nil while there are none
-	late             bool               // on the turnstile's list
-	renewals         []renewal
+	// valued are those of waits whose grant is answered with the value of the lock; nil
+	// until there is one.
+	valued   map[waitKey]struct{}
+	watches  *watches // nil while there are none
+	late     bool     // on the turnstile's list
+	renewals []renewal
 	// step counts the time steps proposed, and strangers the renewals of sessions
 	// that the machine does not know since the last.
 	step      uint64

@@ -53,6 +53,7 @@ func (n *Node) abandon(g *group) {
 		n.leave(c, moved)
 	}
 	clear(g.waits)
+	g.valued = nil
 	n.dropWatches(g, moved)
 	for i := range g.flights {
 		f := &g.flights[i]

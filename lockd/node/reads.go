@@ -237,7 +237,8 @@ func (n *Node) answerRead(g *group, r *read) {
 		n.fillHeld(g, &x, &res, r.acquire.Name, r.header())
 	case wire.KindGet:
 		x.Payload = n.describe(g, r.name, r.header().Version())
-		if n.lockInfo.HolderCount == 0 && n.lockInfo.WaiterCount == 0 {
+		if n.lockInfo.HolderCount == 0 && n.lockInfo.WaiterCount == 0 &&
+			(len(n.lockInfo.Value.Data) == 0 || r.header().Version() < wire.VersionWhole) {
 			x.Status, x.Payload = wire.StatusNotFound, nil
 		}
 	case wire.KindList:

@@ -150,10 +150,10 @@ func (n *Node) pushLock(g *group, c *conn, w *watch, name []byte, change wire.Ch
 	x := wire.Watched{Slot: g.machine.Applied(), Token: uint64(s.Token), Holders: s.Holders,
 		Waiters: s.Waiters, Capacity: uint32(s.Capacity), Taken: uint32(s.Taken), Change: change,
 		Mode: wire.Mode(s.Mode), Name: name}
+	x.Data = s.Data
 	if s.Holders > 0 {
 		claim := lockfsm.ClaimInfo{Session: s.Session, Detached: s.Detached}
 		x.Session, x.Client = sessionOnWire(&claim), clientName(g.machine, &claim)
-		x.Data = s.Data
 		x.HeldMillis = uint64(g.machine.LogTime() - s.Since)
 	}
 	h := wire.Header{Group: uint16(g.id), Request: w.key.request}

@@ -51,11 +51,12 @@ func decodeTerms(cmd *lockfsm.Command, h wire.Header, body []byte) wire.Status {
 func termsOf(x *wire.Terms) lockfsm.Terms {
 	return lockfsm.Terms{Fields: lockfsm.TermFields(x.Fields), Payload: x.Payload, Labels: x.Labels,
 		MaxHold: lockfsm.Millis(x.MaxHoldMillis), MinHold: lockfsm.Millis(x.MinHoldMillis),
-		Delay: lockfsm.Millis(x.DelayMillis)}
+		Delay: lockfsm.Millis(x.DelayMillis), Value: x.Value}
 }
 
 // cloneTerms copies what terms borrow.
 func cloneTerms(t lockfsm.Terms) lockfsm.Terms {
 	t.Payload, t.Labels = bytes.Clone(t.Payload), bytes.Clone(t.Labels)
+	t.Value = bytes.Clone(t.Value)
 	return t
 }

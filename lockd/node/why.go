@@ -118,6 +118,7 @@ func (v *queueView) newcomer(mode lockfsm.Mode) (waits bool, estimate uint32) {
 // blockage fills in what a request waits for, or one that came now would.
 func (n *Node) blockage(g *group, r *read) wire.Blockage {
 	n.describe(g, r.name, wire.VersionWhole)
+	n.lockInfo.Value = wire.LockValue{} // nobody waits for that
 	x := wire.Blockage{EstimateMillis: wire.UnknownMillis}
 	v := n.viewQueue(g, r.name)
 	x.UsualMillis, x.Samples = v.usual, uint32(v.known)
@@ -152,6 +153,7 @@ func (n *Node) tellQueue(g *group, q *queueWatch) int {
 	n.describe(g, name, wire.VersionWhole)
 	x := n.lockInfo
 	x.Holders, x.Waiters = x.Holders[:min(len(x.Holders), maxBlockers)], nil
+	x.Value = wire.LockValue{}
 	for i := range x.Holders {
 		if d := &x.Holders[i].Data; len(d.Payload)+len(d.Labels) > 0 {
 			*d = wire.HolderData{Flags: d.Flags | wire.HolderDataLeftOut}

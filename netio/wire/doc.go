@@ -255,17 +255,19 @@
 // effect has none, and is answered OK, so that a retry counts once.
 //
 //	terms       fields u16 (1: payload, 2: labels, 4: max hold, 8: min hold,
-//	            16: delay) | length u16 | payload | length u16 | labels |
-//	            max hold ms u32 | min hold ms u32 | delay ms u32, each if it is
-//	            there; no times in an Amend
+//	            16: delay, 32: value) | length u16 | payload | length u16 | labels |
+//	            max hold ms u32 | min hold ms u32 | delay ms u32 | length u16 |
+//	            value, each if it is there; no times in an Amend, a value only there
 //	labels      n u8 | n × (length u8 | key | length u8 | value), keys ascending
 //
 // The flag 16 of Acquire, Take, Enter, Ask, Get and List asks for an answer as
 // version 3 gives it; all kinds of version 3 are answered so:
 //
-//	LockInfo    as in version 2, with number u32 | gate u8 | 0 u8 before name, and
+//	LockInfo    as in version 2, with number u32 | gate u8 | flags u8 before name,
 //	            flags u8 | length u16 | payload | length u16 | labels behind the
-//	            client name of every holder
+//	            client name of every holder, and LockValue at the end if the flag 1
+//	            before name is set
+//	LockValue   token u64 | flags u8 (1: doubtful) | length u16 | value
 //	ListPage    as in version 2, with number u32 | gate u8 | flags u8 before every name
 //
 // Number is what is left of the count of a latch or how many a barrier wants. What
@@ -287,6 +289,15 @@
 // asks: a CheckTokens with the flag 4 is answered with TokenStates that have left ms
 // u32 after each state, which is how long the hold may last, all ones for no max
 // hold. The client counts that from when it sent the question.
+//
+// A lock with modes may have a value, of 1 to 4096 bytes, which outlives its holders:
+// a Get finds a name that has one and is held by nobody. A hold in PW or EX writes it
+// by an Amend of that term, an empty one takes it away; in another mode it is refused
+// with NotWriter. Token is that of the hold that wrote it. It is doubtful if, since it
+// was written, a hold that could have written it has ended otherwise than by being given
+// back. The flag 64 of an Acquire or Enter, and of an Ask that is one, with the flag 16,
+// asks for the LockValue as the payload of the Response with which it is granted, as it
+// was in the slot of that; without a value all of it is zero.
 //
 // The four at a gate belong to a session. Gates: 1 latch, 2 event, 3 barrier. An
 // Await has the flag 1 wait or not, with a barrier always; it is answered OK when the
@@ -311,7 +322,8 @@
 // has changed. A client that is slow misses what came between, never what is last.
 // Change says what happened: 1 nothing, 2 acquired, 3 released, 4 expired, 5 anything
 // else, 6 ended by force; token, session, mode and client are those of the newest hold, and
-// data is a hash of its payload and labels, zero if it has none.
+// data is a hash of its payload and labels and the value of the lock, zero if there is
+// none.
 //
 // Scope 1 is all names of a group that begin so; a client asks all groups. It is
 // framed by two WatchSynced: between phase 1 and phase 2 all names in use are told,
@@ -333,8 +345,9 @@
 //
 // Why asks for the position of a request and what is before it or, with target zero,
 // of one in that mode that came now: for one permit of a semaphore, to wait at a gate. A
-// Waiting leaves the data of holders out. Usual is the middle one of the lengths of up to
-// eight holds, estimate what that makes of the queue; both are all ones if unknown.
+// Waiting leaves the data of holders out, and both leave out the value. Usual is the
+// middle one of the lengths of up to eight holds, estimate what that makes of the
+// queue; both are all ones if unknown.
 // Top asks a node, in no group, for the names of its groups that were waited for or
 // refused most; the score counts those and is halved every minute.
 //

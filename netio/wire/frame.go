@@ -231,6 +231,9 @@ const (
 	// owner gives nothing back meanwhile; refuse it if it would wait in a circle of
 	// such, with a Circle. Requires: a conn of version 3.
 	FlagDetect Flags = 1 << 5
+	// FlagValue: of an Acquire or Enter, and an Ask that is one. The payload of a grant
+	// is the LockValue of the lock. Requires: FlagVersion3.
+	FlagValue Flags = 1 << 6
 )
 
 // DetachedOwner is the bit that tells an owner id, which a client draws at

@@ -19,6 +19,8 @@ const (
 	MaxAddressBytes = 262
 	// MaxPayloadBytes bounds the data a hold carries.
 	MaxPayloadBytes = 4 << 10
+	// MaxValueBytes bounds the value of a lock.
+	MaxValueBytes = 4 << 10
 	// MaxLabels bounds the labels of a hold, MaxLabelKeyBytes and MaxLabelValueBytes
 	// the two parts of one, and MaxLabelBytes all of them as they are encoded.
 	MaxLabels          = 8
@@ -52,7 +54,7 @@ const (
 		MaxNodes*(nodeFixedBytes+MaxAddressBytes)
 	maxKeepaliveBytes = HeaderBytes + 2 + MaxGroups*renewalBytes
 	maxLockInfoBytes  = HeaderBytes + responseFixedBytes + lockInfoFixedBytes + permitBytes +
-		gateInfoBytes +
+		gateInfoBytes + valueFixedBytes + MaxValueBytes +
 		MaxNameBytes + MaxListed*(holderFixedBytes+claimKindBytes+MaxClientNameBytes+dataFixedBytes) +
 		MaxListedDataBytes +
 		MaxListed*(waiterFixedBytes+claimKindBytes+MaxClientNameBytes)

@@ -94,6 +94,8 @@ type LockInfo struct {
 	// count or an event that is set, is its only holder, without a client. Version 3.
 	Gate   GateKind
 	Number uint32
+	// Value is that of the lock, which it may have without a holder. Version 3.
+	Value LockValue
 }
 
 // AppendLockInfo appends the payload of a Get, and of a Held refusal that asked
@@ -124,6 +126,7 @@ func appendLockInfo(dst []byte, x *LockInfo, version uint16) []byte {
 	}
 	if version >= VersionWhole {
 		dst = appendGateInfo(dst, x.Gate, x.Number)
+		dst[len(dst)-1] |= x.infoFlags()
 	}
 	dst = appendText(dst, x.Name, MaxNameBytes)
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(holders)))
@@ -150,7 +153,18 @@ func appendLockInfo(dst []byte, x *LockInfo, version uint16) []byte {
 		dst = appendClaimKind(dst, &w.Kind, version)
 		dst = appendText(dst, w.Client, MaxClientNameBytes)
 	}
+	if version >= VersionWhole && x.infoFlags()&infoValued != 0 {
+		dst = AppendLockValue(dst, &x.Value)
+	}
 	return dst
+}
+
+// infoFlags are those of a LockInfo: whether it has a value.
+func (x *LockInfo) infoFlags() byte {
+	if len(x.Value.Data) == 0 {
+		return 0
+	}
+	return infoValued
 }
 
 func appendGateInfo(dst []byte, g GateKind, number uint32) []byte {
@@ -158,21 +172,20 @@ func appendGateInfo(dst []byte, g GateKind, number uint32) []byte {
 	return append(dst, byte(g), 0)
 }
 
-func (c *cursor) gateInfo() (GateKind, uint32) {
-	g, number, flags := c.entryInfo()
-	if flags != 0 {
+// gateInfo reads what version 3 says of a gate, and the flags behind it, of which
+// those in known may be set. A gate has no value.
+func (c *cursor) gateInfo(known uint8) (GateKind, uint32, uint8) {
+	number, g, flags := c.u32(), GateKind(c.u8()), c.u8()
+	if g >= gateEnd || g == 0 && number != 0 || flags&^known != 0 {
 		c.fail(ErrField)
 	}
-	return g, number
+	return g, number, flags
 }
 
 // entryInfo is gateInfo with flags of the first holder behind it.
 func (c *cursor) entryInfo() (GateKind, uint32, HolderFlags) {
-	number, g, flags := c.u32(), GateKind(c.u8()), HolderFlags(c.u8())
-	if g >= gateEnd || g == 0 && number != 0 || flags&^knownEntryFlags != 0 {
-		c.fail(ErrField)
-	}
-	return g, number, flags
+	g, number, flags := c.gateInfo(uint8(knownEntryFlags))
+	return g, number, HolderFlags(flags)
 }
 
 func appendClaimKind(dst []byte, x *ClaimKind, version uint16) []byte {
@@ -230,12 +243,12 @@ func DecodeLockInfo3(payload []byte) (LockInfo, error) {
 
 func decodeLockInfo(payload []byte, version uint16) (LockInfo, error) {
 	c := cursor{b: payload}
-	x := LockInfo{HolderCount: c.u32(), WaiterCount: c.u32()}
+	x, flags := LockInfo{HolderCount: c.u32(), WaiterCount: c.u32()}, uint8(0)
 	if version >= VersionKinds {
 		x.Capacity, x.Taken = c.u32(), c.u32()
 	}
 	if version >= VersionWhole {
-		x.Gate, x.Number = c.gateInfo()
+		x.Gate, x.Number, flags = c.gateInfo(infoValued)
 	}
 	x.Name = c.text(MaxNameBytes)
 	if n := c.count(MaxListed, holderFixedBytes); n > 0 {
@@ -261,6 +274,11 @@ func decodeLockInfo(payload []byte, version uint16) (LockInfo, error) {
 		w.Mode, w.Weight = c.mode(), c.u8()
 		w.Kind = c.claimKind(version)
 		w.Client = c.text(MaxClientNameBytes)
+	}
+	if flags&infoValued != 0 {
+		if x.Value = c.lockValue(); len(x.Value.Data) == 0 {
+			c.fail(ErrField)
+		}
 	}
 	return x, c.end("LockInfo")
 }

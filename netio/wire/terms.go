@@ -17,6 +17,9 @@ type Terms struct {
 	// MinHoldMillis is how long after its grant the lock stays taken at least,
 	// DelayMillis for how long it does if the hold is lost. Not in an Amend.
 	MinHoldMillis, DelayMillis uint32
+	// Value is that of the lock, at most MaxValueBytes, empty to take it away. Only in an
+	// Amend; borrowed when decoded.
+	Value []byte
 }
 
 // TermFields is a set of fields of Terms. The bits are those of the machine.
@@ -29,8 +32,10 @@ const (
 	TermMaxHold TermFields = 1 << 2
 	TermMinHold TermFields = 1 << 3
 	TermDelay   TermFields = 1 << 4
+	TermValue   TermFields = 1 << 5
 
-	knownTerms = TermPayload | TermLabels | TermMaxHold | TermMinHold | TermDelay
+	askTerms   = TermPayload | TermLabels | TermMaxHold | TermMinHold | TermDelay
+	knownTerms = askTerms | TermValue
 )
 
 func appendTerms(dst []byte, t *Terms) []byte {
@@ -49,6 +54,9 @@ func appendTerms(dst []byte, t *Terms) []byte {
 	}
 	if t.Fields&TermDelay != 0 {
 		dst = binary.LittleEndian.AppendUint32(dst, t.DelayMillis)
+	}
+	if t.Fields&TermValue != 0 {
+		dst = appendText(dst, t.Value, MaxValueBytes)
 	}
 	return dst
 }
@@ -78,6 +86,9 @@ func (c *cursor) terms() Terms {
 	}
 	if t.Fields&TermDelay != 0 {
 		t.DelayMillis = c.u32()
+	}
+	if t.Fields&TermValue != 0 {
+		t.Value = c.text(MaxValueBytes)
 	}
 	return t
 }
@@ -124,14 +135,16 @@ func DecodeAsk(body []byte) (Ask, error) {
 	x.Name = c.text(MaxNameBytes)
 	take, enter := x.Kind == KindTake, x.Kind == KindEnter
 	if !take && !enter && x.Kind != KindAcquire || !take && x.Permits|x.Capacity != 0 ||
-		take && x.Mode != ModeNL || !enter && x.Owner != 0 || enter && x.TTLMillis != 0 {
+		take && x.Mode != ModeNL || !enter && x.Owner != 0 || enter && x.TTLMillis != 0 ||
+		x.Terms.Fields&^askTerms != 0 {
 		c.fail(ErrField)
 	}
 	return x, c.end("Ask")
 }
 
-// Amend changes the data of a hold. An Amend whose request id is not larger than
-// that of one which has had its effect has none, and is answered OK.
+// Amend changes the data of a hold, or the value of its lock. An Amend whose request
+// id is not larger than that of one which has had its effect has none, and is answered
+// OK.
 type Amend struct {
 	Session uint64 // or, with FlagDetached, an owner id
 	Target  uint64 // the request id of the acquire that the hold came of

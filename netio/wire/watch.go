@@ -135,7 +135,7 @@ type Watched struct {
 	Token      uint64 // of the newest hold
 	Session    uint64 // of that, or owner id
 	HeldMillis uint64 // log time since its grant
-	Data       uint64 // changes with payload and labels of that; zero if it has none
+	Data       uint64 // changes with its payload and labels and the lock's value; zero for none
 	Holders    uint32
 	Waiters    uint32
 	Capacity   uint32 // of a semaphore, else zero

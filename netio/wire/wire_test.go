@@ -274,6 +274,7 @@ func FuzzDecode(f *testing.F) {
 		again(t, b, DecodeAsk, AppendAsk)
 		again(t, b, DecodeAmend, AppendAmend)
 		again(t, b, DecodeLockInfo3, payload(AppendLockInfo3))
+		again(t, b, DecodeLockValue, payload(AppendLockValue))
 		again(t, b, DecodeAcquireAll, AppendAcquireAll)
 		again(t, b, DecodeReleaseAll, AppendReleaseAll)
 		again(t, b, DecodeGate, gate(KindAwait))
