@@ -84,6 +84,10 @@ type Call struct {
 	// Release, RenewHold and Force.
 	Token uint64
 
+	// Value is, of an Acquire with wire.FlagValue that was granted, the value of the
+	// lock, nil for none.
+	Value *LockValue
+
 	// Response is the outcome of an ended Call that was answered; Err is nil
 	// exactly if that outcome is the one asked for. The payload is a copy.
 	Response wire.Response
@@ -147,7 +151,7 @@ func (x *Call) direct() bool {
 
 // needsVersion returns the least version of the protocol that can say the Call.
 func (x *Call) needsVersion() uint16 {
-	if x.termed() || x.Kind.Acquires() && x.Flags&wire.FlagDetect != 0 {
+	if x.termed() || x.Kind.Acquires() && x.Flags&(wire.FlagDetect|wire.FlagValue) != 0 {
 		return wire.VersionWhole
 	}
 	switch x.Kind {
@@ -186,7 +190,7 @@ func (x *Call) reset() {
 	x.cappedUntil = 0
 	x.firstSent, x.notBefore, x.deadline, x.validUntil = 0, 0, 0, 0
 	if x.Kind.Acquires() {
-		x.Token, x.moves, x.becameToken = 0, false, 0
+		x.Token, x.moves, x.becameToken, x.Value = 0, false, 0, nil
 	}
 }
 

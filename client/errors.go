@@ -49,8 +49,8 @@ var (
 	// ErrOtherMode: the owner holds the lock, or waits for it, in another mode,
 	// and would wait for itself; or the hold is being converted already.
 	ErrOtherMode = errors.New("client: owner has the lock in another mode")
-	// ErrNotWriter means that a hold may not write the value of its lock, because its
-	// mode is neither PW nor EX.
+	// ErrNotWriter: the mode of the hold does not let it write the value of the lock: that
+	// takes Exclusive or Update. Convert it, or ask for the lock in one of these.
 	ErrNotWriter = errors.New("client: the mode of the hold does not write values")
 	// ErrDeadlock: the request would have waited for somebody who waits for the
 	// caller, and neither would ever have had his turn. Nothing changed: give back
@@ -64,8 +64,8 @@ var (
 	// ErrUnsupported: a node of the cluster does not know what was asked for. All
 	// nodes must be upgraded first; nothing happened.
 	ErrUnsupported = errors.New("client: not supported by all nodes")
-	// ErrTooMuchData: the group of the name has no room for the payload, labels or
-	// other terms: those who hold locks there must end, or the cluster's limit for
+	// ErrTooMuchData: the group of the name has no room for the payload, labels, value
+	// or other terms: those who hold locks there must end, or the cluster's limit for
 	// data be raised. Nothing happened.
 	ErrTooMuchData = errors.New("client: too much data")
 	// ErrSessionFile: Options.SessionFile cannot be read or written, is of another
@@ -246,9 +246,9 @@ func (c *Core) tooMuchData(x *Call) error {
 	if c.limits.DataBytes > 0 {
 		limit = fmt.Sprintf("more than %d bytes", c.limits.DataBytes)
 	}
-	return fmt.Errorf("%w: %s %q: the payloads, labels and times of all holds of group %d would "+
-		"take %s (cluster.limits.data); give some of them back, or use less of each", ErrTooMuchData,
-		x.Kind, x.Name, x.Group, limit)
+	return fmt.Errorf("%w: %s %q: the payloads, labels and times of all holds and the values of all "+
+		"locks of group %d would take %s (cluster.limits.data); give some of them back, or use less "+
+		"of each", ErrTooMuchData, x.Kind, x.Name, x.Group, limit)
 }
 
 // KindError says what a name is in use as, so that it cannot be what was asked

@@ -207,6 +207,34 @@ func ExampleHeld_SetPayload() {
 	// {"step":2} map[run:1234]
 }
 
+// What one holder leaves the next one finds, with the lock: here, how far the work has
+// come. If somebody was lost who could have written it, it is doubtful.
+func ExampleHeld_SetValue() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, nodes(), client.Options{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	for range 2 {
+		h, err := c.LockWith(ctx, "import/cursor", client.LockOptions{Value: true})
+		if err != nil {
+			log.Fatal(err)
+		}
+		from := h.Value()
+		fmt.Printf("from %q, doubtful: %v\n", from.Data, from.Doubtful)
+		if err := h.SetValue(ctx, []byte("page 7")); err != nil {
+			log.Fatal(err)
+		}
+		if err := h.Unlock(ctx); err != nil {
+			log.Fatal(err)
+		}
+	}
+	// Output:
+	// from "", doubtful: false
+	// from "page 7", doubtful: false
+}
+
 // A transfer needs two accounts, and the book that it is entered in only to read:
 // it gets all of them or none, so that two transfers never wait for each other.
 func ExampleClient_LockAllWith() {

@@ -505,6 +505,9 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 	if r.Token == 0 {
 		return fmt.Errorf("%w: grant without a token", ErrProtocol)
 	}
+	if err := x.takeValue(r); err != nil {
+		return err
+	}
 	x.target = x.request
 	if x.background {
 		c.end(x, nil)

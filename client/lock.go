@@ -71,6 +71,9 @@ type LockOptions struct {
 	// tokens. Meanwhile those get the lock who could have held it beside. At most
 	// hold_max. Default 0.
 	LockDelay time.Duration
+	// Value says that the grant is to bring the value of the lock: see Held.Value. Not
+	// of a semaphore, which has none. Default false, not at all.
+	Value bool
 }
 
 // Mode is how a hold agrees with other holds of the same lock.
@@ -195,6 +198,9 @@ func (h *Held) prepare(c *Client, name string, opts LockOptions, flags wire.Flag
 	}
 	if opts.Detect && flags&wire.FlagWait != 0 {
 		flags |= wire.FlagDetect
+	}
+	if opts.Value {
+		flags |= wire.FlagValue
 	}
 	terms, err := opts.terms()
 	if err != nil {

@@ -30,6 +30,8 @@ type LockInfo struct {
 	// and by LeaseLeft how long yet, zero if there is no end.
 	Gate   wire.GateKind
 	Number int
+	// Value is that of the lock, which it may have without a holder.
+	Value LockValue
 }
 
 // Holder is one hold.
@@ -87,6 +89,7 @@ func newLockInfo(x *wire.LockInfo, now time.Time) *LockInfo {
 		Taken:       int(x.Taken),
 		Gate:        x.Gate,
 		Number:      int(x.Number),
+		Value:       newLockValue(&x.Value),
 	}
 	for i := range x.Holders {
 		h := &x.Holders[i]
@@ -129,7 +132,7 @@ func millis(n uint64) time.Duration {
 }
 
 // Get returns what the cluster knows of a lock at a moment between the call and
-// its end. ErrNotFound if nobody holds it or waits for it.
+// its end. ErrNotFound if nobody holds it or waits for it and it has no value.
 func (c *Client) Get(ctx context.Context, name string) (*LockInfo, error) {
 	info, _, err := c.get(ctx, name)
 	return info, err

@@ -87,8 +87,9 @@ func (s Semaphore) prepare(ctx context.Context, n int, opts LockOptions,
 	if s.capacity < 1 || uint64(s.capacity) > 1<<32-1 || n < 1 || n > s.capacity {
 		return nil, fmt.Errorf("%w: %d of %d permits of %q", ErrOptions, n, s.capacity, s.name)
 	}
-	if opts.Mode != Exclusive || opts.Owner != 0 {
-		return nil, fmt.Errorf("%w: a semaphore has neither modes nor owners: %q", ErrOptions, s.name)
+	if opts.Mode != Exclusive || opts.Owner != 0 || opts.Value {
+		return nil, fmt.Errorf("%w: a semaphore has neither modes nor owners nor a value: %q",
+			ErrOptions, s.name)
 	}
 	h := &Held{}
 	if err := h.prepare(s.c, s.name, opts, flags); err != nil {

@@ -160,15 +160,21 @@ func (h *Held) SetLabels(ctx context.Context, labels map[string]string) error {
 
 // amend changes what t names.
 func (h *Held) amend(ctx context.Context, t *wire.Terms) error {
+	_, err := h.amended(ctx, t)
+	return err
+}
+
+// amended does so, and returns the token of the hold for which it did.
+func (h *Held) amended(ctx context.Context, t *wire.Terms) (uint64, error) {
 	if err := h.present(); err != nil {
-		return err
+		return 0, err
 	}
 	x := &Call{Kind: wire.KindAmend, Name: h.name, Terms: t, Timeout: h.c.opts.RequestTimeout}
 	h.c.mu.Lock()
 	x.Session, x.Flags, x.target = h.call.Session, h.call.Flags&wire.FlagDetached, h.call.target
 	x.Owner, x.Token = h.call.Owner, h.call.Token
 	h.c.mu.Unlock()
-	return h.c.call(ctx, x)
+	return x.Token, h.c.call(ctx, x)
 }
 
 // newLabels copies labels that were decoded; what does not decode is left out.

@@ -228,6 +228,9 @@ func methods() map[string]func(ctx context.Context, w *walk) error {
 		"Held.SetPayload": func(ctx context.Context, w *walk) error {
 			return w.held.SetPayload(ctx, []byte("x"))
 		},
+		"Held.SetValue": func(ctx context.Context, w *walk) error {
+			return w.held.SetValue(ctx, []byte("x"))
+		},
 		"Held.SetLabels": func(ctx context.Context, w *walk) error {
 			return w.held.SetLabels(ctx, map[string]string{"k": "v"})
 		},

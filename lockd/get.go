@@ -23,8 +23,9 @@ The answer is as of a moment during the call. Of a semaphore it shows the permit
 that each has or wants, of a re-entrant lock its owner and how often that has
 entered. Labels and payload are what the holder lets others read; -o json has all of
 a long one. A latch that has a count and an event that is set stand by themselves.
-A lock that nobody holds or waits for is not known to the cluster: the
-exit code is 1.`,
+A value is the lock's own: it outlives its holders, and is doubtful if one who could
+have written it was lost. A lock that nobody holds or waits for, and that has no value,
+is not known to the cluster: the exit code is 1.`,
 		begin: func(flags *flag.FlagSet) action {
 			var cluster clusterFlags
 			var out format
@@ -51,10 +52,29 @@ exit code is 1.`,
 					_, err := sh.out.Write(admin.AppendLock(nil, info))
 					return err
 				}
-				return lockTable(info).print(sh)
+				return printLock(sh, info)
 			}
 		},
 	}
+}
+
+// printLock prints a lock, and its value if it has one.
+func printLock(sh *shell, info *client.LockInfo) error {
+	if v := &info.Value; len(v.Data) > 0 {
+		doubt := ""
+		if v.Doubtful {
+			doubt = ", doubtful: a holder who could have written it since was lost"
+		}
+		_, err := fmt.Fprintf(sh.out, "value %q, written with token %d%s\n", v.Data, v.Token, doubt)
+		if err != nil {
+			return err
+		}
+		if info.HolderCount+info.WaiterCount == 0 {
+			_, err := fmt.Fprintln(sh.out, "nobody holds it or waits for it")
+			return err
+		}
+	}
+	return lockTable(info).print(sh)
 }
 
 // lockTable has a row for each holder and then for each waiter, in order.

@@ -145,6 +145,21 @@ func TestGatesInTables(t *testing.T) {
 	}
 }
 
+// A value is shown on one line, and so is that nobody holds its lock.
+func TestValueInGet(t *testing.T) {
+	var out bytes.Buffer
+	info := &client.LockInfo{Name: "x", Value: client.LockValue{Data: []byte("a\nb\xff"), Token: 7,
+		Doubtful: true}}
+	if err := printLock(&shell{out: &out}, info); err != nil {
+		t.Fatal(err)
+	}
+	want := `value "a\nb\xff", written with token 7, doubtful: a holder who could have written it ` +
+		"since was lost\nnobody holds it or waits for it\n"
+	if got := out.String(); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestAlignedColumnsCountLettersNotBytes(t *testing.T) {
 	if got, want := aligned([]string{"größe", "1"}, []int{7, 1}), "größe    1"; got != want {
 		t.Errorf("got %q, want %q", got, want)

@@ -271,6 +271,11 @@ func lockObject(info *client.LockInfo) object {
 	o.count("waiters", info.WaiterCount)
 	o.permits(info.Taken, info.Capacity)
 	o.gate(info.Gate.String(), info.Number)
+	if v := &info.Value; len(v.Data) > 0 {
+		o.name("value", string(v.Data))
+		o.number("value_token", v.Token)
+		o.truth("value_doubtful", truth(v.Doubtful))
+	}
 	o.list("held_by", len(info.Holders), func(i int) *fastjson.Value {
 		h := newObject(o.arena)
 		h.name("holder", info.Holders[i].Client)

@@ -153,9 +153,11 @@ func TestMetricsHaveNamesAndPeers(t *testing.T) {
 // TestBytesInJSON proves that nothing is lost of what is no text.
 func TestBytesInJSON(t *testing.T) {
 	b := AppendLock(nil, &client.LockInfo{Name: "x", Holders: []client.Holder{{Client: "c\xff",
-		Payload: []byte("p\xff"), Labels: map[string]string{"a": "b", "k\xff": "v\xfe"}}}})
+		Payload: []byte("p\xff"), Labels: map[string]string{"a": "b", "k\xff": "v\xfe"}}},
+		Value: client.LockValue{Data: []byte("w\xff"), Token: 1}})
 	var got struct {
-		Held []struct {
+		Value []byte `json:"value_base64"`
+		Held  []struct {
 			Client  []byte                        `json:"holder_base64"`
 			Payload []byte                        `json:"payload_base64"`
 			Labels  map[string]string             `json:"labels"`
@@ -166,6 +168,9 @@ func TestBytesInJSON(t *testing.T) {
 		t.Fatalf("got %v of %s", err, b)
 	}
 	h := &got.Held[0]
+	if string(got.Value) != "w\xff" {
+		t.Errorf("got value %q, want every byte", got.Value)
+	}
 	if string(h.Client) != "c\xff" || string(h.Payload) != "p\xff" || h.Labels["a"] != "b" ||
 		len(h.Bytes) != 2 || string(h.Bytes[1].Key) != "k\xff" || string(h.Bytes[1].Value) != "v\xfe" {
 		t.Errorf("got %+v, want every byte", h)
