@@ -164,6 +164,6 @@ func checkEnd(t *testing.T, n *Node, when string) {
 	if err != nil || code != 1 || !strings.Contains(text, "input/output error") ||
 		!strings.Contains(text, "What to do: ") || strings.Contains(text, "goroutine ") {
 		t.Errorf("%s: got exit code %d (%v) and\n%s\nwant 1, the error and advice", when, code, err,
-			tail(text, 20))
+			tail(text, 300))
 	}
 }
