@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"lockd/netio/wire"
 )
@@ -141,7 +142,8 @@ func checkName(name string, limits *wire.Limits) error {
 		return fmt.Errorf("%w: %d bytes, limit %d", ErrNameTooLong, len(name), limits.NameBytes)
 	}
 	if err := wire.CheckName(name, int(limits.NameBytes)); err != nil {
-		return fmt.Errorf("%w: %w", ErrBadName, err)
+		return fmt.Errorf("%w: %s", ErrBadName,
+			strings.TrimPrefix(err.Error(), wire.ErrName.Error()+": "))
 	}
 	return nil
 }

@@ -75,7 +75,7 @@ func (e Election) leader(ctx context.Context) (Leader, uint64, error) {
 	switch {
 	case errors.Is(err, ErrNotFound):
 		return Leader{}, slot, nil
-	case err != nil || len(info.Holders) == 0:
+	case err != nil || len(info.Holders) == 0 || info.Holders[0].Kept:
 		return Leader{}, slot, err
 	}
 	h := &info.Holders[0]

@@ -47,8 +47,9 @@ var (
 	// of another capacity. See KindError.
 	ErrOtherKind = errors.New("client: name is in use as another kind of lock")
 	// ErrOtherMode: the owner holds the lock, or waits for it, in another mode,
-	// and would wait for itself; or the hold is being converted already.
-	ErrOtherMode = errors.New("client: owner has the lock in another mode")
+	// and would wait for itself, or with another MaxHold; or the hold is being
+	// converted already.
+	ErrOtherMode = errors.New("client: owner has the lock in another mode, or with another max hold")
 	// ErrNotWriter: the mode of the hold does not let it write the value of the lock: that
 	// takes Exclusive or Update. Convert it, or ask for the lock in one of these.
 	ErrNotWriter = errors.New("client: the mode of the hold does not write values")
@@ -80,6 +81,10 @@ var (
 	// ErrRefused: a node does not talk to this client. The text says why.
 	ErrRefused = errors.New("client: refused by node")
 )
+
+// errNoSuchHold is why a hold was lost of which the nodes say no more than that it is
+// over.
+var errNoSuchHold = errors.New("no hold has this token any more")
 
 // ended returns why ctx has ended: its cause, which the caller may have chosen, and
 // what every ended context says. It matches both. Requires: ctx has ended.
@@ -378,7 +383,7 @@ func (c *Core) statusError(x *Call, status wire.Status) error {
 	case wire.StatusSessionUnknown, wire.StatusSessionEnded, wire.StatusCancelled:
 		sentinel = ErrSessionEnded
 	case wire.StatusNotHolder:
-		sentinel = ErrLost
+		return &LostError{Name: x.Name, Token: x.Token, Cause: errNoSuchHold}
 	case wire.StatusStopping, wire.StatusNotLeader, wire.StatusUncertain,
 		wire.StatusStaleEpoch:
 		sentinel = ErrUnavailable

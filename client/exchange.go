@@ -553,7 +553,7 @@ func (c *Core) onHoldRenewed(x *Call, r *wire.Response) {
 		hold.validUntil = hold.atMost(x.firstSent.Add(c.ttlSpan(x.TTL)))
 		c.schedule(hold.validUntil)
 	case wire.StatusNotHolder, wire.StatusNotFound:
-		c.lose(hold, fmt.Errorf("group %d: %s", x.Group, r.Status))
+		c.lose(hold, errNoSuchHold)
 	}
 	c.finish(x, r)
 }

@@ -145,7 +145,7 @@ func (c *Core) loseToken(x *Call, token uint64, cause error) {
 // lives: nothing else ends one unasked.
 func (x *Call) unknown() error {
 	if x.detached() {
-		return fmt.Errorf("group %d: %s", x.Group, wire.StatusNotHolder)
+		return errNoSuchHold
 	}
 	return fmt.Errorf("%w: group %d does not know it any more", ErrForced, x.Group)
 }

@@ -2,6 +2,8 @@ package client_test
 
 import (
 	"context"
+	"errors"
+	"iter"
 	"testing"
 	"time"
 
@@ -132,5 +134,65 @@ func TestWhyOfOtherKinds(t *testing.T) {
 	two, err := c.Why(ctx, "full")
 	if err != nil || two.Holders[0].Permits != 2 {
 		t.Errorf("full: got %+v, %v, want its holder", two, err)
+	}
+}
+
+// TestWatchTellsThatTheHolderIsGone has a watch see that a lock stays taken although
+// nobody has it any more, and an election that nobody leads then.
+func TestWatchTellsThatTheHolderIsGone(t *testing.T) {
+	t.Parallel()
+	c := locktest.New(t, locktest.Options{}).Client(t, client.Options{Name: "batch"})
+	ctx := within(t)
+	h, err := c.LockWith(ctx, "job", client.LockOptions{MinHold: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, stop := iter.Pull2(c.Watch(ctx, "job", client.WatchOptions{}))
+	defer stop()
+	held, err, _ := next()
+	if err != nil || held.Kept || held.Client != "batch" {
+		t.Fatalf("got %+v, %v, want the holder", held, err)
+	}
+	if l, err := c.Election("job", nil).Leader(ctx); err != nil || l.Token != h.Token() {
+		t.Errorf("leader: got %+v, %v, want the holder", l, err)
+	}
+	if err := h.Unlock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	gone, err, _ := next()
+	if err != nil || !gone.Kept || gone.Token != h.Token() ||
+		gone.Version.State == held.Version.State {
+		t.Errorf("got %+v, %v, want that it stays taken", gone, err)
+	}
+	if l, err := c.Election("job", nil).Leader(ctx); !errors.Is(err, client.ErrNotFound) {
+		t.Errorf("leader: got %+v, %v, want nobody", l, err)
+	}
+}
+
+// TestForcedDetachedHold has who renews or releases a detached hold that was ended by
+// force get a LostError with its name and token.
+func TestForcedDetachedHold(t *testing.T) {
+	t.Parallel()
+	c := locktest.New(t, locktest.Options{}).Client(t, client.Options{})
+	ctx := within(t)
+	h, err := c.TryDetached(ctx, "job", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := client.DetachedHold{Name: "job", Session: h.Session(), Token: h.Token()}
+	if err := c.ForceRelease(ctx, "job", h.Token(), "test"); err != nil {
+		t.Fatal(err)
+	}
+	_, renewed := c.RenewDetached(ctx, d, time.Hour)
+	for what, err := range map[string]error{"renewed by another": renewed,
+		"released by another": c.ReleaseDetached(ctx, d), "renewed": h.Renew(ctx, time.Hour)} {
+		var lost *client.LostError
+		const want = `lock "job" (token 1) is lost: no hold has this token any more`
+		if !errors.As(err, &lost) || lost.Token != h.Token() || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", what, err, want)
+		}
+	}
+	if _, err := c.TryLock(ctx, ""); err == nil || err.Error() != "client: bad name: empty" {
+		t.Errorf("no name: got %v, want it said once", err)
 	}
 }

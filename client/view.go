@@ -229,6 +229,9 @@ func fingerprint(x *wire.Watched) uint64 {
 			n >>= 8
 		}
 	}
+	if keptSession(x.Session, x.Token) { // the holder is gone, and all else is as it was
+		h = (h ^ 1) * 1099511628211
+	}
 	return h | 1
 }
 

@@ -152,6 +152,7 @@ func (c *Cluster) Client(t testing.TB, opts client.Options) *client.Client {
 			cancel() // nobody would answer
 		}
 		_ = k.Close(ctx) // what it held ends with the cluster
+		p.push()
 		c.mu.Lock()
 		delete(c.mu.plugs, k)
 		c.mu.Unlock()

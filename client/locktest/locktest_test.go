@@ -212,6 +212,60 @@ func TestUnplug(t *testing.T) {
 	lock(ctx, t, a, "job")
 }
 
+// TestUnplugIsSilent has a client that is to be let go of when its conn ends be cut off:
+// its conn has not ended, so its lease counts.
+func TestUnplugIsSilent(t *testing.T) {
+	t.Parallel()
+	const lease = 4 * time.Second
+	cluster := locktest.New(t, locktest.Options{})
+	ctx := within(t)
+	a := cluster.Client(t, client.Options{Lease: lease, ReleaseOnDisconnect: time.Second})
+	h, b := lock(ctx, t, a, "job"), cluster.Client(t, client.Options{})
+	cut := time.Now()
+	cluster.Unplug(a)
+	lock(ctx, t, b, "job")
+	// The lease counts from the last renewal, a third of a second ago at most.
+	if took := time.Since(cut); took < lease-time.Second || h.Valid() {
+		t.Errorf("passed on after %v, valid %t, want the lease of %v", took, h.Valid(), lease)
+	}
+}
+
+// TestStaysTaken keeps a lock for its min hold after it was given back, and for its
+// lock delay after it was lost.
+func TestStaysTaken(t *testing.T) {
+	t.Parallel()
+	cluster := locktest.New(t, locktest.Options{})
+	ctx := within(t)
+	a, b := cluster.Client(t, client.Options{}), cluster.Client(t, client.Options{})
+	const span = time.Second
+	stays := func(name string, since time.Time) {
+		var held *client.HeldError
+		if _, err := b.TryLock(ctx, name); !errors.As(err, &held) || !held.Info.Holders[0].Kept {
+			t.Errorf("%s: got %v, want it to stay taken", name, err)
+		}
+		lock(ctx, t, b, name)
+		if took := time.Since(since); took < span {
+			t.Errorf("%s: passed on after %v, want %v", name, took, span)
+		}
+	}
+	began := time.Now()
+	h, err := a.LockWith(ctx, "min", client.LockOptions{MinHold: span})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Unlock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	stays("min", began)
+	if h, err = a.LockWith(ctx, "delay", client.LockOptions{LockDelay: span}); err != nil {
+		t.Fatal(err)
+	}
+	until := h.SafeUntil() // of a lease that is renewed no more, or later
+	cluster.Expire("delay")
+	<-h.Lost()
+	stays("delay", until)
+}
+
 // TestNothingIsLeft has a cluster end with faults of every kind under way.
 func TestNothingIsLeft(t *testing.T) {
 	before := runtime.NumGoroutine()

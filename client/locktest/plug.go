@@ -4,13 +4,14 @@ import (
 	"context"
 	"net"
 	"sync"
+	"time"
 
 	"lockd/client"
 )
 
 // Unplug cuts a client of Cluster.Client off from all nodes, silently: what it sends is
 // lost, and it hears nothing. Its holds are lost when its lease has run out, which it
-// knows by itself before the nodes do.
+// knows by itself before the nodes do. They do not see either that it closes its conns.
 func (c *Cluster) Unplug(k *client.Client) {
 	c.t.Helper()
 	c.plug(k).pull()
@@ -54,7 +55,7 @@ func (p *plug) pull() {
 	p.out = true
 }
 
-// push ends the conns that have missed something.
+// push ends the conns that have missed something, be it their end.
 func (p *plug) push() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -65,6 +66,7 @@ func (p *plug) push() {
 	for k := range p.conns { // order: all end
 		k.Conn.Close()
 	}
+	clear(p.conns)
 }
 
 // connect is the client's Dial.
@@ -115,10 +117,13 @@ func (k *pluggedConn) Write(b []byte) (int, error) {
 	return k.Conn.Write(b)
 }
 
-// Close implements net.Conn.
+// Close implements net.Conn. While the plug is out the other end does not hear of it.
 func (k *pluggedConn) Close() error {
 	k.plug.mu.Lock()
+	defer k.plug.mu.Unlock()
+	if k.plug.out && k.Conn.SetDeadline(time.Unix(1, 0)) == nil {
+		return nil // the deadline ends Read and Write
+	}
 	delete(k.plug.conns, k)
-	k.plug.mu.Unlock()
 	return k.Conn.Close()
 }
