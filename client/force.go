@@ -151,7 +151,7 @@ func (x *Call) unknown() error {
 }
 
 // recheck is what a group is being asked about holds that may have been lost while
-// no conn was there to tell of it.
+// no conn was there to tell of it, or before they were taken over.
 type recheck struct {
 	call *Call // open, or nil
 	left []recheckedHold
@@ -165,8 +165,8 @@ type recheckedHold struct {
 	name  string
 }
 
-// startRecheck asks whether what the session of a group that was just attached
-// holds still stands.
+// startRecheck asks whether what the session of a group holds still stands. Requires:
+// the group is attached.
 func (c *Core) startRecheck(g *group) {
 	c.endRecheck(g)
 	if plantedIs("forced-while-away-unseen") || g.session.state != sessionOpen ||
@@ -185,6 +185,14 @@ func (c *Core) startRecheck(g *group) {
 		})
 	}
 	c.askRecheck(g)
+}
+
+// Recheck asks a group whether what its session holds still stands, unless it has no
+// conn: then that is asked as soon as it has one.
+func (c *Core) Recheck(group uint16) {
+	if g := &c.groups[group]; g.live {
+		c.startRecheck(g)
+	}
 }
 
 // askRecheck asks about the next tokens, as many as one question takes.

@@ -183,6 +183,9 @@ func (c *Client) takeOver(ctx context.Context, found []*leftSession) error {
 	if err != nil {
 		return err
 	}
+	if err := c.findAgain(ctx, found); err != nil {
+		return err
+	}
 	lasts, err := c.lastsUntil(ctx, found)
 	if err != nil {
 		return err
@@ -209,9 +212,37 @@ func (c *Client) takeOver(ctx context.Context, found []*leftSession) error {
 				c.mu.resumed = append(c.mu.resumed, h)
 			}
 		}
+		c.mu.core.Recheck(uint16(g))
 	}
 	c.kick()
 	return nil
+}
+
+// findAgain asks again what sessions have that are taken over by now. What the process
+// before had under way may have changed that since it was asked first; from now on the
+// nodes refuse it.
+func (c *Client) findAgain(ctx context.Context, found []*leftSession) error {
+	asked := make([]*Call, len(found))
+	for g, s := range found {
+		if s != nil {
+			asked[g] = c.startFind(uint16(g), s.nonce, 0)
+		}
+	}
+	var failures []error
+	for g, s := range found {
+		if s == nil {
+			continue
+		}
+		now, err := c.left(ctx, asked[g])
+		if err != nil {
+			failures = append(failures, fmt.Errorf("resume in group %d: %w", g, err))
+		}
+		s.claims = nil
+		if now != nil && now.id == s.id {
+			s.claims = now.claims
+		}
+	}
+	return errors.Join(failures...)
 }
 
 // grantOf names a grant.

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"lockd/netio/wire"
 )
 
 // kill ends a client as kill -9 does: the nodes hear nothing, and nothing is
@@ -102,6 +104,50 @@ func TestResume(t *testing.T) {
 		}
 		if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("after Close: got %v, want no file", err)
+		}
+	})
+}
+
+// TestResumeOfWhatHasEnded has holds of a session end while it is taken over: one by
+// what the process before had under way, after the nodes have said what there is, and
+// one by force, unheard, after they have said it again. Neither is held.
+func TestResumeOfWhatHasEnded(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "session")
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 1)
+		opts := Options{SessionFile: file}
+		c := started(t, n, opts)
+		for _, name := range []string{"given back", "forced", "held"} {
+			lock(t, c, name)
+		}
+		n.kill(c)
+		drop := func(string) {}
+		n.with(func(d *dumbCluster) {
+			drop = func(name string) { d.groups[0].lock(name).holds = nil }
+		})
+		n.setFilter(func(_ *dumbConn, h wire.Header, _ []byte) wire.Status {
+			switch h.Kind {
+			case wire.KindOpenSession:
+				drop("given back")
+			case wire.KindCheckTokens:
+				drop("forced")
+			}
+			return 0
+		})
+		c = started(t, n, opts)
+		for _, h := range c.Resumed() {
+			if h.Name() == "given back" {
+				t.Error("holds what was given back before it was taken over")
+			}
+		}
+		synctest.Wait()
+		for _, h := range c.Resumed() {
+			if want := h.Name() == "held"; h.Valid() != want {
+				t.Errorf("%q: got valid %v, want %v", h.Name(), h.Valid(), want)
+			}
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }
