@@ -83,7 +83,7 @@ func (n *Node) onResult(g *group, slot uint64, o *origin, r *lockfsm.Result) {
 			Status: wire.StatusOK, Token: uint64(r.Session), Slot: slot,
 		})
 		if c := n.conns.find(o.conn); c != nil {
-			n.bind(g, c, r.Session, 0)
+			n.follow(g, c, r.Session)
 		}
 		return
 	}

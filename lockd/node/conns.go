@@ -110,6 +110,21 @@ func (n *Node) bind(g *group, c *conn, s lockfsm.SessionID, e lockfsm.Epoch) {
 	c.sessions[boundSession{g.id, s}] = struct{}{}
 }
 
+// follow makes c the conn of a session that it renews or opens, if it is newer than the
+// one that the session has: its client has left that, which may not have ended for us
+// yet, and is told on this one from now on.
+func (n *Node) follow(g *group, c *conn, s lockfsm.SessionID) (binding, bool) {
+	b, ok := g.bound[s]
+	switch {
+	case !ok:
+		n.bind(g, c, s, 0)
+		b, ok = g.bound[s]
+	case c.id > b.conn && g.knows(s):
+		b = n.rebind(g, c, s, b)
+	}
+	return b, ok
+}
+
 // rebind makes a newer conn that of a session, at the epoch it has. That it is to be
 // let go was said of the other conn: who has it now may count on its lease.
 func (n *Node) rebind(g *group, c *conn, s lockfsm.SessionID, b binding) binding {

@@ -94,6 +94,27 @@ func TestForceWhileConverting(t *testing.T) {
 	w.converged()
 }
 
+// Who opens a session again on another conn is told there, though the first has not
+// ended for the node.
+func TestForceIsToldToWhoOpensTheSessionAgain(t *testing.T) {
+	w := raisedWorld(t, testOptions())
+	name := w.nameIn(0, 0)
+	a, ops := w.user(1, 0), w.user(3, 0)
+	held := a.lock(name)
+	h := a.header(wire.KindOpenSession)
+	x := w.call(7, h, wire.AppendOpenSession(nil, h, &wire.OpenSession{Nonce: wire.Nonce{1, 0},
+		Epoch: 9, LeaseMillis: 2000, Name: []byte("tester")}))
+	if x.Token != a.session {
+		t.Fatalf("opened again: got %v, session %d, want %d", x.Status, x.Token, a.session)
+	}
+	ops.want(ops.force(name, held.Token), wire.StatusOK)
+	again := *a
+	again.conn = 7
+	if got := again.losses(); len(got) != 1 || got[0].Token != held.Token {
+		t.Errorf("told on the newer conn: got %+v, want token %d", got, held.Token)
+	}
+}
+
 // A holder whose conn has not ended for the node, but was left by its client, is told
 // on the one on which it renews; an older conn does not take it back.
 func TestForceIsToldOnTheNewestConn(t *testing.T) {

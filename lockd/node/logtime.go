@@ -214,16 +214,7 @@ const (
 // renew puts one session on the list for the next time step. One for which there
 // is no room is not answered: its client sends the next.
 func (n *Node) renew(g *group, c *conn, request uint64, s lockfsm.SessionID) {
-	b, ok := g.bound[s]
-	switch {
-	case !ok:
-		n.bind(g, c, s, 0)
-		b, ok = g.bound[s]
-	case c.id > b.conn && g.knows(s):
-		// Its client has left the other conn, which may not have ended for us yet, and
-		// is told on this one from now on.
-		b = n.rebind(g, c, s, b)
-	}
+	b, ok := n.follow(g, c, s)
 	switch {
 	case !g.knows(s):
 		if g.strangers >= mostStrangers || n.cramped {
