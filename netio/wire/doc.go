@@ -219,6 +219,8 @@
 // over opens it again with its nonce, its lease and an epoch well above, and numbers its
 // requests above all of before: whatever another process that still uses the session
 // sends is then refused with StaleEpoch, which tells that process that it has lost it.
+// What that one had under way before may have changed what there is: so it is asked for
+// again then, and with CheckTokens once the client goes by it, as after any new conn.
 //
 // Chase asks which requests with the flag 32 of up to 64 owners wait, and for what. The
 // client of a flow is the first half of the nonces of its sessions: a client draws
