@@ -283,8 +283,8 @@ func (w *World) allGone() string {
 	return ""
 }
 
-// allFree wants machines without sessions and locks, but for gates that stand: they
-// are nobody's.
+// allFree wants machines without sessions and locks, but for gates that stand and locks
+// that have a value: they are nobody's.
 func (w *World) allFree() string {
 	lack := ""
 	for _, s := range w.sites {
@@ -292,7 +292,7 @@ func (w *World) allFree() string {
 			continue
 		}
 		s.proc.node.ForEachGroup(func(g node.GroupView) {
-			st, stand := g.Machine.Stats(), uint32(w.models[g.ID].Standing())
+			st, stand := g.Machine.Stats(), uint32(w.models[g.ID].Standing()+w.models[g.ID].Valued())
 			if g.Leading && (st.Sessions > 0 || st.Locks > stand) {
 				lack = fmt.Sprintf("group %d has %d sessions and %d locks", g.ID, st.Sessions, st.Locks)
 			}

@@ -202,7 +202,9 @@ func (m *membership) done(k *call, x *wire.Response) {
 	case wire.KindAcquire, wire.KindTake, wire.KindEnter:
 		switch x.Status {
 		case wire.StatusOK:
+			m.grantedValue(k, x)
 			m.hold(k, x.Token)
+			m.writeOn(k)
 		case wire.StatusDeadlock:
 			m.circle(k, x)
 		}
@@ -385,5 +387,6 @@ func (m *membership) got(k *call, x *wire.Response) {
 	}
 	if k.flags&wire.FlagVersion3 != 0 {
 		m.sawData(k, &info, v.Data)
+		m.sawValue(k, x, &info.Value, v.Value)
 	}
 }

@@ -115,6 +115,7 @@ func ofMachine() []Planting {
 		{"reentry-counted-twice", "I19 an acquire of an owner that is repeated counts once"},
 		{"release-counted-twice", "I18 a release of an owner that is repeated takes back no other"},
 		{"terms-forgotten-in-checkpoint", "I13 what a hold brings is in the checkpoint"},
+		{"value-never-doubtful", "I13 a writer that is lost leaves the value in doubt"},
 		{"nothing-kept", "I14 what is to stay taken after its end does"},
 		{"max-hold-forgotten", "I20 a hold ends when it is as old as its max hold"},
 		{"force-without-token", "I18 a force ends the hold that it names"},

@@ -149,6 +149,9 @@ func (c *client) acquire(m *membership) {
 		}
 		m.enter(k)
 	}
+	if c.w.opts.Terms {
+		c.wantsValue(m, k)
+	}
 	if c.w.opts.Terms && c.dice.permille(400) {
 		k.terms = c.terms()
 		c.times(k.terms)

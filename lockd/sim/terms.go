@@ -102,8 +102,10 @@ func (m *membership) appendTermed(k *call, h wire.Header, name []byte) []byte {
 func (c *client) amend(m *membership) bool {
 	for _, h := range m.holds {
 		if !h.released && c.dice.permille(500) {
+			t := c.terms()
+			c.value(m, h, t)
 			m.ask(&call{q: check.Question{Kind: wire.KindAmend, Name: h.name, Token: h.token,
-				Target: h.request, Session: h.owner}, hold: h, terms: c.terms()})
+				Target: h.request, Session: h.owner}, hold: h, terms: t})
 			return true
 		}
 	}
@@ -115,6 +117,9 @@ func (c *client) get(m *membership) *call {
 	k := &call{q: check.Question{Kind: wire.KindGet, Name: c.name(m)}}
 	if c.w.opts.Terms {
 		k.flags = wire.FlagVersion3
+		if c.dice.permille(200) {
+			k.q.Name = c.w.names[m.group][0]
+		}
 	}
 	return k
 }

@@ -248,7 +248,7 @@ func (l *lockModel) otherKind(k *Claim) (other, surely bool) {
 			surely = false
 		}
 	}
-	return false, surely
+	return l.value.data != "" && k.capacity > 0, surely
 }
 
 func (s *step) acquireAgain(c *lockfsm.Command, r *lockfsm.Result, old *Claim) error {

@@ -112,6 +112,9 @@ func (s *step) otherThanGate(c *lockfsm.Command, r *lockfsm.Result) (bool, error
 			other, surely = true, surely && !k.gone()
 		}
 	}
+	if l := s.locks[string(c.Name)]; l != nil && l.value.data != "" {
+		other, surely = true, true
+	}
 	if (r.Code == lockfsm.CodeOtherKind) != other && (surely || !other) {
 		return true, s.bad("I14: %q as a %v answered %v to request %d of session %d", c.Name, c.Gate,
 			r.Code, c.Request, c.Session)

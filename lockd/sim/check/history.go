@@ -361,6 +361,8 @@ func agrees(r *lockfsm.Result, x *wire.Response) bool {
 	case lockfsm.CodeOtherKind:
 		// An older client knows no word for it.
 		return x.Status == wire.StatusOtherKind || x.Status == wire.StatusBadRequest
+	case lockfsm.CodeNotWriter:
+		return x.Status == wire.StatusNotWriter
 	case lockfsm.CodeOtherMode:
 		return x.Status == wire.StatusOtherMode
 	case lockfsm.CodeDeadlock:

@@ -49,6 +49,9 @@ const (
 // part ends a hold, or keeps it.
 func (s *step) part(c *Claim, how lostOr) {
 	h := c.root()
+	if how == isLost {
+		s.doubt(h)
+	}
 	if c.base == nil && len(c.levels) == 0 && c.all == nil {
 		if until := s.keptUntil(h, how); until > 0 {
 			s.keep(h, h.key.request, until)
@@ -95,6 +98,7 @@ func (s *step) eventKept(e *lockfsm.Event) bool {
 	}
 	until := s.keptUntil(c, isLost)
 	if until > 0 {
+		s.doubt(c)
 		s.keep(c, e.Request, until)
 	}
 	return until > 0

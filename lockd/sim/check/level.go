@@ -138,8 +138,9 @@ func (s *step) dropLevel(c *Claim) {
 	b.session.claims--
 }
 
-// purge takes a claim out with its levels.
+// purge takes a claim that was not given back out with its levels.
 func (s *step) purge(c *Claim) {
+	s.doubt(c.root())
 	for _, up := range slices.Clone(c.root().levels) {
 		s.drop(up)
 	}

@@ -124,6 +124,7 @@ type claimKey struct {
 
 type lockModel struct {
 	holders, waiters []*Claim
+	value            value
 	history          []Version
 }
 
@@ -489,7 +490,8 @@ func (s *step) settle() error {
 	}
 	for _, name := range s.names {
 		l := s.locks[name]
-		v := Version{Slot: s.slot, Holders: len(l.holders), Waiters: len(l.waiters)}
+		v := Version{Slot: s.slot, Holders: len(l.holders), Waiters: len(l.waiters),
+			Value: l.value.text()}
 		taken := lockfsm.Permits(0)
 		for i, h := range l.holders {
 			if !h.gone() {

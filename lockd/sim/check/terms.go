@@ -13,7 +13,7 @@ type terms struct {
 func (s *scanner) terms() (t lockfsm.Terms) {
 	t.Fields = lockfsm.TermFields(s.u16())
 	if t.Fields&^(lockfsm.TermPayload|lockfsm.TermLabels|lockfsm.TermMaxHold|
-		lockfsm.TermMinHold|lockfsm.TermDelay) != 0 {
+		lockfsm.TermMinHold|lockfsm.TermDelay|lockfsm.TermValue) != 0 {
 		s.bad = true
 	}
 	if t.Fields&lockfsm.TermPayload != 0 {
@@ -30,6 +30,9 @@ func (s *scanner) terms() (t lockfsm.Terms) {
 	}
 	if t.Fields&lockfsm.TermDelay != 0 {
 		t.Delay = lockfsm.Millis(s.u32())
+	}
+	if t.Fields&lockfsm.TermValue != 0 {
+		t.Value = s.take(int(s.u16()))
 	}
 	return t
 }
@@ -56,21 +59,33 @@ func (x *terms) take(t *lockfsm.Terms) {
 // DataText is the data of a claim as a Version has it.
 func DataText(payload, labels []byte) string { return string(payload) + "|" + string(labels) }
 
-// amend judges a change of a hold's data, which counts once.
+// amend judges a change of a hold's data, or of its lock's value, which counts once.
 func (s *step) amend(c *lockfsm.Command, r *lockfsm.Result) error {
 	k := s.named(c, c.Target)
-	holds := k != nil
-	if holds != (r.Code == lockfsm.CodeOK) {
-		return s.bad("I18: amend of %q by session %d with token %d answered %v, it holds: %v", c.Name,
-			c.Session, c.Token, r.Code, holds)
+	want, writes := lockfsm.CodeOK, c.Terms.Fields&lockfsm.TermValue != 0
+	switch {
+	case k == nil:
+		want = lockfsm.CodeNotHolder
+	case writes && c.Request > k.root().terms.amended:
+		want = k.mayWrite()
 	}
-	if !holds {
+	if want != r.Code {
+		return s.bad("I18: amend of %q by session %d with token %d answered %v, not %v", c.Name,
+			c.Session, c.Token, r.Code, want)
+	}
+	if want != lockfsm.CodeOK {
 		return nil
 	}
-	if x := &k.root().terms; c.Request > x.amended {
-		x.take(&c.Terms)
-		x.amended = c.Request
-		s.touch(k.name)
+	h := k.root()
+	if c.Request <= h.terms.amended {
+		return nil
+	}
+	h.terms.take(&c.Terms)
+	h.terms.amended = c.Request
+	if l := s.touch(k.name); writes && len(c.Terms.Value) > 0 {
+		l.value = value{data: string(c.Terms.Value), token: h.token}
+	} else if writes {
+		l.value = value{}
 	}
 	return nil
 }

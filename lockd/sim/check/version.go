@@ -10,6 +10,8 @@ type Version struct {
 	// Tokens and Modes are those of the holders, oldest first.
 	Tokens []lockfsm.Token
 	Modes  []lockfsm.Mode
+	// Value is that of the lock, see ValueText.
+	Value string
 	// Data is what they let others read, see DataText.
 	Data []string
 	// Live are the tokens of the holders whose sessions have not ended, which are
