@@ -119,6 +119,8 @@ type Held struct {
 
 	mu struct {
 		sync.Mutex
+		// amends has room for the amend that is under way, nil before the first.
+		amends chan struct{}
 		use    uint64 // locks that this Held has been asked for
 		state  heldState
 		err    error // why it was lost

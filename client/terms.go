@@ -169,12 +169,35 @@ func (h *Held) amended(ctx context.Context, t *wire.Terms) (uint64, error) {
 	if err := h.present(); err != nil {
 		return 0, err
 	}
+	turn, err := h.amendTurn(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { <-turn }()
 	x := &Call{Kind: wire.KindAmend, Name: h.name, Terms: t, Timeout: h.c.opts.RequestTimeout}
 	h.c.mu.Lock()
 	x.Session, x.Flags, x.target = h.call.Session, h.call.Flags&wire.FlagDetached, h.call.target
 	x.Owner, x.Token = h.call.Owner, h.call.Token
 	h.c.mu.Unlock()
 	return x.Token, h.c.call(ctx, x)
+}
+
+// amendTurn waits until no other amend of the hold is under way; who has received from
+// turn has ended its own. One that is refused as busy and sent again would come behind
+// the next, and the nodes take it for one that had its effect.
+func (h *Held) amendTurn(ctx context.Context) (turn chan struct{}, err error) {
+	h.mu.Lock()
+	if h.mu.amends == nil {
+		h.mu.amends = make(chan struct{}, 1)
+	}
+	turn = h.mu.amends
+	h.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+		return turn, nil
+	case <-ctx.Done():
+		return nil, ended(ctx)
+	}
 }
 
 // newLabels copies labels that were decoded; what does not decode is left out.

@@ -54,6 +54,32 @@ func shown(t *testing.T, c *Client, name string) Holder {
 
 // TestData proves that what an acquire of any kind brings is read by others, in
 // Get and in what a refused try says.
+// Amends of one hold are sent one after the other: the nodes take one that comes
+// behind a later one for a retry.
+func TestAmendsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		h, err := n.client(t, Options{}).Lock(t.Context(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		turn, err := h.amendTurn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err = h.SetLabels(ctx, map[string]string{"step": "2"})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("labels beside another amend: got %v, want that it waits", err)
+		}
+		<-turn
+		if err := h.SetLabels(t.Context(), map[string]string{"step": "3"}); err != nil {
+			t.Errorf("labels after it: got %v", err)
+		}
+	})
+}
+
 func TestData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNodes(t, 4)

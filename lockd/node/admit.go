@@ -46,7 +46,7 @@ func (n *Node) admitFrame(c *conn, h wire.Header, body, frame []byte) {
 		n.onChase(c, h, body)
 		return
 	}
-	if c.inFlight >= n.opts.MaxInFlight && !givesBack(h.Kind) {
+	if c.inFlight >= n.opts.MaxInFlight+spare(h.Kind) && !givesBack(h.Kind) {
 		n.busy(c, h)
 		return
 	}
@@ -68,6 +68,20 @@ func (n *Node) admitFrame(c *conn, h wire.Header, body, frame []byte) {
 		return
 	}
 	n.admit(g, c, h, body)
+}
+
+// spareQuestions is how many questions of its own a client may ask beside as many
+// requests as a conn may have in flight.
+const spareQuestions = 16
+
+// spare is how much more than MaxInFlight a conn may have in flight for a request. If
+// all of that waits for locks, the answer to one of these may be what ends the
+// waiting: that it waits in a circle, or does not hold what it thinks it holds.
+func spare(k wire.Kind) int {
+	if k == wire.KindChase || k == wire.KindCheckTokens {
+		return spareQuestions
+	}
+	return 0
 }
 
 // givesBack reports whether a request makes room. Such a one is never refused

@@ -343,7 +343,8 @@
 // told nothing more; Seen says how many pushes the client has taken on the conn so
 // far. It is answered only with Busy, and is then to be sent again. A node has
 // 8192 watches at most, a conn 2048, a group 256 of scope 1; one more is
-// TooManyWaiters. They do not count as requests in flight.
+// TooManyWaiters. They do not count as requests in flight. CheckTokens and a Chase of a
+// group are taken while 16 more are in flight than Welcome says.
 //
 // Why asks for the position of a request and what is before it or, with target zero,
 // of one in that mode that came now: for one permit of a semaphore, to wait at a gate. A
