@@ -39,23 +39,28 @@ func (s *step) detected(k *Claim, c *lockfsm.Command, r *lockfsm.Result) error {
 	return nil
 }
 
-// stands reports whether a step of a circle is as it is told.
+// stands reports whether a step of a circle is as it is told, of any of the waits of
+// its owner for the name: owner zero may have several.
 func (s *step) stands(k *Claim, x, next *lockfsm.Step) bool {
-	w := s.waiting(k, x)
-	if w == nil {
-		return false
-	}
+	return slices.ContainsFunc(s.waiting(k, x), func(w *Claim) bool {
+		return s.waitsFor(k, w, x, next)
+	})
+}
+
+// waitsFor reports whether the wait w is that of a step of a circle as it is told.
+func (s *step) waitsFor(k, w *Claim, x, next *lockfsm.Step) bool {
 	l := s.locks[w.name]
 	if x.Token == 0 {
-		before := s.waiting(k, next)
-		if before == nil || before == w || before.name != w.name {
-			return false
-		}
-		queue := slices.Clone(l.waiters)
-		if w == k || before == k {
-			queue = slices.Insert(queue, s.place(l, k), k)
-		}
-		return slices.Index(queue, before) < slices.Index(queue, w)
+		return slices.ContainsFunc(s.waiting(k, next), func(before *Claim) bool {
+			if before == w || before.name != w.name {
+				return false
+			}
+			queue := slices.Clone(l.waiters)
+			if w == k || before == k {
+				queue = slices.Insert(queue, s.place(l, k), k)
+			}
+			return slices.Index(queue, before) < slices.Index(queue, w)
+		})
 	}
 	for _, h := range l.holders {
 		if h.token == x.Token && !h.kept {
@@ -66,22 +71,22 @@ func (s *step) stands(k *Claim, x, next *lockfsm.Step) bool {
 	return false
 }
 
-// waiting finds the wait of a step, which is k or has been there.
-func (s *step) waiting(k *Claim, x *lockfsm.Step) *Claim {
+// waiting finds the waits of which one is that of a step: k, or what has been there.
+func (s *step) waiting(k *Claim, x *lockfsm.Step) (all []*Claim) {
 	if x.Session == k.key.session && x.Owner == k.owner && string(x.Name) == k.name {
-		return k
+		all = append(all, k)
 	}
 	l := s.locks[string(x.Name)]
 	if l == nil {
-		return nil
+		return all
 	}
 	for _, w := range slices.Concat(l.waiters, l.holders) {
 		waits := w.token == 0 || w.eventSlot == s.slot // it may have waited yet
 		if waits && w.detects && w.owner == x.Owner && w.key.session == x.Session && !w.gone() {
-			return w
+			all = append(all, w)
 		}
 	}
-	return nil
+	return all
 }
 
 // mayWait judges that k, which waits now, closes no circle that is sure.
