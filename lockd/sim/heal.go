@@ -21,10 +21,10 @@ func (w *World) heal() {
 	w.healing = true
 	for _, l := range w.links {
 		l.lanes[0].cut, l.lanes[1].cut = false, false
-		l.lanes[0].clog, l.lanes[1].clog = 0, 0
-		l.flaps = 0
+		l.lanes[0].clog, l.lanes[1].clog, l.flaps = 0, 0, 0
 	}
 	w.releaseAll()
+	w.upgradeAll()
 	for _, s := range w.sites {
 		s.pausedUntil, s.stalledUntil = min(s.pausedUntil, w.agenda.Now()), 0
 		s.mend()
@@ -231,6 +231,17 @@ func (w *World) await(what string, limit Time, missing func() string) {
 func (s *site) draining() bool {
 	st := s.proc.node.Status()
 	return st != nil && st.Draining || s.proc.drained
+}
+
+// upgradeAll ends an upgrade: a cluster that is left alone would stop its older
+// builds as soon as all nodes have been seen to be newer.
+func (w *World) upgradeAll() {
+	for _, s := range w.sites {
+		if s.format != 0 {
+			s.format = 0
+			s.crash("to be upgraded for good")
+		}
+	}
 }
 
 func (w *World) born() bool {
