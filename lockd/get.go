@@ -27,23 +27,10 @@ A value is the lock's own: it outlives its holders, and is doubtful if one who c
 have written it was lost. A lock that nobody holds or waits for, and that has no value,
 is not known to the cluster: the exit code is 1.`,
 		begin: func(flags *flag.FlagSet) action {
-			var cluster clusterFlags
-			var out format
-			cluster.declare(flags)
-			out.declare(flags)
-			return func(sh *shell, args []string) error {
-				if err := needArgs(args, "NAME"); err != nil {
-					return err
-				}
-				ctx := context.Background()
-				c, err := cluster.dial(ctx, sh, client.Options{Name: clientName()})
-				if err != nil {
-					return err
-				}
-				defer closeClient(c)
-				info, err := c.Get(ctx, args[0])
+			return askAbout(flags, func(sh *shell, c *client.Client, name string, out format) error {
+				info, err := c.Get(context.Background(), name)
 				if errors.Is(err, client.ErrNotFound) {
-					return failf(exitFailure, "lock %q: nobody holds it or waits for it", args[0])
+					return failf(exitFailure, "lock %q: nobody holds it or waits for it", name)
 				}
 				if err != nil {
 					return clientFailure(err)
@@ -53,7 +40,7 @@ is not known to the cluster: the exit code is 1.`,
 					return err
 				}
 				return printLock(sh, info)
-			}
+			})
 		},
 	}
 }

@@ -51,21 +51,8 @@ lines.`,
 
 // askWhy is a verb that asks why a lock is waited for and shows the answer.
 func askWhy(flags *flag.FlagSet, show func(*shell, *client.WhyInfo) error) action {
-	var cluster clusterFlags
-	var out format
-	cluster.declare(flags)
-	out.declare(flags)
-	return func(sh *shell, args []string) error {
-		if err := needArgs(args, "NAME"); err != nil {
-			return err
-		}
-		ctx := context.Background()
-		c, err := cluster.dial(ctx, sh, client.Options{Name: clientName()})
-		if err != nil {
-			return err
-		}
-		defer closeClient(c)
-		w, err := c.Why(ctx, args[0])
+	return askAbout(flags, func(sh *shell, c *client.Client, name string, out format) error {
+		w, err := c.Why(context.Background(), name)
 		if err != nil {
 			return clientFailure(err)
 		}
@@ -74,6 +61,26 @@ func askWhy(flags *flag.FlagSet, show func(*shell, *client.WhyInfo) error) actio
 			return err
 		}
 		return show(sh, w)
+	})
+}
+
+// askAbout is a verb that asks the cluster one question about a name.
+func askAbout(flags *flag.FlagSet,
+	ask func(*shell, *client.Client, string, format) error) action {
+	var cluster clusterFlags
+	var out format
+	cluster.declare(flags)
+	out.declare(flags)
+	return func(sh *shell, args []string) error {
+		if err := needArgs(args, "NAME"); err != nil {
+			return err
+		}
+		c, err := cluster.dial(context.Background(), sh, client.Options{Name: clientName()})
+		if err != nil {
+			return err
+		}
+		defer closeClient(c)
+		return ask(sh, c, args[0], out)
 	}
 }
 
