@@ -78,6 +78,7 @@ func (d *devCluster) run(sh *shell) error {
 	if err := d.start(sh, log); err != nil {
 		return advise(errors.Join(err, d.close()))
 	}
+	defer spareProcessors(d.nodes...)()
 	ready := true
 	for _, a := range d.nodes {
 		if !ready {

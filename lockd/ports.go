@@ -31,20 +31,8 @@ func newLogPort(s *wal.Syncer, segmentBytes int64) logPort {
 	return logPort{syncer: s, leastRoom: min(enough, segmentBytes/2)}
 }
 
-// fastSync is the usual time of a sync up to which the turn that asks for it
-// waits for it. A hand-over to the syncer and back costs about a tenth of it.
-const fastSync = 2 * time.Millisecond
-
-// Flush makes what was appended durable: within the turn on a fast disk, beside
-// it on a slow one.
-func (p logPort) Flush() {
-	if p.syncer.UsualNanos() <= int64(fastSync) {
-		p.syncer.FlushNow()
-		return
-	}
-	p.syncer.Submit()
-}
-
+// Flush has what was appended made durable, beside the turns.
+func (p logPort) Flush()                            { p.syncer.Submit() }
 func (p logPort) Append(r wal.Record) wal.LSN       { return p.syncer.Append(r) }
 func (p logPort) Release(group uint16, slot uint64) { p.syncer.Release(group, slot) }
 func (p logPort) Reopen(group uint16)               { p.syncer.Reopen(group) }

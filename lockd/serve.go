@@ -61,6 +61,7 @@ func serve(sh *shell, log *slog.Logger, begin func() (*assembly, error)) error {
 	if err != nil {
 		return advise(err)
 	}
+	defer spareProcessors(a)()
 	ready, err := awaitReady(a, signals)
 	if err != nil {
 		return endServe(a, err)

@@ -105,6 +105,10 @@ func (s *Server) Addr() net.Addr { return s.addr }
 // MaxConns returns the bound of open conns in force.
 func (s *Server) MaxConns() int { return s.opts.MaxConns }
 
+// Loops returns the number of event loops. Each is a thread that waits in the
+// kernel most of the time.
+func (s *Server) Loops() int { return s.opts.Loops }
+
 // Stats returns the counters of the server.
 func (s *Server) Stats() ServerStats { return s.counters.snapshot() }
 

@@ -3,7 +3,6 @@ package wal
 import (
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -34,34 +33,22 @@ type SyncerOptions struct {
 // StartSyncer starts two loops and Stop ends them. The flush loop is woken by
 // Submit, by the idle timer and by Stop; one round is one Flush or Seal. The
 // spare loop is woken after a round that took a spare; one round makes one
-// file. OnDurable and OnFailed come from the flush loop or from within FlushNow,
-// OnPrepareFailed from the spare loop; none may block or call Stop.
+// file. OnDurable and OnFailed come from the flush loop, OnPrepareFailed from the
+// spare loop; none may block or call Stop.
 type Syncer struct {
 	opts SyncerOptions
 	// wake and wakeSpare hold at most one signal each; Submit and the flush
 	// loop send, nobody closes them.
 	wake, wakeSpare chan struct{}
-	// active is set by FlushNow and cleared by the idle timer: a log that is
-	// being written need not be sealed.
-	active atomic.Bool
-	// usual is a moving average of what a write and sync take, in nanoseconds;
-	// written by who holds round.
-	usual atomic.Int64
 	// stop is closed by Stop.
 	stop     chan struct{}
 	stopOnce sync.Once
 	loops    sync.WaitGroup
 
-	// round is held during a flush or seal, whoever runs it.
-	round struct {
-		sync.Mutex
-		failed bool // OnFailed was called
-	}
-
 	mu struct {
 		sync.Mutex
-		// writer's front is guarded by this lock. Its back belongs to who holds
-		// round, its back.dir to both loops.
+		// writer's front is guarded by this lock. Its back belongs to the flush
+		// loop, its back.dir to both loops.
 		writer *Writer
 	}
 	// writer is mu.writer, for the flush loop's back half and SyncStarted.
@@ -98,40 +85,9 @@ func (s *Syncer) Append(r Record) LSN {
 // at once. Submitting while a sync runs costs one extra sync, however often.
 func (s *Syncer) Submit() { signal(s.wake) }
 
-// FlushNow makes everything appended so far durable on the caller's goroutine,
-// and calls back from there, before it returns. It spares the hand-over to the
-// flush loop and back, which costs about as much as a sync of a fast disk; the
-// caller can do nothing else meanwhile, so it suits a disk that is known to be
-// fast, see UsualNanos. While the flush loop has a round running it is Submit;
-// so OnDurable may call it.
-func (s *Syncer) FlushNow() {
-	s.active.Store(true)
-	if !s.round.TryLock() {
-		s.Submit()
-		return
-	}
-	defer s.round.Unlock()
-	s.attempt(s.flush)
-}
-
-// UsualNanos is a moving average over the last few syncs of what a write and its
-// sync take, in nanoseconds; zero before the first, or without Options.Clock.
-func (s *Syncer) UsualNanos() int64 { return s.usual.Load() }
-
 // run runs one round and reports whether the log can go on.
 func (s *Syncer) run(round func() error) bool {
-	s.round.Lock()
-	defer s.round.Unlock()
-	return s.attempt(round)
-}
-
-// attempt is run for who holds the lock of the round.
-func (s *Syncer) attempt(round func() error) bool {
-	if s.round.failed {
-		return false
-	}
 	if err := round(); err != nil {
-		s.round.failed = true
 		s.opts.OnFailed(err)
 		return false
 	}
@@ -200,11 +156,7 @@ func (s *Syncer) flushLoop() {
 			ok = s.run(s.flush)
 			idle.Reset(idleSealDelay)
 		case <-idle.C:
-			if s.active.Swap(false) {
-				idle.Reset(idleSealDelay)
-			} else {
-				ok = s.run(s.seal)
-			}
+			ok = s.run(s.seal)
 		}
 		if !ok {
 			return
@@ -262,8 +214,6 @@ func (s *Syncer) carryOut(j *job) error {
 	if err := w.perform(j); err != nil {
 		return err
 	}
-	usual := s.usual.Load()
-	s.usual.Store(usual + (j.nanos-usual)/8)
 	s.mu.Lock()
 	w.finish(j)
 	durable := w.front.durable

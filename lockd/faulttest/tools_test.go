@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -130,8 +131,15 @@ func adminPages(t *testing.T, c *Cluster) {
 			t.Errorf("%s: got %d and %.300q, want %d and %q", row.path, code, body, row.code, row.want)
 		}
 	}
-	if _, body := get("/metrics"); strings.Contains(body, "tools/a b") {
+	_, body := get("/metrics")
+	if strings.Contains(body, "tools/a b") {
 		t.Error("the name of a lock is in the metrics")
+	}
+	_, after, _ := strings.Cut(body, "\ngo_sched_gomaxprocs_threads ")
+	number, _, _ := strings.Cut(after, "\n")
+	if got, err := strconv.Atoi(number); err != nil || got < runtime.GOMAXPROCS(0)+3 {
+		t.Errorf("%q processors, want %d and one for each thread that waits in the kernel",
+			number, runtime.GOMAXPROCS(0))
 	}
 }
 

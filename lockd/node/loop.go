@@ -91,7 +91,7 @@ func (l *Loop) own() {
 }
 
 // Run deals with news on the goroutine that brought them, if they are light:
-// one turn for them and one for what it made durable. Anything more is for the
+// one turn for them and one for what came meanwhile. Anything more is for the
 // Loop's own goroutine. A reader that runs turns does not read, and what it has
 // not read is missing from the next batch.
 func (l *Loop) Run() {

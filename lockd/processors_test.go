@@ -1,0 +1,30 @@
+package main
+
+import (
+	"runtime"
+	"testing"
+)
+
+// TestAddProcessors adds processors until they are given back, also those of
+// two, and leaves alone what the operator has set.
+func TestAddProcessors(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "")
+	before := runtime.GOMAXPROCS(0)
+	want := func(when string, n int) {
+		t.Helper()
+		if got := runtime.GOMAXPROCS(0); got != before+n {
+			t.Errorf("%s: %d processors, want %d", when, got, before+n)
+		}
+	}
+	first, second := addProcessors(3), addProcessors(4)
+	want("two added", 7)
+	first()
+	want("one given back", 4)
+	second()
+	want("all given back", 0)
+	t.Setenv("GOMAXPROCS", "2")
+	restore := addProcessors(3)
+	want("GOMAXPROCS is set", 0)
+	restore()
+	want("GOMAXPROCS was set", 0)
+}
