@@ -120,18 +120,11 @@ func (r *Replica) onAccept(m *Message) {
 			continue
 		}
 		if r.log.ballot(e.Slot) != m.Ballot {
-			r.accept(Entry{Slot: e.Slot, Ballot: e.Ballot, Value: cloneValue(e.Value)})
+			r.accept(Entry{Slot: e.Slot, Ballot: e.Ballot, Value: r.log.values.keep(e.Value)})
 		}
 		r.answerAccepted(m.From, m.Ballot, e.Slot)
 	}
 	r.advanceKnown()
-}
-
-func cloneValue(v []byte) []byte {
-	if len(v) == 0 {
-		return nil
-	}
-	return append(make([]byte, 0, len(v)), v...)
 }
 
 // accept puts e in the window, which keeps its value, and records it. A chosen

@@ -72,7 +72,7 @@ func (p *pair) commit(t testing.TB, value []byte) {
 }
 
 // TestHotPathAllocatesOnlyValues: from Propose to Chosen nothing is allocated
-// once warm but the copy of the value that the peer keeps.
+// once warm but a chunk for many copies of values, now and then.
 func TestHotPathAllocatesOnlyValues(t *testing.T) {
 	if invariantsOn {
 		t.Log("measured without the invariants tag")
@@ -85,8 +85,8 @@ func TestHotPathAllocatesOnlyValues(t *testing.T) {
 	}
 	before := p.chosen
 	got := testing.AllocsPerRun(2000, func() { p.commit(t, value) })
-	if got > 1 {
-		t.Errorf("got %v allocations per slot, want at most 1", got)
+	if got > 0 {
+		t.Errorf("got %v allocations per slot, want less than one", got)
 	}
 	if p.chosen-before < 4000 {
 		t.Errorf("got %d slots handed out, want at least 4000", p.chosen-before)

@@ -205,7 +205,7 @@ func (r *Replica) learned(e *Entry) {
 		r.promise(e.Ballot)
 	}
 	if have := r.log.ballot(e.Slot); have.Less(e.Ballot) {
-		r.accept(Entry{Slot: e.Slot, Ballot: e.Ballot, Value: cloneValue(e.Value)})
+		r.accept(Entry{Slot: e.Slot, Ballot: e.Ballot, Value: r.log.values.keep(e.Value)})
 	} else {
 		r.mustAgree(*e)
 	}

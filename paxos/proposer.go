@@ -1,6 +1,9 @@
 package paxos
 
-import "fmt"
+import (
+	"bytes"
+	"fmt"
+)
 
 // leadership is the state of preparing and leading one ballot.
 type leadership struct {
@@ -38,7 +41,7 @@ func (l *leadership) report(e *Entry) {
 	if l.reports == nil {
 		l.reports = make(map[Slot]Entry)
 	}
-	l.reports[e.Slot] = Entry{Slot: e.Slot, Ballot: e.Ballot, Value: cloneValue(e.Value)}
+	l.reports[e.Slot] = Entry{Slot: e.Slot, Ballot: e.Ballot, Value: bytes.Clone(e.Value)}
 	l.reported = max(l.reported, e.Slot)
 }
 
@@ -150,10 +153,10 @@ func (r *Replica) CanPropose() bool {
 	return r.serving() && r.lead.next > r.seen() && r.mayPropose() && !r.fills()
 }
 
-// Propose puts value in a slot and returns the slot. It owns value from then
-// on: nobody may change its bytes. Whether value is chosen there shows in
-// Ready.Chosen: the slot's entry has this ballot or another value. The error is
-// ErrNotLeader, ErrWindowFull or ErrValueSize, and nothing was proposed.
+// Propose puts a copy of value in a slot and returns the slot. Whether value is
+// chosen there shows in Ready.Chosen: the slot's entry has this ballot or another
+// value. The error is ErrNotLeader, ErrWindowFull or ErrValueSize, and nothing was
+// proposed.
 func (r *Replica) Propose(value []byte) (Slot, error) {
 	if len(value) == 0 || len(value) > r.cfg.MaxValueBytes {
 		return 0, fmt.Errorf("%w: %d bytes, want 1 to %d",
@@ -169,7 +172,7 @@ func (r *Replica) Propose(value []byte) (Slot, error) {
 	case r.lead.next <= r.seen() || !r.mayPropose():
 		return 0, ErrWindowFull
 	}
-	r.propose(value)
+	r.propose(r.log.values.keep(value))
 	r.check()
 	return r.lead.next - 1, nil
 }

@@ -38,6 +38,8 @@ type window struct {
 	last Slot
 	// cells is a ring; slot s lives at s modulo its length, a power of two.
 	cells []cell
+	// values copies the values of the cells.
+	values values
 }
 
 const windowCells = 64

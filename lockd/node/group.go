@@ -237,14 +237,14 @@ func (n *Node) propose(g *group) {
 	if g.batch.Len() == 0 || g.timed || !g.replica.CanPropose() {
 		return
 	}
-	value := append([]byte(nil), g.batch.Bytes()...)
 	f := g.takeFlight()
 	f.origins, g.origins = g.origins, f.origins
+	n.proposeValue(g, g.batch.Bytes(), f)
 	g.batch.Reset()
-	n.proposeValue(g, value, f)
 }
 
-// proposeValue hands a value to the replica and remembers who waits for it.
+// proposeValue hands a value to the replica, which copies it, and remembers who
+// waits for it.
 func (n *Node) proposeValue(g *group, value []byte, f flight) {
 	slot, err := g.replica.Propose(value)
 	if err != nil {

@@ -115,7 +115,7 @@ func (n *Node) proposeTick(g *group) {
 		g.batch.Reset()
 		g.timed = false
 	}
-	n.proposeValue(g, append([]byte(nil), n.ticker.Bytes()...), f)
+	n.proposeValue(g, n.ticker.Bytes(), f)
 }
 
 // clockOf names the clock by which steps of a led group are measured, as soon as

@@ -182,6 +182,6 @@ func (n *Node) proposeNothing(g *group) {
 	}
 	n.ticker.Reset()
 	n.ticker.Tick(0, nil)
-	n.proposeValue(g, append([]byte(nil), n.ticker.Bytes()...), g.takeFlight())
+	n.proposeValue(g, n.ticker.Bytes(), g.takeFlight())
 	n.touch(g)
 }
