@@ -165,6 +165,11 @@ func (s *session) measureOne(ctx context.Context, shared *service,
 			return report.Round{}, err
 		}
 	}
+	if load.Held > 0 {
+		if err := workload.Hold(ctx, service.clients[1], load.Held); err != nil {
+			return report.Round{}, err
+		}
+	}
 	var before usage
 	var usageErr error
 	profiled := func() error { return nil }

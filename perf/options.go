@@ -57,6 +57,8 @@ type options struct {
 	holds     []time.Duration
 	rates     []float64
 	reads     []int
+	held      []int
+	payloads  []int
 	keys      int
 	permits   int
 	clients   int
@@ -70,7 +72,7 @@ type options struct {
 }
 
 // lists are flags that are lists, as they are written.
-type lists struct{ targets, loads, workers, holds, rates, reads string }
+type lists struct{ targets, loads, workers, holds, rates, reads, held, payloads string }
 
 // runFlags defines the flags of perf run.
 func runFlags(o *options, l *lists, help io.Writer) *flag.FlagSet {
@@ -86,6 +88,10 @@ func runFlags(o *options, l *lists, help io.Writer) *flag.FlagSet {
 	flags.StringVar(&l.rates, "rate", "10000", "pairs begun per second of an open loop: "+
 		"`numbers`, with commas")
 	flags.StringVar(&l.reads, "reads", "90,50", "how many of a hundred readwrite pairs only read: "+
+		"`numbers`, with commas")
+	flags.StringVar(&l.held, "held", "0", "locks that are held beside uncontended ones: "+
+		"`numbers`, with commas")
+	flags.StringVar(&l.payloads, "payload", "0", "bytes of data that uncontended holds carry: "+
 		"`numbers`, with commas")
 	flags.IntVar(&o.keys, "keys", 15, "keys that contended, readwrite and semaphore workers share")
 	flags.IntVar(&o.permits, "permits", 8, "permits of a semaphore")
@@ -122,11 +128,13 @@ func parseOptions(args []string, help io.Writer) (options, error) {
 	}
 	o.targets, o.workloads = split(l.targets), split(l.loads)
 	o.lockdFlags = strings.Fields(o.flagText)
-	var errs [4]error
+	var errs [6]error
 	o.workers, errs[0] = numbers("--workers", l.workers, 1, 100_000)
 	o.reads, errs[1] = numbers("--reads", l.reads, 0, 100)
 	o.holds, errs[2] = durations(l.holds)
 	o.rates, errs[3] = rates(l.rates)
+	o.held, errs[4] = numbers("--held", l.held, 0, 100_000_000)
+	o.payloads, errs[5] = numbers("--payload", l.payloads, 0, 1<<20)
 	if err := errors.Join(errs[:]...); err != nil {
 		return o, err
 	}
@@ -237,6 +245,14 @@ func (o *options) loads() []workload.Load {
 	return loads
 }
 
+// orZero is the list, or zero alone where there is none.
+func orZero(list []int) []int {
+	if len(list) == 0 {
+		return []int{0}
+	}
+	return list
+}
+
 // variants lists a load with every hold, rate or part of reads that it has.
 func (o *options) variants(load workload.Load) []workload.Load {
 	var all []workload.Load
@@ -258,6 +274,12 @@ func (o *options) variants(load workload.Load) []workload.Load {
 	case "readwrite":
 		for _, reads := range o.reads {
 			add(func(l *workload.Load) { l.Keys, l.Reads = o.keys, reads })
+		}
+	case "uncontended":
+		for _, held := range orZero(o.held) {
+			for _, payload := range orZero(o.payloads) {
+				add(func(l *workload.Load) { l.Held, l.Payload = held, payload })
+			}
 		}
 	case "open":
 		for _, rate := range o.rates {

@@ -71,6 +71,31 @@ func TestOptionsMakeLoads(t *testing.T) {
 	}
 }
 
+// TestOptionsMakeLoadsBesideOthers multiplies locks held and payloads.
+func TestOptionsMakeLoadsBesideOthers(t *testing.T) {
+	o, err := parseOptions(strings.Fields("--workers 20 --held 0,1000 --payload 0,64"),
+		&bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	fresh := 0
+	for _, load := range o.loads() {
+		got = append(got, load.String())
+		if load.Fresh() {
+			fresh++
+		}
+	}
+	want := []string{
+		"uncontended, 20 workers", "uncontended, 20 workers, payload of 64 B",
+		"uncontended, 20 workers, beside 1000 locks held",
+		"uncontended, 20 workers, beside 1000 locks held, payload of 64 B",
+	}
+	if !slices.Equal(got, want) || fresh != 2 {
+		t.Errorf("got loads %q, %d on servers of their own; want %q, 2", got, fresh, want)
+	}
+}
+
 func TestOptionsSayWhatIsWrong(t *testing.T) {
 	tests := map[string]string{
 		"--workers 0":              "--workers",
@@ -85,6 +110,8 @@ func TestOptionsSayWhatIsWrong(t *testing.T) {
 		"--reads 101":              "--reads",
 		"--clients 65":             "--clients",
 		"--count 0":                "--count",
+		"--held -1":                "--held",
+		"--payload x":              "--payload",
 	}
 	for args, want := range tests {
 		_, err := parseOptions(strings.Fields(args), &bytes.Buffer{})

@@ -14,6 +14,7 @@ const (
 	restartCost = 15 * time.Second
 	openCost    = 20 * time.Second
 	clientsCost = time.Second
+	heldCost    = 30 * time.Microsecond // a lock that is held beside a load
 )
 
 // step is some loads on some targets, measured in turn, round after round.
@@ -65,10 +66,14 @@ func cost(load workload.Load) time.Duration {
 	case "restart":
 		return load.Duration + restartCost
 	}
-	if load.Clients > 0 {
-		return load.Warmup + load.Duration + clientsCost
+	sum := load.Warmup + load.Duration
+	if load.Held > 0 {
+		sum += startCost + time.Duration(load.Held)*heldCost
 	}
-	return load.Warmup + load.Duration
+	if load.Clients > 0 {
+		sum += clientsCost
+	}
+	return sum
 }
 
 // extent is how thorough a suite is.

@@ -30,6 +30,15 @@ func (l *lockdClient) Lock(ctx context.Context, key string) (Hold, error) {
 	return held, nil
 }
 
+// LockCarrying implements Carrier.
+func (l *lockdClient) LockCarrying(ctx context.Context, key string, payload []byte) (Hold, error) {
+	held, err := l.client.LockWith(ctx, key, client.LockOptions{Payload: payload})
+	if err != nil {
+		return nil, err
+	}
+	return held, nil
+}
+
 // RLock implements Reader.
 func (l *lockdClient) RLock(ctx context.Context, key string) (Hold, error) {
 	held, err := l.client.RWMutex(key).RLock(ctx)

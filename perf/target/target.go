@@ -75,6 +75,12 @@ type Reader interface {
 	RLock(ctx context.Context, key string) (Hold, error)
 }
 
+// Carrier is a Locker whose holds carry data.
+type Carrier interface {
+	// LockCarrying is Lock for a hold with data. The payload is not kept.
+	LockCarrying(ctx context.Context, key string, payload []byte) (Hold, error)
+}
+
 // Counter is a Locker that has semaphores.
 type Counter interface {
 	// Acquire waits until the caller has one of the permits of key. All callers

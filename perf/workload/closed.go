@@ -52,6 +52,12 @@ func (l Load) taker(locker target.Locker) taker {
 			return counter.Acquire(ctx, key(), l.Permits)
 		}
 	}
+	if l.Payload > 0 {
+		carrier, payload := locker.(target.Carrier), make([]byte, l.Payload)
+		return func(ctx context.Context) (target.Hold, error) {
+			return carrier.LockCarrying(ctx, freshKey(), payload)
+		}
+	}
 	return fresh(locker)
 }
 

@@ -69,6 +69,12 @@ func Unfit(t target.Target, client target.Locker, load Load) string {
 			return "it forgets its locks when its processes end"
 		}
 	}
+	if _, ok := client.(target.Carrier); load.Payload > 0 && client != nil && !ok {
+		return "its holds carry no data"
+	}
+	if load.Held > 0 && !t.Locks() {
+		return "it has no locks"
+	}
 	if load.Clients > 0 && !servers() {
 		return "it has no servers that several processes could share"
 	}

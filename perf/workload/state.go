@@ -21,6 +21,8 @@ const (
 	// how long somebody else must wait for one in vain.
 	keptSample = 16
 	keptWait   = 300 * time.Millisecond
+	// fillTimeout bounds the taking of locks that are held beside a load.
+	fillTimeout = 15 * time.Minute
 	// serveTimeout bounds the wait for a service that was started again.
 	serveTimeout = 2 * time.Minute
 )
@@ -173,6 +175,16 @@ func memory(ctx context.Context, s Subject, load Load, began func()) (Result, er
 			(after - before) / n / float64(len(s.Cluster.Processes)), "B"},
 	}
 	return r, errors.Join(err, ctx.Err())
+}
+
+// Hold takes n locks that stay held until the client is closed, within
+// fillTimeout. An error says how many could not be taken and why.
+func Hold(ctx context.Context, locker target.Locker, n int) error {
+	r, keys := fill(ctx, locker, Load{Count: n, Duration: fillTimeout})
+	if len(keys) < n {
+		return fmt.Errorf("workload: %d of %d locks are held: %s", len(keys), n, r.FirstError)
+	}
+	return nil
 }
 
 // fill takes fresh locks, many at once, until there are load.Count or

@@ -34,6 +34,11 @@ type Load struct {
 	Rate float64 `json:"rate,omitempty"`
 	// Count is how many waiters, sessions or locks there are.
 	Count int `json:"count,omitempty"`
+	// Held is how many locks of others are held meanwhile, taken before by a client
+	// of its own; of uncontended only.
+	Held int `json:"held,omitempty"`
+	// Payload is how many bytes of data each hold carries; of uncontended only.
+	Payload int `json:"payload,omitempty"`
 	// Duration is the length of the measurement, or the most it may take; Warmup
 	// comes before it.
 	Duration time.Duration `json:"duration_ns"`
@@ -45,6 +50,12 @@ type Load struct {
 // String names the load in a report.
 func (l Load) String() string {
 	text := l.name()
+	if l.Held > 0 {
+		text += fmt.Sprintf(", beside %d locks held", l.Held)
+	}
+	if l.Payload > 0 {
+		text += fmt.Sprintf(", payload of %d B", l.Payload)
+	}
 	if l.Clients > 0 {
 		text += fmt.Sprintf(", %d client processes", l.Clients)
 	}
@@ -85,7 +96,8 @@ func (l Load) name() string {
 // Fresh says that a load needs servers of its own that have done nothing yet,
 // because it looks at what they hold.
 func (l Load) Fresh() bool {
-	return l.Workload == "keepalive" || l.Workload == "memory" || l.Workload == "restart"
+	return l.Workload == "keepalive" || l.Workload == "memory" || l.Workload == "restart" ||
+		l.Held > 0
 }
 
 // Result is what one measurement found.
