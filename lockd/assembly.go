@@ -107,7 +107,7 @@ func (a *assembly) open() error {
 	}
 	a.keeper.start()
 	a.onClose(a.keeper.end)
-	a.engine = node.Start(a.node, bootNanos)
+	a.engine = node.Start(a.node, bootNanos, a.server.Wake)
 	awaitEngine(a.engine, a.failed)
 	a.onClose(func() error { a.engine.Stop(); return nil })
 	return nil
@@ -213,6 +213,15 @@ func (a *assembly) listen(clients clientHandler, peers *peerPort) error {
 	if err != nil {
 		return err
 	}
+	server := a.cfg.ServerOptions()
+	server.Logf = func(format string, args ...any) { a.log.Warn(fmt.Sprintf(format, args...)) }
+	if a.server, err = netio.Listen(server, clients); err != nil {
+		return err
+	}
+	clients.server.Store(a.server)
+	a.onClose(func() error { return a.stopServer(time.Second) })
+
+	links.Server = a.server
 	links.Seed = randomSeed()
 	links.Hello = func(uint16) wire.PeerHello { return a.node.PeerHello() }
 	if a.links, err = netio.OpenLinks(links, peers); err != nil {
@@ -222,14 +231,6 @@ func (a *assembly) listen(clients clientHandler, peers *peerPort) error {
 	a.onClose(func() error { return a.closeLinks(time.Second) })
 	peers.start()
 	a.onClose(peers.end)
-
-	server := a.cfg.ServerOptions()
-	server.Logf = func(format string, args ...any) { a.log.Warn(fmt.Sprintf(format, args...)) }
-	if a.server, err = netio.Listen(server, clients); err != nil {
-		return err
-	}
-	clients.server.Store(a.server)
-	a.onClose(func() error { return a.stopServer(time.Second) })
 	return a.listenAdmin()
 }
 

@@ -101,14 +101,11 @@ func (p *clientPort) Request(c netio.ConnID, frame []byte) {
 // inboxRetryMillis is how long a client waits after it found the inbox full.
 const inboxRetryMillis = 50
 
-// wake follows the last frame of one read.
-func (p *clientPort) wake() { p.inbox.Wake() }
-
 // clientHandler is clientPort as netio sees it; the two Flush differ.
 type clientHandler struct{ *clientPort }
 
-// Flush follows the last frame of one read.
-func (h clientHandler) Flush() { h.wake() }
+// Flush follows the last frame of a round of an event loop, of peers too.
+func (h clientHandler) Flush() { h.inbox.Run() }
 
 // Closed follows everything else of a conn.
 func (h clientHandler) Closed(c netio.ConnID) { h.inbox.ConnClosed(node.ConnID(c)) }
@@ -150,8 +147,8 @@ func newPeerPort(inbox *node.Inbox, log *slog.Logger, configured map[uint16]stri
 // Send makes it a node.Peers.
 func (p *peerPort) Send(to uint16, frame []byte) { p.links.Send(to, frame) }
 
-// Meet has a node linked that the cluster's record names. The engine may be on a
-// link's own goroutine, which must not change the links, so a loop does it.
+// Meet has a node linked that the cluster's record names. The engine may be on an
+// event loop that reads links, which must not change them, so a loop does it.
 func (p *peerPort) Meet(id uint16, address string) {
 	p.changes <- peerChange{netio.Peer{Node: id, Addr: address}, true}
 }

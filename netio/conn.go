@@ -73,8 +73,9 @@ func (l *eventLoop) traffic(c *conn) gnet.Action {
 		frames++
 		c.release(frame)
 	}
-	if c.state == stateOpen || frames > 0 {
-		l.flushHandler(frames)
+	if frames > 0 {
+		counters.framesIn.Add(frames)
+		l.askRound()
 	}
 	if c.state <= stateOpen {
 		if c.paused {
@@ -86,19 +87,6 @@ func (l *eventLoop) traffic(c *conn) gnet.Action {
 		}
 	}
 	return gnet.None
-}
-
-// flushHandler ends a readiness event: the handler wakes whom it must, and what
-// it sent from here leaves without a wake.
-func (l *eventLoop) flushHandler(frames uint64) {
-	if frames == 0 {
-		return
-	}
-	l.server.counters.framesIn.Add(frames)
-	l.server.handler.Flush()
-	if !l.out.idle() {
-		l.visit()
-	}
 }
 
 // next cuts one whole frame from buf, or from what came before with buf, and

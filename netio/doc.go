@@ -1,5 +1,5 @@
-// Package netio owns the sockets of a node: the client port, served by event
-// loops of gnet, and one link to every peer. What the bytes mean is decided in
+// Package netio owns the sockets of a node: the client port and one link to every
+// peer, both read by event loops of gnet. What the bytes mean is decided in
 // package wire and above; this package bounds them, cuts them into frames,
 // refuses what is no frame, and says who is at the other end.
 //
@@ -67,16 +67,23 @@
 // or has brought nothing for two seconds. A stranger cannot end a link: the
 // place is taken only after the proof.
 //
-// Links.Send writes at once if the link is idle, without a goroutine in between;
-// what the kernel does not take goes to the link's writer, bounded by QueueBytes,
-// above which the link is reset (DownOverflow). A wrong checksum or an unexpected
-// kind ends the link (DownGarbled). The end of a peer's process is seen at once as
+// The handshake runs on a goroutine of the link, which then waits for its end; an
+// event loop of the server reads the link from there on. A round of a loop reads
+// everything that is ready, of clients and of peers, and ends with one
+// Handler.Flush: what the handler does there has all of it, and needs no other
+// thread to be woken.
+//
+// Links.Send writes at once if nothing is before it; what the kernel does not take
+// goes to the link's event loop, bounded by QueueBytes, above which the link is
+// reset (DownOverflow). A wrong checksum or an unexpected kind ends the link
+// (DownGarbled). The end of a peer's process is seen at once as
 // DownReset; the end of its machine after UserTimeout as DownTimeout.
 //
 // # Who may call
 //
-// Handler methods run on event loops and must not block. PeerHandler methods run
-// on goroutines of links, one at a time for one peer. Methods of Server and Links
+// Handler methods and PeerFrame run on event loops and must not block. The other
+// PeerHandler methods run on goroutines of links, one at a time for one peer.
+// Methods of Server and Links
 // are safe for concurrent use; those that end something wait for the callbacks
 // and must not be called from one.
 package netio

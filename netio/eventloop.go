@@ -19,6 +19,11 @@ type eventLoop struct {
 	out    outbox       // any goroutine
 	unsent atomic.Int64 // bytes conns did not take yet; written by the loop
 
+	// round is the task that ends a round, and asked is set while it is on its way.
+	round roundEnd
+	asked atomic.Bool
+
+	links    []*link // those it reads
 	conns    map[ConnID]*conn
 	order    []*conn // the same conns, for the sweep
 	cursor   int     // where the sweep goes on in order
@@ -33,7 +38,7 @@ type eventLoop struct {
 }
 
 func newEventLoop(s *Server, el gnet.EventLoop, index int) *eventLoop {
-	return &eventLoop{
+	l := &eventLoop{
 		server:     s,
 		index:      index,
 		gnet:       el,
@@ -45,6 +50,36 @@ func newEventLoop(s *Server, el gnet.EventLoop, index int) *eventLoop {
 
 		unreadTicks: ticks(s.opts.UnreadTimeout),
 	}
+	l.round.loop = l
+	return l
+}
+
+// roundEnd is the task that ends a round of a loop. gnet runs it when everything
+// that was ready with it has been read.
+type roundEnd struct{ loop *eventLoop }
+
+// askRound has the loop end a round with the handler's Flush. Any goroutine may
+// call it. It reports whether the loop will.
+func (l *eventLoop) askRound() bool {
+	if l.asked.Swap(true) {
+		return true
+	}
+	if err := l.gnet.Execute(context.Background(), &l.round); err != nil {
+		l.asked.Store(false)
+		return false
+	}
+	return true
+}
+
+// Run calls the handler and passes on what it has sent.
+func (r *roundEnd) Run(context.Context) error {
+	l := r.loop
+	l.asked.Store(false)
+	l.server.handler.Flush()
+	if !l.out.idle() {
+		l.visit()
+	}
+	return nil
 }
 
 // ticks converts a timeout, rounded up, plus one for the tick that runs.
@@ -235,6 +270,9 @@ const sweepConns = 256
 // sweep closes conns whose time is up.
 func (l *eventLoop) sweep() {
 	l.tick++
+	for _, one := range l.links {
+		one.sweep()
+	}
 	for n := min(len(l.order), max(sweepConns, len(l.order)/8+1)); n > 0; n-- {
 		if l.cursor >= len(l.order) {
 			l.cursor = 0

@@ -41,6 +41,9 @@ func (e *events) OnTick() (time.Duration, gnet.Action) {
 // that accepts, so that no further accept comes before the close.
 func (e *events) OnOpen(g gnet.Conn) ([]byte, gnet.Action) {
 	s := (*Server)(e)
+	if l, ok := g.Context().(*link); ok {
+		return nil, l.opened(s.registry.loop(s, g.EventLoop()), g)
+	}
 	if s.stopping.Load() {
 		return refusal(wire.RefusedStopping, "the node is stopping"), gnet.Close
 	}
@@ -57,18 +60,24 @@ func (e *events) OnOpen(g gnet.Conn) ([]byte, gnet.Action) {
 
 // OnTraffic handles what one read returned.
 func (e *events) OnTraffic(g gnet.Conn) gnet.Action {
-	c, ok := g.Context().(*conn)
-	if !ok {
+	switch c := g.Context().(type) {
+	case *conn:
+		return c.loop.traffic(c)
+	case *link:
+		c.traffic(g)
+	default:
 		_, _ = g.Discard(-1)
-		return gnet.None
 	}
-	return c.loop.traffic(c)
+	return gnet.None
 }
 
 // OnClose forgets a conn.
 func (e *events) OnClose(g gnet.Conn, err error) gnet.Action {
-	if c, ok := g.Context().(*conn); ok {
+	switch c := g.Context().(type) {
+	case *conn:
 		c.loop.forget(c, err)
+	case *link:
+		c.closed(err)
 	}
 	return gnet.None
 }

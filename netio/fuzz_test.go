@@ -2,8 +2,8 @@ package netio
 
 import (
 	"bytes"
+	"context"
 	"errors"
-	"net"
 	"testing"
 
 	"github.com/panjf2000/gnet/v2"
@@ -30,6 +30,9 @@ func (fakeLoop) Close(c gnet.Conn) error {
 	f.conn.loop.forget(f.conn, nil)
 	return nil
 }
+
+// Execute runs what ends a round at once.
+func (fakeLoop) Execute(ctx context.Context, r gnet.Runnable) error { return r.Run(ctx) }
 
 // frames is a Handler that keeps what it is handed.
 type frames struct{ got [][]byte }
@@ -148,9 +151,7 @@ func FuzzLink_FW1(f *testing.F) {
 			handed += len(wire.AppendPeer(nil, kind, payload))
 		}
 		ls := &Links{handler: r, opts: LinkOptions{MaxFrameBytes: wire.MaxPeerFrameBytes}}
-		l := &link{
-			links: ls, peer: &peer{node: 1}, conn: new(net.TCPConn), ended: make(chan struct{}),
-		}
+		l := &link{links: ls, peer: &peer{node: 1}}
 		used, want, err := l.deliver(stream)
 		if used != handed || used > len(stream) {
 			t.Fatalf("used: got %d of %d bytes, handed over %d", used, len(stream), handed)

@@ -190,7 +190,7 @@ func (ls *Links) established(p *peer, conn *net.TCPConn, h wire.PeerHello) (*lin
 	if err := setLinkOptions(conn, ls.opts.UserTimeout); err != nil {
 		return nil, fmt.Errorf("netio: link to %d: %w", p.node, err)
 	}
-	return newLink(ls, p, conn, h)
+	return newLink(ls, p, conn, h), nil
 }
 
 // refuse tells the other side why and waits a little for it to close, because a

@@ -1,9 +1,9 @@
 package netio
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"sync"
@@ -11,59 +11,57 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/panjf2000/gnet/v2"
+
 	"lockd/netio/wire"
 )
 
-// link is one established connection with a peer. Any goroutine may send; one
-// goroutine reads and one writes what send left over.
+// link is one established connection with a peer. Any goroutine may send; an
+// event loop of the server reads, and writes what send left over.
 type link struct {
 	links *Links
 	peer  *peer
-	conn  *net.TCPConn
-	raw   syscall.RawConn
+	conn  *net.TCPConn   // until the event loop has it
 	hello wire.PeerHello // of the peer
-	heard atomic.Int64   // when the last bytes came, on the links' clock; the reader's
-	wake  chan struct{}  // capacity 1; a token means that queue is not empty
-	ended chan struct{}  // closed by shut: the writer ends
+	heard atomic.Int64   // when the last bytes came, on the links' clock; the loop's
+	gone  chan struct{}  // closed when no further frame is handed over
 	done  chan struct{}  // closed by peer.leave: PeerDown has returned
 
-	// inline is the write that a sender does itself. It belongs to whoever set
-	// busy, and its function value is made once.
-	inline struct {
-		frame []byte
-		sent  int
-		err   error
-		try   func(fd uintptr) bool
-	}
+	// These belong to the event loop.
+	loop  *eventLoop
+	part  []byte // beginning of a frame of which more must come
+	begun uint32 // tick at which that frame began
+	slot  int    // place in loop.links
+	spare []byte // last queue, for its memory
 
 	mu struct {
 		sync.Mutex
-		busy    bool   // somebody writes to the connection
-		queue   []byte // whole frames, the first perhaps begun already
-		writing int    // bytes of the queue that the writer took
-		cause   DownCause
-		closed  bool
+		// gnet is nil until an event loop has the link, and again once that is
+		// closing the descriptor.
+		gnet gnet.Conn
+		// queue are whole frames, the first perhaps begun already. unsent is about
+		// what is before them in the loop's hands: never less, as told when the loop
+		// last touched the link. While there is any of both, senders append.
+		queue  []byte
+		unsent int
+		asked  bool // a visit of the loop is under way
+		opened bool // an event loop has had it
+		cause  DownCause
+		closed bool
 	}
 }
 
-func newLink(ls *Links, p *peer, conn *net.TCPConn, hello wire.PeerHello) (*link, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, fmt.Errorf("netio: link to %d: %w", p.node, err)
-	}
+func newLink(ls *Links, p *peer, conn *net.TCPConn, hello wire.PeerHello) *link {
 	l := &link{
 		links: ls,
 		peer:  p,
 		conn:  conn,
-		raw:   raw,
 		hello: hello,
-		wake:  make(chan struct{}, 1),
-		ended: make(chan struct{}),
+		gone:  make(chan struct{}),
 		done:  make(chan struct{}),
 	}
 	l.heard.Store(int64(ls.now()))
-	l.inline.try = l.tryWrite
-	return l, nil
+	return l
 }
 
 // keepsOut returns why l, which holds the place of its peer, does not give way
@@ -83,155 +81,128 @@ func (l *link) keepsOut(other *link) *wire.PeerRefused {
 		l.peer.node, l.hello.Disk, l.conn.RemoteAddr())
 }
 
-// send writes frame now if nobody else writes, and queues what is left.
+// send writes frame now if nothing is before it, and queues what is left.
+//
+// The lock is held over the write, against the rule for locks: the socket does
+// not block, and the event loop must not close the descriptor meanwhile.
 func (l *link) send(frame []byte) {
 	l.mu.Lock()
-	switch {
-	case l.mu.closed:
+	if l.mu.closed {
 		l.mu.Unlock()
 		l.peer.counters.dropped.Add(1)
 		return
-	case len(l.mu.queue)+l.mu.writing+len(frame) > l.links.opts.QueueBytes:
+	}
+	if len(l.mu.queue)+l.mu.unsent+len(frame) > l.links.opts.QueueBytes {
 		l.mu.Unlock()
 		l.peer.counters.overflows.Add(1)
 		l.shut(DownOverflow)
 		return
-	case l.mu.busy || len(l.mu.queue) > 0:
-		l.mu.queue = append(l.mu.queue, frame...)
-		l.mu.Unlock()
-		l.peer.counters.framesOut.Add(1)
-		l.wakeWriter()
-		return
 	}
-	l.mu.busy = true
-	l.mu.Unlock()
-	sent, err := l.writeInline(frame)
-
-	l.mu.Lock()
-	l.mu.busy = false
-	if sent < len(frame) && err == nil {
-		// What other senders queued meanwhile comes after the rest of this frame.
-		l.mu.queue = append(append(make([]byte, 0, len(frame)-sent+len(l.mu.queue)),
-			frame[sent:]...), l.mu.queue...)
-	}
-	waiting := len(l.mu.queue) > 0
-	l.mu.Unlock()
 	l.peer.counters.framesOut.Add(1)
-	l.peer.counters.bytesOut.Add(uint64(sent))
-	l.peer.counters.inline.Add(1)
-	if err != nil {
+	var err error
+	if l.mu.gnet != nil && len(l.mu.queue)+l.mu.unsent == 0 {
+		var n int
+		n, err = writeNow(l.mu.gnet.Fd(), frame)
+		l.peer.counters.bytesOut.Add(uint64(n))
+		l.peer.counters.inline.Add(1)
+		frame = frame[n:]
+	}
+	visit := false
+	if len(frame) > 0 && err == nil {
+		l.mu.queue = append(l.mu.queue, frame...)
+		visit = l.mu.gnet != nil && !l.mu.asked
+		l.mu.asked = l.mu.asked || visit
+	}
+	l.mu.Unlock()
+	switch {
+	case err != nil:
 		l.shut(causeOf(err))
-	} else if waiting {
-		l.wakeWriter()
+	case visit:
+		// An error means that the loop has ended, and the link with it.
+		_ = l.loop.gnet.Execute(context.Background(), l)
 	}
 }
 
-// wakeWriter leaves a token for the writer, unless one is there.
-func (l *link) wakeWriter() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-}
-
-// writeInline tries one write that does not block. Requires: the caller set
-// busy.
-func (l *link) writeInline(frame []byte) (int, error) {
-	in := &l.inline
-	in.frame, in.sent, in.err = frame, 0, nil
-	err := l.raw.Write(in.try)
-	in.frame = nil
-	if err == nil {
-		err = in.err
-	}
-	return in.sent, err
-}
-
-// tryWrite is called by the runtime with the descriptor kept open. It always
-// returns true: to wait until the socket is writable is the writer's part.
-func (l *link) tryWrite(fd uintptr) bool {
-	in := &l.inline
+// writeNow writes as much as the kernel takes at once.
+func writeNow(fd int, b []byte) (int, error) {
 	for {
-		n, err := syscall.Write(int(fd), in.frame)
+		n, err := syscall.Write(fd, b)
 		switch err {
 		case nil:
-			in.sent = n
+			return n, nil
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:
+			return 0, nil
 		default:
-			in.err = os.NewSyscallError("write", err)
+			return 0, os.NewSyscallError("write", err)
 		}
-		return true
 	}
 }
 
-// take gives the writer the queue in exchange for an emptied one, or nothing if
-// it is empty or a sender writes just now, which wakes the writer afterwards.
-func (l *link) take(spare []byte) []byte {
+// Run is the task that send puts on the event loop.
+func (l *link) Run(context.Context) error {
+	l.visit()
+	return nil
+}
+
+// visit gives the event loop what is queued, and looks how much it still has
+// from before. It is called on the loop.
+func (l *link) visit() {
+	l.mu.Lock()
+	g, batch := l.mu.gnet, l.mu.queue
+	l.mu.asked = false
+	if g == nil || l.mu.closed {
+		l.mu.Unlock()
+		return
+	}
+	if len(batch) == 0 {
+		l.mu.unsent = g.OutboundBuffered()
+		l.mu.Unlock()
+		return
+	}
+	l.mu.queue, l.spare = l.spare[:0], nil
+	l.mu.unsent += len(batch)
+	l.mu.Unlock()
+
+	// gnet closes the conn itself on an error, within the call.
+	_, err := g.Write(batch)
+	l.peer.counters.bytesOut.Add(uint64(len(batch)))
+	l.peer.counters.queued.Add(1)
+	if cap(batch) <= retainedBytes {
+		l.spare = batch[:0]
+	}
+	if err != nil {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.mu.busy || l.mu.closed || len(l.mu.queue) == 0 {
-		return nil
-	}
-	batch := l.mu.queue
-	l.mu.queue = spare[:0]
-	l.mu.busy, l.mu.writing = true, len(batch)
-	return batch
-}
-
-// wrote ends what take began.
-func (l *link) wrote() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.mu.busy, l.mu.writing = false, 0
-}
-
-// drainQueue writes until the queue is empty. It returns false when the link is
-// over.
-func (l *link) drainQueue(spare *[]byte) bool {
-	for {
-		batch := l.take(*spare)
-		if batch == nil {
-			return !l.over()
-		}
-		_, err := l.conn.Write(batch)
-		l.wrote()
-		if err != nil {
-			l.shut(causeOf(err))
-			return false
-		}
-		l.peer.counters.bytesOut.Add(uint64(len(batch)))
-		l.peer.counters.queued.Add(1)
-		*spare = nil
-		if cap(batch) <= retainedBytes {
-			*spare = batch[:0]
-		}
+	if l.mu.gnet != nil {
+		l.mu.unsent = g.OutboundBuffered()
 	}
 }
 
-// queued returns how many bytes the kernel has not taken yet.
+// queued returns how many bytes the kernel has not taken yet, as far as is known.
 func (l *link) queued() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.mu.closed {
 		return 0
 	}
-	return len(l.mu.queue) + l.mu.writing
+	return len(l.mu.queue) + l.mu.unsent
 }
 
 // shut ends the link. The first cause counts.
 func (l *link) shut(cause DownCause) {
 	l.mu.Lock()
-	first := !l.mu.closed
+	first, g := !l.mu.closed, l.mu.gnet
 	if first {
 		l.mu.closed, l.mu.cause = true, cause
 		l.mu.queue = nil
 	}
 	l.mu.Unlock()
-	if first {
-		close(l.ended)
-		_ = l.conn.Close() // nothing can be done about a socket that does not close
+	if first && g != nil {
+		_ = g.Close() // asks the loop; an error means that it has ended
 	}
 }
 
@@ -265,62 +236,91 @@ func causeOf(err error) DownCause {
 	}
 }
 
-// readBufferBytes is what a reader begins with; it grows for larger frames.
-const readBufferBytes = 256 << 10
+// opened takes the link over. A link that was shut meanwhile is closed again.
+func (l *link) opened(loop *eventLoop, g gnet.Conn) gnet.Action {
+	l.loop, l.slot = loop, len(loop.links)
+	loop.links = append(loop.links, l)
+	l.mu.Lock()
+	l.mu.gnet, l.mu.opened = g, true
+	closed := l.mu.closed
+	l.mu.Unlock()
+	if closed {
+		return gnet.Close
+	}
+	l.visit()
+	return gnet.None
+}
 
-// read hands over frames until the link ends. A frame that has begun must come
-// to its end: a wrong length would have it wait for megabytes that its peer
-// takes many minutes to send, on a link that carries nothing meanwhile.
-func (l *link) read() {
-	buf := make([]byte, readBufferBytes)
-	from, to, timed := 0, 0, false
-	for {
-		n, err := l.conn.Read(buf[to:])
-		to += n
-		if n > 0 {
-			l.heard.Store(int64(l.links.now()))
-			l.peer.counters.bytesIn.Add(uint64(n))
-			used, want, parseErr := l.deliver(buf[from:to])
-			if parseErr != nil {
-				l.shut(causeOf(parseErr))
-				return
-			}
-			from += used
-			buf, from, to = makeRoom(buf, from, to, want)
-			if begun := from < to; begun != timed || begun && used > 0 {
-				timed = begun
-				var deadline time.Time
-				if timed {
-					deadline = time.Now().Add(l.links.opts.FrameTimeout)
-				}
-				err = errors.Join(err, l.conn.SetReadDeadline(deadline))
-			}
-		}
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = syscall.ECONNRESET
-			}
-			l.shut(causeOf(err))
-			return
-		}
+// taken reports whether an event loop has the link, or had it.
+func (l *link) taken() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.opened
+}
+
+// traffic hands over the frames of one read.
+func (l *link) traffic(g gnet.Conn) {
+	buf, err := g.Next(-1)
+	if err != nil || l.over() {
+		return
+	}
+	l.heard.Store(int64(l.links.now()))
+	l.peer.counters.bytesIn.Add(uint64(len(buf)))
+	fresh := len(l.part) == 0
+	if !fresh {
+		l.part = append(l.part, buf...)
+		buf = l.part
+	}
+	used, want, err := l.deliver(buf)
+	if used > 0 {
+		l.loop.askRound()
+	}
+	if err != nil {
+		l.shut(causeOf(err))
+		return
+	}
+	l.keep(buf[used:], want)
+	if fresh || used > 0 {
+		l.begun = l.loop.tick
+	}
+	l.visit()
+}
+
+// keep keeps the beginning of a frame of want bytes, zero if that is not known
+// yet, in memory of its size.
+func (l *link) keep(rest []byte, want int) {
+	switch {
+	case len(rest) == 0 && cap(l.part) > retainedBytes:
+		l.part = nil
+	case want > cap(l.part):
+		l.part = append(make([]byte, 0, want), rest...)
+	default:
+		l.part = append(l.part[:0], rest...)
 	}
 }
 
-// makeRoom moves what is left of buf to its front when the frame it begins,
-// want bytes long, does not fit behind from, and fits the buffer to it.
-func makeRoom(buf []byte, from, to, want int) ([]byte, int, int) {
-	switch {
-	case from == to && len(buf) > retainedBytes:
-		return make([]byte, readBufferBytes), 0, 0
-	case from == to:
-		return buf, 0, 0
-	case want > len(buf):
-		grown := make([]byte, want)
-		return grown, 0, copy(grown, buf[from:to])
-	case to == len(buf) || from+want > len(buf):
-		return buf, 0, copy(buf, buf[from:to])
+// sweep ends a link whose frame does not end: a wrong length would have it wait
+// for megabytes that its peer takes many minutes to send, on a link that carries
+// nothing meanwhile.
+func (l *link) sweep() {
+	if len(l.part) > 0 && l.loop.tick-l.begun > ticks(l.links.opts.FrameTimeout) {
+		l.shut(DownTimeout)
 	}
-	return buf, from, to
+	l.visit()
+}
+
+// closed gives the link up. It is called on the loop, before the descriptor is
+// closed; err is nil if this side closes.
+func (l *link) closed(err error) {
+	last := l.loop.links[len(l.loop.links)-1]
+	l.loop.links[l.slot], last.slot = last, l.slot
+	l.loop.links[len(l.loop.links)-1] = nil
+	l.loop.links = l.loop.links[:len(l.loop.links)-1]
+	l.mu.Lock()
+	l.mu.gnet = nil
+	l.mu.Unlock()
+	l.shut(causeOf(err))
+	close(l.gone)
 }
 
 // deliver hands over the whole frames at the start of b. It returns how many

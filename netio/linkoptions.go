@@ -48,6 +48,9 @@ type LinkOptions struct {
 	// port, which Links.Addr then tells.
 	Addr string
 
+	// Server is whose event loops read the links. It must outlive them.
+	Server *Server
+
 	// Peers are the other nodes. SetPeer and RemovePeer change them later.
 	Peers []Peer
 
@@ -112,6 +115,8 @@ func (o LinkOptions) withDefaults() (LinkOptions, error) {
 	switch {
 	case o.Self == 0:
 		return o, errors.New("netio: node id 0, want 1 or more")
+	case o.Server == nil:
+		return o, errors.New("netio: no server whose event loops read the links")
 	case o.Hello == nil:
 		return o, errors.New("netio: no function for the hello of links")
 	case o.QueueBytes < o.MaxFrameBytes:

@@ -51,10 +51,10 @@ func (c DownCause) String() string {
 	}
 }
 
-// PeerHandler receives what happens on links. Its methods are called on the
-// goroutines of links, for one peer one at a time: PeerUp, frames, PeerDown,
-// and PeerUp again only after PeerDown returned. Those of different peers run at
-// the same time. They may call Links.Send.
+// PeerHandler receives what happens on links. For one peer its methods are called
+// one at a time: PeerUp, frames, PeerDown, and PeerUp again only after PeerDown
+// returned. Those of different peers run at the same time. PeerFrame is called on
+// event loops and must not block. They may call Links.Send.
 type PeerHandler interface {
 	// Check admits a peer, nil, or says why not: cluster, settings, disk, roster,
 	// rolled back position. Ids, versions and the secret are checked already. It
@@ -70,6 +70,7 @@ type PeerHandler interface {
 
 	// PeerFrame hands over one frame whose checksum is right and whose kind is
 	// known and not of the handshake. The payload is borrowed until it returns.
+	// Handler.Flush follows.
 	PeerFrame(n uint16, kind wire.PeerKind, payload []byte)
 
 	// Refused says that n does not want a link with this node, and why. r is the
@@ -163,7 +164,7 @@ func (ls *Links) Addr() net.Addr { return ls.listener.Addr() }
 
 // Send queues one whole frame, header and checksum included, for a peer. It
 // copies the frame and never blocks: an idle link writes at once, otherwise its
-// writer does. To a peer without a link Send does nothing; what was sent may be
+// event loop does. To a peer without a link Send does nothing; what was sent may be
 // lost with the link. Requires: frames of one peer whose order matters come from
 // one goroutine.
 func (ls *Links) Send(to uint16, frame []byte) {

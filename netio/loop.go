@@ -153,9 +153,8 @@ func (ls *Links) dial(p *peer) (lived time.Duration, err error) {
 	return ls.now() - began, nil
 }
 
-// serve is the life of an admitted link. It reads on the goroutine of its
-// caller and writes what Send left over on another; a closed connection ends
-// both. When it returns PeerDown has.
+// serve is the life of an admitted link. An event loop reads it; a connection
+// that ended ends it. When serve returns PeerDown has.
 func (ls *Links) serve(l *link) {
 	p := l.peer
 	if err := l.conn.SetDeadline(time.Time{}); err != nil {
@@ -166,30 +165,18 @@ func (ls *Links) serve(l *link) {
 	p.counters.connects.Add(1)
 	p.up.Store(l)
 	ls.handler.PeerUp(p.node, l.hello)
-	writer := make(chan struct{})
-	go l.writeLoop(writer)
-	l.read()
-	<-writer
+	if err := ls.opts.Server.adopt(l); err != nil {
+		l.shut(causeOf(err))
+	} else {
+		select {
+		case <-l.gone:
+		case <-ls.opts.Server.Done():
+			l.shut(DownClosed)
+		}
+	}
 	p.up.Store(nil)
 	ls.handler.PeerDown(p.node, l.cause())
 	p.leave(l)
-}
-
-// writeLoop writes what senders could not. serve starts it; a sender wakes it;
-// one round writes what is queued, at most QueueBytes; shut ends it.
-func (l *link) writeLoop(done chan<- struct{}) {
-	defer close(done)
-	var spare []byte
-	for {
-		select {
-		case <-l.wake:
-		case <-l.ended:
-			return
-		}
-		if !l.drainQueue(&spare) {
-			return
-		}
-	}
 }
 
 // sleep waits for d and reports whether ctx lives on.

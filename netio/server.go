@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,8 +39,9 @@ type Handler interface {
 	// until Request returns.
 	Request(c ConnID, frame []byte)
 
-	// Flush follows the last frame of one readiness event. A handler that wakes
-	// another goroutine does it here, once for all of them.
+	// Flush ends a round of an event loop in which frames came, of conns or of
+	// links, or which Server.Wake asked for: everything that was ready with them has
+	// been handed over. What is sent from within leaves without a wake.
 	Flush()
 
 	// Closed follows everything else of a conn whose Hello was called, once.
@@ -54,6 +56,7 @@ type Server struct {
 	addr    *net.TCPAddr
 	engine  gnet.Engine // set before ready is closed, constant afterwards
 
+	adopting sync.Mutex    // one link is registered at a time
 	nextID   atomic.Uint64 // raised by every loop
 	stopping atomic.Bool   // set by Stop
 	loops    [maxLoops]atomic.Pointer[eventLoop]
@@ -141,6 +144,34 @@ func (s *Server) Flush() {
 		if l := s.loops[lowestBit(dirty)].Load(); l != nil {
 			l.wake()
 		}
+	}
+}
+
+// Wake has an event loop call Handler.Flush at the end of a round that begins
+// now, once for all who ask meanwhile. It reports false if no loop has had a conn
+// or a link yet, or all have ended.
+func (s *Server) Wake() bool {
+	l := s.loops[0].Load()
+	return l != nil && l.askRound()
+}
+
+// adopt has an event loop read l, and returns once it does.
+func (s *Server) adopt(l *link) error {
+	ctx := gnet.NewNetConnContext(gnet.NewContext(context.Background(), l), l.conn)
+	s.adopting.Lock() // gnet gives conns to its loops in turn, and counts without a lock
+	registered, err := s.engine.Register(ctx)
+	s.adopting.Unlock()
+	if err != nil {
+		return errors.Join(fmt.Errorf("netio: link to node %d: %w", l.peer.node, err), l.conn.Close())
+	}
+	select {
+	case r := <-registered:
+		if r.Err == nil && !l.taken() {
+			return fmt.Errorf("netio: link to node %d: no event loop takes it", l.peer.node)
+		}
+		return r.Err
+	case <-s.done:
+		return errors.Join(ErrStopped, l.conn.Close())
 	}
 }
 

@@ -126,6 +126,7 @@ func (k *link) carry(i int) {
 			k.ends[i].inbox.PeerFrame(k.ends[1-i].id, uint8(f.kind), f.payload)
 		}
 	}
+	k.ends[i].inbox.Wake()
 }
 
 // peers is the node's door to the others.

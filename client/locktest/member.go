@@ -97,7 +97,7 @@ func (m *member) begin() error {
 	if err != nil {
 		return err
 	}
-	l.engine = node.Start(l.node, clock())
+	l.engine = node.Start(l.node, clock(), nil)
 	m.mu.Lock()
 	m.mu.life = l
 	m.mu.Unlock()

@@ -59,13 +59,9 @@ type Inbox struct {
 	maxBytes int
 	// runner runs the turns; written once, by Start.
 	runner atomic.Pointer[Loop]
-	// weight is about how many bytes wait; written under the lock.
-	weight atomic.Int64
 	// news is set by everything that puts something in, and cleared by take
 	// before it looks.
 	news atomic.Bool
-	// left is set while a turn has left work for the next; turns write it.
-	left atomic.Bool
 
 	// durable is the highest LSN announced; only the syncer writes it.
 	durable atomic.Uint64
@@ -103,30 +99,26 @@ func NewInbox(maxBytes int) *Inbox {
 	return in
 }
 
-// Wake has a turn run, if the engine has started.
+// Wake has a turn run soon, if the engine has started.
 func (in *Inbox) Wake() {
+	if l := in.runner.Load(); l != nil {
+		l.wake()
+	}
+}
+
+// Run runs a turn on the caller's goroutine if there are news and nobody runs one.
+func (in *Inbox) Run() {
 	if l := in.runner.Load(); l != nil {
 		l.Run()
 	}
 }
 
-// again asks for another turn because the one that runs left work for it, more
-// than a reader should do. It is called within a turn, whose runner looks for
-// news before it goes.
-func (in *Inbox) again() {
-	in.left.Store(true)
-	in.news.Store(true)
-}
+// again asks for another turn because the one that runs left work for it. It is
+// called within a turn, whose runner looks for news before it goes.
+func (in *Inbox) again() { in.news.Store(true) }
 
 // hasNews reports whether something came since the last take.
 func (in *Inbox) hasNews() bool { return in.news.Load() }
-
-// light reports whether little waits: what one caller at a time brings.
-func (in *Inbox) light() bool { return in.weight.Load() <= lightBytes && !in.left.Load() }
-
-// lightBytes is the weight of a few requests, or of a peer's frame with a few
-// messages.
-const lightBytes = 1024
 
 // ignore forgets that there are news, because no turn will ever look at them.
 func (in *Inbox) ignore() { in.news.Store(false) }
@@ -169,7 +161,6 @@ func (in *Inbox) putWithin(it item, b []byte, limit int) (took, enough bool) {
 	open.data = append(open.data, b...)
 	it.to = len(open.data)
 	open.items = append(open.items, it)
-	in.weight.Store(int64(weight + len(b) + itemBytes))
 	in.news.Store(true)
 	return true, enough
 }
@@ -215,10 +206,10 @@ func (in *Inbox) ConnClosed(c ConnID) {
 }
 
 // PeerFrame hands over one verified frame of a peer, which is copied. When the
-// inbox is full the frame is dropped: the protocol tolerates loss.
+// inbox is full the frame is dropped: the protocol tolerates loss. It does not
+// wake the engine: call Wake or Run after the last frame of a read.
 func (in *Inbox) PeerFrame(from uint16, kind uint8, payload []byte) {
 	in.put(item{kind: itemPeerFrame, sub: kind, node: from}, payload)
-	in.Wake()
 }
 
 // PeerUp says that a link to a peer stands and that CheckPeer took its hello.
@@ -321,7 +312,6 @@ func (in *Inbox) Change(c placement.Change, done func(error)) {
 // it finished with.
 func (in *Inbox) take(done box) box {
 	in.news.Store(false)
-	in.left.Store(false)
 	clear(done.items)
 	done.items, done.data = done.items[:0], done.data[:0]
 	if cap(done.data) > 4<<20 {
@@ -336,6 +326,5 @@ func (in *Inbox) take(done box) box {
 	done.paused = done.paused[:0]
 	in.mu.open = done
 	clear(in.mu.taken)
-	in.weight.Store(0)
 	return full
 }

@@ -3,32 +3,28 @@ package node
 import (
 	"context"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// Loop runs the turns of a Node. While there is little to do, a turn is run by
-// whoever brings news: the event loop that read requests, the reader of a link,
-// the syncer after a sync. That spares every request two or three hand-overs
-// between goroutines, each of which costs more than the turn. When there is
-// more, a goroutine of the Loop's own takes all that has come, turn after turn.
+// Loop runs the turns of a Node. They are run where news come from: an event
+// loop that has read all that was ready, of clients and of peers, runs a turn and
+// writes what it brought, on one thread from the first byte to the last. A
+// goroutine of the Loop's own runs one each tick, and whatever nobody else will.
 // Only one turn runs at a time: who finds one running leaves its news in the
 // inbox, and the runner looks there again before it goes.
 //
-// The Loop's goroutine is started by Start, woken by a ticker and by those who
-// bring more than a little, bounded in each turn by what the inbox may hold, and
+// The Loop's goroutine is started by Start, woken by a ticker and by news that no
+// event loop will look at, bounded in each turn by what the inbox may hold, and
 // stopped by Stop or by a failure of the node.
 type Loop struct {
 	node  *Node
 	clock func() Nanos
+	ask   func() bool
 	stop  chan struct{} // closed by Stop
 	fail  chan struct{} // capacity 1: a turn failed on another goroutine
-	more  chan struct{} // capacity 1: somebody ran its share of turns
+	more  chan struct{} // capacity 1: there are news
 	done  chan struct{} // closed by the goroutine at its end
 	err   error         // set before done is closed
-
-	// busy is set while the Loop's own goroutine runs turns; it writes it.
-	busy atomic.Bool
 
 	// turn is held while a turn runs. The node belongs to its holder.
 	turn struct {
@@ -39,11 +35,14 @@ type Loop struct {
 }
 
 // Start runs n until Stop is called or n fails. The clock must be monotonic and
-// aware of suspends. From now on n belongs to the loop.
-func Start(n *Node, clock func() Nanos) *Loop {
+// aware of suspends. ask has Run called soon by somebody who reads first what has
+// come, and reports whether it will be; it may be called on any goroutine, must
+// not block, and may be nil. From now on n belongs to the loop.
+func Start(n *Node, clock func() Nanos, ask func() bool) *Loop {
 	l := &Loop{
 		node:  n,
 		clock: clock,
+		ask:   ask,
 		stop:  make(chan struct{}),
 		fail:  make(chan struct{}, 1),
 		more:  make(chan struct{}, 1),
@@ -58,11 +57,18 @@ func (l *Loop) run() {
 	defer close(l.done)
 	ticker := time.NewTicker(time.Duration(l.node.opts.Tick))
 	defer ticker.Stop()
+	l.Run()
 	for {
-		l.own()
 		select {
 		case <-ticker.C:
+			l.turn.Lock()
+			l.step()
+			l.turn.Unlock()
+			l.lookAgain()
 		case <-l.more:
+			if l.ask == nil || !l.ask() {
+				l.Run()
+			}
 		case <-l.fail:
 			l.turn.Lock()
 			l.err = l.turn.err
@@ -74,48 +80,31 @@ func (l *Loop) run() {
 	}
 }
 
-// own runs turns on the Loop's goroutine until the inbox is empty. Meanwhile
-// those who bring news leave them there: under load every reader reads, and one
-// goroutine takes all that has come while the last sync ran.
-func (l *Loop) own() {
-	l.busy.Store(true)
-	for ok := true; ok; ok = l.node.inbox.hasNews() {
-		l.turn.Lock()
-		l.step()
-		l.turn.Unlock()
+// Run runs a turn if there are news and nobody runs one.
+func (l *Loop) Run() {
+	if !l.node.inbox.hasNews() || !l.turn.TryLock() {
+		return
 	}
-	l.busy.Store(false)
+	l.step()
+	l.turn.Unlock()
+	l.lookAgain()
+}
+
+// lookAgain ends a turn. News that came while it ran, or that it has left, are for
+// a later one: what was not read meanwhile is to be read first, so that no conn
+// and no peer waits for another.
+func (l *Loop) lookAgain() {
 	if l.node.inbox.hasNews() {
 		l.askMore()
 	}
 }
 
-// Run deals with news on the goroutine that brought them, if they are light:
-// one turn for them and one for what came meanwhile. Anything more is for the
-// Loop's own goroutine. A reader that runs turns does not read, and what it has
-// not read is missing from the next batch.
-func (l *Loop) Run() {
-	in := l.node.inbox
-	for range share {
-		if l.busy.Load() || !in.hasNews() {
-			return
-		}
-		if !in.light() {
-			break
-		}
-		if !l.turn.TryLock() {
-			return
-		}
-		l.step()
-		l.turn.Unlock()
-	}
-	if in.hasNews() {
+// wake has a turn run soon.
+func (l *Loop) wake() {
+	if l.ask == nil || !l.ask() {
 		l.askMore()
 	}
 }
-
-// share is how many turns run where the news come from.
-const share = 2
 
 // askMore wakes the Loop's own goroutine.
 func (l *Loop) askMore() {

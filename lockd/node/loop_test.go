@@ -16,7 +16,7 @@ func looped(t *testing.T) (*testNode, *Loop) {
 	n := w.nodes[1]
 	var now atomic.Int64
 	now.Store(int64(w.now))
-	return n, Start(n.node, func() Nanos { return Nanos(now.Add(int64(Millisecond / 10))) })
+	return n, Start(n.node, func() Nanos { return Nanos(now.Add(int64(Millisecond / 10))) }, nil)
 }
 
 // Who brings news must get away again even if there is always more of it.
@@ -90,7 +90,7 @@ func TestTurnReadsTheClockAfterItsNews(t *testing.T) {
 		default:
 		}
 		return now
-	})
+	}, nil)
 	asked <- struct{}{}
 	if got := <-late; got <= 0 {
 		t.Errorf("news that came in a pause: got a turn of %d ns after its end, want a later one", got)

@@ -22,6 +22,9 @@ const (
 	// that wait for an answer. Who asks for more is told Busy: a page looks at
 	// every lock of its group, and a question is kept until it is answered.
 	listsCost = 4 * turnCost
+	// keptBytes is the most memory that a conn keeps for requests that wait when
+	// none do.
+	keptBytes = 1024
 )
 
 // costOf is what a request costs before it is answered.
@@ -172,7 +175,7 @@ func (n *Node) serveConn(c *conn, quantum int) {
 	if len(c.waiting) > 0 {
 		return
 	}
-	if cap(c.waiting) > lightBytes {
+	if cap(c.waiting) > keptBytes {
 		c.waiting = nil
 	}
 	if c.closed {
