@@ -270,8 +270,8 @@ const sweepConns = 256
 // sweep closes conns whose time is up.
 func (l *eventLoop) sweep() {
 	l.tick++
-	for _, one := range l.links {
-		one.sweep()
+	for i := len(l.links) - 1; i >= 0; i-- { // one that ends here gives its place to the last
+		l.links[i].sweep()
 	}
 	for n := min(len(l.order), max(sweepConns, len(l.order)/8+1)); n > 0; n-- {
 		if l.cursor >= len(l.order) {

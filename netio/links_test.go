@@ -119,12 +119,15 @@ func readers(t testing.TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel()
-		_ = s.Stop(ctx) // there is nothing to wait for
-	})
+	t.Cleanup(func() { stopNow(s) })
 	return s
+}
+
+// stopNow stops without waiting for what is unsent.
+func stopNow(s *Server) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = s.Stop(ctx) // an error tells only that something was unsent
 }
 
 func open(t *testing.T, opts LinkOptions, r *recorder) *Links {

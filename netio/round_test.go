@@ -1,0 +1,101 @@
+package netio
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"lockd/netio/wire"
+)
+
+// signaller is a Handler that tells of every end of a round.
+type signaller struct {
+	noClients
+	ends chan struct{}
+}
+
+func (s signaller) Flush() { s.ends <- struct{}{} }
+
+// ended waits for the end of a round.
+func (s signaller) ended(t *testing.T) {
+	t.Helper()
+	select {
+	case <-s.ends:
+	case <-time.After(patience):
+		t.Fatal("no round has ended")
+	}
+}
+
+func signalling(t *testing.T) (signaller, *Server) {
+	t.Helper()
+	h := signaller{ends: make(chan struct{}, 1<<16)}
+	s, err := Listen(ServerOptions{Addr: "127.0.0.1:0"}, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stopNow(s) })
+	return h, s
+}
+
+// Who wakes a server gets the end of a round, once there is a loop that has
+// something to read; before, and after the end, it is told that nobody will look.
+func TestWakeEndsARound(t *testing.T) {
+	h, s := signalling(t)
+	if s.Wake() {
+		t.Error("a server without conns and links was woken")
+	}
+	open(t, LinkOptions{Self: 2, Peers: []Peer{{Node: 1}}, Server: s}, newRecorder())
+	c := connect(t, s.Addr())
+	await(t, func() bool { return s.Wake() })
+	h.ended(t)
+	_ = c.Close()
+	stopNow(s)
+	if s.Wake() {
+		t.Error("a server that has ended was woken")
+	}
+}
+
+// The end of a round follows the frames of links.
+func TestFramesOfALinkEndARound(t *testing.T) {
+	h, s := signalling(t)
+	one, two := newRecorder(), newRecorder()
+	seen := make(chan int, 16)
+	two.frame = func(_ uint16, _ wire.PeerKind, payload []byte) { seen <- len(payload) }
+	b := open(t, LinkOptions{Self: 2, Peers: []Peer{{Node: 1}}, Server: s}, two)
+	a := open(t, LinkOptions{Self: 1, Peers: []Peer{{Node: 2, Addr: b.Addr().String()}}}, one)
+	one.next(t, "up")
+	two.next(t, "up")
+	for i := 1; i <= 3; i++ {
+		a.Send(2, messages(make([]byte, i)))
+		if got := <-seen; got != i {
+			t.Fatalf("frame %d: got %d bytes", i, got)
+		}
+		h.ended(t)
+	}
+}
+
+// Frames that do not end cost their own links, not those that the same loop reads.
+func TestEndlessFramesEndTheirLinksOnly_FN4(t *testing.T) {
+	const limit = 200 * time.Millisecond
+	two := newRecorder()
+	frames := make(chan struct{}, 16)
+	two.frame = func(uint16, wire.PeerKind, []byte) { frames <- struct{}{} }
+	ls := open(t, LinkOptions{Self: 9, FrameTimeout: limit,
+		Peers: []Peer{{Node: 1}, {Node: 2}, {Node: 3}}}, two)
+	var raws []*rawPeer
+	for n := uint16(1); n <= 3; n++ {
+		p := dialRaw(t, ls)
+		h := rawHello(byte(n))
+		h.From, h.To, h.Disk = n, 9, testDisk+uint64(n)
+		p.shake(h)
+		two.next(t, "up")
+		raws = append(raws, p)
+	}
+	frame := messages([]byte("whole frame"))
+	raws[0].send(frame[:9])
+	raws[1].send(frame[:9])
+	two.down(t, DownTimeout)
+	two.down(t, DownTimeout)
+	raws[2].send(bytes.Clone(frame))
+	<-frames
+}
