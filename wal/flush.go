@@ -95,10 +95,17 @@ func (w *Writer) plan(b *batch) job {
 	return job{batch: b, segment: f.current, durable: f.durable, oldest: w.firstNeeded()}
 }
 
-// planRotation moves the job to the segment after the current one.
+// planRotation moves the job to the segment after the current one. At the bound,
+// if all of the oldest segment is dead and only what waits to be written has to be
+// synced for it to be free, there may be as many more as there are spares: a
+// backlog must not stand in its own way.
 func (w *Writer) planRotation(j *job) error {
 	f := &w.front
-	if w.segments() >= w.opts.MaxSegments {
+	bound := w.opts.MaxSegments
+	if f.live.stretches[0].records == 0 {
+		bound += w.opts.Spares
+	}
+	if w.segments() >= bound {
 		return fmt.Errorf("%w: %d of %d, oldest %d with %d live records",
 			ErrFull, w.segments(), w.opts.MaxSegments, f.oldest, f.live.stretches[0].records)
 	}

@@ -73,7 +73,9 @@ type Options struct {
 	// records forward to free the oldest. Default 4.
 	TargetSegments int
 	// MaxSegments bounds the segments in use. The last one is a reserve that
-	// Room does not count. At the bound Flush fails with ErrFull. Default 16.
+	// Room does not count. At the bound Flush fails with ErrFull, unless what it
+	// writes makes the oldest one free: then there are up to Spares more until it
+	// is synced. Default 16.
 	MaxSegments int
 	// Spares is how many ready segments are kept beyond those in use. Default 2.
 	Spares int
