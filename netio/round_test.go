@@ -2,8 +2,14 @@ package netio
 
 import (
 	"bytes"
+	"context"
+	"io"
+	"os"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/panjf2000/gnet/v2"
 
 	"lockd/netio/wire"
 )
@@ -98,4 +104,66 @@ func TestEndlessFramesEndTheirLinksOnly_FN4(t *testing.T) {
 	two.down(t, DownTimeout)
 	raws[2].send(bytes.Clone(frame))
 	<-frames
+}
+
+// slowWriter is a gnet.Conn whose loop is in the middle of a write when somebody
+// else sends.
+type slowWriter struct {
+	gnet.Conn
+	fd        int
+	meanwhile func()
+}
+
+func (w *slowWriter) Fd() int               { return w.fd }
+func (w *slowWriter) OutboundBuffered() int { return 0 }
+
+func (w *slowWriter) Write(b []byte) (int, error) {
+	w.meanwhile()
+	return syscall.Write(w.fd, b)
+}
+
+// laterLoop runs what it is asked to when the test says so.
+type laterLoop struct {
+	gnet.EventLoop
+	tasks []gnet.Runnable
+}
+
+func (l *laterLoop) Execute(_ context.Context, r gnet.Runnable) error {
+	l.tasks = append(l.tasks, r)
+	return nil
+}
+
+// What is queued, and what an event loop is about to write, comes before what is
+// sent later.
+func TestNothingPassesWhatTheLoopWrites_FN2(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	ls := &Links{opts: LinkOptions{QueueBytes: 1 << 20}}
+	loop := &laterLoop{}
+	l := newLink(ls, &peer{node: 2}, nil, wire.PeerHello{})
+	l.loop = &eventLoop{gnet: loop}
+	l.send([]byte("first "))
+	conn := &slowWriter{fd: int(w.Fd())}
+	conn.meanwhile = func() {
+		conn.meanwhile = func() {}
+		l.send([]byte("second "))
+	}
+	l.mu.gnet = conn
+	l.send([]byte("and "))
+	l.visit()
+	for _, task := range loop.tasks {
+		if err := task.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.send([]byte("third"))
+	const want = "first and second third"
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(r, got); err != nil || string(got) != want {
+		t.Errorf("got %q (%v), want %q", got, err, want)
+	}
 }
