@@ -46,7 +46,7 @@ func (r *Replica) passive() {
 		r.leader = NoNode
 	}
 	r.role = RolePassive
-	r.lead.end()
+	r.lead = leadership{}
 	r.transfer = transfer{}
 }
 
@@ -152,7 +152,7 @@ func (r *Replica) prepare() {
 	b := r.nextBallot()
 	r.role = RolePreparing
 	r.ballot = b
-	r.lead.begin()
+	r.lead = leadership{}
 	r.elect.selfPromised = false
 	r.elect.wait, r.elect.resend = r.cfg.ElectionTicks, r.cfg.RankDelayTicks
 	r.promise(b)

@@ -30,10 +30,6 @@ type leadership struct {
 	doubt uint64
 }
 
-func (l *leadership) begin() { *l = leadership{} }
-
-func (l *leadership) end() { *l = leadership{} }
-
 func (l *leadership) report(e *Entry) {
 	if have, ok := l.reports[e.Slot]; ok && !have.Ballot.Less(e.Ballot) {
 		return

@@ -325,9 +325,7 @@ func (r *Replica) Tick() {
 		r.leader = NoNode
 	}
 	switch r.role {
-	case RolePassive:
-		r.tickPassive()
-	case RoleAsking:
+	case RolePassive, RoleAsking:
 		r.tickPassive()
 	case RolePreparing:
 		r.tickPreparing()
