@@ -107,7 +107,7 @@ const (
 	faultRecord  fault = "damaged record"
 )
 
-// header decodes the batch header at off and checks that it was written for
+// batchHeader decodes the batch header at off and checks that it was written for
 // this very place.
 func (r *segmentReader) batchHeader(off int64) (batchHeader, fault, error) {
 	if off+chunkBytes > r.header.size {

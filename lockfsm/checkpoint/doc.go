@@ -35,10 +35,11 @@
 //
 // # Failure
 //
-// A failed write is final. Pebble reports the worst through Logger.Fatalf,
-// which calls Options.Fatal and never returns; the rest comes through
-// Options.Report. After damage was reported the store refuses everything with
-// ErrDamaged.
+// What Pebble cannot go on after, such as a failed sync of its log, it reports
+// through Logger.Fatalf, which calls Options.Fatal and never returns. A flush or
+// compaction that failed is tried again, for ever if all that is missing is space,
+// else ten times in a row; these and the rest come through Options.Report. After
+// damage was reported the store refuses everything with ErrDamaged.
 //
 // A Store may be used from several goroutines, but each group by one at a time.
 package checkpoint

@@ -58,9 +58,6 @@ func (in *Installer) Position() (next uint32, after []byte) {
 	return in.stage.next, in.stage.lastKey
 }
 
-// Complete reports whether the last chunk has been added.
-func (in *Installer) Complete() bool { return in.complete }
-
 // Add writes the records of a chunk, which it does not keep. A chunk that was
 // added before is ignored. It fails with ErrChunk, having changed nothing, with
 // ErrOldSlot when a Save has overtaken the snapshot, and with an error of the
