@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"sync"
 	"time"
 )
@@ -140,24 +139,4 @@ func (l *Loop) Stop() {
 	l.turn.Unlock()
 	close(l.stop)
 	<-l.done
-}
-
-// Drain asks the node to give its leaderships away and waits until it has, or
-// until ctx ends.
-func (l *Loop) Drain(ctx context.Context) error {
-	l.node.inbox.Drain()
-	poll := time.NewTicker(20 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		if s := l.node.Status(); s != nil && s.Drained {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-l.done:
-			return l.err
-		case <-poll.C:
-		}
-	}
 }
