@@ -59,9 +59,9 @@ func checkMachine(c *config.Config, have uint64, by string) error {
 		return nil
 	}
 	return &failure{code: exitUsage, err: fmt.Errorf("the bounds of this node add up to %d MiB of "+
-		"memory, and %s has %d MiB: lower cluster.limits.memory (on all nodes), node.batch or "+
-		"node.wal_segments_max; lockd config check prints what each of them costs", sum>>20, by,
-		have>>20)}
+		"memory, and %s has %d MiB: lower node.batch or node.wal_segments_max or, before the "+
+		"cluster's birth, cluster.limits.memory (on all nodes); lockd config check prints what "+
+		"each of them costs", sum>>20, by, have>>20)}
 }
 
 // limitMemory has the garbage collector work harder when the process comes near

@@ -122,7 +122,7 @@ func (p *patience) waited(c *client.Client, names []string) error {
 		case errors.Is(err, client.ErrUnsupported): // nothing is known
 		case err != nil:
 			return failf(exitUnavailable, "lock %q was not granted in %s, and no leader of its "+
-				"group answers: a majority of the nodes may be missing (lockd cluster status): %w",
+				"group answers: a majority of its nodes may be missing (lockd cluster status): %w",
 				name, spanText(p.wait), oneLine{err})
 		case w.Position > 0 && text == "":
 			held := client.HeldError{Name: name, Info: &w.LockInfo}

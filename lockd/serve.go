@@ -28,9 +28,10 @@ defaults, in this order. Three nodes on one machine, each in a terminal:
     --node 3=127.0.0.1:7621/127.0.0.1:7620
   …
 
-All nodes of a new cluster must be up together once; afterwards a majority will
-do. The node prints one line to standard output when it is ready. SIGTERM and
-SIGINT move its leaderships away and stop it; a second one stops it at once.`,
+All nodes of a new cluster must be up together once; afterwards each group goes on
+with a majority of the nodes that keep it. The node prints one line to standard
+output when it is ready. SIGTERM and SIGINT move its leaderships away and stop it; a
+second one stops it at once.`,
 		begin: func(flags *flag.FlagSet) action {
 			file := flags.String("config", "", "TOML `file` with the settings (LOCKD_CONFIG)")
 			given := settingFlags(flags)
