@@ -102,28 +102,6 @@ func appendBallot(dst []byte, b Ballot) []byte {
 	return binary.LittleEndian.AppendUint16(dst, uint16(b.Node))
 }
 
-// MessageBytes returns how many bytes AppendMessage appends for m.
-func MessageBytes(m *Message) int {
-	n := headBytes
-	present := m.present()
-	for bit := uint16(1); bit < presentEntries; bit <<= 1 {
-		switch {
-		case present&bit == 0:
-		case bit == presentBallot || bit == presentPromised:
-			n += ballotBytes
-		default:
-			n += 8
-		}
-	}
-	if len(m.Entries) > 0 {
-		n += 4
-	}
-	for i := range m.Entries {
-		n += entryBytes + len(m.Entries[i].Value)
-	}
-	return n
-}
-
 // DecodeMessage decodes the first message of b into m, replacing all of it but
 // the memory of m.Entries, and returns what follows. Values borrow from b. The
 // error is ErrMalformed; m is then half written.

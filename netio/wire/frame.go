@@ -84,9 +84,6 @@ func (k Kind) IsRequest() bool {
 		k == KindLetGo
 }
 
-// IsResponse reports whether k is a known kind that only a node sends.
-func (k Kind) IsResponse() bool { return k >= KindWelcome && k < responseEnd }
-
 // Acquires reports whether k asks for a lock.
 func (k Kind) Acquires() bool {
 	return k == KindAcquire || k == KindTake || k == KindEnter || k == KindAsk ||

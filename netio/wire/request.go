@@ -263,9 +263,3 @@ func AppendStatus(dst []byte, h Header) []byte {
 	start := len(dst)
 	return finish(appendHeader(dst, KindStatus, h), start)
 }
-
-// DecodeStatus checks the body of a Status, which is empty.
-func DecodeStatus(body []byte) error {
-	c := cursor{b: body}
-	return c.end("Status")
-}

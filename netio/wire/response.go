@@ -18,29 +18,18 @@ type Response struct {
 	Payload     []byte // LockInfo, ListPage or NodeStatus; borrowed when decoded
 }
 
-// AppendResponse appends a whole Response frame. To append a payload in place,
-// see BeginResponse.
+// AppendResponse appends a whole Response frame.
 func AppendResponse(dst []byte, h Header, x *Response) []byte {
 	start := len(dst)
-	dst = BeginResponse(dst, h, x)
-	return finish(append(dst, x.Payload...), start)
-}
-
-// BeginResponse appends a Response without its payload and without its length.
-// The caller appends a payload and calls EndResponse with the length dst had
-// before.
-func BeginResponse(dst []byte, h Header, x *Response) []byte {
 	dst = appendHeader(dst, KindResponse, h)
 	dst = binary.LittleEndian.AppendUint64(dst, x.Token)
 	dst = binary.LittleEndian.AppendUint64(dst, x.Slot)
 	dst = binary.LittleEndian.AppendUint16(dst, x.Leader)
 	dst = binary.LittleEndian.AppendUint16(dst, x.Position)
 	dst = binary.LittleEndian.AppendUint16(dst, x.RetryMillis)
-	return append(dst, byte(x.Status), 0)
+	dst = append(dst, byte(x.Status), 0)
+	return finish(append(dst, x.Payload...), start)
 }
-
-// EndResponse completes the frame that BeginResponse began at start.
-func EndResponse(dst []byte, start int) []byte { return finish(dst, start) }
 
 // DecodeResponse decodes the body of a Response. ErrField on a status this
 // version does not know.

@@ -94,10 +94,6 @@ const (
 	StatusBroken Status = 31
 )
 
-// Definite reports whether the request has, once and for all, taken effect or
-// not. The one status of which this is false is StatusUncertain.
-func (s Status) Definite() bool { return s != StatusUncertain }
-
 // Known reports whether this version knows s.
 func (s Status) Known() bool {
 	return s >= StatusOK && s < statusEnd || s == StatusAlreadySet || s == StatusBroken
