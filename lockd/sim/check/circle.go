@@ -24,9 +24,6 @@ func (h *Whose) Bars(w *Whose) bool {
 		uint64(h.Permits)+uint64(w.Permits) > uint64(w.Capacity))
 }
 
-// Same reports whether both are of one owner of one client.
-func (h *Whose) Same(w *Whose) bool { return h.Client == w.Client && h.Owner == w.Owner }
-
 // whose describes a claim.
 func (c *Claim) whose() Whose {
 	x := Whose{Owner: c.owner, Request: c.key.request, Mode: c.mode, Permits: c.permits,
