@@ -9,7 +9,7 @@
 //
 // Encoders append a whole frame to a buffer. Decoders copy nothing: what they
 // return borrows the body and is valid as long as that. They allocate only for
-// the lists of Welcome and of the three payloads. No bytes make them panic, and
+// the lists of Welcome and of payloads. No bytes make them panic, and
 // no count makes them allocate more than the body that carries it (I26).
 //
 // # Client frames

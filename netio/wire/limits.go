@@ -39,10 +39,12 @@ const (
 	MaxListed = 64
 	// MaxPage bounds the entries of a ListPage.
 	MaxPage = 64
-	// MinLeaseMillis and MaxLeaseMillis bound a session lease.
+	// MinLeaseMillis and MaxLeaseMillis bound a session lease, as long as no Welcome
+	// has said other bounds.
 	MinLeaseMillis = 1_000
 	MaxLeaseMillis = 3_600_000
-	// DefaultInFlight is the default bound of requests in flight on one conn.
+	// DefaultInFlight is how many requests a client has in flight at most that was not
+	// told otherwise; a node says in its Welcome what it takes.
 	DefaultInFlight = 16 << 10
 )
 
@@ -94,7 +96,7 @@ type Limits struct {
 	DataBytes     uint32
 }
 
-// DefaultLimits returns the limits of a node that was not told otherwise.
+// DefaultLimits returns what a client goes by until a Welcome has said the limits.
 func DefaultLimits() Limits {
 	return Limits{
 		FrameBytes:     MaxFrameBytes,

@@ -15,7 +15,7 @@ type Response struct {
 	Position    uint16 // place in the queue, saturating
 	RetryMillis uint16 // with StatusBusy: how long to wait
 	Status      Status
-	Payload     []byte // LockInfo, ListPage or NodeStatus; borrowed when decoded
+	Payload     []byte // of the kind that doc.go has for the request; borrowed when decoded
 }
 
 // AppendResponse appends a whole Response frame.
