@@ -88,6 +88,9 @@ const (
 	CodeTooMuchData Code = 55
 )
 
+// OverLimit reports whether the machine has no room for what was asked.
+func (c Code) OverLimit() bool { return c >= CodeTooManySessions && c <= CodeTooMuchData }
+
 // String returns the name of the code in lower case.
 func (c Code) String() string {
 	switch c {

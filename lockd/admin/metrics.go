@@ -77,22 +77,32 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// nodeSamples are the values that a picture of the node holds.
-func nodeSamples(s *node.Status) []Sample {
-	var leading, leaderless, sessions, locks, waiters, behind float64
-	for i := range s.Groups {
-		g := &s.Groups[i]
+// groupSums sum up the groups that a node keeps.
+type groupSums struct {
+	leading, leaderless, sessions, locks, waiters, behind, fullest float64
+}
+
+func sumGroups(all []node.GroupStatus) (sum groupSums) {
+	for i := range all {
+		g := &all[i]
 		if g.Leading {
-			leading++
-			waiters += float64(g.Waiters)
+			sum.leading++
+			sum.waiters += float64(g.Waiters)
 		}
 		if g.Leader == 0 {
-			leaderless++
+			sum.leaderless++
 		}
-		sessions += float64(g.Sessions)
-		locks += float64(g.Locks)
-		behind += float64(g.Chosen - g.Applied)
+		sum.sessions += float64(g.Sessions)
+		sum.locks += float64(g.Locks)
+		sum.behind += float64(g.Chosen - g.Applied)
+		sum.fullest = max(sum.fullest, g.Full)
 	}
+	return sum
+}
+
+// nodeSamples are the values that a picture of the node holds.
+func nodeSamples(s *node.Status) []Sample {
+	sum := sumGroups(s.Groups)
 	gauge := func(name, help string, v float64) Sample {
 		return Sample{Name: name, Help: help, Kind: Gauge, Value: v}
 	}
@@ -111,12 +121,14 @@ func nodeSamples(s *node.Status) []Sample {
 		gauge("draining", "1 while the node is leaving.", is(truth(s.Draining))),
 		gauge("disk_stalled", "1 while a sync takes suspiciously long.", is(truth(s.Stalled))),
 		gauge("groups", "Groups this node keeps.", float64(len(s.Groups))),
-		gauge("groups_leading", "Groups this node leads.", leading),
-		gauge("groups_leaderless", "Groups of these without a leader known here.", leaderless),
-		gauge("sessions", "Sessions in the machines of this node.", sessions),
-		gauge("locks", "Locks held or waited for in the machines of this node.", locks),
-		gauge("waiting_requests", "Requests queued for a lock, to be answered here.", waiters),
-		gauge("slots_behind", "Slots chosen and not applied here.", behind),
+		gauge("groups_leading", "Groups this node leads.", sum.leading),
+		gauge("groups_leaderless", "Groups of these without a leader known here.", sum.leaderless),
+		gauge("sessions", "Sessions in the machines of this node.", sum.sessions),
+		gauge("locks", "Locks held or waited for in the machines of this node.", sum.locks),
+		gauge("waiting_requests", "Requests queued for a lock, to be answered here.", sum.waiters),
+		gauge("slots_behind", "Slots chosen and not applied here.", sum.behind),
+		gauge("fullest_group", "Share in use of the limit that some group is nearest to.",
+			sum.fullest),
 		gauge("conns_speaking", "Client conns that sent a request.", float64(s.Conns)),
 		count("turns", "Turns of the engine.", s.Stats.Turns),
 		count("turn_gaps", "Turns that came half an election timeout after the one before.",
@@ -132,6 +144,8 @@ func nodeSamples(s *node.Status) []Sample {
 		count("messages_received", "Messages of other replicas.", s.Stats.MessagesIn),
 		count("messages_sent", "Messages to other replicas.", s.Stats.MessagesOut),
 		count("requests_busy", "Requests refused for want of room.", s.Stats.Busy),
+		count("requests_over_limit", "Requests refused for a limit of their group.",
+			s.Stats.OverLimit),
 		count("inbox_dropped", "Frames that found the inbox full.", s.Stats.Dropped),
 		count("frames_malformed", "Frames of peers that did not decode.", s.Stats.BadFrames),
 		count("checkpoints", "Checkpoints saved.", s.Stats.Saves),

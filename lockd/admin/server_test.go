@@ -35,8 +35,9 @@ func (f *fakeLocks) List(_ context.Context, prefix string,
 // picture is a node that can serve.
 func picture() *node.Status {
 	return &node.Status{Node: 1, Cluster: "c", Born: true,
-		Groups: []node.GroupStatus{{Group: 0, Leader: 1, Leading: true}, {Group: 1, Leader: 2}},
-		Peers:  []node.PeerStatus{{Node: 2, Up: true}}}
+		Groups: []node.GroupStatus{{Group: 0, Leader: 1, Leading: true, Full: 0.25},
+			{Group: 1, Leader: 2, Full: 0.125}},
+		Peers: []node.PeerStatus{{Node: 2, Up: true}}}
 }
 
 type site struct {
@@ -139,7 +140,8 @@ func TestMetricsHaveNamesAndPeers(t *testing.T) {
 	s := &site{status: picture()}
 	_, body := s.get("/metrics")
 	for _, want := range []string{`lockd_build_info{version="v1"} 1`, `lockd_peer_up{peer="2"} 0`,
-		"lockd_groups 2", "lockd_groups_leading 1", "lockd_ready 1", "# TYPE lockd_turns_total counter"} {
+		"lockd_groups 2", "lockd_groups_leading 1", "lockd_ready 1", "# TYPE lockd_turns_total counter",
+		"lockd_fullest_group 0.25"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("metrics lack %q", want)
 		}

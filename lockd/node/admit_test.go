@@ -62,6 +62,49 @@ func TestEndedAndUnknownSessionsAreForgotten(t *testing.T) {
 	}
 }
 
+// A group is as full as that of which it has the least left.
+func TestFullness(t *testing.T) {
+	limits := lockfsm.Limits{Sessions: 10, Locks: 100, Claims: 1000, DataBytes: 1 << 20}
+	for want, use := range map[float64]lockfsm.Stats{
+		0:    {},
+		0.5:  {Sessions: 5, Locks: 49, Claims: 499, DataBytes: 1 << 18},
+		0.75: {Sessions: 5, Locks: 75, Claims: 100},
+		0.9:  {Claims: 900},
+		1:    {Sessions: 1, DataBytes: 1 << 20},
+	} {
+		if got := fullness(&use, &limits); got != want {
+			t.Errorf("%+v: got %v, want %v", use, got, want)
+		}
+	}
+}
+
+// What a group's limit refuses is counted by the node that answers, once.
+func TestRefusalsForLimitsAreCounted(t *testing.T) {
+	o := testOptions()
+	o.Limits.WaitersPerLock = 1
+	w := newWorld(t, o)
+	name := w.nameIn(0, 0)
+	a, b, c := w.user(1, 0), w.user(2, 0), w.user(3, 0)
+	a.lock(name)
+	b.acquire(name, wire.FlagWait)
+	w.run(100 * Millisecond)
+	leader := w.leaderOf(0)
+	if got := leader.node.stats.OverLimit; got != 0 {
+		t.Fatalf("within the limit: got %d refusals, want 0", got)
+	}
+	c.want(c.acquire(name, wire.FlagWait), wire.StatusTooManyWaiters)
+	w.run(100 * Millisecond)
+	for id, n := range w.nodes {
+		want := uint64(0)
+		if n == leader {
+			want = 1
+		}
+		if got := n.node.stats.OverLimit; got != want {
+			t.Errorf("node %d: got %d refusals, want %d", id, got, want)
+		}
+	}
+}
+
 func TestWaiterWhoseConnIsGoneBeforeItQueuesIsParked(t *testing.T) {
 	w := newWorld(t, testOptions())
 	name := w.nameIn(0, 0)

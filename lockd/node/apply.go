@@ -67,6 +67,9 @@ func (n *Node) onResult(g *group, slot uint64, o *origin, r *lockfsm.Result) {
 		}
 		return // proposed by this node itself
 	}
+	if r.Code.OverLimit() {
+		n.stats.OverLimit++
+	}
 	switch {
 	case r.Code == lockfsm.CodeQueued:
 		n.noteQueued(g, o, r)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"lockd/lockd/placement"
+	"lockd/lockfsm"
 	"lockd/netio/wire"
 	"lockd/paxos"
 )
@@ -24,6 +25,8 @@ type Stats struct {
 	// Busy counts requests refused for want of room, BadFrames frames of peers
 	// that did not decode, Dropped frames that found the inbox full.
 	Busy, BadFrames, Dropped uint64
+	// OverLimit counts requests refused for a limit of their group.
+	OverLimit uint64
 	// Saves and SaveFailures count checkpoints, Installs snapshots taken over.
 	Saves, SaveFailures, Installs uint64
 	// SnapshotsSent counts snapshots that peers took over, SnapshotsResumed
@@ -45,6 +48,8 @@ type GroupStatus struct {
 	Sessions, Locks uint32
 	// Waiters counts the queued requests that are to be answered here.
 	Waiters uint32
+	// Full is the share in use of the limit that is nearest, 0 to 1.
+	Full float64
 }
 
 // PeerStatus is a peer as this node sees it.
@@ -167,7 +172,7 @@ func (n *Node) leaders() []paxos.NodeID {
 }
 
 func (n *Node) groupStatus(g *group) GroupStatus {
-	counts := g.machine.Stats()
+	counts, limits := g.machine.Stats(), g.machine.Limits()
 	return GroupStatus{
 		Group:    g.id,
 		Role:     g.replica.Role(),
@@ -180,7 +185,16 @@ func (n *Node) groupStatus(g *group) GroupStatus {
 		Sessions: counts.Sessions,
 		Locks:    counts.Locks,
 		Waiters:  uint32(len(g.waits)),
+		Full:     fullness(&counts, &limits),
 	}
+}
+
+// fullness is the share in use of the limit that is nearest.
+func fullness(use *lockfsm.Stats, of *lockfsm.Limits) float64 {
+	share := func(n uint64, limit uint32) float64 { return float64(n) / float64(max(limit, 1)) }
+	return max(share(uint64(use.Sessions), of.Sessions), share(uint64(use.Locks), of.Locks),
+		share(uint64(use.Claims), of.Claims), share(uint64(use.Detached), of.Detached),
+		share(use.DataBytes, of.DataBytes))
 }
 
 // respondStatus answers a client's question about this node, from what it knows
