@@ -105,7 +105,8 @@ func (l *eventLog) run() {
 // serveAdmin runs the admin listener until the listener is closed. What ends it
 // otherwise goes to failed, which must have room for one error.
 func serveAdmin(ln net.Listener, h http.Handler, failed chan<- error) {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout: time.Minute}
 	go func() {
 		if err := server.Serve(ln); err != nil && !errors.Is(err, net.ErrClosed) {
 			failed <- err

@@ -7,11 +7,14 @@
 //	GET /v1/status                      the node as JSON
 //	GET /v1/locks?prefix=&after=&limit= locks of the cluster by name, a page at a time
 //	GET /v1/lock?name=                  holders and queue of one lock
+//	POST /v1/cluster/{add,remove,replace} a change of the cluster's nodes
 //	    /debug/pprof/                   profiles of the process
 //
-// A node is ready when its cluster is born, every group has a known leader, its
-// disk moves and it is not leaving. An error of /v1 is {"error": text} with a
-// status above 399.
+// A POST that a browser sends on behalf of another site is refused.
+//
+// A node is ready when its cluster is born, every group it keeps has a known
+// leader, its disk moves and it is not leaving. An error of /v1 is {"error":
+// text} with a status above 399.
 //
 // The package owns no state of the node: it reads pictures that the engine
 // publishes, samples handed in by main, and asks for locks as any client does.

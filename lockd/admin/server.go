@@ -61,7 +61,17 @@ func NewHandler(o Options) http.Handler {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return mux
+	return ownSite(mux)
+}
+
+// ownSite refuses what a browser sends on behalf of another site: there is no
+// password that such a page would lack.
+func ownSite(h http.Handler) http.Handler {
+	guard := http.NewCrossOriginProtection()
+	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fail(w, http.StatusForbidden, "the request comes from the page of another site")
+	}))
+	return guard.Handler(h)
 }
 
 type handler struct{ opts Options }

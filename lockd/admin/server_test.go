@@ -12,6 +12,7 @@ import (
 
 	"lockd/client"
 	"lockd/lockd/node"
+	"lockd/lockd/placement"
 )
 
 // fakeLocks answers questions about locks from two variables.
@@ -132,6 +133,46 @@ func TestErrorsOfTheClusterHaveAStatus(t *testing.T) {
 		code, body := s.get("/v1/lock?name=x")
 		if code != row.code || !json.Valid([]byte(body)) {
 			t.Errorf("%v: got %d %s, want %d and JSON", row.err, code, body, row.code)
+		}
+	}
+}
+
+// TestChangeIsAsked proves what of a request becomes a change, what its status
+// is, and that no page of another site can have a browser ask for one.
+func TestChangeIsAsked(t *testing.T) {
+	add := placement.Change{Kind: placement.Add, Node: 4, Peer: "d:1", Client: "d:2"}
+	for _, row := range []struct {
+		path, site string
+		err        error
+		code       int
+		want       placement.Change
+	}{
+		{path: "add?node=4&peer=d:1&client=d:2", code: 200, want: add},
+		{path: "add?node=4&peer=d:1&client=d:2", site: "same-origin", code: 200, want: add},
+		{path: "add?node=4&peer=d:1&client=d:2", site: "cross-site", code: 403},
+		{path: "remove?node=4", err: placement.ErrBusy, code: 409,
+			want: placement.Change{Kind: placement.Remove, Node: 4}},
+		{path: "replace?node=4", err: placement.ErrRefused, code: 400,
+			want: placement.Change{Kind: placement.Replace, Node: 4}},
+		{path: "replace?node=4", err: node.ErrNoLeader, code: 503,
+			want: placement.Change{Kind: placement.Replace, Node: 4}},
+		{path: "remove?node=0", code: 400}, {path: "remove?node=x", code: 400},
+		{path: "remove", code: 400}, {path: "rename?node=4", code: 400},
+	} {
+		var asked placement.Change
+		h := NewHandler(Options{Change: func(_ context.Context, c placement.Change) error {
+			asked = c
+			return row.err
+		}})
+		r := httptest.NewRequest("POST", "/v1/cluster/"+row.path, nil)
+		if row.site != "" {
+			r.Header.Set("Sec-Fetch-Site", row.site)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != row.code || asked != row.want || !json.Valid(w.Body.Bytes()) {
+			t.Errorf("%s from %q: got %d, asked %+v, want %d, %+v", row.path, row.site,
+				w.Code, asked, row.code, row.want)
 		}
 	}
 }
