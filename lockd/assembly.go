@@ -71,7 +71,7 @@ func (a *assembly) open() error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
-	a.events = newEventLog(a.log, o.Groups)
+	a.events = newEventLog(a.log)
 	a.events.start()
 	a.onClose(func() error { a.events.end(); return nil })
 	if err := checkMachine(machineLimit(&a.cfg)); err != nil {

@@ -28,7 +28,6 @@ func newLogger(w io.Writer, level, format string) *slog.Logger {
 // a standard error that nobody reads must not stop it.
 type eventLog struct {
 	log     *slog.Logger
-	groups  int
 	events  chan node.Event // the engine sends; never closed
 	stop    chan struct{}   // closed by end
 	done    chan struct{}   // closed by the loop
@@ -40,10 +39,9 @@ type eventLog struct {
 // eventQueue is how many events may wait for their line.
 const eventQueue = 1024
 
-func newEventLog(log *slog.Logger, groups int) *eventLog {
+func newEventLog(log *slog.Logger) *eventLog {
 	return &eventLog{
 		log:    log,
-		groups: groups,
 		events: make(chan node.Event, eventQueue),
 		stop:   make(chan struct{}),
 		done:   make(chan struct{}),
@@ -69,13 +67,13 @@ func (l *eventLog) end() {
 // one line; a node that starts or dies moves many at once.
 const settleDelay = 500 * time.Millisecond
 
-// leaderTable sums up who leads.
+// leaderTable sums up who leads the groups that this node keeps.
 type leaderTable struct {
 	leader map[paxos.GroupID]paxos.NodeID
 	own    map[paxos.GroupID]struct{}
 }
 
-// note takes an event in and reports whether it was about leaders.
+// note takes an event in and reports whether it changed the table.
 func (t *leaderTable) note(e node.Event) bool {
 	switch e.Kind {
 	case node.EventLeader:
@@ -87,6 +85,9 @@ func (t *leaderTable) note(e node.Event) bool {
 		t.own[e.Group] = struct{}{}
 	case node.EventDeposed:
 		delete(t.own, e.Group)
+	case node.EventRetired:
+		delete(t.own, e.Group)
+		delete(t.leader, e.Group)
 	default:
 		return false
 	}
@@ -94,8 +95,7 @@ func (t *leaderTable) note(e node.Event) bool {
 }
 
 func (l *eventLog) writeLeaders(t *leaderTable) {
-	l.log.Info("leaders settled", "leading", len(t.own), "groups", l.groups,
-		"leaderless", l.groups-len(t.leader))
+	l.log.Info("leaders settled", "leading", len(t.own), "known", len(t.leader))
 	if n := l.lost.Swap(0); n > 0 {
 		l.log.Warn("events dropped because the log is too slow", "events", n)
 	}
@@ -141,9 +141,9 @@ func levelOf(k node.EventKind) slog.Level {
 		node.EventCheckpoint:
 		return slog.LevelDebug
 	case node.EventRefusedUs, node.EventRosterConflict, node.EventCheckpointFailed,
-		node.EventSnapshotFailed, node.EventDiskStalled, node.EventForced:
+		node.EventSnapshotFailed, node.EventDiskStalled, node.EventChangeFailed, node.EventForced:
 		return slog.LevelWarn
-	case node.EventFailed:
+	case node.EventFailed, node.EventMalformed:
 		return slog.LevelError
 	default:
 		return slog.LevelInfo
@@ -154,7 +154,9 @@ func hasGroup(k node.EventKind) bool {
 	switch k {
 	case node.EventLeader, node.EventLeading, node.EventDeposed, node.EventTransfer,
 		node.EventCheckpoint, node.EventCheckpointFailed, node.EventSnapshotSent,
-		node.EventSnapshotFailed, node.EventSnapshotInstalled, node.EventForced:
+		node.EventSnapshotResumed, node.EventSnapshotInstalled, node.EventSnapshotFailed,
+		node.EventMalformed, node.EventSeats, node.EventOpened, node.EventRetired,
+		node.EventForced:
 		return true
 	}
 	return false

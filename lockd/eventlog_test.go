@@ -2,16 +2,18 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"lockd/lockd/node"
+	"lockd/paxos"
 )
 
 func TestEventsBecomeLines(t *testing.T) {
 	var out bytes.Buffer
-	l := newEventLog(newLogger(&out, "info", "text"), 64)
+	l := newEventLog(newLogger(&out, "info", "text"))
 	l.write(node.Event{Kind: node.EventPeerDown, Node: 2, Cause: node.DownReset})
 	l.write(node.Event{Kind: node.EventLeading, Group: 7})
 	for range 3 {
@@ -36,10 +38,44 @@ func TestEventsBecomeLines(t *testing.T) {
 	}
 }
 
+// TestLinesNameTheGroup: a line about one group says which, group 0 included, and
+// no other line names one.
+func TestLinesNameTheGroup(t *testing.T) {
+	without := []node.EventKind{node.EventBorn, node.EventPeerUp, node.EventPeerDown,
+		node.EventRefusedUs, node.EventRosterConflict, node.EventDrained, node.EventDiskStalled,
+		node.EventDiskMoves, node.EventFailed, node.EventRecord, node.EventChangeFailed}
+	for k := node.EventBorn; k <= node.EventForced; k++ {
+		var out bytes.Buffer
+		newEventLog(newLogger(&out, "debug", "text")).write(node.Event{Kind: k})
+		want := !slices.Contains(without, k)
+		if got := strings.Contains(out.String(), " group=0"); got != want {
+			t.Errorf("%v: got %q, want a group: %v", k, out.String(), want)
+		}
+	}
+}
+
+// A group that has left counts no more.
+func TestLeaderTableForgetsGroupsThatLeft(t *testing.T) {
+	tab := leaderTable{leader: make(map[paxos.GroupID]paxos.NodeID),
+		own: make(map[paxos.GroupID]struct{})}
+	for g := range paxos.GroupID(3) {
+		tab.note(node.Event{Kind: node.EventLeader, Group: g, Node: 1})
+		tab.note(node.Event{Kind: node.EventLeading, Group: g})
+	}
+	tab.note(node.Event{Kind: node.EventLeader, Group: 0})
+	tab.note(node.Event{Kind: node.EventDeposed, Group: 0})
+	if !tab.note(node.Event{Kind: node.EventRetired, Group: 1}) {
+		t.Error("a group that left changed nothing")
+	}
+	if len(tab.leader) != 1 || len(tab.own) != 1 {
+		t.Errorf("got %v, leading %v, want group 2 alone", tab.leader, tab.own)
+	}
+}
+
 // TestEventLogNeverBlocks hands over more events than fit while nobody writes.
 func TestEventLogNeverBlocks(t *testing.T) {
 	var out bytes.Buffer
-	l := newEventLog(newLogger(&out, "info", "json"), 64)
+	l := newEventLog(newLogger(&out, "info", "json"))
 	for range eventQueue + 5 {
 		l.observe(node.Event{Kind: node.EventBorn})
 	}
