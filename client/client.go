@@ -156,9 +156,14 @@ func (c *Client) until(ctx context.Context, done func(*Core) bool) error {
 // Close releases all the client holds by closing its sessions, ends every call
 // with ErrClosed, and returns when the nodes have confirmed that, or with
 // ErrUnavailable when ctx or RequestTimeout ends it: the nodes then free
-// everything when the leases run out. Detached holds stay with the nodes, but
-// this client counts them as lost. A second Close does nothing.
+// everything when the leases run out. As with Held.Unlock, a context that has ended
+// already does not prevent it: then only RequestTimeout bounds the call. Detached
+// holds stay with the nodes, but this client counts them as lost. A second Close
+// does nothing.
 func (c *Client) Close(ctx context.Context) error {
+	if ctx.Err() != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.opts.RequestTimeout)
 	defer cancel()
 	c.mu.Lock()

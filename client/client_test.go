@@ -594,6 +594,65 @@ func TestClose(t *testing.T) {
 	})
 }
 
+// TestCloseWithEndedContext: a deferred Close gives back what is held though the
+// context of the work has ended, and goes no further than RequestTimeout.
+func TestCloseWithEndedContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		c := n.client(t, Options{})
+		lock(t, c, "a")
+		if err := c.Close(ended); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		if token, _ := n.holder("a"); token != 0 {
+			t.Errorf("after close: got held with token %d, want free", token)
+		}
+		c = n.client(t, Options{RequestTimeout: 2 * time.Second})
+		lock(t, c, "a")
+		n.setCut(true)
+		defer n.setCut(false)
+		began := time.Now()
+		if err := c.Close(ended); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("cut off: got %v, want ErrUnavailable", err)
+		}
+		if took := time.Since(began); took != 2*time.Second {
+			t.Errorf("cut off: got an end after %s, want RequestTimeout", took)
+		}
+	})
+}
+
+// TestOneKeepalive: a client renews all it holds with one frame to each node for
+// each third of its lease, however many locks those are.
+func TestOneKeepalive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const beats = 10
+		n := newNodes(t, 4)
+		c := n.client(t, Options{Lease: 9 * time.Second})
+		var held []*Held
+		for _, name := range names(100) {
+			held = append(held, lock(t, c, name))
+		}
+		frames := 0
+		n.with(func(d *dumbCluster) {
+			d.loses = func(*dumbConn) bool { frames++; return false }
+		})
+		time.Sleep(beats * 3 * time.Second)
+		synctest.Wait()
+		n.with(func(*dumbCluster) {
+			if most := 3 * (beats + 1); frames == 0 || frames > most {
+				t.Errorf("got %d keepalives, want 1 to %d", frames, most)
+			}
+		})
+		for _, h := range held {
+			if !h.Valid() {
+				t.Errorf("%s is not held any more", h.Name())
+			}
+		}
+	})
+}
+
 // TestDialFails proves that Dial says what is wrong where.
 func TestDialFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

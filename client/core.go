@@ -33,11 +33,10 @@ const (
 	// sweepEvery is how exactly the timeouts of calls are kept.
 	sweepEvery = 100 * time.Millisecond
 	// A group that nobody seems to lead is asked for again after backoffLeast,
-	// then twice that, up to backoffMost.
+	// then twice that, up to backoffMost. One that ends one session after the other,
+	// before any of them was of use, is asked for the next with the same delays.
 	backoffLeast = 4 * time.Millisecond
 	backoffMost  = 250 * time.Millisecond
-	// A group that ends one session after the other, before any of them was of use,
-	// is asked for the next with the same delays; for the first at once.
 	// An address that cannot be reached is tried again after redialLeast, then
 	// twice that, up to redialMost.
 	redialLeast = 20 * time.Millisecond
@@ -506,7 +505,7 @@ func (c *Core) sweepList(l *callList) {
 }
 
 // Close gives up all calls and holds, and closes the sessions in the
-// background; Closing tells when that is over.
+// background; Closing tells when that is over: then it is zero.
 func (c *Core) Close() {
 	if c.closed {
 		return
@@ -523,7 +522,8 @@ func (c *Core) Close() {
 	}
 }
 
-// Closing returns the number of sessions that are still to be closed.
+// Closing returns how many calls are open yet: after Close those that close the
+// sessions, and that give detached holds back which nobody waited for.
 func (c *Core) Closing() int {
 	n := 0
 	for i := range c.groups {

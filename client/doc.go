@@ -1,5 +1,5 @@
 // Package client is the Go client of lockd. It imports the standard library and
-// lockd/netio/wire, nothing else, and may be copied into any program.
+// lockd/netio/wire, nothing else.
 //
 //	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "billing"})
 //	h, err := c.Lock(ctx, "orders/42")
@@ -45,7 +45,8 @@
 //
 // What is made by a Client (an RWMutex, a Semaphore, an Election, a Latch, an Event, a
 // Barrier) belongs to it: the use of a zero value panics. A Held, a HeldAll or a Leadership
-// that was never granted, zero or nil, is as one that was given back: ErrUnlocked.
+// that was never granted, zero or nil, is as one that was given back: what can fail of
+// it fails with ErrUnlocked. What only tells something takes a zero one, not nil.
 //
 // # How it works
 //

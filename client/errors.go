@@ -66,8 +66,8 @@ var (
 	// nodes must be upgraded first; nothing happened.
 	ErrUnsupported = errors.New("client: not supported by all nodes")
 	// ErrTooMuchData: the group of the name has no room for the payload, labels, value
-	// or other terms: those who hold locks there must end, or the cluster's limit for
-	// data be raised. Nothing happened.
+	// or other terms, until others who have some there give them back: the limit is
+	// fixed at the cluster's birth. Nothing happened.
 	ErrTooMuchData = errors.New("client: too much data")
 	// ErrSessionFile: Options.SessionFile cannot be read or written, is of another
 	// cluster, or a process that runs uses it.

@@ -41,6 +41,7 @@ const (
 	LockReleased = wire.ChangeReleased // a hold was given back
 	LockExpired  = wire.ChangeExpired  // a hold ended because its lease or time ran out
 	LockChanged  = wire.ChangeOther    // others wait for it, or anything else
+	LockForced   = wire.ChangeForced   // a hold was ended by force
 )
 
 // WatchEvent says how a lock stands and what last happened to it. The state counts;

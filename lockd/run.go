@@ -295,10 +295,15 @@ func (r *runner) lockAll(ctx context.Context, c *client.Client) (*taken, error) 
 		"LOCKD_TOKENS=" + strings.Join(lines, "\n")}}, nil
 }
 
-// giveBack releases the lock and ends the client.
+// giveBack releases the lock and ends the client. Nodes that did not answer to the
+// release are not waited for again.
 func giveBack(c *client.Client, h hold) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	err := h.Unlock(ctx)
+	if ctx.Err() != nil {
+		closeClient(c)
+		return err
+	}
 	return errors.Join(err, c.Close(ctx))
 }
