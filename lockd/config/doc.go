@@ -10,9 +10,9 @@
 //
 // The file has two tables. [cluster] holds what must be equal on all nodes, and
 // nodes that differ in it refuse each other; [node] holds what is this node's
-// own business. Durations ("200ms") become ticks and nanoseconds here and
-// nowhere else. A secret never stands in the file: a key that ends in _file
-// names where it is.
+// own business, but for node.window, which must be equal too. Durations
+// ("200ms") become ticks and nanoseconds here and nowhere else. A secret never
+// stands in the file: a key that ends in _file names where it is.
 //
 // The package reads files and decides; it keeps no state.
 package config

@@ -1,8 +1,11 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"time"
+
+	"lockd/lockd/placement"
 )
 
 // kind is how a value is written.
@@ -73,7 +76,7 @@ func Settings() []Setting {
 		Env:  nodesEnv,
 		Usage: "every node as {id, peer, client}; as a flag, repeated, or in the environment, " +
 			"with commas: ID=PEERHOST:PORT/CLIENTHOST:PORT",
-		Allowed: "1 to 7 nodes",
+		Allowed: fmt.Sprintf("1 to %d nodes", placement.MaxKeepers),
 	}}
 	for _, s := range settings() {
 		all = append(all, Setting{
@@ -155,8 +158,9 @@ func limitSettings() []setting {
 		count("session_name_bytes", "length of a client's name", 128,
 			func(c *Config) any { return &c.Limits.SessionNameBytes }),
 		{key: "cluster.limits.data", flag: "limit-data", kind: kindBytes, max: 1 << 30,
-			usage: "payloads, labels and other terms of the claims of one group, each of which " +
-				"counts for 128 bytes beside its data; 0 fits cluster.limits.memory",
+			usage: "payloads, labels and other terms of the claims of one group and the values of " +
+				"its locks, each of which counts for 128 bytes beside its data; 0 fits " +
+				"cluster.limits.memory",
 			at: func(c *Config) any { return &c.Limits.DataBytes }},
 		length("lease_min", "shortest session lease",
 			func(c *Config) any { return &c.Limits.LeaseMin }),

@@ -16,8 +16,9 @@ func tuningSettings() []setting {
 			usage: "head start of a group's first successor over the second",
 			at:    func(c *Config) any { return &c.RankDelay }},
 		{key: "node.window", flag: "window", kind: kindCount, min: 1, max: 4096,
-			usage: "slots of one group in flight; more help when the round trip is long",
-			at:    func(c *Config) any { return &c.Window }},
+			usage: "slots of one group in flight, equal on all nodes and fixed at the cluster's " +
+				"birth; more help when the round trip is long",
+			at: func(c *Config) any { return &c.Window }},
 		{key: "node.retain_slots", flag: "retain-slots", kind: kindCount, min: 1, max: 1 << 24,
 			usage: "applied slots of each group kept in memory for a peer that lags; one that " +
 				"lags further needs a snapshot",
