@@ -120,23 +120,6 @@ func (r *rawConn) response(t *testing.T, request uint64) wire.Response {
 	}
 }
 
-// session opens a session in a group.
-//
-//lint:ignore U1000 tests with the fault tag use it
-func (r *rawConn) session(t *testing.T, group uint16, lease time.Duration) uint64 {
-	t.Helper()
-	h := r.header(group)
-	r.send(t, wire.AppendOpenSession(nil, h, &wire.OpenSession{
-		Nonce: wire.Nonce{byte(r.requests), 'r', 'a', 'w'}, Epoch: 1, Name: []byte("raw"),
-		LeaseMillis: uint32(lease.Milliseconds()),
-	}))
-	x := r.response(t, h.Request)
-	if x.Status != wire.StatusOK {
-		t.Fatalf("session: got %v, want ok", x.Status)
-	}
-	return x.Token
-}
-
 // ended waits until the node has closed the conn.
 //
 //lint:ignore U1000 tests with the fault tag use it

@@ -210,15 +210,6 @@ func (r *rawConn) said(t *testing.T, head wire.Header) (text string, token uint6
 	}
 }
 
-// holder asks for the token of a lock's holder.
-func (r *rawConn) holder(t *testing.T, group uint16, name string) uint64 {
-	t.Helper()
-	head := r.header(group)
-	r.send(t, wire.AppendGet(nil, head, &wire.Get{Name: []byte(name)}))
-	x := r.response(t, head.Request)
-	return holderIn(t, &x)
-}
-
 // holderIn returns the token of the holder that an answer names, or zero.
 func holderIn(t *testing.T, x *wire.Response) uint64 {
 	t.Helper()
