@@ -38,6 +38,8 @@ const (
 
 	// entryValued: a lock, which is never parked, that has a value.
 	entryValued = entryParked
+	// entryPumped: a lock, which never ends, that pumpWaits has pumped.
+	entryPumped = entryEnding
 )
 
 // lock is one name in use. An entry exists while the lock is held or waited

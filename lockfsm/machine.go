@@ -77,6 +77,10 @@ type Machine struct {
 	// No result depends on which are remembered.
 	quiet []ref
 
+	// late is the lock of a part that was last found not to be in turn. No result
+	// depends on it. looks counts how often it was asked of a part, for tests.
+	late  ref
+	looks uint64
 	// unchecked is how much was done since mustBeValid last looked.
 	unchecked int
 	// packs counts how often names were packed, for tests.

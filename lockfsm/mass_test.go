@@ -33,6 +33,38 @@ func (b *bench) ticks(until func() bool) int {
 	return n
 }
 
+// TestManyWantSeveral: of many who wait for the same names, all kept by one of them, it
+// is cheap that one gives up, and that their client comes back (I22).
+func TestManyWantSeveral(t *testing.T) {
+	b := newBench(t, massLimits())
+	b.one(&Command{Op: OpOpenSession, Nonce: Nonce{200}, Lease: b.m.limits.LeaseMax}, CodeOK)
+	b.one(&Command{Op: OpAcquire, Session: 2, Request: 1, Name: []byte("z"), Mode: ModeEX}, CodeOK)
+	var parts Parts
+	for i := range MaxParts - 1 {
+		parts = parts.AppendPart(Part{ModePR, fmt.Appendf(nil, "n%02d", i)})
+	}
+	parts = parts.AppendPart(Part{ModePR, []byte("z")})
+	for i := range passMost {
+		b.one(&Command{Op: OpAcquireAll, Session: 1, Request: RequestID(i + 1), Parts: parts,
+			Flags: Wait}, CodeQueued)
+	}
+	looks := func(what string, c Command, want Code) {
+		before := b.m.looks
+		b.one(&c, want)
+		if n := b.m.looks - before; n > 3*MaxParts*passMost && !checkInvariants {
+			t.Errorf("%s: got %d looks at parts, want one of each lock at each acquire", what, n)
+		}
+	}
+	looks("cancel", Command{Op: OpCancel, Session: 1, Request: 1, Name: []byte("n00")}, CodeCancelled)
+	looks("park", Command{Op: OpPark, Session: 1}, CodeOK)
+	looks("come back", Command{Op: OpRelease, Session: 1, Epoch: 1, Token: 1 << 40,
+		Name: []byte("x")}, CodeNotHolder)
+	b.one(&Command{Op: OpCloseSession, Session: 2}, CodeOK)
+	if got, want := len(b.out.Events), 1+(passMost-1)*MaxParts; got != want {
+		t.Errorf("freed: got %d events, want %d", got, want)
+	}
+}
+
 // TestFK3OneSessionManyHolds: the end of a session with 100,000 holds, each
 // waited for by another, takes many Applies and hands every lock over.
 func TestFK3OneSessionManyHolds(t *testing.T) {

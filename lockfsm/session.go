@@ -221,7 +221,8 @@ func (m *Machine) raise(r ref, e Epoch, out *Outcome) {
 }
 
 // pumpWaits pumps every lock that s waits for. It collects them first, because
-// a grant moves a claim within the session's list.
+// a grant moves a claim within the session's list. A lock that was pumped is not
+// pumped again as long as nothing is granted.
 func (m *Machine) pumpWaits(s *session, out *Outcome) {
 	m.order = m.order[:0]
 	for r := s.claims; r != 0; r = m.claims.at(r).ownNext {
@@ -229,11 +230,26 @@ func (m *Machine) pumpWaits(s *session, out *Outcome) {
 			m.order = append(m.order, r)
 		}
 	}
-	for _, r := range m.order {
+	since := 0
+	for i, r := range m.order {
 		c := m.claims.at(r)
-		if c.queued() && m.locks.at(c.lock).flags&entryQuiet == 0 {
-			m.pump(c.lock, 0, out)
+		l := m.locks.at(c.lock)
+		if !c.queued() || l.flags&(entryQuiet|entryPumped) != 0 {
+			continue
 		}
+		l.flags |= entryPumped
+		if m.pump(c.lock, 0, out) > 0 {
+			m.unpump(m.order[since : i+1])
+			since = i + 1
+		}
+	}
+	m.unpump(m.order[since:])
+}
+
+// unpump forgets that the locks of claims were pumped.
+func (m *Machine) unpump(claims []ref) {
+	for _, r := range claims {
+		m.locks.at(m.claims.at(r).lock).flags &^= entryPumped
 	}
 }
 
