@@ -65,6 +65,29 @@ func TestManyWantSeveral(t *testing.T) {
 	}
 }
 
+// TestNamesInAnyOrder: a page has the first names behind its cursor, in order, in
+// whatever order the locks were taken.
+func TestNamesInAnyOrder(t *testing.T) {
+	const n = 100
+	for _, step := range []int{1, n - 1, 37} {
+		b := newBench(t, massLimits())
+		for i := range n {
+			b.acquire(RequestID(i+1), fmt.Appendf(nil, "n%02d", (i+1)*step%n), ModeEX)
+		}
+		for _, limit := range []int{1, 7, 49, 50, 99, 100, 200} {
+			page := b.m.Names([][]byte{{1}}, Page{Prefix: []byte("n"), After: []byte("n19"), Limit: limit})
+			if got, want := len(page)-1, min(limit, 80); got != want {
+				t.Fatalf("step %d: got %d names, want %d", step, got, want)
+			}
+			for i, name := range page[1:] {
+				if want := fmt.Sprintf("n%02d", 20+i); string(name) != want {
+					t.Fatalf("step %d, limit %d: got %q, want %q", step, limit, name, want)
+				}
+			}
+		}
+	}
+}
+
 // TestFK3OneSessionManyHolds: the end of a session with 100,000 holds, each
 // waited for by another, takes many Applies and hands every lock over.
 func TestFK3OneSessionManyHolds(t *testing.T) {

@@ -172,27 +172,31 @@ func (m *Machine) Names(dst [][]byte, p Page) [][]byte {
 	if p.Limit <= 0 {
 		return dst
 	}
+	var beyond []byte // the last of so many names; none behind it is of the page
 	for r := ref(1); r <= m.locks.used; r++ {
 		l := m.locks.at(r)
 		if l.flags&entryUsed == 0 || l.ghost() {
 			continue
 		}
 		name := m.lockName(l)
-		if !bytes.HasPrefix(name, p.Prefix) || bytes.Compare(name, p.After) <= 0 {
+		if !bytes.HasPrefix(name, p.Prefix) || bytes.Compare(name, p.After) <= 0 ||
+			beyond != nil && bytes.Compare(name, beyond) > 0 {
 			continue
 		}
-		page := dst[base:]
-		if len(page) == p.Limit {
-			if bytes.Compare(name, page[p.Limit-1]) > 0 {
-				continue
-			}
-			dst = dst[:len(dst)-1]
-			page = dst[base:]
+		dst = append(dst, name)
+		if len(dst)-base == 2*p.Limit {
+			dst = firstNames(dst, base, p.Limit)
+			beyond = dst[len(dst)-1]
 		}
-		at, _ := slices.BinarySearchFunc(page, name, bytes.Compare)
-		dst = slices.Insert(dst, base+at, name)
 	}
-	return dst
+	return firstNames(dst, base, p.Limit)
+}
+
+// firstNames sorts the names from base on and keeps the first of them. To do so when
+// twice as many have come costs the same in whatever order they stand.
+func firstNames(dst [][]byte, base, limit int) [][]byte {
+	slices.SortFunc(dst[base:], bytes.Compare)
+	return dst[:min(len(dst), base+limit)]
 }
 
 // SessionInfo describes one session. Name is borrowed from the machine until
