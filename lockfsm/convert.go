@@ -28,6 +28,8 @@ const (
 	claimTermed
 	// claimDetects: the claim waits, and its owner gives nothing back meanwhile.
 	claimDetects
+	// claimFound: the search for a circle that runs has come to the claim.
+	claimFound
 
 	// claimTurned are the flags that conversions leave.
 	claimTurned = claimMoved | claimHasConversion

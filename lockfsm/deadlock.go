@@ -52,14 +52,26 @@ func (m *Machine) circleOf(r ref, out *Outcome) int {
 	if c.flags&claimDetects == 0 || plantedIs("circle-not-seen") {
 		return 0
 	}
-	s := search{m: m, start: c, owner: m.ownerOf(m.locks.at(c.lock), c)}
-	s.found = append(s.found, wait{claim: r, from: -1})
+	s := search{m: m, start: c, owner: m.ownerOf(m.locks.at(c.lock), c), found: m.found[:0]}
+	s.add(wait{claim: r, from: -1})
+	steps := 0
 	for i := 0; i < len(s.found) && s.looked < detectMost; i++ {
 		if token, closes := s.follow(i); closes {
-			return s.report(i, token, out)
+			steps = s.report(i, token, out)
+			break
 		}
 	}
-	return 0
+	for i := range s.found {
+		m.claims.at(s.found[i].claim).flags &^= claimFound
+	}
+	m.found = s.found
+	return steps
+}
+
+// add notes that the search has come to a wait.
+func (s *search) add(w wait) {
+	s.m.claims.at(w.claim).flags |= claimFound
+	s.found = append(s.found, w)
 }
 
 // follow looks at what the i-th wait waits for. It reports whether that is something
@@ -111,15 +123,9 @@ func (s *search) waitsOf(i int, hold *claim, o Owner) {
 // reach adds a wait that stays, unless the search has been there.
 func (s *search) reach(r ref, w wait) {
 	c := s.m.claims.at(r)
-	if c.flags&claimDetects == 0 || s.m.sessions.at(c.session).flags&entryEnding != 0 {
-		return
+	if c.flags&(claimDetects|claimFound) == claimDetects && !s.m.ending(c) {
+		s.add(w)
 	}
-	for i := range s.found {
-		if s.found[i].claim == r {
-			return
-		}
-	}
-	s.found = append(s.found, w)
 }
 
 // report writes down the circle that the i-th wait closes, from the request on.

@@ -101,6 +101,7 @@ type Machine struct {
 	scratch []byte
 	order   []ref
 	keyed   []keyed
+	found   []wait // of searches for circles
 }
 
 // New returns an empty machine at slot 0 and log time 0. It fails with
