@@ -86,3 +86,25 @@ func TestNotingChangesNothing(t *testing.T) {
 		t.Errorf("without noting: got %+v, want waits at most", w.outB.Touched)
 	}
 }
+
+// TestWaitForSeveralIsNoted proves that of the names of an acquire that waits those are
+// noted as waited for that keep it waiting.
+func TestWaitForSeveralIsNoted(t *testing.T) {
+	b := newBench(t, DefaultLimits())
+	b.one(&Command{Op: OpOpenSession, Nonce: Nonce{200}, Lease: 10_000}, CodeOK)
+	b.one(&Command{Op: OpAcquire, Session: 2, Request: 1, Name: []byte("b"), Mode: ModeEX}, CodeOK)
+	var parts Parts
+	for _, name := range []string{"a", "b", "c"} {
+		parts = parts.AppendPart(Part{ModeEX, []byte(name)})
+	}
+	b.one(&Command{Op: OpAcquireAll, Session: 1, Request: 1, Parts: parts, Flags: Wait}, CodeQueued)
+	var waits []string
+	for _, x := range b.out.Touched {
+		if x.Changes&ChangedQueue != 0 {
+			waits = append(waits, string(x.Name))
+		}
+	}
+	if len(waits) != 1 || waits[0] != "b" {
+		t.Errorf("got %q waited for, want b", waits)
+	}
+}

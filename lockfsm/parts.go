@@ -94,7 +94,7 @@ func (m *Machine) acquireAll(c *Command, out *Outcome) Result {
 		return res
 	}
 	first := m.newParts(c, sr)
-	return m.placeAll(first, c, res)
+	return m.placeAll(first, c, res, out)
 }
 
 // checkAcquireAll judges the fields of an acquire of several names by themselves.
@@ -185,7 +185,7 @@ func (m *Machine) newParts(c *Command, sr ref) ref {
 }
 
 // placeAll gives new parts what they are due.
-func (m *Machine) placeAll(first ref, c *Command, res Result) Result {
+func (m *Machine) placeAll(first ref, c *Command, res Result, out *Outcome) Result {
 	late := first
 	for late != 0 && m.inTurn(late) {
 		late = m.partAfter(late)
@@ -211,6 +211,11 @@ func (m *Machine) placeAll(first ref, c *Command, res Result) Result {
 			return res.with(CodeTooManyWaiters)
 		}
 		res.Waiting = max(res.Waiting, l.waiting)
+	}
+	for r := late; r != 0; r = m.partAfter(r) {
+		if !m.inTurn(r) { // the others wait for these
+			m.noteQueue(m.locks.at(m.claims.at(r).lock), out)
+		}
 	}
 	return res.with(CodeQueued)
 }
