@@ -250,6 +250,36 @@ func TestReleaseTwice(t *testing.T) {
 	}
 }
 
+// TestShorterTimeCountsFromSend proves that a detached hold counts no longer than a
+// renewal gives it that was sent, be its answer late or that to an earlier one (I25).
+func TestShorterTimeCountsFromSend(t *testing.T) {
+	b := newBench(t)
+	x := &Call{Kind: wire.KindAcquire, Flags: wire.FlagDetached, Name: "a", Mode: wire.ModeEX,
+		Session: wire.DetachedOwner | 7, TTL: time.Hour}
+	b.core.Start(x)
+	b.respond(1, b.one(1, wire.KindAcquire), wire.Response{Status: wire.StatusOK, Token: 1})
+	renew := func(ttl time.Duration) wire.Header {
+		b.core.Start(&Call{Kind: wire.KindRenewHold, Flags: wire.FlagDetached, Name: "a",
+			Session: x.Session, Token: x.Token, TTL: ttl, Hold: x})
+		return b.one(1, wire.KindRenewHold)
+	}
+	longer := renew(2 * time.Hour)
+	if left := b.core.ValidUntil(x).Sub(b.now); left < 50*time.Minute {
+		t.Errorf("a longer time was asked for: got %s left", left)
+	}
+	start := b.now
+	renew(10 * time.Second)
+	b.respond(1, longer, wire.Response{Status: wire.StatusOK})
+	if left := b.core.ValidUntil(x).Sub(b.now); left > 10*time.Second {
+		t.Errorf("a shorter time was asked for: got %s left", left)
+	}
+	b.after(10 * time.Second)
+	b.core.Take(&b.ready)
+	if x.State() != StateLost || len(b.ready.Lost) != 1 {
+		t.Errorf("after %s: got state %d, want it lost", b.now.Sub(start), x.State())
+	}
+}
+
 // TestInFlightBound proves that the bound is a refusal, and only as long as it
 // is reached (I22).
 func TestInFlightBound(t *testing.T) {

@@ -76,6 +76,45 @@ func (h *Held) Renew(ctx context.Context, ttl time.Duration) error {
 	})
 }
 
+// renews reports whether a Call renews a hold that this Core has.
+func (x *Call) renews() bool {
+	h := x.Hold
+	return x.Kind == wire.KindRenewHold && h != nil && h.state == StateHeld && h.Token == x.Token
+}
+
+// countUntil has a detached hold count until a moment, or less if a renewal that was
+// sent gives it less: that may have been executed already.
+func (c *Core) countUntil(hold *Call, until Instant) {
+	for x := c.groups[hold.Group].calls.head; x != nil; x = x.next {
+		if x.Hold == hold && x.renews() && x.sends > 0 {
+			until = min(until, x.firstSent.Add(c.ttlSpan(x.TTL)))
+		}
+	}
+	hold.validUntil = until
+	c.schedule(until)
+}
+
+// onHoldRenewed takes the answer to a renewal.
+func (c *Core) onHoldRenewed(x *Call, r *wire.Response) {
+	hold := x.Hold
+	if hold == nil { // of another client
+		c.finish(x, r)
+		return
+	}
+	if !x.renews() {
+		c.end(x, &LostError{Name: x.Name, Token: x.Token, Cause: ErrUnlocked})
+		return
+	}
+	switch r.Status {
+	case wire.StatusOK:
+		hold.TTL = x.TTL
+		c.countUntil(hold, hold.atMost(x.firstSent.Add(c.ttlSpan(x.TTL))))
+	case wire.StatusNotHolder, wire.StatusNotFound:
+		c.lose(hold, errNoSuchHold)
+	}
+	c.finish(x, r)
+}
+
 // DetachedHold names a detached hold for whoever is to give it back or renew it:
 // another process than took it, or a later one. Session is Held.Session of the hold,
 // and as secret as its Token, which the nodes compare too.

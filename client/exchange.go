@@ -84,8 +84,11 @@ func (c *Core) send(x *Call) {
 	x.conn, x.sentEpoch, x.left = e.conn, g.epoch, nil
 	x.unsure, x.refused = x.unsure || x.sends > 0 && !x.refused, false
 	x.sends++
-	if x.Kind == wire.KindConvert && x.Hold.is(x) {
+	switch {
+	case x.Kind == wire.KindConvert && x.Hold.is(x):
 		x.Hold.moves = true
+	case x.renews():
+		c.countUntil(x.Hold, x.Hold.validUntil)
 	}
 	c.encode(e, g, x)
 	c.wrote(e)
@@ -535,27 +538,6 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 // ttlSpan returns what a time to live is worth, counted from the send.
 func (c *Core) ttlSpan(ttl time.Duration) time.Duration {
 	return lessDrift(ttl, c.cfg.Drift) - min(c.cfg.Margin, ttl/10)
-}
-
-func (c *Core) onHoldRenewed(x *Call, r *wire.Response) {
-	hold := x.Hold
-	if hold == nil { // of another client
-		c.finish(x, r)
-		return
-	}
-	if hold.state != StateHeld || hold.Token != x.Token {
-		c.end(x, &LostError{Name: x.Name, Token: x.Token, Cause: ErrUnlocked})
-		return
-	}
-	switch r.Status {
-	case wire.StatusOK:
-		hold.TTL = x.TTL
-		hold.validUntil = hold.atMost(x.firstSent.Add(c.ttlSpan(x.TTL)))
-		c.schedule(hold.validUntil)
-	case wire.StatusNotHolder, wire.StatusNotFound:
-		c.lose(hold, errNoSuchHold)
-	}
-	c.finish(x, r)
 }
 
 // finish ends a call with what the node said.
