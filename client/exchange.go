@@ -27,6 +27,7 @@ func (c *Core) speaks(g *group, x *Call) bool {
 func (c *Core) sendAll(g *group) {
 	g.dirty = false
 	needed := -1
+	var letGo *Call
 	for x := g.calls.head; x != nil; {
 		next := x.next
 		switch {
@@ -34,6 +35,8 @@ func (c *Core) sendAll(g *group) {
 		case x.notBefore > c.now:
 			g.dirty = true
 			c.schedule(x.notBefore)
+		case !c.speaks(g, x) && x.Kind == wire.KindLetGo:
+			letGo = x // others end with it
 		case !c.speaks(g, x):
 			c.unspoken(g, x)
 		case c.canSend(g, x):
@@ -43,8 +46,14 @@ func (c *Core) sendAll(g *group) {
 		}
 		x = next
 	}
-	if needed >= 0 && g.session.state == sessionNone {
+	switch {
+	case letGo != nil:
+		c.unspoken(g, letGo)
+	case needed < 0:
+	case g.session.state == sessionNone:
 		c.startOpen(g, uint16(needed))
+	case c.untold(&g.session):
+		c.tellGrace(g) // which was refused before
 	}
 }
 

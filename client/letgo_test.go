@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -83,9 +84,19 @@ func TestReleaseOnDisconnectNeedsAllNodes(t *testing.T) {
 			return 0
 		})
 		c := n.client(t, Options{ReleaseOnDisconnect: time.Second})
-		if _, err := c.Lock(t.Context(), "a"); !errors.Is(err, ErrUnsupported) {
-			t.Errorf("got %v, want ErrUnsupported", err)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for range 3 {
+			if _, err := c.Lock(ctx, "a"); !errors.Is(err, ErrUnsupported) {
+				t.Errorf("got %v, want ErrUnsupported", err)
+			}
 		}
+		n.setFilter(nil) // all have been upgraded
+		h, err := c.Lock(ctx, "a")
+		if err != nil {
+			t.Fatalf("after the upgrade: got %v", err)
+		}
+		unlock(t, h)
 		for _, o := range []Options{{ReleaseOnDisconnect: 499 * time.Millisecond},
 			{ReleaseOnDisconnect: 11 * time.Second}, {ReleaseOnDisconnect: -1}} {
 			if _, err := o.withDefaults(); !errors.Is(err, ErrOptions) {
