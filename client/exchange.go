@@ -445,7 +445,7 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 			c.schedule(c.now)
 			return nil
 		}
-		if r.Status == wire.StatusNotHolder && x.sends == 1 {
+		if r.Status == wire.StatusNotHolder && !x.unsure {
 			c.lose(x, x.unknown())
 			return nil
 		}
