@@ -286,6 +286,25 @@ func TestShorterTimeCountsFromSend(t *testing.T) {
 	}
 }
 
+// TestReleaseAsksNothing proves that who gives back what it waited for neither looks
+// for circles nor asks for its place any more.
+func TestReleaseAsksNothing(t *testing.T) {
+	b := newBench(t)
+	b.core.endpoints[0].version = wire.VersionWhole
+	x := &Call{Kind: wire.KindAcquire, Flags: wire.FlagWait | wire.FlagDetect, Name: "a",
+		Mode: wire.ModeEX, Place: &Place{}}
+	b.core.Start(x)
+	b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 9})
+	asked := b.one(1, wire.KindAcquire)
+	b.respond(1, asked, wire.Response{Status: wire.StatusOK, Token: 1})
+	b.after(time.Second)
+	x.Kind = wire.KindRelease
+	b.core.Start(x)
+	if got := len(b.sent(1, wire.KindWatch)); got != 0 || x.chase != nil || x.place != nil {
+		t.Errorf("got %d watches, %+v and %+v, want nothing but the release", got, x.place, x.chase)
+	}
+}
+
 // TestInFlightBound proves that the bound is a refusal, and only as long as it
 // is reached (I22).
 func TestInFlightBound(t *testing.T) {

@@ -101,6 +101,9 @@ func (c *Core) send(x *Call) {
 	}
 	c.encode(e, g, x)
 	c.wrote(e)
+	if !x.Kind.Acquires() {
+		return // a Release and a Cancel have the flags of the Acquire
+	}
 	if x.sends == 1 && x.chase == nil && x.Flags&wire.FlagDetect != 0 {
 		c.startChase(x)
 	}
