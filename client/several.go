@@ -112,7 +112,8 @@ func (c *Client) acquireAll(ctx context.Context, wants []Want, flags wire.Flags)
 		err = lost // which ended the wait for the others
 	}
 	if err != nil {
-		_ = a.Unlock(context.WithoutCancel(ctx)) // goes on in the background
+		a.end()
+		_ = a.giveBack(ctx, nil) // goes on in the background when ctx ends
 		return nil, err
 	}
 	slices.SortFunc(a.tokens, func(x, y NameToken) int { return cmp.Compare(x.Name, y.Name) })
@@ -248,21 +249,47 @@ func (a *HeldAll) Unlock(ctx context.Context) error {
 	if a == nil || a.c == nil {
 		return errNeverHeld
 	}
-	a.mu.Lock()
-	again := a.mu.ended && a.mu.err == nil
-	err := a.mu.err
-	a.mu.ended = true
-	a.cancel(ErrUnlocked)
-	a.mu.Unlock()
+	if ctx.Err() != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
+	again, err := a.end()
 	if again {
 		return fmt.Errorf("%w: %d locks", ErrUnlocked, len(a.tokens))
 	}
-	for _, h := range slices.Backward(a.parts) {
-		switch one := h.Unlock(ctx); {
-		case one == nil, err != nil && (errors.Is(one, ErrLost) || errors.Is(one, ErrUnlocked)):
-		default:
+	return a.giveBack(ctx, err)
+}
+
+// end marks all as given back. It returns whether they were before, and why one was
+// lost if so.
+func (a *HeldAll) end() (again bool, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	again, err = a.mu.ended && a.mu.err == nil, a.mu.err
+	a.mu.ended = true
+	a.cancel(ErrUnlocked)
+	return again, err
+}
+
+// giveBack asks all groups at once, so that it takes no longer than one of them, and
+// joins what went wrong with err. What is lost need not be said twice.
+func (a *HeldAll) giveBack(ctx context.Context, err error) error {
+	var asked []*Held
+	add := func(one error) {
+		if one != nil && (err == nil || !errors.Is(one, ErrLost) && !errors.Is(one, ErrUnlocked)) {
 			err = errors.Join(err, one)
 		}
+	}
+	for _, h := range slices.Backward(a.parts) {
+		if one := h.release(); one != nil {
+			add(one)
+			continue
+		}
+		h.c.begin(&h.call)
+		asked = append(asked, h)
+	}
+	for _, h := range asked {
+		h.c.wait(ctx, &h.call)
+		add(h.released(h.call.Err))
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -237,5 +238,45 @@ func TestLockAllLost(t *testing.T) {
 		if err := all.Unlock(t.Context()); !errors.Is(err, ErrLost) || n.holders() >= before {
 			t.Errorf("unlock: got %v with %d of %d held, want ErrLost and fewer", err, n.holders(), before)
 		}
+	})
+}
+
+// TestLockAllWithoutAnswers proves that who gives up a LockAll, and who gives all back,
+// waits for no group longer than for one alone.
+func TestLockAllWithoutAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		c, other := n.client(t, Options{Lease: time.Minute}), n.client(t, Options{})
+		in := func(group int, kind string) string {
+			for i := 0; ; i++ {
+				if name := fmt.Sprint(kind, i); groupOf(name) == group {
+					return name
+				}
+			}
+		}
+		all, err := c.LockAll(t.Context(), in(0, "held"), in(1, "held"), in(2, "held"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lock(t, other, in(3, "busy"))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			_, err := c.LockAll(ctx, in(0, "free"), in(1, "free"), in(2, "free"), in(3, "busy"))
+			ended <- err
+		}()
+		synctest.Wait()
+		n.setCut(true)
+		start := time.Now()
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) || time.Since(start) > time.Second {
+			t.Errorf("given up: got %v after %s, want it at once", err, time.Since(start))
+		}
+		start = time.Now()
+		err = all.Unlock(t.Context())
+		if d := time.Since(start); !errors.Is(err, ErrUnavailable) || d > 6*time.Second {
+			t.Errorf("given back: got %v after %s, want it after the RequestTimeout", err, d)
+		}
+		n.setCut(false)
 	})
 }
