@@ -164,8 +164,11 @@ func (c *Client) LockAgain(ctx context.Context, name string,
 				yield(nil, err)
 				return
 			}
-			again := yield(h, nil)
-			err = h.Unlock(ctx)
+			again := false
+			func() {
+				defer func() { err = h.Unlock(ctx) }() // also if the loop panics
+				again = yield(h, nil)
+			}()
 			if !again {
 				return
 			}

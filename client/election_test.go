@@ -154,3 +154,20 @@ func TestLockAgain(t *testing.T) {
 		n.until(t, "the lock to be free", func() bool { token, _ := n.holder("a"); return token == 0 })
 	})
 }
+
+// TestLockAgainPanics proves that a loop that panics leaves nothing held.
+func TestLockAgainPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		c := n.client(t, Options{})
+		defer func() {
+			if recover() == nil {
+				t.Error("got no panic")
+			}
+			free(t, n, "a")
+		}()
+		for range c.LockAgain(t.Context(), "a", LockOptions{}) {
+			panic("in the loop")
+		}
+	})
+}
