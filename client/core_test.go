@@ -450,3 +450,33 @@ func (b *bench) turnAway(nodes map[string]uint16, hints [3]uint16) map[string]in
 	}
 	return dialed
 }
+
+// TestAmendRefusedComesNew proves that an amend which was refused for lack of room has a
+// new number when it is sent again, so that it counts behind a later one of the same
+// hold, and keeps it if an earlier send may have had its effect.
+func TestAmendRefusedComesNew(t *testing.T) {
+	b := newBench(t)
+	for _, e := range b.core.endpoints {
+		e.version = wire.VersionWhole
+	}
+	x := b.acquire("a")
+	b.respond(1, b.one(1, wire.KindAcquire), wire.Response{Status: wire.StatusOK, Token: 1})
+	y := &Call{Kind: wire.KindAmend, Name: "a", Session: x.Session, Token: 1, target: x.target,
+		Terms: &wire.Terms{Fields: wire.TermPayload, Payload: []byte("p")}}
+	b.core.Start(y)
+	busy := func(conn ConnID, h wire.Header) wire.Header {
+		b.respond(conn, h, wire.Response{Status: wire.StatusBusy, RetryMillis: 1})
+		b.after(10 * time.Millisecond)
+		return b.one(conn, wire.KindAmend)
+	}
+	first := b.one(1, wire.KindAmend)
+	again := busy(1, first)
+	if again.Request <= first.Request {
+		t.Errorf("refused: got request %d again", first.Request)
+	}
+	b.receive(1, wire.AppendMoved(nil, wire.Header{}, &wire.Moved{Leader: 2}))
+	h := b.one(2, wire.KindAmend)
+	if last := busy(2, h); h.Request != again.Request || last.Request != again.Request {
+		t.Errorf("unsure: got requests %d and %d, want %d", h.Request, last.Request, again.Request)
+	}
+}
