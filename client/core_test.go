@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -478,5 +479,45 @@ func TestAmendRefusedComesNew(t *testing.T) {
 	h := b.one(2, wire.KindAmend)
 	if last := busy(2, h); h.Request != again.Request || last.Request != again.Request {
 		t.Errorf("unsure: got requests %d and %d, want %d", h.Request, last.Request, again.Request)
+	}
+}
+
+// TestRecheckOfManyHolds proves that a group is asked about all its holds, page by page,
+// also if the next has become one of another group meanwhile.
+func TestRecheckOfManyHolds(t *testing.T) {
+	b := newBenchOf(t, 2)
+	for _, e := range b.core.endpoints {
+		e.version = wire.VersionWhole
+	}
+	var names [2][]string
+	for i := 0; len(names[0]) < 2 || len(names[1]) < 1; i++ {
+		n := fmt.Sprint("n", i)
+		g := wire.GroupOf("", n, 2)
+		names[g] = append(names[g], n)
+	}
+	token := uint64(0)
+	granted := func(conn ConnID) {
+		token++
+		asked := b.one(conn, wire.KindAcquire)
+		b.respond(conn, asked, wire.Response{Status: wire.StatusOK, Token: token})
+	}
+	b.acquire(names[0][0])
+	granted(1)
+	y := b.acquire(names[0][1])
+	granted(1)
+	b.core.limits.FrameBytes = wire.HeaderBytes + 2 + 16 // one token
+	b.receive(1, wire.AppendMoved(nil, wire.Header{}, &wire.Moved{Leader: 2}))
+	first := b.one(2, wire.KindCheckTokens)
+	y.Kind = wire.KindRelease
+	b.core.Start(y)
+	b.respond(2, b.one(2, wire.KindRelease), wire.Response{Status: wire.StatusOK})
+	y.Kind, y.Name = wire.KindAcquire, names[1][0]
+	b.core.Start(y)
+	b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 11})
+	granted(1)
+	b.respond(2, first, wire.Response{Status: wire.StatusOK, Payload: wire.AppendTokenStates(nil,
+		&wire.TokenStates{States: []wire.TokenState{{Standing: wire.TokenCurrent, Newest: 1}}})})
+	if h := b.one(2, wire.KindCheckTokens); h.Group != 0 {
+		t.Errorf("got group %d asked, want 0", h.Group)
 	}
 }

@@ -202,7 +202,7 @@ func (c *Core) askRecheck(g *group) {
 		g.recheck.left = nil
 		return
 	}
-	x := &Call{Kind: wire.KindCheckTokens, Group: g.recheck.left[0].call.Group}
+	x := &Call{Kind: wire.KindCheckTokens, Group: g.number}
 	room := int(c.limits.FrameBytes) - wire.HeaderBytes - 2
 	for _, h := range g.recheck.left[:min(len(g.recheck.left), wire.MaxChecks)] {
 		if room -= 10 + len(h.name); room < 0 {
