@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"time"
 
@@ -200,6 +201,9 @@ func (c *Core) onChased(x *Call, r *wire.Response) error {
 			return err
 		}
 		for i := range found.Waits {
+			if n := found.Waits[i].Group; int(n) >= len(c.groups) {
+				return fmt.Errorf("%w: wait in group %d of %d", ErrProtocol, n, len(c.groups))
+			}
 			if ch.again {
 				ch.stands(&found.Waits[i])
 			} else {

@@ -521,3 +521,30 @@ func TestRecheckOfManyHolds(t *testing.T) {
 		t.Errorf("got group %d asked, want 0", h.Group)
 	}
 }
+
+// TestChasedGroupBeyondAll proves that a node which tells of a wait in a group that the
+// cluster does not have has its conn closed (I26).
+func TestChasedGroupBeyondAll(t *testing.T) {
+	b := newBench(t)
+	for _, e := range b.core.endpoints {
+		e.version = wire.VersionWhole
+	}
+	x := &Call{Kind: wire.KindAcquire, Flags: wire.FlagWait | wire.FlagDetect, Name: "a",
+		Mode: wire.ModeEX}
+	b.core.Start(x)
+	b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 9})
+	request := b.one(1, wire.KindAcquire).Request
+	b.after(100 * time.Millisecond)
+	asked := b.one(1, wire.KindChase)
+	flow := b.core.flow(x)
+	own := wire.ChasedWait{Flow: flow, Session: 9, Request: request,
+		Blockers: []wire.Blocker{{Flow: wire.Flow{Client: 5}, Session: 4, Token: 2}}}
+	far := wire.ChasedWait{Flow: wire.Flow{Client: 5}, Session: 4, Request: 3, Group: 7, Weight: 255,
+		Blockers: []wire.Blocker{{Flow: flow, Session: 9, Token: 1}}}
+	payload := wire.AppendChased(nil, &wire.Chased{Waits: []wire.ChasedWait{own, far}})
+	frame := wire.AppendResponse(nil, wire.Header{Request: asked.Request},
+		&wire.Response{Status: wire.StatusOK, Payload: payload})
+	if _, err := b.core.Receive(b.now, 1, frame); !errors.Is(err, ErrProtocol) {
+		t.Errorf("got %v, want ErrProtocol", err)
+	}
+}

@@ -218,3 +218,27 @@ func TestMaxHoldResumed(t *testing.T) {
 		}
 	})
 }
+
+// TestSessionEndsBeforeItsTimeIsKnown proves that a lock whose session ends while the
+// nodes are asked how long it may last is asked for anew.
+func TestSessionEndsBeforeItsTimeIsKnown(t *testing.T) {
+	b := newBench(t)
+	b.core.endpoints[0].version = wire.VersionWhole
+	x := &Call{Kind: wire.KindAcquire, Flags: wire.FlagWait, Name: "a", Mode: wire.ModeEX,
+		Terms: &wire.Terms{Fields: wire.TermMaxHold, MaxHoldMillis: 16_000}}
+	b.core.Start(x)
+	b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 9})
+	asked := b.one(1, wire.KindAsk)
+	b.after(2 * time.Second)
+	b.respond(1, asked, wire.Response{Status: wire.StatusOK, Token: 1})
+	left := b.one(1, wire.KindCheckTokens)
+	b.receive(1, wire.AppendSessionLost(nil, wire.Header{},
+		&wire.SessionLost{Session: 9, Reason: wire.ReasonExpired}))
+	b.respond(1, left, wire.Response{Status: wire.StatusOK,
+		Payload: wire.AppendTokensLeft(nil, &wire.TokenStates{States: make([]wire.TokenState, 1)})})
+	if x.State() != StateOpen {
+		t.Fatalf("got state %d and %v, want it asked for anew", x.State(), x.Err)
+	}
+	b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 10})
+	b.respond(1, b.one(1, wire.KindAsk), wire.Response{Status: wire.StatusOK, Token: 2})
+}

@@ -143,7 +143,7 @@ func (c *Core) endSession(g *group, cause error) {
 		case x.Kind.Acquires():
 			c.leavePlace(x)
 			c.calls.drop(x)
-			x.sentEpoch, x.sends, x.Session = 0, 0, 0
+			x.sentEpoch, x.sends, x.Session, x.left = 0, 0, 0, nil
 			if x.chase != nil {
 				x.chase.verdict = nil // it was of the wait that is over
 			}
