@@ -558,7 +558,12 @@ func (c *Core) ttlSpan(ttl time.Duration) time.Duration {
 
 // finish ends a call with what the node said.
 func (c *Core) finish(x *Call, r *wire.Response) {
-	if r.Status != wire.StatusOK {
+	switch r.Status {
+	case wire.StatusOK:
+	case wire.StatusOtherKind:
+		c.end(x, otherKind(x, x.Name, r.Token))
+		return
+	default:
 		c.end(x, c.statusError(x, r.Status))
 		return
 	}

@@ -45,10 +45,11 @@ func (h *Held) Value() LockValue {
 
 // SetValue writes the value of the lock, which stands when it returns: whoever holds the
 // lock next can read it, whatever becomes of this client and of a minority of the nodes
-// that keep it. An empty one takes it away. It needs a hold in mode Exclusive or Update: else
-// ErrNotWriter. It fails with a *LostError if the hold is over, with ErrTooMuchData if
-// there is no room for a longer value, and with ErrOptions beyond 4096 bytes; the value
-// is then as it was. After any other error it may have been written or not.
+// that keep it. An empty one takes it away. It needs a hold in mode Exclusive or Update:
+// else ErrNotWriter, and permits of a semaphore are ErrOtherKind. It fails with a
+// *LostError if the hold is over, with ErrTooMuchData if there is no room for a longer
+// value, and with ErrOptions beyond 4096 bytes; the value is then as it was. After any
+// other error it may have been written or not.
 //
 // A value is small and for those who hold the lock: where work has come to, the
 // version of what the lock guards. A name with a value stays in use, as a lock with

@@ -138,6 +138,12 @@ func TestValueRefused(t *testing.T) {
 	if info, err := b.Get(ctx, "x"); err != nil || string(info.Value.Data) != "one" {
 		t.Errorf("get: got %+v, %v, want the value as it was", info, err)
 	}
+	permit, err := a.Semaphore("permits", 2).Acquire(ctx, 1)
+	must(t, err)
+	var kind *client.KindError
+	if err := permit.SetValue(ctx, []byte("x")); !errors.As(err, &kind) || kind.Capacity != 2 {
+		t.Errorf("value of permits: got %v, want ErrOtherKind", err)
+	}
 	_, err = a.Semaphore("s", 2).AcquireWith(ctx, 1, asking)
 	if !errors.Is(err, client.ErrOptions) {
 		t.Errorf("semaphore: got %v, want ErrOptions", err)
