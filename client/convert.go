@@ -219,9 +219,17 @@ func (c *Core) abandonConvert(x *Call) {
 	}
 }
 
-// convertBack takes the answer that a Convert was granted before it was cancelled.
-func (c *Core) convertBack(x *Call, token uint64) {
-	if h := x.Hold; h.turns != x.turns {
+// convertBack takes the answer to the Cancel of a Convert: it was granted before that, or
+// will never be.
+func (c *Core) convertBack(x *Call, r *wire.Response) {
+	h, token := x.Hold, r.Token
+	if r.Status != wire.StatusAlreadyGranted {
+		if r.Status == wire.StatusCancelled && h.turns == x.turns && h.is(x) && !c.converting(h) {
+			c.setMode(h, x.was, 0)
+		}
+		return
+	}
+	if h.turns != x.turns {
 		if token > h.Token { // and a later Convert says in which mode
 			c.converted(x, h.Mode, token)
 		}

@@ -548,3 +548,26 @@ func TestChasedGroupBeyondAll(t *testing.T) {
 		t.Errorf("got %v, want ErrProtocol", err)
 	}
 }
+
+// TestModeAfterCancel proves that a hold whose conversion was given up, and will never
+// be granted, has the mode again that it had.
+func TestModeAfterCancel(t *testing.T) {
+	b := newBench(t)
+	for _, e := range b.core.endpoints {
+		e.version = wire.VersionWhole
+	}
+	x := b.acquire("a")
+	x.Mode = wire.ModeCW
+	b.respond(1, b.one(1, wire.KindAcquire), wire.Response{Status: wire.StatusOK, Token: 1})
+	y := &Call{Kind: wire.KindConvert, Flags: wire.FlagWait, Name: "a", Mode: wire.ModePR, Hold: x}
+	b.core.Start(y)
+	b.one(1, wire.KindConvert)
+	b.core.Abandon(y, errGone)
+	if x.Mode != wire.ModeCR {
+		t.Errorf("while that is not known: got mode %v, want CR", x.Mode)
+	}
+	b.respond(1, b.one(1, wire.KindCancel), wire.Response{Status: wire.StatusCancelled})
+	if x.Mode != wire.ModeCW {
+		t.Errorf("cancelled: got mode %v, want CW", x.Mode)
+	}
+}

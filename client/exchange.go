@@ -469,9 +469,9 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 		switch {
 		case x.of != nil:
 			c.condemned(x.of, x.target, r.Status)
-		case r.Status != wire.StatusAlreadyGranted, x.Gate != 0:
 		case x.Hold != nil:
-			c.convertBack(x, r.Token)
+			c.convertBack(x, r)
+		case r.Status != wire.StatusAlreadyGranted, x.Gate != 0:
 		default:
 			c.giveBack(x, r.Token)
 		}
