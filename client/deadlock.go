@@ -90,7 +90,7 @@ func (e *DeadlockError) circle() string {
 
 // who names an owner.
 func (s *DeadlockStep) who() string {
-	client := s.Client
+	client := plain(s.Client)
 	if client == "" {
 		client = fmt.Sprintf("session %d", s.Session)
 	}
