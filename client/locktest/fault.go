@@ -11,6 +11,7 @@ import (
 	"lockd/client"
 	"lockd/lockd/node"
 	"lockd/netio/wire"
+	"lockd/paxos"
 )
 
 // start starts a node and links it to all others.
@@ -135,18 +136,21 @@ func (c *Cluster) Rejoin(number int) {
 // does.
 func (c *Cluster) Leader(name string) int {
 	group := c.group(name)
+	leader, newest := 0, paxos.Ballot{}
 	for _, m := range c.members {
 		s := m.status()
 		if s == nil || m.ready() == nil {
 			continue
 		}
 		for i := range s.Groups {
-			if g := &s.Groups[i]; uint16(g.Group) == group && g.Leading {
-				return int(m.id)
+			g := &s.Groups[i]
+			// One that has just come back may not have heard yet that it leads no more.
+			if uint16(g.Group) == group && g.Leading && newest.Less(g.Promised) {
+				leader, newest = int(m.id), g.Promised
 			}
 		}
 	}
-	return 0
+	return leader
 }
 
 func (c *Cluster) group(name string) uint16 {

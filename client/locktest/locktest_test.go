@@ -172,10 +172,13 @@ func TestIsolateAndMoveLeader(t *testing.T) {
 	c := cluster.Client(t, client.Options{})
 	h := lock(ctx, t, c, "job")
 	from := cluster.Leader("job")
-	if to := cluster.MoveLeader("job"); to == from || to == 0 {
-		t.Fatalf("move: got %d from %d, want another", to, from)
+	for range 6 {
+		to := cluster.MoveLeader("job")
+		if now := cluster.Leader("job"); to == from || to == 0 || now != to {
+			t.Fatalf("move: got %d, then %d, from %d, want another", to, now, from)
+		}
+		from = to
 	}
-	from = cluster.Leader("job")
 	cluster.Isolate(from)
 	if to := cluster.Leader("job"); to == from || to == 0 {
 		t.Fatalf("isolate: got leader %d from %d, want another", to, from)
