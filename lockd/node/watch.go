@@ -267,6 +267,7 @@ func (n *Node) dropWatch(g *group, w *watch) {
 	}
 	if c := n.conns.find(w.key.conn); c != nil {
 		delete(c.watches, w)
+		c.held = slices.DeleteFunc(c.held, is)
 	}
 	if len(ws.of) == 0 {
 		g.watches = nil
@@ -282,6 +283,7 @@ func (n *Node) dropWatches(g *group, moved map[ConnID]struct{}) {
 		w.gone = true
 		if c := n.conns.find(key.conn); c != nil {
 			delete(c.watches, w)
+			c.held = slices.DeleteFunc(c.held, func(o *watch) bool { return o == w })
 			moved[key.conn] = struct{}{}
 		}
 	}

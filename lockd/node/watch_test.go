@@ -397,3 +397,25 @@ func TestContentionIsBounded(t *testing.T) {
 		t.Errorf("busy: got %+v", e)
 	}
 }
+
+// Watches that wait for their client to have seen more are forgotten when they end,
+// though it never says so.
+func TestUnwatchOfHeldWatch(t *testing.T) {
+	w := newWorld(t, testOptions())
+	name := w.nameIn(0, 0)
+	a := w.user(1, 0)
+	a.last(a.watch(wire.Watch{Name: name}))
+	c := w.leaderOf(0).node.conns.find(1)
+	c.pushed += maxUnseen
+	for range 5 {
+		watch := a.watch(wire.Watch{Name: name})
+		w.run(30 * Millisecond)
+		h := a.header(wire.KindUnwatch)
+		a.send(wire.AppendUnwatch(nil, h, &wire.Unwatch{Target: watch}))
+		a.want(h.Request, wire.StatusOK)
+		a.want(watch, wire.StatusCancelled)
+	}
+	if len(c.held) != 0 {
+		t.Errorf("got %d watches that wait, want none", len(c.held))
+	}
+}
