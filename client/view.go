@@ -40,7 +40,6 @@ const (
 	LockAcquired = wire.ChangeAcquired // it was granted
 	LockReleased = wire.ChangeReleased // a hold was given back
 	LockExpired  = wire.ChangeExpired  // a hold ended because its lease or time ran out
-	LockForced   = wire.ChangeForced   // a hold was ended by ForceRelease
 	LockChanged  = wire.ChangeOther    // others wait for it, or anything else
 	LockForced   = wire.ChangeForced   // a hold was ended by force
 )
