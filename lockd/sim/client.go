@@ -317,9 +317,7 @@ func (m *membership) pump() {
 		if k.conn != nil || k.retryAt > now {
 			continue
 		}
-		if k.busyIn == m.epoch && m.cancels(k) {
-			// Its cancel is on the way in this epoch and must not be overtaken
-			// by what it cancels.
+		if m.overtakes(k) {
 			continue
 		}
 		if k.q.Kind != wire.KindOpenSession && k.ofSession() {

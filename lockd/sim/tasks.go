@@ -257,6 +257,15 @@ func (m *membership) cancels(k *call) bool {
 	return slices.ContainsFunc(m.calls, func(o *call) bool { return o.q.Target == k.q.Request })
 }
 
+// overtakes reports whether a call that waits to be sent would come after what
+// cancels it. The nodes know no more of the cancelled then, and would do it; a cancel
+// whose target has come to wait in an earlier epoch may be the first to be sent.
+func (m *membership) overtakes(k *call) bool {
+	return slices.ContainsFunc(m.calls, func(o *call) bool {
+		return o.q.Target == k.q.Request && (o.conn != nil || k.busyIn == m.epoch)
+	})
+}
+
 // renew extends a detached hold.
 func (c *client) renew(m *membership) {
 	for _, h := range m.holds {
