@@ -376,6 +376,8 @@
 //     or its place by session and request id, a Release its end by its token.
 //  5. Giving up. Cancel answers Cancelled, and then the target will never be
 //     granted, or AlreadyGranted with the token, which is then to be released.
+//     In one epoch no target is sent after its Cancel, not even one that was
+//     Busy: the nodes remember no Cancel, and would execute it.
 //  6. Leases. A session is renewed by a Keepalive that names it. Each group
 //     answers when its log has the renewal; one Keepalive may so have several
 //     acks, each with the request id of the Keepalive. The client counts the
