@@ -18,47 +18,64 @@ const (
 
 // tellWatches tells the watches what has changed, each as it stands now: of what
 // changed more than once since it was last told, only the last is told.
-func (n *Node) tellWatches() {
-	if len(n.toTell) == 0 {
-		return
-	}
-	left := tellCost
+func (n *Node) tellWatches() { n.tellWithin(tellCost) }
+
+// tellWithin tells for about so much. Who has no turn this time comes before those
+// who have had one and want another: a prefix that begins keeps nobody waiting.
+func (n *Node) tellWithin(left int) {
 	groups := n.toTell
 	n.toTell = nil
-	for _, g := range groups {
-		if g.watches == nil || !g.leading {
+	for i, g := range groups {
+		if left <= 0 {
+			n.toTell = append(groups[i:len(groups):len(groups)], n.toTell...)
+			n.inbox.again()
+			return
+		}
+		if g.watches == nil {
 			continue
 		}
-		ws := g.watches
-		ws.listed = false
-		due, queues := ws.due, ws.dueQueues
-		ws.due, ws.dueQueues = nil, nil
-		for _, w := range due {
-			w.due = false
-			switch {
-			case w.gone:
-			case left <= 0:
-				n.watchDue(g, w)
-				n.inbox.again()
-			default:
-				left -= n.tell(g, w, left)
-			}
-		}
-		for _, q := range queues {
-			q.due = false
-			switch {
-			case len(q.of) == 0:
-			case q.after > n.now:
-				q.due = true
-				n.tellLater = append(n.tellLater, q)
-			case left <= 0:
-				n.queueDue(q)
-				n.inbox.again()
-			default:
-				left -= n.tellQueue(g, q)
-			}
+		g.watches.listed = false
+		if g.leading {
+			left -= n.tellGroup(g, left)
 		}
 	}
+}
+
+// tellGroup tells the watches of one group for about so much, and returns what that
+// cost. Queues come first: they are told now and then only.
+func (n *Node) tellGroup(g *group, left int) (cost int) {
+	ws := g.watches
+	due, queues := ws.due, ws.dueQueues
+	ws.due, ws.dueQueues = nil, nil
+	for i, q := range queues {
+		if cost >= left {
+			ws.dueQueues = append(queues[i:len(queues):len(queues)], ws.dueQueues...)
+			break
+		}
+		q.due = false
+		switch {
+		case len(q.of) == 0:
+		case q.after > n.now:
+			q.due = true
+			n.tellLater = append(n.tellLater, q)
+		default:
+			cost += n.tellQueue(g, q)
+		}
+	}
+	for i, w := range due {
+		if cost >= left {
+			ws.due = append(due[i:len(due):len(due)], ws.due...)
+			break
+		}
+		if w.due = false; !w.gone {
+			cost += n.tell(g, w, left-cost)
+		}
+	}
+	if len(ws.due)+len(ws.dueQueues) > 0 {
+		n.listWatches(g)
+		n.inbox.again()
+	}
+	return cost
 }
 
 // tellQueues has those queues told that had to wait for it.

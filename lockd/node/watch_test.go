@@ -419,3 +419,40 @@ func TestUnwatchOfHeldWatch(t *testing.T) {
 		t.Errorf("got %d watches that wait, want none", len(c.held))
 	}
 }
+
+// A prefix that takes many turns to be told keeps no other watch waiting: who had no
+// turn comes before who wants another.
+func TestLongPrefixKeepsNobodyWaiting(t *testing.T) {
+	w := newWorld(t, testOptions())
+	a, b := w.lasting(1, 0, 60_000), w.user(2, 0)
+	for i := range 2*wire.MaxPage + 5 {
+		a.lock(w.nameIn(0, i))
+	}
+	one, all := b.watch(wire.Watch{Name: w.nameIn(0, 0)}), b.watch(wire.Watch{Scope: wire.ScopePrefix})
+	w.run(50 * Millisecond)
+	n := w.leaderOf(0).node
+	g := n.group(0)
+	lock, prefix := g.watches.of[watchKey{2, one}], g.watches.of[watchKey{2, all}]
+	if lock == nil || prefix == nil || len(n.toTell) > 0 {
+		t.Fatalf("got watches %v and %v, %d groups to tell", lock, prefix, len(n.toTell))
+	}
+	prefix.telling, lock.fresh = tellingNew, true
+	n.watchDue(g, prefix)
+	n.watchDue(g, lock)
+	n.tellWithin(2)
+	if prefix.telling != tellingOn || !lock.fresh || !prefix.due || !lock.due {
+		t.Fatalf("first: got a prefix told to %d, a lock told %v, want a page and none",
+			prefix.telling, !lock.fresh)
+	}
+	n.tellWithin(2)
+	if lock.fresh {
+		t.Error("a lock waits for the whole of a prefix")
+	}
+	for range 10 {
+		n.tellWithin(2)
+	}
+	if prefix.telling != tellingNot || len(n.toTell) > 0 {
+		t.Errorf("got a prefix told to %d, %d groups to tell, want it told as a whole",
+			prefix.telling, len(n.toTell))
+	}
+}
