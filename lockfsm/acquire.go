@@ -353,19 +353,34 @@ func (m *Machine) enqueue(r ref) {
 	m.link(&l.waiters, r, before)
 }
 
-// pump grants waiters of a lock from the head of its queue for as long as they
+// pump has pumpOne grant waiters of a lock, and then of each other lock whose
+// queue that made shorter, in the order in which they became so, until none is
+// left. Each part that is granted adds one lock at most, so there are no more
+// pumps than grants, and one. It returns how many were granted.
+func (m *Machine) pump(lr, asking ref, out *Outcome) int {
+	granted := m.pumpOne(lr, asking, out)
+	for i := 0; i < len(m.shorter); i++ {
+		lr = m.shorter[i]
+		m.locks.at(lr).flags &^= entryShorter
+		granted += m.pumpOne(lr, asking, out)
+	}
+	m.shorter = m.shorter[:0]
+	return granted
+}
+
+// pumpOne grants waiters of a lock from the head of its queue for as long as they
 // are compatible with all who hold, and stops at the first that is not; so a
 // reader stays behind a writer that came before, and readers side by side go
 // together; and a request for many permits is not passed by those for few.
 // Dormant waiters are passed over, and parts that wait for their others by whom
 // they get along with. It returns how many it granted; the one of the request
 // being executed gets no event.
-func (m *Machine) pump(lr, asking ref, out *Outcome) int {
+func (m *Machine) pumpOne(lr, asking ref, out *Outcome) int {
 	l := m.locks.at(lr)
 	if l.gate() != 0 {
 		return 0 // nobody has his turn there
 	}
-	granted, passed, q := 0, m.passed, newLine()
+	granted, passed, q := 0, m.passed, m.newLine()
 	for r := l.waiters; r != 0; {
 		c := m.claims.at(r)
 		next := c.next

@@ -40,6 +40,8 @@ const (
 	entryValued = entryParked
 	// entryPumped: a lock, which never ends, that pumpWaits has pumped.
 	entryPumped = entryEnding
+	// entryShorter: a lock, whose ghost has no flag, that stands in shorter.
+	entryShorter = entryGhost
 )
 
 // lock is one name in use. An entry exists while the lock is held or waited

@@ -76,11 +76,15 @@ type Machine struct {
 	// it, so another pump would grant nothing until one of these happens again.
 	// No result depends on which are remembered.
 	quiet []ref
+	// shorter are the locks that the pump which runs must pump yet, see grantAll.
+	shorter []ref
 
 	// late is the lock of a part that was last found not to be in turn. No result
 	// depends on it. looks counts how often it was asked of a part, for tests.
 	late  ref
 	looks uint64
+	// passMost is passMost, less in tests.
+	passMost int
 	// unchecked is how much was done since mustBeValid last looked.
 	unchecked int
 	// packs counts how often names were packed, for tests.
@@ -110,7 +114,7 @@ func New(limits Limits) (*Machine, error) {
 	if err := limits.validate(); err != nil {
 		return nil, err
 	}
-	m := &Machine{limits: limits}
+	m := &Machine{limits: limits, passMost: passMost}
 	m.due.m = m
 	return m, nil
 }

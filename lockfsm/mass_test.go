@@ -65,6 +65,34 @@ func TestManyWantSeveral(t *testing.T) {
 	}
 }
 
+// TestPassedByOneMore: who waits behind as many parts as may be passed and one more
+// gets in when one of those is granted by another lock.
+func TestPassedByOneMore(t *testing.T) {
+	b := newBench(t, massLimits())
+	b.one(&Command{Op: OpOpenSession, Nonce: Nonce{200}, Lease: b.m.limits.LeaseMax}, CodeOK)
+	for i := range passMost + 1 {
+		z := fmt.Appendf(nil, "z%02d", i)
+		b.one(&Command{Op: OpAcquire, Session: 2, Request: RequestID(i + 1), Name: z,
+			Mode: ModeEX}, CodeOK)
+		var parts Parts
+		parts = parts.AppendPart(Part{ModePR, []byte("a")}).AppendPart(Part{ModePR, z})
+		b.one(&Command{Op: OpAcquireAll, Session: 1, Request: RequestID(i + 1), Parts: parts,
+			Flags: Wait}, CodeQueued)
+	}
+	b.one(&Command{Op: OpAcquire, Session: 1, Request: 1000, Name: []byte("a"), Mode: ModePR,
+		Flags: Wait}, CodeQueued)
+	var info LockInfo
+	b.m.Lock([]byte("z00"), &info)
+	b.one(&Command{Op: OpRelease, Session: 2, Token: info.Holders[0].Token,
+		Name: []byte("z00")}, CodeOK)
+	if err := b.m.Validate(); err != nil {
+		t.Error(err)
+	}
+	if n := len(b.out.Events); n != 3 {
+		t.Errorf("got %d events, want one for each of three grants", n)
+	}
+}
+
 // TestNamesInAnyOrder: a page has the first names behind its cursor, in order, in
 // whatever order the locks were taken.
 func TestNamesInAnyOrder(t *testing.T) {

@@ -19,7 +19,10 @@ import "bytes"
 // same names come in one order, of rank and then arrival, in every queue, so
 // no two acquires of several names wait for each other. A part that is let in by
 // its lock but must wait for the others keeps back only whom it does not get
-// along with: the others pass it, passMost such parts at most.
+// along with: the others pass it, passMost such parts at most. Who stands behind
+// more of them is let in as soon as those become fewer, also if one is granted by
+// another of its locks. No released format has these acquires, so that this came
+// later needs no gate.
 
 const (
 	// MaxParts is how many names one acquire may ask for.
@@ -335,7 +338,7 @@ func (m *Machine) inTurn(r ref) bool {
 	if !m.grantable(l, c) {
 		return false
 	}
-	line := newLine()
+	line := m.newLine()
 	for w := l.waiters; w != r; w = m.claims.at(w).next {
 		before := m.claims.at(w)
 		if m.sessions.at(before.session).dormant() {
@@ -352,11 +355,11 @@ func (m *Machine) inTurn(r ref) bool {
 // line is what a look at a queue from its head on has passed so far: parts that
 // wait for their others.
 type line struct {
-	open   modeSet
-	passed int
+	open         modeSet
+	passed, most int
 }
 
-func newLine() line { return line{open: ModeNL.compatible()} }
+func (m *Machine) newLine() line { return line{open: ModeNL.compatible(), most: m.passMost} }
 
 // lets reports whether a claim of a mode keeps none of those passed waiting.
 func (q *line) lets(m Mode) bool {
@@ -367,7 +370,7 @@ func (q *line) lets(m Mode) bool {
 func (q *line) pass(m Mode) bool {
 	q.open &= m.compatible()
 	q.passed++
-	return q.passed <= passMost
+	return q.passed <= q.most
 }
 
 // othersInTurn reports whether all other parts of the acquire of r are in turn
@@ -389,8 +392,10 @@ func (m *Machine) othersInTurn(r ref) bool {
 	return true
 }
 
-// grantAll makes holds of all parts of a waiting acquire. It returns how many.
-// That lets nobody else in: where each part stood, it now holds.
+// grantAll makes holds of all parts of a waiting acquire, of which r is looked at.
+// It returns how many. Where each part stood, it now holds, so that lets in
+// only who stood behind too many parts to be passed: shorter remembers the locks
+// other than that of r where somebody may. One who asks now changes no queue.
 func (m *Machine) grantAll(r, asking ref, out *Outcome) int {
 	var parts [MaxParts]ref // a grant moves a claim within the session's list
 	n := 0
@@ -405,8 +410,13 @@ func (m *Machine) grantAll(r, asking ref, out *Outcome) int {
 		l.waiting--
 		m.grant(at)
 		m.touchLock(c.lock)
-		if parts[0] != asking {
-			m.tell(l, at, out)
+		if parts[0] == asking {
+			continue
+		}
+		m.tell(l, at, out)
+		if at != r && int(l.waiting) > m.passMost && l.flags&entryShorter == 0 {
+			l.flags |= entryShorter
+			m.shorter = append(m.shorter, c.lock)
 		}
 	}
 	return n

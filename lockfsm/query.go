@@ -326,7 +326,7 @@ func (m *Machine) Stats() Stats {
 		uint64(len(m.sessions.chunks))*chunk*sessionBytes +
 		uint64(len(m.names.chunks))*nameChunk*nameUnit +
 		uint64(cap(m.due.items))*heapBytes +
-		uint64(cap(m.dirtyLocks)+cap(m.dirtySessions)+cap(m.order))*4
+		uint64(cap(m.dirtyLocks)+cap(m.dirtySessions)+cap(m.order)+cap(m.shorter))*4
 	for _, t := range [...]*table{&m.byName, &m.byRequest, &m.byOwner, &m.byHold, &m.byAnswer,
 		&m.byID, &m.byNonce, &m.byFlow} {
 		bytes += t.memoryBytes()

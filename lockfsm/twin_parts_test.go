@@ -97,7 +97,10 @@ func (t *twin) placeAll(c *Command, s *twinSession, parts []Part, res Result) Re
 		}
 		return res.with(CodeQueued)
 	}
-	t.drop(first)
+	for _, p := range *all { // which changes nothing for the others
+		p.lock.waiters = slices.DeleteFunc(p.lock.waiters, func(x *twinClaim) bool { return x == p })
+		t.unuse(p.lock)
+	}
 	return res
 }
 
@@ -117,7 +120,7 @@ func (t *twin) inTurn(c *twinClaim) bool {
 		if w == c {
 			return true
 		}
-		if passed = append(passed, w); w.all == nil || len(passed) > 64 {
+		if passed = append(passed, w); w.all == nil || len(passed) > t.passMost {
 			return false
 		}
 	}
@@ -151,6 +154,9 @@ func (t *twin) grant(w, asking *twinClaim) int {
 		n++
 		if w.parts()[0] != asking {
 			t.event(EventGranted, p, p.stamp)
+			if p != w && len(p.lock.waiters) > t.passMost && !slices.Contains(t.shorter, p.lock) {
+				t.shorter = append(t.shorter, p.lock)
+			}
 		}
 		for _, up := range p.levels {
 			t.event(EventGranted, up, p.stamp)

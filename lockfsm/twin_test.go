@@ -22,6 +22,9 @@ type twin struct {
 	locks       map[string]*twinLock
 	registers   map[string]Token // versions
 	answers     []twinAnswer     // in the order in which they were given
+	shorter     []*twinLock      // that must be pumped yet
+	shortened   int              // how many that let in
+	passMost    int              // how many parts that wait for others may be passed
 	slot        uint64
 	clock       Clock // newest by which log time was moved
 	work        int
@@ -92,7 +95,7 @@ func (c *twinClaim) holds() bool { return slices.Contains(c.lock.holders, c.plac
 
 func newTwin(l Limits) *twin {
 	return &twin{l: l, sessions: map[SessionID]*twinSession{}, locks: map[string]*twinLock{},
-		registers: map[string]Token{}}
+		registers: map[string]Token{}, passMost: 64}
 }
 
 // twinStep is a step of log time.
@@ -511,7 +514,19 @@ func (t *twin) admits(l *twinLock, c *twinClaim) bool {
 	return len(l.holders) < int(t.l.HoldersPerLock)
 }
 
+// pump grants at a lock, and then at those whose queues that made shorter.
 func (t *twin) pump(l *twinLock, asking *twinClaim) int {
+	n := t.pumpOne(l, asking)
+	for len(t.shorter) > 0 {
+		l, t.shorter = t.shorter[0], t.shorter[1:]
+		more := t.pumpOne(l, asking)
+		t.shortened += more
+		n += more
+	}
+	return n
+}
+
+func (t *twin) pumpOne(l *twinLock, asking *twinClaim) int {
 	n := 0
 	if l.gate != 0 {
 		return 0

@@ -21,7 +21,9 @@ type world struct {
 	parts []part            // of the change set being collected
 	slot  uint64
 	seen  []Command // to be sent again
-	batch BatchBuilder
+	// several: it is mostly about acquires of several names
+	several bool
+	batch   BatchBuilder
 
 	outTwin, outA, outB Outcome
 }
@@ -57,17 +59,22 @@ func newWorld(seed uint64) (*world, error) {
 		w.l.WorkPerApply = 1
 	}
 	w.l.AgeStep = []Millis{0, 40, 1000}[seed%3]
+	return w, w.start(seed)
+}
+
+// start makes the machines and the twin.
+func (w *world) start(seed uint64) error {
 	other := w.l
 	other.Seed = seed * 77
 	var err error
 	if w.a, err = New(w.l); err != nil {
-		return nil, err
+		return err
 	}
 	if w.b, err = New(other); err != nil {
-		return nil, err
+		return err
 	}
 	w.twin = newTwin(w.l)
-	return w, nil
+	return nil
 }
 
 var worldNames = []string{"a", "b", "c", strings.Repeat("d", 41), strings.Repeat("e", 60), "f", "g"}
@@ -103,6 +110,9 @@ func (w *world) session() SessionID {
 // command draws a command that mostly makes sense.
 func (w *world) command() Command {
 	r := w.rng
+	if w.several {
+		return w.severalCommand()
+	}
 	if len(w.seen) > 0 && r.IntN(4) == 0 {
 		c := w.seen[r.IntN(len(w.seen))]
 		if r.IntN(2) == 0 {
@@ -500,6 +510,7 @@ func (w *world) checkpoint() error {
 	if err != nil {
 		return err
 	}
+	loaded.passMost = w.b.passMost
 	var keys []string
 	for k := range w.disk {
 		keys = append(keys, k)
