@@ -28,7 +28,7 @@
 //	perf run --workload open --rate 1000,10000 --workers 512
 //	perf run --workload uncontended --workers 2000 --clients 4
 //	perf run --target lockd --workers 320 --held 1000,1000000 \
-//	    --lockd-flags '--limit-memory 4GiB'
+//	    --lockd-flags '--limit-memory 3GiB --memory 16GiB'
 //	perf run --target lockd --workers 320 --payload 0,100,4096
 //	perf run --workload keepalive,memory,restart --target lockd,etcd --count 5000
 //	perf run --target lockd --profile profiles
