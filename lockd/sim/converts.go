@@ -101,16 +101,18 @@ func (m *membership) rebelieve(h *hold) {
 }
 
 // converted takes the answer to a Convert. An Enter that has no answer yet may
-// have come before it; its token tells.
+// have come before it; its token tells. What the owner had with a smaller token than
+// the hold is none of it: it was ended by force before, and not all take notice.
 func (m *membership) converted(k *call, x *wire.Response) {
 	h := k.hold
+	since := h.token
 	all := m.with(h) // none if it was given back meanwhile
 	m.c.w.covered["convert "+x.Status.String()]++
 	for _, o := range all {
 		m.c.w.leases.Forget(m.group, o.name, lockfsm.Token(o.token))
 	}
 	for _, o := range all {
-		if o.asked = nil; x.Status == wire.StatusOK {
+		if o.asked = nil; x.Status == wire.StatusOK && o.token >= since {
 			o.token, o.mode = x.Token, k.mode
 		}
 		m.believe(o)
