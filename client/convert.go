@@ -111,9 +111,15 @@ func (c *Core) turn(x *Call) {
 }
 
 // setMode gives a hold, with all that its owner holds of the lock, a mode, and a
-// token if that is not zero.
+// token if that is not zero. What its owner has with a smaller token than the hold is
+// of an earlier one, which was ended by force and has yet to be found out: it gets
+// neither. A larger one is of this hold only if the nodes have just said that it lives.
 func (c *Core) setMode(h *Call, mode wire.Mode, token uint64) {
+	since := h.Token
 	set := func(x *Call) {
+		if x.Token < since || x.Token > since && token == 0 {
+			return
+		}
 		x.Mode = mode
 		if token != 0 {
 			x.Token = token
@@ -182,7 +188,7 @@ func (c *Core) converted(x *Call, mode wire.Mode, token uint64) {
 		c.setMode(h, mode, token)
 	} else if h.Owner != 0 && h.Owner == x.Owner {
 		// Given back meanwhile; the owner may have entered more than once.
-		c.setMode(&Call{Owner: x.Owner, Name: x.Name, Group: x.Group}, mode, token)
+		c.setMode(&Call{Owner: x.Owner, Name: x.Name, Group: x.Group, Token: x.Token}, mode, token)
 	}
 }
 
@@ -215,7 +221,7 @@ func (c *Core) abandonConvert(x *Call) {
 		// Until the answer is here, the hold counts as the weaker of both.
 		c.startBackground(&Call{Kind: wire.KindCancel, Name: x.Name, Session: x.Session,
 			Group: x.Group, target: x.request, Owner: x.Owner, Hold: h, Use: x.Use, Mode: x.Mode,
-			was: x.was, turns: x.turns})
+			Token: x.Token, was: x.was, turns: x.turns})
 	}
 }
 

@@ -387,6 +387,7 @@ func (c *Core) end(x *Call, err error) {
 	c.unnumber(x)
 	if x.list != nil {
 		x.list.remove(x)
+		c.turned(x)
 	}
 	x.state = StateDone
 	x.Err = err
@@ -462,6 +463,9 @@ func (c *Core) tickGroup(g *group, number uint16) {
 			g.tries++
 		}
 		c.route(g)
+	}
+	if g.live && g.recheck.due {
+		c.startRecheck(g)
 	}
 	if g.live && g.dirty {
 		c.sendAll(g)

@@ -155,6 +155,9 @@ func (x *Call) unknown() error {
 type recheck struct {
 	call *Call // open, or nil
 	left []recheckedHold
+	// unsure says that a hold was passed over because it was being converted, due that
+	// a conversion has ended since: then all is asked again.
+	unsure, due bool
 }
 
 // recheckedHold is one token to be asked about. The Call may be another hold by the
@@ -223,7 +226,9 @@ func (c *Core) endRecheck(g *group) {
 }
 
 // onRechecked takes the answer: what does not stand any more is lost. What may have
-// got another token meanwhile hears of that from its Convert.
+// got another token meanwhile is asked about again when its Convert, or the Cancel of
+// that, has ended: the one may have been of another entry of the owner, and the other
+// does not tell.
 func (c *Core) onRechecked(g *group, x *Call, r *wire.Response) error {
 	c.end(x, nil)
 	if g.recheck.call != x || r.Status != wire.StatusOK {
@@ -237,7 +242,11 @@ func (c *Core) onRechecked(g *group, x *Call, r *wire.Response) error {
 	for i, s := range got.States {
 		h := &g.recheck.left[i]
 		holds := h.call.state == StateHeld && h.call.list == &g.session.holds && h.call.has(h.token)
-		if s.Standing == wire.TokenStale && holds && !c.turning(h.call) {
+		switch {
+		case s.Standing != wire.TokenStale || !holds:
+		case c.turning(h.call):
+			g.recheck.unsure = true
+		default:
 			c.loseToken(h.call, h.token, ErrForced)
 		}
 	}
@@ -250,11 +259,23 @@ func (c *Core) onRechecked(g *group, x *Call, r *wire.Response) error {
 // holds stands, after it came to another conn.
 func (c *Core) Rechecking(group uint16) bool { return c.groups[group].recheck.call != nil }
 
+// ofTurn reports whether a Call is a Convert, or the Cancel of one.
+func (x *Call) ofTurn() bool {
+	return x.Kind == wire.KindConvert || x.Kind == wire.KindCancel && x.Hold != nil
+}
+
+// turned has the next Tick ask again what was passed over for a Call that has ended.
+func (c *Core) turned(x *Call) {
+	if x.ofTurn() && c.groups[x.Group].recheck.unsure {
+		c.groups[x.Group].recheck.due = true
+		c.schedule(0)
+	}
+}
+
 // turning reports whether a Convert of a hold, or the Cancel of one, is open.
 func (c *Core) turning(h *Call) bool {
 	for x := c.groups[h.Group].calls.head; x != nil; x = x.next {
-		about := x.Kind == wire.KindConvert || x.Kind == wire.KindCancel && x.Hold != nil
-		if about && (x.Hold == h || h.Owner != 0 && x.Owner == h.Owner && x.Name == h.Name) {
+		if x.ofTurn() && (x.Hold == h || h.Owner != 0 && x.Owner == h.Owner && x.Name == h.Name) {
 			return true
 		}
 	}

@@ -215,3 +215,111 @@ func TestMovedWhileConverting(t *testing.T) {
 		free(t, n, "a")
 	})
 }
+
+// forcedUnseen returns a bench with entries of one owner, all with token 1, that were
+// forced while the group moved to node 2, and the question there whether they stand.
+func forcedUnseen(t *testing.T, entries int) (b *bench, holds []*Call, recheck wire.Header) {
+	t.Helper()
+	b = newBench(t)
+	for _, e := range b.core.endpoints {
+		e.version = wire.Version
+	}
+	for range entries {
+		x := b.enter()
+		if b.core.groups[0].session.state != sessionOpen {
+			b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 9})
+		}
+		b.respond(1, b.one(1, wire.KindEnter), wire.Response{Status: wire.StatusOK, Token: 1})
+		holds = append(holds, x)
+	}
+	b.receive(1, wire.AppendMoved(nil, wire.Header{}, &wire.Moved{Leader: 2}))
+	return b, holds, b.one(2, wire.KindCheckTokens)
+}
+
+func (b *bench) enter() *Call {
+	x := &Call{Kind: wire.KindEnter, Flags: wire.FlagWait, Name: "a", Mode: wire.ModeEX, Owner: 7}
+	b.core.Start(x)
+	return x
+}
+
+func (b *bench) convert(h *Call, mode wire.Mode) *Call {
+	x := &Call{Kind: wire.KindConvert, Flags: wire.FlagWait, Name: h.Name, Mode: mode, Hold: h}
+	b.core.Start(x)
+	return x
+}
+
+// stale answers a question about so many tokens: none stands.
+func (b *bench) stale(question wire.Header, n int) {
+	b.t.Helper()
+	b.respond(2, question, wire.Response{Status: wire.StatusOK,
+		Payload: wire.AppendTokenStates(nil, &wire.TokenStates{States: make([]wire.TokenState, n)})})
+}
+
+// TestForcedUnseenBeforeConvert proves that what an owner entered before his hold was
+// ended by force does not pass for part of the next one when that is converted, be it
+// that the first answer about it comes meanwhile (I25).
+func TestForcedUnseenBeforeConvert(t *testing.T) {
+	b, holds, recheck := forcedUnseen(t, 1)
+	old, next := holds[0], b.enter()
+	b.respond(2, b.one(2, wire.KindEnter), wire.Response{Status: wire.StatusOK, Token: 5})
+	b.convert(next, wire.ModePR)
+	convert := b.one(2, wire.KindConvert)
+	b.stale(recheck, 1)
+	b.respond(2, convert, wire.Response{Status: wire.StatusOK, Token: 5})
+	if old.Token != 1 || next.Token != 5 || next.Mode != wire.ModePR {
+		t.Errorf("got tokens %d and %d, %v, want 1 and 5 in mode PR", old.Token, next.Token, next.Mode)
+	}
+	b.respond(2, b.one(2, wire.KindCheckTokens), wire.Response{Status: wire.StatusOK,
+		Payload: wire.AppendTokenStates(nil, &wire.TokenStates{States: []wire.TokenState{
+			{Newest: 5}, {Newest: 5, Standing: wire.TokenCurrent}}})})
+	if old.State() != StateLost || !errors.Is(old.lost, ErrForced) || next.State() != StateHeld {
+		t.Errorf("got states %d and %d, want lost and held", old.State(), next.State())
+	}
+}
+
+// TestForcedUnseenConvertOfOld proves that a Convert of what was ended by force leaves
+// the mode of the next hold of its owner alone.
+func TestForcedUnseenConvertOfOld(t *testing.T) {
+	b, holds, _ := forcedUnseen(t, 1)
+	old, next := holds[0], b.enter()
+	b.respond(2, b.one(2, wire.KindEnter), wire.Response{Status: wire.StatusOK, Token: 5})
+	old.Mode = wire.ModeCR // it was converted before
+	b.convert(old, wire.ModeNL)
+	b.respond(2, b.one(2, wire.KindConvert), wire.Response{Status: wire.StatusNotHolder})
+	if old.State() != StateLost || next.State() != StateHeld || next.Mode != wire.ModeEX {
+		t.Errorf("got states %d and %d, mode %v, want lost and held in EX", old.State(), next.State(),
+			next.Mode)
+	}
+}
+
+// TestForcedWhileTurning proves that a hold which was being converted when its client
+// heard that it does not stand is lost when the conversion has ended, with all that its
+// owner entered, be it that the caller has given the conversion up (I25).
+func TestForcedWhileTurning(t *testing.T) {
+	for _, up := range []string{"answered", "given up"} {
+		t.Run(up, func(t *testing.T) {
+			b, holds, recheck := forcedUnseen(t, 2)
+			for _, h := range holds {
+				h.Mode = wire.ModePR
+			}
+			x := b.convert(holds[0], wire.ModeEX)
+			convert, left := b.one(2, wire.KindConvert), 1
+			if up == "given up" {
+				b.core.Abandon(x, errors.New("gave up"))
+				cancel := b.one(2, wire.KindCancel)
+				b.stale(recheck, 2)
+				b.respond(2, cancel, wire.Response{Status: wire.StatusCancelled})
+				left = 2
+			} else {
+				b.stale(recheck, 2)
+				b.respond(2, convert, wire.Response{Status: wire.StatusNotHolder})
+			}
+			b.stale(b.one(2, wire.KindCheckTokens), left)
+			for i, h := range holds {
+				if h.State() != StateLost || !errors.Is(h.lost, ErrForced) {
+					t.Errorf("entry %d: got state %d, %v, want it lost by force", i, h.State(), h.lost)
+				}
+			}
+		})
+	}
+}
