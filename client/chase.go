@@ -334,22 +334,48 @@ func (c *Core) judge(ch *chase) {
 			Owner: w.Flow.Owner, Name: string(w.Name), Token: ch.edge(i).Token})
 	}
 	c.restChase(ch)
-	ch.verdict = err
+	c.condemn(x, err)
+}
+
+// condemn cancels a request. Until that is answered the request is not sent, be it to
+// another node or after a refusal as busy: the nodes remember no Cancel, and one that
+// comes behind its own would wait, and be granted, for nobody.
+func (c *Core) condemn(x *Call, verdict *DeadlockError) {
+	x.chase.verdict = verdict
 	c.startBackground(&Call{Kind: wire.KindCancel, Name: x.Name, Session: x.Session, Flags: x.Flags,
 		Group: x.Group, target: x.request, Owner: x.Owner, of: x})
 }
 
-// condemned takes the answer to the Cancel of a request that is in a circle.
-func (c *Core) condemned(x *Call, target uint64, status wire.Status) {
-	if status == wire.StatusCancelled && x.state == StateOpen && x.request == target &&
-		x.chase != nil && x.chase.verdict != nil {
+// condemned takes the answer to the Cancel of a request that is in a circle. One that
+// was granted before finds its hold when it is sent again.
+func (c *Core) condemned(g *group, x *Call, target uint64, status wire.Status) {
+	switch {
+	case x.state != StateOpen || x.request != target || !x.cancelled():
+	case status == wire.StatusCancelled:
 		c.end(x, x.chase.verdict)
+	default:
+		c.acquit(x)
+		g.dirty = true
+		c.schedule(0)
 	}
+}
+
+// cancelled reports whether a request is cancelled for a circle.
+func (x *Call) cancelled() bool { return x.chase != nil && x.chase.verdict != nil }
+
+// acquit has a request looked after again that was cancelled, to no effect.
+func (c *Core) acquit(x *Call) {
+	if !x.cancelled() {
+		return
+	}
+	x.chase.verdict = nil
+	c.chaseAt = min(c.chaseAt, x.chase.at)
+	c.schedule(c.chaseAt)
 }
 
 // refused is why a request is not granted: what it was cancelled for, or what a node says.
 func (c *Core) refused(x *Call, status wire.Status) error {
-	if status == wire.StatusCancelled && x.chase != nil && x.chase.verdict != nil {
+	if status == wire.StatusCancelled && x.cancelled() {
 		return x.chase.verdict
 	}
 	return c.statusError(x, status)

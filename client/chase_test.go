@@ -354,3 +354,64 @@ func TestCircleThatOpensIsNone(t *testing.T) {
 		unlock(t, r.held[0])
 	})
 }
+
+// TestCancelledForACircleIsNotSent proves that a request which is cancelled for a
+// circle does not follow its Cancel, to another node or after a refusal as busy: it
+// would be granted to nobody. One that was granted before the Cancel is found.
+func TestCancelledForACircleIsNotSent(t *testing.T) {
+	for _, found := range []wire.Status{wire.StatusCancelled, wire.StatusAlreadyGranted} {
+		t.Run(found.String(), func(t *testing.T) {
+			b := newBench(t)
+			for _, e := range b.core.endpoints {
+				e.version = wire.Version
+			}
+			x := &Call{Kind: wire.KindEnter, Flags: wire.FlagWait | wire.FlagDetect, Name: "a",
+				Mode: wire.ModeEX, Owner: 7}
+			b.core.Start(x)
+			b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 9})
+			b.one(1, wire.KindEnter)
+			b.receive(1, wire.AppendMoved(nil, wire.Header{}, &wire.Moved{Leader: 2}))
+			enter := b.one(2, wire.KindEnter)
+			b.core.condemn(x, &DeadlockError{Name: "a"})
+			cancel := b.one(2, wire.KindCancel)
+			b.respond(2, enter, wire.Response{Status: wire.StatusBusy, RetryMillis: 10})
+			b.after(100 * time.Millisecond)
+			if n := len(b.sent(2, wire.KindEnter)); n != 0 {
+				t.Errorf("got it sent %d times behind its Cancel, want never", n)
+			}
+			b.respond(2, cancel, wire.Response{Status: found, Token: 5})
+			if found == wire.StatusCancelled {
+				if x.State() != StateDone || !errors.Is(x.Err, ErrDeadlock) {
+					t.Errorf("got state %d, %v, want a deadlock", x.State(), x.Err)
+				}
+				return
+			}
+			b.respond(2, b.one(2, wire.KindEnter), wire.Response{Status: wire.StatusOK, Token: 5})
+			if x.State() != StateHeld || x.Token != 5 {
+				t.Errorf("got state %d with token %d, want held with 5", x.State(), x.Token)
+			}
+		})
+	}
+}
+
+// TestChasedInTheNextSession proves that a request which was cancelled for a circle when
+// its session ended is looked after again where it waits next.
+func TestChasedInTheNextSession(t *testing.T) {
+	b := newBench(t)
+	b.core.endpoints[0].version = wire.Version
+	x := &Call{Kind: wire.KindEnter, Flags: wire.FlagWait | wire.FlagDetect, Name: "a",
+		Mode: wire.ModeEX, Owner: 7}
+	b.core.Start(x)
+	b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 9})
+	b.respond(1, b.one(1, wire.KindEnter), wire.Response{Status: wire.StatusQueued})
+	b.core.condemn(x, &DeadlockError{Name: "a"})
+	b.after(time.Second)
+	b.receive(1, wire.AppendSessionLost(nil, wire.Header{}, &wire.SessionLost{
+		Session: 9, Reason: wire.ReasonExpired}))
+	b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 10})
+	b.respond(1, b.one(1, wire.KindEnter), wire.Response{Status: wire.StatusQueued})
+	b.after(time.Second)
+	if n := len(b.sent(1, wire.KindChase)); n == 0 {
+		t.Error("got no question about its circle, want one")
+	}
+}

@@ -13,7 +13,7 @@ func (c *Core) canSend(g *group, x *Call) bool {
 	if x.needsSession() && (g.session.state != sessionOpen || c.untold(&g.session)) {
 		return false
 	}
-	return x.notBefore <= c.now && c.speaks(g, x)
+	return x.notBefore <= c.now && c.speaks(g, x) && !x.cancelled()
 }
 
 // speaks reports whether the node that the group is attached to knows what x
@@ -468,7 +468,7 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 		c.end(x, nil)
 		switch {
 		case x.of != nil:
-			c.condemned(x.of, x.target, r.Status)
+			c.condemned(g, x.of, x.target, r.Status)
 		case x.Hold != nil:
 			c.convertBack(x, r)
 		case r.Status != wire.StatusAlreadyGranted, x.Gate != 0:

@@ -144,9 +144,7 @@ func (c *Core) endSession(g *group, cause error) {
 			c.leavePlace(x)
 			c.calls.drop(x)
 			x.sentEpoch, x.sends, x.Session, x.left = 0, 0, 0, nil
-			if x.chase != nil {
-				x.chase.verdict = nil // it was of the wait that is over
-			}
+			c.acquit(x) // the verdict was of the wait that is over
 		case x.Kind.Releases() && !x.background:
 			c.lose(x, cause)
 		case x.Kind.Releases() || x.Kind == wire.KindCancel:
