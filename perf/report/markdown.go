@@ -55,7 +55,7 @@ func (r *Report) head(b *strings.Builder) {
 }
 
 // paired says whether a load's pairs and latencies mean something.
-func paired(c *Cell) bool { return !c.Load.Fresh() }
+func paired(c *Cell) bool { return !c.Load.Fresh() || c.Load.Held > 0 }
 
 // throughput is the table of rates and latencies.
 func (r *Report) throughput(b *strings.Builder) {

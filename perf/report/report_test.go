@@ -228,3 +228,17 @@ func TestRewriteNeedsItsMarks(t *testing.T) {
 		}
 	}
 }
+
+// TestPaired proves which loads have a line among the rates: those beside locks that
+// are held have servers of their own, and pairs all the same.
+func TestPaired(t *testing.T) {
+	for load, want := range map[workload.Load]bool{
+		{Workload: "uncontended"}:              true,
+		{Workload: "uncontended", Held: 1_000}: true,
+		{Workload: "memory", Count: 1_000}:     false,
+	} {
+		if got := paired(&Cell{Load: load}); got != want {
+			t.Errorf("%s: got %v, want %v", load, got, want)
+		}
+	}
+}
