@@ -83,7 +83,6 @@
 //
 // Handler methods and PeerFrame run on event loops and must not block. The other
 // PeerHandler methods run on goroutines of links, one at a time for one peer.
-// Methods of Server and Links
-// are safe for concurrent use; those that end something wait for the callbacks
-// and must not be called from one.
+// Methods of Server and Links are safe for concurrent use; those that end
+// something wait for the callbacks and must not be called from one.
 package netio

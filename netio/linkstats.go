@@ -23,7 +23,7 @@ type PeerStats struct {
 	BytesIn   uint64
 	BytesOut  uint64
 	Inline    uint64 // writes by the sender itself
-	Queued    uint64 // writes by the writer, each of everything queued
+	Queued    uint64 // writes by the event loop, each of everything queued
 	Dropped   uint64 // frames for a peer without a link
 
 	// Problem says why the last attempt to dial led to no link; empty while a
@@ -40,8 +40,8 @@ type LinkStats struct {
 	Peers    []PeerStats
 }
 
-// peerCounters are the live values of PeerStats. The goroutines of the link and
-// the senders write them.
+// peerCounters are the live values of PeerStats. The event loop and the goroutine of
+// the link and the senders write them.
 type peerCounters struct {
 	connects, failures, refused, overflows, garbled atomic.Uint64
 

@@ -23,7 +23,7 @@ func list(p Programs) []Target {
 		Client:     "lockd",
 		Launcher:   launch.Lockd{Path: p.Lockd, Flags: p.LockdFlags},
 		Open:       openLockd,
-		Survives:   true, Keeps: true, Queues: true, Sessions: true,
+		Survives:   true, Keeps: true, Queues: true, Sessions: true, Carries: true,
 	}}
 	floors := []Target{
 		{

@@ -40,6 +40,8 @@ type Target struct {
 	Queues bool
 	// Sessions says that a client has a session which it renews.
 	Sessions bool
+	// Carries says that a hold carries data: its client is a Carrier.
+	Carries bool
 }
 
 // Locks says that two callers cannot hold one key: it is a service and no floor.

@@ -288,6 +288,12 @@ func TestUnfitSaysWhy(t *testing.T) {
 	if Unfit(found[0], &fakeLocks{}, shared) != "" || Unfit(found[2], &fakeLocks{}, shared) == "" {
 		t.Error("several processes can share lockd and no directory")
 	}
+	for i, one := range found { // without a client, as before servers of their own start
+		carrying := Load{Workload: "uncontended", Workers: 1, Held: 1, Payload: 1}
+		if fits := Unfit(one, nil, carrying) == ""; fits != (one.Name == "lockd") {
+			t.Errorf("%d, %s: got %v for holds with data", i, one.Name, fits)
+		}
+	}
 	if reason := Unfit(found[0], &fakeLocks{}, Load{Workload: "async"}); reason == "" {
 		t.Error("a client without asynchronous calls suits async")
 	}

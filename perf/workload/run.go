@@ -69,7 +69,7 @@ func Unfit(t target.Target, client target.Locker, load Load) string {
 			return "it forgets its locks when its processes end"
 		}
 	}
-	if _, ok := client.(target.Carrier); load.Payload > 0 && client != nil && !ok {
+	if load.Payload > 0 && !t.Carries {
 		return "its holds carry no data"
 	}
 	if load.Held > 0 && !t.Locks() {
