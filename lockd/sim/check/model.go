@@ -113,6 +113,8 @@ type Claim struct {
 	// eventSlot is the slot that granted it by an event. The event does not say
 	// between which commands of the slot that was.
 	eventSlot uint64
+	// seated is the slot that put it among the holders.
+	seated uint64
 }
 
 // claimKey names a request.
@@ -445,8 +447,13 @@ func (s *step) seat(c *Claim, t lockfsm.Token) {
 		}
 	}
 	l.waiters = without(l.waiters, c)
-	l.holders = append(l.holders, c)
-	c.token, c.since = t, s.logTime
+	// A grant by an event of this slot may have been taken in before one by a result.
+	at := len(l.holders)
+	for at > 0 && l.holders[at-1].seated == s.slot && l.holders[at-1].token > t {
+		at--
+	}
+	l.holders = slices.Insert(l.holders, at, c)
+	c.token, c.since, c.seated = t, s.logTime, s.slot
 	s.Grants = append(s.Grants, Grant{Session: c.key.session, Detached: c.key.detached,
 		Request: c.key.request, Token: t, Name: c.name, Mode: c.mode})
 }
