@@ -18,10 +18,11 @@ func (r *Replica) promise(b Ballot) {
 
 // record hands a record out and notes what it says.
 func (r *Replica) record(kind RecordKind, e Entry) {
-	start := len(r.out.bytes)
-	r.out.bytes = appendRecordData(r.out.bytes, kind, &e)
-	data := r.out.bytes[start:len(r.out.bytes):len(r.out.bytes)]
-	r.out.ready.Records = append(r.out.ready.Records, Record{Kind: kind, Slot: e.Slot, Data: data})
+	o := r.box()
+	start := len(o.bytes)
+	o.bytes = appendRecordData(o.bytes, kind, &e)
+	data := o.bytes[start:len(o.bytes):len(o.bytes)]
+	o.ready.Records = append(o.ready.Records, Record{Kind: kind, Slot: e.Slot, Data: data})
 }
 
 // onPrepare is phase 1b of "Paxos Made Simple", §2.2: "If an acceptor receives
@@ -75,7 +76,8 @@ func (r *Replica) promiseFrom(from Slot) Message {
 // take returns the accepted entries of [from, last], as many as a number of
 // bytes holds and at least one, and the last slot it looked at.
 func (r *Replica) take(from, last Slot, bytes int) (entries []Entry, through Slot) {
-	start, taken := len(r.out.entries), 0
+	o := r.box()
+	start, taken := len(o.entries), 0
 	through = last
 	for s := from; s <= last; s++ {
 		e := r.log.entry(s)
@@ -88,10 +90,10 @@ func (r *Replica) take(from, last Slot, bytes int) (entries []Entry, through Slo
 			break
 		}
 		taken += size
-		r.out.entries = append(r.out.entries, e)
+		o.entries = append(o.entries, e)
 	}
-	end := len(r.out.entries)
-	return r.out.entries[start:end:end], through
+	end := len(o.entries)
+	return o.entries[start:end:end], through
 }
 
 // onAccept is phase 2b of "Paxos Made Simple", §2.2: "If an acceptor receives
@@ -139,14 +141,15 @@ func (r *Replica) accept(e Entry) {
 
 // answerAccepted notes that slot is accepted at ballot and to be told to node.
 func (r *Replica) answerAccepted(node NodeID, ballot Ballot, slot Slot) {
-	if n := len(r.accepted); n > 0 {
-		a := &r.accepted[n-1]
+	o := r.box()
+	if n := len(o.accepted); n > 0 {
+		a := &o.accepted[n-1]
 		if a.node == node && a.ballot == ballot && slot >= a.first && slot <= a.last+1 {
 			a.last = max(a.last, slot)
 			return
 		}
 	}
-	r.accepted = append(r.accepted,
+	o.accepted = append(o.accepted,
 		acceptedRange{node: node, ballot: ballot, first: slot, last: slot})
 }
 
@@ -154,7 +157,8 @@ func (r *Replica) answerAccepted(node NodeID, ballot Ballot, slot Slot) {
 // records they speak of are synced, the one to this replica itself included
 // (I4): a leader that counted its own accept at once could lose a chosen value.
 func (r *Replica) flushAccepted() {
-	for _, a := range r.accepted {
+	o := r.box()
+	for _, a := range o.accepted {
 		m := Message{
 			Kind: KindAccepted, To: a.node, Ballot: a.ballot,
 			Slot: a.first, Last: a.last, Chosen: r.log.chosen,
@@ -165,7 +169,7 @@ func (r *Replica) flushAccepted() {
 		}
 		r.sendAfterSync(m)
 	}
-	r.accepted = r.accepted[:0]
+	o.accepted = o.accepted[:0]
 }
 
 // refuse tells m's sender of the higher promise. The promise may not be synced

@@ -143,6 +143,8 @@ type Config struct {
 	MaxInflightBytes int
 	// Seed varies the jitter of failover; the same seed draws the same.
 	Seed uint64
+	// Outboxes is shared by the replicas of one goroutine; nil for one alone.
+	Outboxes *Outboxes
 }
 
 func (c *Config) withDefaults() Config {
@@ -162,6 +164,9 @@ func (c *Config) withDefaults() Config {
 		d.Configurations = append(d.Configurations, c.Configurations[i].clone())
 	}
 	d.Successors = slices.Clone(c.Successors)
+	if d.Outboxes == nil {
+		d.Outboxes = &Outboxes{}
+	}
 	return d
 }
 

@@ -150,7 +150,8 @@ func (r *Replica) onLearn(m *Message) {
 	}
 	answer := Message{Kind: KindLearned, To: m.From, Slot: m.Slot, Chosen: r.log.chosen}
 	if m.Slot <= r.log.released {
-		r.out.ready.Snapshots = append(r.out.ready.Snapshots,
+		o := r.box()
+		o.ready.Snapshots = append(o.ready.Snapshots,
 			SnapshotRequest{To: m.From, Chosen: m.Slot - 1})
 		answer.Slot, answer.Flags = r.log.released+1, FlagReleased
 		r.send(answer)

@@ -253,7 +253,8 @@ func (r *Replica) flushAccepts(p *peer) {
 		}
 	}
 	for p.sent+1 < r.lead.next && p.inflight < r.cfg.MaxInflightBytes {
-		start, taken := len(r.out.entries), 0
+		o := r.box()
+		start, taken := len(o.entries), 0
 		for p.sent+1 < r.lead.next && p.inflight < r.cfg.MaxInflightBytes {
 			size := r.weight(p.sent + 1)
 			if taken > 0 && taken+size > r.cfg.MaxMessageBytes {
@@ -263,13 +264,13 @@ func (r *Replica) flushAccepts(p *peer) {
 			p.inflight += size
 			if r.owes(p, p.sent) {
 				taken += size
-				r.out.entries = append(r.out.entries, r.log.entry(p.sent))
+				o.entries = append(o.entries, r.log.entry(p.sent))
 			}
 		}
-		if end := len(r.out.entries); end > start {
+		if end := len(o.entries); end > start {
 			r.send(Message{
 				Kind: KindAccept, To: p.node, Ballot: r.ballot, Chosen: r.log.chosen,
-				Entries: r.out.entries[start:end:end],
+				Entries: o.entries[start:end:end],
 			})
 		}
 	}

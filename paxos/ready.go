@@ -34,8 +34,8 @@ type SnapshotRequest struct {
 }
 
 // Ready is what must happen in the world. All of it is borrowed and valid until
-// the next Ready call; values are never overwritten, so a value, but not the
-// slice that holds it, may be kept longer.
+// the next Ready call of any replica that shares Config.Outboxes; values are never
+// overwritten, so a value, but not the slice that holds it, may be kept longer.
 //
 // The caller appends Records, in order, to its log; sends Messages whenever it
 // likes; sends AfterSync, in order, once the Records of this and of all earlier
@@ -57,12 +57,51 @@ type Ready struct {
 	Snapshots []SnapshotRequest
 }
 
-// outbox collects one Ready. Two take turns, so that what the caller still
-// reads is not written over.
+// outbox collects one Ready.
 type outbox struct {
 	ready   Ready
 	entries []Entry
 	bytes   []byte
+	// accepted are the ranges to be answered with Accepted once synced.
+	accepted []acceptedRange
+}
+
+// Outboxes is the memory of what replicas hand out. A replica has some from the
+// moment it has something to say until it was read, so the replicas of a turn use
+// the same few pieces again and again, and find them in the processor's cache. The
+// zero value is empty. It belongs to the goroutine of its replicas.
+type Outboxes struct {
+	idle []*outbox
+	// lent is what the last Ready handed out.
+	lent *outbox
+}
+
+// take returns an empty outbox, the last that came back first.
+func (o *Outboxes) take() *outbox {
+	k := len(o.idle)
+	if k == 0 {
+		return &outbox{}
+	}
+	box := o.idle[k-1]
+	o.idle = o.idle[:k-1]
+	return box
+}
+
+// lend takes back what was lent before, and notes that box is read now.
+func (o *Outboxes) lend(box *outbox) {
+	if last := o.lent; last != nil {
+		last.reset()
+		o.idle = append(o.idle, last)
+	}
+	o.lent = box
+}
+
+// box is where this replica collects what it hands out.
+func (r *Replica) box() *outbox {
+	if r.out == nil {
+		r.out = r.cfg.Outboxes.take()
+	}
+	return r.out
 }
 
 // reset empties the outbox and keeps its memory.
@@ -80,6 +119,13 @@ func (o *outbox) reset() {
 	}
 	o.entries = o.entries[:0]
 	o.bytes = o.bytes[:0]
+	o.accepted = o.accepted[:0]
+}
+
+// isEmpty reports whether nothing stands in the outbox.
+func (o *outbox) isEmpty() bool {
+	r := &o.ready
+	return len(r.Records)+len(r.Messages)+len(r.AfterSync)+len(r.Snapshots)+len(o.accepted) == 0
 }
 
 // hintEvery is how many slots a RecordChosen lags at most while records flow.
@@ -90,7 +136,7 @@ const hintEvery = 64
 // (Settled). Those who accepted then may be gone when it starts again, and
 // nobody else could tell it what of its log is chosen.
 func (r *Replica) hint() {
-	if len(r.out.ready.Records)+len(r.accepted) == 0 {
+	if o := r.box(); len(o.ready.Records)+len(o.accepted) == 0 {
 		return
 	}
 	from := r.configs[len(r.configs)-1].From
@@ -106,7 +152,8 @@ func (r *Replica) send(m Message) {
 	if m.To == r.cfg.Self {
 		m.Disk = r.cfg.Disk
 	}
-	r.out.ready.Messages = append(r.out.ready.Messages, m)
+	o := r.box()
+	o.ready.Messages = append(o.ready.Messages, m)
 }
 
 func (r *Replica) sendAfterSync(m Message) {
@@ -114,14 +161,14 @@ func (r *Replica) sendAfterSync(m Message) {
 	if m.To == r.cfg.Self {
 		m.Disk = r.cfg.Disk
 	}
-	r.out.ready.AfterSync = append(r.out.ready.AfterSync, m)
+	o := r.box()
+	o.ready.AfterSync = append(o.ready.AfterSync, m)
 }
 
 // HasReady reports whether Ready has something to hand out.
 func (r *Replica) HasReady() bool {
-	o := &r.out.ready
-	if len(o.Records)+len(o.Messages)+len(o.AfterSync)+len(o.Snapshots)+len(r.accepted) > 0 ||
-		r.log.chosen > r.log.applied || r.reads.confirmed > r.told {
+	if r.out != nil && !r.out.isEmpty() || r.log.chosen > r.log.applied ||
+		r.reads.confirmed > r.told {
 		return true
 	}
 	if r.role != RoleLeading {
@@ -153,14 +200,14 @@ func (r *Replica) Ready() Ready {
 	}
 	r.hint()
 	r.flushAccepted()
-	o := r.out
+	o := r.box()
 	for r.log.applied < r.log.chosen {
 		r.log.applied++
 		o.ready.Chosen = append(o.ready.Chosen, r.log.entry(r.log.applied))
 	}
 	o.ready.Confirmed, r.told = r.reads.confirmed, r.reads.confirmed
-	r.out, r.spare = r.spare, r.out
-	r.out.reset()
+	r.out = nil
+	r.cfg.Outboxes.lend(o)
 	r.check()
 	return o.ready
 }

@@ -39,8 +39,6 @@ type Replica struct {
 	// Invariant: it never decreases, restarts included (I3).
 	promised Ballot
 	log      window
-	// accepted are the ranges to be answered with Accepted once synced.
-	accepted []acceptedRange
 	// hinted is the slot of the last RecordChosen.
 	hinted Slot
 	// durable is a slot up to which all are chosen and synced here, as the last
@@ -63,7 +61,8 @@ type Replica struct {
 	transfer transfer
 	learn    learning
 
-	out, spare *outbox
+	// out collects the next Ready, nil while there is nothing for it.
+	out *outbox
 	// told is the last Confirmed handed out.
 	told uint64
 	// floor is the promised ballot, checked the applied slot at the last check.
@@ -95,7 +94,7 @@ func New(cfg Config, rec *Recovered) (*Replica, error) {
 		return nil, fmt.Errorf("%w: the first configuration starts at slot %d, after slot %d",
 			ErrConfig, from, rec.base+1)
 	}
-	r := &Replica{cfg: c, out: &outbox{}, spare: &outbox{}}
+	r := &Replica{cfg: c}
 	r.draws = newDraws(c.Seed, uint64(c.Group)<<16|uint64(c.Self))
 	for i := range c.Configurations {
 		r.addConfig(c.Configurations[i])

@@ -101,6 +101,7 @@ func (n *Node) openGroup(id paxos.GroupID, machine *lockfsm.Machine, recovered *
 		RetainSlots: paxos.Slot(n.opts.RetainSlots),
 		RetainBytes: int(n.opts.RetainBytes / int64(n.opts.Groups)),
 		Seed:        fnvUint(fnvUint(n.opts.Seed, uint64(id)), uint64(n.identity.Node)),
+		Outboxes:    &n.outboxes,
 	}, recovered)
 	if err != nil {
 		return nil, err

@@ -124,6 +124,7 @@ type Node struct {
 	outcome      lockfsm.Outcome
 	command      lockfsm.Command // scratch for admission
 	ticker       lockfsm.BatchBuilder
+	outboxes     paxos.Outboxes
 	sessionIDs   []lockfsm.SessionID
 	found        lockfsm.LockInfo // scratch for describe
 	names        [][]byte         // scratch for listPage
