@@ -200,8 +200,13 @@ func (d *Disk) Put(name string, data []byte) {
 	d.names[name], d.durable[name] = f, f
 }
 
-// Lose makes a name vanish for good, as a damaged directory would.
+// Lose makes a name vanish for good, as a damaged directory would: no change of its
+// file that is not durable yet brings it back.
 func (d *Disk) Lose(name string) {
+	visible, durable := d.names[name], d.durable[name]
+	d.changes = slices.DeleteFunc(d.changes, func(c change) bool {
+		return c.file == visible || c.file == durable
+	})
 	delete(d.names, name)
 	delete(d.durable, name)
 }

@@ -63,6 +63,21 @@ func TestPowerCutSettlesNames(t *testing.T) {
 	}
 }
 
+// What vanished for good does not come back with a change that was not durable.
+func TestLostFileStaysLost(t *testing.T) {
+	d := New(func(int) int { return 0 })
+	dir := mount(t, d)
+	create(t, dir, "a")
+	must(t, dir.Rename("a", "b"))
+	d.Lose("b")
+	create(t, dir, "c")
+	must(t, dir.Sync())
+	d.PowerCut()
+	if got, want := d.Names(), []string{"c"}; !slices.Equal(got, want) {
+		t.Errorf("names: got %v, want %v", got, want)
+	}
+}
+
 func TestUnmountKeepsUnsyncedVisible(t *testing.T) {
 	d := New(script(1, 1, 1, 1, 1, 1, 1, 1))
 	dir := mount(t, d)
