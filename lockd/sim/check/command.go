@@ -26,6 +26,7 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 		}
 	}
 	if r.Code >= lockfsm.CodeBadRequest {
+		s.confirmed(c)
 		return nil
 	}
 	switch c.Op {

@@ -56,11 +56,19 @@ func newGates() gates {
 	}
 }
 
+// confirmed takes in what a command at a gate says has been answered, whether or not
+// it is refused for want of room.
+func (s *step) confirmed(c *lockfsm.Command) {
+	if c.Gate != 0 && c.Done <= c.Request {
+		s.gates.done[c.Session] = max(s.gates.done[c.Session], c.Done)
+	}
+}
+
 // gate judges a command at a gate.
 func (s *step) gate(c *lockfsm.Command, r *lockfsm.Result, p *Session) error {
 	key := claimKey{c.Session, c.Request, false}
 	s.touch(string(c.Name))
-	s.gates.done[c.Session] = max(s.gates.done[c.Session], c.Done)
+	s.confirmed(c)
 	if k, ok := s.gates.kept[key]; ok {
 		value := uint64(r.Token)
 		if c.Op == lockfsm.OpCountDown {
