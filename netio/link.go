@@ -273,7 +273,7 @@ func (l *link) traffic(g gnet.Conn) {
 	}
 	used, want, err := l.deliver(buf)
 	if used > 0 {
-		l.loop.askRound()
+		l.loop.read()
 	}
 	if err != nil {
 		l.shut(causeOf(err))

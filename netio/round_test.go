@@ -207,3 +207,28 @@ func TestPiecesOfAFrameAreKeptOnce_FN5(t *testing.T) {
 		t.Errorf("got a frame of %d bytes, want %d", got, size)
 	}
 }
+
+// eager is a Handler that wants a round after each.
+type eager struct{ *echo }
+
+func (e eager) Flush() { e.server.Wake() }
+
+// A loop that is woken in each of its rounds, as by syncs that end before the turn
+// that follows them, reads all the same.
+func TestWokenLoopReads_FN5(t *testing.T) {
+	e := &echo{served: make(chan struct{}), closed: make(chan ConnID, 1)}
+	s, err := Listen(ServerOptions{Addr: "127.0.0.1:0"}, eager{e})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.server = s
+	close(e.served)
+	t.Cleanup(func() { stopNow(s) })
+	c := greeted(t, s.Addr())
+	for i := uint64(1); i <= 100; i++ {
+		c.send(statusRequest(i))
+		if h, _ := c.frame(); h.Request != i {
+			t.Fatalf("answer %d: got that to %d", i, h.Request)
+		}
+	}
+}
