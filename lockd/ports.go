@@ -120,8 +120,11 @@ type peerPort struct {
 	refused repeats
 	// configured are the peer addresses of this node's configuration.
 	configured map[uint16]string
+	// met are the addresses that Meet was told, until Part. They are the engine's.
+	met map[uint16]string
 	// changes are peers to be met or left. There is room for more than a record
-	// can name, and the loop that takes them never waits for the engine.
+	// can name: the loop that takes them may wait for the event loop on which the
+	// engine is, to end a link, so the engine must not wait for it.
 	changes chan peerChange
 	stop    chan struct{} // closed by end
 	done    chan struct{} // closed by the loop
@@ -138,6 +141,7 @@ func newPeerPort(inbox *node.Inbox, log *slog.Logger, configured map[uint16]stri
 		inbox:      inbox,
 		log:        log,
 		configured: configured,
+		met:        make(map[uint16]string),
 		changes:    make(chan peerChange, 4*placement.MaxNodes),
 		stop:       make(chan struct{}),
 		done:       make(chan struct{}),
@@ -148,13 +152,20 @@ func newPeerPort(inbox *node.Inbox, log *slog.Logger, configured map[uint16]stri
 func (p *peerPort) Send(to uint16, frame []byte) { p.links.Send(to, frame) }
 
 // Meet has a node linked that the cluster's record names. The engine may be on an
-// event loop that reads links, which must not change them, so a loop does it.
+// event loop that reads links, which must not change them, so a loop does it. A
+// node that comes to many records at once names most of its peers in each: only
+// what is new takes room.
 func (p *peerPort) Meet(id uint16, address string) {
+	if known, ok := p.met[id]; ok && known == address {
+		return
+	}
+	p.met[id] = address
 	p.changes <- peerChange{netio.Peer{Node: id, Addr: address}, true}
 }
 
 // Part ends the link to a node that the cluster let go.
 func (p *peerPort) Part(id uint16) {
+	delete(p.met, id)
 	p.changes <- peerChange{peer: netio.Peer{Node: id}}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"lockd/netio"
 	"lockd/wal"
 	"lockd/wal/disk"
 )
@@ -34,5 +35,35 @@ func TestSmallLogIsNotCramped(t *testing.T) {
 		if err := dir.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestMeetingAgainTakesNoRoom names the same peers over and over, as a node does that
+// comes to many records in one turn, while the loop that links them waits: it may wait
+// for the very event loop that this turn is on.
+func TestMeetingAgainTakesNoRoom(t *testing.T) {
+	p := newPeerPort(nil, nil, nil)
+	for range cap(p.changes) {
+		p.Meet(2, "two:1")
+		p.Meet(3, "")
+	}
+	p.Meet(2, "two:2")
+	p.Part(3)
+	p.Meet(3, "")
+	want := []peerChange{{netio.Peer{Node: 2, Addr: "two:1"}, true}, {netio.Peer{Node: 3}, true},
+		{netio.Peer{Node: 2, Addr: "two:2"}, true}, {netio.Peer{Node: 3}, false},
+		{netio.Peer{Node: 3}, true}}
+	for _, c := range want {
+		select {
+		case got := <-p.changes:
+			if got != c {
+				t.Errorf("got %+v, want %+v", got, c)
+			}
+		default:
+			t.Fatalf("got nothing, want %+v", c)
+		}
+	}
+	if n := len(p.changes); n > 0 {
+		t.Errorf("got %d changes more, want none", n)
 	}
 }

@@ -75,7 +75,7 @@ func (l *eventLoop) traffic(c *conn) gnet.Action {
 	}
 	if frames > 0 {
 		counters.framesIn.Add(frames)
-		l.askRound()
+		l.read()
 	}
 	if c.state <= stateOpen {
 		if c.paused {

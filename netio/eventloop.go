@@ -22,6 +22,8 @@ type eventLoop struct {
 	// round is the task that ends a round, and asked is set while it is on its way.
 	round roundEnd
 	asked atomic.Bool
+	// rounds have ended since the loop last read something; written by the loop.
+	rounds atomic.Int32
 
 	links    []*link // those it reads
 	conns    map[ConnID]*conn
@@ -58,6 +60,17 @@ func newEventLoop(s *Server, el gnet.EventLoop, index int) *eventLoop {
 // that was ready with it has been read.
 type roundEnd struct{ loop *eventLoop }
 
+// mostRounds is how many rounds of a loop Wake asks for while the loop reads
+// nothing. What asks for a round within one, as the end of a sync does, gnet runs
+// before it polls again; if that came in each, no conn and no link were read.
+const mostRounds = 8
+
+// read has the loop end the round in which it has read something.
+func (l *eventLoop) read() {
+	l.rounds.Store(0)
+	l.askRound()
+}
+
 // askRound has the loop end a round with the handler's Flush. Any goroutine may
 // call it. It reports whether the loop will.
 func (l *eventLoop) askRound() bool {
@@ -75,6 +88,7 @@ func (l *eventLoop) askRound() bool {
 func (r *roundEnd) Run(context.Context) error {
 	l := r.loop
 	l.asked.Store(false)
+	l.rounds.Add(1)
 	l.server.handler.Flush()
 	if !l.out.idle() {
 		l.visit()
@@ -270,6 +284,7 @@ const sweepConns = 256
 // sweep closes conns whose time is up.
 func (l *eventLoop) sweep() {
 	l.tick++
+	l.rounds.Store(0)
 	for i := len(l.links) - 1; i >= 0; i-- { // one that ends here gives its place to the last
 		l.links[i].sweep()
 	}

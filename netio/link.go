@@ -273,7 +273,7 @@ func (l *link) traffic(g gnet.Conn) {
 	}
 	used, want, err := l.deliver(buf)
 	if used > 0 {
-		l.loop.askRound()
+		l.loop.read()
 	}
 	if err != nil {
 		l.shut(causeOf(err))
@@ -287,13 +287,16 @@ func (l *link) traffic(g gnet.Conn) {
 }
 
 // keep keeps the beginning of a frame of want bytes, zero if that is not known
-// yet, in memory of its size.
+// yet, in memory of its size and of what the read that ends it may bring besides.
+// What is there already is not moved: once for each read, that would cost the
+// square of the frame's size.
 func (l *link) keep(rest []byte, want int) {
 	switch {
 	case len(rest) == 0 && cap(l.part) > retainedBytes:
 		l.part = nil
 	case want > cap(l.part):
-		l.part = append(make([]byte, 0, want), rest...)
+		l.part = append(make([]byte, 0, want+defaultReadBufferBytes), rest...)
+	case len(rest) == len(l.part): // all of it
 	default:
 		l.part = append(l.part[:0], rest...)
 	}

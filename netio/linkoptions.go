@@ -39,7 +39,9 @@ type Peer struct {
 // LinkOptions says how links to peers are kept. The zero value of a field means
 // its default, where one is stated.
 //
-// The memory of the links is at most peers × (2 × QueueBytes + MaxFrameBytes).
+// The memory of the links is at most
+//
+//	peers × (2 × QueueBytes + MaxFrameBytes + ServerOptions.ReadBufferBytes).
 type LinkOptions struct {
 	// Self is the id of this node, not zero.
 	Self uint16
@@ -99,7 +101,8 @@ type LinkOptions struct {
 func (o *LinkOptions) MemoryBytes() uint64 {
 	d := *o
 	setDefault(&d.QueueBytes, defaultQueueBytes)
-	return uint64(len(d.Peers)) * (2*uint64(d.QueueBytes) + wire.MaxPeerFrameBytes)
+	return uint64(len(d.Peers)) *
+		(2*uint64(d.QueueBytes) + wire.MaxPeerFrameBytes + defaultReadBufferBytes)
 }
 
 func (o LinkOptions) withDefaults() (LinkOptions, error) {

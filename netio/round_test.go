@@ -176,3 +176,59 @@ func TestNothingPassesWhatTheLoopWrites_FN2(t *testing.T) {
 		t.Errorf("got %q (%v), want %q", got, err, want)
 	}
 }
+
+// dripper is a gnet.Conn that brings little at a time.
+type dripper struct {
+	gnet.Conn
+	piece []byte
+}
+
+func (d *dripper) Next(int) ([]byte, error) { return d.piece, nil }
+
+// A large frame that comes in many pieces costs no more than its size: what is there
+// of it is not moved when more comes.
+func TestPiecesOfAFrameAreKeptOnce_FN5(t *testing.T) {
+	got := 0
+	r := newRecorder()
+	r.frame = func(_ uint16, _ wire.PeerKind, payload []byte) { got = len(payload) }
+	ls := &Links{opts: LinkOptions{MaxFrameBytes: wire.MaxPeerFrameBytes}, handler: r}
+	l := newLink(ls, &peer{node: 2}, nil, wire.PeerHello{})
+	l.loop = &eventLoop{gnet: &laterLoop{}}
+	const size, step = 7 << 20, 64
+	frame := messages(make([]byte, size))
+	deadline := time.Now().Add(patience / 4)
+	for from := 0; from < len(frame); from += step {
+		l.traffic(&dripper{piece: frame[from:min(from+step, len(frame))]})
+		if from%(step<<10) == 0 && time.Now().After(deadline) {
+			t.Fatalf("%d of %d bytes in %v", from, len(frame), patience/4)
+		}
+	}
+	if got != size {
+		t.Errorf("got a frame of %d bytes, want %d", got, size)
+	}
+}
+
+// eager is a Handler that wants a round after each.
+type eager struct{ *echo }
+
+func (e eager) Flush() { e.server.Wake() }
+
+// A loop that is woken in each of its rounds, as by syncs that end before the turn
+// that follows them, reads all the same.
+func TestWokenLoopReads_FN5(t *testing.T) {
+	e := &echo{served: make(chan struct{}), closed: make(chan ConnID, 1)}
+	s, err := Listen(ServerOptions{Addr: "127.0.0.1:0"}, eager{e})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.server = s
+	close(e.served)
+	t.Cleanup(func() { stopNow(s) })
+	c := greeted(t, s.Addr())
+	for i := uint64(1); i <= 100; i++ {
+		c.send(statusRequest(i))
+		if h, _ := c.frame(); h.Request != i {
+			t.Fatalf("answer %d: got that to %d", i, h.Request)
+		}
+	}
+}

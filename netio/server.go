@@ -149,10 +149,11 @@ func (s *Server) Flush() {
 
 // Wake has an event loop call Handler.Flush at the end of a round that begins
 // now, once for all who ask meanwhile. It reports false if no loop has had a conn
-// or a link yet, or all have ended.
+// or a link yet, if all have ended, or if the loop was woken so often that it is
+// to read first what has come; somebody else must do then what Flush would.
 func (s *Server) Wake() bool {
 	l := s.loops[0].Load()
-	return l != nil && l.askRound()
+	return l != nil && l.rounds.Load() < mostRounds && l.askRound()
 }
 
 // adopt has an event loop read l, and returns once it does.

@@ -48,6 +48,21 @@ func TestNewsAfterAFailureAreIgnored(t *testing.T) {
 	l.Stop()
 }
 
+// A sync that fails while a turn runs ends that turn too: nothing of it leaves (I11).
+func TestFD5TurnBesideAFailedSync(t *testing.T) {
+	w := newWorld(t, testOptions())
+	u := w.user(1, 0)
+	n := w.leaderOf(0)
+	w.queue, n.broken = nil, errors.New("disk on fire")
+	u.acquire(w.nameIn(0, 1), 0)
+	if err := n.node.Turn(w.now); !errors.Is(err, n.broken) {
+		t.Errorf("got %v, want %v", err, n.broken)
+	}
+	for _, f := range w.queue {
+		t.Errorf("%d bytes left for node %d", len(f.frame), f.to)
+	}
+}
+
 func TestManyBringersLoseNoNews(t *testing.T) {
 	n, l := looped(t)
 	const bringers, each = 4, 2000

@@ -33,8 +33,7 @@ func (n *Node) Turn(now Nanos) error {
 		n.Take()
 	}
 	n.taken = false
-	if err := n.inbox.failed.Load(); err != nil {
-		n.fail(fmt.Errorf("node: the WAL failed: %w", *err))
+	if n.heedLog(); n.failure != nil {
 		return n.failure
 	}
 	n.turnstile.spent = 0
@@ -64,8 +63,18 @@ func (n *Node) Turn(now Nanos) error {
 		return n.failure
 	}
 	n.collect()
-	n.finish()
+	if n.heedLog(); n.failure == nil {
+		n.finish()
+	}
 	return n.failure
+}
+
+// heedLog stops the node if its log has failed. Syncs run beside turns, so one that
+// fails within a turn is looked for again before what the turn produced leaves (I11).
+func (n *Node) heedLog() {
+	if err := n.inbox.failed.Load(); err != nil {
+		n.fail(fmt.Errorf("node: the WAL failed: %w", *err))
+	}
 }
 
 // doubtAfterGap compares the turn with the one before, on a clock that counts

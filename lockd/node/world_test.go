@@ -61,6 +61,8 @@ type testNode struct {
 	resumed []ConnID // conns to be read again
 	// format makes it stand for an older build, if not zero.
 	format uint8
+	// broken is the failure that the log tells of beside a turn that appends to it.
+	broken error
 	// wantStop is the error with which it may stop, stopped that with which it
 	// did.
 	wantStop, stopped error
@@ -167,6 +169,9 @@ func (n *testNode) Append(r wal.Record) wal.LSN {
 	r.Data = bytes.Clone(r.Data)
 	n.records = append(n.records, r)
 	n.lsn = wal.LSN(len(n.records))
+	if n.broken != nil {
+		n.inbox.Failed(n.broken)
+	}
 	return n.lsn
 }
 
