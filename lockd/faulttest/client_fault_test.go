@@ -18,6 +18,7 @@ func TestFP1ThousandsOnOneClient(t *testing.T) {
 	const workers, names = 3000, 60
 	c := newCluster(t, 3)
 	watch := dial(t, c, client.Options{Name: "watch"})
+	nothingLeft(t, watch) // it has its conns
 	before := runtime.NumGoroutine()
 	one, err := c.Dial(within(t, 10*time.Second), client.Options{Name: "one", Lease: time.Minute})
 	if err != nil {
