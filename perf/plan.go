@@ -89,7 +89,7 @@ func suite(e extent) []step {
 	const warmup = time.Second
 	base := options{
 		workers: []int{1, 5, 20, 80, 320}, holds: []time.Duration{0, 50 * time.Millisecond},
-		rates: []float64{200, 1000, 4000, 16000}, reads: []int{90, 50}, keys: 15, permits: 8,
+		rates: []float64{200, 1000, 4000, 10000}, reads: []int{90, 50}, keys: 15, permits: 8,
 		duration: e.pairs, warmup: warmup, trials: e.trials,
 	}
 	of := func(change func(o *options), names ...string) []workload.Load {

@@ -21,6 +21,7 @@ func (r *Report) body(pictures []Picture) string {
 	for _, p := range pictures {
 		fmt.Fprintf(&b, "![%s](%s)\n\n", p.Title, p.Path)
 	}
+	s.goals(&b)
 	s.throughput(&b)
 	s.cost(&b)
 	s.figures(&b)

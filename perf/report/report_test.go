@@ -242,3 +242,47 @@ func TestPaired(t *testing.T) {
 		}
 	}
 }
+
+// The table of goals has those that were measured, each on the right side of its bound.
+func TestGoals(t *testing.T) {
+	r := &Report{Machine: measure.Machine{SyncOfThree: 300 * time.Microsecond}}
+	add := func(target string, load workload.Load, rate float64, pair, lock time.Duration) {
+		c := r.Find(target, load)
+		c.Rounds = append(c.Rounds, Round{
+			Result: workload.Result{PairsPerSecond: rate, Elapsed: time.Second,
+				Pair: measure.Latency{P50: pair, P99: 2 * pair}, Lock: measure.Latency{P50: lock, P99: lock}},
+			Client: 3 * time.Second, Servers: []Server{{target + "-1", 6 * time.Second}},
+		})
+	}
+	one := workload.Load{Workload: "uncontended", Workers: 1}
+	many := workload.Load{Workload: "uncontended", Workers: 320}
+	add("lockd", one, 900, 1500*time.Microsecond, 0)
+	add("etcd", one, 200, 0, 0)
+	add("echo", one, 9000, 110*time.Microsecond, 50*time.Microsecond)
+	add("lockd", many, 30_000, 9*time.Millisecond, 0)
+	add("redis", many, 60_000, 5*time.Millisecond, 0)
+	add("lockd", workload.Load{Workload: "failover", Trials: 9}, 1, 0, 310*time.Millisecond)
+	add("lockd", workload.Load{Workload: "contended", Workers: 150, Keys: 15}, 15_000, 0, 0)
+	var b strings.Builder
+	if err := r.WriteMarkdown(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| 1 worker, × etcd | ≥ 4 | 4.50 | yes |",
+		"| 1 worker, p50 of a pair, × (4 echoes + 2 syncs of three at once) | ≤ 1.50 | 1.88 | no |",
+		"| 320 workers, × Redis in memory | ≥ 1.50 | 0.50 | no |",
+		"| 320 workers, p99 of a pair, × that of Redis in memory | ≤ 1 | 1.80 | no |",
+		"| 150 workers on 15 keys | ≥ 15000 pairs/s | 15000 pairs/s | yes |",
+		"| 320 workers, processor time of a pair, nodes and client | ≤ 14 µs | 300 µs | no |",
+		"| a leader is killed: longest wait after it, p99 of the kills | ≤ 300 ms | 310 ms | no |",
+	} {
+		if !strings.Contains(b.String(), want+"\n") {
+			t.Errorf("got\n%s\nwant it to contain %q", b.String(), want)
+		}
+	}
+	for _, other := range []string{"ZooKeeper", "| 20 workers", "held for 50 ms"} {
+		if strings.Contains(b.String(), other) {
+			t.Errorf("got a goal of %q, which was not measured", other)
+		}
+	}
+}
