@@ -140,7 +140,7 @@ func (c *Client) welcomed(ctx context.Context) error {
 func (c *Client) until(ctx context.Context, done func(*Core) bool) error {
 	for {
 		c.mu.Lock()
-		ok, trouble, changed := done(c.mu.core), c.mu.core.Trouble(), c.mu.changed
+		ok, trouble, changed := done(c.mu.core), c.mu.core.trouble(), c.mu.changed
 		c.mu.Unlock()
 		if ok {
 			return nil

@@ -161,11 +161,11 @@ func kindText(h *Holder) string {
 
 // modeText names the three modes that people know and gives others their
 // letters.
-func modeText(m wire.Mode) string {
+func modeText(m Mode) string {
 	switch m {
-	case wire.ModeEX:
+	case Exclusive:
 		return "exclusive"
-	case wire.ModePR:
+	case Shared:
 		return "shared"
 	default:
 		return m.String()
@@ -263,7 +263,7 @@ type KindError struct {
 	Capacity uint64 // of the semaphore in force, zero for a lock with modes
 	// Gate says that it is a latch, an event or a barrier; Capacity is then what is
 	// left of its count, or how many parties it wants.
-	Gate wire.GateKind
+	Gate GateKind
 	// Wanted is what the name was to be used as, such as "a lock".
 	Wanted string
 }
@@ -282,15 +282,15 @@ func (e *KindError) Error() string {
 
 // useText says what a name is, or was to be, in use as. The number of a latch is not
 // said if it is zero.
-func useText(gate wire.GateKind, number uint64) string {
+func useText(gate GateKind, number uint64) string {
 	switch {
-	case gate == wire.GateLatch && number == 0:
+	case gate == GateLatch && number == 0:
 		return "a latch"
-	case gate == wire.GateLatch:
+	case gate == GateLatch:
 		return fmt.Sprintf("a latch with a count of %d", number)
-	case gate == wire.GateBarrier && number == 0:
+	case gate == GateBarrier && number == 0:
 		return "a barrier"
-	case gate == wire.GateBarrier:
+	case gate == GateBarrier:
 		return fmt.Sprintf("a barrier of %d parties", number)
 	case gate != 0:
 		return "an " + gate.String()
@@ -305,9 +305,9 @@ func useText(gate wire.GateKind, number uint64) string {
 func (x *Call) wanted() string {
 	switch {
 	case x.Gate == wire.GateBarrier:
-		return useText(x.Gate, uint64(x.Count))
+		return useText(GateKind(x.Gate), uint64(x.Count))
 	case x.Gate != 0:
-		return useText(x.Gate, 0)
+		return useText(GateKind(x.Gate), 0)
 	default:
 		return useText(0, uint64(x.Capacity))
 	}

@@ -128,11 +128,11 @@ func TestTableIsTabSeparatedInAPipe(t *testing.T) {
 func TestGatesInTables(t *testing.T) {
 	var out bytes.Buffer
 	sh := &shell{out: &out}
-	latch := &client.LockInfo{Name: "jobs", Gate: wire.GateLatch, Number: 3, HolderCount: 1,
+	latch := &client.LockInfo{Name: "jobs", Gate: client.GateLatch, Number: 3, HolderCount: 1,
 		WaiterCount: 1, Holders: []client.Holder{{Token: 7, Session: wire.DetachedOwner}},
 		Waiters: []client.Waiter{{Client: "ci", Session: 4}}}
-	list := []client.ListEntry{{Name: "go", Gate: wire.GateEvent, HolderCount: 1, Token: 9},
-		{Name: "round", Gate: wire.GateBarrier, Number: 8, WaiterCount: 2}}
+	list := []client.ListEntry{{Name: "go", Gate: client.GateEvent, HolderCount: 1, Token: 9},
+		{Name: "round", Gate: client.GateBarrier, Number: 8, WaiterCount: 2}}
 	if err := errors.Join(lockTable(latch).print(sh), listTable(list).print(sh)); err != nil {
 		t.Fatal(err)
 	}
