@@ -223,7 +223,7 @@ func TestBytesInJSON(t *testing.T) {
 func TestJSONOfTheCommandLine(t *testing.T) {
 	now := time.Now()
 	for name, b := range map[string][]byte{
-		"node": AppendNode(nil, picture(), "v"),
+		"node": appendNode(nil, picture(), "v"),
 		"lock": AppendLock(nil, &client.LockInfo{Name: "x\n\"", Holders: []client.Holder{{Since: now}},
 			Waiters: []client.Waiter{{Client: "\xff"}}}),
 		"semaphore": AppendLock(nil, &client.LockInfo{Name: "gpu", Capacity: 8, Taken: 6,
