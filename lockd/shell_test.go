@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -24,6 +25,31 @@ func call(args ...string) (code int, out, problems string) {
 	sh := &shell{out: &o, err: &e}
 	code = sh.run(args)
 	return code, o.String(), e.String()
+}
+
+// TestDocumentedVerbs proves that the page about JSON names the verbs that print it, and
+// no others.
+func TestDocumentedVerbs(t *testing.T) {
+	b, err := os.ReadFile("doc/json.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, m := range regexp.MustCompile("`lockd ([a-z ]+) -o json").FindAllSubmatch(b, -1) {
+		named[string(m[1])] = true
+	}
+	for _, v := range verbs() {
+		flags := flag.NewFlagSet(v.name, flag.ContinueOnError)
+		v.begin(flags)
+		f := flags.Lookup("o")
+		if prints := f != nil && strings.Contains(f.Usage, "json"); prints != named[v.name] {
+			t.Errorf("lockd %s: got -o json %v, the page names it: %v", v.name, prints, named[v.name])
+		}
+		delete(named, v.name)
+	}
+	if len(named) > 0 {
+		t.Errorf("the page names what is no verb: %v", named)
+	}
 }
 
 func TestHelpNamesEveryVerbAndFlag(t *testing.T) {
