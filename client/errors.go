@@ -26,7 +26,7 @@ var (
 	ErrSessionEnded = errors.New("client: session ended")
 	// ErrBusy: a bound was reached, here or at a node; nothing happened.
 	ErrBusy = errors.New("client: busy")
-	// ErrPermission: the nodes do not allow it.
+	// ErrPermission: the nodes do not allow it. Kept for later: no node refuses that yet.
 	ErrPermission = errors.New("client: permission denied")
 	// ErrClosed: the client was closed.
 	ErrClosed = errors.New("client: closed")

@@ -207,6 +207,35 @@ func TestExitCodeComesFromTheFailure(t *testing.T) {
 	}
 }
 
+// TestExitCodesAreToldAlike proves that lockd help, the pages of verbs and the document
+// say the same of every exit code.
+func TestExitCodesAreToldAlike(t *testing.T) {
+	b, err := os.ReadFile("doc/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(b), "## Exit codes")
+	section, _, _ := strings.Cut(after, "\n## ")
+	rows := strings.Count(section, "\n| ") - 1
+	if all := exitMeanings(); rows != len(all) {
+		t.Errorf("the document has %d exit codes, want %d", rows, len(all))
+	}
+	_, help, _ := call("help")
+	for _, x := range exitMeanings() {
+		if row := "\n| " + x.code + " | " + x.text + " |\n"; !strings.Contains(section, row) {
+			t.Errorf("the document has no row %q", row)
+		}
+		if !strings.Contains(strings.Join(strings.Fields(help), " "), x.code+" "+x.text) {
+			t.Errorf("help does not say that %s is %q", x.code, x.text)
+		}
+	}
+	for _, v := range verbs() {
+		if says := strings.Contains(v.help, "   77  "); says != strings.Contains(v.help, notPermitted) {
+			t.Errorf("lockd %s: 77 is not %q", v.name, notPermitted)
+		}
+	}
+}
+
 func TestRunRefusesACommandLineThatSaysTwoThings(t *testing.T) {
 	long := strings.Repeat("x", 600)
 	for line, want := range map[string]string{
