@@ -188,10 +188,10 @@ func ordinal(n int) string {
 	return fmt.Sprintf("%d%s", n, suffix)
 }
 
-// BoundError says which time of a request the cluster does not take, and what it takes.
-// It matches ErrOptions. Nothing happened.
+// BoundError says which time of a request, or of Options, the cluster does not take, and
+// what it takes. It matches ErrOptions. Nothing happened.
 type BoundError struct {
-	Name        string        // of the lock
+	Name        string        // of the lock; empty for Options.Lease
 	What        string        // the time: an option, or "time to live"
 	Value       time.Duration // as it was asked for
 	Least, Most time.Duration // what the cluster takes; Most is zero if it does not say
@@ -207,8 +207,25 @@ func (e *BoundError) Error() string {
 	if e.Most > 0 {
 		bounds = fmt.Sprintf("must be %s to %s", e.Least, e.Most)
 	}
-	return fmt.Sprintf("client: bad options: %s of %s for %q, %s (%s)", e.What, e.Value, e.Name,
-		bounds, e.Setting)
+	of := ""
+	if e.Name != "" {
+		of = fmt.Sprintf(" for %q", e.Name)
+	}
+	return fmt.Sprintf("client: bad options: %s of %s%s, %s (%s)", e.What, e.Value, of, bounds,
+		e.Setting)
+}
+
+// leaseOutOfBounds is the error of a session lease that the cluster does not take.
+func leaseOutOfBounds(lease time.Duration, l *wire.Limits) error {
+	e := &BoundError{What: "Lease", Value: lease, Least: millis(uint64(l.MinLeaseMillis)),
+		Most: millis(uint64(l.MaxLeaseMillis)), Setting: "cluster.limits.lease_min"}
+	if lease > e.Most {
+		e.Setting = "cluster.limits.lease_max"
+	}
+	if lease >= e.Least && lease <= e.Most {
+		return nil
+	}
+	return e
 }
 
 // outOfBounds finds a time of a request that the cluster does not take. If the limits do

@@ -430,6 +430,20 @@ func (c *Core) unavailable(x *Call) error {
 		ErrUnavailable, about, x.Group, c.trouble())
 }
 
+// refusedLease returns the error of a lease that every node of which an address is known
+// has refused, else nil: no other can come to take it, for all have the same bounds.
+func (c *Core) refusedLease() error {
+	var refused error
+	for _, e := range c.endpoints {
+		var bound *BoundError
+		if !errors.As(e.err, &bound) {
+			return nil
+		}
+		refused = bound
+	}
+	return refused
+}
+
 // trouble returns what last went wrong with each endpoint that is not up.
 func (c *Core) trouble() error {
 	var all []error
