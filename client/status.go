@@ -32,7 +32,7 @@ type GroupStatus struct {
 	Chosen   uint64 // slot up to which it knows what was chosen
 	Applied  uint64 // slot up to which it has applied that
 	Sessions int
-	Locks    int // held
+	Locks    int // names in use
 	Waiters  int
 	// Round and BallotNode are of the ballot that it has promised last.
 	Round      uint64
