@@ -229,6 +229,10 @@ func TestExitCodesAreToldAlike(t *testing.T) {
 			t.Errorf("help does not say that %s is %q", x.code, x.text)
 		}
 	}
+	if front, err := os.ReadFile("../README.md"); err != nil ||
+		!strings.Contains(string(front), "77 "+notPermitted) {
+		t.Errorf("README.md: got %v, or it does not say that 77 is %q", err, notPermitted)
+	}
 	for _, v := range verbs() {
 		if says := strings.Contains(v.help, "   77  "); says != strings.Contains(v.help, notPermitted) {
 			t.Errorf("lockd %s: 77 is not %q", v.name, notPermitted)
