@@ -28,7 +28,7 @@
 // was asked: a request that is sent again finds what it did before. An owner who does
 // one thing at a time can say so (LockOptions.Detect), and is told if it would wait in
 // a circle of such owners, be it a request that is sent again. A group knows its own
-// names only: for a circle through several groups the Core of a request that waits for
+// names only: for a circle through several groups the client of one that waits for
 // long asks the nodes, and what it finds it asks again, so that it is certain.
 //
 // A client that is started again can go on with the locks of the one before
