@@ -51,6 +51,35 @@ func TestBounds(t *testing.T) {
 	})
 }
 
+// TestLeaseOutOfBounds dials a cluster that takes no such lease: it is told at once which
+// it takes.
+func TestLeaseOutOfBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		n.mu.d.lease = [2]uint32{5_000, 60_000}
+		for _, x := range []struct {
+			lease   time.Duration
+			setting string
+		}{{2 * time.Second, "lease_min"}, {time.Hour, "lease_max"}} {
+			began := time.Now()
+			_, err := dialWith(t.Context(), []string{"node1", "node2"},
+				Options{Lease: x.lease, Dial: n.dial}, n.now)
+			var bound *BoundError
+			if !errors.As(err, &bound) || !errors.Is(err, ErrOptions) || errors.Is(err, ErrUnavailable) ||
+				bound.Least != 5*time.Second || bound.Most != time.Minute {
+				t.Errorf("%s: got %v, want a BoundError that says what the cluster takes", x.lease, err)
+				continue
+			}
+			if !strings.Contains(err.Error(), "cluster.limits."+x.setting) {
+				t.Errorf("%s: got %v, want %s in it", x.lease, err, x.setting)
+			}
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("%s: took %s, want it said at once", x.lease, took)
+			}
+		}
+	})
+}
+
 // TestRefusedBounds is told of bounds by a refusal only, by nodes that do not announce
 // them.
 func TestRefusedBounds(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 	"lockd/netio/wire"
 )
 
-// Instant is a moment on a clock that counts while the machine is suspended, in
-// nanoseconds from an arbitrary start. Only differences mean anything.
+// Instant is a moment as a Core is told it: on a clock that counts while the machine is
+// suspended, in nanoseconds from an arbitrary start. Only differences mean anything.
 type Instant int64
 
 // never is later than every moment.
@@ -19,7 +19,7 @@ func (t Instant) Add(d time.Duration) Instant { return t + Instant(d) }
 // Sub returns how long t is after u.
 func (t Instant) Sub(u Instant) time.Duration { return time.Duration(t - u) }
 
-// State is where a Call stands.
+// State is where a Call of a Core stands.
 type State uint8
 
 // The states of a Call. A Call of another kind than Acquire never is
@@ -32,7 +32,7 @@ const (
 	StateDone              // ended; see Err
 )
 
-// Call is one request and, for an Acquire, the hold it leads to. The caller sets
+// Call is one request to a Core and, for an Acquire, the hold it leads to. The caller sets
 // the first block of fields, hands the Call to Core.Start and does not touch it
 // again until it comes back in Ready.Done. A Call that is idle, done or lost may
 // be used anew.

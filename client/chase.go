@@ -185,7 +185,7 @@ func (c *Core) chaseFurther(ch *chase) {
 		c.restChase(ch)
 		return
 	}
-	for _, n := range c.Nodes() {
+	for _, n := range c.nodes() {
 		for some := range slices.Chunk(flows, wire.MaxFlows) {
 			c.ask(ch, &Call{Node: n.Node, Flows: some})
 		}

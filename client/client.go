@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	crand "crypto/rand"
 	"encoding/binary"
@@ -126,21 +127,26 @@ func dialWith(ctx context.Context, addresses []string, opts Options,
 	return c, nil
 }
 
-// welcomed waits for the first Welcome.
+// welcomed waits for the first Welcome, or until all nodes refuse the lease.
 func (c *Client) welcomed(ctx context.Context) error {
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.opts.DialTimeout+c.opts.DialTimeout/4)
 		defer cancel()
 	}
-	return c.until(ctx, func(core *Core) bool { return core.Groups() > 0 })
+	var bounds error
+	err := c.until(ctx, func(core *Core) bool {
+		bounds = core.refusedLease()
+		return core.Groups() > 0 || bounds != nil
+	})
+	return cmp.Or(err, bounds)
 }
 
 // until waits for a condition of the Core. The error is ErrUnavailable.
 func (c *Client) until(ctx context.Context, done func(*Core) bool) error {
 	for {
 		c.mu.Lock()
-		ok, trouble, changed := done(c.mu.core), c.mu.core.Trouble(), c.mu.changed
+		ok, trouble, changed := done(c.mu.core), c.mu.core.trouble(), c.mu.changed
 		c.mu.Unlock()
 		if ok {
 			return nil

@@ -33,6 +33,7 @@ type dumbCluster struct {
 	pushes   int       // that were told
 	mostData int       // bytes of a payload above which there is no room; 0 is any
 	hold     [2]uint32 // least and most time of a hold, in ms, as it is announced
+	lease    [2]uint32 // the same of a session lease; zero is the default
 	silent   bool      // nobody is told that a hold has ended
 	chases   int       // questions what owners wait for
 }
@@ -251,6 +252,9 @@ func (d *dumbCluster) hello(k *dumbConn, body []byte) {
 	k.name = string(x.Name)
 	w := wire.Welcome{Version: d.version, Node: k.node, Cluster: 7, Limits: wire.DefaultLimits()}
 	w.Limits.MinHoldMillis, w.Limits.MaxHoldMillis, w.Limits.DataBytes = d.hold[0], d.hold[1], 1<<20
+	if d.lease[1] > 0 {
+		w.Limits.MinLeaseMillis, w.Limits.MaxLeaseMillis = d.lease[0], d.lease[1]
+	}
 	for _, g := range d.groups {
 		w.Leaders = append(w.Leaders, g.leader)
 	}

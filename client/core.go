@@ -7,7 +7,7 @@ import (
 	"lockd/netio/wire"
 )
 
-// CoreConfig configures a Core. All fields up to Seed are required.
+// CoreConfig configures a Core, which see. All fields up to Seed are required.
 type CoreConfig struct {
 	Name        string        // of the client, as others see it
 	Endpoints   []string      // addresses to begin with
@@ -51,9 +51,12 @@ const (
 )
 
 // Core is the client without sockets, goroutines and clocks: it routes requests,
-// keeps sessions alive and counts their leases. It is steppable: it belongs to
-// one goroutine, or to whoever holds one lock, and does a bounded amount of work
-// per call. Time is handed in and must not go back.
+// keeps sessions alive and counts their leases. It is for whoever brings his own loop
+// round it, first of all the simulator; who wants locks wants a Client. See "For who
+// brings his own loop" in the package comment.
+//
+// It is steppable: it belongs to one goroutine, or to whoever holds one lock, and
+// does a bounded amount of work per call. Time is handed in and must not go back.
 //
 // After any call that changes state the caller empties Ready and carries it
 // out, asks Next when to call Tick, and takes the bytes of each conn named in
@@ -114,7 +117,7 @@ type group struct {
 	recheck recheck
 }
 
-// NewConn asks for a conn.
+// NewConn is one dial that a Core wants done: see Ready.
 type NewConn struct {
 	Conn    ConnID
 	Address string
@@ -133,8 +136,8 @@ type Ready struct {
 	Told []chan struct{}
 }
 
-// LostHold is a hold that ended unasked. Its Call may be in use anew by the time
-// one looks: Use tells.
+// LostHold is a hold of a Core that ended unasked: see Ready. Its Call may be in use
+// anew by the time one looks: Use tells.
 type LostHold struct {
 	Call *Call
 	Use  uint64

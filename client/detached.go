@@ -124,7 +124,7 @@ type DetachedHold struct {
 }
 
 // FindDetached finds a detached hold by its token, of those that Get lists: the
-// first wire.MaxListed of a lock. It fails with a *LostError if no hold of the lock
+// first MaxListed of a lock. It fails with a *LostError if no hold of the lock
 // has the token any more, with ErrOptions if one has that is not detached, and with
 // ErrNotFound if more hold the lock than are listed.
 func (c *Client) FindDetached(ctx context.Context, name string,

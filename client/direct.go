@@ -20,7 +20,7 @@ func (c *Core) startDirect() {
 func (c *Core) askNode(x *Call) {
 	i := c.endpointOf(x.Node)
 	if i < 0 {
-		c.end(x, fmt.Errorf("%w: node %d: %w", ErrUnavailable, x.Node, c.Trouble()))
+		c.end(x, fmt.Errorf("%w: node %d: %w", ErrUnavailable, x.Node, c.trouble()))
 		return
 	}
 	e := c.endpoints[i]

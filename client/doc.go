@@ -28,7 +28,7 @@
 // was asked: a request that is sent again finds what it did before. An owner who does
 // one thing at a time can say so (LockOptions.Detect), and is told if it would wait in
 // a circle of such owners, be it a request that is sent again. A group knows its own
-// names only: for a circle through several groups the Core of a request that waits for
+// names only: for a circle through several groups the client of one that waits for
 // long asks the nodes, and what it finds it asks again, so that it is certain.
 //
 // A client that is started again can go on with the locks of the one before
@@ -48,12 +48,22 @@
 // that was never granted, zero or nil, is as one that was given back: what can fail of
 // it fails with ErrUnlocked. What only tells something takes a zero one, not nil.
 //
-// # How it works
+// # For who brings his own loop
 //
 // Core is the client without sockets, goroutines and clocks: it is stepped with
-// calls, bytes and time. The simulator runs it as it is. Client is the loop
-// round it: a main loop for time, and a reader and a writer per conn, all in
-// loop.go.
+// calls, bytes and time. The simulator runs it as it is. A program that uses locks
+// needs neither it nor what belongs to it alone:
+//
+//	Call, ConnID, Core, CoreConfig, Instant, LostHold, NewConn, NewCore,
+//	NewPrefixView, NewView, Place, Ready, State with its values, View
+//
+// These speak the types of lockd/netio/wire, and may change with any version of
+// lockd. Nothing else that is exported here mentions that package.
+//
+// # How it works
+//
+// Client is the loop round a Core: a main loop for time, and a reader and a writer
+// per conn, all in loop.go.
 //
 //	call.go      requests, the table that finds them by id
 //	core.go      Start, Abandon, Tick, Close

@@ -26,7 +26,7 @@ var (
 	ErrSessionEnded = errors.New("client: session ended")
 	// ErrBusy: a bound was reached, here or at a node; nothing happened.
 	ErrBusy = errors.New("client: busy")
-	// ErrPermission: the nodes do not allow it.
+	// ErrPermission: the nodes do not allow it. Kept for later: no node refuses that yet.
 	ErrPermission = errors.New("client: permission denied")
 	// ErrClosed: the client was closed.
 	ErrClosed = errors.New("client: closed")
@@ -161,11 +161,11 @@ func kindText(h *Holder) string {
 
 // modeText names the three modes that people know and gives others their
 // letters.
-func modeText(m wire.Mode) string {
+func modeText(m Mode) string {
 	switch m {
-	case wire.ModeEX:
+	case Exclusive:
 		return "exclusive"
-	case wire.ModePR:
+	case Shared:
 		return "shared"
 	default:
 		return m.String()
@@ -188,10 +188,10 @@ func ordinal(n int) string {
 	return fmt.Sprintf("%d%s", n, suffix)
 }
 
-// BoundError says which time of a request the cluster does not take, and what it takes.
-// It matches ErrOptions. Nothing happened.
+// BoundError says which time of a request, or of Options, the cluster does not take, and
+// what it takes. It matches ErrOptions. Nothing happened.
 type BoundError struct {
-	Name        string        // of the lock
+	Name        string        // of the lock; empty for Options.Lease
 	What        string        // the time: an option, or "time to live"
 	Value       time.Duration // as it was asked for
 	Least, Most time.Duration // what the cluster takes; Most is zero if it does not say
@@ -207,8 +207,25 @@ func (e *BoundError) Error() string {
 	if e.Most > 0 {
 		bounds = fmt.Sprintf("must be %s to %s", e.Least, e.Most)
 	}
-	return fmt.Sprintf("client: bad options: %s of %s for %q, %s (%s)", e.What, e.Value, e.Name,
-		bounds, e.Setting)
+	of := ""
+	if e.Name != "" {
+		of = fmt.Sprintf(" for %q", e.Name)
+	}
+	return fmt.Sprintf("client: bad options: %s of %s%s, %s (%s)", e.What, e.Value, of, bounds,
+		e.Setting)
+}
+
+// leaseOutOfBounds is the error of a session lease that the cluster does not take.
+func leaseOutOfBounds(lease time.Duration, l *wire.Limits) error {
+	e := &BoundError{What: "Lease", Value: lease, Least: millis(uint64(l.MinLeaseMillis)),
+		Most: millis(uint64(l.MaxLeaseMillis)), Setting: "cluster.limits.lease_min"}
+	if lease > e.Most {
+		e.Setting = "cluster.limits.lease_max"
+	}
+	if lease >= e.Least && lease <= e.Most {
+		return nil
+	}
+	return e
 }
 
 // outOfBounds finds a time of a request that the cluster does not take. If the limits do
@@ -263,7 +280,7 @@ type KindError struct {
 	Capacity uint64 // of the semaphore in force, zero for a lock with modes
 	// Gate says that it is a latch, an event or a barrier; Capacity is then what is
 	// left of its count, or how many parties it wants.
-	Gate wire.GateKind
+	Gate GateKind
 	// Wanted is what the name was to be used as, such as "a lock".
 	Wanted string
 }
@@ -282,15 +299,15 @@ func (e *KindError) Error() string {
 
 // useText says what a name is, or was to be, in use as. The number of a latch is not
 // said if it is zero.
-func useText(gate wire.GateKind, number uint64) string {
+func useText(gate GateKind, number uint64) string {
 	switch {
-	case gate == wire.GateLatch && number == 0:
+	case gate == GateLatch && number == 0:
 		return "a latch"
-	case gate == wire.GateLatch:
+	case gate == GateLatch:
 		return fmt.Sprintf("a latch with a count of %d", number)
-	case gate == wire.GateBarrier && number == 0:
+	case gate == GateBarrier && number == 0:
 		return "a barrier"
-	case gate == wire.GateBarrier:
+	case gate == GateBarrier:
 		return fmt.Sprintf("a barrier of %d parties", number)
 	case gate != 0:
 		return "an " + gate.String()
@@ -305,9 +322,9 @@ func useText(gate wire.GateKind, number uint64) string {
 func (x *Call) wanted() string {
 	switch {
 	case x.Gate == wire.GateBarrier:
-		return useText(x.Gate, uint64(x.Count))
+		return useText(GateKind(x.Gate), uint64(x.Count))
 	case x.Gate != 0:
-		return useText(x.Gate, 0)
+		return useText(GateKind(x.Gate), 0)
 	default:
 		return useText(0, uint64(x.Capacity))
 	}

@@ -265,7 +265,7 @@ func ExampleHeldError() {
 	err := error(&client.HeldError{
 		Name: "prod/deploy", Position: 4,
 		Info: &client.LockInfo{HolderCount: 1, WaiterCount: 3, Holders: []client.Holder{{
-			Client: "ci-runner-7", Token: 88123, Mode: 5, Held: 252 * time.Second,
+			Client: "ci-runner-7", Token: 88123, Mode: client.Exclusive, Held: 252 * time.Second,
 			Since:     time.Date(2026, 11, 22, 7, 11, 3, 0, time.UTC),
 			LeaseLeft: 7400 * time.Millisecond,
 		}}},

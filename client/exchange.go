@@ -265,11 +265,10 @@ func (c *Core) onWelcome(i int, body []byte) error {
 	if err != nil {
 		return err
 	}
-	lease := uint32(c.cfg.Lease / time.Millisecond)
+	if err := leaseOutOfBounds(c.cfg.Lease, &w.Limits); err != nil {
+		return err
+	}
 	switch {
-	case lease < w.Limits.MinLeaseMillis || lease > w.Limits.MaxLeaseMillis:
-		return fmt.Errorf("%w: Lease %s, the cluster takes %d to %d ms", ErrOptions,
-			c.cfg.Lease, w.Limits.MinLeaseMillis, w.Limits.MaxLeaseMillis)
 	case len(c.groups) == 0:
 		c.adopt(&w)
 	case w.Cluster != c.cluster || len(w.Leaders) != len(c.groups):

@@ -9,7 +9,7 @@ import (
 )
 
 // MaxReason bounds the reason of a ForceRelease in bytes.
-const MaxReason = wire.MaxReasonBytes
+const MaxReason = 256
 
 // ForceRelease ends the hold of a lock that has a token, whoever has it: with all
 // that its owner entered, be it detached, or over and kept. Who waits next has the
@@ -190,9 +190,9 @@ func (c *Core) startRecheck(g *group) {
 	c.askRecheck(g)
 }
 
-// Recheck asks a group whether what its session holds still stands, unless it has no
+// recheckGroup asks a group whether what its session holds still stands, unless it has no
 // conn: then that is asked as soon as it has one.
-func (c *Core) Recheck(group uint16) {
+func (c *Core) recheckGroup(group uint16) {
 	if g := &c.groups[group]; g.live {
 		c.startRecheck(g)
 	}

@@ -21,6 +21,20 @@ import (
 // repeated, it may yet count. If the session ends before the answer comes the error
 // is ErrSessionEnded, and whether it counted is not known.
 
+// GateKind is at which kind of name one waits and holds nothing, in what tells of names:
+// zero at none of them, for it is a lock or a semaphore.
+type GateKind uint8
+
+// The kinds at which one waits.
+const (
+	GateLatch   GateKind = iota + 1 // see Latch
+	GateEvent                       // see Event
+	GateBarrier                     // see Barrier
+)
+
+// String returns the name of the kind, empty for zero.
+func (k GateKind) String() string { return wire.GateKind(k).String() }
+
 // Latch lets through when it has been counted down to zero. At zero it takes no
 // room, and whoever waits comes through at once.
 type Latch struct {
@@ -69,7 +83,7 @@ func (l Latch) Wait(ctx context.Context) error {
 
 // Count returns what is left to count.
 func (l Latch) Count(ctx context.Context) (int, error) {
-	info, err := l.c.look(ctx, l.name, wire.GateLatch)
+	info, err := l.c.look(ctx, l.name, GateLatch)
 	if err != nil || info == nil {
 		return 0, err
 	}
@@ -119,7 +133,7 @@ func (e Event) Wait(ctx context.Context) error {
 
 // IsSet reports whether the event is set.
 func (e Event) IsSet(ctx context.Context) (bool, error) {
-	info, err := e.c.look(ctx, e.name, wire.GateEvent)
+	info, err := e.c.look(ctx, e.name, GateEvent)
 	return info != nil && info.HolderCount > 0, err
 }
 
@@ -184,7 +198,7 @@ func (c *Client) gate(ctx context.Context, x Call, n int) (uint64, error) {
 }
 
 // look asks for a gate, nil if there is nothing to tell of it.
-func (c *Client) look(ctx context.Context, name string, k wire.GateKind) (*LockInfo, error) {
+func (c *Client) look(ctx context.Context, name string, k GateKind) (*LockInfo, error) {
 	info, err := c.Get(ctx, name)
 	switch {
 	case errors.Is(err, ErrNotFound):

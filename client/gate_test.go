@@ -6,8 +6,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"lockd/netio/wire"
 )
 
 // waitAll starts several waits and returns their outcomes as they end.
@@ -65,7 +63,7 @@ func TestLatch(t *testing.T) {
 		synctest.Wait()
 		var kind *KindError
 		if err := a.Event("jobs").Set(t.Context()); !errors.As(err, &kind) ||
-			kind.Gate != wire.GateLatch || kind.Capacity != 1 {
+			kind.Gate != GateLatch || kind.Capacity != 1 {
 			t.Errorf("as an event: got %v, want a KindError of a latch of 1", err)
 		}
 		if err := jobs.Reset(t.Context()); err != nil {
@@ -136,7 +134,7 @@ func TestBarrier(t *testing.T) {
 		others := waitAll(arrive(b, t.Context()))
 		var kind *KindError
 		if _, err := b.Barrier("round", 2).Wait(t.Context()); !errors.As(err, &kind) ||
-			kind.Gate != wire.GateBarrier || kind.Capacity != 3 {
+			kind.Gate != GateBarrier || kind.Capacity != 3 {
 			t.Errorf("another number of parties: got %v, want a KindError of 3", err)
 		}
 		synctest.Wait()

@@ -88,5 +88,6 @@ func (c *Core) unnumber(x *Call) {
 // otherKind says what a name is in use as that x wanted to be something else.
 func otherKind(x *Call, name string, token uint64) *KindError {
 	k := wire.OtherKindOf(token)
-	return &KindError{Name: name, Gate: k.Gate, Capacity: uint64(k.Number), Wanted: x.wanted()}
+	return &KindError{Name: name, Gate: GateKind(k.Gate), Capacity: uint64(k.Number),
+		Wanted: x.wanted()}
 }

@@ -76,38 +76,6 @@ type LockOptions struct {
 	Value bool
 }
 
-// Mode is how a hold agrees with other holds of the same lock.
-type Mode uint8
-
-// The modes. Two holds agree by the table of the VMS lock manager.
-const (
-	Exclusive       Mode = iota // EX: alone, but for Null
-	Shared                      // PR: with other Shared
-	Update                      // PW: with ConcurrentRead only
-	ConcurrentWrite             // CW: with ConcurrentWrite and ConcurrentRead
-	ConcurrentRead              // CR: with everything but Exclusive
-	Null                        // NL: with everything
-)
-
-func (m Mode) wire() (wire.Mode, error) {
-	switch m {
-	case Exclusive:
-		return wire.ModeEX, nil
-	case Shared:
-		return wire.ModePR, nil
-	case Update:
-		return wire.ModePW, nil
-	case ConcurrentWrite:
-		return wire.ModeCW, nil
-	case ConcurrentRead:
-		return wire.ModeCR, nil
-	case Null:
-		return wire.ModeNL, nil
-	default:
-		return 0, fmt.Errorf("%w: Mode %d", ErrOptions, m)
-	}
-}
-
 // Held is one hold of one lock. It may be passed between goroutines and used by
 // several. It ends by Unlock, or by being lost.
 type Held struct {

@@ -9,7 +9,6 @@ import (
 
 	"lockd/client"
 	"lockd/client/locktest"
-	"lockd/netio/wire"
 )
 
 // within is a context that ends before the test would be given up.
@@ -114,11 +113,12 @@ func TestWhyOfOtherKinds(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]struct {
-		gate     wire.GateKind
+		gate     client.GateKind
 		position int
 		number   int
-	}{"sem": {}, "full": {position: 1}, "latch": {wire.GateLatch, 1, 3}, "set": {wire.GateEvent, 0, 0},
-		"event": {wire.GateEvent, 2, 0}, "barrier": {wire.GateBarrier, 2, 3}, "nothing": {}} {
+	}{"sem": {}, "full": {position: 1}, "latch": {client.GateLatch, 1, 3},
+		"set": {client.GateEvent, 0, 0}, "event": {client.GateEvent, 2, 0},
+		"barrier": {client.GateBarrier, 2, 3}, "nothing": {}} {
 		w, err := c.Why(ctx, name)
 		if err != nil || w.Gate != want.gate || w.Position != want.position || w.Number != want.number ||
 			w.Gate != 0 && w.Estimate >= 0 && w.Position > 0 {

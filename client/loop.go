@@ -171,7 +171,7 @@ func (c *Client) write(k *conn, sock net.Conn) {
 			return
 		}
 		c.mu.Lock()
-		small := c.mu.core.Pending(k.id) < eagerBytes
+		small := c.mu.core.pending(k.id) < eagerBytes
 		c.mu.Unlock()
 		if small {
 			runtime.Gosched()

@@ -20,7 +20,9 @@ type Options struct {
 	Name string
 	// Lease is how long the nodes keep what this client holds without hearing
 	// from it. Shorter frees the locks of a dead client sooner, and loses those
-	// of a live one sooner when the network is cut. Default 10 s; 1 s to 1 h.
+	// of a live one sooner when the network is cut. Default 10 s; 1 s to 1 h, and within
+	// the cluster's lease_min and lease_max, which are the same unless it was told
+	// otherwise: else Dial fails with a *BoundError.
 	Lease time.Duration
 	// Heartbeat and Misses say the lease in other words: the client is heard from every
 	// Heartbeat, and what it holds is free when so many heartbeats in a row were

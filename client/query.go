@@ -14,13 +14,16 @@ import (
 	"lockd/netio/wire"
 )
 
+// MaxListed is how many holders, and how many waiters, a LockInfo tells of.
+const MaxListed = 64
+
 // LockInfo is what the cluster knows of one lock.
 type LockInfo struct {
 	Name        string
 	HolderCount int      // exact
 	WaiterCount int      // exact
-	Holders     []Holder // the first wire.MaxListed, in order of their grants
-	Waiters     []Waiter // the first wire.MaxListed, in order of the queue
+	Holders     []Holder // the first MaxListed, in order of their grants
+	Waiters     []Waiter // the first MaxListed, in order of the queue
 	// Capacity is how many permits a semaphore has, zero for a lock with modes;
 	// Taken is how many of them are held.
 	Capacity, Taken int
@@ -28,7 +31,7 @@ type LockInfo struct {
 	// what is left of its count, or how many parties it wants. A latch with a count
 	// and an event that is set have one holder, which is no client: it says since when,
 	// and by LeaseLeft how long yet, zero if there is no end.
-	Gate   wire.GateKind
+	Gate   GateKind
 	Number int
 	// Value is that of the lock, which it may have without a holder.
 	Value LockValue
@@ -39,7 +42,7 @@ type Holder struct {
 	Client    string // the name its client gave, empty if it gave none
 	Session   uint64
 	Token     uint64
-	Mode      wire.Mode
+	Mode      Mode
 	Held      time.Duration // since the grant, in the cluster's time
 	Since     time.Time     // the same by the clock of this machine
 	LeaseLeft time.Duration // unless renewed
@@ -73,7 +76,7 @@ func newClaimKind(x *wire.ClaimKind) ClaimKind {
 type Waiter struct {
 	Client  string
 	Session uint64
-	Mode    wire.Mode
+	Mode    Mode
 	Weight  uint8
 	Waited  time.Duration
 	ClaimKind
@@ -87,7 +90,7 @@ func newLockInfo(x *wire.LockInfo, now time.Time) *LockInfo {
 		WaiterCount: int(x.WaiterCount),
 		Capacity:    int(x.Capacity),
 		Taken:       int(x.Taken),
-		Gate:        x.Gate,
+		Gate:        GateKind(x.Gate),
 		Number:      int(x.Number),
 		Value:       newLockValue(&x.Value),
 	}
@@ -95,7 +98,7 @@ func newLockInfo(x *wire.LockInfo, now time.Time) *LockInfo {
 		h := &x.Holders[i]
 		kept := h.Data.Flags&wire.HolderKept != 0
 		info.Holders = append(info.Holders, Holder{
-			Client: string(h.Client), Session: h.Session, Token: h.Token, Mode: h.Mode,
+			Client: string(h.Client), Session: h.Session, Token: h.Token, Mode: modeOf(h.Mode),
 			Held: millis(h.HeldMillis), LeaseLeft: millis(uint64(h.LeaseMillis)),
 			ClaimKind: newClaimKind(&h.Kind), Payload: bytes.Clone(h.Data.Payload),
 			Labels:      newLabels(h.Data.Labels),
@@ -107,7 +110,7 @@ func newLockInfo(x *wire.LockInfo, now time.Time) *LockInfo {
 	for i := range x.Waiters {
 		w := &x.Waiters[i]
 		info.Waiters = append(info.Waiters, Waiter{
-			Client: string(w.Client), Session: w.Session, Mode: w.Mode, Weight: w.Weight,
+			Client: string(w.Client), Session: w.Session, Mode: modeOf(w.Mode), Weight: w.Weight,
 			Waited: millis(w.WaitedMillis), ClaimKind: newClaimKind(&w.Kind),
 		})
 	}
@@ -157,7 +160,7 @@ type ListEntry struct {
 	Name        string
 	Client      string // of the first holder
 	Token       uint64 // of the first holder; zero if there is none
-	Mode        wire.Mode
+	Mode        Mode   // of the first holder; Null if there is none
 	HolderCount int
 	WaiterCount int
 	Held        time.Duration // since the grant of the first holder
@@ -165,7 +168,7 @@ type ListEntry struct {
 	// Taken is how many of them are held.
 	Capacity, Taken int
 	// Gate and Number are as in a LockInfo.
-	Gate   wire.GateKind
+	Gate   GateKind
 	Number int
 	// Kept and Detached are of the first holder, as in a Holder. Nodes that do not know
 	// version 3 do not say so.
@@ -262,10 +265,10 @@ func (c *Client) listGroup(ctx context.Context, x *Call, limit int) ([]ListEntry
 		for i := range page.Entries {
 			e := &page.Entries[i]
 			all = append(all, ListEntry{
-				Name: string(e.Name), Client: string(e.Client), Token: e.Token, Mode: e.Mode,
+				Name: string(e.Name), Client: string(e.Client), Token: e.Token, Mode: modeOf(e.Mode),
 				HolderCount: int(e.HolderCount), WaiterCount: int(e.WaiterCount),
 				Held: millis(e.HeldMillis), Capacity: int(e.Capacity), Taken: int(e.Taken),
-				Gate: e.Gate, Number: int(e.Number), Kept: e.Flags&wire.HolderKept != 0,
+				Gate: GateKind(e.Gate), Number: int(e.Number), Kept: e.Flags&wire.HolderKept != 0,
 				Detached: e.Flags&wire.HolderDetached != 0,
 			})
 		}
@@ -274,71 +277,6 @@ func (c *Client) listGroup(ctx context.Context, x *Call, limit int) ([]ListEntry
 		}
 		x = c.startList(x.Name, strings.Clone(all[len(all)-1].Name), x.Group)
 	}
-}
-
-// GroupStatus is one group as one node sees it.
-type GroupStatus = wire.GroupStatus
-
-// NodeStatus is the state of a node, or why there is none.
-type NodeStatus struct {
-	Node    uint16
-	Address string
-	Err     error // nil if the rest is known
-	Cluster uint64
-	Uptime  time.Duration
-	Durable uint64 // log position it has synced
-	Build   string
-	Groups  []GroupStatus
-}
-
-// Status asks every node the client knows how it is. A node that does not
-// answer is in the result with the reason.
-func (c *Client) Status(ctx context.Context) ([]NodeStatus, error) {
-	c.mu.Lock()
-	all := c.mu.core.Nodes()
-	c.mu.Unlock()
-	if len(all) == 0 {
-		return nil, fmt.Errorf("%w: no node has answered yet", ErrUnavailable)
-	}
-	calls := make([]*Call, len(all))
-	for i := range all {
-		calls[i] = &Call{
-			Kind: wire.KindStatus, Node: all[i].Node, Timeout: c.opts.RequestTimeout,
-		}
-		c.begin(calls[i])
-	}
-	for i, x := range calls {
-		c.wait(ctx, x)
-		all[i].fill(x)
-	}
-	return all, nil
-}
-
-func (n *NodeStatus) fill(x *Call) {
-	if x.Err != nil {
-		n.Err = x.Err
-		return
-	}
-	s, err := wire.DecodeNodeStatus(x.Response.Payload)
-	if err != nil {
-		n.Err = fmt.Errorf("%w: %w", ErrProtocol, err)
-		return
-	}
-	n.Cluster, n.Uptime, n.Durable = s.Cluster, millis(s.UptimeMillis), s.Durable
-	n.Build, n.Groups = string(s.Build), s.Groups
-}
-
-// Nodes returns the nodes that are known by their ids, in order.
-func (c *Core) Nodes() []NodeStatus {
-	var all []NodeStatus
-	for _, e := range c.endpoints {
-		known := slices.ContainsFunc(all, func(n NodeStatus) bool { return n.Node == e.node })
-		if e.node != 0 && !known {
-			all = append(all, NodeStatus{Node: e.node, Address: e.address})
-		}
-	}
-	slices.SortFunc(all, func(a, b NodeStatus) int { return cmp.Compare(a.Node, b.Node) })
-	return all
 }
 
 // lockInfo decodes a payload in the version in which it was asked for.

@@ -9,7 +9,7 @@ import (
 	"lockd/netio/wire"
 )
 
-// ConnID names a conn. Ids are never reused in a Core; zero is none.
+// ConnID names a conn of a Core. Ids are never reused in a Core; zero is none.
 type ConnID uint64
 
 // connState is how far a conn has come.
@@ -323,8 +323,8 @@ func (c *Core) Output(conn ConnID, buffer []byte) []byte {
 	return out
 }
 
-// Pending returns the number of bytes that Output would yield.
-func (c *Core) Pending(conn ConnID) int {
+// pending returns the number of bytes that Output would yield.
+func (c *Core) pending(conn ConnID) int {
 	if i := c.byConn(conn); i >= 0 {
 		return len(c.endpoints[i].out)
 	}
@@ -427,11 +427,25 @@ func (c *Core) unavailable(x *Call) error {
 			ErrUnavailable, about, x.Group, e.node, e.address)
 	}
 	return fmt.Errorf("%w: %s: no leader of group %d found: %w",
-		ErrUnavailable, about, x.Group, c.Trouble())
+		ErrUnavailable, about, x.Group, c.trouble())
 }
 
-// Trouble returns what last went wrong with each endpoint that is not up.
-func (c *Core) Trouble() error {
+// refusedLease returns the error of a lease that every node of which an address is known
+// has refused, else nil: no other can come to take it, for all have the same bounds.
+func (c *Core) refusedLease() error {
+	var refused error
+	for _, e := range c.endpoints {
+		var bound *BoundError
+		if !errors.As(e.err, &bound) {
+			return nil
+		}
+		refused = bound
+	}
+	return refused
+}
+
+// trouble returns what last went wrong with each endpoint that is not up.
+func (c *Core) trouble() error {
 	var all []error
 	for _, e := range c.endpoints {
 		if e.state != connUp && e.err != nil {

@@ -152,12 +152,12 @@ func (c *Client) keepSessions() error {
 		return nil
 	}
 	c.mu.Lock()
-	named, change := c.mu.core.Kept()
+	named, change := c.mu.core.kept()
 	same := c.mu.fileWritten && change == c.mu.fileChange || c.mu.core.closed
 	f := sessionFile{Cluster: c.mu.core.cluster, Starts: c.starts,
 		Nonce: secret(c.mu.core.cfg.Nonce)}
 	for _, k := range named {
-		f.Named = append(f.Named, namedFile{k.Group, secret(k.Nonce)})
+		f.Named = append(f.Named, namedFile{k.group, secret(k.nonce)})
 	}
 	c.mu.fileWritten, c.mu.fileChange = true, change
 	c.mu.Unlock()

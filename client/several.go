@@ -13,7 +13,7 @@ import (
 )
 
 // MaxLockAll is how many names one LockAll may ask for.
-const MaxLockAll = wire.MaxWants
+const MaxLockAll = 64
 
 // Want is one of several locks to be held at once.
 type Want struct {

@@ -68,11 +68,6 @@ func (h *Held) Mode() Mode {
 	return modeOf(h.call.Mode)
 }
 
-// modeOf is the inverse of Mode.wire.
-func modeOf(m wire.Mode) Mode {
-	return [...]Mode{Null, ConcurrentRead, ConcurrentWrite, Shared, Update, Exclusive}[m]
-}
-
 // Upgrade turns a hold to read into one to write, which it waits for, before all who
 // hold nothing. If another reader waits for the same already, the error is a
 // *DeadlockError: unlock, and lock anew. See Held.Convert.

@@ -34,30 +34,37 @@ func ParseVersion(text string) (Version, error) {
 	return v, nil
 }
 
-// What happened to a lock, as a WatchEvent says it.
+// Change is what happened to a lock, as a WatchEvent says it.
+type Change uint8
+
+// The changes. Later versions may know more.
 const (
-	LockPresent  = wire.ChangePresent  // nothing: the watch begins with how it stands
-	LockAcquired = wire.ChangeAcquired // it was granted
-	LockReleased = wire.ChangeReleased // a hold was given back
-	LockExpired  = wire.ChangeExpired  // a hold ended because its lease or time ran out
-	LockChanged  = wire.ChangeOther    // others wait for it, or anything else
-	LockForced   = wire.ChangeForced   // a hold was ended by force
+	LockPresent  Change = iota + 1 // nothing: the watch begins with how it stands
+	LockAcquired                   // it was granted
+	LockReleased                   // a hold was given back
+	LockExpired                    // a hold ended because its lease or time ran out
+	LockChanged                    // others wait for it, or anything else
+	LockForced                     // a hold was ended by force
 )
+
+// String returns the change in one word: present, acquired, released, expired,
+// changed or forced.
+func (x Change) String() string { return wire.Change(x).String() }
 
 // WatchEvent says how a lock stands and what last happened to it. The state counts;
 // Change is a hint, because several things may have happened since the event before.
 type WatchEvent struct {
 	Name    string
-	Change  wire.Change
+	Change  Change
 	Version Version
 	Holders int // zero: the lock is free
 	Waiters int
 
-	// The rest is of the newest hold, zero if there is none.
+	// The rest is of the newest hold, zero, and Mode Null, if there is none.
 	Token   uint64
 	Session uint64
 	Client  string // the name its client gave, empty if it gave none
-	Mode    wire.Mode
+	Mode    Mode
 	Held    time.Duration // since the grant, in the cluster's time
 
 	// Capacity is how many permits a semaphore has, zero for a lock with modes;
@@ -71,8 +78,9 @@ type WatchEvent struct {
 // Free reports whether nobody held the lock.
 func (e *WatchEvent) Free() bool { return e.Holders == 0 }
 
-// View is what a Watch has been told, as its Call knows it, and what of it has not
-// been taken yet: of each lock the last. It belongs to the Core its Call is with.
+// View is what a Watch of a Core has been told, as its Call knows it, and what of it
+// has not been taken yet: of each lock the last. It belongs to the Core its Call is
+// with. A Client has Client.Watch instead.
 type View struct {
 	prefix bool
 	slot   uint64 // of the last push
@@ -87,7 +95,7 @@ type View struct {
 	syncing, synced bool
 }
 
-// NewView returns the view of one lock, from a version on.
+// NewView returns the view of one lock for a Call, from a version on.
 func NewView(name string, from Version) *View {
 	v := newView()
 	if from != (Version{}) {
@@ -96,7 +104,8 @@ func NewView(name string, from Version) *View {
 	return v
 }
 
-// NewPrefixView returns the view of all locks of a group whose names begin alike.
+// NewPrefixView returns the view, for a Call, of all locks of a group whose names begin
+// alike.
 func NewPrefixView() *View {
 	v := newView()
 	v.prefix = true
@@ -159,7 +168,7 @@ func (v *View) take(x *wire.Watched) bool {
 
 // guess says what may have happened to a lock while no leader told, since it had a
 // state that was told, zero if it was free.
-func guess(e *WatchEvent, last Version) wire.Change {
+func guess(e *WatchEvent, last Version) Change {
 	switch {
 	case e.Free():
 		return LockReleased
@@ -210,9 +219,9 @@ func keptSession(session, token uint64) bool { return session == 3<<62|token }
 
 func newWatchEvent(x *wire.Watched, v Version) WatchEvent {
 	return WatchEvent{
-		Name: string(x.Name), Change: x.Change, Version: v,
+		Name: string(x.Name), Change: Change(x.Change), Version: v,
 		Holders: int(x.Holders), Waiters: int(x.Waiters), Token: x.Token, Session: x.Session,
-		Client: string(x.Client), Mode: x.Mode, Held: millis(x.HeldMillis),
+		Client: string(x.Client), Mode: modeOf(x.Mode), Held: millis(x.HeldMillis),
 		Capacity: int(x.Capacity), Taken: int(x.Taken),
 		Kept: keptSession(x.Session, x.Token), Stands: x.Session == wire.DetachedOwner,
 		Detached: x.Session&wire.DetachedOwner != 0 && x.Session != wire.DetachedOwner &&
@@ -303,8 +312,8 @@ func (c *Core) unwatch(x *Call) {
 		target: x.request, Timeout: c.cfg.Lease})
 }
 
-// Place is where a request that waits is told how it stands: the last only. It
-// belongs to the Core its Call is with.
+// Place is where a request to a Core that waits is told how it stands: the last only.
+// It belongs to the Core its Call is with. A Client has LockOptions.OnWait instead.
 type Place struct {
 	news *WhyInfo
 }

@@ -39,7 +39,7 @@ func TestWatchOneLock(t *testing.T) {
 		}
 		h := lock(t, a, "a")
 		if e := next(); e.Change != LockAcquired || e.Token != h.Token() || e.Holders != 1 ||
-			e.Mode != wire.ModeEX {
+			e.Mode != Exclusive {
 			t.Errorf("held: got %+v, want token %d", e, h.Token())
 		}
 		var wg sync.WaitGroup

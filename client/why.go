@@ -72,12 +72,12 @@ type TopEntry struct {
 }
 
 // Top returns the most contended names of the cluster, at most limit of them and at
-// most wire.MaxPage of each node, most contended first. What a node knows of
+// most 64 of each node, most contended first. What a node knows of
 // this it forgets when it stops leading the group. A node that does not answer is
 // left out; the error says so if none does.
 func (c *Client) Top(ctx context.Context, limit int) ([]TopEntry, error) {
 	c.mu.Lock()
-	nodes := c.mu.core.Nodes()
+	nodes := c.mu.core.nodes()
 	c.mu.Unlock()
 	calls := make([]*Call, len(nodes))
 	for i := range nodes {

@@ -39,6 +39,16 @@ func TestLostBeforeTheCommandStarts(t *testing.T) {
 	}
 }
 
+// So is one that was taken to be left held, and is over before anybody heard of it.
+func TestLostBeforeItIsPrinted(t *testing.T) {
+	var out bytes.Buffer
+	l := &locker{out: "shell"}
+	err := l.print(&shell{out: &out, err: &out}, "a", new(client.Held))
+	if exitCode(err) != exitLostBefore || out.Len() > 0 {
+		t.Errorf("got %v with exit code %d and %q, want %d", err, exitCode(err), &out, exitLostBefore)
+	}
+}
+
 // What keeps a verb from a lock has the exit code that the help promises.
 func TestExitCodesOfRefusedLocks(t *testing.T) {
 	p := &patience{conflictCode: 9}
@@ -51,6 +61,8 @@ func TestExitCodesOfRefusedLocks(t *testing.T) {
 		{&client.LostError{Name: "a", Cause: errors.New("why")}, exitLostBefore},
 		{fmt.Errorf("%w: gone", client.ErrSessionEnded), exitLostBefore},
 		{fmt.Errorf("%w: why", client.ErrUnavailable), exitUnavailable},
+		{fmt.Errorf("%w: why", client.ErrUnsupported), exitUnavailable},
+		{fmt.Errorf("%w: why", client.ErrPermission), exitPermission},
 		{fmt.Errorf("%w: why", client.ErrOptions), exitUsage},
 		{fmt.Errorf("%w: why", client.ErrTooMuchData), exitFailure},
 		{&failure{code: 130}, 130},

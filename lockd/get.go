@@ -100,11 +100,11 @@ func lockTable(info *client.LockInfo) *table {
 }
 
 // gateText says what a name at which one waits is.
-func gateText(k wire.GateKind, number int) string {
+func gateText(k client.GateKind, number int) string {
 	switch k {
-	case wire.GateLatch:
+	case client.GateLatch:
 		return fmt.Sprintf("latch, %d to count", number)
-	case wire.GateBarrier:
+	case client.GateBarrier:
 		return fmt.Sprintf("barrier of %d", number)
 	default:
 		return k.String()
@@ -167,7 +167,7 @@ func sessionText(id uint64) string {
 
 // kindName says what a hold or a wait is: its permits, or its mode and, of an
 // owner, how often it has entered.
-func kindName(m wire.Mode, k *client.ClaimKind) string {
+func kindName(m client.Mode, k *client.ClaimKind) string {
 	switch {
 	case k.Permits == 1:
 		return "1 permit"
@@ -181,11 +181,11 @@ func kindName(m wire.Mode, k *client.ClaimKind) string {
 }
 
 // modeName is the mode in the words most people know.
-func modeName(m wire.Mode) string {
+func modeName(m client.Mode) string {
 	switch m {
-	case wire.ModeEX:
+	case client.Exclusive:
 		return "exclusive"
-	case wire.ModePR:
+	case client.Shared:
 		return "shared"
 	default:
 		return m.String()

@@ -49,7 +49,12 @@ func (sh *shell) printVerbs(w io.Writer) {
 		fmt.Fprintf(w, "  %-17s %s\n", v.name, v.brief)
 	}
 	fmt.Fprint(w, "  help VERB         what a verb does and which flags it has\n\n"+
-		"Verbs that talk to a cluster find it by --addr HOST:PORT,… or LOCKD_ADDR.\n")
+		"Verbs that talk to a cluster find it by --addr HOST:PORT,… or LOCKD_ADDR.\n\nExit codes:\n")
+	for _, x := range exitMeanings() {
+		for i, line := range wrap(x.text, 70) {
+			fmt.Fprintf(w, "  %5s  %s\n", []string{x.code, ""}[min(i, 1)], line)
+		}
+	}
 }
 
 func (sh *shell) printVerb(w io.Writer, v verb) {

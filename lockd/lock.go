@@ -41,7 +41,7 @@ Exit codes:
     2  the command line is wrong
    69  no node answers for the lock
    75  the lock was lost before it could be printed
-   77  the cluster does not permit it (no cluster refuses that yet)
+   77  ` + notPermitted + `
   128+N  signal N ended the wait`
 
 func lockVerb() verb {
@@ -152,6 +152,11 @@ func (l *locker) run(sh *shell, args []string) error {
 		}
 		return err
 	}
+	return l.print(sh, name, h)
+}
+
+// print prints the hold, or gives it back if that fails.
+func (l *locker) print(sh *shell, name string, h *client.Held) error {
 	until := h.SafeUntil()
 	if until.IsZero() {
 		return failf(exitLostBefore, "lock %q was lost before it could be printed: its time of %s "+

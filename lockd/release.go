@@ -90,8 +90,8 @@ Exit codes:
     1  the token is of a hold that its client keeps
     2  the command line is wrong
    69  no node answers for the lock
-   77  the cluster does not permit it (no cluster refuses that yet)
-   79  the hold is over: given back before, or its time ran out`, wire.MaxListed)
+   77  %s
+   79  the hold is over: given back before, or its time ran out`, wire.MaxListed, notPermitted)
 }
 
 // holdFlags name a detached hold.

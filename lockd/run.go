@@ -40,7 +40,7 @@ Exit codes other than the command's own:
     2  the command line is wrong
    69  no node answers for the lock
    75  the lock was lost before the command started
-   77  the cluster does not permit it (no cluster refuses that yet)
+   77  ` + notPermitted + `
    79  the lock was lost while the command ran, whatever became of the command
   126  the command cannot be run
   127  the command is not found

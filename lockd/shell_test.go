@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -24,6 +25,31 @@ func call(args ...string) (code int, out, problems string) {
 	sh := &shell{out: &o, err: &e}
 	code = sh.run(args)
 	return code, o.String(), e.String()
+}
+
+// TestDocumentedVerbs proves that the page about JSON names the verbs that print it, and
+// no others.
+func TestDocumentedVerbs(t *testing.T) {
+	b, err := os.ReadFile("doc/json.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, m := range regexp.MustCompile("`lockd ([a-z ]+) -o json").FindAllSubmatch(b, -1) {
+		named[string(m[1])] = true
+	}
+	for _, v := range verbs() {
+		flags := flag.NewFlagSet(v.name, flag.ContinueOnError)
+		v.begin(flags)
+		f := flags.Lookup("o")
+		if prints := f != nil && strings.Contains(f.Usage, "json"); prints != named[v.name] {
+			t.Errorf("lockd %s: got -o json %v, the page names it: %v", v.name, prints, named[v.name])
+		}
+		delete(named, v.name)
+	}
+	if len(named) > 0 {
+		t.Errorf("the page names what is no verb: %v", named)
+	}
 }
 
 func TestHelpNamesEveryVerbAndFlag(t *testing.T) {
@@ -128,11 +154,11 @@ func TestTableIsTabSeparatedInAPipe(t *testing.T) {
 func TestGatesInTables(t *testing.T) {
 	var out bytes.Buffer
 	sh := &shell{out: &out}
-	latch := &client.LockInfo{Name: "jobs", Gate: wire.GateLatch, Number: 3, HolderCount: 1,
+	latch := &client.LockInfo{Name: "jobs", Gate: client.GateLatch, Number: 3, HolderCount: 1,
 		WaiterCount: 1, Holders: []client.Holder{{Token: 7, Session: wire.DetachedOwner}},
 		Waiters: []client.Waiter{{Client: "ci", Session: 4}}}
-	list := []client.ListEntry{{Name: "go", Gate: wire.GateEvent, HolderCount: 1, Token: 9},
-		{Name: "round", Gate: wire.GateBarrier, Number: 8, WaiterCount: 2}}
+	list := []client.ListEntry{{Name: "go", Gate: client.GateEvent, HolderCount: 1, Token: 9},
+		{Name: "round", Gate: client.GateBarrier, Number: 8, WaiterCount: 2}}
 	if err := errors.Join(lockTable(latch).print(sh), listTable(list).print(sh)); err != nil {
 		t.Fatal(err)
 	}
@@ -177,6 +203,39 @@ func TestExitCodeComesFromTheFailure(t *testing.T) {
 	} {
 		if got := exitCode(row.err); got != row.want {
 			t.Errorf("%v: got %d, want %d", row.err, got, row.want)
+		}
+	}
+}
+
+// TestExitCodesAreToldAlike proves that lockd help, the pages of verbs and the document
+// say the same of every exit code.
+func TestExitCodesAreToldAlike(t *testing.T) {
+	b, err := os.ReadFile("doc/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(b), "## Exit codes")
+	section, _, _ := strings.Cut(after, "\n## ")
+	rows := strings.Count(section, "\n| ") - 1
+	if all := exitMeanings(); rows != len(all) {
+		t.Errorf("the document has %d exit codes, want %d", rows, len(all))
+	}
+	_, help, _ := call("help")
+	for _, x := range exitMeanings() {
+		if row := "\n| " + x.code + " | " + x.text + " |\n"; !strings.Contains(section, row) {
+			t.Errorf("the document has no row %q", row)
+		}
+		if !strings.Contains(strings.Join(strings.Fields(help), " "), x.code+" "+x.text) {
+			t.Errorf("help does not say that %s is %q", x.code, x.text)
+		}
+	}
+	if front, err := os.ReadFile("../README.md"); err != nil ||
+		!strings.Contains(string(front), "77 "+notPermitted) {
+		t.Errorf("README.md: got %v, or it does not say that 77 is %q", err, notPermitted)
+	}
+	for _, v := range verbs() {
+		if says := strings.Contains(v.help, "   77  "); says != strings.Contains(v.help, notPermitted) {
+			t.Errorf("lockd %s: 77 is not %q", v.name, notPermitted)
 		}
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 	"lockd/client"
 	"lockd/lockd/admin"
-	"lockd/netio/wire"
 )
 
 func statusVerb() verb {
@@ -74,7 +73,7 @@ func nodeTable(all []client.NodeStatus) *table {
 		var leads, sessions, locks, applied uint64
 		for k := range s.Groups {
 			g := &s.Groups[k]
-			if g.Role == wire.RoleLeader {
+			if g.Role == client.RoleLeader {
 				leads++
 			}
 			sessions += uint64(g.Sessions)
@@ -105,7 +104,7 @@ func groupTable(all []client.NodeStatus) *table {
 			applied := "-"
 			if g := groupOf(&all[i], k); g != nil {
 				applied = strconv.FormatUint(g.Applied, 10)
-				if g.Role == wire.RoleLeader {
+				if g.Role == client.RoleLeader {
 					row[1] = strconv.Itoa(int(g.Leader))
 					row[2] = fmt.Sprintf("%d.%d", g.Round, g.BallotNode)
 					row[3] = strconv.Itoa(int(g.Sessions))
@@ -152,7 +151,7 @@ func clusterTrouble(all []client.NodeStatus) error {
 	leaders := make([]int, groupCount(all))
 	for i := range all {
 		for k := range all[i].Groups {
-			if g := &all[i].Groups[k]; g.Role == wire.RoleLeader {
+			if g := &all[i].Groups[k]; g.Role == client.RoleLeader {
 				leaders[g.Group]++
 			}
 		}

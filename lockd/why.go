@@ -11,7 +11,6 @@ import (
 
 	"lockd/client"
 	"lockd/lockd/admin"
-	"lockd/netio/wire"
 )
 
 func whyVerb() verb {
@@ -134,12 +133,12 @@ func allKept(w *client.WhyInfo) bool {
 func gateWait(w *client.WhyInfo) string {
 	name := strconv.Quote(w.Name)
 	switch w.Gate {
-	case wire.GateEvent:
+	case client.GateEvent:
 		if w.Position == 0 {
 			return "event " + name + " is set: whoever comes goes through at once"
 		}
 		return fmt.Sprintf("event %s is not set: %d waiting", name, w.WaiterCount)
-	case wire.GateLatch:
+	case client.GateLatch:
 		return fmt.Sprintf("latch %s has %d left to count: %d waiting", name, w.Number, w.WaiterCount)
 	default:
 		if w.Position == 0 {

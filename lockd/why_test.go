@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"lockd/client"
-	"lockd/netio/wire"
 )
 
 func TestWhyText(t *testing.T) {
@@ -20,11 +19,11 @@ func TestWhyText(t *testing.T) {
 	ending := why(1, client.LockInfo{HolderCount: 1, Holders: []client.Holder{kept}})
 	ending.Estimate = 3200 * time.Millisecond
 	one := client.LockInfo{HolderCount: 1, Holders: []client.Holder{held}}
-	event, pair := client.LockInfo{Gate: wire.GateEvent}, client.LockInfo{Gate: wire.GateEvent}
+	event, pair := client.LockInfo{Gate: client.GateEvent}, client.LockInfo{Gate: client.GateEvent}
 	pair.WaiterCount = 2
-	latch := client.LockInfo{Gate: wire.GateLatch, Number: 3, WaiterCount: 1}
-	barrier := client.LockInfo{Gate: wire.GateBarrier, Number: 3, WaiterCount: 1}
-	nearly := client.LockInfo{Gate: wire.GateBarrier, Number: 3, WaiterCount: 2}
+	latch := client.LockInfo{Gate: client.GateLatch, Number: 3, WaiterCount: 1}
+	barrier := client.LockInfo{Gate: client.GateBarrier, Number: 3, WaiterCount: 1}
+	nearly := client.LockInfo{Gate: client.GateBarrier, Number: 3, WaiterCount: 2}
 	for want, w := range map[string]*client.WhyInfo{
 		`lock "x" would be granted at once`: why(0, client.LockInfo{}), "holder : ci": why(1, one),
 		"comes free by itself": ending, "grant  : in 3.2s": ending,

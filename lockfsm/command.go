@@ -329,14 +329,6 @@ func (b *BatchBuilder) Len() int { return b.commands }
 // Size returns the encoded length in bytes.
 func (b *BatchBuilder) Size() int { return len(b.b) }
 
-// Format returns the format of the batch: the least that has all its commands.
-func (b *BatchBuilder) Format() uint8 {
-	if len(b.b) == 0 {
-		return FormatFirst
-	}
-	return b.b[0]
-}
-
 // Bytes returns the batch, borrowed until the next call of another method. It
 // is empty, and so a no-op, if neither Tick nor Append was called.
 func (b *BatchBuilder) Bytes() []byte { return b.b[:len(b.b):len(b.b)] }

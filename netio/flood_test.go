@@ -42,7 +42,7 @@ func child(mode string) int {
 	}
 	e.server = s
 	close(e.served)
-	fmt.Println(s.Addr(), s.MaxConns())
+	fmt.Println(s.Addr(), s.opts.MaxConns)
 	if mode == "exhaust" {
 		for {
 			if _, err := os.Open(os.DevNull); err != nil {

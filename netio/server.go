@@ -105,9 +105,6 @@ func Listen(opts ServerOptions, h Handler) (*Server, error) {
 // Addr returns the address the server listens on, with its real port.
 func (s *Server) Addr() net.Addr { return s.addr }
 
-// MaxConns returns the bound of open conns in force.
-func (s *Server) MaxConns() int { return s.opts.MaxConns }
-
 // Loops returns the number of event loops. Each is a thread that waits in the
 // kernel most of the time.
 func (s *Server) Loops() int { return s.opts.Loops }

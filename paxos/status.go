@@ -74,10 +74,6 @@ func (r *Replica) Leader() NodeID { return r.leader }
 // Chosen returns the last slot of the unbroken run of chosen slots.
 func (r *Replica) Chosen() Slot { return r.log.chosen }
 
-// Lowest returns the lowest slot still held, for peers to learn. The WAL may
-// forget the accept records of all slots up to the durable checkpoint.
-func (r *Replica) Lowest() Slot { return r.log.released + 1 }
-
 // Ballot returns the ballot this replica asks for, prepares or leads; the last
 // such one while it is passive.
 func (r *Replica) Ballot() Ballot { return r.ballot }

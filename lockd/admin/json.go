@@ -169,8 +169,8 @@ func appendError(dst []byte, text string) []byte {
 	return o.end(dst)
 }
 
-// AppendNode appends a picture of a node as it knows itself.
-func AppendNode(dst []byte, s *node.Status, build string) []byte {
+// appendNode appends a picture of a node as it knows itself.
+func appendNode(dst []byte, s *node.Status, build string) []byte {
 	o := newObject(new(fastjson.Arena))
 	o.number("node", uint64(s.Node))
 	o.text("cluster", s.Cluster)

@@ -127,7 +127,7 @@ func (h *handler) status(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusServiceUnavailable, "the node is starting")
 		return
 	}
-	write(w, AppendNode(nil, s, h.opts.Build))
+	write(w, appendNode(nil, s, h.opts.Build))
 }
 
 func (h *handler) locks(w http.ResponseWriter, r *http.Request) {

@@ -223,14 +223,14 @@ func TestBytesInJSON(t *testing.T) {
 func TestJSONOfTheCommandLine(t *testing.T) {
 	now := time.Now()
 	for name, b := range map[string][]byte{
-		"node": AppendNode(nil, picture(), "v"),
+		"node": appendNode(nil, picture(), "v"),
 		"lock": AppendLock(nil, &client.LockInfo{Name: "x\n\"", Holders: []client.Holder{{Since: now}},
 			Waiters: []client.Waiter{{Client: "\xff"}}}),
 		"semaphore": AppendLock(nil, &client.LockInfo{Name: "gpu", Capacity: 8, Taken: 6,
 			Holders: []client.Holder{{ClaimKind: client.ClaimKind{Permits: 6, Depth: 1}}},
 			Waiters: []client.Waiter{{ClaimKind: client.ClaimKind{Owner: 1 << 63, Depth: 2}}}}),
-		"latch": AppendLock(nil, &client.LockInfo{Name: "jobs", Gate: 1, Number: 3}),
-		"gates": AppendList(nil, []client.ListEntry{{Name: "jobs", Gate: 2}}, 9),
+		"latch": AppendLock(nil, &client.LockInfo{Name: "jobs", Gate: client.GateLatch, Number: 3}),
+		"gates": AppendList(nil, []client.ListEntry{{Name: "jobs", Gate: client.GateEvent}}, 9),
 		"list":  AppendList(nil, []client.ListEntry{{Name: "gpu", Capacity: 8}}, 1),
 		"cluster": AppendCluster(nil, []client.NodeStatus{{Node: 1, Err: errors.New("a \"b\"")},
 			{Node: 2, Groups: make([]client.GroupStatus, 2)}}),

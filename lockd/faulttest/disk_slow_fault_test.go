@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"lockd/client"
-	"lockd/netio/wire"
 )
 
 // stall is one row of F-D8.
@@ -122,7 +121,7 @@ func (r *rig) leaderships(ctx context.Context, n *Node) int {
 	}
 	leading := 0
 	for g := range groups {
-		best := wire.GroupStatus{}
+		best := client.GroupStatus{}
 		for _, s := range all {
 			if g < len(s.Groups) && s.Groups[g].Round >= best.Round {
 				best = s.Groups[g]

@@ -143,7 +143,7 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 		n.respond(c, h, s)
 		return
 	}
-	if f := cmd.Format(); f > n.ActiveFormat() {
+	if f := cmd.Format(); f > n.activeFormat() {
 		n.wantFormat(c, h, f)
 		return
 	}

@@ -12,9 +12,9 @@ import (
 // knows it: to what keeps leases from ending early as soon as that is so, and
 // beyond when a client asks for what needs a newer one.
 
-// ActiveFormat is the newest format that all nodes of the cluster know. A node
+// activeFormat is the newest format that all nodes of the cluster know. A node
 // proposes nothing newer (I27).
-func (n *Node) ActiveFormat() uint8 {
+func (n *Node) activeFormat() uint8 {
 	r := n.identity.Record
 	if r == nil {
 		return lockfsm.FormatFirst
@@ -74,7 +74,7 @@ const leastFormat = lockfsm.FormatWhole
 // wantLeastFormat has the leader of group 0 raise the format to leastFormat.
 func (n *Node) wantLeastFormat() {
 	g := n.group(0)
-	if g != nil && g.leading && n.ActiveFormat() < leastFormat && n.knownFormat() >= leastFormat {
+	if g != nil && g.leading && n.activeFormat() < leastFormat && n.knownFormat() >= leastFormat {
 		n.raiseFormat(leastFormat)
 	}
 }

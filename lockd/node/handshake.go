@@ -19,7 +19,7 @@ func (n *Node) PeerHello() wire.PeerHello {
 	id := n.admitted.Load()
 	return wire.PeerHello{
 		Features: uint64(n.opts.format()),
-		Cluster:  ClusterHash(id.Cluster),
+		Cluster:  clusterHash(id.Cluster),
 		Settings: id.Settings,
 		Disk:     uint64(id.Disk),
 		Durable:  n.inbox.durable.Load(),
@@ -46,7 +46,7 @@ func (n *Node) CheckPeer(h *wire.PeerHello) *wire.PeerRefused {
 		return &wire.PeerRefused{Code: code, Text: fmt.Appendf(nil, format, args...)}
 	}
 	switch {
-	case h.Cluster != ClusterHash(id.Cluster):
+	case h.Cluster != clusterHash(id.Cluster):
 		return refuse(wire.RefusedCluster,
 			"node %d belongs to another cluster than %q; check the addresses and the cluster name",
 			h.From, id.Cluster)
@@ -163,7 +163,7 @@ func (n *Node) Welcome(version uint16) wire.Welcome {
 	w := wire.Welcome{
 		Version: version,
 		Node:    n.opts.Self,
-		Cluster: ClusterHash(n.opts.Cluster),
+		Cluster: clusterHash(n.opts.Cluster),
 		Limits:  wire.DefaultLimits(),
 		Leaders: make([]uint16, n.opts.Groups),
 	}

@@ -27,7 +27,6 @@ const (
 	itemChunk
 	itemBegun
 	itemInstalled
-	itemQuery
 	itemDrain
 	itemChange
 	itemDropped
@@ -41,7 +40,7 @@ type item struct {
 	node     uint16
 	conn     ConnID
 	from, to int
-	done     any // completion of a checkpoint job, a query, or what a peer showed
+	done     any // completion of a checkpoint job, a change, or what a peer showed
 }
 
 // box is what one turn takes: items in order and the bytes they refer to.
@@ -272,13 +271,6 @@ func (in *Inbox) Chunk(d ChunkDone) {
 // Installed completes an InstallRequest.
 func (in *Inbox) Installed(d InstallDone) {
 	in.put(item{kind: itemInstalled, done: d}, nil)
-	in.Wake()
-}
-
-// Query asks the engine to call fn at the end of a turn, on its own goroutine,
-// with the node at rest. fn must be quick and must not keep what it is shown.
-func (in *Inbox) Query(fn func(*Node)) {
-	in.put(item{kind: itemQuery, done: fn}, nil)
 	in.Wake()
 }
 

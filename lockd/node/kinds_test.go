@@ -187,7 +187,7 @@ func raisedWorld(t *testing.T, o Options) *world {
 	}
 	w.until("all know", func() bool {
 		for _, n := range w.nodes {
-			if n.node.ActiveFormat() != lockfsm.FormatLatest {
+			if n.node.activeFormat() != lockfsm.FormatLatest {
 				return false
 			}
 		}
@@ -222,7 +222,7 @@ func TestFP3MixedClusterStopsNobody(t *testing.T) {
 	w.run(Second)
 	u.keepalive()
 	w.run(Second)
-	if got := w.nodes[1].node.ActiveFormat(); got != lockfsm.FormatLatest {
+	if got := w.nodes[1].node.activeFormat(); got != lockfsm.FormatLatest {
 		t.Errorf("active format, all nodes upgraded: got %d, want %d", got, lockfsm.FormatLatest)
 	}
 	u.keepalive()

@@ -244,14 +244,3 @@ func (n *Node) handOver(g *group) bool {
 	}
 	return found
 }
-
-// Leading reports how many groups this node serves.
-func (n *Node) Leading() int {
-	k := 0
-	for _, g := range n.hosted {
-		if g.leading {
-			k++
-		}
-	}
-	return k
-}

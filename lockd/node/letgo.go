@@ -14,7 +14,7 @@ func (n *Node) onLetGo(g *group, c *conn, h wire.Header, body []byte) {
 		n.respond(c, h, wire.StatusBadRequest)
 		return
 	}
-	if n.ActiveFormat() < lockfsm.OpLetGo.Format() {
+	if n.activeFormat() < lockfsm.OpLetGo.Format() {
 		n.wantFormat(c, h, lockfsm.OpLetGo.Format())
 		return
 	}

@@ -121,7 +121,7 @@ func (n *Node) proposeTick(g *group) {
 // clockOf names the clock by which steps of a led group are measured, as soon as
 // all nodes know of such names.
 func (n *Node) clockOf(g *group) lockfsm.Clock {
-	if n.ActiveFormat() < leastFormat {
+	if n.activeFormat() < leastFormat {
 		return lockfsm.Clock{}
 	}
 	b := g.replica.Ballot()

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+
+	"lockd/lockd/placement"
 )
 
 // looped starts the loop of a cluster of one on a clock that moves with every
@@ -19,18 +21,24 @@ func looped(t *testing.T) (*testNode, *Loop) {
 	return n, Start(n.node, func() Nanos { return Nanos(now.Add(int64(Millisecond / 10))) }, nil)
 }
 
+// news has fn called within a turn: a change of no kind is refused as soon as it is
+// looked at.
+func (n *testNode) news(fn func()) {
+	n.inbox.Change(placement.Change{}, func(error) { fn() })
+}
+
 // Who brings news must get away again even if there is always more of it.
 func TestRunnerIsLetGoUnderLoad(t *testing.T) {
 	n, l := looped(t)
-	var again func(*Node)
+	var again func()
 	turns, enough := 0, make(chan struct{})
-	again = func(*Node) {
+	again = func() {
 		if turns++; turns == 1000 {
 			close(enough)
 		}
-		n.inbox.Query(again)
+		n.news(again)
 	}
-	n.inbox.Query(again)
+	n.news(again)
 	<-enough
 	l.Stop()
 	n.inbox.Wake() // nobody looks at news any more; it must return
@@ -44,7 +52,7 @@ func TestNewsAfterAFailureAreIgnored(t *testing.T) {
 	if !errors.Is(l.Err(), bad) {
 		t.Errorf("got %v, want %v", l.Err(), bad)
 	}
-	n.inbox.Query(func(*Node) { t.Error("a turn ran after the failure") })
+	n.news(func() { t.Error("a turn ran after the failure") })
 	l.Stop()
 }
 
@@ -71,7 +79,7 @@ func TestManyBringersLoseNoNews(t *testing.T) {
 	for range bringers {
 		go func() {
 			for range each {
-				n.inbox.Query(func(*Node) {
+				n.news(func() {
 					if seen.Add(1) == bringers*each {
 						close(all)
 					}
@@ -101,7 +109,7 @@ func TestTurnReadsTheClockAfterItsNews(t *testing.T) {
 		case <-asked:
 			now += Second // the process does not run for a while
 			end := now
-			n.inbox.Query(func(n *Node) { late <- n.now - end })
+			n.news(func() { late <- n.node.now - end })
 		default:
 		}
 		return now

@@ -81,7 +81,6 @@ type Node struct {
 	contention        contention
 	turnstile         turnstile
 	acks              keepaliveAcks
-	queries           []func(*Node)
 
 	// lastLSN is the position of the newest record appended, durable that of
 	// the newest one synced. What must not leave before a record is synced
@@ -205,12 +204,6 @@ func (n *Node) fail(err error) {
 		n.observe(Event{Kind: EventFailed, Text: err.Error()})
 	}
 }
-
-// Err is the reason for which the node stopped, nil while it runs.
-func (n *Node) Err() error { return n.failure }
-
-// Inbox is where everything that happens is put.
-func (n *Node) Inbox() *Inbox { return n.inbox }
 
 // group returns a group that this node keeps, nil when there is none.
 func (n *Node) group(id uint16) *group {

@@ -232,8 +232,8 @@ func (o *Options) machineLimits() lockfsm.Limits {
 	return l
 }
 
-// ClusterHash is the fingerprint of a cluster name in handshakes.
-func ClusterHash(name string) uint64 { return fnvString(fnvOffset, name) }
+// clusterHash is the fingerprint of a cluster name in handshakes.
+func clusterHash(name string) uint64 { return fnvString(fnvOffset, name) }
 
 const (
 	fnvOffset uint64 = 14695981039346656037

@@ -210,7 +210,7 @@ func (n *Node) respondStatus(c *conn, h wire.Header) {
 
 func (n *Node) appendStatus(dst []byte) []byte {
 	x := wire.NodeStatus{
-		Cluster:      ClusterHash(n.identity.Cluster),
+		Cluster:      clusterHash(n.identity.Cluster),
 		UptimeMillis: uint64((n.now - n.startedAt) / Millisecond),
 		Durable:      uint64(n.durable),
 		Node:         uint16(n.identity.Node),

@@ -110,10 +110,6 @@ func (n *Node) finish() {
 		n.flushWAL = false
 		n.deps.Log.Flush()
 	}
-	for _, fn := range n.queries {
-		fn(n)
-	}
-	n.queries = n.queries[:0]
 }
 
 func (n *Node) dispatch(it *item) {
@@ -141,8 +137,6 @@ func (n *Node) dispatch(it *item) {
 		n.onInstalled(it.done.(InstallDone))
 	case itemRefused:
 		n.onRefused(it.node, wire.Refusal(it.sub), it.done.(string))
-	case itemQuery:
-		n.queries = append(n.queries, it.done.(func(*Node)))
 	case itemDrain:
 		n.onDrain()
 	case itemDropped:

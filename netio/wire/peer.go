@@ -37,8 +37,8 @@ const (
 	peerKindEnd = 13
 )
 
-// Known reports whether this version knows k.
-func (k PeerKind) Known() bool { return k >= PeerKindHello && k < peerKindEnd }
+// known reports whether this version knows k.
+func (k PeerKind) known() bool { return k >= PeerKindHello && k < peerKindEnd }
 
 // String returns the name of k as it appears in logs and documents.
 func (k PeerKind) String() string {
@@ -108,7 +108,7 @@ func ParsePeer(frame []byte) (PeerKind, []byte, error) {
 		return 0, nil, fmt.Errorf("%w: %s of %d bytes: have %08x, computed %08x",
 			ErrChecksum, kind, len(frame), have, want)
 	}
-	if !kind.Known() {
+	if !kind.known() {
 		return 0, nil, fmt.Errorf("%w: %s", ErrKind, kind)
 	}
 	return kind, payload, nil
@@ -201,7 +201,7 @@ func DecodePeerHello(payload []byte) (PeerHello, error) {
 	}
 	x := PeerHello{Version: c.u16(), MinVersion: c.u16()}
 	if c.err == nil {
-		if _, err := NegotiatePeer(x.Version, x.MinVersion); err != nil {
+		if _, err := negotiatePeer(x.Version, x.MinVersion); err != nil {
 			return x, fmt.Errorf("PeerHello: %w", err)
 		}
 	}
@@ -217,8 +217,8 @@ func DecodePeerHello(payload []byte) (PeerHello, error) {
 	return x, c.end("PeerHello")
 }
 
-// NegotiatePeer is Negotiate for the peer protocol.
-func NegotiatePeer(version, minVersion uint16) (uint16, error) {
+// negotiatePeer is Negotiate for the peer protocol.
+func negotiatePeer(version, minVersion uint16) (uint16, error) {
 	if minVersion > version {
 		return 0, fmt.Errorf("%w: versions %d to %d", ErrField, minVersion, version)
 	}

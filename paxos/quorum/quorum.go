@@ -1,17 +1,12 @@
 package quorum
 
 import (
-	"errors"
 	"fmt"
 	"math/bits"
 )
 
 // MaxAcceptors is the largest number of acceptors a System can have.
 const MaxAcceptors = 64
-
-// ErrSizes means that quorums of the given sizes need not meet, or can never
-// be reached.
-var ErrSizes = errors.New("quorum: sizes do not intersect")
 
 // Set is a set of acceptors, one bit per position.
 type Set uint64
@@ -22,8 +17,8 @@ func (s Set) Add(place int) Set { return s | 1<<uint(place) }
 // Has reports whether the acceptor at place is in s. Requires: 0 ≤ place < 64.
 func (s Set) Has(place int) bool { return s>>uint(place)&1 == 1 }
 
-// Count returns how many acceptors are in s.
-func (s Set) Count() int { return bits.OnesCount64(uint64(s)) }
+// count returns how many acceptors are in s.
+func (s Set) count() int { return bits.OnesCount64(uint64(s)) }
 
 // System is a number of acceptors with its two quorum sizes. The zero System
 // has no acceptors, and no set is enough for it.
@@ -42,32 +37,11 @@ func Majority(n int) System {
 	return System{acceptors: n, prepare: n/2 + 1, accept: n/2 + 1}
 }
 
-// Sizes are the three numbers of a System.
-type Sizes struct {
-	Acceptors, Prepare, Accept int
-}
-
-// New returns the system with the given sizes, or ErrSizes.
-func New(z Sizes) (System, error) {
-	switch {
-	case z.Acceptors < 1 || z.Acceptors > MaxAcceptors:
-		return System{}, fmt.Errorf("%w: %d acceptors, want 1 to %d",
-			ErrSizes, z.Acceptors, MaxAcceptors)
-	case z.Prepare < 1 || z.Prepare > z.Acceptors, z.Accept < 1 || z.Accept > z.Acceptors:
-		return System{}, fmt.Errorf("%w: quorums of %d and %d among %d acceptors",
-			ErrSizes, z.Prepare, z.Accept, z.Acceptors)
-	case z.Prepare+z.Accept <= z.Acceptors:
-		return System{}, fmt.Errorf("%w: %d + %d is not above %d",
-			ErrSizes, z.Prepare, z.Accept, z.Acceptors)
-	}
-	return System{acceptors: z.Acceptors, prepare: z.Prepare, accept: z.Accept}, nil
-}
-
 func (y System) inside(s Set) int {
 	if y.acceptors == MaxAcceptors {
-		return s.Count()
+		return s.count()
 	}
-	return (s & (1<<uint(y.acceptors) - 1)).Count()
+	return (s & (1<<uint(y.acceptors) - 1)).count()
 }
 
 // Prepare reports whether s holds a prepare quorum. Positions at or above the

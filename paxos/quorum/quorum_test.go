@@ -1,7 +1,6 @@
 package quorum
 
 import (
-	"errors"
 	"testing"
 	"testing/quick"
 )
@@ -35,27 +34,23 @@ func (d dumb) reached(numbers []uint64) uint64 {
 	return best
 }
 
-// draw makes sizes that New takes out of any three bytes.
-func draw(a, b, c uint8) Sizes {
+// draw makes a system whose quorums meet out of any three bytes.
+func draw(a, b, c uint8) System {
 	n := 1 + int(a)%MaxAcceptors
 	prepare := 1 + int(b)%n
 	accept := n - prepare + 1 + int(c)%prepare
-	return Sizes{Acceptors: n, Prepare: prepare, Accept: accept}
+	return System{acceptors: n, prepare: prepare, accept: accept}
 }
 
 func TestSystemIsItsDumbTwin(t *testing.T) {
 	same := func(a, b, c uint8, s Set, numbers []uint64) bool {
-		z := draw(a, b, c)
-		y, err := New(z)
-		if err != nil {
-			t.Fatalf("New(%+v): %v", z, err)
-		}
-		d := dumb{z.Acceptors, z.Prepare, z.Accept}
+		y := draw(a, b, c)
+		d := dumb{y.acceptors, y.prepare, y.accept}
 		in := len(d.inside(s))
-		for len(numbers) < z.Acceptors {
+		for len(numbers) < y.acceptors {
 			numbers = append(numbers, uint64(len(numbers))%5)
 		}
-		numbers = numbers[:z.Acceptors]
+		numbers = numbers[:y.acceptors]
 		return y.Prepare(s) == (in >= d.prepare) &&
 			y.Accept(s) == (in >= d.accept) &&
 			y.AcceptWithout(s) == (d.n-in >= d.accept) &&
@@ -70,9 +65,8 @@ func TestSystemIsItsDumbTwin(t *testing.T) {
 // accept, they share an acceptor.
 func TestQuorumsMeet(t *testing.T) {
 	meet := func(a, b, c uint8, p, q Set) bool {
-		z := draw(a, b, c)
-		y, _ := New(z)
-		mask := ^Set(0) >> (MaxAcceptors - z.Acceptors)
+		y := draw(a, b, c)
+		mask := ^Set(0) >> (MaxAcceptors - y.acceptors)
 		p, q = p&mask, q&mask
 		return !y.Prepare(p) || !y.Accept(q) || p&q != 0
 	}
@@ -93,16 +87,6 @@ func TestMajority(t *testing.T) {
 		}
 		if s = s.Add(n - 1); !y.Prepare(s) || !y.Accept(s) {
 			t.Errorf("%d of %d: got no quorum, want one", want, n)
-		}
-	}
-}
-
-func TestNewRefusesSizesThatNeedNotMeet(t *testing.T) {
-	for _, z := range []Sizes{
-		{0, 1, 1}, {65, 33, 33}, {3, 1, 2}, {3, 0, 3}, {3, 4, 1}, {4, 2, 2}, {3, 3, 0},
-	} {
-		if _, err := New(z); !errors.Is(err, ErrSizes) {
-			t.Errorf("New(%+v): got %v, want ErrSizes", z, err)
 		}
 	}
 }
