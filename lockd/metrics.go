@@ -13,11 +13,12 @@ import (
 // samples are the values of /metrics that the engine does not know.
 func (a *assembly) samples() []admin.Sample {
 	all := walSamples(a.syncer.Stats(), a.syncer.SyncStarted())
+	cfg := a.inForce()
 	all = append(all,
 		gauge("memory_bound_bytes", "What the bounds of memory add up to.",
-			float64(a.cfg.Memory().Sum())),
+			float64(cfg.Memory().Sum())),
 		gauge("disk_bound_bytes", "What the bounds of the directory add up to.",
-			float64(a.cfg.Disk().Sum())))
+			float64(cfg.Disk().Sum())))
 	all = append(all, serverSamples(a.server.Stats())...)
 	all = append(all, linkSamples(a.links.Stats())...)
 	return append(all,

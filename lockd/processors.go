@@ -3,6 +3,8 @@ package main
 import (
 	"os"
 	"runtime"
+
+	"lockd/lockd/config"
 )
 
 // waitsInKernel is how many threads of a node wait in the kernel at a time
@@ -22,6 +24,14 @@ func spareProcessors(nodes ...*assembly) (restore func()) {
 		waiting += a.server.Loops() + waitsInKernel
 	}
 	return addProcessors(waiting)
+}
+
+// inForce returns the settings with the event loops there are: their default counts
+// processors, of which there are more by now.
+func (a *assembly) inForce() config.Config {
+	cfg := a.cfg
+	cfg.EventLoops = a.server.Loops()
+	return cfg
 }
 
 // addProcessors adds n processors. An operator who has set GOMAXPROCS has decided.

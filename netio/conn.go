@@ -81,7 +81,7 @@ func (l *eventLoop) traffic(c *conn) gnet.Action {
 		if c.paused {
 			l.watch(c)
 		}
-		l.account(c, len(c.part), c.unsentBytes)
+		l.account(c, cap(c.part), c.unsentBytes)
 		if len(c.part) > 0 && l.full() {
 			l.closeOverflowed(c)
 		}

@@ -144,8 +144,8 @@ func (l *eventLoop) forget(c *conn, err error) {
 	}
 }
 
-// account notes how many bytes c keeps in this process: of a half-read frame
-// and of responses it did not take.
+// account notes how many bytes c keeps in this process: for a half-read frame,
+// whatever has come of it, and of responses it did not take.
 func (l *eventLoop) account(c *conn, part, unsent int) {
 	l.buffered += part - c.partBytes + unsent - c.unsentBytes
 	if unsent != c.unsentBytes {

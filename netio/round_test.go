@@ -232,3 +232,22 @@ func TestWokenLoopReads_FN5(t *testing.T) {
 		}
 	}
 }
+
+// What a conn keeps for a frame that has not ended counts in full: the memory may come
+// from a much larger answer to somebody else.
+func TestHalfFrameCountsWhatItKeeps_FN5(t *testing.T) {
+	s := &Server{opts: ServerOptions{Loops: 1, MaxFrameBytes: wire.MaxFrameBytes,
+		MaxBufferedBytes: 4 << 20}}
+	l := newEventLoop(s, nil, 0)
+	l.buffers.give(make([]byte, retainedBytes))
+	c := &conn{loop: l, state: stateOpen, gnet: &dripper{piece: statusRequest(1)[:9]}}
+	l.traffic(c)
+	if len(c.part) != 9 || l.buffered != cap(c.part) {
+		t.Errorf("got %d bytes of a frame in %d counted as %d", len(c.part), cap(c.part), l.buffered)
+	}
+	c.gnet = &dripper{piece: statusRequest(1)[9:12]}
+	l.traffic(c)
+	if l.buffered != cap(c.part) {
+		t.Errorf("got %d counted, want %d", l.buffered, cap(c.part))
+	}
+}

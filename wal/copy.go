@@ -33,6 +33,7 @@ func (w *Writer) gather() ([]foundRecord, error) {
 	if b.victim == 0 {
 		return nil, nil
 	}
+	defer w.waited(w.wait())
 	c := &b.copier
 	if c.segment != b.victim {
 		reader, err := w.victimReader()

@@ -140,14 +140,8 @@ func (w *Writer) firstNeeded() uint64 {
 
 // perform writes and syncs the batch of a job.
 func (w *Writer) perform(j *job) error {
-	if clock := w.opts.Clock; clock != nil {
-		start := clock()
-		w.syncStarted.Store(start)
-		defer func() {
-			j.nanos = clock() - start
-			w.syncStarted.Store(0)
-		}()
-	}
+	start := w.wait()
+	defer func() { j.nanos = w.waited(start) }()
 	if j.rotation != rotateNot {
 		if err := w.rotate(j); err != nil {
 			return err

@@ -166,3 +166,76 @@ func TestFD10SyncerWithoutSpares(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// watchedDir is a directory that looks whether a wait for it could be noticed.
+type watchedDir struct {
+	disk.Dir
+	w    *Writer // nil until it is to look
+	note func(what string)
+}
+
+func (d *watchedDir) look(what string) {
+	if d.w != nil && d.w.SyncStarted() == 0 {
+		d.note(what)
+	}
+}
+
+func (d *watchedDir) Rename(from, to string) error {
+	d.look("rename")
+	return d.Dir.Rename(from, to)
+}
+
+func (d *watchedDir) Remove(name string) error {
+	d.look("remove")
+	return d.Dir.Remove(name)
+}
+
+func (d *watchedDir) Sync() error {
+	d.look("sync of the directory")
+	return d.Dir.Sync()
+}
+
+func (d *watchedDir) Open(name string) (disk.File, error) {
+	f, err := d.Dir.Open(name)
+	return &watchedFile{f, d}, err
+}
+
+type watchedFile struct {
+	disk.File
+	dir *watchedDir
+}
+
+func (f *watchedFile) ReadAt(p []byte, off int64) (int, error) {
+	f.dir.look("read")
+	return f.File.ReadAt(p, off)
+}
+
+func (f *watchedFile) Sync() error {
+	f.dir.look("sync")
+	return f.File.Sync()
+}
+
+// TestFD8EveryWaitForTheDiskIsSeen: whatever a flush waits for the disk in, SyncStarted
+// tells since when; who leads must notice that his disk has stopped (I30).
+func TestFD8EveryWaitForTheDiskIsSeen(t *testing.T) {
+	unseen := make(map[string]int)
+	dir := &watchedDir{Dir: mustMount(simdisk.New(drawFrom(1))),
+		note: func(what string) { unseen[what]++ }}
+	opts, now := smallOptions(), int64(0)
+	opts.Clock = func() int64 { now++; return now }
+	w, _, err := open(dir, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir.w = w
+	if err := newModel().work(w, drawFrom(2), 2*crashSteps); err != nil {
+		t.Fatal(err)
+	}
+	if s := w.Stats(); s.Recycled == 0 || s.CopiedRecords == 0 || w.SyncStarted() != 0 {
+		t.Errorf("got %+v, waiting since %d, want recycled segments, copies and no wait", s,
+			w.SyncStarted())
+	}
+	for what, n := range unseen {
+		t.Errorf("%d times: a %s could take for ever and nobody would notice", n, what)
+	}
+}

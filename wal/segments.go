@@ -128,6 +128,10 @@ func nameSegment(dir disk.Dir, file disk.File, spare string, h segmentHeader) er
 // It returns the names of those that became spares. Each change of a name is
 // durable before the next is made, so that the numbers in use have no gap.
 func (w *Writer) recycle(j *job) ([]string, error) {
+	if w.back.files[0].number >= j.oldest {
+		return nil, nil
+	}
+	defer w.waited(w.wait())
 	var made []string
 	for w.back.files[0].number < j.oldest {
 		old := w.back.files[0]

@@ -57,8 +57,8 @@ type Writer struct {
 		copier copier
 	}
 
-	// syncStarted is the clock's reading when the running write and sync
-	// began, zero if none is running. The flushing goroutine writes it.
+	// syncStarted is the clock's reading since when the disk is waited for, zero
+	// if it is not. The flushing goroutine writes it.
 	syncStarted atomic.Int64
 }
 
@@ -265,9 +265,28 @@ func (w *Writer) Close() error {
 // Durable is the last synced LSN.
 func (w *Writer) Durable() LSN { return w.front.durable }
 
-// SyncStarted is the clock's reading when the write and sync that are running
-// began; zero if none runs or there is no clock. Any goroutine may call it.
+// SyncStarted is the clock's reading since when a flush waits for the disk: for its
+// write and sync, to read what it copies forward, or to recycle a segment. It is
+// zero if none does or there is no clock. Any goroutine may call it.
 func (w *Writer) SyncStarted() int64 { return w.syncStarted.Load() }
+
+// wait notes that the disk is waited for, until waited is called with the result.
+func (w *Writer) wait() (start int64) {
+	if w.opts.Clock != nil {
+		start = w.opts.Clock()
+		w.syncStarted.Store(start)
+	}
+	return start
+}
+
+// waited returns how many nanoseconds the wait took; zero without a clock.
+func (w *Writer) waited(start int64) int64 {
+	if w.opts.Clock == nil {
+		return 0
+	}
+	w.syncStarted.Store(0)
+	return w.opts.Clock() - start
+}
 
 // Stats describes the Writer as it is.
 func (w *Writer) Stats() Stats {

@@ -30,8 +30,8 @@ type Log interface {
 	// Cramped reports that the log has so little room that nothing new should
 	// be admitted. It is asked once a beat of the protocol clock.
 	Cramped() bool
-	// SyncingSince is the moment at which the sync now running began, zero
-	// when none is running.
+	// SyncingSince is the moment since which the log waits for the disk, zero when
+	// it does not.
 	SyncingSince() Nanos
 }
 

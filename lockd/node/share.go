@@ -22,9 +22,6 @@ const (
 	// that wait for an answer. Who asks for more is told Busy: a page looks at
 	// every lock of its group, and a question is kept until it is answered.
 	listsCost = 4 * turnCost
-	// keptBytes is the most memory that a conn keeps for requests that wait when
-	// none do.
-	keptBytes = 1024
 )
 
 // costOf is what a request costs before it is answered.
@@ -171,13 +168,11 @@ func (n *Node) serveConn(c *conn, quantum int) {
 		}
 	}
 	n.turnstile.bytes -= done
-	c.waiting = append(c.waiting[:0], c.waiting[done:]...)
+	c.waiting = c.waiting[done:] // what is left stays where it is
 	if len(c.waiting) > 0 {
 		return
 	}
-	if cap(c.waiting) > keptBytes {
-		c.waiting = nil
-	}
+	c.waiting = nil // its memory is as large as what waited
 	if c.closed {
 		n.endConn(c)
 	}

@@ -146,3 +146,23 @@ func TestFN5SessionsThatAreNotThereAreBounded(t *testing.T) {
 		t.Errorf("renewals: got %d, want at most %d", len(g.renewals), mostStrangers)
 	}
 }
+
+// TestFN5WhatWaitsIsNotMoved: a turn takes what it serves of a conn off the front of
+// what waits and leaves the rest where it is. To move all that waits of all conns would
+// take a turn many times what it may.
+func TestFN5WhatWaitsIsNotMoved(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.nodes[1]
+	flooder(n, 1, 8*turnCost)
+	turn := func() []byte {
+		if err := n.node.Turn(w.now); err != nil {
+			t.Fatal(err)
+		}
+		return n.node.conns.find(1).waiting
+	}
+	before := turn()
+	after := turn()
+	if done := len(before) - len(after); done <= 0 || len(after) == 0 || &after[0] != &before[done] {
+		t.Errorf("%d bytes of %d were served, and the rest was moved", done, len(before))
+	}
+}
