@@ -66,7 +66,8 @@
 // stranger there, whatever its id. It goes through the same handshake, LinkOptions.
 // Stranger taking the place of PeerHandler.Check, and is then heard for
 // IntroductionTime, two at a time: its frames, of 1 MiB at most, are handed over, and
-// nothing is sent to it. SetPeer ends that, and the link of the peer it now is comes up as any other.
+// nothing is sent to it. SetPeer ends that, and the link of the peer that it now is
+// comes up as any other.
 //
 // A second link of the same node (F-N6): of the same incarnation it replaces the
 // first, which that process has given up. Of another incarnation it is refused

@@ -80,7 +80,8 @@ type PeerHandler interface {
 }
 
 // Links keeps one link to every peer: the node with the lower id dials, the
-// other one accepts, and introduces itself if that does not come about. Its methods are safe for concurrent use.
+// other one accepts, and introduces itself if that does not come about. Its methods
+// are safe for concurrent use.
 type Links struct {
 	opts        LinkOptions
 	handler     PeerHandler

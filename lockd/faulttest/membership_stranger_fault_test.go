@@ -30,7 +30,7 @@ func TestFM1MajorityMeetsThroughAStranger(t *testing.T) {
 			if err := c.Nodes[2].Kill(); err != nil {
 				t.Fatal(err)
 			}
-			file := c.Nodes[2].Args()
+			file := c.Nodes[2].Args() // of three nodes
 			n4 := c.grow(t)
 			if x.named {
 				file = c.Nodes[2].Args()

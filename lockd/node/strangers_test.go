@@ -65,7 +65,9 @@ func TestFM1NodeHearsOfTheClusterFromAStranger(t *testing.T) {
 
 // strangerTells has a stranger that shows a disk and a version tell node 3 a record.
 // It returns node 3, alone and with the record it began with.
-func strangerTells(t *testing.T, hello wire.PeerHello, r *placement.Record, version uint64) *testNode {
+func strangerTells(
+	t *testing.T, hello wire.PeerHello, r *placement.Record, version uint64,
+) *testNode {
 	t.Helper()
 	w := newWorld(t, testOptions())
 	w.settle("all at home", w.atHome)

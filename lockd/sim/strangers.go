@@ -11,7 +11,9 @@ import (
 )
 
 // noteRecord keeps each record of the cluster as it was chosen.
-func (w *World) noteRecord(g paxos.GroupID, slot paxos.Slot, c *lockfsm.Command, r *lockfsm.Result) {
+func (w *World) noteRecord(
+	g paxos.GroupID, slot paxos.Slot, c *lockfsm.Command, r *lockfsm.Result,
+) {
 	if g == 0 && c.Op == lockfsm.OpWrite && r.Code == lockfsm.CodeOK && string(c.Name) == "cluster" {
 		w.records[uint64(slot)] = string(c.Value)
 	}
