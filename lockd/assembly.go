@@ -224,6 +224,7 @@ func (a *assembly) listen(clients clientHandler, peers *peerPort) error {
 	links.Server = a.server
 	links.Seed = randomSeed()
 	links.Hello = func(uint16) wire.PeerHello { return a.node.PeerHello() }
+	links.Stranger = peers.checkStranger
 	if a.links, err = netio.OpenLinks(links, peers); err != nil {
 		return err
 	}

@@ -141,7 +141,8 @@ func levelOf(k node.EventKind) slog.Level {
 		node.EventCheckpoint:
 		return slog.LevelDebug
 	case node.EventRefusedUs, node.EventRosterConflict, node.EventCheckpointFailed,
-		node.EventSnapshotFailed, node.EventDiskStalled, node.EventChangeFailed, node.EventForced:
+		node.EventSnapshotFailed, node.EventDiskStalled, node.EventChangeFailed, node.EventForced,
+		node.EventDisbelieved:
 		return slog.LevelWarn
 	case node.EventFailed, node.EventMalformed:
 		return slog.LevelError

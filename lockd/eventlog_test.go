@@ -43,8 +43,9 @@ func TestEventsBecomeLines(t *testing.T) {
 func TestLinesNameTheGroup(t *testing.T) {
 	without := []node.EventKind{node.EventBorn, node.EventPeerUp, node.EventPeerDown,
 		node.EventRefusedUs, node.EventRosterConflict, node.EventDrained, node.EventDiskStalled,
-		node.EventDiskMoves, node.EventFailed, node.EventRecord, node.EventChangeFailed}
-	for k := node.EventBorn; k <= node.EventForced; k++ {
+		node.EventDiskMoves, node.EventFailed, node.EventRecord, node.EventChangeFailed,
+		node.EventTold, node.EventDisbelieved}
+	for k := node.EventBorn; k <= node.EventDisbelieved; k++ {
 		var out bytes.Buffer
 		newEventLog(newLogger(&out, "debug", "text")).write(node.Event{Kind: k})
 		want := !slices.Contains(without, k)

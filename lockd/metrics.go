@@ -101,6 +101,7 @@ func linkSamples(s netio.LinkStats) []admin.Sample {
 		counter("peer_conns_refused", "Handshakes refused by this node.", s.Refused),
 		counter("peer_conns_failed", "Conns on the peer port that led to no link.", s.Failed),
 		counter("peer_conns_crowded", "Conns closed because too many shook hands.", s.Crowded),
+		counter("peer_introductions", "Strangers that were let in to tell a newer record.", s.Introduced),
 	}
 	for _, p := range s.Peers {
 		all = append(all, peerSamples(p)...)

@@ -192,9 +192,17 @@ func (p *peerPort) change(c peerChange) {
 // Check admits a peer at the handshake. The peer is told why not, and so is
 // whoever reads the log here: the mistake may be on this side.
 func (p *peerPort) Check(h wire.PeerHello) *wire.PeerRefused {
-	r := p.node.CheckPeer(&h)
-	if r != nil && p.refused.news(h.From, string(r.Text), time.Now()) {
-		p.log.Warn("peer refused", "peer", h.From, "reason", string(r.Text))
+	return p.judged(h.From, p.node.CheckPeer(&h))
+}
+
+// checkStranger admits one who is no peer to be heard.
+func (p *peerPort) checkStranger(h wire.PeerHello) *wire.PeerRefused {
+	return p.judged(h.From, p.node.CheckStranger(&h))
+}
+
+func (p *peerPort) judged(peer uint16, r *wire.PeerRefused) *wire.PeerRefused {
+	if r != nil && p.refused.news(peer, string(r.Text), time.Now()) {
+		p.log.Warn("peer refused", "peer", peer, "reason", string(r.Text))
 	}
 	return r
 }

@@ -41,7 +41,8 @@
 //
 // # Links
 //
-// The node with the lower id dials, so two nodes never cross. Three frames open
+// The node with the lower id dials, so two nodes that know each other never cross:
+// a node refuses to be dialed by a peer with a higher id. Three frames open
 // a link, each on both sides bounded by HandshakeTimeout:
 //
 //	dialing                    accepting
@@ -60,12 +61,20 @@
 // It shows that the other side knows the secret now; it does not protect the
 // frames that follow.
 //
+// The node with the higher id dials only if no link has come up for IntroduceAfter:
+// the other side may not know it. Whoever dials a node of which it is no peer is a
+// stranger there, whatever its id. It goes through the same handshake, LinkOptions.
+// Stranger taking the place of PeerHandler.Check, and is then heard for
+// IntroductionTime, two at a time: its frames, of 1 MiB at most, are handed over, and
+// nothing is sent to it. SetPeer ends that, and the link of the peer that it now is
+// comes up as any other.
+//
 // A second link of the same node (F-N6): of the same incarnation it replaces the
 // first, which that process has given up. Of another incarnation it is refused
 // with RefusedDuplicate while the first one lives, because then two processes
 // share a copied identity; the first counts as dead when its connection ended,
-// or has brought nothing for two seconds. A stranger cannot end a link: the
-// place is taken only after the proof.
+// or has brought nothing for two seconds. Who does not know the secret cannot end a
+// link: the place is taken only after the proof.
 //
 // The handshake runs on a goroutine of the link, which then waits for its end; an
 // event loop of the server reads the link from there on. A round of a loop reads

@@ -94,7 +94,7 @@ func (ls *Links) checkWelcome(
 
 // shakeAccepted is the handshake of the side that was dialed. The peer it finds
 // is known and may have a link; the place is not taken before the proof, so that
-// a stranger cannot end a link by claiming to be its peer.
+// nobody can end a link by claiming to be its peer.
 func (ls *Links) shakeAccepted(conn *net.TCPConn) (*link, error) {
 	if err := conn.SetDeadline(time.Now().Add(ls.opts.HandshakeTimeout)); err != nil {
 		return nil, fmt.Errorf("netio: accepted link: %w", err)
@@ -105,7 +105,7 @@ func (ls *Links) shakeAccepted(conn *net.TCPConn) (*link, error) {
 	}
 	p, hello, refusal := ls.checkHello(kind, helloPayload)
 	if refusal == nil {
-		refusal = ls.handler.Check(hello)
+		refusal = ls.check(p, hello)
 	}
 	var l *link
 	if refusal == nil {
@@ -157,7 +157,7 @@ func (ls *Links) awaitProof(p *peer, conn *net.TCPConn, proof transcript) error 
 	}
 }
 
-// checkHello checks who dialed and finds the peer it is.
+// checkHello checks who dialed and finds the peer it is, or a place for a stranger.
 func (ls *Links) checkHello(
 	kind wire.PeerKind, payload []byte,
 ) (*peer, wire.PeerHello, *wire.PeerRefused) {
@@ -175,11 +175,14 @@ func (ls *Links) checkHello(
 			"node %d answers at the address where node %d looks for node %d", self, h.From, h.To)
 	case h.From == self:
 		return nil, h, peerRefusal(wire.RefusedDuplicate, "two nodes have the id %d", self)
+	case p == nil && ls.opts.Stranger != nil:
+		return introduction(h.From), h, nil
 	case p == nil:
 		return nil, h, peerRefusal(wire.RefusedNode, "node %d is no peer of node %d", h.From, self)
 	case h.From > self:
-		return nil, h, peerRefusal(wire.RefusedNode,
-			"node %d dials node %d, but the lower id dials", h.From, self)
+		return nil, h, peerRefusal(wire.RefusedNode, "node %d dials node %d, but the lower id dials; "+
+			"if no link comes up, node %d does not reach node %d at the address it has of it",
+			h.From, self, self, h.From)
 	default:
 		return p, h, nil
 	}
@@ -210,8 +213,12 @@ func (ls *Links) refuse(conn *net.TCPConn, r *wire.PeerRefused) error {
 }
 
 // refusedBy counts a refusal by p and tells the handler, with a text of its own.
+// What a stranger thinks of this node is nobody's business.
 func (ls *Links) refusedBy(p *peer, r wire.PeerRefused) {
 	p.counters.refused.Add(1)
+	if p.stranger {
+		return
+	}
 	r.Text = append([]byte(nil), r.Text...)
 	ls.handler.Refused(p.node, r)
 }

@@ -9,7 +9,7 @@ import (
 
 // FuzzHandshake_FW1: whatever opens a link, it is cut into frames of bounded
 // size, and who claims to be somebody else is told so. A hello that is taken
-// names a peer that dials this node.
+// names a peer that dials this node, or a stranger where strangers are heard.
 func FuzzHandshake_FW1(f *testing.F) {
 	hello := wire.PeerHello{Version: wire.PeerVersion, MinVersion: wire.MinPeerVersion,
 		Cluster: testCluster, Disk: testDisk, From: 1, To: 2}
@@ -39,6 +39,11 @@ func FuzzHandshake_FW1(f *testing.F) {
 		}
 		if refusal == nil && (h.From != 1 || h.To != 2) {
 			t.Fatalf("hello from %d to %d was taken by node 2", h.From, h.To)
+		}
+		ls.opts.Stranger = hears(newRecorder())
+		from, h, refusal = ls.checkHello(kind, payload)
+		if refusal == nil && (from.stranger == (h.From == 1) || from.node != h.From || h.From == 2) {
+			t.Fatalf("hello of node %d was taken for that of %+v", h.From, from)
 		}
 		if h, refusal := ls.checkWelcome(p, kind, payload); refusal == nil && h.From != 1 {
 			t.Fatalf("welcome of node %d was taken for that of node 1", h.From)

@@ -330,7 +330,7 @@ func (l *link) closed(err error) {
 // bytes they were and the size of the frame that follows, if that is known.
 func (l *link) deliver(b []byte) (used, want int, err error) {
 	for {
-		size, err := wire.PeerFrameBytes(b[used:], l.links.opts.MaxFrameBytes)
+		size, err := wire.PeerFrameBytes(b[used:], l.frameBytes())
 		if err != nil {
 			l.peer.counters.garbled.Add(1)
 			return used, 0, fmt.Errorf("%w: %w", errGarbled, err)

@@ -17,6 +17,8 @@ const (
 	defaultLinkFrameTimeout = 10 * time.Second
 	defaultBackoffMin       = 20 * time.Millisecond
 	defaultBackoffMax       = 500 * time.Millisecond
+	defaultIntroduceAfter   = 10 * defaultBackoffMax
+	defaultIntroductionTime = 10 * time.Second
 
 	// handshakeFrameBytes bounds every frame before a link is up.
 	handshakeFrameBytes = 2 << 10
@@ -29,8 +31,8 @@ const (
 	silentAfter = 2 * time.Second
 )
 
-// Peer is another node and where its peer port is. The address is used only if
-// this node dials, which is when its own id is the lower one.
+// Peer is another node and where its peer port is. The node with the lower id dials
+// and must have an address; the other one uses it to introduce itself.
 type Peer struct {
 	Node uint16
 	Addr string
@@ -41,7 +43,9 @@ type Peer struct {
 //
 // The memory of the links is at most
 //
-//	peers × (2 × QueueBytes + MaxFrameBytes + ServerOptions.ReadBufferBytes).
+//	peers × (2 × QueueBytes + MaxFrameBytes + ServerOptions.ReadBufferBytes)
+//
+// and 1 MiB + ReadBufferBytes for each of the two strangers that are heard at a time.
 type LinkOptions struct {
 	// Self is the id of this node, not zero.
 	Self uint16
@@ -60,6 +64,22 @@ type LinkOptions struct {
 	// settings, disk, durable position, roster. It is called for every handshake,
 	// on any goroutine. Versions, ids, nonce and proof are filled in here.
 	Hello func(to uint16) wire.PeerHello
+
+	// Stranger admits a node that is no peer to be heard for a while, nil, or says
+	// why not, as PeerHandler.Check does for peers. It is called on any goroutine.
+	// Without it no stranger is heard.
+	Stranger func(h wire.PeerHello) *wire.PeerRefused
+
+	// IntroduceAfter is how long a link that the other side is to dial must be down
+	// before this side dials, to introduce itself to one that may not know it, and
+	// the least time between two such dials; the actual time is up to twice that.
+	// Longer, and a cluster that depends on it waits for longer; shorter, and each
+	// node dials more often each node with a lower id that is down. Default 5 s.
+	IntroduceAfter time.Duration
+
+	// IntroductionTime is how long a stranger is heard. It must be long enough for
+	// what it has to say; longer, and other strangers wait. Default 10 s.
+	IntroductionTime time.Duration
 
 	// Secret, if not empty, must be known to both ends of a link. It never
 	// crosses the wire. It guards who may open a link, not what the link
@@ -101,8 +121,9 @@ type LinkOptions struct {
 func (o *LinkOptions) MemoryBytes() uint64 {
 	d := *o
 	setDefault(&d.QueueBytes, defaultQueueBytes)
-	return uint64(len(d.Peers)) *
-		(2*uint64(d.QueueBytes) + wire.MaxPeerFrameBytes + defaultReadBufferBytes)
+	return uint64(len(d.Peers))*
+		(2*uint64(d.QueueBytes)+wire.MaxPeerFrameBytes+defaultReadBufferBytes) +
+		maxIntroduced*(introducedFrameBytes+defaultReadBufferBytes)
 }
 
 func (o LinkOptions) withDefaults() (LinkOptions, error) {
@@ -114,6 +135,8 @@ func (o LinkOptions) withDefaults() (LinkOptions, error) {
 	setDefault(&o.UserTimeout, defaultUserTimeout)
 	setDefault(&o.BackoffMin, defaultBackoffMin)
 	setDefault(&o.BackoffMax, defaultBackoffMax)
+	setDefault(&o.IntroduceAfter, defaultIntroduceAfter)
+	setDefault(&o.IntroductionTime, defaultIntroductionTime)
 	o.Secret = append([]byte(nil), o.Secret...)
 	switch {
 	case o.Self == 0:
@@ -133,6 +156,9 @@ func (o LinkOptions) withDefaults() (LinkOptions, error) {
 	case o.DialTimeout < 0 || o.HandshakeTimeout < 0 || o.FrameTimeout < 0 || o.UserTimeout < 0:
 		return o, fmt.Errorf("netio: negative timeout: dial %v, handshake %v, frame %v, user %v",
 			o.DialTimeout, o.HandshakeTimeout, o.FrameTimeout, o.UserTimeout)
+	case o.IntroduceAfter < 0 || o.IntroductionTime < 0:
+		return o, fmt.Errorf("netio: introduction after %v, for %v, want no negative time",
+			o.IntroduceAfter, o.IntroductionTime)
 	}
 	return o, nil
 }

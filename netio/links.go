@@ -54,7 +54,8 @@ func (c DownCause) String() string {
 // PeerHandler receives what happens on links. For one peer its methods are called
 // one at a time: PeerUp, frames, PeerDown, and PeerUp again only after PeerDown
 // returned. Those of different peers run at the same time. PeerFrame is called on
-// event loops and must not block. They may call Links.Send.
+// event loops and must not block. They may call Links.Send. PeerUp, PeerFrame and
+// PeerDown are called for a stranger as for a peer; what is sent to it is dropped.
 type PeerHandler interface {
 	// Check admits a peer, nil, or says why not: cluster, settings, disk, roster,
 	// rolled back position. Ids, versions and the secret are checked already. It
@@ -79,7 +80,8 @@ type PeerHandler interface {
 }
 
 // Links keeps one link to every peer: the node with the lower id dials, the
-// other one accepts. Its methods are safe for concurrent use.
+// other one accepts, and introduces itself if that does not come about. Its methods
+// are safe for concurrent use.
 type Links struct {
 	opts        LinkOptions
 	handler     PeerHandler
@@ -97,6 +99,8 @@ type Links struct {
 	mu struct {
 		sync.Mutex
 		closed bool
+		// introduced are the strangers that are heard, by id: none is a peer.
+		introduced map[uint16]*peer
 	}
 }
 
@@ -104,8 +108,9 @@ type Links struct {
 type peer struct {
 	node     uint16
 	addr     string
+	stranger bool                   // it is no peer, and is heard for a while
 	up       atomic.Pointer[link]   // written by the goroutine of the link
-	problem  atomic.Pointer[string] // written by the dial loop
+	problem  atomic.Pointer[string] // written by the loop that dials it
 	counters peerCounters
 	ctx      context.Context // ends with RemovePeer and with Close
 	cancel   context.CancelFunc
@@ -150,6 +155,7 @@ func OpenLinks(opts LinkOptions, h PeerHandler) (*Links, error) {
 		cancel:      cancel,
 	}
 	ls.peers.Store(&map[uint16]*peer{})
+	ls.mu.introduced = make(map[uint16]*peer)
 	ls.startAccepting()
 	for _, p := range opts.Peers {
 		if err := ls.SetPeer(p); err != nil {
@@ -180,7 +186,8 @@ func (ls *Links) Send(to uint16, frame []byte) {
 	l.send(frame)
 }
 
-// SetPeer adds a peer or changes its address, which ends the link it has.
+// SetPeer adds a peer or changes its address, which ends the link it has, as a
+// stranger too. Do not call it from a handler.
 func (ls *Links) SetPeer(p Peer) error {
 	if err := checkPeer(ls.opts.Self, p); err != nil {
 		return err
@@ -195,13 +202,17 @@ func (ls *Links) SetPeer(p Peer) error {
 	added.ctx, added.cancel = context.WithCancel(ls.ctx)
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
+	ls.endIntroduction(p.Node)
 	if ls.mu.closed {
 		added.cancel()
 		return fmt.Errorf("netio: add peer %d: %w", p.Node, ErrStopped)
 	}
 	ls.replacePeers(func(m map[uint16]*peer) { m[p.Node] = added })
-	if ls.opts.Self < p.Node {
+	switch {
+	case ls.opts.Self < p.Node:
 		ls.startDialing(added)
+	case p.Addr != "":
+		ls.startIntroducing(added)
 	}
 	return nil
 }
@@ -297,6 +308,13 @@ func (p *peer) admit(l *link) *wire.PeerRefused {
 		old.shut(cause)
 		<-old.done
 	}
+}
+
+// linked reports whether p has a link.
+func (p *peer) linked() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.current != nil
 }
 
 // blocked returns why admit would refuse l now.

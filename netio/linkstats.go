@@ -27,7 +27,7 @@ type PeerStats struct {
 	Dropped   uint64 // frames for a peer without a link
 
 	// Problem says why the last attempt to dial led to no link; empty while a
-	// link is up, and on the side that does not dial.
+	// link is up.
 	Problem string
 }
 
@@ -37,7 +37,9 @@ type LinkStats struct {
 	Crowded  uint64 // connections closed because too many shook hands
 	Refused  uint64 // handshakes this node refused
 	Failed   uint64 // accepted connections that led to no link
-	Peers    []PeerStats
+	// Introduced counts strangers that were heard.
+	Introduced uint64
+	Peers      []PeerStats
 }
 
 // peerCounters are the live values of PeerStats. The event loop and the goroutine of
@@ -51,7 +53,7 @@ type peerCounters struct {
 // linkCounters are the live values of LinkStats. The accept loop and the
 // handshakes write them.
 type linkCounters struct {
-	accepted, crowded, refused, failed atomic.Uint64
+	accepted, crowded, refused, failed, introduced atomic.Uint64
 }
 
 // Stats returns the counters of the links, peers in the order of their ids.
@@ -61,6 +63,8 @@ func (ls *Links) Stats() LinkStats {
 		Crowded:  ls.counters.crowded.Load(),
 		Refused:  ls.counters.refused.Load(),
 		Failed:   ls.counters.failed.Load(),
+
+		Introduced: ls.counters.introduced.Load(),
 	}
 	for _, p := range *ls.peers.Load() { // order: sorted below
 		s.Peers = append(s.Peers, p.stats())

@@ -86,7 +86,7 @@ func (ls *Links) answer(conn *net.TCPConn) {
 	stop := context.AfterFunc(ls.ctx, func() { _ = conn.Close() })
 	l, err := ls.shakeAccepted(conn)
 	if err == nil {
-		if r := l.peer.admit(l); r != nil {
+		if r := ls.admitAccepted(l); r != nil {
 			err = ls.refuse(conn, r)
 		}
 	}
@@ -112,17 +112,45 @@ func (ls *Links) dialLoop(p *peer) {
 	b := newBackoff(&ls.opts, p.node)
 	for p.ctx.Err() == nil {
 		lived, err := ls.dial(p)
-		if err != nil {
-			text := err.Error()
-			p.problem.Store(&text)
-			p.counters.failures.Add(1)
-		}
+		p.note(err)
 		if errors.Is(err, errRefused) {
 			b.refused()
 		}
 		if !sleep(p.ctx, b.wait(lived)) {
 			return
 		}
+	}
+}
+
+// startIntroducing runs the loop that dials a peer which does not dial this node,
+// though it should. SetPeer starts it; time wakes it, for one dial at most; RemovePeer
+// and Close end it.
+func (ls *Links) startIntroducing(p *peer) {
+	ls.running.Add(1)
+	go ls.introduceLoop(p)
+}
+
+func (ls *Links) introduceLoop(p *peer) {
+	defer ls.running.Done()
+	b := newBackoff(&ls.opts, p.node)
+	b.least = 2 * ls.opts.IntroduceAfter
+	b.most, b.next = b.least, b.least
+	links := uint64(0)
+	for sleep(p.ctx, b.wait(0)) {
+		if !p.linked() && p.counters.connects.Load() == links {
+			_, err := ls.dial(p)
+			p.note(err)
+		}
+		links = p.counters.connects.Load()
+	}
+}
+
+// note keeps why a dial led to no link.
+func (p *peer) note(err error) {
+	if err != nil {
+		text := err.Error()
+		p.problem.Store(&text)
+		p.counters.failures.Add(1)
 	}
 }
 
@@ -137,7 +165,7 @@ func (ls *Links) dial(p *peer) (lived time.Duration, err error) {
 	stop := context.AfterFunc(p.ctx, func() { _ = conn.Close() })
 	l, err := ls.shakeDialed(p, conn)
 	if err == nil {
-		if r := p.admit(l); r != nil {
+		if r := ls.admitDialed(l); r != nil {
 			err = ls.refuse(conn, r)
 		}
 	}
@@ -176,6 +204,7 @@ func (ls *Links) serve(l *link) {
 	}
 	p.up.Store(nil)
 	ls.handler.PeerDown(p.node, l.cause())
+	ls.parted(p)
 	p.leave(l)
 }
 

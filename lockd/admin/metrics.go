@@ -148,6 +148,8 @@ func nodeSamples(s *node.Status) []Sample {
 			s.Stats.OverLimit),
 		count("inbox_dropped", "Frames that found the inbox full.", s.Stats.Dropped),
 		count("frames_malformed", "Frames of peers that did not decode.", s.Stats.BadFrames),
+		count("records_disbelieved", "Records that strangers told and that proved nothing.",
+			s.Stats.Disbelieved),
 		count("checkpoints", "Checkpoints saved.", s.Stats.Saves),
 		count("checkpoint_failures", "Checkpoints that could not be saved.", s.Stats.SaveFailures),
 		count("snapshots_installed", "Snapshots taken over from peers.", s.Stats.Installs),

@@ -34,6 +34,8 @@ const (
 	EventRetired                            // Group: this node keeps it no more
 	EventChangeFailed                       // Node, Text
 	EventForced                             // Group, Slot, Forced: a hold was ended by force
+	EventTold                               // Node, Slot: a stranger told us a newer record
+	EventDisbelieved                        // Node, Text: a stranger's record proved nothing
 )
 
 // String returns the name under which logs show the kind.
@@ -44,7 +46,8 @@ func (k EventKind) String() string {
 		"snapshot failed", "drained", "disk stalled",
 		"disk moves again", "malformed batch", "node failed", "cluster record changed",
 		"acceptors changed", "group taken in", "group has left", "change of the cluster failed",
-		"lock released by force"}
+		"lock released by force", "cluster record told by a stranger",
+		"record of a stranger not believed"}
 	if int(k) >= len(names) {
 		return "unknown event"
 	}

@@ -107,11 +107,14 @@ func (n *Node) checkUnborn(id *Identity, h *wire.PeerHello, refuse refuser) *wir
 }
 
 // checkListed judges a peer by the record. One that knows a newer record is let
-// in to tell of it; what its promises are worth, each group's seats say.
+// in to tell of it, whether ours names it or not; what its promises are worth, each
+// group's seats say, and what a stranger's record is worth, strangers.go.
 func checkListed(id *Identity, h *wire.PeerHello, refuse refuser) *wire.PeerRefused {
 	a := id.Record.Node(paxos.NodeID(h.From))
 	newer := h.Record > id.Version+1
 	switch {
+	case a == nil && newer:
+		return nil
 	case a == nil:
 		return refuse(wire.RefusedNode, "node %d is not a node of cluster %q; invite it with: "+
 			"lockd cluster add %d", h.From, id.Cluster, h.From)
@@ -131,6 +134,20 @@ func checkListed(id *Identity, h *wire.PeerHello, refuse refuser) *wire.PeerRefu
 				"directories do not belong to one cluster", h.From, id.Node)
 	}
 	return nil
+}
+
+// CheckStranger says why a node with which no link is kept up may not be heard, nil
+// if it may: the record must not name it, and it must show a newer one (strangers.go).
+func (n *Node) CheckStranger(h *wire.PeerHello) *wire.PeerRefused {
+	if r := n.CheckPeer(h); r != nil {
+		return r
+	}
+	id := n.admitted.Load()
+	if id.Born && id.Record.Node(paxos.NodeID(h.From)) == nil {
+		return nil
+	}
+	return &wire.PeerRefused{Code: wire.RefusedNode, Text: fmt.Appendf(nil, "node %d knows node %d "+
+		"and does not link it yet, or has no address of it", id.Node, h.From)}
 }
 
 func refuseDisk(a *placement.Node, h *wire.PeerHello, refuse refuser) *wire.PeerRefused {

@@ -51,6 +51,7 @@ func (n *Node) onClock() {
 	n.expireChanges()
 	n.retryDrops()
 	n.part()
+	n.meetStrangers()
 	n.judgeRefusals()
 	n.balance()
 	n.checkpoint()

@@ -69,6 +69,7 @@ type Node struct {
 	nextReseat Nanos // before which no group is looked at for a move
 	nextGossip Nanos
 	parting    []parting // nodes that were let go, by time
+	strangers  []stranger
 	// notOurs is why a peer does not take this directory for the node's, and
 	// notOursAt when it said so first; for a node that is not born.
 	notOurs           error

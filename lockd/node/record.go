@@ -152,21 +152,29 @@ func (n *Node) join(r *placement.Record, version uint64) {
 
 // onRecord hears of the record from a peer.
 func (n *Node) onRecord(b []byte) {
+	r, version := n.readRecord(b)
+	switch {
+	case r == nil:
+	case n.birth != nil:
+		n.join(r, version)
+	default:
+		n.adoptRecord(r, version)
+	}
+}
+
+// readRecord decodes a PeerRecord. It returns nil, and counts the frame, if it does
+// not decode.
+func (n *Node) readRecord(b []byte) (r *placement.Record, version uint64) {
 	if len(b) < 8 {
 		n.stats.BadFrames++
-		return
+		return nil, 0
 	}
-	r, err := placement.DecodeRecord(b[8:])
-	if err != nil || len(r.Homes) != n.opts.Groups {
+	decoded, err := placement.DecodeRecord(b[8:])
+	if err != nil || len(decoded.Homes) != n.opts.Groups {
 		n.stats.BadFrames++
-		return
+		return nil, 0
 	}
-	version := binary.LittleEndian.Uint64(b)
-	if n.birth != nil {
-		n.join(&r, version)
-		return
-	}
-	n.adoptRecord(&r, version)
+	return &decoded, binary.LittleEndian.Uint64(b)
 }
 
 // tellRecord sends a peer the record.

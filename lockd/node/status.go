@@ -25,6 +25,8 @@ type Stats struct {
 	// Busy counts requests refused for want of room, BadFrames frames of peers
 	// that did not decode, Dropped frames that found the inbox full.
 	Busy, BadFrames, Dropped uint64
+	// Disbelieved counts records that strangers told and that proved nothing.
+	Disbelieved uint64
 	// OverLimit counts requests refused for a limit of their group.
 	OverLimit uint64
 	// Saves and SaveFailures count checkpoints, Installs snapshots taken over.

@@ -164,7 +164,11 @@ func (n *Node) onDurable(lsn wal.LSN) {
 // same directory may have come in between.
 func (n *Node) onPeerUp(id uint16, seen memory) {
 	p := n.peer(id)
-	if p == nil || n.memories.forgets(p.id, seen) != "" {
+	if p == nil {
+		n.onStrangerUp(id, seen)
+		return
+	}
+	if n.memories.forgets(p.id, seen) != "" {
 		return
 	}
 	n.memories.meet(p.id, seen)
@@ -188,6 +192,7 @@ func (n *Node) onPeerUp(id uint16, seen memory) {
 }
 
 func (n *Node) onPeerDown(id uint16, why DownCause) {
+	n.onStrangerDown(id)
 	p := n.peer(id)
 	if p == nil || !p.up {
 		return
@@ -210,7 +215,11 @@ func (n *Node) onPeerDown(id uint16, why DownCause) {
 // defect of the peer's version, not of this node: it is counted and dropped.
 func (n *Node) onPeerFrame(id uint16, kind wire.PeerKind, b []byte) {
 	p := n.peer(id)
-	if p == nil || !p.up {
+	if p == nil {
+		n.onStrangerFrame(id, kind, b)
+		return
+	}
+	if !p.up {
 		return
 	}
 	p.heardAt = n.now

@@ -320,7 +320,7 @@ func (w *world) step() {
 	}
 	for _, f := range w.arrived() {
 		to := w.nodes[f.to]
-		if to.node == nil || w.nodes[f.from].node == nil || w.drop != nil && w.drop(f) {
+		if to == nil || to.node == nil || w.nodes[f.from].node == nil || w.drop != nil && w.drop(f) {
 			continue
 		}
 		kind, payload, err := wire.ParsePeer(f.frame)

@@ -88,6 +88,7 @@ func Reachable() []string {
 	}
 	return append(all, "graph with progress", "graph without", "session of a dead client checked",
 		"operations searched", "change made: add", "change made: remove", "change made: replace",
+		"record of a stranger believed",
 		"seats changed", "removed node stopped", "event acceptors changed", "event group has left",
 		"build of format 1", "build of format 2", "older build stopped", "crowd of sessions",
 		"segments recycled",
@@ -158,7 +159,8 @@ func ReachableUnderFaults() []string {
 		"core paused",
 		"checkpoint", "snapshot", "power cut",
 		"power cut at start", "power cut at work", "conn clogged", "core muted",
-		"peers heard last after a pause", "stranger refused", "session expired", "lease ran out",
+		"peers heard last after a pause", "stranger refused", "stranger misleads",
+		"session expired", "lease ran out",
 		"cancel lost to grant", "damage found", "damage found at work", "damage: flipped bit",
 		"damage: garbage",
 		"damage: zeroed sector", "damage: lost write", "damage: misdirected write",

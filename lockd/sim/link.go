@@ -69,6 +69,8 @@ func (l *link) dial() {
 	switch {
 	case l.up, l.ends[0] != nil, l.ends[1] != nil, a == nil, b == nil:
 		return
+	case !a.met[l.b.id] && !b.met[l.a.id]:
+		return // neither knows where the other is
 	case l.lanes[0].cut, l.lanes[1].cut, l.a.pausedUntil > now, l.b.pausedUntil > now:
 		return
 	}
@@ -125,6 +127,8 @@ func (l *link) pretend(p *process, h wire.PeerHello) {
 		h.Cluster++
 	case 1:
 		h.From = uint16(len(w.sites) + 1)
+		h.Record = min(h.Record, p.node.PeerHello().Record)
+		l.mislead(p, h)
 	default:
 		// Before its birth a node has nothing to hold against a disk, where disks
 		// are replaced it may not know the newest yet, and who shows a newer record

@@ -65,6 +65,7 @@ func ofNode() []Planting {
 		{"answer-before-sync", "I4 messages wait for their record"},
 		{"wiped-node-admitted", "I7 a wiped disk is refused"},
 		{"rolled-back-node-admitted", "I7 a disk that forgot is refused"},
+		{"stranger-believed", "F-N6 a stranger's record proves itself"},
 		{"group-comes-back-without-promise", "I3 a group that comes back is bound by its promise"},
 		{"observer-promoted-early", "I28 an observer catches up before it accepts"},
 		{"released-before-settled", "I5 a leaver goes when a quorum can do without it"},

@@ -32,6 +32,9 @@ type process struct {
 	// cut says that the process has died in the turn that runs.
 	cut     bool
 	drained bool
+	// met are the nodes to which it keeps up links: those of its configuration, and
+	// those that the node was told to meet and not to part from.
+	met map[uint16]bool
 	// dark says that the power went while it used the disk.
 	dark bool
 	// handing are the groups that the node is giving away.
@@ -105,7 +108,7 @@ type peers struct{ *process }
 
 // Send implements node.Peers.
 func (p peers) Send(to uint16, frame []byte) {
-	if !p.output() {
+	if !p.output() || !p.met[to] {
 		return
 	}
 	kind, payload, err := wire.ParsePeer(frame)
@@ -119,11 +122,21 @@ func (p peers) Send(to uint16, frame []byte) {
 	p.w.link(p.site.id, to).send(p.process, kind, payload)
 }
 
-// Meet implements node.Peers: every pair of sites has its link.
-func (p peers) Meet(uint16, string) {}
+// Meet implements node.Peers. A link on which the node was heard as a stranger ends,
+// and another one is made.
+func (p peers) Meet(id uint16, _ string) {
+	if p.met[id] || id == p.site.id {
+		return
+	}
+	p.met[id] = true
+	if l := p.w.link(p.site.id, id); l != nil && (l.ends[0] == p.process || l.ends[1] == p.process) {
+		l.breakOff(node.DownClosed)
+	}
+}
 
 // Part implements node.Peers. A later handshake is refused.
 func (p peers) Part(id uint16) {
+	delete(p.met, id)
 	if l := p.w.link(p.site.id, id); l != nil {
 		l.breakOff(node.DownClosed)
 	}
@@ -218,6 +231,10 @@ func (p *process) observe(e node.Event) {
 	switch e.Kind {
 	case node.EventOpened:
 		p.bound(e.Group)
+	case node.EventRecord:
+		p.w.recorded(p.site)
+	case node.EventTold:
+		p.w.covered["record of a stranger believed"]++
 	case node.EventRetired:
 		p.w.leftBehind(p.site, e.Group)
 	}

@@ -127,6 +127,10 @@ func (s *site) open(p *process) error {
 	}
 	p.dir = dir
 	o := s.w.opts.Node
+	p.met = make(map[uint16]bool)
+	for _, other := range o.Nodes {
+		p.met[other.ID] = other.ID != s.id
+	}
 	o.Self, o.Format = s.id, s.format
 	if s.id%2 == 0 {
 		o.RetainSlots *= 4 // some can still teach what others have dropped

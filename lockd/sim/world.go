@@ -54,6 +54,8 @@ type World struct {
 	disks      map[paxos.DiskID]int
 	configured bool
 	operator   operator
+	// records are the cluster's records that were chosen, by version.
+	records map[uint64]string
 	// crowded is set while a crowd comes and goes: leases that were renewed after it
 	// must go on being renewed.
 	crowded Time
@@ -89,6 +91,7 @@ func New(o Options, log io.Writer) *World {
 	w.chosen = check.NewChosen(o.Groups)
 	w.disks = make(map[paxos.DiskID]int)
 	w.operator = operator{w: w}
+	w.records = make(map[uint64]string)
 	w.leases = check.NewLeases(o.Drift + 1000)
 	w.registers, w.granted = make(map[lockName]*register), make(map[grantName]grantOf)
 	limits := o.Node.Limits
@@ -306,6 +309,7 @@ func (w *World) applied(
 	for i := range out.Results {
 		w.ops[out.Results[i].Op]++
 		w.seats(g, e.Slot, &b.Commands[i], &out.Results[i])
+		w.noteRecord(g, e.Slot, &b.Commands[i], &out.Results[i])
 	}
 	w.covered["gate opened for several"] += model.Opened
 	w.covered["gate broken"] += model.Broken
