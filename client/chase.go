@@ -15,7 +15,8 @@ import (
 // until that leads back to the request or ends. The rule who is the victim of a circle
 // (wire.ChasedWait.Yields) is known to all, so a chase passes by every wait that would be
 // it instead: what it finds is a circle whose victim it is itself, and nobody else finds
-// that.
+// that. A request for several names is a wait for each at which something is in its way;
+// who stands behind it, and gets along with it, waits for its turn at that name only.
 //
 // What was found was true at some moment of each step, which need not be the same. So
 // every step is asked for again, of its group. A wait, once over, never comes again
@@ -43,7 +44,7 @@ const (
 // chase is the search of one request, over all its rounds. It is steppable; it belongs
 // to the Core of the request.
 type chase struct {
-	of    *Call   // the request, nil once that has ended
+	of    *Call   // the request, a Convert too; nil once that has ended
 	at    Instant // when the next round begins; zero until a Tick has seen it
 	round int
 	open  int  // questions without an answer
@@ -62,7 +63,7 @@ type chase struct {
 // chaseWait is a wait that was come to.
 type chaseWait struct {
 	wire.ChasedWait              // a copy
-	from            int          // whose blocker led here; -1 for the request
+	from            int          // whose blocker led here; -1 for the request's own
 	by              wire.Blocker // that one
 	closing         wire.Blocker // of the last wait of a circle: what is the request's own
 }
@@ -200,6 +201,11 @@ func (c *Core) onChased(x *Call, r *wire.Response) error {
 		if err != nil {
 			return err
 		}
+		if n := len(x.Flows); len(found.Waits) == wire.MaxChased && n > 1 && !ch.again {
+			for half := range slices.Chunk(x.Flows, (n+1)/2) { // there was room for some only
+				c.ask(ch, &Call{Node: x.Node, Flows: half})
+			}
+		}
 		for i := range found.Waits {
 			if n := found.Waits[i].Group; int(n) >= len(c.groups) {
 				return fmt.Errorf("%w: wait in group %d of %d", ErrProtocol, n, len(c.groups))
@@ -234,9 +240,10 @@ func (c *Core) reach(ch *chase, w *wire.ChasedWait) {
 	}
 	x := ch.of
 	at := chaseWait{ChasedWait: *w, from: -1}
+	first := len(ch.waits) == 0 || ch.waits[len(ch.waits)-1].from < 0
 	switch own := w.Group == x.Group && w.Session == x.Session && w.Request == x.request; {
-	case own == (len(ch.waits) > 0):
-		return // the request comes first, and once
+	case own && !first, !own && len(ch.waits) == 0:
+		return // the request comes first, at each of its names once
 	case !own && !ch.waits[0].Yields(w):
 		return // it would be the victim instead
 	case !own && !ch.leads(&at):
@@ -244,8 +251,8 @@ func (c *Core) reach(ch *chase, w *wire.ChasedWait) {
 	}
 	at.Client, at.Name = bytes.Clone(w.Client), bytes.Clone(w.Name)
 	ch.waits = append(ch.waits, at)
-	for _, b := range at.Blockers {
-		if c.closes(x, w, &b) {
+	for i, b := range at.Blockers {
+		if c.closes(x, w, &b) && (!at.near(i) || bytes.Equal(ch.root(), at.Name)) {
 			ch.close(b)
 			return
 		}
@@ -255,17 +262,31 @@ func (c *Core) reach(ch *chase, w *wire.ChasedWait) {
 // leads finds whose blocker leads to a wait.
 func (ch *chase) leads(at *chaseWait) bool {
 	for i := range ch.waits {
-		for _, b := range ch.waits[i].Blockers {
+		w := &ch.waits[i]
+		for j, b := range w.Blockers {
 			holds := b.Token != 0 && b.Flow == at.Flow
-			waits := b.Token == 0 && ch.waits[i].Group == at.Group && b.Session == at.Session &&
+			waits := b.Token == 0 && w.Group == at.Group && b.Session == at.Session &&
 				b.Request == at.Request
-			if holds || waits {
+			if holds || waits && (!w.near(j) || bytes.Equal(w.Name, at.Name)) {
 				at.from, at.by = i, b
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// near reports whether the i-th blocker of a wait keeps it only until it is in turn for
+// the same name.
+func (w *chaseWait) near(i int) bool { return i >= len(w.Blockers)-int(w.Near) }
+
+// root is the name at which the request waits from which the last wait was come to.
+func (ch *chase) root() []byte {
+	i := len(ch.waits) - 1
+	for ch.waits[i].from >= 0 {
+		i = ch.waits[i].from
+	}
+	return ch.waits[i].Name
 }
 
 // closes reports whether a blocker of a wait is the request's own: a hold of its owner,
@@ -316,7 +337,8 @@ func (ch *chase) stands(w *wire.ChasedWait) {
 }
 
 func sameWait(v, w *wire.ChasedWait) bool {
-	return v.Group == w.Group && v.Session == w.Session && v.Request == w.Request
+	return v.Group == w.Group && v.Session == w.Session && v.Request == w.Request &&
+		bytes.Equal(v.Name, w.Name)
 }
 
 // judge cancels the request if all of the circle stood. If it was granted meanwhile, it
@@ -324,11 +346,12 @@ func sameWait(v, w *wire.ChasedWait) bool {
 func (c *Core) judge(ch *chase) {
 	x, last := ch.of, ch.circle[len(ch.circle)-1]
 	stood := !slices.Contains(ch.seen, false) && c.closes(x, &last.ChasedWait, &last.closing)
-	if first := ch.circle[0]; !stood || first.Session != x.Session || first.Request != x.request {
+	first := ch.circle[0]
+	if !stood || first.Session != x.Session || first.Request != x.request {
 		c.restChase(ch)
 		return
 	}
-	err := &DeadlockError{Name: x.Name, Token: ch.edge(0).Token, Count: len(ch.circle)}
+	err := &DeadlockError{Name: string(first.Name), Token: ch.edge(0).Token, Count: len(ch.circle)}
 	for i, w := range ch.circle[:min(len(ch.circle), wire.MaxSteps)] {
 		err.Steps = append(err.Steps, DeadlockStep{Client: string(w.Client), Session: w.Session,
 			Owner: w.Flow.Owner, Name: string(w.Name), Token: ch.edge(i).Token})
@@ -352,6 +375,9 @@ func (c *Core) condemned(g *group, x *Call, target uint64, status wire.Status) {
 	switch {
 	case x.state != StateOpen || x.request != target || !x.cancelled():
 	case status == wire.StatusCancelled:
+		if x.Kind == wire.KindConvert && x.Hold.is(x) {
+			c.setMode(x.Hold, x.was, 0)
+		}
 		c.end(x, x.chase.verdict)
 	default:
 		c.acquit(x)

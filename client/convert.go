@@ -92,7 +92,7 @@ func (c *Core) turn(x *Call) {
 	x.target, x.Owner, x.was = h.target, h.Owner, h.Mode
 	x.Flags |= h.Flags & wire.FlagDetached
 	if x.detached() {
-		x.Flags &^= wire.FlagWait
+		x.Flags &^= wire.FlagWait | wire.FlagDetect
 	}
 	c.setMode(h, weaker(h.Mode, x.Mode), 0)
 	if x.background {
@@ -171,13 +171,17 @@ func (c *Core) onConverted(x *Call, r *wire.Response) error {
 		}
 		c.end(x, err)
 	case wire.StatusDeadlock:
-		c.end(x, &DeadlockError{Name: x.Name, Token: r.Token})
+		err, bad := deadlock(x, r)
+		if bad != nil {
+			return bad
+		}
+		c.end(x, err)
 	case wire.StatusOtherKind:
 		c.end(x, otherKind(x, x.Name, r.Token))
 	case wire.StatusNotHolder:
 		c.unheld(x)
 	default:
-		c.end(x, c.statusError(x, r.Status))
+		c.end(x, c.refused(x, r.Status))
 	}
 	return nil
 }

@@ -10,12 +10,12 @@ import (
 // DeadlockError says whom a refused request would have waited for in a circle. It
 // matches ErrDeadlock.
 type DeadlockError struct {
-	Name string // of the lock that was asked for
+	Name string // of the lock that was asked for, of several the one in the circle
 	// Token is that of the hold of Name whose own waiting request is in the way,
 	// or zero if that is not known, or if somebody who waits is in the way.
 	Token uint64
-	// Steps are the circle in which a lock with LockOptions.Detect waited or would
-	// have waited, nil for others. The first is the request itself; after the last
+	// Steps are the circle in which a call that said Detect waited or would have
+	// waited, nil for others. The first is the request itself; after the last
 	// comes the first. Sessions of one client differ from group to group.
 	// Of Count steps at most the first 32 are here.
 	Steps []DeadlockStep
@@ -37,7 +37,7 @@ type DeadlockStep struct {
 // deadlock makes the error of a refusal. It copies; bad if the payload does not
 // decode.
 func deadlock(x *Call, r *wire.Response) (err *DeadlockError, bad error) {
-	err = &DeadlockError{Name: x.Name, Token: r.Token}
+	err = &DeadlockError{Name: x.inTheWay(r), Token: r.Token}
 	if len(r.Payload) == 0 {
 		return err, nil
 	}

@@ -26,8 +26,9 @@
 // A lock can be made re-entrant for an owner (LockOptions.Owner), and a name can
 // be a semaphore (Client.Semaphore). The nodes count both, and only as often as
 // was asked: a request that is sent again finds what it did before. An owner who does
-// one thing at a time can say so (LockOptions.Detect), and is told if it would wait in
-// a circle of such owners, be it a request that is sent again. A group knows its own
+// one thing at a time can say so (LockOptions.Detect, and for several locks or another
+// mode LockAllOptions and ConvertOptions), and is told if it would wait in a circle of
+// such owners, be it a request that is sent again. A group knows its own
 // names only: for a circle through several groups the client of one that waits for
 // long asks the nodes, and what it finds it asks again, so that it is certain.
 //

@@ -246,7 +246,7 @@ func ExampleClient_LockAllWith() {
 	defer c.Close(ctx)
 	all, err := c.LockAllWith(ctx, []client.Want{
 		{Name: "account/7"}, {Name: "account/3"}, {Name: "book", Mode: client.Shared},
-	})
+	}, client.LockAllOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}

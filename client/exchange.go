@@ -101,7 +101,7 @@ func (c *Core) send(x *Call) {
 	}
 	c.encode(e, g, x)
 	c.wrote(e)
-	if !x.Kind.Acquires() {
+	if !x.Kind.Acquires() && x.Kind != wire.KindConvert {
 		return // a Release and a Cancel have the flags of the Acquire
 	}
 	if x.sends == 1 && x.chase == nil && x.Flags&wire.FlagDetect != 0 {

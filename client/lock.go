@@ -41,8 +41,8 @@ type LockOptions struct {
 	// Owner. A circle of names that all belong to one group of the cluster is refused
 	// at once. Any other is looked for when the call has waited for 50 ms, and again
 	// later; of those in it the one of least Weight fails, of equal ones one by lot, and
-	// the others go on. Not found are circles through LockAll and Convert. Of no
-	// effect on a try. Default false.
+	// the others go on. LockAll and Convert can say the same: see LockAllOptions and
+	// ConvertOptions. Of no effect on a try. Default false.
 	Detect bool
 	// Payload is for others to read while the lock is held: see Holder.Payload. It
 	// is copied. At most 4 KiB. Only an owner's first call brings it. Default none.

@@ -24,7 +24,23 @@ type Want struct {
 // LockAll waits until it holds all of the locks in exclusive mode; their order does
 // not matter. See LockAllWith.
 func (c *Client) LockAll(ctx context.Context, names ...string) (*HeldAll, error) {
-	return c.LockAllWith(ctx, exclusive(names))
+	return c.LockAllWith(ctx, exclusive(names), LockAllOptions{})
+}
+
+// LockAllOptions say how several locks are asked for. The zero value asks with the
+// ordinary weight.
+type LockAllOptions struct {
+	// Weight is that of LockOptions, for all of the locks. Default 0.
+	Weight uint8
+	// Detect says that this client gives nothing back while the call waits of what it
+	// holds without an Owner, as LockOptions.Detect does of a call without one. Calls
+	// that hold nothing else never wait for each other in a circle; those may that hold
+	// other locks, or wait for locks of several groups while others, who want those that
+	// it has already, do not ask in the same order. If this call is told of a circle it
+	// fails with a *DeadlockError and holds none of its locks; what was held before is
+	// left as it was. Of names that belong to one group those are looked at that come
+	// first by their bytes, 32 of them at which something is in the way. Default false.
+	Detect bool
 }
 
 // LockAllWith waits until it holds all of the locks, each in its mode: 1 to
@@ -35,8 +51,9 @@ func (c *Client) LockAll(ctx context.Context, names ...string) (*HeldAll, error)
 // hold nothing else when they ask never wait for each other in a circle. When one
 // fails, what earlier groups granted is given back. What is said of Lock about
 // ctx, lost conns and leaders holds here too.
-func (c *Client) LockAllWith(ctx context.Context, wants []Want) (*HeldAll, error) {
-	return c.acquireAll(ctx, wants, wire.FlagWait)
+func (c *Client) LockAllWith(ctx context.Context, wants []Want, opts LockAllOptions) (*HeldAll,
+	error) {
+	return c.acquireAll(ctx, wants, opts, wire.FlagWait)
 }
 
 // TryLockAll takes all of the locks in exclusive mode if nobody is in the way of
@@ -48,7 +65,7 @@ func (c *Client) TryLockAll(ctx context.Context, names ...string) (*HeldAll, err
 
 // TryLockAllWith is TryLockAll with a mode for each lock.
 func (c *Client) TryLockAllWith(ctx context.Context, wants []Want) (*HeldAll, error) {
-	return c.acquireAll(ctx, wants, wire.FlagDetails)
+	return c.acquireAll(ctx, wants, LockAllOptions{}, wire.FlagDetails)
 }
 
 func exclusive(names []string) []Want {
@@ -80,7 +97,8 @@ type HeldAll struct {
 }
 
 // acquireAll asks group by group.
-func (c *Client) acquireAll(ctx context.Context, wants []Want, flags wire.Flags) (*HeldAll, error) {
+func (c *Client) acquireAll(ctx context.Context, wants []Want, opts LockAllOptions,
+	flags wire.Flags) (*HeldAll, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("client: lock %d names: %w", len(wants), ended(ctx))
 	}
@@ -97,7 +115,7 @@ func (c *Client) acquireAll(ctx context.Context, wants []Want, flags wire.Flags)
 	defer context.AfterFunc(a.ctx, func() { stop(context.Cause(a.ctx)) })()
 	for _, in := range groups {
 		h := &Held{all: a}
-		if err = h.prepareAll(c, in, flags); err == nil {
+		if err = h.prepareAll(c, in, opts, flags); err == nil {
 			err = h.granted(c.call(asking, &h.call))
 		}
 		if err != nil {
@@ -154,8 +172,9 @@ func (c *Client) split(wants []Want) ([][]Want, error) {
 }
 
 // prepareAll makes h ready to be asked for, for several names of one group.
-func (h *Held) prepareAll(c *Client, wants []Want, flags wire.Flags) error {
-	if err := h.prepare(c, wants[0].Name, LockOptions{}, flags); err != nil {
+func (h *Held) prepareAll(c *Client, wants []Want, opts LockAllOptions, flags wire.Flags) error {
+	one := LockOptions{Weight: opts.Weight, Detect: opts.Detect}
+	if err := h.prepare(c, wants[0].Name, one, flags); err != nil {
 		return err
 	}
 	for _, w := range wants {
@@ -322,7 +341,7 @@ func (x *Call) appendSeveral(dst []byte, h wire.Header, epoch uint32) []byte {
 		return wire.AppendReleaseAll(dst, h, &wire.ReleaseAll{Session: x.Session, Token: x.Token,
 			Target: x.target, Epoch: epoch})
 	}
-	h.Flags &= wire.FlagWait | wire.FlagDetails
+	h.Flags &= wire.FlagWait | wire.FlagDetails | wire.FlagDetect
 	return wire.AppendAcquireAll(dst, h, &wire.AcquireAll{Session: x.Session, Epoch: epoch,
 		Weight: x.Weight, Wants: x.Wants})
 }

@@ -156,7 +156,8 @@ func TestLockAll(t *testing.T) {
 		}
 		done := make(chan error, 1)
 		go func() { // waits until c is free
-			second, err := b.LockAllWith(t.Context(), []Want{{Name: "c", Mode: Shared}, {Name: "z"}})
+			second, err := b.LockAllWith(t.Context(), []Want{{Name: "c", Mode: Shared}, {Name: "z"}},
+				LockAllOptions{})
 			if err == nil {
 				err = second.Unlock(t.Context())
 			}

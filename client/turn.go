@@ -29,6 +29,25 @@ func (h *Held) Convert(ctx context.Context, mode Mode) error {
 	return h.convert(ctx, mode, wire.FlagWait)
 }
 
+// ConvertOptions say how a conversion is asked for.
+type ConvertOptions struct {
+	// Detect says that whoever has the hold, its Owner or without one all of this
+	// client that names none, gives nothing back while the call waits, as
+	// LockOptions.Detect does: circles that lead through other locks too are found, and
+	// told with a *DeadlockError. The hold is then as it was. Default false: only
+	// conversions of this lock that wait for each other are.
+	Detect bool
+}
+
+// ConvertWith is Convert with options.
+func (h *Held) ConvertWith(ctx context.Context, mode Mode, opts ConvertOptions) error {
+	flags := wire.FlagWait
+	if opts.Detect {
+		flags |= wire.FlagDetect
+	}
+	return h.convert(ctx, mode, flags)
+}
+
 // TryConvert is Convert that does not wait: it fails with a *HeldError if others
 // hold the lock in modes that do not agree, or wait to convert theirs.
 func (h *Held) TryConvert(ctx context.Context, mode Mode) error {
@@ -70,7 +89,8 @@ func (h *Held) Mode() Mode {
 
 // Upgrade turns a hold to read into one to write, which it waits for, before all who
 // hold nothing. If another reader waits for the same already, the error is a
-// *DeadlockError: unlock, and lock anew. See Held.Convert.
+// *DeadlockError: unlock, and lock anew. See Held.Convert, and Held.ConvertWith for circles
+// through other locks.
 func (m RWMutex) Upgrade(ctx context.Context, h *Held) error {
 	return m.convert(h, func() error { return h.Convert(ctx, Exclusive) })
 }

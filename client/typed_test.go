@@ -126,7 +126,8 @@ func methods() map[string]func(ctx context.Context, w *walk) error {
 			return all(ctx, a, err)
 		},
 		"Client.LockAllWith": func(ctx context.Context, w *walk) error {
-			a, err := w.c.LockAllWith(ctx, []Want{{Name: w.name, Mode: Shared}, {Name: w.name + "2"}})
+			a, err := w.c.LockAllWith(ctx, []Want{{Name: w.name, Mode: Shared}, {Name: w.name + "2"}},
+				LockAllOptions{Weight: 1, Detect: true})
 			return all(ctx, a, err)
 		},
 		"Client.TryLockAll": func(ctx context.Context, w *walk) error {
@@ -243,6 +244,9 @@ func methods() map[string]func(ctx context.Context, w *walk) error {
 		},
 		"Held.Renew":   renewed,
 		"Held.Convert": func(ctx context.Context, w *walk) error { return w.held.Convert(ctx, Null) },
+		"Held.ConvertWith": func(ctx context.Context, w *walk) error {
+			return w.held.ConvertWith(ctx, Null, ConvertOptions{Detect: true})
+		},
 		"Held.TryConvert": func(ctx context.Context, w *walk) error {
 			return w.held.TryConvert(ctx, Shared)
 		},

@@ -276,7 +276,9 @@ func (r *runner) lockAll(ctx context.Context, c *client.Client) (*taken, error) 
 	for i, name := range r.names {
 		wants[i] = client.Want{Name: name, Mode: r.want.mode}
 	}
-	ask := c.LockAllWith
+	ask := func(ctx context.Context, wants []client.Want) (*client.HeldAll, error) {
+		return c.LockAllWith(ctx, wants, client.LockAllOptions{})
+	}
 	if r.patience.wait == 0 {
 		ask = c.TryLockAllWith
 	}

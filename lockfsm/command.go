@@ -117,7 +117,7 @@ func (o Op) Acquires() bool {
 }
 
 // detects reports whether the opcode may say Detect.
-func (o Op) detects() bool { return o == OpAcquire || o == OpTake || o == OpEnter }
+func (o Op) detects() bool { return o.Acquires() || o == OpConvert }
 
 // hasTerms reports whether the opcode may have an OpWith before it.
 func (o Op) hasTerms() bool { return o == OpAcquire || o == OpTake || o == OpEnter }
@@ -186,9 +186,10 @@ const (
 	// Detached makes a hold live by its own time instead of by a session.
 	// Session is then the owner's id. A detached acquire never waits.
 	Detached Flags = 1 << 1
-	// Detect says of an OpAcquire, OpTake or OpEnter that waits that its owner gives
-	// nothing back meanwhile, and refuses it if it would wait in a circle of such. The
-	// owner of the first two is the session, as far as it names no owner.
+	// Detect says of an acquire or OpConvert that waits that its owner gives nothing
+	// back meanwhile, and refuses it if it would wait in a circle of such. The owner
+	// is that of an OpEnter or of the hold to be converted; of all else the session, as
+	// far as it names no owner.
 	Detect Flags = 1 << 2
 
 	knownFlags = Wait | Detached

@@ -244,10 +244,16 @@ func (m *Machine) await(r ref, f Flags, res Result, out *Outcome) Result {
 		res.Token = hold.stamp
 		return res.with(CodeOK)
 	}
-	circle := m.circle(l, r)
+	circle, steps := m.circle(l, r), 0
+	if f&(Wait|Detect) == Wait|Detect && circle == 0 {
+		m.detect(r)
+		steps = m.circleOf(r, out)
+	}
 	switch {
 	case f&Wait == 0:
 		res = m.refuseConversion(l, r, res)
+	case steps > 0:
+		res = m.deadlock(steps, res, out)
 	case circle != 0:
 		in := m.claims.at(ref(m.claims.at(circle).extra))
 		res.Holder, res.HolderToken = m.sessions.at(in.session).id, in.stamp
@@ -320,6 +326,7 @@ func (m *Machine) strengthen(r ref) {
 	hold := ref(c.extra)
 	h := m.claims.at(hold)
 	l := m.locks.at(h.lock)
+	m.undetect(r)
 	c.state = claimConverted
 	m.setMode(h, c.mode)
 	m.noteHold(hold, ChangedGrant)
@@ -340,6 +347,7 @@ func (m *Machine) strengthen(r ref) {
 // dropConversion takes a conversion that is not in the queue out of everything.
 func (m *Machine) dropConversion(r ref) {
 	m.touchLock(m.claims.at(r).lock)
+	m.undetect(r)
 	m.detach(r)
 	m.leaveSession(r)
 }

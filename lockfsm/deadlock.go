@@ -13,6 +13,14 @@ package lockfsm
 // every edge appears with a request, whoever closes a circle is the one to be told.
 // Parked waits count, for they come back; those of ended sessions do not.
 //
+// Two kinds of waits are of several claims or of a claim that holds. An acquire of
+// several names waits for what is in the way of any of its parts: each is a wait of
+// its own, and whoever waits for the acquire waits for all of them. Whoever gets along
+// with a part that stands before it waits for less, for that part's turn at this lock:
+// the others of the acquire are nothing to it. A conversion waits for all other holds
+// that its mode does not get along with, and for the conversions before it; its owner is
+// that of its hold, which stays as it is until then.
+//
 // The search looks at detectMost claims. A circle beyond that is not found: the
 // request then waits.
 
@@ -34,6 +42,7 @@ type wait struct {
 	claim ref
 	from  int
 	token Token // of the hold of its owner that is in the way of that
+	root  ref   // the part of the request from which it was come to
 }
 
 // search is the state of one search for a circle.
@@ -52,8 +61,13 @@ func (m *Machine) circleOf(r ref, out *Outcome) int {
 	if c.flags&claimDetects == 0 || plantedIs("circle-not-seen") {
 		return 0
 	}
-	s := search{m: m, start: c, owner: m.ownerOf(m.locks.at(c.lock), c), found: m.found[:0]}
-	s.add(wait{claim: r, from: -1})
+	s := search{m: m, start: c, owner: m.promiser(c), found: m.found[:0]}
+	s.add(wait{claim: r, from: -1, root: r})
+	for next := r; c.isPart() && next != 0; next = m.partAfter(next) {
+		if next != r {
+			s.add(wait{claim: next, from: -1, root: next})
+		}
+	}
 	steps := 0
 	for i := 0; i < len(s.found) && s.looked < detectMost; i++ {
 		if token, closes := s.follow(i); closes {
@@ -78,12 +92,13 @@ func (s *search) add(w wait) {
 // of the owner who asks, and the token of the hold.
 func (s *search) follow(i int) (Token, bool) {
 	m := s.m
-	c := m.claims.at(s.found[i].claim)
+	at := s.found[i]
+	c := m.claims.at(at.claim)
 	l := m.locks.at(c.lock)
 	for h := l.holders; h != 0 && s.looked < detectMost; h = m.claims.at(h).next {
 		hold := m.claims.at(h)
 		s.looked++
-		if !m.owned(hold) || m.ending(hold) || !l.bars(hold, c) {
+		if !m.owned(hold) || m.ending(hold) || h == c.converting() || !l.bars(hold, c) {
 			continue
 		}
 		owner := m.ownerOf(l, hold)
@@ -92,14 +107,43 @@ func (s *search) follow(i int) (Token, bool) {
 		}
 		s.waitsOf(i, hold, owner)
 	}
-	for w := l.waiters; w != s.found[i].claim && s.looked < detectMost; w = m.claims.at(w).next {
+	for w := l.waiters; w != at.claim && s.looked < detectMost; w = m.claims.at(w).next {
 		s.looked++
-		if m.claims.at(w) == s.start {
+		b := m.claims.at(w)
+		near := b.passable(c)
+		if s.asks(b) && (!near || w == at.root) {
 			return 0, true
 		}
-		s.reach(w, wait{claim: w, from: i})
+		if near || !b.isPart() || plantedIs("circle-past-other-names") {
+			s.reach(w, wait{claim: w, from: i, root: at.root})
+			continue
+		}
+		for p := m.firstPart(w); p != 0 && s.looked < detectMost; p = m.partAfter(p) {
+			s.looked++
+			s.reach(p, wait{claim: p, from: i, root: at.root})
+		}
 	}
 	return 0, false
+}
+
+// asks reports whether a claim is of the request that is looked at.
+func (s *search) asks(c *claim) bool {
+	return c.session == s.start.session && c.request == s.start.request
+}
+
+// passable reports whether c, which stands behind b, waits only until b is let in by
+// their lock, be it that b waits on for others.
+func (b *claim) passable(c *claim) bool {
+	return b.isPart() && b.mode.Compatible(c.mode) && !plantedIs("circle-through-what-lets-pass")
+}
+
+// converting returns the hold that a waiting conversion is to convert, zero of any
+// other claim.
+func (c *claim) converting() ref {
+	if c.state != claimConverts {
+		return 0
+	}
+	return ref(c.extra)
 }
 
 // waitsOf comes to the waits of the owner of a hold.
@@ -109,9 +153,8 @@ func (s *search) waitsOf(i int, hold *claim, o Owner) {
 	for r, last := of.claims, m.claims.at(of.claims).ownPrev; s.looked < detectMost; {
 		s.looked++
 		c := m.claims.at(r)
-		if c.state == claimWaits && c.flags&claimDetects != 0 &&
-			m.ownerOf(m.locks.at(c.lock), c) == o {
-			s.reach(r, wait{claim: r, from: i, token: hold.stamp})
+		if c.flags&claimDetects != 0 && m.promiser(c) == o {
+			s.reach(r, wait{claim: r, from: i, token: hold.stamp, root: s.found[i].root})
 		}
 		if r == last {
 			return
@@ -134,9 +177,9 @@ func (s *search) report(i int, token Token, out *Outcome) int {
 	for ; i >= 0; n++ {
 		w := s.found[i]
 		c := m.claims.at(w.claim)
-		l := m.locks.at(c.lock)
 		out.Steps = append(out.Steps, Step{Session: m.sessions.at(c.session).id,
-			Owner: m.ownerOf(l, c), Token: token, Name: out.copyName(m.lockName(l))})
+			Owner: m.promiser(c), Token: token,
+			Name: out.copyName(m.lockName(m.locks.at(c.lock)))})
 		token, i = w.token, w.from
 	}
 	for a, b := at, at+n-1; a < b; a, b = a+1, b-1 {

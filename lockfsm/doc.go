@@ -44,8 +44,8 @@
 //	            flags u8 | gate u8 | session u64 | epoch u32 | request u64 |
 //	            done u64 | count u32 | hold time u32 | name
 //	name     length u16 | bytes
-//	flags    1: wait, 2: detached; of acquire, take and enter in version 3 also
-//	         4: detect
+//	flags    1: wait, 2: detached; of acquire, take, enter, convert and acquire-all
+//	         in version 3 also 4: detect
 //	gate     1: latch, 2: event, 3: barrier
 //	terms    fields u16 (1: payload, 2: labels, 4: max hold, 8: min hold,
 //	         16: delay, 32: value) | length u16 | payload | length u16 | labels |
@@ -110,11 +110,14 @@
 // holds only to modes that are no stronger.
 //
 // Deadlocks. An enter that waits with detect says that its owner gives nothing back
-// meanwhile; so does an acquire or take, for all that its session has without an owner.
-// It waits for every hold beside which it cannot be granted, whatever the others do, and
-// for all who wait before it; a hold whose owner waits with detect, and a wait before
-// it with detect, stay until that owner gets what it waits for. One that would close a
-// circle of these is refused at once and told the circle; of up to 1,024 claims looked at.
+// meanwhile; so does a convert, for the owner of its hold, and any other acquire, for all
+// that its session has without an owner. It waits for every hold beside which it cannot
+// be granted, whatever the others do, and for all who wait before it: a convert for all
+// but its own hold, an acquire of several names for all that is so at any of them. Who
+// gets along with a part that stands before it waits for less, for its turn at that lock
+// alone. A hold whose owner waits with detect, and a wait before it with detect, stay
+// until that owner gets what it waits for. One that would close a circle of these is
+// refused at once and told the circle; of up to 1,024 claims looked at.
 // A circle through anything that does not say so is none: it may open by itself. For
 // circles over several groups FlowWaits says what an owner of a client waits for here,
 // and what is in the way; whose session it is the first half of its nonce tells.

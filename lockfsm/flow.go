@@ -21,9 +21,10 @@ type Flow struct {
 }
 
 const (
-	// flowWaits bounds the waits of one flow that are found. It promises that it
-	// has one.
-	flowWaits = 8
+	// flowWaits bounds the waits of one flow that are found, of which it promises that
+	// it has one, and flowListed the names for which they are told.
+	flowWaits  = 8
+	flowListed = 32
 	// MaxBlockers bounds what is listed in the way of one wait, and flowLooks the
 	// claims that are looked at for that.
 	MaxBlockers = 16
@@ -34,8 +35,8 @@ const (
 // over several groups is found through it.
 func (l *Limits) flowsMost() int { return 8 + int(l.Claims/16) }
 
-// FlowWait is a wait with Detect, and what stays in its way as long as the owner of
-// that waits so itself.
+// FlowWait is a wait with Detect for one name, and what stays in its way as long as the
+// owner of that waits so itself.
 type FlowWait struct {
 	Flow     Flow
 	Session  SessionID
@@ -44,8 +45,9 @@ type FlowWait struct {
 	Client   []byte // the name of the session; borrowed until the next Apply
 	Name     []byte // of the lock; borrowed until the next Apply
 	Blockers []Blocker
-	// Looked is how many claims were looked at, which is what the answer costs.
-	Looked int
+	// Near counts the last of the Blockers, which are waits for several names: this one
+	// waits only until they are in turn for this name.
+	Near int
 }
 
 // Blocker is a hold that is in the way, or a wait with Detect that goes first.
@@ -56,48 +58,76 @@ type Blocker struct {
 	Token   Token     // of a hold, zero of a wait
 }
 
-// FlowWaits appends the waits with Detect of a flow to dst, eight at most. What is in
-// the way of each is listed up to MaxBlockers: holds in the order of their tokens, then
-// waits in that of the queue.
-func (m *Machine) FlowWaits(dst []FlowWait, f Flow) []FlowWait {
+// FlowWaits appends the waits with Detect of a flow to dst, eight at most, one for
+// several names once for each that has something in its way, 32 in all. That is listed up
+// to MaxBlockers: holds in the order of their tokens, then waits in that of the queue,
+// those last that are near. It returns too how many claims it looked at, which is what
+// the answer costs.
+func (m *Machine) FlowWaits(dst []FlowWait, f Flow) ([]FlowWait, int) {
+	looked, most := 0, len(dst)+flowListed
 	if m.byFlow.n == 0 {
-		return dst
+		return dst, 0
 	}
 	for n := range uint64(flowWaits) {
 		p := m.byFlow.probe(m.hashFlow(f, n))
 		for r := p.next(); r != 0; r = p.next() {
-			if c := m.claims.at(r); m.flowOf(c) == f && !m.ending(c) {
-				dst = append(dst, m.flowWait(c, f))
+			c := m.claims.at(r)
+			if m.flowOf(c) != f || m.ending(c) {
+				continue
+			}
+			for part := r; part != 0 && len(dst) < most && looked < flowWaits*flowLooks; {
+				w, n := m.flowWait(m.claims.at(part), f)
+				looked += n
+				if !c.isPart() {
+					dst = append(dst, w)
+					break
+				}
+				if len(w.Blockers) > 0 {
+					dst = append(dst, w)
+				}
+				part = m.partAfter(part)
 			}
 		}
 	}
-	return dst
+	return dst, looked
 }
 
-func (m *Machine) flowWait(c *claim, f Flow) FlowWait {
+// flowWait describes one wait, and counts what it looks at for that.
+func (m *Machine) flowWait(c *claim, f Flow) (w FlowWait, looked int) {
 	l, s := m.locks.at(c.lock), m.sessions.at(c.session)
-	w := FlowWait{Flow: f, Session: s.id, Request: c.request, Weight: c.weight,
+	w = FlowWait{Flow: f, Session: s.id, Request: c.request, Weight: c.weight,
 		Client: m.sessionName(s), Name: m.lockName(l)}
-	list := func(b *claim, token Token) bool {
-		w.Blockers = append(w.Blockers, Blocker{Flow: m.flowOf(b),
-			Session: m.sessions.at(b.session).id, Request: b.request, Token: token})
-		return len(w.Blockers) < MaxBlockers
+	blocker := func(b *claim, token Token) Blocker {
+		return Blocker{Flow: m.flowOf(b), Session: m.sessions.at(b.session).id, Request: b.request,
+			Token: token}
 	}
-	for r := l.holders; r != 0 && w.Looked < flowLooks; r = m.claims.at(r).next {
-		w.Looked++
-		if h := m.claims.at(r); m.owned(h) && !m.ending(h) && l.bars(h, c) && !list(h, h.stamp) {
-			return w
+	for r := l.holders; r != 0 && looked < flowLooks && len(w.Blockers) < MaxBlockers; {
+		looked++
+		h := m.claims.at(r)
+		if m.owned(h) && !m.ending(h) && r != c.converting() && l.bars(h, c) {
+			w.Blockers = append(w.Blockers, blocker(h, h.stamp))
 		}
+		r = h.next
 	}
-	for r := l.waiters; m.claims.at(r) != c && w.Looked < flowLooks; r = m.claims.at(r).next {
-		w.Looked++
+	var near []Blocker
+	for r := l.waiters; m.claims.at(r) != c && looked < flowLooks && len(w.Blockers) < MaxBlockers; {
+		looked++
 		b := m.claims.at(r)
-		dormant := m.sessions.at(b.session).dormant()
-		if b.flags&claimDetects != 0 && !dormant && l.adds(b, c) && !list(b, 0) {
-			return w
+		r = b.next
+		switch {
+		case b.flags&claimDetects == 0 || m.sessions.at(b.session).dormant():
+		case b.isPart() && !b.passable(c):
+			w.Blockers = append(w.Blockers, blocker(b, 0))
+		case !l.adds(b, c):
+		case b.passable(c):
+			near = append(near, blocker(b, 0))
+		default:
+			w.Blockers = append(w.Blockers, blocker(b, 0))
 		}
 	}
-	return w
+	near = near[:min(len(near), MaxBlockers-len(w.Blockers))]
+	w.Blockers, w.Near = append(w.Blockers, near...), len(near)
+	return w, looked
 }
 
 // owned reports whether a hold is that of a flow: of a session, not detached or kept.
@@ -115,8 +145,10 @@ func (l *lock) bars(h, c *claim) bool {
 	return !h.mode.Compatible(c.mode)
 }
 
-// adds reports whether something may keep b waiting, which goes before c, that does not
-// keep c itself. Else there is no circle through b without one past it.
+// adds reports whether something of this lock may keep b waiting, which goes before c,
+// that does not keep c itself. Else there is no circle through b without one past it,
+// unless b waits for other locks too. The hold that c is to convert is nothing of the
+// kind: b does not wait for it, or c would have been refused.
 func (l *lock) adds(b, c *claim) bool {
 	if l.semaphore() {
 		return l.permits(b) > l.permits(c)
@@ -126,7 +158,16 @@ func (l *lock) adds(b, c *claim) bool {
 
 // flowOf returns the flow of a claim.
 func (m *Machine) flowOf(c *claim) Flow {
-	return Flow{m.sessions.at(c.session).nonce.Client(), m.ownerOf(m.locks.at(c.lock), c)}
+	return Flow{m.sessions.at(c.session).nonce.Client(), m.promiser(c)}
+}
+
+// promiser returns the owner of a claim who waits with it, if it waits: of a conversion
+// that of its hold.
+func (m *Machine) promiser(c *claim) Owner {
+	if h := c.converting(); h != 0 {
+		c = m.claims.at(h)
+	}
+	return m.ownerOf(m.locks.at(c.lock), c)
 }
 
 // hashFlow is where the n-th wait of a flow stands. Each has a hash of its own, so that
@@ -135,11 +176,13 @@ func (m *Machine) hashFlow(f Flow, n uint64) uint32 {
 	return hashPair(m.limits.Seed+n, uint64(f.Client), uint64(f.Owner))
 }
 
-// detect notes that a claim, which waits, says Detect.
+// detect notes that a claim, which waits, says Detect. Of parts the first stands in the
+// index for all.
 func (m *Machine) detect(r ref) {
-	m.claims.at(r).flags |= claimDetects
+	c := m.claims.at(r)
+	c.flags |= claimDetects
 	m.detectCount++
-	if m.byFlow.n >= m.limits.flowsMost() {
+	if m.byFlow.n >= m.limits.flowsMost() || c.part() > 1 {
 		return
 	}
 	f := m.flowOf(m.claims.at(r))
@@ -166,6 +209,9 @@ func (m *Machine) undetect(r ref) {
 
 // flowPlace returns the hash under which a claim stands in the index, if it does.
 func (m *Machine) flowPlace(r ref) (uint32, bool) {
+	if m.claims.at(r).part() > 1 {
+		return 0, false
+	}
 	f := m.flowOf(m.claims.at(r))
 	for n := range uint64(flowWaits) {
 		hash := m.hashFlow(f, n)

@@ -80,7 +80,8 @@ func (m *Machine) joinsParts(r ref) bool {
 	}
 	before := m.claims.at(br)
 	return before.extra < c.extra && before.token() == c.token() && before.state == c.state &&
-		before.weight == c.weight && (c.state == claimHolds || before.extra+1 == c.extra)
+		before.weight == c.weight && before.flags&claimDetects == c.flags&claimDetects &&
+		(c.state == claimHolds || before.extra+1 == c.extra)
 }
 
 // sameRequest reports whether a retry could not tell two claims apart: detached

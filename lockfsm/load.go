@@ -345,8 +345,8 @@ func claimFlagsFit(flags byte, state claimState, version uint8) bool {
 	if version >= FormatWhole && state == claimWaits {
 		known |= claimDetectsBit
 	}
-	if version >= FormatWhole && flags&^claimTermsBit == claimPartBit {
-		return true
+	if version >= FormatWhole && flags&claimPartBit != 0 {
+		return flags&^(known&(claimTermsBit|claimDetectsBit)) == claimPartBit
 	}
 	return flags&^known == 0 && flags&(claimDetached|claimOwned) != claimDetached|claimOwned &&
 		flags&(claimDetached|claimTurnsBit) != claimDetached|claimTurnsBit
@@ -368,8 +368,11 @@ func (m *Machine) loadConversion(hold ref, id SessionID, r *reader) error {
 	case !c.mode.Valid() || m.locks.at(h.lock).semaphore():
 	case state == conversionGranted && h.flags&claimMoved != 0:
 		return nil
-	case state == conversionWaits && !h.mode.noStronger(c.mode):
+	case (state == conversionWaits || state == conversionDetects) && !h.mode.noStronger(c.mode):
 		c.state = claimConverts
+		if state == conversionDetects {
+			m.detect(n)
+		}
 		m.loading.turns = append(m.loading.turns, n)
 		return nil
 	}

@@ -205,6 +205,20 @@ func (m *Machine) placeAll(first ref, c *Command, res Result, out *Outcome) Resu
 		m.removeParts(first, nil)
 		return res
 	}
+	if c.Flags&Detect != 0 {
+		for r := first; r != 0; r = m.partAfter(r) {
+			m.detect(r)
+		}
+		if circle := m.circleOf(first, out); circle > 0 {
+			res = m.deadlock(circle, res, out)
+			for r := first; string(m.lockName(m.locks.at(m.claims.at(r).lock))) !=
+				string(out.Steps[res.StepsAt].Name); r = m.partAfter(r) {
+				res.Part++
+			}
+			m.removeParts(first, nil)
+			return res
+		}
+	}
 	for r := first; r != 0; r = m.partAfter(r) {
 		x := m.claims.at(r)
 		l := m.locks.at(x.lock)
@@ -435,6 +449,7 @@ func (m *Machine) removeParts(r ref, out *Outcome) int {
 		locks[n] = c.lock
 		quiet[n] = l.flags&entryQuiet != 0 && m.sessions.at(c.session).dormant()
 		next := m.partAfter(r)
+		m.undetect(r)
 		m.unlink(&l.waiters, r)
 		l.waiting--
 		m.leaveSession(r)

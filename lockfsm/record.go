@@ -41,7 +41,8 @@ import (
 // if that is set, at the end of the claim,
 //
 //	conversion               request u64 | stamp u64 | since u64 | mode u8 |
-//	                         state u8 (1: waits, 2: granted)
+//	                         state u8 (1: waits, 2: granted, 3: waits, and its
+//	                         owner gives nothing back meanwhile)
 //
 // Waiters are then those only who hold nothing. What waits for another mode
 // stands before them in the queue, in the order of the stamps.
@@ -103,6 +104,7 @@ const (
 
 	conversionWaits   = 1
 	conversionGranted = 2
+	conversionDetects = 3
 
 	claimRecordBytes  = 35
 	answerRecordBytes = 18
@@ -356,7 +358,10 @@ func (m *Machine) appendConversion(dst []byte, hold ref) []byte {
 	le := binary.LittleEndian
 	c := m.claims.at(r)
 	state := byte(conversionGranted)
-	if c.state == claimConverts {
+	switch {
+	case c.flags&claimDetects != 0:
+		state = conversionDetects
+	case c.state == claimConverts:
 		state = conversionWaits
 	}
 	dst = le.AppendUint64(dst, uint64(c.request))

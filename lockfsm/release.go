@@ -176,6 +176,9 @@ func (m *Machine) removeClaim(r ref, out *Outcome) int {
 		return 0
 	}
 	m.undetect(r)
+	if !c.queued() {
+		m.endConversion(r, out) // whose owner is that of the hold
+	}
 	if k != nil {
 		m.disown(r)
 	}
@@ -188,7 +191,6 @@ func (m *Machine) removeClaim(r ref, out *Outcome) int {
 			m.detach(r)
 		}
 	} else {
-		m.endConversion(r, out)
 		m.mark(c, c.flags&^claimTurned)
 		m.unhold(l, r)
 	}

@@ -66,6 +66,7 @@ func (t *twin) await(c *Command, h *twinClaim, res Result) Result {
 	t.stamps++
 	cv := &twinClaim{s: h.s, request: c.Request, stamp: t.stamps, since: t.now, mode: c.Mode,
 		weight: h.weight, lock: h.lock, hold: h}
+	cv.detects = c.Flags&(Wait|Detect) == Wait|Detect
 	h.turn = cv
 	l := h.lock
 	at := 0
@@ -96,6 +97,7 @@ func (t *twin) await(c *Command, h *twinClaim, res Result) Result {
 		in := before[circle].hold
 		res.Holder, res.HolderToken = in.s.id, in.stamp
 		res.Code = CodeDeadlock
+	case cv.detects && t.circle(cv, &res):
 	case len(l.waiters) > int(t.l.WaitersPerLock):
 		res.Code = CodeTooManyWaiters
 	default:
@@ -110,7 +112,7 @@ func (t *twin) await(c *Command, h *twinClaim, res Result) Result {
 // turn grants a conversion: the hold gets a new token and is the last of all.
 func (t *twin) turn(cv *twinClaim) {
 	h := cv.hold
-	cv.done = true
+	cv.done, cv.detects = true, false
 	t.stamps++
 	h.mode, h.moved, h.stamp = cv.mode, true, t.stamps
 	l := h.lock

@@ -1,6 +1,7 @@
 package lockfsm
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -12,13 +13,21 @@ import (
 type twinWait struct {
 	c, hold *twinClaim
 	from    *twinWait
+	root    *twinClaim // the part of the request that it was come to from
 }
 
 // circle refuses a wait that closes a circle of waits whose owners give nothing
 // back, and reports the shortest, the first of equal ones by token and queue.
 func (t *twin) circle(cl *twinClaim, res *Result) bool {
-	reached := []*twinWait{{c: cl}}
+	var reached []*twinWait
+	for _, p := range cl.parts() {
+		reached = append(reached, &twinWait{c: p, root: p})
+	}
+	owner := cl.promiser()
 	add := func(w twinWait) {
+		if w.from != nil {
+			w.root = w.from.root
+		}
 		known := slices.ContainsFunc(reached, func(o *twinWait) bool { return o.c == w.c })
 		if w.c.detects && !w.c.s.ending && !known {
 			reached = append(reached, &w)
@@ -29,27 +38,42 @@ func (t *twin) circle(cl *twinClaim, res *Result) bool {
 		l := at.c.lock
 		for _, h := range l.holders {
 			switch {
-			case h.detached || h.kept || h.s.ending || !bars(h, at.c):
-			case h.s == cl.s && h.owner == cl.owner:
+			case h.detached || h.kept || h.s.ending || h == at.c.hold || !bars(h, at.c):
+			case h.s == cl.s && h.owner == owner:
 				t.report(at, h.stamp, res)
 				return true
 			default:
 				for _, c := range t.claimsOf(h.s) {
-					if c.owner == h.owner && c.on == nil && !c.holds() {
-						add(twinWait{c, h, at})
+					if c.promiser() == h.owner && c.on == nil && !c.holds() {
+						add(twinWait{c: c, hold: h, from: at})
 					}
 				}
 			}
 		}
 		for _, w := range l.waiters[:slices.Index(l.waiters, at.c)] {
-			if w == cl {
+			near := w.all != nil && w.mode.Compatible(at.c.mode)
+			if slices.Contains(cl.parts(), w) && (!near || w == at.root) {
 				t.report(at, 0, res)
 				return true
 			}
-			add(twinWait{c: w, from: at})
+			if near {
+				add(twinWait{c: w, from: at})
+				continue
+			}
+			for _, p := range w.parts() {
+				add(twinWait{c: p, from: at})
+			}
 		}
 	}
 	return false
+}
+
+// promiser is the owner who waits with a claim.
+func (c *twinClaim) promiser() Owner {
+	if c.hold != nil {
+		return c.hold.owner
+	}
+	return c.owner
 }
 
 // bars reports whether w cannot hold a lock beside h, whoever else does or does not.
@@ -61,7 +85,13 @@ func bars(h, w *twinClaim) bool {
 func (t *twin) report(at *twinWait, token Token, res *Result) {
 	var steps []Step
 	for ; at != nil; at = at.from {
-		steps = append(steps, Step{at.c.s.id, at.c.owner, token, []byte(at.c.lock.name)})
+		if at.c.hold != nil {
+			t.throughTurns++
+		}
+		if at.c.all != nil {
+			t.throughParts++
+		}
+		steps = append(steps, Step{at.c.s.id, at.c.promiser(), token, []byte(at.c.lock.name)})
 		if token = 0; at.hold != nil {
 			token = at.hold.stamp
 		}
@@ -153,6 +183,39 @@ func (w *world) finishDetect(c Command) Command {
 	return c
 }
 
+// finishParts lets an acquire of several names say Detect, mostly for a session that
+// holds something, and for a name that another holds.
+func (w *world) finishParts(c Command) Command {
+	r := w.rng
+	if r.IntN(3) == 0 {
+		return c
+	}
+	c.Flags |= Wait | Detect
+	one := w.finishDetect(Command{Op: OpAcquire, Name: []byte("a"), Session: c.Session,
+		Epoch: c.Epoch})
+	c.Session, c.Epoch = one.Session, one.Epoch
+	var all Parts
+	added := false
+	add := func() {
+		if !added {
+			all, added = all.AppendPart(Part{ModeEX, one.Name}), true
+		}
+	}
+	for rest := c.Parts; len(rest) > 0; {
+		var p Part
+		p, rest = rest.Next()
+		if bytes.Compare(p.Name, one.Name) >= 0 {
+			add()
+		}
+		if !bytes.Equal(p.Name, one.Name) {
+			all = all.AppendPart(p)
+		}
+	}
+	add()
+	c.Parts = all
+	return c
+}
+
 // finishPlain lets a request of a session say Detect, for all of the session that
 // names no owner.
 func (w *world) finishPlain(c Command) Command {
@@ -190,19 +253,22 @@ func (t *twin) compareFlows(m *Machine) error {
 	want := map[Flow][]string{}
 	for _, c := range t.claims() {
 		if c.detects && !c.s.ending && !c.holds() {
-			want[c.flow()] = append(want[c.flow()], t.flowWait(c))
+			if w := t.flowWait(c); w != "" {
+				want[c.flow()] = append(want[c.flow()], w)
+			}
 		}
 	}
 	for f, waits := range want { // order: any one that differs will do
 		var got []string
-		for _, w := range m.FlowWaits(nil, f) {
-			got = append(got, fmt.Sprintf("s%d r%d w%d %s %q %+v", w.Session, w.Request, w.Weight,
-				w.Client, w.Name, w.Blockers))
+		found, _ := m.FlowWaits(nil, f)
+		for _, w := range found {
+			got = append(got, fmt.Sprintf("s%d r%d w%d %s %q %+v %d", w.Session, w.Request, w.Weight,
+				w.Client, w.Name, w.Blockers, w.Near))
 		}
 		slices.Sort(got)
 		slices.Sort(waits)
 		missing := len(waits) - len(got)
-		full := len(got) == flowWaits || m.byFlow.n == m.limits.flowsMost()
+		full := len(got) >= flowWaits || m.byFlow.n == m.limits.flowsMost()
 		if missing != 0 && !full || missing == 0 && !slices.Equal(got, waits) {
 			return fmt.Errorf("flow %+v waits: got %q, want %q", f, got, waits)
 		}
@@ -210,13 +276,14 @@ func (t *twin) compareFlows(m *Machine) error {
 	return nil
 }
 
-func (c *twinClaim) flow() Flow { return Flow{c.s.nonce.Client(), c.owner} }
+func (c *twinClaim) flow() Flow { return Flow{c.s.nonce.Client(), c.promiser()} }
 
-// flowWait writes down what a wait with detect waits for.
+// flowWait writes down what a wait with detect waits for, of a part that waits for
+// nothing nothing.
 func (t *twin) flowWait(c *twinClaim) string {
-	var all []Blocker
+	var all, last []Blocker
 	for _, h := range c.lock.holders {
-		if !h.detached && !h.kept && !h.s.ending && bars(h, c) {
+		if !h.detached && !h.kept && !h.s.ending && h != c.hold && bars(h, c) {
 			all = append(all, Blocker{h.flow(), h.s.id, h.request, h.stamp})
 		}
 	}
@@ -225,10 +292,21 @@ func (t *twin) flowWait(c *twinClaim) string {
 		for mode := ModeNL; mode <= ModeEX; mode++ {
 			more = more || !mode.Compatible(w.mode) && mode.Compatible(c.mode)
 		}
-		if more && w.detects && !w.s.ending && !w.s.parked {
+		near := w.all != nil && w.mode.Compatible(c.mode)
+		switch {
+		case !w.detects || w.s.ending || w.s.parked:
+		case near && more:
+			last = append(last, Blocker{w.flow(), w.s.id, w.request, 0})
+		case !near && (more || w.all != nil):
 			all = append(all, Blocker{w.flow(), w.s.id, w.request, 0})
 		}
 	}
-	return fmt.Sprintf("s%d r%d w%d %s %q %+v", c.s.id, c.request, c.weight, c.s.name, c.lock.name,
-		all[:min(len(all), MaxBlockers)])
+	if len(all)+len(last) == 0 && c.all != nil {
+		return ""
+	}
+	n := len(all)
+	all = append(all, last...)
+	all = all[:min(len(all), MaxBlockers)]
+	return fmt.Sprintf("s%d r%d w%d %s %q %+v %d", c.s.id, c.request, c.weight, c.s.name, c.lock.name,
+		all, max(0, len(all)-n))
 }

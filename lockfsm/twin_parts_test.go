@@ -65,7 +65,8 @@ func (t *twin) placeAll(c *Command, s *twinSession, parts []Part, res Result) Re
 		}
 		t.stamps++
 		cl := &twinClaim{s: s, request: c.Request, stamp: t.stamps, since: t.now, mode: p.Mode,
-			weight: c.Weight, lock: l, part: uint8(i + 1), all: all}
+			weight: c.Weight, lock: l, part: uint8(i + 1), all: all,
+			detects: c.Flags&(Wait|Detect) == Wait|Detect}
 		*all = append(*all, cl)
 		at := 0
 		for at < len(l.waiters) && t.ahead(l.waiters[at], cl) {
@@ -86,6 +87,9 @@ func (t *twin) placeAll(c *Command, s *twinSession, parts []Part, res Result) Re
 	case c.Flags&Wait == 0:
 		res.Part = uint8(late)
 		res = t.held((*all)[late].lock, (*all)[late].mode, res)
+	case first.detects && t.circle(first, &res):
+		name := string(t.out.Steps[res.StepsAt].Name)
+		res.Part = uint8(slices.IndexFunc(*all, func(p *twinClaim) bool { return p.lock.name == name }))
 	case full >= 0:
 		res.Part, res.Code = uint8(full), CodeTooManyWaiters
 		for _, p := range (*all)[:full] {

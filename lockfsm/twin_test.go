@@ -29,6 +29,8 @@ type twin struct {
 	clock       Clock // newest by which log time was moved
 	work        int
 	out         *Outcome
+	// Steps of circles that were waits of conversions and of parts.
+	throughTurns, throughParts int
 }
 
 type twinSession struct {

@@ -203,7 +203,7 @@ func (m *Machine) validateClaim(r, lr ref, state claimState) error {
 		return fmt.Errorf("claim %d: a detached claim waits", r)
 	case s.kind == kindDetached && s.order != uint64(c.stamp):
 		return fmt.Errorf("claim %d: token %d, its hold has %d", r, c.stamp, s.order)
-	case c.flags&claimDetects != 0 && (state != claimWaits || s.kind == kindDetached || c.isPart()):
+	case c.flags&claimDetects != 0 && (!c.queued() || s.kind == kindDetached):
 		return fmt.Errorf("claim %d: in state %d it gives nothing back while it waits", r, state)
 	case c.isPart():
 		return m.validatePart(r)

@@ -228,6 +228,7 @@ func (w *world) finish(c Command) Command {
 		if c.Name, c.Parts = nil, w.drawParts(); r.IntN(40) == 0 {
 			c.Flags |= Detached
 		}
+		return w.finishParts(c)
 	case OpRelease, OpRenewHold, OpCancel, OpAmend:
 		c.Flags &^= Wait
 		if len(all) == 0 || r.IntN(10) == 0 {
@@ -274,6 +275,9 @@ func (w *world) finishConvert(c Command) Command {
 	cl := all[r.IntN(len(all))]
 	c.Session, c.Epoch, c.Target, c.Name = cl.s.id, cl.s.epoch, cl.request, []byte(cl.lock.name)
 	c.Token = cl.place().stamp - Token(r.IntN(10)/9)
+	if r.IntN(2) > 0 {
+		c.Flags |= Wait | Detect
+	}
 	if cl.detached {
 		c.Flags |= Detached
 		if r.IntN(10) > 0 {
@@ -558,6 +562,8 @@ type tally struct {
 	parts, late int
 	// circles counts the steps of circles of owners.
 	circles int
+	// those of conversions and of parts
+	throughTurns, throughParts int
 }
 
 // look counts what the machine's locks show.
@@ -616,6 +622,8 @@ func runWorld(seed uint64, steps int, met *tally) error {
 		met.look(w.a)
 		met.circles += len(w.outA.Steps)
 	}
+	met.throughTurns += w.twin.throughTurns
+	met.throughParts += w.twin.throughParts
 	return nil
 }
 
@@ -635,9 +643,11 @@ func TestTwin(t *testing.T) {
 	}
 	t.Logf("%d levels held, %d waiting, %d times permits kept for the head of the queue",
 		met.deep, met.shared, met.kept)
-	t.Logf("%d steps of circles", met.circles)
-	if met.circles < 10 {
-		t.Errorf("got %d steps of circles, want 10", met.circles)
+	t.Logf("%d steps of circles, %d of conversions, %d of parts", met.circles, met.throughTurns,
+		met.throughParts)
+	if min(met.circles, met.throughTurns, met.throughParts) < 10 {
+		t.Errorf("got %d steps of circles, %d of conversions, %d of parts, want 10 of each",
+			met.circles, met.throughTurns, met.throughParts)
 	}
 	t.Logf("%d parts held, %d kept waiting by others", met.parts, met.late)
 	if met.parts < 1000 || met.late < 1000 {

@@ -281,7 +281,7 @@ func decodeKinds(cmd *lockfsm.Command, h wire.Header, body []byte) wire.Status {
 		cmd.Op, cmd.Request = lockfsm.OpConvert, lockfsm.RequestID(h.Request)
 		cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
 		cmd.Target, cmd.Token = lockfsm.RequestID(x.Target), lockfsm.Token(x.Token)
-		cmd.Mode, cmd.Name, cmd.Flags = lockfsm.Mode(x.Mode), x.Name, commandFlags(h, x.Session)
+		cmd.Mode, cmd.Name, cmd.Flags = lockfsm.Mode(x.Mode), x.Name, acquireFlags(h, x.Session)
 	case wire.KindGiveBack:
 		var x wire.GiveBack
 		x, err = wire.DecodeGiveBack(body)
@@ -320,7 +320,7 @@ func decodeAll(cmd *lockfsm.Command, h wire.Header, body []byte, groups int) wir
 	cmd.Op, cmd.Request = lockfsm.OpAcquireAll, lockfsm.RequestID(h.Request)
 	cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
 	cmd.Weight, cmd.Parts = x.Weight, lockfsm.Parts(x.Wants)
-	cmd.Flags = commandFlags(h, x.Session)
+	cmd.Flags = acquireFlags(h, x.Session)
 	s := wire.StatusOK
 	x.Wants.Each(func(_ int, w wire.Want) bool {
 		s = belongs(h.Group, w.Name, groups)

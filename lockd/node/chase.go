@@ -54,10 +54,9 @@ func (n *Node) chased(flows []wire.Flow, groups ...*group) []byte {
 // chaseFlow adds what an owner waits for in one group, and returns how many claims
 // were looked at for that.
 func chaseFlow(g *group, f wire.Flow, y *wire.Chased) (looked int) {
-	found := g.machine.FlowWaits(nil, lockfsm.Flow{
+	found, looked := g.machine.FlowWaits(nil, lockfsm.Flow{
 		Client: lockfsm.ClientID(f.Client), Owner: lockfsm.Owner(f.Owner)})
 	for i := range found {
-		looked += found[i].Looked
 		if len(y.Waits) < wire.MaxChased {
 			y.Waits = append(y.Waits, chasedWait(g, f, &found[i]))
 		}
@@ -67,7 +66,7 @@ func chaseFlow(g *group, f wire.Flow, y *wire.Chased) (looked int) {
 
 func chasedWait(g *group, f wire.Flow, w *lockfsm.FlowWait) wire.ChasedWait {
 	x := wire.ChasedWait{Flow: f, Session: uint64(w.Session), Request: uint64(w.Request),
-		Group: uint16(g.id), Weight: w.Weight, Client: w.Client, Name: w.Name}
+		Group: uint16(g.id), Weight: w.Weight, Client: w.Client, Name: w.Name, Near: uint8(w.Near)}
 	for _, b := range w.Blockers {
 		x.Blockers = append(x.Blockers, wire.Blocker{
 			Flow:    wire.Flow{Client: uint64(b.Flow.Client), Owner: uint64(b.Flow.Owner)},

@@ -5,8 +5,8 @@ import (
 	"lockd/netio/wire"
 )
 
-// acquireFlags translates the flags of a request for one lock. Detect says something of
-// those only that wait.
+// acquireFlags translates the flags of a request for locks, or for another mode of one.
+// Detect says something of those only that wait.
 func acquireFlags(h wire.Header, session uint64) lockfsm.Flags {
 	f := commandFlags(h, session)
 	if h.Flags&wire.FlagDetect != 0 && f&lockfsm.Wait != 0 {

@@ -96,6 +96,48 @@ func TestCircleOfOwnersIsRefused(t *testing.T) {
 	w.converged()
 }
 
+// Who asks for several names, or to convert, and closes a circle is told all of it, with
+// the name at which it waits; a Chase lists a wait for several at each name.
+func TestCirclesOfKinds(t *testing.T) {
+	w := raisedWorld(t, testOptions())
+	a, b := w.lasting(1, 0, 30_000), w.lasting(2, 0, 30_000)
+	names := w.namesIn(5)
+	const word = wire.FlagWait | wire.FlagDetect | wire.FlagVersion3
+	first, fourth := a.lock(names[0]).Token, b.lock(names[3]).Token
+	ours, theirs := a.lockIn(names[4], wire.ModePR), b.lockIn(names[4], wire.ModePR)
+	waits := b.acquire(names[0], word)
+	w.run(50 * Millisecond)
+	asks := a.acquireAll(names[1:4], word)
+	a.wantCircle(asks, []wire.CircleStep{{Session: a.session, Token: fourth, Name: names[3]},
+		{Session: b.session, Token: first, Name: names[0]}})
+	if x, _ := w.leaderOf(0).response(a.conn, asks); x.Position != 2 {
+		t.Errorf("position: got %d, want that of the third name", x.Position)
+	}
+	a.wantCircle(a.convert(ours, wire.ModeEX, word), []wire.CircleStep{
+		{Session: a.session, Token: theirs.token, Name: names[4]},
+		{Session: b.session, Token: first, Name: names[0]}})
+
+	b.cancel(waits, names[0])
+	asks = a.acquireAll(names[1:4], word)
+	w.run(50 * Millisecond)
+	got := b.chase(wire.ChaseNode, w.flowOf(a, 0))
+	if len(got) != 1 || string(got[0].Name) != string(names[3]) || got[0].Request != asks ||
+		got[0].Blockers[0].Token != fourth {
+		t.Errorf("chase: got %+v, want one wait at the third name", got)
+	}
+	b.wantCircle(b.acquire(names[1], word), []wire.CircleStep{{Session: b.session, Name: names[1]},
+		{Session: a.session, Token: fourth, Name: names[3]}})
+}
+
+// cancel gives a request up that waits.
+func (u *user) cancel(target uint64, name []byte) {
+	u.w.t.Helper()
+	h := u.header(wire.KindCancel)
+	u.send(wire.AppendCancel(nil, h, &wire.Cancel{Session: u.session, Target: target,
+		Epoch: u.epoch, Name: name}))
+	u.want(h.Request, wire.StatusCancelled)
+}
+
 // A try that says detect is any other try, and whoever gets the lock has it.
 func TestDetectOfATry(t *testing.T) {
 	w := raisedWorld(t, testOptions())

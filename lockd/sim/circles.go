@@ -1,12 +1,23 @@
 package sim
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	lockclient "lockd/client"
 	"lockd/lockd/sim/check"
 	"lockd/lockfsm"
 	"lockd/netio/wire"
+)
+
+// crossing says what clients are all to do.
+type crossing uint8
+
+const (
+	crossNot      crossing = iota
+	crossNames             // wait for each other's names
+	crossUpgrades          // or, as far as they can, to convert what both read
 )
 
 // coreFlow is the low byte of the client of a session of a coreClient.
@@ -16,6 +27,11 @@ const coreFlow = 0xc0
 // that they give nothing back: a circle, mostly over two groups. If there are none, it
 // asks for a name, so that there may be soon.
 func (c *coreClient) cross() {
+	converts := c.w.opts.Converts && (c.w.crossing == crossUpgrades ||
+		c.w.crossing == crossNot && c.dice.permille(500))
+	if converts && c.crossByUpgrade() {
+		return
+	}
 	for _, a := range c.calls {
 		for _, e := range c.w.cores {
 			if e == c || e.away > c.w.agenda.Now() || e.leaving || len(e.calls) >= maxCalls ||
@@ -23,7 +39,7 @@ func (c *coreClient) cross() {
 				continue
 			}
 			for _, b := range e.calls {
-				if b.crosses() && a.Name != b.Name {
+				if b.crosses() && a.Name != b.Name && !converts {
 					c.detect(b.Name)
 					e.detect(a.Name)
 					e.carryOut()
@@ -32,8 +48,57 @@ func (c *coreClient) cross() {
 			}
 		}
 	}
-	c.start(&coreCall{Call: lockclient.Call{Kind: wire.KindAcquire, Mode: wire.ModeEX,
-		Name: c.lockName(), Flags: wire.FlagWait}})
+	k := &coreCall{Call: lockclient.Call{Kind: wire.KindAcquire, Mode: wire.ModeEX,
+		Name: c.lockName(), Flags: wire.FlagWait}}
+	reads := slices.ContainsFunc(c.calls, func(k *coreCall) bool {
+		return k.crosses() && k.Mode == wire.ModePR
+	})
+	if converts && !reads {
+		k.Mode = wire.ModePR
+		k.Name = cmp.Or(c.readElsewhere(), k.Name)
+	}
+	c.start(k)
+}
+
+// crossByUpgrade has two clients who read the same wait for each other: this one to
+// convert its hold, the other for a name that this one holds too. It reports whether it
+// found such.
+func (c *coreClient) crossByUpgrade() bool {
+	for _, a := range c.calls {
+		for _, more := range c.calls {
+			if !a.crosses() || a.Mode != wire.ModePR || !more.crosses() || more.Name == a.Name {
+				continue
+			}
+			for _, e := range c.w.cores {
+				if e != c && e.away <= c.w.agenda.Now() && !e.leaving && len(e.calls) < maxCalls &&
+					e.holdsName(a.Name) && !e.holdsName(more.Name) {
+					c.upgrade(a)
+					e.detect(more.Name)
+					e.carryOut()
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+func (c *coreClient) holdsName(name string) bool {
+	return slices.ContainsFunc(c.calls, func(k *coreCall) bool {
+		return k.crosses() && k.Name == name
+	})
+}
+
+// readElsewhere is a name that another client reads, empty if there is none.
+func (c *coreClient) readElsewhere() string {
+	for _, e := range c.w.cores {
+		for _, k := range e.calls {
+			if e != c && k.crosses() && k.Mode == wire.ModePR {
+				return k.Name
+			}
+		}
+	}
+	return ""
 }
 
 // crossOnly waits for others, or gives back what may be in the way of that.
@@ -49,7 +114,7 @@ func (c *coreClient) crossOnly() {
 
 // crossAll has clients wait for each other until one has been told a circle over several
 // groups, or for a while if none comes about, while nothing is wrong and nobody gives
-// up. Then no circle is to be left.
+// up, and then so again by conversions. Then no circle is to be left.
 func (w *World) crossAll() {
 	if w.failure != nil || !w.opts.Owners || w.opts.SafetyOnly || w.opts.Groups < 2 ||
 		w.opts.Names < 2 || !w.calm() || !w.whole() {
@@ -64,8 +129,15 @@ func (w *World) crossAll() {
 	if able < 2 {
 		return
 	}
+	w.crossUntilTold(crossNames)
+	if w.opts.Converts {
+		w.crossUntilTold(crossUpgrades)
+	}
+}
+
+func (w *World) crossUntilTold(how crossing) {
 	before := w.covered["circle over groups told"]
-	w.crossing = true
+	w.crossing = how
 	for until := w.agenda.Now() + 20*second; w.failure == nil && w.agenda.Now() < until &&
 		w.covered["circle over groups told"] == before; {
 		stop := w.agenda.Now() + 20*millisecond
@@ -73,7 +145,7 @@ func (w *World) crossAll() {
 		}
 	}
 	w.await("I17: every circle over groups told", 20*second, w.circles)
-	w.crossing = false
+	w.crossing = crossNot
 }
 
 // crosses reports whether a call is a hold of the session that nobody gives back.
@@ -82,9 +154,31 @@ func (k *coreCall) crosses() bool {
 		k.Flags&wire.FlagDetached == 0
 }
 
+// detect waits for a name, perhaps with others of its group, with the word.
 func (c *coreClient) detect(name string) {
-	c.start(&coreCall{Call: lockclient.Call{Kind: wire.KindAcquire, Mode: wire.ModeEX, Name: name,
-		Weight: uint8(c.dice.IntN(2)), Flags: wire.FlagWait | wire.FlagDetect}})
+	k := &coreCall{Call: lockclient.Call{Kind: wire.KindAcquire, Mode: wire.ModeEX, Name: name,
+		Weight: uint8(c.dice.IntN(2)), Flags: wire.FlagWait | wire.FlagDetect}}
+	if c.w.opts.Several && c.dice.permille(500) {
+		all := []string{name}
+		for _, n := range c.w.names[c.w.groupOf(name)] {
+			if n != name && c.dice.permille(300) {
+				all = append(all, n)
+			}
+		}
+		slices.Sort(all)
+		k.Kind, k.Name = wire.KindAcquireAll, all[0]
+		for _, n := range all {
+			k.Wants = k.Wants.Append(wire.Want{Mode: wire.ModeEX, Name: []byte(n)})
+		}
+	}
+	c.start(k)
+}
+
+// upgrade waits to convert a hold to exclusive, with the word.
+func (c *coreClient) upgrade(h *coreCall) {
+	c.start(&coreCall{Call: lockclient.Call{Kind: wire.KindConvert, Hold: &h.Call, Name: h.Name,
+		Mode: wire.ModeEX, Flags: wire.FlagWait | wire.FlagDetect}, of: h})
+	c.rebelieve(h)
 }
 
 // promised reports whether the client has given its word that it gives nothing back.
@@ -110,12 +204,18 @@ func (w *World) circleTold(c *coreClient, x *lockclient.Call, d *lockclient.Dead
 	if len(groups) < 2 || len(d.Steps) != d.Count {
 		return // refused at once, which the model has judged
 	}
-	if first := &d.Steps[0]; first.Session != x.Session || first.Name != x.Name {
+	first, asked := &d.Steps[0], x.Kind != wire.KindAcquireAll && d.Steps[0].Name == x.Name
+	x.Wants.Each(func(_ int, n wire.Want) bool {
+		asked = asked || string(n.Name) == first.Name
+		return !asked
+	})
+	if first.Session != x.Session || !asked || d.Name != first.Name {
 		w.failf("%s waits for %q in session %d and is told a circle that begins with %+v", c.name(),
 			x.Name, x.Session, *first)
 		return
 	}
 	w.covered["circle over groups told"]++
+	w.covered["circle over groups told to "+x.Kind.String()]++
 	common := []span{{0, w.agenda.Now()}}
 	for i := range d.Steps {
 		stood := w.stood(&d.Steps[i], &d.Steps[(i+1)%len(d.Steps)])

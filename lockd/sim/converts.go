@@ -21,6 +21,11 @@ func (c *client) convert(m *membership) {
 		return
 	}
 	h := have[c.dice.IntN(len(have))]
+	for _, o := range have { // one that it has twice: who converts that waits for himself
+		if o.name == h.name && o != h && o.enters == h.enters {
+			h = o
+		}
+	}
 	k := &call{q: check.Question{Kind: wire.KindConvert, Name: h.name, Token: h.token,
 		Session: h.owner, Target: h.request}, hold: h, mode: wire.Mode(c.dice.IntN(6))}
 	if h.owner == 0 && c.dice.permille(650) {
@@ -31,6 +36,9 @@ func (c *client) convert(m *membership) {
 		k.mode, k.flags = wire.ModeEX, wire.FlagWait
 	case !shared && c.dice.permille(400):
 		k.mode = wire.ModePR // where two may want more
+	}
+	if k.flags == wire.FlagWait && c.w.opts.Owners && c.dice.permille(500) {
+		k.flags |= wire.FlagDetect
 	}
 	k.q.Mode = lockfsm.Mode(k.mode)
 	for _, o := range m.with(h) {

@@ -26,7 +26,7 @@ func (c *coreClient) work() {
 
 // task does one thing.
 func (c *coreClient) task() {
-	if c.w.crossing {
+	if c.w.crossing != crossNot {
 		c.crossOnly()
 		return
 	}

@@ -31,14 +31,25 @@ func (m *membership) enterEX(name string, owner uint64, f wire.Flags) {
 		mode: wire.ModeEX, owner: owner, flags: f})
 }
 
-// circle takes a refusal that names a circle, which is to begin with the request.
+// circle takes a refusal that names a circle, which is to begin with the request. A
+// conversion may be refused for another of the same lock, without one.
 func (m *membership) circle(k *call, x *wire.Response) {
+	name, owner := k.q.Name, k.owner
+	switch {
+	case k.q.Kind == wire.KindConvert && len(x.Payload) == 0:
+		return
+	case k.q.Kind == wire.KindConvert:
+		owner = k.hold.enters
+	case int(x.Position) < len(k.wants):
+		name = string(k.wants[x.Position].Name)
+	}
 	c, err := wire.DecodeCircle(x.Payload)
 	if err != nil || len(c.Steps) == 0 || c.Steps[0].Session != m.session ||
-		c.Steps[0].Owner != k.owner || string(c.Steps[0].Name) != k.q.Name ||
+		c.Steps[0].Owner != owner || string(c.Steps[0].Name) != name ||
 		c.Steps[0].Token != x.Token || k.flags&wire.FlagDetect == 0 {
 		m.c.w.failf("circle that %q closes in group %d: got %+v, %v", k.q.Name, m.group, c, err)
 		return
 	}
 	m.c.w.covered["circle told"]++
+	m.c.w.covered["circle told to "+k.q.Kind.String()]++
 }

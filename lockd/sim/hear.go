@@ -210,10 +210,16 @@ func (m *membership) done(k *call, x *wire.Response) {
 		}
 	case wire.KindConvert:
 		m.converted(k, x)
+		if x.Status == wire.StatusDeadlock {
+			m.circle(k, x)
+		}
 	case wire.KindAcquireAll:
-		if x.Status == wire.StatusOK {
+		switch x.Status {
+		case wire.StatusOK:
 			m.holdAll(k, x.Token)
-		} else {
+		case wire.StatusDeadlock:
+			m.circle(k, x)
+		default:
 			m.refusedAll(k, x)
 		}
 	case wire.KindReleaseAll:

@@ -26,6 +26,9 @@ func (c *client) several(m *membership) {
 	}
 	if c.dice.permille(750) {
 		k.flags = wire.FlagWait
+		if c.w.opts.Owners && c.dice.permille(500) {
+			k.flags |= wire.FlagDetect
+		}
 	} else if c.dice.permille(500) {
 		k.flags = wire.FlagDetails
 	}

@@ -12,6 +12,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"lockd/lockd/node"
+	"lockd/netio/wire"
 )
 
 // short draws a world for a test that runs on each change.
@@ -100,6 +103,40 @@ func TestWorldWithoutFaultsIsQuiet(t *testing.T) {
 		if r := New(o, nil).Run(); r.Failure != nil {
 			t.Errorf("seed %d with nothing going wrong: %v\nrepeat: %s -v", seed, r.Failure,
 				r.Command)
+		}
+	}
+}
+
+// Circles over several groups are told to whoever closes them, for one name, for several
+// and by a conversion, and none is left (I17).
+func TestCirclesOfAllKinds(t *testing.T) {
+	told := map[string]uint64{}
+	options := func(seed uint64) Options {
+		o := short(seed)
+		o.Faults, o.SafetyOnly, o.Search, o.Drift, o.Spares = 0, false, false, maxDrift, 0
+		o.Owners, o.Converts, o.Several = true, true, true
+		o.Nodes, o.Groups, o.Names, o.Clients, o.Cores = 3, 3, 3, 1, 4
+		o.Think = 100 * millisecond
+		o.Node = drawNode(newDice(seed, "circles"), &o)
+		limits := node.Defaults().Limits
+		limits.Seed = 0
+		o.Node.Limits = limits
+		return o
+	}
+	runSeeds(1, 12, options, func(r Report) bool {
+		if r.Failure != nil {
+			t.Errorf("seed %d: %v", r.Seed, r.Failure)
+		}
+		for name, n := range r.Coverage { // order: sums
+			told[name] += n
+		}
+		return true
+	})
+	for _, kind := range []wire.Kind{wire.KindAcquire, wire.KindAcquireAll, wire.KindConvert} {
+		name := "circle over groups told to " + kind.String()
+		t.Logf("%d: %s", told[name], name)
+		if told[name] == 0 {
+			t.Errorf("%q never, want it", name)
 		}
 	}
 }

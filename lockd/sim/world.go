@@ -43,7 +43,7 @@ type World struct {
 	// firstApplied is when each slot of each group was.
 	firstApplied [][]Time
 	// crossing has the core clients do nothing but wait for each other.
-	crossing bool
+	crossing crossing
 	leases   *check.Leases
 	// registers are what exclusive locks guard; granted are all grants so far.
 	registers map[lockName]*register

@@ -90,7 +90,8 @@ type Blocker struct {
 	Token   uint64 // of a hold, zero of a request that waits
 }
 
-// ChasedWait is a request with FlagDetect that waits, and what is in its way.
+// ChasedWait is a request with FlagDetect that waits, and what is in its way. An
+// AcquireAll is listed once for each name at which something is.
 type ChasedWait struct {
 	Flow     Flow
 	Session  uint64
@@ -100,6 +101,10 @@ type ChasedWait struct {
 	Client   []byte // the name of the session's client; borrowed when decoded
 	Name     []byte // of the lock; borrowed when decoded
 	Blockers []Blocker
+	// Near counts the last of the Blockers, which are AcquireAlls that go before: this
+	// request waits for each only until that is in turn for Name, whatever else it waits
+	// for.
+	Near uint8
 }
 
 const (
@@ -126,7 +131,7 @@ func AppendChased(dst []byte, x *Chased) []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, w.Session)
 		dst = binary.LittleEndian.AppendUint64(dst, w.Request)
 		dst = binary.LittleEndian.AppendUint16(dst, w.Group)
-		dst = append(dst, w.Weight, 0)
+		dst = append(dst, w.Weight, w.Near)
 		dst = appendText(dst, w.Client, MaxClientNameBytes)
 		dst = appendText(dst, w.Name, MaxNameBytes)
 		dst = binary.LittleEndian.AppendUint16(dst, uint16(len(w.Blockers)))
@@ -140,20 +145,23 @@ func AppendChased(dst []byte, x *Chased) []byte {
 	return dst
 }
 
-// DecodeChased decodes the payload of the answer to a Chase.
+// DecodeChased decodes the payload of the answer to a Chase. ErrField if more are near
+// than are listed.
 func DecodeChased(payload []byte) (Chased, error) {
 	c := cursor{b: payload}
 	x := Chased{Waits: make([]ChasedWait, c.count(MaxChased, chasedWaitFixedBytes))}
 	for i := range x.Waits {
 		w := &x.Waits[i]
 		w.Flow, w.Session, w.Request = c.flow(), c.u64(), c.u64()
-		w.Group, w.Weight = c.u16(), c.u8()
-		c.zero(1)
+		w.Group, w.Weight, w.Near = c.u16(), c.u8(), c.u8()
 		w.Client, w.Name = c.text(MaxClientNameBytes), c.text(MaxNameBytes)
 		w.Blockers = make([]Blocker, c.count(MaxBlockers, blockerBytes))
 		for j := range w.Blockers {
 			w.Blockers[j] = Blocker{Flow: c.flow(), Session: c.u64(), Request: c.u64(),
 				Token: c.u64()}
+		}
+		if int(w.Near) > len(w.Blockers) {
+			c.fail(ErrField)
 		}
 	}
 	return x, c.end("Chased")

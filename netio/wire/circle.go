@@ -22,8 +22,8 @@ const (
 	stepFixedBytes   = 28
 )
 
-// Circle is the payload of the answer to an Enter with FlagDetect which is
-// StatusDeadlock. The first step is that Enter; after the last comes the first.
+// Circle is the payload of the answer to a request with FlagDetect which is
+// StatusDeadlock. The first step is that request; after the last comes the first.
 type Circle struct {
 	Count uint16 // of all steps, of which the first are listed
 	Steps []CircleStep

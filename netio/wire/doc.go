@@ -151,7 +151,7 @@
 //	TopPage       n u16 | n × (score u32 | waits u64 | refusals u64 | usual ms u32 |
 //	              name)
 //	Chased        n u16 | n × (flow | session u64 | request u64 | group u16 |
-//	              weight u8 | 0 u8 | client name | name |
+//	              weight u8 | near u8 | client name | name |
 //	              n u16 | n × (flow | session u64 | request u64 | token u64))
 //
 // Convert turns a hold, with all that its owner entered, into another mode; the
@@ -169,7 +169,7 @@
 // with wait. GiveBack is what Release and Leave are, for a hold of which a Convert was sent:
 // it needs no newer token.
 //
-// AcquireAll, with the flags 1 and 4, asks for 1 to 64 names of the group, which
+// AcquireAll, with the flags 1, 4 and 32, asks for 1 to 64 names of the group, which
 // ascend by their bytes, in a mode each. They are granted together or not at all. The
 // token of the Response is that of the first name, and each name after it has the
 // next number. In a refusal for one of them position is its number, from 0, and
@@ -177,9 +177,10 @@
 // the first. Each name is given back by a Release with its token, or what is left
 // of them by a ReleaseAll that names the AcquireAll and its token.
 //
-// The flag 32 of an Acquire, Take or Enter, and of an Ask that is one, says together with
-// wait that its owner gives nothing back until it has the answer. The owner of an
-// Acquire or Take is the client, with all it has that names no owner. If the request
+// The flag 32 of an Acquire, Take or Enter, of an Ask that is one, of an AcquireAll and of
+// a Convert says together with wait that its owner gives nothing back until it has the
+// answer. The owner of an Acquire, Take or AcquireAll is the client, with all it has that
+// names no owner; that of a Convert is the owner of the hold. If the request
 // would wait in a circle of owners of the group who have all said so, it is refused with
 // Deadlock at once, with this payload; the token is that of its first step. A refusal is
 // not kept: the request sent again is looked at anew. Circles over several groups the
@@ -230,7 +231,10 @@
 // fresh as that to a Get. In the way of a wait, which is one of up to 32, are up to 16
 // holds beside which it cannot be granted, whatever the others do, each with its token,
 // and requests with the flag 32 that go first, with token zero, as far as they are
-// stopped by what would not stop it. Whose request with the flag waits for long looks
+// stopped by what would not stop it. An AcquireAll is a wait for each name at which
+// something is in its way. The last near of those in the way of a wait are AcquireAlls
+// with which it gets along: it waits until they are in turn for its name, and for nothing
+// of what they wait for elsewhere. Whose request with the flag waits for long looks
 // for a circle so: what it waits for, what the owners of that wait for, and so on. The
 // victim of a circle is the wait of the least weight; of several with that the one whose
 // rank (below) is the largest; of equal ones that of the largest group, then session,

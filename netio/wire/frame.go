@@ -224,9 +224,10 @@ const (
 	// FlagVersion3: answer as version 3 does, in status and payload. Requires: a
 	// conn of version 3.
 	FlagVersion3 Flags = 1 << 4
-	// FlagDetect: of an Acquire, Take or Enter that waits, and an Ask that is one. Its
-	// owner gives nothing back meanwhile; refuse it if it would wait in a circle of
-	// such, with a Circle. Requires: a conn of version 3.
+	// FlagDetect: of an Acquire, Take or Enter that waits, an Ask that is one, an
+	// AcquireAll and a Convert. Its owner, of a Convert that of the hold, gives nothing
+	// back meanwhile; refuse it if it would wait in a circle of such, with a Circle.
+	// Requires: a conn of version 3.
 	FlagDetect Flags = 1 << 5
 	// FlagValue: of an Acquire or Enter, and an Ask that is one. The payload of a grant
 	// is the LockValue of the lock. Requires: FlagVersion3.

@@ -7,12 +7,19 @@ func chaseSamples() []sample {
 	chase := Chase{ChaseNode, []Flow{{0x1122334455667788, 77}, {0x99, 0}}}
 	again := Chase{ChaseGroup, []Flow{{0x99, 0}}}
 	waits := Chased{[]ChasedWait{{Flow{0x1122334455667788, 77}, 9, 12, 10, 2,
-		[]byte("ci"), []byte("gpu"), []Blocker{{Flow{0x99, 0}, 4, 2, 88125}, {Flow{0x99, 1}, 4, 3, 0}}}}}
+		[]byte("ci"), []byte("gpu"), []Blocker{{Flow{0x99, 0}, 4, 2, 88125},
+			{Flow{0x99, 1}, 4, 3, 0}}, 0}}}
+	several := Chased{[]ChasedWait{
+		{Flow{0x99, 0}, 4, 3, 10, 0, []byte("ci"), []byte("a"), []Blocker{{Flow{0x77, 0}, 5, 2, 9}}, 0},
+		{Flow{0x99, 0}, 4, 3, 10, 0, []byte("ci"), []byte("b"), []Blocker{{Flow{0x77, 0}, 5, 2, 10},
+			{Flow{0x55, 2}, 6, 1, 0}, {Flow{0x55, 3}, 6, 4, 0}}, 2}}}
 	return []sample{
 		frame("chase", Header{Kind: KindChase, Request: 22}, chase, AppendChase, DecodeChase),
 		frame("chase_group", Header{KindChase, 0, 10, 23}, again, AppendChase, DecodeChase),
 		response("response_chase", Header{Kind: KindResponse, Request: 22},
 			Response{Status: StatusOK}, waits, AppendChased, DecodeChased),
+		response("response_chase_several", Header{Kind: KindResponse, Request: 22},
+			Response{Status: StatusOK}, several, AppendChased, DecodeChased),
 	}
 }
 

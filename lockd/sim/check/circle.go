@@ -16,18 +16,26 @@ type Whose struct {
 	Mode    lockfsm.Mode
 	// Permits are taken of a semaphore of that Capacity.
 	Permits, Capacity lockfsm.Permits
+	// Of is, for a conversion, the request by which its hold goes; Part says that it is
+	// one of several names.
+	Of   lockfsm.RequestID
+	Part bool
 }
 
 // Bars reports whether w cannot hold a lock beside h, whoever else does or does not.
 func (h *Whose) Bars(w *Whose) bool {
-	return h.Session != 0 && (!compatible(h.Mode, w.Mode) ||
+	own := w.Of != 0 && h.Session == w.Session && h.Request == w.Of
+	return h.Session != 0 && !own && (!compatible(h.Mode, w.Mode) ||
 		uint64(h.Permits)+uint64(w.Permits) > uint64(w.Capacity))
 }
 
 // whose describes a claim.
 func (c *Claim) whose() Whose {
-	x := Whose{Owner: c.owner, Request: c.key.request, Mode: c.mode, Permits: c.permits,
-		Capacity: c.capacity}
+	x := Whose{Owner: c.promiser(), Request: c.key.request, Mode: c.mode, Permits: c.permits,
+		Capacity: c.capacity, Part: c.all != nil}
+	if c.hold != nil {
+		x.Of = c.hold.key.request
+	}
 	if c.session != nil && !c.kept && !c.gone() {
 		x.Client, x.Session = c.session.Nonce.Client(), c.session.ID
 	}
@@ -70,19 +78,56 @@ func (h *History) chased(q *Question, x *wire.Response) error {
 	}
 	for _, w := range got.Waits {
 		v := h.models[q.Group].At(string(w.Name), x.Slot)
-		known := v.Waits(w.Session, w.Flow.Owner)
-		if known == nil || w.Group != q.Group || uint64(known.Client) != w.Flow.Client {
+		known := v.Request(w.Session, w.Request)
+		if known == nil || w.Group != q.Group || uint64(known.Owner) != w.Flow.Owner ||
+			uint64(known.Client) != w.Flow.Client {
 			return fmt.Errorf("I24: session %d of group %d is said to wait for %q at slot %d; the log "+
 				"says %+v", w.Session, q.Group, w.Name, x.Slot, v.Detects)
 		}
-		for _, b := range w.Blockers {
-			if b.Token != 0 && !v.bars(&b, known) {
-				return fmt.Errorf("I24: token %d of session %d of group %d is said to be in the way of %q "+
-					"at slot %d; the log says %+v", b.Token, b.Session, q.Group, w.Name, x.Slot, v.Whose)
+		for i, b := range w.Blockers {
+			near := i >= len(w.Blockers)-int(w.Near)
+			stands := !near && v.bars(&b, known)
+			if b.Token == 0 {
+				stands = v.precedes(&b, known) && near == v.Request(b.Session, b.Request).lets(known)
+			}
+			if !stands {
+				return fmt.Errorf("I24: token %d, request %d of session %d of group %d is said to be in the "+
+					"way of %q at slot %d, near: %v; the log says %+v, %+v", b.Token, b.Request, b.Session,
+					q.Group, w.Name, x.Slot, near, v.Whose, v.Detects)
 			}
 		}
 	}
 	return nil
+}
+
+// Request finds the wait with detect of a request of a session.
+func (v *Version) Request(session, request uint64) *Whose {
+	for i := range v.Detects {
+		if x := &v.Detects[i]; uint64(x.Session) == session && uint64(x.Request) == request {
+			return x
+		}
+	}
+	return nil
+}
+
+// lets reports whether w, which stands behind x, waits only until x is in turn.
+func (x *Whose) lets(w *Whose) bool { return x.Part && compatible(x.Mode, w.Mode) }
+
+// precedes reports whether a wait stands before w, of whom it is said to be.
+func (v *Version) precedes(b *wire.Blocker, w *Whose) bool {
+	x := v.Request(b.Session, b.Request)
+	if x == nil || uint64(x.Client) != b.Flow.Client || uint64(x.Owner) != b.Flow.Owner {
+		return false
+	}
+	for i := range v.Detects { // in the order of the queue
+		switch &v.Detects[i] {
+		case x:
+			return true
+		case w:
+			return false
+		}
+	}
+	return false
 }
 
 // bars reports whether a hold is there, of whom it is said to be, and in the way.

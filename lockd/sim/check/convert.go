@@ -95,7 +95,8 @@ func (s *step) convertAgain(c *lockfsm.Command, r *lockfsm.Result, old *Claim) e
 
 // await judges a conversion that may have to wait.
 func (s *step) await(key claimKey, c *lockfsm.Command, r *lockfsm.Result, h *Claim) error {
-	k := &Claim{key: key, name: h.name, mode: c.Mode, session: h.session, hold: h, weight: h.weight}
+	k := &Claim{key: key, name: h.name, mode: c.Mode, session: h.session, hold: h, weight: h.weight,
+		detects: c.Flags&lockfsm.Detect != 0}
 	l := s.touch(h.name)
 	place, ahead, circle, vague := 0, false, false, s.pending
 	for ; place < len(l.waiters) && l.waiters[place].hold != nil; place++ {
@@ -107,7 +108,7 @@ func (s *step) await(key claimKey, c *lockfsm.Command, r *lockfsm.Result, h *Cla
 	for _, o := range l.holders {
 		vague = vague || o != h && !compatible(o.mode, k.mode)
 	}
-	waits := c.Flags&lockfsm.Wait != 0
+	waits, told := c.Flags&lockfsm.Wait != 0, r.Code == lockfsm.CodeDeadlock && r.Steps > 0
 	switch r.Code {
 	case lockfsm.CodeOK:
 		if ahead || !s.admits(l, k) {
@@ -123,9 +124,15 @@ func (s *step) await(key claimKey, c *lockfsm.Command, r *lockfsm.Result, h *Cla
 			return s.bad("I17: %q is not converted to %v for session %d with nobody in the way: %v",
 				k.name, k.mode, c.Session, r.Code)
 		}
-		if waits == (r.Code == lockfsm.CodeHeld) || waits && circle != (r.Code == lockfsm.CodeDeadlock) {
+		if waits == (r.Code == lockfsm.CodeHeld) ||
+			waits && circle != (r.Code == lockfsm.CodeDeadlock && !told) {
 			return s.bad("conversion of %q from %v to %v by session %d with flags %d, in a circle: %v, "+
 				"answered %v", k.name, h.mode, k.mode, c.Session, c.Flags, circle, r.Code)
+		}
+		if told {
+			if err := s.detected(k, c, r); err != nil {
+				return err
+			}
 		}
 	default:
 		return s.bad("conversion answered %v", r.Code)
@@ -142,6 +149,7 @@ func (s *step) await(key claimKey, c *lockfsm.Command, r *lockfsm.Result, h *Cla
 		}
 		s.attach(k)
 		l.waiters = slices.Insert(l.waiters, place, k)
+		return s.mayWait(k)
 	}
 	return nil
 }

@@ -14,7 +14,19 @@ import (
 // found: the machine looks at so many claims only.
 const surest = 20
 
-// detected judges the refusal of k, which is in nobody's list.
+// promiser is the owner who waits with a claim: of a conversion that of its hold.
+func (c *Claim) promiser() lockfsm.Owner {
+	if c.hold != nil {
+		return c.hold.owner
+	}
+	return c.owner
+}
+
+// lets reports whether w, which stands behind c, waits only until c is in turn at their
+// lock, whatever else c waits for.
+func (c *Claim) lets(w *Claim) bool { return c.all != nil && compatible(c.mode, w.mode) }
+
+// detected judges the refusal of k, of several the first, which is in nobody's list.
 func (s *step) detected(k *Claim, c *lockfsm.Command, r *lockfsm.Result) error {
 	at, n := int(r.StepsAt), int(r.Steps)
 	if c.Flags&lockfsm.Detect == 0 || c.Flags&lockfsm.Wait == 0 || n == 0 ||
@@ -23,8 +35,9 @@ func (s *step) detected(k *Claim, c *lockfsm.Command, r *lockfsm.Result) error {
 			c.Request, c.Session, c.Flags, r.Code, n, len(s.out.Steps))
 	}
 	steps := s.out.Steps[at : at+n]
-	if first := &steps[0]; first.Session != c.Session || first.Owner != c.Owner ||
-		string(first.Name) != k.name || first.Token != r.HolderToken {
+	first, parts := &steps[0], k.parts()
+	if first.Session != c.Session || first.Owner != k.promiser() || int(r.Part) >= len(parts) ||
+		string(first.Name) != parts[r.Part].name || first.Token != r.HolderToken {
 		return s.bad("I17: request %d of session %d closes a circle that begins with %+v", c.Request,
 			c.Session, *first)
 	}
@@ -51,38 +64,62 @@ func (s *step) stands(k *Claim, x, next *lockfsm.Step) bool {
 func (s *step) waitsFor(k, w *Claim, x, next *lockfsm.Step) bool {
 	l := s.locks[w.name]
 	if x.Token == 0 {
-		return slices.ContainsFunc(s.waiting(k, next), func(before *Claim) bool {
-			if before == w || before.name != w.name {
-				return false
-			}
-			queue := slices.Clone(l.waiters)
-			if w == k || before == k {
-				queue = slices.Insert(queue, s.place(l, k), k)
-			}
-			return slices.Index(queue, before) < slices.Index(queue, w)
+		return slices.ContainsFunc(s.waiting(k, next), func(o *Claim) bool {
+			return slices.ContainsFunc(o.parts(), func(before *Claim) bool {
+				return before != w && before.name == w.name && (before == o || !before.lets(w)) &&
+					s.goesBefore(k, before, w)
+			})
 		})
 	}
 	for _, h := range l.holders {
 		if h.token == x.Token && !h.kept {
 			return h.key.session == next.Session && !h.key.detached && h.owner == next.Owner &&
-				h.bars(w)
+				h != w.hold && h.bars(w)
 		}
 	}
 	return false
 }
 
+// goesBefore reports whether a wait stands before another in a queue, of which one may
+// be of k, which asks.
+func (s *step) goesBefore(k, before, w *Claim) bool {
+	l := s.locks[w.name]
+	queue := slices.Clone(l.waiters)
+	for _, p := range k.parts() {
+		switch at := 0; {
+		case p.name != w.name:
+		case p.hold != nil:
+			for at < len(queue) && queue[at].hold != nil {
+				at++
+			}
+			queue = slices.Insert(queue, at, p)
+		default:
+			queue = slices.Insert(queue, s.place(l, p), p)
+		}
+	}
+	return slices.Index(queue, before) < slices.Index(queue, w)
+}
+
 // waiting finds the waits of which one is that of a step: k, or what has been there.
 func (s *step) waiting(k *Claim, x *lockfsm.Step) (all []*Claim) {
-	if x.Session == k.key.session && x.Owner == k.owner && string(x.Name) == k.name {
-		all = append(all, k)
+	for _, p := range k.parts() {
+		if x.Session == k.key.session && x.Owner == k.promiser() && string(x.Name) == p.name {
+			all = append(all, p)
+		}
 	}
 	l := s.locks[string(x.Name)]
 	if l == nil {
 		return all
 	}
-	for _, w := range slices.Concat(l.waiters, l.holders) {
+	there := slices.Concat(l.waiters, l.holders)
+	for _, h := range l.holders {
+		if h.turn != nil && h.turn.done && h.turn.eventSlot == s.slot {
+			there = append(there, h.turn)
+		}
+	}
+	for _, w := range there {
 		waits := w.token == 0 || w.eventSlot == s.slot // it may have waited yet
-		if waits && w.detects && w.owner == x.Owner && w.key.session == x.Session && !w.gone() {
+		if waits && w.detects && w.promiser() == x.Owner && w.key.session == x.Session && !w.gone() {
 			all = append(all, w)
 		}
 	}
@@ -94,14 +131,19 @@ func (s *step) mayWait(k *Claim) error {
 	if !k.detects || s.pending || len(s.claims) > surest {
 		return nil
 	}
-	if s.comesTo(k, k, make(map[*Claim]bool)) {
-		return s.bad("I17: owner %d of session %d waits for %q in a circle", k.owner, k.key.session,
-			k.name)
+	seen := make(map[*Claim]bool)
+	for _, p := range k.parts() {
+		if s.comesTo(k, p, seen) {
+			return s.bad("I17: owner %d of session %d waits for %q in a circle", k.promiser(),
+				k.key.session, p.name)
+		}
 	}
 	return nil
 }
 
-// comesTo reports whether what w waits for stays until the owner of k gives way.
+// comesTo reports whether what w waits for stays until the owner of k gives way. A circle
+// through what a part of k lets pass is sure as well, but may be of another part than
+// that from which w was come to: then the machine may not see it.
 func (s *step) comesTo(k, w *Claim, seen map[*Claim]bool) bool {
 	if seen[w] {
 		return false
@@ -110,19 +152,27 @@ func (s *step) comesTo(k, w *Claim, seen map[*Claim]bool) bool {
 	l := s.locks[w.name]
 	for _, h := range l.holders {
 		switch {
-		case h.session == nil || h.kept || h.gone() || h.eventSlot == s.slot || !h.bars(w):
-		case h.session == k.session && h.owner == k.owner:
+		case h.session == nil || h.kept || h.gone() || h.eventSlot == s.slot || h == w.hold || !h.bars(w):
+		case h.session == k.session && h.owner == k.promiser():
 			return true
 		default:
-			for _, o := range s.claims { // order: any one is enough
-				if o.session == h.session && o.owner == h.owner && o.stays() && s.comesTo(k, o, seen) {
-					return true
+			for _, first := range s.claims { // order: any one is enough
+				for _, o := range first.parts() {
+					if o.session == h.session && o.promiser() == h.owner && o.stays() && s.comesTo(k, o, seen) {
+						return true
+					}
 				}
 			}
 		}
 	}
 	for _, o := range l.waiters[:slices.Index(l.waiters, w)] {
-		if o == k || o.stays() && s.comesTo(k, o, seen) {
+		asks, before := slices.Contains(k.parts(), o), o.parts()
+		if o.lets(w) {
+			asks, before = false, []*Claim{o}
+		}
+		if asks || slices.ContainsFunc(before, func(p *Claim) bool {
+			return p.stays() && s.comesTo(k, p, seen)
+		}) {
 			return true
 		}
 	}
@@ -136,5 +186,5 @@ func (h *Claim) bars(w *Claim) bool {
 
 // stays reports whether a claim is a wait that ends by its grant only.
 func (c *Claim) stays() bool {
-	return c.detects && c.token == 0 && c.base == nil && c.hold == nil && !c.gone()
+	return c.detects && c.token == 0 && c.base == nil && !c.done && !c.gone()
 }

@@ -86,7 +86,8 @@ func (s *step) newParts(c *lockfsm.Command, p *Session) []*Claim {
 		var x lockfsm.Part
 		x, rest = rest.Next()
 		*all = append(*all, &Claim{key: claimKey{c.Session, c.Request, false}, name: string(x.Name),
-			mode: x.Mode, weight: c.Weight, session: p, part: len(*all) + 1, all: all})
+			mode: x.Mode, weight: c.Weight, session: p, part: len(*all) + 1, all: all,
+			detects: c.Flags&lockfsm.Detect != 0})
 	}
 	return *all
 }
@@ -128,10 +129,13 @@ func (s *step) acquireAll(c *lockfsm.Command, r *lockfsm.Result, p *Session) err
 		}
 		s.results = r.Token + lockfsm.Token(len(parts)-1)
 		return s.grantAll(parts, r.Token)
-	case lockfsm.CodeQueued, lockfsm.CodeHeld:
+	case lockfsm.CodeQueued, lockfsm.CodeHeld, lockfsm.CodeDeadlock:
 		if !maybe && !p.parked || r.Code == lockfsm.CodeHeld && !late && !p.parked {
 			return s.bad("I17: request %d of session %d for %d names, with nobody in the way of number "+
 				"%d, answered %v", c.Request, c.Session, len(parts), r.Part, r.Code)
+		}
+		if r.Code == lockfsm.CodeDeadlock {
+			return s.detected(parts[0], c, r)
 		}
 		if waits := c.Flags&lockfsm.Wait != 0; waits != (r.Code == lockfsm.CodeQueued) {
 			return s.bad("acquire of several with flags %d answered %v", c.Flags, r.Code)
@@ -158,7 +162,7 @@ func (s *step) queueAll(parts []*Claim) error {
 		l.waiters = slices.Insert(l.waiters, s.place(l, k), k)
 		s.own(k)
 	}
-	return nil
+	return s.mayWait(first)
 }
 
 // grantAll makes holds of all parts. Those that waited are counted already.

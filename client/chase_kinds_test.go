@@ -1,0 +1,156 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"lockd/netio/wire"
+)
+
+// several returns a bench on which a request for the names a and b, with the word,
+// waits, and is about to be chased.
+func several(t *testing.T) (*bench, *Call) {
+	b := newBench(t)
+	for _, e := range b.core.endpoints {
+		e.version = wire.Version
+	}
+	x := &Call{Kind: wire.KindAcquireAll, Flags: wire.FlagWait | wire.FlagDetect, Name: "a", Weight: 1}
+	for _, name := range []string{"a", "b"} {
+		x.Wants = x.Wants.Append(wire.Want{Mode: wire.ModePR, Name: []byte(name)})
+	}
+	b.core.Start(x)
+	b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 9})
+	b.one(1, wire.KindAcquireAll)
+	return b, x
+}
+
+// chased answers all questions of a chase that are open, that of node 1 with these waits,
+// and returns how many there were.
+func (b *bench) chased(waits ...wire.ChasedWait) int {
+	b.t.Helper()
+	n := 0
+	for conn := ConnID(1); conn <= 2; conn++ {
+		for _, h := range b.sent(conn, wire.KindChase) {
+			var some wire.Chased
+			if conn == 1 {
+				some.Waits = waits
+			}
+			b.respond(conn, h, wire.Response{Status: wire.StatusOK,
+				Payload: wire.AppendChased(nil, &some)})
+			n++
+		}
+	}
+	return n
+}
+
+// TestChaseOfSeveral proves that a request for several names is looked after at each of
+// them, and that who stands behind one of its names, which it would let pass, closes a
+// circle only with what keeps the request at that name.
+func TestChaseOfSeveral(t *testing.T) {
+	for _, at := range []string{"a", "b"} {
+		t.Run(at, func(t *testing.T) {
+			b, x := several(t)
+			other := wire.Flow{Client: 77}
+			hold := wire.Blocker{Flow: other, Session: 4, Request: 1, Token: 5}
+			own := b.core.flow(x)
+			us := wire.Blocker{Flow: own, Session: 9, Request: x.request}
+			ask := func(name string, in ...wire.Blocker) wire.ChasedWait {
+				return wire.ChasedWait{Flow: own, Session: 9, Request: x.request, Weight: 1,
+					Client: []byte("us"), Name: []byte(name), Blockers: in}
+			}
+			behind := wire.ChasedWait{Flow: other, Session: 4, Request: 2, Weight: 9,
+				Client: []byte("them"), Name: []byte(at), Blockers: []wire.Blocker{us}, Near: 1}
+			first := []wire.ChasedWait{ask("a", wire.Blocker{Flow: wire.Flow{Client: 78}, Session: 5,
+				Request: 3, Token: 6}), ask("b", hold)}
+			b.after(100 * time.Millisecond)
+			b.chased(first...)
+			b.chased(behind)
+			again := b.chased(append(first, behind)...)
+			if at == "a" {
+				if again != 0 || len(b.sent(1, wire.KindCancel)) != 0 {
+					t.Errorf("got it looked at again in %d questions, want no circle", again)
+				}
+				return
+			}
+			if again != 2 {
+				t.Fatalf("got %d questions about the circle, want two", again)
+			}
+			cancel := b.one(1, wire.KindCancel)
+			b.respond(1, cancel, wire.Response{Status: wire.StatusCancelled})
+			var circle *DeadlockError
+			if !errors.As(x.Err, &circle) || circle.Name != "b" || circle.Token != 5 || circle.Count != 2 ||
+				circle.Steps[1].Name != "b" || circle.Steps[1].Token != 0 {
+				t.Errorf("got %v, want a circle of two at the second name", x.Err)
+			}
+		})
+	}
+}
+
+// TestChaseAsksForWhatHadNoRoom proves that owners are asked about again, fewer at a
+// time, if there was no room for what all of them wait for.
+func TestChaseAsksForWhatHadNoRoom(t *testing.T) {
+	b, x := several(t)
+	var in []wire.Blocker
+	for i := range uint64(8) {
+		in = append(in, wire.Blocker{Flow: wire.Flow{Client: 70 + i}, Session: i + 1, Request: 3,
+			Token: 5 + i})
+	}
+	own := wire.ChasedWait{Flow: b.core.flow(x), Session: 9, Request: x.request, Weight: 1,
+		Name: []byte("a"), Blockers: in}
+	b.after(100 * time.Millisecond)
+	b.chased(own)
+	full := make([]wire.ChasedWait, wire.MaxChased)
+	for i := range full {
+		full[i] = wire.ChasedWait{Flow: wire.Flow{Client: 70}, Session: 1, Request: 9, Weight: 9,
+			Name: fmt.Append(nil, "x", i)}
+	}
+	for _, want := range []int{1, 2, 4, 8} {
+		if n := b.chased(full...); n != want {
+			t.Fatalf("got %d questions, want %d", n, want)
+		}
+	}
+	b.after(20 * time.Millisecond)
+	if n := b.chased(); n != 0 {
+		t.Errorf("got %d questions more, want none", n)
+	}
+}
+
+// TestConvertInACircle proves that a conversion that is chased is cancelled, and that its
+// hold is as it was then.
+func TestConvertInACircle(t *testing.T) {
+	b := newBench(t)
+	for _, e := range b.core.endpoints {
+		e.version = wire.Version
+	}
+	h := &Call{Kind: wire.KindAcquire, Flags: wire.FlagWait, Name: "a", Mode: wire.ModePR}
+	b.core.Start(h)
+	b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 9})
+	b.respond(1, b.one(1, wire.KindAcquire), wire.Response{Status: wire.StatusOK, Token: 5})
+	x := &Call{Kind: wire.KindConvert, Flags: wire.FlagWait | wire.FlagDetect, Name: "a",
+		Mode: wire.ModeCW, Hold: h} // while that waits, the hold is good for CR
+	b.core.Start(x)
+	if sent := b.one(1, wire.KindConvert); sent.Flags&wire.FlagDetect == 0 {
+		t.Errorf("got flags %#x, want the word among them", sent.Flags)
+	}
+	b.after(100 * time.Millisecond)
+	theirs := wire.Blocker{Flow: wire.Flow{Client: 77}, Session: 4, Request: 1, Token: 6}
+	ours := wire.Blocker{Flow: b.core.flow(x), Session: 9, Request: h.request, Token: 5}
+	first := wire.ChasedWait{Flow: b.core.flow(x), Session: 9, Request: x.request, Name: []byte("a"),
+		Blockers: []wire.Blocker{theirs}}
+	second := wire.ChasedWait{Flow: theirs.Flow, Session: 4, Request: 2, Weight: 1, Name: []byte("b"),
+		Blockers: []wire.Blocker{ours}}
+	b.chased(first)
+	b.chased(second)
+	b.chased(first, second)
+	b.respond(1, b.one(1, wire.KindCancel), wire.Response{Status: wire.StatusCancelled})
+	var circle *DeadlockError
+	if !errors.As(x.Err, &circle) || circle.Name != "a" || circle.Token != 6 {
+		t.Errorf("got %v, want a circle", x.Err)
+	}
+	if h.State() != StateHeld || h.Mode != wire.ModePR || h.Token != 5 {
+		t.Errorf("hold: got state %d in mode %d with token %d, want it as it was", h.State(), h.Mode,
+			h.Token)
+	}
+}
