@@ -136,6 +136,14 @@ func (n *testNode) start() {
 		n.w.t.Fatal(err)
 	}
 	n.node = node
+	n.node.CatchUp(oneByOne)
+}
+
+// oneByOne calls fn for 0 to n-1.
+func oneByOne(n int, fn func(i int)) {
+	for i := range n {
+		fn(i)
+	}
 }
 
 func (n *testNode) load(kvs map[string][]byte) *lockfsm.Machine {
