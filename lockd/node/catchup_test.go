@@ -1,6 +1,18 @@
 package node
 
-import "testing"
+import (
+	"sync"
+	"testing"
+)
+
+// allAtOnce calls fn for 0 to n-1, each on a goroutine of its own.
+func allAtOnce(n int, fn func(i int)) {
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { fn(i) })
+	}
+	all.Wait()
+}
 
 // TestCatchUp: a node that starts again is, before its first turn, where its log
 // says that it was, counts what its checkpoint covers as before, and goes on as
@@ -16,9 +28,10 @@ func TestCatchUp(t *testing.T) {
 			o := testOptions()
 			o.CheckpointBytes = c.checkpoint
 			w := newWorld(t, o)
-			u := w.user(1, 2)
+			u, other := w.user(1, 2), w.user(2, 3)
 			name := w.nameIn(2, 0)
-			for range 150 {
+			for i := range 150 {
+				other.lock(w.nameIn(3, i))
 				u.unlock(name, u.lock(name).Token)
 			}
 			w.run(Second)
@@ -28,6 +41,7 @@ func TestCatchUp(t *testing.T) {
 			}
 			before := n.node.group(2).machine.Applied()
 			w.kill(2)
+			n.together = true
 			n.start()
 			w.link(2)
 			g, status := n.node.group(2), n.node.stats

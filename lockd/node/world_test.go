@@ -59,6 +59,8 @@ type testNode struct {
 	cramped bool
 	starved bool     // gets no turns
 	resumed []ConnID // conns to be read again
+	// together has it catch up with all groups at once.
+	together bool
 	// format makes it stand for an older build, if not zero.
 	format uint8
 	// wantStop is the error with which it may stop, stopped that with which it
@@ -136,6 +138,10 @@ func (n *testNode) start() {
 		n.w.t.Fatal(err)
 	}
 	n.node = node
+	if n.together {
+		n.node.CatchUp(allAtOnce)
+		return
+	}
 	n.node.CatchUp(oneByOne)
 }
 
