@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -102,6 +103,7 @@ func (a *assembly) open() error {
 		return err
 	}
 	clients.node, peers.node = a.node, a.node
+	a.catchUp()
 	if err := a.listen(clients, peers); err != nil {
 		return err
 	}
@@ -161,6 +163,15 @@ func (a *assembly) recover(o *node.Options) (*node.Recovery, error) {
 		"checkpoints", len(a.store.Groups()), "records", records, "born", id.Born,
 		"took", time.Since(began).Round(time.Millisecond))
 	return recovery, nil
+}
+
+// catchUp has the node apply the end of its log, on all cores.
+func (a *assembly) catchUp() {
+	began := time.Now()
+	slots := a.node.CatchUp(func(n int, fn func(i int)) {
+		sideBySide(n, runtime.GOMAXPROCS(0), fn)
+	})
+	a.log.Info("log applied", "slots", slots, "took", time.Since(began).Round(time.Millisecond))
 }
 
 // openStore opens the checkpoints and hands the machines over.

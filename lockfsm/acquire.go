@@ -9,7 +9,12 @@ func (r Result) with(c Code) Result {
 }
 
 func (m *Machine) hashRequest(s *session, q RequestID) uint32 {
-	return hashPair(m.limits.Seed+uint64(s.kind), uint64(s.id), uint64(q))
+	return m.hashOf(s.kind, s.id, q)
+}
+
+// hashOf is hashRequest for what a session is called.
+func (m *Machine) hashOf(k kind, id SessionID, q RequestID) uint32 {
+	return hashPair(m.limits.Seed+uint64(k), uint64(id), uint64(q))
 }
 
 // findClaim returns the claim with this request id of a session, or of any

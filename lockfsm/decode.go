@@ -291,6 +291,25 @@ func (r *reader) clock() Clock {
 	return c
 }
 
+// Plain reports whether Apply would take a value and would write no register, so
+// that nobody but the machine need know of it.
+func (m *Machine) Plain(value []byte) bool {
+	if len(value) == 0 {
+		return true
+	}
+	r := reader{b: value, newest: m.limits.format()}
+	if _, err := r.header(); err != nil {
+		return false
+	}
+	var c Command
+	for r.at < len(r.b) {
+		if err := r.command(&c); err != nil || c.Op == OpWrite {
+			return false
+		}
+	}
+	return true
+}
+
 // checkBatch decodes the whole of a batch without executing any of it, so that
 // a batch is executed in full or not at all. It returns the offset at which it
 // stopped.

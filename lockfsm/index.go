@@ -2,73 +2,58 @@ package lockfsm
 
 import "fmt"
 
-// bulk is scratch for the end of loading: two rows as long as the longest table.
 // The tables of a loaded machine are filled once all is there, by the leading
-// digit of their hashes: a million inserts in any other order would each wait
-// for memory several times.
-type bulk struct{ all, spare []keyed }
+// digit of their hashes: a million inserts in any other order would each wait for
+// memory several times. All that this takes of the entries was noted when they
+// were loaded.
 
-func (m *Machine) newBulk() bulk {
-	n := max(m.lockCount, m.claimCount)
-	return bulk{make([]keyed, n), make([]keyed, n)}
-}
+// wideStamps stands for all stamps that are so many or more below the last one
+// given out.
+const wideStamps = 1<<32 - 1
 
-// byHash returns n entries by the leading digit of their hashes. It is borrowed
-// until the next use of b. Requires: entries 1 to n of the arena are in use.
-func (b *bulk) byHash(n uint32, hash func(ref) uint32) []keyed {
-	all := b.all[:n]
-	for i := range all {
-		r := ref(i + 1)
-		all[i] = keyed{uint64(hash(r)), r}
-	}
-	if n < digitLeast {
-		return all
-	}
-	sorted := b.spare[:n]
-	sortDigit(sorted, all, digit{least: 0, shift: 32 - digitBits})
-	return sorted
-}
-
-// indexLocks fills the table of names. Requires: no lock was ever freed. Names
-// differ, because records come in ascending order of key.
-func (m *Machine) indexLocks(b *bulk) {
-	m.byName.reserve(m.lockCount)
-	for _, k := range b.byHash(m.lockCount, func(r ref) uint32 {
-		return m.hashName(m.lockName(m.locks.at(r)))
-	}) {
-		m.byName.insert(uint32(k.key), k.ref)
-	}
+// indexLocks fills the table of names. Names differ, because records come in
+// ascending order of key.
+func (m *Machine) indexLocks(spare []slot) {
+	m.byName.fill(byHome(m.loading.names, spare), func(_, _ ref) bool { return false })
 }
 
 // indexClaims fills the table of requests, and fails if two claims of a session
-// that are not parts of one acquire have one. Requires: no claim was ever freed.
-func (m *Machine) indexClaims(b *bulk) error {
-	m.byRequest.reserve(m.claimCount)
-	for _, k := range b.byHash(m.claimCount, func(r ref) uint32 {
-		c := m.claims.at(r)
-		return m.hashRequest(m.sessions.at(c.session), c.request)
-	}) {
-		hash := uint32(k.key)
-		if c := m.claims.at(k.ref); c.isPart() {
-			if !m.joinsParts(k.ref) {
-				return fmt.Errorf("%w: part %d of session %d, request %d", ErrDamaged, c.extra,
-					m.sessions.at(c.session).id, c.request)
-			}
-			if m.partBefore(k.ref) != 0 {
-				continue // the first stands for it
-			}
+// that are not parts of one acquire have one.
+func (m *Machine) indexClaims(spare []slot) error {
+	all := byHome(m.loading.requests, spare)
+	if m.partCount > 0 {
+		var err error
+		if all, err = m.firstParts(all); err != nil {
+			return err
 		}
-		p := m.byRequest.probe(hash)
-		for r := p.next(); r != 0 && !plantedIs("dedup-off"); r = p.next() {
-			if m.sameRequest(r, k.ref) {
-				c := m.claims.at(r)
-				return fmt.Errorf("%w: second claim of session %d, request %d", ErrDamaged,
-					m.sessions.at(c.session).id, c.request)
-			}
-		}
-		m.byRequest.insert(hash, k.ref)
+	}
+	twice := m.byRequest.fill(all, func(a, b ref) bool {
+		return m.sameRequest(a, b) && !plantedIs("dedup-off")
+	})
+	if twice != 0 {
+		c := m.claims.at(twice)
+		return fmt.Errorf("%w: second claim of session %d, request %d", ErrDamaged,
+			m.sessions.at(c.session).id, c.request)
 	}
 	return nil
+}
+
+// firstParts drops from all the parts behind the first, which stands for them.
+func (m *Machine) firstParts(all []slot) ([]slot, error) {
+	kept := all[:0]
+	for _, s := range all {
+		if c := m.claims.at(s.ref); c.isPart() {
+			if !m.joinsParts(s.ref) {
+				return nil, fmt.Errorf("%w: part %d of session %d, request %d", ErrDamaged, c.extra,
+					m.sessions.at(c.session).id, c.request)
+			}
+			if m.partBefore(s.ref) != 0 {
+				continue
+			}
+		}
+		kept = append(kept, s)
+	}
+	return kept, nil
 }
 
 // joinsParts reports whether a part belongs where it stands: behind the one before
@@ -92,24 +77,63 @@ func (m *Machine) sameRequest(a, b ref) bool {
 	return x.request == y.request && of.id == s.id && of.kind == s.kind
 }
 
-// linkClaims fills the sessions' lists in the order of the stamps. Requires: no
-// claim was ever freed.
-func (m *Machine) linkClaims(b *bulk) error {
-	all := b.all[:m.claimCount]
-	for i := range all {
-		r := ref(i + 1)
-		all[i] = keyed{uint64(m.claims.at(r).stamp), r}
-	}
+// linkClaims fills the sessions' lists in the order of the stamps, and counts
+// what each session has.
+func (m *Machine) linkClaims(spare []slot) error {
+	all := m.loading.stamps
 	if !plantedIs("claims-in-order-of-table") {
-		sortWith(all, b.spare)
+		all = m.byStamp(all, spare)
 	}
-	var last uint64
-	for _, k := range all {
-		if k.key == last {
-			return fmt.Errorf("%w: stamp %d given twice", ErrDamaged, last)
+	last := Token(0)
+	for len(all) > 0 {
+		// The claims stand anywhere. To look at some of them first, one look not
+		// waiting for the other, costs less than to wait for each while it is linked.
+		var near [claimsNear]struct {
+			stamp   Token
+			session ref
 		}
-		last = k.key
-		m.linkOwn(m.sessions.at(m.claims.at(k.ref).session), k.ref)
+		some := all[:min(len(all), claimsNear)]
+		for i, s := range some {
+			c := m.claims.at(s.ref)
+			near[i].stamp, near[i].session = c.stamp, c.session
+		}
+		for i, s := range some {
+			if near[i].stamp == last {
+				return fmt.Errorf("%w: stamp %d given twice", ErrDamaged, last)
+			}
+			last = near[i].stamp
+			of := m.sessions.at(near[i].session)
+			if of.kind == kindSession {
+				of.count++
+			}
+			m.linkOwn(of, s.ref)
+		}
+		all = all[len(some):]
 	}
 	return nil
+}
+
+// claimsNear is how many claims linkClaims looks at before it links them.
+const claimsNear = 32
+
+// byStamp returns the claims in the order of their stamps, in one of the two
+// rows.
+func (m *Machine) byStamp(all, spare []slot) []slot {
+	wide := false
+	for i := range all {
+		wide = wide || all[i].hash == wideStamps
+		all[i].hash = ^all[i].hash // the later, the larger
+	}
+	if !wide {
+		return sortSlots(all, spare[:len(all)])
+	}
+	stamps := make([]keyed, len(all))
+	for i, s := range all {
+		stamps[i] = keyed{uint64(m.claims.at(s.ref).stamp), s.ref}
+	}
+	sortKeyed(stamps)
+	for i, k := range stamps {
+		all[i].ref = k.ref
+	}
+	return all
 }

@@ -16,6 +16,12 @@ type loading struct {
 	claimed  int // of detached
 	// turns are the waiting conversions of the lock being loaded.
 	turns []ref
+	// ids are those of the sessions, ascending: the i-th is entry i+1.
+	ids []SessionID
+	// names and requests are what the tables of names and of requests are to hold,
+	// and stamps the claims by how many stamps were given out after theirs, in the
+	// order of the records. They are noted while each entry is at hand.
+	names, requests, stamps []slot
 	// want are the counts that the meta record promises.
 	wantLocks, wantClaims, wantSessions, wantDetached, wantRegisters uint32
 }
@@ -87,6 +93,10 @@ func (m *Machine) loadMeta(rest []byte, r *reader) error {
 	sessions := min(want.wantSessions, m.limits.Sessions, believed)
 	m.byID.reserve(sessions)
 	m.byNonce.reserve(sessions)
+	want.ids = make([]SessionID, 0, sessions)
+	want.names = make([]slot, 0, min(want.wantLocks, m.limits.Locks, believed))
+	claims := min(want.wantClaims, m.limits.Claims, believed)
+	want.requests, want.stamps = make([]slot, 0, claims), make([]slot, 0, claims)
 	return nil
 }
 
@@ -130,6 +140,7 @@ func (m *Machine) loadSession(rest []byte, r *reader) error {
 		s.flags |= entryParked
 	}
 	m.sessionCount++
+	m.loading.ids = append(m.loading.ids, s.id)
 	m.byID.insert(m.hashID(s.id), n)
 	if ending {
 		s.flags |= entryEnding
@@ -205,6 +216,9 @@ func (m *Machine) loadLock(name []byte, r *reader) error {
 	if len(name) == 0 || len(name) > maxNameBytes {
 		return fmt.Errorf("%w: lock name of %d bytes", ErrDamaged, len(name))
 	}
+	if m.loadPlain(name, r) {
+		return nil
+	}
 	holders, waiters := r.u32(), r.u32()
 	var gate GateKind
 	valued := false
@@ -225,14 +239,11 @@ func (m *Machine) loadLock(name []byte, r *reader) error {
 	if capacity > 0 && gate == 0 && plantedIs("capacity-forgotten-in-checkpoint") {
 		capacity = 1<<32 - 1
 	}
-	lr := m.addLock(name)
-	l := m.locks.at(lr)
-	l.flags |= entryStored
+	lr, l := m.loadName(name)
 	l.become(capacity)
 	if gate != 0 {
 		l.becomeGate(gate, uint32(capacity))
 	}
-	m.lockCount++
 	m.loading.turns = m.loading.turns[:0]
 	for i := range holders + waiters {
 		state := claimHolds
@@ -265,227 +276,47 @@ func (m *Machine) loadLock(name []byte, r *reader) error {
 	return nil
 }
 
-// loadClaim reads a claim, joins it to its session and puts it into its place.
-func (m *Machine) loadClaim(lr ref, state claimState, r *reader) error {
+// loadName makes the lock of a record.
+func (m *Machine) loadName(name []byte) (ref, *lock) {
+	lr := m.addLock(name)
 	l := m.locks.at(lr)
+	l.flags |= entryStored
+	m.lockCount++
+	m.loading.names = append(m.loading.names, slot{m.hashName(name), lr})
+	return lr, l
+}
+
+// plainBytes is the length of the value of a plain lock.
+const plainBytes = 1 + 4 + 4 + claimRecordBytes
+
+// loadPlain loads a lock of which there is no more to say than that a session
+// holds it, as most are. Any other it leaves alone, damage included, and reports
+// that it did.
+func (m *Machine) loadPlain(name []byte, r *reader) bool {
+	b := r.b
+	if r.version != FormatFirst || len(b) != plainBytes {
+		return false
+	}
+	le := binary.LittleEndian
+	holders, waiters, flags := le.Uint32(b[1:]), le.Uint32(b[5:]), b[9]
+	c := claim{state: claimHolds, mode: Mode(b[10]), weight: b[11],
+		request: RequestID(le.Uint64(b[20:])), stamp: Token(le.Uint64(b[28:])),
+		since: Time(le.Uint64(b[36:]))}
+	if holders != 1 || waiters != 0 || flags != 0 || !c.mode.Valid() || !m.stamped(&c) {
+		return false
+	}
+	id := SessionID(le.Uint64(b[12:]))
+	if c.session = m.loadedSession(id); c.session == 0 {
+		return false
+	}
 	n := m.allocClaim()
-	c := m.claims.at(n)
-	*c = claim{lock: lr, state: state}
-	flags := r.u8()
-	c.mode, c.weight = Mode(r.u8()), r.u8()
-	id := SessionID(r.u64())
-	m.loadStamps(c, r)
-	if !claimFlagsFit(flags, state, r.version) || !c.mode.Valid() {
-		return fmt.Errorf("%w: claim of session %d, request %d", ErrDamaged, id, c.request)
-	}
-	if l.semaphore() {
-		c.extra = r.u32()
-		if c.mode != ModeNL || c.extra == 0 || Permits(c.extra) > l.capacity() ||
-			flags&claimOwned != 0 {
-			return fmt.Errorf("%w: claim of session %d on %d of %d permits",
-				ErrDamaged, id, c.extra, l.capacity())
-		}
-	}
-	if flags&claimPartBit != 0 {
-		if c.extra = uint32(r.u8()); c.extra == 0 || c.extra > MaxParts || l.semaphore() {
-			return fmt.Errorf("%w: claim of session %d is part %d", ErrDamaged, id, c.extra)
-		}
-		c.flags |= claimPart
-		m.partCount++
-	}
-	if l.gate() != 0 && (flags&^claimDetached != 0 || c.mode != ModeNL) ||
-		(id == 0) != (l.gate() != 0 && state == claimHolds) {
-		return fmt.Errorf("%w: claim of session %d, request %d, at a gate", ErrDamaged, id, c.request)
-	}
-	if flags&claimDetached != 0 {
-		c.session = m.loadedDetached(c.stamp)
-	} else {
-		c.session = m.findSession(id)
-	}
-	if err := m.loadJoin(n, id, r); err != nil {
-		return err
-	}
-	if flags&claimOwned != 0 {
-		if err := m.loadStack(n, id, r); err != nil {
-			return err
-		}
-	}
-	if flags&claimDetectsBit != 0 {
-		m.detect(n)
-	}
-	if flags&claimMovedBit != 0 {
-		m.mark(c, c.flags|claimMoved)
-	}
-	if flags&claimTurnsBit != 0 {
-		if err := m.loadConversion(n, id, r); err != nil {
-			return err
-		}
-	}
-	if flags&claimTermsBit != 0 {
-		if err := m.loadTerms(n, r); err != nil {
-			return err
-		}
-	}
-	return m.loadPlace(l, n)
-}
-
-// claimFlagsFit reports whether a claim in that state may have these flags in a
-// record of that version.
-func claimFlagsFit(flags byte, state claimState, version uint8) bool {
-	known := byte(claimDetached)
-	if version >= FormatKinds {
-		known |= claimOwned
-	}
-	if version >= FormatWhole {
-		known |= claimTermsBit
-	}
-	if version >= FormatWhole && state == claimHolds {
-		known |= claimMovedBit | claimTurnsBit
-	}
-	if version >= FormatWhole && state == claimWaits {
-		known |= claimDetectsBit
-	}
-	if version >= FormatWhole && flags&claimPartBit != 0 {
-		return flags&^(known&(claimTermsBit|claimDetectsBit)) == claimPartBit
-	}
-	return flags&^known == 0 && flags&(claimDetached|claimOwned) != claimDetached|claimOwned &&
-		flags&(claimDetached|claimTurnsBit) != claimDetached|claimTurnsBit
-}
-
-// loadConversion reads the conversion of a hold.
-func (m *Machine) loadConversion(hold ref, id SessionID, r *reader) error {
-	n := m.allocClaim()
-	c, h := m.claims.at(n), m.claims.at(hold)
-	*c = claim{lock: h.lock, session: h.session, weight: h.weight, state: claimConverted}
-	m.loadStamps(c, r)
-	c.mode = Mode(r.u8())
-	state := r.u8()
-	if err := m.loadJoin(n, id, r); err != nil {
-		return err
-	}
-	m.attach(hold, n)
-	switch {
-	case !c.mode.Valid() || m.locks.at(h.lock).semaphore():
-	case state == conversionGranted && h.flags&claimMoved != 0:
-		return nil
-	case (state == conversionWaits || state == conversionDetects) && !h.mode.noStronger(c.mode):
-		c.state = claimConverts
-		if state == conversionDetects {
-			m.detect(n)
-		}
-		m.loading.turns = append(m.loading.turns, n)
-		return nil
-	}
-	return fmt.Errorf("%w: conversion of session %d, request %d", ErrDamaged, id, c.request)
-}
-
-// loadTurns puts the waiting conversions of a lock into its queue, which is empty.
-func (m *Machine) loadTurns(l *lock) {
-	slices.SortFunc(m.loading.turns, func(a, b ref) int {
-		return cmp.Compare(m.claims.at(a).stamp, m.claims.at(b).stamp)
-	})
-	for _, r := range m.loading.turns {
-		m.link(&l.waiters, r, 0)
-		l.waiting++
-	}
-}
-
-// loadStamps reads what a claim and a level have in common.
-func (m *Machine) loadStamps(c *claim, r *reader) {
-	c.request = RequestID(r.u64())
-	c.stamp = Token(r.u64())
-	c.since = Time(r.u64())
-}
-
-// loadJoin joins a claim to its session, which has id.
-func (m *Machine) loadJoin(n ref, id SessionID, r *reader) error {
-	c := m.claims.at(n)
-	if r.failed || c.request == 0 || c.stamp == 0 || c.stamp > m.stamps {
-		return fmt.Errorf("%w: claim of session %d, request %d, stamp %d",
-			ErrDamaged, id, c.request, c.stamp)
-	}
-	if c.session == 0 {
-		return fmt.Errorf("%w: claim of unknown session %d", ErrDamaged, id)
-	}
-	s := m.sessions.at(c.session)
-	alone := s.kind == kindSession || s.count == 0 && c.state == claimHolds
-	if s.id != id || !alone {
-		return fmt.Errorf("%w: second claim of session %d, request %d", ErrDamaged, id, c.request)
-	}
-	s.count++
-	m.claimCount++
-	return nil
-}
-
-// loadStack reads the owner and the levels of a claim.
-func (m *Machine) loadStack(n ref, id SessionID, r *reader) error {
-	c := m.claims.at(n)
-	o, levels := Owner(r.u64()), r.u32()
-	if o == 0 || m.findOwned(c.lock, c.session, o) != 0 {
-		return fmt.Errorf("%w: second claim of owner %d in session %d", ErrDamaged, o, id)
-	}
-	if have := (len(r.b) - r.at) / levelRecordBytes; r.failed || uint64(levels) > uint64(have) {
-		return fmt.Errorf("%w: %d levels in %d bytes", ErrDamaged, levels, len(r.b))
-	}
-	m.own(n, o)
-	last := Token(0)
-	for range levels {
-		up := m.allocClaim()
-		l := m.claims.at(up)
-		*l = claim{lock: c.lock, session: c.session, extra: uint32(n), mode: c.mode,
-			weight: c.weight, state: claimEnters}
-		m.loadStamps(l, r)
-		if err := m.loadJoin(up, id, r); err != nil {
-			return err
-		}
-		if l.stamp <= last {
-			return fmt.Errorf("%w: levels out of order at stamp %d", ErrDamaged, l.stamp)
-		}
-		last = l.stamp
-		m.linkLevel(n, up)
-	}
-	return nil
-}
-
-func (m *Machine) loadedDetached(token Token) ref {
-	i, ok := slices.BinarySearchFunc(m.loading.detached, uint64(token), func(r ref, t uint64) int {
-		return cmp.Compare(m.sessions.at(r).order, t)
-	})
-	if !ok {
-		return 0
-	}
-	m.loading.claimed++
-	return m.loading.detached[i]
-}
-
-// loadPlace puts a claim at the end of its list of l.
-func (m *Machine) loadPlace(l *lock, n ref) error {
-	c := m.claims.at(n)
-	head := &l.waiters
-	if c.state == claimHolds {
-		head = &l.holders
-	}
-	if *head != 0 {
-		last := m.claims.at(m.claims.at(*head).prev)
-		// Those of unequal weight stand as the limits say that they were queued by.
-		ordered := last.stamp < c.stamp
-		if c.state == claimWaits {
-			ordered = ordered || last.state == claimConverts || last.weight != c.weight
-		}
-		if !ordered {
-			return fmt.Errorf("%w: claims out of order at stamp %d", ErrDamaged, c.stamp)
-		}
-	}
-	if c.state == claimHolds {
-		if l.held&^c.mode.compatible() != 0 || !l.has(l.permits(c)) {
-			return fmt.Errorf("%w: incompatible holders at token %d", ErrDamaged, c.stamp)
-		}
-		m.hold(l, n)
-		return nil
-	}
-	l.waiting++
-	m.link(&l.waiters, n, 0)
-	return nil
+	lr, l := m.loadName(name)
+	l.held, l.counts[c.mode], l.holders = 1<<c.mode, 1, n
+	c.lock, c.prev = lr, n
+	*m.claims.at(n) = c
+	m.noteClaim(n, &c, m.hashOf(kindSession, id, c.request))
+	r.at = len(b)
+	return true
 }
 
 // Loaded ends loading: it compares counts with the meta record, joins claims to
@@ -515,12 +346,12 @@ func (m *Machine) Loaded() error {
 		return fmt.Errorf("%w: %d bytes of data stored, the limit is %d; raise it", ErrLimits,
 			m.dataBytes, m.limits.DataBytes)
 	}
-	b := m.newBulk()
-	if err := m.linkClaims(&b); err != nil {
+	spare := make([]slot, max(m.lockCount, m.claimCount))
+	if err := m.linkClaims(spare); err != nil {
 		return err
 	}
-	m.indexLocks(&b)
-	if err := m.indexClaims(&b); err != nil {
+	m.indexLocks(spare)
+	if err := m.indexClaims(spare); err != nil {
 		return err
 	}
 	if err := m.linkEnding(); err != nil {

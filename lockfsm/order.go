@@ -57,14 +57,10 @@ const (
 	digitMost  = 4
 )
 
-// sortKeyed sorts by key.
-func sortKeyed(all []keyed) { sortWith(all, nil) }
-
-// sortWith sorts by key, in a spare row if it is long enough. Numbers that lie
-// close together, as the stamps of a machine do, take a few passes by digits, the
-// last digit first, which for a hundred thousand of them is a fraction of what
-// comparing them costs.
-func sortWith(all, spare []keyed) {
+// sortKeyed sorts by key. Numbers that lie close together, as the stamps of a
+// machine do, take a few passes by digits, the last digit first, which for a
+// hundred thousand of them is a fraction of what comparing them costs.
+func sortKeyed(all []keyed) {
 	if len(all) < digitLeast {
 		slices.SortFunc(all, byKey)
 		return
@@ -78,10 +74,7 @@ func sortWith(all, spare []keyed) {
 		slices.SortFunc(all, byKey)
 		return
 	}
-	if len(spare) < len(all) {
-		spare = make([]keyed, len(all))
-	}
-	from, to := all, spare[:len(all)]
+	from, to := all, make([]keyed, len(all))
 	for shift := 0; shift < width; shift += digitBits {
 		sortDigit(to, from, digit{least, shift})
 		from, to = to, from
@@ -114,6 +107,51 @@ func sortDigit(to, from []keyed, d digit) {
 	for _, k := range from {
 		at := &places[d.of(k)]
 		to[*at] = k
+		*at++
+	}
+}
+
+// sortSlots sorts slots by hash, in one of two rows of equal length, which it
+// returns.
+func sortSlots(all, spare []slot) []slot {
+	least, most := ^uint32(0), uint32(0)
+	for _, s := range all {
+		least, most = min(least, s.hash), max(most, s.hash)
+	}
+	if len(all) < digitLeast {
+		slices.SortFunc(all, func(a, b slot) int { return cmp.Compare(a.hash, b.hash) })
+		return all
+	}
+	for shift := 0; (most-least)>>shift > 0; shift += digitBits {
+		spread(spare, all, least, shift)
+		all, spare = spare, all
+	}
+	return all
+}
+
+// byHome returns slots by the leading digit of their hashes, in one of two rows.
+func byHome(all, spare []slot) []slot {
+	if len(all) < digitLeast {
+		return all
+	}
+	spread(spare[:len(all)], all, 0, 32-digitBits)
+	return spare[:len(all)]
+}
+
+// spread is sortDigit for slots.
+func spread(to, from []slot, least uint32, shift int) {
+	var places [1 << digitBits]uint32
+	for _, s := range from {
+		places[(s.hash-least)>>shift&(1<<digitBits-1)]++
+	}
+	next := uint32(0)
+	for i, n := range places {
+		places[i] = next
+		next += n
+	}
+	for _, s := range from {
+		at := &places[(s.hash-least)>>shift&(1<<digitBits-1)]
+		to[*at] = s
 		*at++
 	}
 }

@@ -41,6 +41,29 @@ func TestRegisterComparesVersions(t *testing.T) {
 	}
 }
 
+// What writes a register, and what is no batch, is more than the machine's concern.
+func TestPlain(t *testing.T) {
+	m := newMachine(t)
+	var lock, both, none BatchBuilder
+	lock.Append(&Command{Op: OpRelease, Session: 1, Token: 1, Name: []byte("a")})
+	both.Append(&Command{Op: OpRelease, Session: 1, Token: 1, Name: []byte("a")})
+	both.Append(&Command{Op: OpWrite, Token: 1, Name: []byte("a"), Value: []byte{1}})
+	none.Tick(0, nil)
+	for _, c := range []struct {
+		name  string
+		value []byte
+		want  bool
+	}{
+		{"empty", nil, true}, {"a step of time", none.Bytes(), true}, {"a release", lock.Bytes(), true},
+		{"a write behind it", both.Bytes(), false}, {"garbage", []byte{255, 255}, false},
+		{"a release cut short", lock.Bytes()[:len(lock.Bytes())-1], false},
+	} {
+		if got := m.Plain(c.value); got != c.want {
+			t.Errorf("%s: got %t, want %t", c.name, got, c.want)
+		}
+	}
+}
+
 // Two writes of one slot would leave one version for two values.
 func TestRegisterIsWrittenOnceASlot(t *testing.T) {
 	m := newMachine(t)

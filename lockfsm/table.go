@@ -170,6 +170,34 @@ func (t *table) reserve(n uint32) {
 	t.now = layout{size: max(tableMinSlots, n+n/4+1)}
 }
 
+// fill puts all entries of a table that is empty into it. It shows those with equal
+// hashes to clash, and when that reports true it returns the later one, having
+// left out the rest. It is fast if they come about in the order of their hashes.
+func (t *table) fill(all []slot, clash func(a, b ref) bool) ref {
+	t.reserve(uint32(len(all)))
+	l := &t.now
+	l.chunks = make([]*[tableChunk]slot, 0, l.size/tableChunk+2)
+	for _, s := range all {
+		i := l.home(s.hash)
+		for {
+			for i/tableChunk >= uint32(len(l.chunks)) {
+				l.chunks = append(l.chunks, new([tableChunk]slot))
+			}
+			at := &l.chunks[i/tableChunk][i%tableChunk]
+			if at.ref == 0 {
+				*at = s
+				break
+			}
+			if at.hash == s.hash && clash(at.ref, s.ref) {
+				return s.ref
+			}
+			i++
+		}
+		t.n++
+	}
+	return 0
+}
+
 // memoryBytes is what the slots of both tables occupy.
 func (t *table) memoryBytes() uint64 {
 	freed := min(int(t.cursor/tableChunk), len(t.old.chunks))

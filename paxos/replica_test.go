@@ -73,6 +73,39 @@ func TestRecoveredHandsOutChosenSlots(t *testing.T) {
 	}
 }
 
+// TestCatchUpTakesWhatReadyWould: what was taken before the first Ready is not
+// handed out again, and what was refused is.
+func TestCatchUpTakesWhatReadyWould(t *testing.T) {
+	rec := &Recovered{}
+	for _, r := range []Record{
+		accepted(1, Ballot{1, 1}, "one"), accepted(2, Ballot{1, 1}, "two"),
+		accepted(3, Ballot{1, 1}, "three"), accepted(4, Ballot{1, 1}, "open"),
+		{Kind: RecordChosen, Slot: 3, Data: []byte{recordVersion}},
+	} {
+		if err := rec.Add(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := newReplica(t, 1, rec)
+	var took []string
+	r.CatchUp(func(e *Entry) bool {
+		if e.Slot < 3 {
+			took = append(took, string(e.Value))
+		}
+		return e.Slot < 3
+	})
+	if want := []string{"one", "two"}; !slices.Equal(took, want) {
+		t.Errorf("taken: got %q, want %q", took, want)
+	}
+	if s := r.Status(); s.Applied != 2 || s.Chosen != 3 || s.Lowest != 1 {
+		t.Errorf("got %+v, want applied 2, chosen 3, lowest 1", s)
+	}
+	got := r.Ready().Chosen
+	if len(got) != 1 || got[0].Slot != 3 || string(got[0].Value) != "three" {
+		t.Errorf("left to Ready: got %v, want three", got)
+	}
+}
+
 func TestRecoveredWithAHoleIsIncomplete(t *testing.T) {
 	rec := &Recovered{}
 	for _, r := range []Record{

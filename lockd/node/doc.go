@@ -26,6 +26,9 @@
 // goroutine but that of the protocol clock in loop.go; turns run wherever news
 // come from, one at a time.
 //
+// Before the first turn stand recover.go, which collects what the directory
+// remembers, and catchup.go, which applies the end of the log on all cores.
+//
 // A Node is steppable and belongs to whoever runs the turn; Inbox and Status may
 // be used from any goroutine.
 package node

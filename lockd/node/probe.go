@@ -7,7 +7,7 @@ import (
 
 // Probe watches the machines of a node from inside. The simulator's checkers
 // are one; a node in production has none and pays for a comparison with nil.
-// Calls come within a turn, must not call back, and must not keep
+// Calls come within New, CatchUp or a turn, must not call back, and must not keep
 // what they are shown.
 type Probe interface {
 	// Applied is called after a machine has moved over one chosen slot and

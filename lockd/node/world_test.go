@@ -59,6 +59,8 @@ type testNode struct {
 	cramped bool
 	starved bool     // gets no turns
 	resumed []ConnID // conns to be read again
+	// together has it catch up with all groups at once.
+	together bool
 	// format makes it stand for an older build, if not zero.
 	format uint8
 	// broken is the failure that the log tells of beside a turn that appends to it.
@@ -138,6 +140,18 @@ func (n *testNode) start() {
 		n.w.t.Fatal(err)
 	}
 	n.node = node
+	if n.together {
+		n.node.CatchUp(allAtOnce)
+		return
+	}
+	n.node.CatchUp(oneByOne)
+}
+
+// oneByOne calls fn for 0 to n-1.
+func oneByOne(n int, fn func(i int)) {
+	for i := range n {
+		fn(i)
+	}
 }
 
 func (n *testNode) load(kvs map[string][]byte) *lockfsm.Machine {

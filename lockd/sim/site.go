@@ -186,7 +186,18 @@ func (s *site) open(p *process) error {
 		Log: p.log, Peers: peers{p}, Clients: clients{p}, Checkpoints: p.store,
 		Superblock: superblock{p}, Observe: p.observe, Probe: probe{p},
 	}, p.inbox, rec)
-	return err
+	if err != nil {
+		return err
+	}
+	p.node.CatchUp(oneByOne)
+	return nil
+}
+
+// oneByOne calls fn for 0 to n-1.
+func oneByOne(n int, fn func(i int)) {
+	for i := range n {
+		fn(i)
+	}
 }
 
 // identity reads who lives here, or formats an empty directory.
