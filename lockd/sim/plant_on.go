@@ -124,6 +124,8 @@ func ofMachine() []Planting {
 		{"capacity-forgotten-in-checkpoint", "I14 the capacity in force is in the checkpoint"},
 		{"second-upgrader-waits", "I17 of two who wait for each other the second is refused"},
 		{"circle-not-seen", "I17 an owner who would wait in a circle of owners is refused"},
+		{"circle-past-other-names", "I17 who waits for several names waits for each"},
+		{"circle-through-what-lets-pass", "I17 nobody waits for what keeps one who would let him pass"},
 		{"upgrade-keeps-token", "I15 a mode that is stronger comes with a new token"},
 		{"weight-never-ages", "I17 a heavier one passes those only who came little before"},
 		{"any-token-current", "I24 a token is current if a present hold has it"},

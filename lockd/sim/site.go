@@ -126,19 +126,7 @@ func (s *site) open(p *process) error {
 		return err
 	}
 	p.dir = dir
-	o := s.w.opts.Node
-	p.met = make(map[uint16]bool)
-	for _, other := range o.Nodes {
-		p.met[other.ID] = other.ID != s.id
-	}
-	o.Self, o.Format = s.id, s.format
-	if s.id%2 == 0 {
-		o.RetainSlots *= 4 // some can still teach what others have dropped
-	}
-	if int(s.id) > len(o.Nodes) {
-		o.Nodes = append(slices.Clone(o.Nodes), node.Peer{ID: s.id, ClientAddress: fmt.Sprint(s.id)})
-	}
-	o.Seed = s.w.dice.schedule.Uint64()
+	o := s.options(p)
 	id, err := s.identity(dir, o)
 	if err != nil {
 		return err
@@ -191,6 +179,24 @@ func (s *site) open(p *process) error {
 	}
 	p.node.CatchUp(oneByOne)
 	return nil
+}
+
+// options are those of a new life, with a list of nodes that has this one.
+func (s *site) options(p *process) node.Options {
+	o := s.w.opts.Node
+	p.met = make(map[uint16]bool)
+	for _, other := range o.Nodes {
+		p.met[other.ID] = other.ID != s.id
+	}
+	o.Self, o.Format = s.id, s.format
+	if s.id%2 == 0 {
+		o.RetainSlots *= 4 // some can still teach what others have dropped
+	}
+	if int(s.id) > len(o.Nodes) {
+		o.Nodes = append(slices.Clone(o.Nodes), node.Peer{ID: s.id, ClientAddress: fmt.Sprint(s.id)})
+	}
+	o.Seed = s.w.dice.schedule.Uint64()
+	return o
 }
 
 // oneByOne calls fn for 0 to n-1.
