@@ -75,7 +75,8 @@ type PeerHandler interface {
 	PeerFrame(n uint16, kind wire.PeerKind, payload []byte)
 
 	// Refused says that n does not want a link with this node, and why. r is the
-	// handler's own. The next attempt comes after BackoffMax.
+	// handler's own. The next attempt comes after BackoffMax, or IntroduceAfter if n
+	// should have dialed. It is not called for a stranger.
 	Refused(n uint16, r wire.PeerRefused)
 }
 
