@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"lockd/lockd/admin"
+	"lockd/lockd/node"
 )
 
 func serveVerb() verb {
@@ -148,12 +149,12 @@ func (a *assembly) shutDown(signals <-chan os.Signal) error {
 // drain moves the leaderships away. A node without any linked peer has nobody
 // to give them to.
 func (a *assembly) drain(ctx context.Context, signals <-chan os.Signal) error {
-	a.inbox.Drain()
+	a.inbox.Drain(node.DrainToStop, nil)
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
 	for {
 		s := a.node.Status()
-		if s == nil || !s.Born || s.Drained {
+		if s == nil || !s.Born || s.Stopping && s.Drained {
 			return nil
 		}
 		alone := true

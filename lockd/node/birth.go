@@ -160,7 +160,7 @@ func (n *Node) announceRoster() {
 func (n *Node) announceRosterTo(p *peer) {
 	body := binary.LittleEndian.AppendUint64(nil, birthHash(n.identity.Birth))
 	flags := byte(0)
-	if n.draining || n.stalled {
+	if n.wantsNone() {
 		flags |= noticeLeaving
 	}
 	if n.birth != nil {
@@ -172,11 +172,12 @@ func (n *Node) announceRosterTo(p *peer) {
 // noticeLeaving says that the sender gives its leaderships away and wants none.
 const noticeLeaving = 1
 
-// noticeUnborn says that the sender waits for announcements. It is repeated,
-// because a frame that finds an inbox full is dropped.
+// noticeUnborn says that the sender waits for announcements.
 const noticeUnborn = 2
 
-// announceEvery is how often a node that is not born yet says so.
+// announceEvery is how often each notice is repeated, because a frame that finds an
+// inbox full is dropped: a cluster that missed one would not be born, and a node of
+// whose peers one missed the end of its draining would not lead again.
 const announceEvery = Second
 
 // onRoster hears what a peer recorded, and whether it is leaving.
@@ -189,7 +190,10 @@ func (n *Node) onRoster(from *peer, payload []byte) {
 	if from.leaving && !leaving {
 		from.upSince = n.now // let it prove itself like one that came back
 	}
-	from.leaving = leaving
+	if from.leaving != leaving {
+		from.leaving = leaving
+		n.rankSuccessors()
+	}
 	if n.birth == nil && payload[8]&noticeUnborn != 0 {
 		n.announceRosterTo(from)
 	}

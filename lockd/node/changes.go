@@ -159,7 +159,7 @@ func (n *Node) onPeerChanged(b []byte) {
 // asked for, and by nodes that the format be raised.
 func (n *Node) beginChange(g *group, c *placement.Change, from *pendingChange) {
 	switch c.Kind {
-	case placement.Add, placement.Remove, placement.Replace:
+	case placement.Add, placement.Remove, placement.Replace, placement.Move:
 	case placement.Raise:
 		if known := n.knownFormat(); c.Format > uint16(known) {
 			n.settleChange(from, fmt.Errorf("%w: not all nodes know format %d, or not all are linked",
@@ -171,8 +171,8 @@ func (n *Node) beginChange(g *group, c *placement.Change, from *pendingChange) {
 			c.Kind))
 		return
 	}
-	if moving := n.moving(); moving > 0 && c.Kind != placement.Add &&
-		c.Kind != placement.Raise {
+	takes := c.Kind == placement.Remove || c.Kind == placement.Replace
+	if moving := n.moving(); moving > 0 && takes {
 		n.settleChange(from, fmt.Errorf("%w: %d groups are on the move", placement.ErrBusy, moving))
 		return
 	}

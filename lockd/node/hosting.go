@@ -89,7 +89,7 @@ func (n *Node) openGroup(id paxos.GroupID, machine *lockfsm.Machine, recovered *
 		Disk:           n.identity.Disk,
 		Configurations: seats.Configurations(),
 		Forgotten:      forgotten,
-		Successors:     n.home(id),
+		Successors:     n.succession(id),
 		ElectionTicks:  paxos.Ticks(n.opts.ElectionTicks),
 		HeartbeatTicks: paxos.Ticks(n.opts.HeartbeatTicks),
 		RankDelayTicks: paxos.Ticks(n.opts.RankDelayTicks),

@@ -274,9 +274,11 @@ func (in *Inbox) Installed(d InstallDone) {
 	in.Wake()
 }
 
-// Drain asks the node to move its leaderships away and to refuse new work.
-func (in *Inbox) Drain() {
-	in.put(item{kind: itemDrain}, nil)
+// Drain asks the node to move its leaderships away, or to lead again. done, which
+// may be nil, is called once the node has begun, within a turn; it must be quick.
+// Its error is ErrStopping.
+func (in *Inbox) Drain(to Draining, done func(error)) {
+	in.put(item{kind: itemDrain, done: drainRequest{to, done}}, nil)
 	in.Wake()
 }
 
@@ -292,7 +294,7 @@ type changeRequest struct {
 	done   func(error)
 }
 
-// Change asks for a change of the cluster: placement.Add, Remove or Replace. done
+// Change asks for a change of the cluster: placement.Add, Remove, Replace or Move. done
 // is called once, within a turn; it must be quick. Its error is one of
 // placement's, ErrNoLeader or ErrUncertain.
 func (in *Inbox) Change(c placement.Change, done func(error)) {

@@ -136,7 +136,7 @@ func (n *Node) settle() Nanos { return 2 * Nanos(n.opts.ElectionTicks) * n.opts.
 // has been back for two election timeouts, answers and has caught up. Clients
 // notice nothing but a redirect.
 func (n *Node) balance() {
-	if n.draining {
+	if n.draining != NotDraining {
 		n.drain()
 		return
 	}
@@ -191,29 +191,6 @@ func (n *Node) transfer(g *group, to paxos.NodeID) bool {
 	}
 	n.touch(g)
 	return true
-}
-
-// onDrain begins to give all leaderships away.
-func (n *Node) onDrain() {
-	n.draining = true
-	n.announceRoster()
-	n.drain()
-}
-
-// drain moves every group this node still leads to its best peer, and reports
-// once none is left, or nobody is there to take one.
-func (n *Node) drain() {
-	left := 0
-	for _, g := range n.hosted {
-		if g.leading && n.handOver(g) {
-			left++
-		}
-	}
-	if left == 0 && !n.drained {
-		n.drained = true
-		n.statusAt = 0
-		n.observe(Event{Kind: EventDrained})
-	}
 }
 
 // handOverTo are the nodes that may lead a group, best first: those at home, and

@@ -56,7 +56,7 @@ func TestDrainPassesOverAPeerThatDoesNotAnswer(t *testing.T) {
 	first := uint16(n.node.home(0)[1])
 	w.nodes[first].node = nil // paused: its link stands
 	w.run(1500 * Millisecond)
-	n.inbox.Drain()
+	n.inbox.Drain(DrainToStop, nil)
 	w.run(Second)
 	for g := range uint16(4) {
 		if got := w.leaderOf(g).id; got == 1 {

@@ -37,7 +37,7 @@ func (n *Node) onClock() {
 		}
 		n.expireEarly(g)
 	}
-	if n.birth != nil && n.now >= n.nextAnnounce {
+	if n.now >= n.nextAnnounce {
 		n.nextAnnounce = n.now + announceEvery
 		n.announceRoster()
 	}
@@ -156,6 +156,7 @@ func (n *Node) watchDisk() {
 	}
 	n.stalled = stalled
 	n.announceRoster()
+	n.rankSuccessors()
 	if stalled {
 		n.observe(Event{Kind: EventDiskStalled})
 	} else {

@@ -104,8 +104,8 @@ type Node struct {
 	moveNext     int   // group looked at last for a move
 	stalled      bool  // the running sync is suspiciously long
 	cramped      bool  // the log has hardly any room
-	draining     bool
-	drained      bool
+	draining     Draining
+	drained      bool // nothing is left that could be given away
 	failure      error
 	savedAt      int64 // walBytes at the last round of checkpoints
 	walBytes     int64

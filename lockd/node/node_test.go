@@ -355,7 +355,7 @@ func TestStalledDiskCostsLeadership(t *testing.T) {
 
 func TestDrainMovesEveryGroup(t *testing.T) {
 	w := newWorld(t, testOptions())
-	w.nodes[1].inbox.Drain()
+	w.nodes[1].inbox.Drain(DrainToStop, nil)
 	w.run(Second)
 	for g := range uint16(4) {
 		if w.leaderOf(g).id == 1 {
@@ -521,7 +521,7 @@ func (n *testNode) losesCheckpoint() {
 func TestDrainOfAllNodesEnds(t *testing.T) {
 	w := newWorld(t, testOptions())
 	for _, n := range w.nodes {
-		n.inbox.Drain()
+		n.inbox.Drain(DrainToStop, nil)
 	}
 	w.run(500 * Millisecond)
 	for id, n := range w.nodes {

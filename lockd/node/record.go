@@ -77,11 +77,17 @@ func (n *Node) adoptRecord(r *placement.Record, version uint64) {
 			n.identity.Node, uint64(n.identity.Disk)))
 		return
 	}
+	old := n.identity.Record
 	n.identity.Record, n.identity.Version, n.identity.Born = r, version, true
 	if !n.storeIdentity() {
 		return
 	}
 	n.followRecord()
+	for _, g := range n.hosted {
+		if old != nil && old.Homes[g.id][0] != r.Homes[g.id][0] {
+			g.moveAfter = min(g.moveAfter, n.now+n.settle()) // whatever became of an earlier move
+		}
+	}
 	n.statusAt = 0
 	n.observe(Event{Kind: EventRecord, Slot: paxos.Slot(version)})
 }
@@ -102,9 +108,7 @@ func (n *Node) followRecord() {
 			n.parting = append(n.parting, parting{p.id, n.now + partAfter})
 		}
 	}
-	for _, g := range n.hosted {
-		g.replica.SetSuccessors(r.Homes[g.id])
-	}
+	n.rankSuccessors()
 }
 
 // parting is a node that the cluster let go and that is still linked.

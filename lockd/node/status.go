@@ -63,15 +63,17 @@ type PeerStatus struct {
 // Status is a picture of a node, taken at the end of a turn and never changed
 // afterwards.
 type Status struct {
-	Node     paxos.NodeID
-	Disk     paxos.DiskID
-	Cluster  string
-	Born     bool
-	Waiting  []paxos.NodeID // nodes not yet met, before the cluster is born
-	Draining bool
-	Drained  bool // no leadership is left, or nobody is there to take one
-	Stalled  bool
-	Uptime   Nanos
+	Node    paxos.NodeID
+	Disk    paxos.DiskID
+	Cluster string
+	Born    bool
+	Waiting []paxos.NodeID // nodes not yet met, before the cluster is born
+	// Draining says that the node gives its leaderships away, Stopping that it
+	// does so because its process is about to end.
+	Draining, Stopping bool
+	Drained            bool // no leadership is left, or nobody is there to take one
+	Stalled            bool
+	Uptime             Nanos
 	// At is the moment of the picture on the engine's clock. One that is old
 	// shows an engine that cannot finish its turn.
 	At Nanos
@@ -95,7 +97,7 @@ type Status struct {
 }
 
 // Ready reports whether the node can serve: the cluster is born, every group
-// has a known leader, the disk moves, and the node is not leaving.
+// has a known leader, the disk moves, and the node is not draining.
 func (s *Status) Ready() bool {
 	if !s.Born || s.Stalled || s.Draining {
 		return false
@@ -128,7 +130,8 @@ func (n *Node) publishStatus() {
 		Disk:     n.identity.Disk,
 		Cluster:  n.identity.Cluster,
 		Born:     n.birth == nil,
-		Draining: n.draining,
+		Draining: n.draining != NotDraining,
+		Stopping: n.draining == DrainToStop,
 		Drained:  n.drained,
 		Stalled:  n.stalled,
 		Uptime:   n.now - n.startedAt,

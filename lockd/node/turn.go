@@ -138,7 +138,7 @@ func (n *Node) dispatch(it *item) {
 	case itemRefused:
 		n.onRefused(it.node, wire.Refusal(it.sub), it.done.(string))
 	case itemDrain:
-		n.onDrain()
+		n.onDrain(it.done.(drainRequest))
 	case itemDropped:
 		n.onDropped(it.done.(DropDone))
 	case itemChange:
@@ -172,8 +172,11 @@ func (n *Node) onPeerUp(id uint16, seen memory) {
 		return
 	}
 	n.memories.meet(p.id, seen)
-	disk := seen.disk
+	disk, left := seen.disk, p.leaving
 	p.up, p.disk, p.upSince, p.heardAt, p.leaving = true, disk, n.now, n.now, false
+	if left {
+		n.rankSuccessors()
+	}
 	p.out = p.out[:0]
 	n.observe(Event{Kind: EventPeerUp, Node: p.id})
 	if n.birth != nil && seen.record == 0 {

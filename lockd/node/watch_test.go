@@ -157,7 +157,7 @@ func TestWatchEndsWithConnAndLeadership(t *testing.T) {
 	if old.node.watching != 2 || len(old.node.group(0).watches.of) != 2 {
 		t.Errorf("conn gone: got %d watches, want 2", old.node.watching)
 	}
-	old.inbox.Drain()
+	old.inbox.Drain(DrainToStop, nil)
 	w.run(Second)
 	if old.node.watching != 0 || old.node.group(0).watches != nil {
 		t.Errorf("deposed: got %d watches", old.node.watching)
@@ -372,7 +372,7 @@ func TestTopNamesContended(t *testing.T) {
 		got[0].UsualMillis != wire.UnknownMillis {
 		t.Errorf("got %+v", got)
 	}
-	w.leaderOf(0).inbox.Drain()
+	w.leaderOf(0).inbox.Drain(DrainToStop, nil)
 	w.run(Second)
 	old := w.nodes[1].node
 	if got := old.top(10); len(got) != 0 {

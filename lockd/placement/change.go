@@ -12,7 +12,8 @@ import (
 // Kind says what a Change changes.
 type Kind uint8
 
-// The kinds. The first three are an operator's, the others the cluster's own.
+// The kinds. Add, Remove, Replace and Move are an operator's, the others the
+// cluster's own.
 const (
 	// Add invites a node: Node, Peer, Client.
 	Add Kind = 1
@@ -27,6 +28,8 @@ const (
 	Release Kind = 5
 	// Raise raises the format, all nodes being able to: Format.
 	Raise Kind = 6
+	// Move makes a node the first that is to lead a group: Node, Group.
+	Move Kind = 7
 )
 
 // String returns the word people read.
@@ -44,6 +47,8 @@ func (k Kind) String() string {
 		return "release"
 	case Raise:
 		return "raise"
+	case Move:
+		return "move"
 	default:
 		return fmt.Sprintf("Kind(%d)", uint8(k))
 	}
@@ -56,6 +61,7 @@ type Change struct {
 	Disk         paxos.DiskID
 	Format       uint16
 	Peer, Client string
+	Group        paxos.GroupID
 }
 
 var (
@@ -71,7 +77,7 @@ var (
 // AppendChange appends the encoded change:
 //
 //	kind u8 | node u16 | disk u64 | format u16 | peer: length u8, bytes |
-//	client: length u8, bytes
+//	client: length u8, bytes | of a Move: group u16
 func AppendChange(dst []byte, c *Change) []byte {
 	le := binary.LittleEndian
 	dst = append(dst, byte(c.Kind))
@@ -79,7 +85,11 @@ func AppendChange(dst []byte, c *Change) []byte {
 	dst = le.AppendUint64(dst, uint64(c.Disk))
 	dst = le.AppendUint16(dst, c.Format)
 	dst = append(append(dst, byte(len(c.Peer))), c.Peer...)
-	return append(append(dst, byte(len(c.Client))), c.Client...)
+	dst = append(append(dst, byte(len(c.Client))), c.Client...)
+	if c.Kind == Move {
+		dst = le.AppendUint16(dst, uint16(c.Group))
+	}
+	return dst
 }
 
 // DecodeChange reads what AppendChange wrote. The error is ErrMalformed.
@@ -89,7 +99,10 @@ func DecodeChange(b []byte) (Change, error) {
 		Format: r.u16()}
 	c.Peer = string(r.take(int(r.u8())))
 	c.Client = string(r.take(int(r.u8())))
-	if r.failed || r.at != len(b) || c.Kind < Add || c.Kind > Raise {
+	if c.Kind == Move {
+		c.Group = paxos.GroupID(r.u16())
+	}
+	if r.failed || r.at != len(b) || c.Kind < Add || c.Kind > Move {
 		return Change{}, fmt.Errorf("%w: change of %d bytes", ErrMalformed, len(b))
 	}
 	return c, nil
@@ -148,6 +161,8 @@ func (r *Record) Apply(c *Change) (Record, error) {
 			return Record{}, fmt.Errorf("%w: the format is %d", ErrNoChange, r.Format)
 		}
 		next.Format = c.Format
+	case Move:
+		err = next.move(n, c.Group)
 	default:
 		err = fmt.Errorf("%w: unknown kind %d", ErrRefused, c.Kind)
 	}
@@ -261,4 +276,43 @@ func (r *Record) bind(n *Node, d paxos.DiskID) error {
 		r.rehome()
 	}
 	return nil
+}
+
+// move has a node change places with the first of a group's home: the way back
+// leaves the record as it was. A later change of the members evens leaderships
+// again (rehome).
+func (r *Record) move(n *Node, g paxos.GroupID) error {
+	if int(g) >= len(r.Homes) {
+		return fmt.Errorf("%w: the cluster has no group %d; its groups are 0 to %d", ErrRefused, g,
+			len(r.Homes)-1)
+	}
+	home := r.Homes[g]
+	at := slices.Index(home, n.ID)
+	switch {
+	case at < 0 && n.State != Member:
+		return fmt.Errorf("%w: node %d is %v; group %d is kept by nodes %s", ErrRefused, n.ID, n.State,
+			g, listOf(home))
+	case at < 0:
+		return fmt.Errorf("%w: node %d does not keep group %d, nodes %s do, and can lead it",
+			ErrRefused, n.ID, g, listOf(home))
+	case at == 0:
+		return fmt.Errorf("%w: node %d is the preferred leader of group %d", ErrNoChange, n.ID, g)
+	case n.Disk == 0:
+		return fmt.Errorf("%w: node %d is to come back on a new disk; start it on an empty directory",
+			ErrBusy, n.ID)
+	}
+	home[0], home[at] = home[at], home[0]
+	return nil
+}
+
+// listOf names nodes for people.
+func listOf(ids []paxos.NodeID) string {
+	text := ""
+	for i, id := range ids {
+		if i > 0 {
+			text += ", "
+		}
+		text += fmt.Sprint(id)
+	}
+	return text
 }

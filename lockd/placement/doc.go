@@ -29,6 +29,12 @@
 //	(H, O + A−H)      once they have: H accepts, those who leave observe
 //	(H, –)            once H can do without them: they are let go (I5)
 //
+// The first of a home leads whenever it can. Move changes who that is, for one
+// group, by having two nodes of the home change places. It holds, also when a
+// node's disk is replaced, until a node joins or leaves: then replicas and
+// leaderships are made even again, with as few of them passed on as that takes,
+// and what follows depends on the record and the change alone.
+//
 // Identity: a node is its id and the random id of its disk. A disk that was
 // replaced is never admitted again, and an id that left is never given out
 // again (I7).

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"lockd/paxos"
@@ -159,6 +160,14 @@ func TestChangesThatAreRefused(t *testing.T) {
 		{"bind who has a disk", three, Change{Kind: Bind, Node: 1, Disk: 9}, ErrRefused},
 		{"release a member", three, Change{Kind: Release, Node: 1}, ErrNoChange},
 		{"lower the format", three, Change{Kind: Raise, Format: 1}, ErrNoChange},
+		{"move to a stranger", three, Change{Kind: Move, Node: 9}, ErrRefused},
+		{"move a group there is not", three, Change{Kind: Move, Node: 1, Group: 8}, ErrRefused},
+		{"move to who was invited", invited, Change{Kind: Move, Node: 4}, ErrRefused},
+		{"move to who leads", three, Change{Kind: Move, Node: 1}, ErrNoChange},
+		{"move to who leads and is awaited", must(t, three, Change{Kind: Replace, Node: 1}),
+			Change{Kind: Move, Node: 1}, ErrNoChange},
+		{"move to who is awaited", must(t, three, Change{Kind: Replace, Node: 2}),
+			Change{Kind: Move, Node: 2}, ErrBusy},
 	} {
 		if _, err := c.from.Apply(&c.c); !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
@@ -169,16 +178,61 @@ func TestChangesThatAreRefused(t *testing.T) {
 	}
 }
 
-// Whatever is changed, every group has a home of the right size among members,
-// and no node has more than one replica or leadership above another.
+// A move changes who is the first of one group, and the way back changes it back.
+// Until somebody joins or leaves it stays, and then leaderships are even again.
+func TestMoveStaysUntilSomebodyJoinsOrLeaves(t *testing.T) {
+	before := cluster(4, 16, 3)
+	leads := func(r *Record, id paxos.NodeID) (k int) {
+		for _, home := range r.Homes {
+			if home[0] == id {
+				k++
+			}
+		}
+		return k
+	}
+	r := before
+	for g, home := range before.Homes {
+		if at := slices.Index(home, 2); at > 0 {
+			r = must(t, r, Change{Kind: Move, Node: 2, Group: paxos.GroupID(g)})
+			back := must(t, r, Change{Kind: Move, Node: home[0], Group: paxos.GroupID(g)})
+			if got := back.Homes[g]; !slices.Equal(got, home) {
+				t.Fatalf("group %d moved there and back: got home %v, want %v", g, got, home)
+			}
+		} else if at < 0 {
+			_, err := r.Apply(&Change{Kind: Move, Node: 2, Group: paxos.GroupID(g)})
+			if want := listOf(home); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), want) {
+				t.Errorf("group %d moved to who does not keep it: got %v, want nodes %s named", g, err, want)
+			}
+		}
+	}
+	r = must(t, r, Change{Kind: Raise, Format: 9})
+	r = must(t, r, Change{Kind: Replace, Node: 2})
+	r = must(t, r, Change{Kind: Bind, Node: 2, Disk: 7})
+	if got := leads(&r, 2); got != 12 {
+		t.Errorf("node 2 is to lead %d groups, want the 12 that it keeps", got)
+	}
+	joined := join(t, r, 5)
+	even(t, &joined, "node 5 joined")
+	left := must(t, r, Change{Kind: Remove, Node: 1})
+	even(t, &left, "node 1 leaves")
+	_, err := left.Apply(&Change{Kind: Move, Node: 1})
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "node 1 is leaving") {
+		t.Errorf("a group moved to who leaves: got %v, want a refusal that says so", err)
+	}
+}
+
+// Whatever is changed, every group has a home of the right size among members, and
+// no node has more than one replica or, unless they were moved since somebody joined
+// or left, leadership above another. The same change of the same record gives the same.
 func TestRandomChanges(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 200 {
 		r := cluster(3+rng.IntN(5), 16, 3)
 		next := paxos.NodeID(20)
+		uneven := false // leaderships were moved since they were made even
 		for range 30 {
 			var c Change
-			switch rng.IntN(5) {
+			switch rng.IntN(7) {
 			case 0:
 				c = Change{Kind: Add, Node: next, Peer: "h", Client: "h"}
 				next++
@@ -190,18 +244,35 @@ func TestRandomChanges(t *testing.T) {
 				c = Change{Kind: Release, Node: r.Nodes[rng.IntN(len(r.Nodes))].ID}
 			case 4:
 				c = Change{Kind: Replace, Node: r.Nodes[rng.IntN(len(r.Nodes))].ID}
+			default:
+				c = Change{Kind: Move, Node: r.Nodes[rng.IntN(len(r.Nodes))].ID,
+					Group: paxos.GroupID(rng.IntN(17))}
 			}
 			after, err := r.Apply(&c)
 			if err != nil {
 				continue
 			}
+			joins := c.Kind == Bind && r.Node(c.Node).State == Joining
+			before := r
 			r = after
 			for g, home := range r.Homes {
 				if len(home) != 3 {
 					t.Fatalf("group %d is at home on %v after %v", g, home, c.Kind)
 				}
 			}
-			if even(t, &r, fmt.Sprint("after ", c.Kind)); t.Failed() {
+			switch c.Kind {
+			case Move:
+				uneven = true
+			case Bind, Remove:
+				uneven = uneven && r.Node(c.Node).State != Leaving && !joins
+			}
+			if !uneven {
+				even(t, &r, fmt.Sprint("after ", c.Kind))
+			}
+			if again, _ := before.Apply(&c); !reflect.DeepEqual(again, r) {
+				t.Errorf("%v gives %+v, and then %+v", c.Kind, r, again)
+			}
+			if t.Failed() {
 				return
 			}
 		}
@@ -257,6 +328,7 @@ func FuzzDecode(f *testing.F) {
 	r := cluster(4, 8, 3)
 	f.Add(r.Append(nil))
 	f.Add(AppendChange(nil, &Change{Kind: Add, Node: 4, Peer: "a", Client: "b"}))
+	f.Add(AppendChange(nil, &Change{Kind: Move, Node: 2, Group: 7}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if r, err := DecodeRecord(b); err == nil {
 			if got := r.Append(nil); !slices.Equal(got, b) {

@@ -235,7 +235,7 @@ func (w *World) drain(s *site) {
 	if p == nil {
 		return
 	}
-	p.inbox.Drain()
+	p.inbox.Drain(node.DrainToStop, nil)
 	p.drained = true // or soon
 	p.wake()
 	w.agenda.After(w.dice.faults.length(100*millisecond, 3*second), func() {
