@@ -39,6 +39,9 @@ func (c *Core) sendDirect(e *endpoint, x *Call) {
 	h := wire.Header{Request: x.request}
 	switch {
 	case x.Kind == wire.KindStatus:
+		if e.version >= wire.VersionWhole {
+			h.Flags = wire.FlagVersion3
+		}
 		e.out = wire.AppendStatus(e.out, h)
 	case e.version >= x.needsVersion() && x.Kind == wire.KindChase:
 		e.out = wire.AppendChase(e.out, h, &wire.Chase{Scope: wire.ChaseNode, Flows: x.Flows})

@@ -48,7 +48,9 @@ type NodeStatus struct {
 	Uptime  time.Duration
 	Durable uint64 // position in its log up to which all is synced
 	Build   string // version of its binary
-	Groups  []GroupStatus
+	// Draining says that it gives its leaderships away and takes none.
+	Draining bool
+	Groups   []GroupStatus
 }
 
 // Status asks every node the client knows how it is. A node that does not
@@ -79,12 +81,13 @@ func (n *NodeStatus) fill(x *Call) {
 		n.Err = x.Err
 		return
 	}
-	s, err := wire.DecodeNodeStatus(x.Response.Payload)
+	s, err := wire.DecodeNodeStatus3(x.Response.Payload)
 	if err != nil {
 		n.Err = fmt.Errorf("%w: %w", ErrProtocol, err)
 		return
 	}
 	n.Cluster, n.Uptime, n.Durable = s.Cluster, millis(s.UptimeMillis), s.Durable
+	n.Draining = s.Flags&wire.NodeDraining != 0
 	n.Build, n.Groups = string(s.Build), make([]GroupStatus, len(s.Groups))
 	for i := range s.Groups {
 		g := &s.Groups[i]

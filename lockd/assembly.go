@@ -264,6 +264,7 @@ func (a *assembly) listenAdmin() error {
 		Samples: a.samples,
 		Locks:   a.locks.get,
 		Change:  a.change,
+		Drain:   a.drainAside,
 		Build:   version,
 	}), a.failed)
 	return nil
@@ -278,6 +279,22 @@ func (a *assembly) change(ctx context.Context, c placement.Change) error {
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", node.ErrUncertain, ctx.Err())
+	}
+}
+
+// drainAside hands an operator's wish to drain, or to lead again, to the engine. What
+// a stop does is in shutDown.
+func (a *assembly) drainAside(ctx context.Context, to node.Draining) error {
+	answer := make(chan error, 1) // the engine never waits
+	a.inbox.Drain(to, func(err error) { answer <- err })
+	select {
+	case err := <-answer:
+		if err == nil {
+			a.log.Info("told how to drain", "draining", to == node.DrainAside)
+		}
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("no answer of the engine in time; ask again: %w", ctx.Err())
 	}
 }
 

@@ -31,6 +31,8 @@ func TestCompletion(t *testing.T) {
 		{[]string{"lockd", "ru"}, "run"},
 		{[]string{"lockd", "he"}, "help"},
 		{[]string{"lockd", "cluster", "rem"}, "remove"},
+		{[]string{"lockd", "cluster", "mo"}, "move"},
+		{[]string{"lockd", "cluster", "drain", "--un"}, "--undo"},
 		{[]string{"lockd", "cluster", "status", "--add"}, "--addr"},
 		{[]string{"lockd", "run", "--prio"}, "--priority"},
 		{[]string{"lockd", "run", "-n", "name", "--on"}, "--on-lost"},

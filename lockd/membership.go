@@ -78,6 +78,16 @@ learns its groups from the others and counts again once it has them all. With
 addresses it comes back elsewhere; change the other nodes' settings too.`, placement.Replace)
 }
 
+func moveVerb() verb {
+	return changeVerb("cluster move", "GROUP NODE", "have another node lead a group", `
+The node must be one of those that keep the group; lockd cluster status --groups shows
+them, and who leads. It takes the group over as soon as it is up, does not drain and
+has caught up, without an error at any client, and leads it from then on whenever it
+can. It changes places in the succession with the node that was to lead. That holds
+until a node is added or removed: then leaderships are made even again. Who asks for it
+twice gets it once. With --wait the command ends when the node leads.`, placement.Move)
+}
+
 func changeVerb(name, args, brief, help string, kind placement.Kind) verb {
 	return verb{
 		name: name, args: args, brief: brief,
@@ -91,10 +101,10 @@ The exit code is 1 when the cluster refuses, 69 when the node does not answer.`,
 			var a adminFlags
 			a.declare(flags)
 			return func(sh *shell, given []string) error {
-				if err := needArgs(given, args); err != nil {
+				if err := needArgs(given, strings.Fields(args)...); err != nil {
 					return err
 				}
-				c, err := parseMember(kind, given[0])
+				c, err := parseChange(kind, given)
 				if err != nil {
 					return &failure{code: exitUsage, err: err}
 				}
@@ -107,7 +117,21 @@ The exit code is 1 when the cluster refuses, 69 when the node does not answer.`,
 	}
 }
 
-// parseMember reads the argument of a change.
+// parseChange reads the arguments of a change.
+func parseChange(kind placement.Kind, given []string) (placement.Change, error) {
+	c, err := parseMember(kind, given[len(given)-1])
+	if kind != placement.Move || err != nil {
+		return c, err
+	}
+	group, err := strconv.ParseUint(given[0], 10, 16)
+	if err != nil {
+		return c, fmt.Errorf("%q is no group, must be 0 to 65535", given[0])
+	}
+	c.Group = paxos.GroupID(group)
+	return c, nil
+}
+
+// parseMember reads the node of a change.
 func parseMember(kind placement.Kind, text string) (placement.Change, error) {
 	c := placement.Change{Kind: kind}
 	if kind == placement.Add || strings.Contains(text, "=") {
@@ -115,8 +139,8 @@ func parseMember(kind placement.Kind, text string) (placement.Change, error) {
 		if err != nil {
 			return c, err
 		}
-		if kind == placement.Remove {
-			return c, fmt.Errorf("%q: a node is removed by its id alone", text)
+		if kind == placement.Remove || kind == placement.Move {
+			return c, fmt.Errorf("%q: a node is named by its id alone", text)
 		}
 		c.Node, c.Peer, c.Client = paxos.NodeID(n.ID), n.Peer, n.Client
 		return c, nil
@@ -131,15 +155,11 @@ func parseMember(kind placement.Kind, text string) (placement.Change, error) {
 
 // change asks for the change and, if told to, waits for what follows from it.
 func (a *adminFlags) change(sh *shell, c *placement.Change) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
-	p, err := admin.AskProgress(ctx, a.address)
+	p, err := a.meet(ctx)
 	if err != nil {
-		return adminFailure(err)
-	}
-	if a.cluster != "" && a.cluster != p.Cluster {
-		return failf(exitFailure, "the node at %s is of cluster %q, not %q: nothing is changed",
-			a.address, p.Cluster, a.cluster)
+		return err
 	}
 	if err := admin.Ask(ctx, a.address, c); err != nil {
 		return adminFailure(err)
@@ -148,12 +168,29 @@ func (a *adminFlags) change(sh *shell, c *placement.Change) error {
 		placement.Add:     "invited; start it on an empty directory",
 		placement.Remove:  "is leaving; it stops when its groups have moved",
 		placement.Replace: "gave its disk up; start it on an empty directory",
+		placement.Move:    fmt.Sprintf("is to lead group %d", c.Group),
 	}
 	fmt.Fprintf(sh.out, "node %d of cluster %s %s\n", c.Node, p.Cluster, next[c.Kind])
-	if a.wait == 0 {
-		return nil
+	if c.Kind == placement.Move {
+		return a.await(sh, movedTo(int(c.Group), int(c.Node)))
 	}
-	return a.await(sh, c)
+	return a.await(sh, settled(c))
+}
+
+// askTimeout bounds what a node may take to answer.
+const askTimeout = 15 * time.Second
+
+// meet asks the node at the address how it is, and refuses one of another cluster.
+func (a *adminFlags) meet(ctx context.Context) (admin.Progress, error) {
+	p, err := admin.AskProgress(ctx, a.address)
+	if err != nil {
+		return p, adminFailure(err)
+	}
+	if a.cluster != "" && a.cluster != p.Cluster {
+		return p, failf(exitFailure, "the node at %s is of cluster %q, not %q: nothing is changed",
+			a.address, p.Cluster, a.cluster)
+	}
+	return p, nil
 }
 
 // adminFailure gives an error of an admin listener its exit code.
@@ -164,8 +201,52 @@ func adminFailure(err error) error {
 	return failf(exitUnavailable, "%w; --admin and LOCKD_ADMIN are a node's node.admin_listen", err)
 }
 
-// await polls until nothing is left to do.
-func (a *adminFlags) await(sh *shell, c *placement.Change) error {
+// goal is what a change leads to in the end.
+type goal struct {
+	reached func(*admin.Progress) bool
+	// done says that it is so, open how far from it the cluster is.
+	done, open func(*admin.Progress) string
+}
+
+// settled is that a node is, or is gone, and all groups are at home.
+func settled(c *placement.Change) goal {
+	id := int(c.Node)
+	return goal{
+		reached: func(p *admin.Progress) bool {
+			if c.Kind == placement.Remove {
+				return p.States[id] == placement.Gone.String() && p.Moving == 0
+			}
+			return p.States[id] == placement.Member.String() && !p.Awaited[id] && p.Moving == 0
+		},
+		done: func(p *admin.Progress) string {
+			return fmt.Sprintf("node %d is %s, all groups are at home", id, p.States[id])
+		},
+		open: func(p *admin.Progress) string {
+			return fmt.Sprintf("node %d is %s and %d groups are on the move", id, p.States[id], p.Moving)
+		},
+	}
+}
+
+// movedTo is that a node leads a group.
+func movedTo(group, id int) goal {
+	return goal{
+		reached: func(p *admin.Progress) bool { return p.Leaders[group] == id },
+		done:    func(*admin.Progress) string { return fmt.Sprintf("node %d leads group %d", id, group) },
+		open: func(p *admin.Progress) string {
+			by := "by nobody"
+			if p.Leaders[group] != 0 {
+				by = fmt.Sprintf("by node %d", p.Leaders[group])
+			}
+			return fmt.Sprintf("group %d is led %s, because node %d is down, drains or lags,", group, by, id)
+		},
+	}
+}
+
+// await polls, if told to wait, until a goal is reached.
+func (a *adminFlags) await(sh *shell, g goal) error {
+	if a.wait == 0 {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), a.wait)
 	defer cancel()
 	poll := time.NewTicker(200 * time.Millisecond)
@@ -174,21 +255,16 @@ func (a *adminFlags) await(sh *shell, c *placement.Change) error {
 	for {
 		if p, err := admin.AskProgress(ctx, a.address); err == nil {
 			last = p
-			state := p.States[int(c.Node)]
-			settled := state == placement.Member.String() && !p.Awaited[int(c.Node)]
-			if c.Kind == placement.Remove {
-				settled = state == placement.Gone.String()
-			}
-			if settled && p.Moving == 0 {
-				fmt.Fprintf(sh.out, "node %d is %s, all groups are at home\n", c.Node, state)
+			if g.reached(&p) {
+				fmt.Fprintln(sh.out, g.done(&p))
 				return nil
 			}
 		}
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return failf(exitFailure, "node %d is %s and %d groups are on the move after %v; it goes "+
-				"on without this command", c.Node, last.States[int(c.Node)], last.Moving, a.wait)
+			return failf(exitFailure, "%s after %v; it goes on without this command", g.open(&last),
+				a.wait)
 		}
 	}
 }

@@ -44,7 +44,7 @@ func verbs() []verb {
 		serveVerb(), devVerb(), runVerb(), lockVerb(), tryVerb(), renewVerb(), releaseVerb(),
 		getVerb(), listVerb(), watchVerb(), whyVerb(), waitersVerb(), topVerb(),
 		electionRunVerb(), electionObserveVerb(), benchVerb(), statusVerb(), addVerb(), removeVerb(),
-		replaceVerb(), dumpVerb(), configCheckVerb(), completionVerb(), versionVerb(),
+		replaceVerb(), moveVerb(), drainVerb(), dumpVerb(), configCheckVerb(), completionVerb(), versionVerb(),
 	}
 }
 

@@ -302,9 +302,14 @@ func TestRunRefusesACommandLineThatSaysTwoThings(t *testing.T) {
 		"watch --prefix " + long:                "NAME has 600 bytes, a name has 512 at most",
 		"ls " + long:                            "PREFIX has 600 bytes, a name has 512 at most",
 		"ls --after " + long:                    "--after has 600 bytes",
-		"cluster":                               "lockd cluster status, add, remove or replace",
+		"cluster":                               "lockd cluster status, add, remove, replace, move or drain",
 		"cluster stats":                         `did you mean "cluster status"`,
 		"cluster frobnicate":                    `did you mean "help cluster"`,
+		"cluster move 3":                        "NODE is missing",
+		"cluster move x 3":                      `"x" is no group, must be 0 to 65535`,
+		"cluster move 3 0":                      `"0" is no node id`,
+		"cluster move 3 2=a:1/b:1":              "a node is named by its id alone",
+		"cluster drain 2":                       `unexpected argument "2"`,
 		"help get more":                         `unexpected argument "more"`,
 		"help frobnicate":                       "unknown verb",
 		"ls --limit -1":                         `--limit is "-1": must be a whole number, 0 to`,
@@ -352,7 +357,7 @@ func TestLabelIsGivenOnce(t *testing.T) {
 
 func TestHelpOfSeveralVerbs(t *testing.T) {
 	code, out, _ := call("help", "cluster")
-	for _, want := range []string{"status", "add", "remove", "replace"} {
+	for _, want := range []string{"status", "add", "remove", "replace", "move", "drain"} {
 		if code != 0 || !strings.Contains(out, "lockd cluster "+want+" ") {
 			t.Errorf("help cluster: got exit code %d and %q, want %q in it", code, out, want)
 		}

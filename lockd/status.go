@@ -82,8 +82,11 @@ func nodeTable(all []client.NodeStatus) *table {
 		}
 		number := func(n uint64) string { return strconv.FormatUint(n, 10) }
 		state := "up"
-		if len(s.Groups) == 0 {
+		switch {
+		case len(s.Groups) == 0:
 			state = "waiting"
+		case s.Draining:
+			state = "draining"
 		}
 		t.add(strconv.Itoa(int(s.Node)), s.Address, state, number(leads), number(sessions),
 			number(locks), number(applied), age(s.Uptime), s.Build)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/valyala/fastjson"
 
+	"lockd/lockd/node"
 	"lockd/lockd/placement"
 )
 
@@ -29,14 +30,30 @@ func Ask(ctx context.Context, address string, c *placement.Change) error {
 	if c.Client != "" {
 		form.Set("client", c.Client)
 	}
+	if c.Kind == placement.Move {
+		form.Set("group", strconv.Itoa(int(c.Group)))
+	}
 	_, err := ask(ctx, http.MethodPost,
 		"http://"+address+"/v1/cluster/"+c.Kind.String()+"?"+form.Encode())
+	return err
+}
+
+// AskDrain tells the node at address, host:port, how to drain: node.DrainAside or
+// node.NotDraining.
+func AskDrain(ctx context.Context, address string, to node.Draining) error {
+	form := url.Values{"undo": {strconv.FormatBool(to == node.NotDraining)}}
+	_, err := ask(ctx, http.MethodPost, "http://"+address+"/v1/cluster/drain?"+form.Encode())
 	return err
 }
 
 // Progress is how far the cluster has come with its changes, as a node knows it.
 type Progress struct {
 	Cluster string // its name
+	Node    int    // who was asked
+	// Draining says that this node gives its leaderships away, Leads are the
+	// groups that it leads.
+	Draining bool
+	Leads    []int
 	// Moving counts the groups that are not at home yet.
 	Moving int
 	// Record is the version of the cluster's record, States what it says of each
@@ -45,16 +62,30 @@ type Progress struct {
 	States map[int]string
 	// Awaited are the nodes whose disk has not been seen.
 	Awaited map[int]bool
+	// Leaders is who leads each group, zero if that is not known; Preferred is who
+	// is to.
+	Leaders, Preferred map[int]int
 }
 
 // AskProgress asks a node how far the cluster has come.
 func AskProgress(ctx context.Context, address string) (Progress, error) {
-	p := Progress{States: make(map[int]string), Awaited: make(map[int]bool)}
+	p := Progress{States: make(map[int]string), Awaited: make(map[int]bool),
+		Leaders: make(map[int]int), Preferred: make(map[int]int)}
 	v, err := ask(ctx, http.MethodGet, "http://"+address+"/v1/status")
 	if err != nil {
 		return p, err
 	}
-	p.Cluster = string(v.GetStringBytes("cluster"))
+	p.Cluster, p.Node = string(v.GetStringBytes("cluster")), v.GetInt("node")
+	p.Draining = v.GetBool("draining")
+	for _, x := range v.GetArray("groups") {
+		if x.GetBool("leading") {
+			p.Leads = append(p.Leads, x.GetInt("group"))
+		}
+	}
+	for _, x := range v.GetArray("leaders") {
+		g := x.GetInt("group")
+		p.Leaders[g], p.Preferred[g] = x.GetInt("leader"), x.GetInt("preferred")
+	}
 	p.Moving, p.Record = v.GetInt("moving"), v.GetUint64("record")
 	for _, x := range v.GetArray("nodes") {
 		id := x.GetInt("node")

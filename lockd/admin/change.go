@@ -9,6 +9,7 @@ import (
 
 	"github.com/valyala/fastjson"
 
+	"lockd/lockd/node"
 	"lockd/lockd/placement"
 	"lockd/paxos"
 )
@@ -18,9 +19,11 @@ import (
 //	POST /v1/cluster/add?node=4&peer=HOST:PORT&client=HOST:PORT
 //	POST /v1/cluster/remove?node=4
 //	POST /v1/cluster/replace?node=3[&peer=…&client=…]
+//	POST /v1/cluster/move?group=7&node=2
 //
 // 200 says that the change is made; what follows from it takes its time. 409 says
-// why it cannot be made now, 400 why never, 503 that nobody could say.
+// why it cannot be made now, 400 why never, 503 that nobody could say. A move that
+// was made before is made.
 func (h *handler) change(w http.ResponseWriter, r *http.Request) {
 	c, err := parseChange(r)
 	if err != nil {
@@ -30,7 +33,7 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), 2*requestTimeout)
 	defer cancel()
 	switch err := h.opts.Change(ctx, c); {
-	case err == nil:
+	case err == nil, c.Kind == placement.Move && errors.Is(err, placement.ErrNoChange):
 		write(w, appendChanged(nil, &c))
 	case errors.Is(err, placement.ErrBusy), errors.Is(err, placement.ErrNoChange):
 		fail(w, http.StatusConflict, err.Error())
@@ -50,8 +53,14 @@ func parseChange(r *http.Request) (placement.Change, error) {
 		c.Kind = placement.Remove
 	case "replace":
 		c.Kind = placement.Replace
+	case "move":
+		group, err := strconv.ParseUint(r.FormValue("group"), 10, 16)
+		if err != nil {
+			return c, fmt.Errorf("group is %q, must be 0 to 65535", r.FormValue("group"))
+		}
+		c.Kind, c.Group = placement.Move, paxos.GroupID(group)
 	default:
-		return c, fmt.Errorf("%q is no change, must be add, remove or replace", what)
+		return c, fmt.Errorf("%q is no change, must be add, remove, replace or move", what)
 	}
 	id, err := strconv.ParseUint(r.FormValue("node"), 10, 16)
 	if err != nil || id == 0 {
@@ -65,5 +74,42 @@ func appendChanged(dst []byte, c *placement.Change) []byte {
 	o := newObject(new(fastjson.Arena))
 	o.text("change", c.Kind.String())
 	o.number("node", uint64(c.Node))
+	if c.Kind == placement.Move {
+		o.number("group", uint64(c.Group))
+	}
+	return o.end(dst)
+}
+
+// drain has this node give its leaderships away, or lead again what falls to it:
+//
+//	POST /v1/cluster/drain[?undo=true]
+//
+// 200 says that it has begun, 409 that it cannot be undone because the process is
+// about to end.
+func (h *handler) drain(w http.ResponseWriter, r *http.Request) {
+	to := node.DrainAside
+	switch undo := r.FormValue("undo"); undo {
+	case "", "false":
+	case "true":
+		to = node.NotDraining
+	default:
+		fail(w, http.StatusBadRequest, fmt.Sprintf("undo is %q, must be true or false", undo))
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	switch err := h.opts.Drain(ctx, to); {
+	case err == nil:
+		write(w, appendDraining(nil, to))
+	case errors.Is(err, node.ErrStopping):
+		fail(w, http.StatusConflict, err.Error())
+	default: // no answer in time
+		fail(w, http.StatusServiceUnavailable, err.Error())
+	}
+}
+
+func appendDraining(dst []byte, to node.Draining) []byte {
+	o := newObject(new(fastjson.Arena))
+	o.truth("draining", to != node.NotDraining)
 	return o.end(dst)
 }

@@ -8,12 +8,14 @@
 //	GET /v1/locks?prefix=&after=&limit= locks of the cluster by name, a page at a time
 //	GET /v1/lock?name=                  holders and queue of one lock
 //	POST /v1/cluster/{add,remove,replace} a change of the cluster's nodes
+//	POST /v1/cluster/move               another node is to lead a group
+//	POST /v1/cluster/drain              this node gives its leaderships away
 //	    /debug/pprof/                   profiles of the process
 //
 // A POST that a browser sends on behalf of another site is refused.
 //
 // A node is ready when its cluster is born, every group it keeps has a known
-// leader, its disk moves and it is not leaving. An error of /v1 is {"error":
+// leader, its disk moves and it is not draining. An error of /v1 is {"error":
 // text} with a status above 399.
 //
 // The package owns no state of the node: it reads pictures that the engine

@@ -14,6 +14,7 @@ import (
 	"lockd/client"
 	"lockd/lockd/node"
 	"lockd/lockd/placement"
+	"lockd/paxos"
 )
 
 // document is the page that says what fields there are.
@@ -227,7 +228,8 @@ func jsonSamples() map[string][][]byte {
 func clusterSamples() map[string][][]byte {
 	born := picture()
 	born.Draining = true // and so not ready
-	born.Record = &placement.Record{Nodes: []placement.Node{{ID: 1, Peer: "a:1", Client: "a:2"}}}
+	born.Record = &placement.Record{Nodes: []placement.Node{{ID: 1, Peer: "a:1", Client: "a:2"}},
+		Homes: [][]paxos.NodeID{{1}}}
 	bound := picture()
 	bound.Record = &placement.Record{Nodes: make([]placement.Node, 1)}
 	return map[string][][]byte{
@@ -236,8 +238,10 @@ func clusterSamples() map[string][][]byte {
 			AppendCluster(nil, []client.NodeStatus{{Err: errors.New("down")}})},
 		"status": {appendNode(nil, born, "v"), appendNode(nil, bound, "v"),
 			appendNode(nil, &node.Status{}, "v")},
-		"changed": {appendChanged(nil, &placement.Change{Kind: placement.Add})},
-		"error":   {appendError(nil, "no")},
+		"changed": {appendChanged(nil, &placement.Change{Kind: placement.Add}),
+			appendChanged(nil, &placement.Change{Kind: placement.Move})},
+		"drain": {appendDraining(nil, node.DrainAside)},
+		"error": {appendError(nil, "no")},
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"lockd/client"
 	"lockd/lockd/node"
 	"lockd/lockd/placement"
+	"lockd/paxos"
 )
 
 // object builds one JSON object. It borrows its arena.
@@ -199,6 +200,9 @@ func appendNode(dst []byte, s *node.Status, build string) []byte {
 		o.list("nodes", len(s.Record.Nodes), func(i int) *fastjson.Value {
 			return listedValue(o.arena, &s.Record.Nodes[i])
 		})
+		o.list("leaders", len(s.Record.Homes), func(i int) *fastjson.Value {
+			return leaderValue(o.arena, s, i)
+		})
 	}
 	o.list("groups", len(s.Groups), func(i int) *fastjson.Value {
 		return groupValue(o.arena, &s.Groups[i])
@@ -217,6 +221,20 @@ func listedValue(a *fastjson.Arena, x *placement.Node) *fastjson.Value {
 	if x.Client != "" {
 		o.text("client", x.Client)
 	}
+	return o.value
+}
+
+// leaderValue says who leads a group of the cluster, as far as the node knows, and who
+// is to.
+func leaderValue(a *fastjson.Arena, s *node.Status, group int) *fastjson.Value {
+	o := newObject(a)
+	o.count("group", group)
+	leader := paxos.NoNode
+	if group < len(s.Leaders) {
+		leader = s.Leaders[group]
+	}
+	o.number("leader", uint64(leader))
+	o.number("preferred", uint64(s.Record.Homes[group][0]))
 	return o.value
 }
 
@@ -318,6 +336,7 @@ func AppendCluster(dst []byte, all []client.NodeStatus) []byte {
 			return n.value
 		}
 		n.text("build", s.Build)
+		n.truth("draining", truth(s.Draining))
 		n.millis("uptime_ms", s.Uptime)
 		n.number("durable", s.Durable)
 		n.list("groups", len(s.Groups), func(k int) *fastjson.Value {

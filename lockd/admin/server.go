@@ -35,6 +35,8 @@ type Options struct {
 	Locks func(ctx context.Context) (Locks, error)
 	// Change asks for a change of the cluster and returns what became of it.
 	Change func(ctx context.Context, c placement.Change) error
+	// Drain tells the node how to drain: node.DrainAside or node.NotDraining.
+	Drain func(ctx context.Context, to node.Draining) error
 	// Build is the version of the program.
 	Build string
 }
@@ -56,6 +58,7 @@ func NewHandler(o Options) http.Handler {
 	mux.HandleFunc("GET /v1/locks", h.locks)
 	mux.HandleFunc("GET /v1/lock", h.lock)
 	mux.HandleFunc("POST /v1/cluster/{change}", h.change)
+	mux.HandleFunc("POST /v1/cluster/drain", h.drain)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
@@ -101,8 +104,10 @@ func NotReady(s *node.Status) string {
 	switch {
 	case s == nil:
 		return "the node is starting"
+	case s.Stopping:
+		return "the node is stopping"
 	case s.Draining:
-		return "the node is leaving"
+		return "the node is draining: lockd cluster drain --undo ends that"
 	case !s.Born && len(s.Waiting) > 0:
 		return fmt.Sprintf("the cluster is not born yet: waiting for nodes %v", s.Waiting)
 	case !s.Born:

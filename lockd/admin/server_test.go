@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"lockd/client"
 	"lockd/lockd/node"
 	"lockd/lockd/placement"
+	"lockd/paxos"
 )
 
 // fakeLocks answers questions about locks from two variables.
@@ -75,7 +77,9 @@ func TestReadyOnlyWhenItCanServe(t *testing.T) {
 		{"leaderless", func(s *site) { s.status.Groups[1].Leader = 0 }, 503,
 			"1 of 2 groups have no known leader"},
 		{"stalled", func(s *site) { s.status.Stalled = true }, 503, "disk does not move"},
-		{"leaving", func(s *site) { s.status.Draining = true }, 503, "leaving"},
+		{"draining", func(s *site) { s.status.Draining = true }, 503, "draining"},
+		{"stopping", func(s *site) { s.status.Draining, s.status.Stopping = true, true }, 503,
+			"stopping"},
 		{"failed", func(s *site) { s.failed = errors.New("disk on fire") }, 503, "disk on fire"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -156,7 +160,17 @@ func TestChangeIsAsked(t *testing.T) {
 			want: placement.Change{Kind: placement.Replace, Node: 4}},
 		{path: "replace?node=4", err: node.ErrNoLeader, code: 503,
 			want: placement.Change{Kind: placement.Replace, Node: 4}},
-		{path: "remove?node=0", code: 400}, {path: "remove?node=x", code: 400},
+		{path: "move?node=2&group=7", code: 200,
+			want: placement.Change{Kind: placement.Move, Node: 2, Group: 7}},
+		{path: "move?node=2&group=7", err: placement.ErrNoChange, code: 200,
+			want: placement.Change{Kind: placement.Move, Node: 2, Group: 7}},
+		{path: "move?node=2&group=0", err: placement.ErrRefused, code: 400,
+			want: placement.Change{Kind: placement.Move, Node: 2}},
+		{path: "move?node=2&group=0", site: "cross-site", code: 403},
+		{path: "remove?node=4", err: placement.ErrNoChange, code: 409,
+			want: placement.Change{Kind: placement.Remove, Node: 4}},
+		{path: "move?node=2", code: 400}, {path: "move?node=2&group=65536", code: 400},
+		{path: "move?group=2", code: 400}, {path: "remove?node=0", code: 400}, {path: "remove?node=x", code: 400},
 		{path: "remove", code: 400}, {path: "rename?node=4", code: 400},
 	} {
 		var asked placement.Change
@@ -174,6 +188,57 @@ func TestChangeIsAsked(t *testing.T) {
 			t.Errorf("%s from %q: got %d, asked %+v, want %d, %+v", row.path, row.site,
 				w.Code, asked, row.code, row.want)
 		}
+	}
+}
+
+// TestDrainIsAsked proves what of a request reaches the node, what its status is, and
+// that no page of another site can have a browser ask for it.
+func TestDrainIsAsked(t *testing.T) {
+	const nothing = node.DrainToStop // no request asks for that
+	for _, row := range []struct {
+		method, query, site string
+		err                 error
+		code                int
+		want                node.Draining
+	}{
+		{query: "", code: 200, want: node.DrainAside},
+		{query: "?undo=false", code: 200, want: node.DrainAside},
+		{query: "?undo=true", code: 200, want: node.NotDraining},
+		{query: "?undo=1", code: 400, want: nothing},
+		{query: "", site: "cross-site", code: 403, want: nothing},
+		{query: "", method: "GET", code: 405, want: nothing},
+		{query: "?undo=true", err: node.ErrStopping, code: 409, want: node.NotDraining},
+		{query: "", err: context.DeadlineExceeded, code: 503, want: node.DrainAside},
+	} {
+		asked := nothing
+		h := NewHandler(Options{Drain: func(_ context.Context, to node.Draining) error {
+			asked = to
+			return row.err
+		}})
+		r := httptest.NewRequest(cmp.Or(row.method, "POST"), "/v1/cluster/drain"+row.query, nil)
+		if row.site != "" {
+			r.Header.Set("Sec-Fetch-Site", row.site)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != row.code || asked != row.want ||
+			w.Code == 200 != strings.Contains(w.Body.String(), `"draining":`) {
+			t.Errorf("%s %q from %q: got %d %s, asked %d, want %d, %d", row.method, row.query, row.site,
+				w.Code, w.Body, asked, row.code, row.want)
+		}
+	}
+}
+
+// TestLeadersOfGroups proves that a node says who leads and who is to lead each group of
+// the cluster, also of those that it does not keep or knows nothing of.
+func TestLeadersOfGroups(t *testing.T) {
+	s := picture()
+	s.Leaders = []paxos.NodeID{1, 3}
+	s.Record = &placement.Record{Homes: [][]paxos.NodeID{{1, 2}, {3, 1}, {2, 3}}}
+	want := `"leaders":[{"group":0,"leader":1,"preferred":1},{"group":1,"leader":3,"preferred":3},` +
+		`{"group":2,"leader":0,"preferred":2}]`
+	if got := string(appendNode(nil, s, "v")); !strings.Contains(got, want) {
+		t.Errorf("got %s, want %s in it", got, want)
 	}
 }
 

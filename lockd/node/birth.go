@@ -154,7 +154,7 @@ func (n *Node) announceRoster() {
 }
 
 // announceRosterTo sends one peer the fingerprint of the recorded roster, zero
-// if there is none, and whether this node is leaving or its disk stands still:
+// if there is none, and whether this node drains or its disk stands still:
 //
 //	PeerRoster  roster hash u64 | flags u8, bit 0: leaving, bit 1: unborn
 func (n *Node) announceRosterTo(p *peer) {
@@ -180,7 +180,7 @@ const noticeUnborn = 2
 // whose peers one missed the end of its draining would not lead again.
 const announceEvery = Second
 
-// onRoster hears what a peer recorded, and whether it is leaving.
+// onRoster hears what a peer recorded, and whether it wants no leaderships.
 func (n *Node) onRoster(from *peer, payload []byte) {
 	if len(payload) != 9 {
 		n.stats.BadFrames++

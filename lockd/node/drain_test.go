@@ -274,3 +274,25 @@ func TestMoveIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// Who asks how a node is hears that it drains if he knows that there is such a thing.
+func TestDrainIsToldInVersion3(t *testing.T) {
+	w := newWorld(t, testOptions())
+	u := w.user(1, 0)
+	_ = w.drain(1, DrainAside)
+	n := w.nodes[1]
+	for _, row := range []struct {
+		flags wire.Flags
+		want  wire.NodeFlags
+	}{{0, 0}, {wire.FlagVersion3, wire.NodeDraining}, {0, 0}} {
+		h := u.header(wire.KindStatus)
+		h.Flags = row.flags
+		n.inbox.Request(u.conn, wire.AppendStatus(nil, h))
+		w.run(2 * Millisecond)
+		x, _ := n.response(u.conn, h.Request)
+		s, err := wire.DecodeNodeStatus3(x.Payload)
+		if err != nil || s.Node != 1 || s.Flags != row.want || len(s.Groups) != 4 {
+			t.Errorf("asked with flags %d: got %+v, %v, want flags %d", row.flags, s, err, row.want)
+		}
+	}
+}

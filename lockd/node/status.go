@@ -208,18 +208,25 @@ func fullness(use *lockfsm.Stats, of *lockfsm.Limits) float64 {
 func (n *Node) respondStatus(c *conn, h wire.Header) {
 	if len(n.statusAnswer) == 0 || n.answeredIn != n.stats.Turns {
 		n.answeredIn = n.stats.Turns
-		n.statusAnswer = n.appendStatus(n.statusAnswer[:0])
+		n.statusAnswer = wire.AppendNodeStatus3(n.statusAnswer[:0], n.wireStatus())
 	}
-	n.answer(c, h, &wire.Response{Status: wire.StatusOK, Payload: n.statusAnswer})
+	payload := n.statusAnswer
+	if h.Version() < wire.VersionWhole && n.draining != NotDraining {
+		payload = wire.AppendNodeStatus(nil, n.wireStatus())
+	}
+	n.answer(c, h, &wire.Response{Status: wire.StatusOK, Payload: payload})
 }
 
-func (n *Node) appendStatus(dst []byte) []byte {
-	x := wire.NodeStatus{
+func (n *Node) wireStatus() *wire.NodeStatus {
+	x := &wire.NodeStatus{
 		Cluster:      clusterHash(n.identity.Cluster),
 		UptimeMillis: uint64((n.now - n.startedAt) / Millisecond),
 		Durable:      uint64(n.durable),
 		Node:         uint16(n.identity.Node),
 		Build:        []byte(n.opts.Build),
+	}
+	if n.draining != NotDraining {
+		x.Flags = wire.NodeDraining
 	}
 	for _, g := range n.hosted {
 		s := n.groupStatus(g)
@@ -236,7 +243,7 @@ func (n *Node) appendStatus(dst []byte) []byte {
 			Role:       roleOf(s.Role),
 		})
 	}
-	return wire.AppendNodeStatus(dst, &x)
+	return x
 }
 
 func roleOf(r paxos.Role) wire.Role {

@@ -266,7 +266,7 @@
 //	            value, each if it is there; no times in an Amend, a value only there
 //	labels      n u8 | n × (length u8 | key | length u8 | value), keys ascending
 //
-// The flag 16 of Acquire, Take, Enter, Ask, Get and List asks for an answer as
+// The flag 16 of Acquire, Take, Enter, Ask, Get, List and Status asks for an answer as
 // version 3 gives it; all kinds of version 3 are answered so:
 //
 //	LockInfo    as in version 2, with number u32 | gate u8 | flags u8 before name,
@@ -275,6 +275,7 @@
 //	            before name is set
 //	LockValue   token u64 | flags u8 (1: doubtful) | length u16 | value
 //	ListPage    as in version 2, with number u32 | gate u8 | flags u8 before every name
+//	NodeStatus  as above, with flags u8 (1: draining) | 0 u8 behind node
 //
 // Number is what is left of the count of a latch or how many a barrier wants. What
 // stands of a gate is its only holder, of no session: a latch that has a count, an

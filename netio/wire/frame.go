@@ -208,7 +208,7 @@ func (k Kind) String() string {
 type Flags uint8
 
 // The flags of Acquire, Take, Enter, Ask and Convert. An Await has FlagWait; Get and
-// List have FlagVersion2 and FlagVersion3 too.
+// List have FlagVersion2 and FlagVersion3 too, and a Status the latter.
 const (
 	// FlagWait: queue if the lock cannot be granted at once.
 	FlagWait Flags = 1 << 0

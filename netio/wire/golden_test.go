@@ -159,6 +159,9 @@ func samples() []sample {
 				Cluster: 7, UptimeMillis: 60000, Durable: 99, Node: 2, Build: []byte("v1.0.0"),
 				Groups: []GroupStatus{{3, 4712, 4711, 10, 20, 30, 5, 1, 1, RoleReplica}},
 			}, AppendNodeStatus, DecodeNodeStatus),
+		response("response_status_draining", Header{Kind: KindResponse, Request: 11},
+			Response{Status: StatusOK}, NodeStatus{Cluster: 7, UptimeMillis: 60000, Durable: 99, Node: 2,
+				Flags: NodeDraining, Build: []byte("v1.0.0")}, AppendNodeStatus3, DecodeNodeStatus3),
 		{"keepalive_ack", Header{Kind: KindKeepaliveAck, Request: 7}, KeepaliveAck{
 			b: []byte{5, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1, 10, 0, 4, 0, 0, 0, 0, 0, 0, 0, 2}},
 			func(dst []byte) []byte {

@@ -457,18 +457,37 @@ type NodeStatus struct {
 	UptimeMillis uint64
 	Durable      uint64 // log position it has synced
 	Node         uint16
-	Build        []byte // version of the binary, at most MaxTextBytes; borrowed when decoded
+	Flags        NodeFlags // version 3
+	Build        []byte    // version of the binary, at most MaxTextBytes; borrowed when decoded
 	Groups       []GroupStatus
 }
 
-// AppendNodeStatus appends the payload of a Status. Requires: at most MaxGroups
-// groups.
-func AppendNodeStatus(dst []byte, x *NodeStatus) []byte {
+// NodeFlags say more about a node.
+type NodeFlags uint8
+
+// The flags of a node.
+const (
+	// NodeDraining: it gives its leaderships away and takes none.
+	NodeDraining NodeFlags = 1 << 0
+
+	knownNodeFlags = NodeDraining
+)
+
+// AppendNodeStatus appends the payload of a Status, as version 1 has it. Requires:
+// at most MaxGroups groups.
+func AppendNodeStatus(dst []byte, x *NodeStatus) []byte { return appendNodeStatus(dst, x, 0) }
+
+// AppendNodeStatus3 appends the same as version 3 has it.
+func AppendNodeStatus3(dst []byte, x *NodeStatus) []byte {
+	return appendNodeStatus(dst, x, x.Flags)
+}
+
+func appendNodeStatus(dst []byte, x *NodeStatus, flags NodeFlags) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, x.Cluster)
 	dst = binary.LittleEndian.AppendUint64(dst, x.UptimeMillis)
 	dst = binary.LittleEndian.AppendUint64(dst, x.Durable)
 	dst = binary.LittleEndian.AppendUint16(dst, x.Node)
-	dst = append(dst, 0, 0)
+	dst = append(dst, byte(flags), 0)
 	dst = appendText(dst, x.Build, MaxTextBytes)
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(x.Groups)))
 	for i := range x.Groups {
@@ -487,11 +506,22 @@ func AppendNodeStatus(dst []byte, x *NodeStatus) []byte {
 	return dst
 }
 
-// DecodeNodeStatus decodes the payload of a Status.
-func DecodeNodeStatus(payload []byte) (NodeStatus, error) {
+// DecodeNodeStatus decodes the payload of a Status, as version 1 has it.
+func DecodeNodeStatus(payload []byte) (NodeStatus, error) { return decodeNodeStatus(payload, 0) }
+
+// DecodeNodeStatus3 decodes the payload of a Status, as version 3 or 1 has it.
+func DecodeNodeStatus3(payload []byte) (NodeStatus, error) {
+	return decodeNodeStatus(payload, knownNodeFlags)
+}
+
+func decodeNodeStatus(payload []byte, known NodeFlags) (NodeStatus, error) {
 	c := cursor{b: payload}
-	x := NodeStatus{Cluster: c.u64(), UptimeMillis: c.u64(), Durable: c.u64(), Node: c.u16()}
-	c.zero(2)
+	x := NodeStatus{Cluster: c.u64(), UptimeMillis: c.u64(), Durable: c.u64(), Node: c.u16(),
+		Flags: NodeFlags(c.u8())}
+	c.zero(1)
+	if x.Flags&^known != 0 {
+		c.fail(ErrField)
+	}
 	x.Build = c.text(MaxTextBytes)
 	if n := c.count(MaxGroups, groupStatusBytes); n > 0 {
 		x.Groups = make([]GroupStatus, n)

@@ -283,6 +283,7 @@ func FuzzDecode(f *testing.F) {
 		again(t, b, DecodeLockInfo, payload(AppendLockInfo))
 		again(t, b, DecodeListPage, payload(AppendListPage))
 		again(t, b, DecodeNodeStatus, payload(AppendNodeStatus))
+		again(t, b, DecodeNodeStatus3, payload(AppendNodeStatus3))
 		again(t, b, DecodeTokenStates, payload(AppendTokenStates))
 		again(t, b, DecodeCheckTokens, appendChecks)
 		again(t, b, DecodeFindSession, AppendFindSession)

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"lockd/client"
+)
+
+// adminOf serves pages in the place of a node: each status in turn, the last again and
+// again, and an answer to whatever is posted. It returns its address.
+func adminOf(t *testing.T, code int, answer string, statuses ...string) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			w.WriteHeader(code)
+			_, _ = io.WriteString(w, answer)
+			return
+		}
+		_, _ = io.WriteString(w, statuses[0])
+		if len(statuses) > 1 {
+			statuses = statuses[1:]
+		}
+	}))
+	t.Cleanup(s.Close)
+	return strings.TrimPrefix(s.URL, "http://")
+}
+
+// TestMoveAndDrainWait is what the two verbs say and wait for.
+func TestMoveAndDrainWait(t *testing.T) {
+	const head = `{"node":2,"cluster":"c",`
+	const (
+		leads1  = head + `"leaders":[{"group":0,"leader":1,"preferred":2}],"groups":[{"group":0,"leading":false}]}`
+		leads2  = head + `"leaders":[{"group":0,"leader":2,"preferred":2}],"groups":[{"group":0,"leading":true}]}`
+		drains  = head + `"draining":true,"groups":[{"group":0,"leading":true},{"group":5,"leading":true}]}`
+		drained = head + `"draining":true,"groups":[{"group":0,"leading":false}]}`
+	)
+	move, drain := []string{"move", "0", "2"}, []string{"drain"}
+	undo := []string{"drain", "--undo"}
+	for _, row := range []struct {
+		args     []string
+		wait     string
+		statuses []string
+		code     int
+		says     []string
+	}{
+		{move, "0s", []string{leads1}, 0, []string{"node 2 of cluster c is to lead group 0\n"}},
+		{move, "20s", []string{leads1, leads1, leads2}, 0, []string{"node 2 leads group 0\n"}},
+		{move, "1ms", []string{leads1}, 1, []string{"is led by node 1, because node 2 is down"}},
+		{drain, "0s", []string{leads2}, 0, []string{"node 2 of cluster c drains"}},
+		{drain, "20s", []string{leads1, leads1, drains, drained}, 0, []string{"node 2 leads nothing\n"}},
+		{drain, "300ms", []string{leads2, drains}, 1, []string{"node 2 still leads groups 0, 5, which"}},
+		{drain, "300ms", []string{leads2}, 1, []string{"was started again and does not drain"}},
+		{undo, "0s", []string{drained}, 0, []string{"node 2 of cluster c leads again"}},
+		{undo, "20s", []string{drained, drained, leads1, leads2}, 0, []string{"node 2 leads group 0\n"}},
+		{undo, "300ms", []string{leads1}, 1, []string{"node 2 does not lead group 0 yet"}},
+		{append(drain, "--cluster", "d"), "0s", []string{leads1}, 1, []string{`of cluster "c", not "d"`}},
+	} {
+		at := adminOf(t, 200, "{}", row.statuses...)
+		args := append([]string{"cluster"}, row.args...)
+		code, out, problems := call(append(args, "--admin", at, "--wait", row.wait)...)
+		for _, want := range row.says {
+			if code != row.code || !strings.Contains(out+problems, want) {
+				t.Errorf("%q --wait %s: got exit code %d and %q, want %d and %q", row.args, row.wait, code,
+					out+problems, row.code, want)
+			}
+		}
+	}
+	for _, args := range [][]string{move, drain} {
+		args = append([]string{"cluster"}, args...)
+		at := adminOf(t, 409, `{"error":"for a reason"}`, leads1)
+		code, _, problems := call(append(args, "--admin", at)...)
+		if code != exitFailure || !strings.Contains(problems, "for a reason") {
+			t.Errorf("%q refused: got exit code %d and %q, want 1 and why", args, code, problems)
+		}
+		if code, _, _ := call(append(args, "--admin", "127.0.0.1:1")...); code != exitUnavailable {
+			t.Errorf("%q of nobody: got exit code %d, want %d", args, code, exitUnavailable)
+		}
+	}
+}
+
+// A node that drains is shown as one.
+func TestDrainingInStatus(t *testing.T) {
+	var out bytes.Buffer
+	all := []client.NodeStatus{{Node: 1, Groups: make([]client.GroupStatus, 1)},
+		{Node: 2, Draining: true, Groups: make([]client.GroupStatus, 1)}}
+	if err := nodeTable(all).print(&shell{out: &out}); err != nil {
+		t.Fatal(err)
+	}
+	if got := out.String(); !strings.Contains(got, "1\t\tup\t") ||
+		!strings.Contains(got, "2\t\tdraining\t") {
+		t.Errorf("got %q, want one up and one draining", got)
+	}
+}
