@@ -156,12 +156,16 @@ func (n *Node) announceRoster() {
 // announceRosterTo sends one peer the fingerprint of the recorded roster, zero
 // if there is none, and whether this node drains or its disk stands still:
 //
-//	PeerRoster  roster hash u64 | flags u8, bit 0: leaving, bit 1: unborn
+//	PeerRoster  roster hash u64 | flags u8, bit 0: leaving, bit 1: unborn,
+//	            bit 2: draining
 func (n *Node) announceRosterTo(p *peer) {
 	body := binary.LittleEndian.AppendUint64(nil, birthHash(n.identity.Birth))
 	flags := byte(0)
 	if n.wantsNone() {
 		flags |= noticeLeaving
+	}
+	if n.draining != NotDraining {
+		flags |= noticeDraining
 	}
 	if n.birth != nil {
 		flags |= noticeUnborn
@@ -174,6 +178,9 @@ const noticeLeaving = 1
 
 // noticeUnborn says that the sender waits for announcements.
 const noticeUnborn = 2
+
+// noticeDraining says why the sender is leaving: it was told to, and is well.
+const noticeDraining = 4
 
 // announceEvery is how often each notice is repeated, because a frame that finds an
 // inbox full is dropped: a cluster that missed one would not be born, and a node of
@@ -193,6 +200,11 @@ func (n *Node) onRoster(from *peer, payload []byte) {
 	if from.leaving != leaving {
 		from.leaving = leaving
 		n.rankSuccessors()
+	}
+	if payload[8]&noticeDraining != 0 {
+		from.draining = true
+	} else {
+		n.drainOver(from)
 	}
 	if n.birth == nil && payload[8]&noticeUnborn != 0 {
 		n.announceRosterTo(from)

@@ -105,3 +105,21 @@ func (n *Node) rankSuccessors() {
 		g.replica.SetSuccessors(n.succession(g.id))
 	}
 }
+
+// drainOver notes that a peer does not drain, or no more. What it gave away is no
+// sign that it cannot lead (moveAgain).
+func (n *Node) drainOver(p *peer) {
+	if !p.draining {
+		return
+	}
+	p.draining = false
+	for _, g := range n.hosted {
+		if n.home(g.id)[0] == p.id {
+			n.moveSoon(g)
+		}
+	}
+}
+
+// moveSoon has a group go to its preferred leader as soon as that is able to lead,
+// whatever became of an earlier move.
+func (n *Node) moveSoon(g *group) { g.moveAfter = min(g.moveAfter, n.now+n.settle()) }

@@ -105,6 +105,29 @@ func TestDrainIsOverAfterARestart(t *testing.T) {
 	w.settle("node 1 leads what prefers it", func() bool { return w.leads(1) == 2 })
 }
 
+// A group that was moved to its preferred leader and fell back because that drains goes
+// there soon after the drain, told or by a restart; not as late as to a node that cannot
+// lead although it seems able to.
+func TestDrainIsNoFailureToLead(t *testing.T) {
+	w := newWorld(t, testOptions())
+	for i := range 3 {
+		_ = w.drain(1, DrainAside)
+		w.settle("node 1 leads nothing", func() bool { return w.leads(1) == 0 })
+		began := w.now
+		if i < 2 {
+			_ = w.drain(1, NotDraining)
+		} else {
+			w.kill(1)
+			w.nodes[1].start()
+			w.link(1)
+		}
+		w.settle("node 1 leads what prefers it", func() bool { return w.leads(1) == 2 })
+		if took := w.now - began; took > 5*Second {
+			t.Errorf("round %d: back after %d ms, want some seconds at most", i, took/Millisecond)
+		}
+	}
+}
+
 // Where all drain, groups are led all the same, and fall to the first that is told
 // otherwise.
 func TestDrainOfAllNodesServes(t *testing.T) {

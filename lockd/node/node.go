@@ -26,6 +26,8 @@ type peer struct {
 	// leaving is set while the peer gives its leaderships away, or wants none
 	// because its disk stands still.
 	leaving bool
+	// draining is set while it leaves because it was told to.
+	draining bool
 	// upSince is the moment the link stood or the peer left off leaving; leadership is given back to a
 	// preferred node only after it has been up for a while.
 	upSince Nanos

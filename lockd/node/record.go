@@ -85,7 +85,7 @@ func (n *Node) adoptRecord(r *placement.Record, version uint64) {
 	n.followRecord()
 	for _, g := range n.hosted {
 		if old != nil && old.Homes[g.id][0] != r.Homes[g.id][0] {
-			g.moveAfter = min(g.moveAfter, n.now+n.settle()) // whatever became of an earlier move
+			n.moveSoon(g)
 		}
 	}
 	n.statusAt = 0

@@ -177,6 +177,7 @@ func (n *Node) onPeerUp(id uint16, seen memory) {
 	if left {
 		n.rankSuccessors()
 	}
+	n.drainOver(p)
 	p.out = p.out[:0]
 	n.observe(Event{Kind: EventPeerUp, Node: p.id})
 	if n.birth != nil && seen.record == 0 {
