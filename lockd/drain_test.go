@@ -34,9 +34,12 @@ func adminOf(t *testing.T, code int, answer string, statuses ...string) string {
 func TestMoveAndDrainWait(t *testing.T) {
 	const head = `{"node":2,"cluster":"c",`
 	const (
-		leads1  = head + `"leaders":[{"group":0,"leader":1,"preferred":2}],"groups":[{"group":0,"leading":false}]}`
-		leads2  = head + `"leaders":[{"group":0,"leader":2,"preferred":2}],"groups":[{"group":0,"leading":true}]}`
-		drains  = head + `"draining":true,"groups":[{"group":0,"leading":true},{"group":5,"leading":true}]}`
+		leads1 = head + `"leaders":[{"group":0,"leader":1,"preferred":2}],` +
+			`"groups":[{"group":0,"leading":false}]}`
+		leads2 = head + `"leaders":[{"group":0,"leader":2,"preferred":2}],` +
+			`"groups":[{"group":0,"leading":true}]}`
+		drains = head + `"draining":true,` +
+			`"groups":[{"group":0,"leading":true},{"group":5,"leading":true}]}`
 		drained = head + `"draining":true,"groups":[{"group":0,"leading":false}]}`
 	)
 	move, drain := []string{"move", "0", "2"}, []string{"drain"}

@@ -44,7 +44,8 @@ func verbs() []verb {
 		serveVerb(), devVerb(), runVerb(), lockVerb(), tryVerb(), renewVerb(), releaseVerb(),
 		getVerb(), listVerb(), watchVerb(), whyVerb(), waitersVerb(), topVerb(),
 		electionRunVerb(), electionObserveVerb(), benchVerb(), statusVerb(), addVerb(), removeVerb(),
-		replaceVerb(), moveVerb(), drainVerb(), dumpVerb(), configCheckVerb(), completionVerb(), versionVerb(),
+		replaceVerb(), moveVerb(), drainVerb(), dumpVerb(), configCheckVerb(), completionVerb(),
+		versionVerb(),
 	}
 }
 

@@ -302,7 +302,7 @@ func TestRunRefusesACommandLineThatSaysTwoThings(t *testing.T) {
 		"watch --prefix " + long:                "NAME has 600 bytes, a name has 512 at most",
 		"ls " + long:                            "PREFIX has 600 bytes, a name has 512 at most",
 		"ls --after " + long:                    "--after has 600 bytes",
-		"cluster":                               "lockd cluster status, add, remove, replace, move or drain",
+		"cluster":                               "cluster status, add, remove, replace, move or drain",
 		"cluster stats":                         `did you mean "cluster status"`,
 		"cluster frobnicate":                    `did you mean "help cluster"`,
 		"cluster move 3":                        "NODE is missing",

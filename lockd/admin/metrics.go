@@ -118,7 +118,8 @@ func nodeSamples(s *node.Status) []Sample {
 	return []Sample{
 		gauge("ready", "1 when the node can serve.", is(truth(s.Ready()))),
 		gauge("born", "1 once the cluster has been born.", is(truth(s.Born))),
-		gauge("draining", "1 while the node gives its leaderships away and takes none.", is(truth(s.Draining))),
+		gauge("draining", "1 while the node gives its leaderships away and takes none.",
+			is(truth(s.Draining))),
 		gauge("disk_stalled", "1 while a sync takes suspiciously long.", is(truth(s.Stalled))),
 		gauge("groups", "Groups this node keeps.", float64(len(s.Groups))),
 		gauge("groups_leading", "Groups this node leads.", sum.leading),

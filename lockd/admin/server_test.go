@@ -170,7 +170,8 @@ func TestChangeIsAsked(t *testing.T) {
 		{path: "remove?node=4", err: placement.ErrNoChange, code: 409,
 			want: placement.Change{Kind: placement.Remove, Node: 4}},
 		{path: "move?node=2", code: 400}, {path: "move?node=2&group=65536", code: 400},
-		{path: "move?group=2", code: 400}, {path: "remove?node=0", code: 400}, {path: "remove?node=x", code: 400},
+		{path: "move?group=2", code: 400}, {path: "move?node=2&group=x", code: 400},
+		{path: "remove?node=0", code: 400}, {path: "remove?node=x", code: 400},
 		{path: "remove", code: 400}, {path: "rename?node=4", code: 400},
 	} {
 		var asked placement.Change

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// TestMovesAndDrainsUnderLoad moves groups and drains nodes while workers lock and
+// TestFM1MovesAndDrainsUnderLoad moves groups and drains nodes while workers lock and
 // unlock fresh names: no call fails, what is held stays held, and nobody waits for as
 // long as a leader that died would cost. A drained node that is killed costs nothing
 // either.
-func TestMovesAndDrainsUnderLoad(t *testing.T) {
+func TestFM1MovesAndDrainsUnderLoad(t *testing.T) {
 	r := newRig(t, 33)
 	c := r.cluster
 	pairs := startPairLoad(t, c)

@@ -383,7 +383,8 @@ func (n *Node) refuseOrHold(g *group, c *conn, h wire.Header, frame []byte) {
 	if leader == paxos.NoNode && !accepts {
 		leader = n.leaderHint(g.id)
 	}
-	if leader == paxos.NoNode && accepts && n.draining != DrainToStop && n.hearsMajority() && !g.earlyFull &&
+	stays := n.draining != DrainToStop
+	if leader == paxos.NoNode && accepts && stays && n.hearsMajority() && !g.earlyFull &&
 		g.earlyBytes+len(frame) <= maxEarlyBytes {
 		if len(g.early) == 0 {
 			g.earlyUntil = n.now + Nanos(n.opts.ElectionTicks)*n.opts.Tick

@@ -56,7 +56,7 @@ func TestEndOfDrainIsRepeated(t *testing.T) {
 
 // A node that drains leads nothing, is no successor, and serves as an acceptor. Told
 // otherwise, it leads what prefers it.
-func TestDrainAside(t *testing.T) {
+func TestFM1NodeIsDrained(t *testing.T) {
 	w := newWorld(t, testOptions())
 	u := w.lasting(1, 0, 120_000)
 	h := u.lock(w.nameIn(0, 0))
@@ -204,7 +204,7 @@ func TestDrainHoldsRequestsAndStopDoesNot(t *testing.T) {
 
 // A group is moved by any node's word, stays where it was moved through restarts, and
 // goes back when it is moved back, at once.
-func TestMove(t *testing.T) {
+func TestFM1GroupIsMoved(t *testing.T) {
 	w := newWorld(t, testOptions())
 	u := w.lasting(1, 0, 120_000)
 	h := u.lock(w.nameIn(0, 0))
@@ -269,6 +269,30 @@ func TestMoveWaitsForItsNode(t *testing.T) {
 	w.nodes[3].start()
 	w.link(3)
 	w.settle("node 3 leads again", func() bool { return w.nodes[3].node.group(0).leading })
+}
+
+// Whoever leads group 0 may die while a move is asked for: who asks again has it made
+// once.
+func TestMoveWhileTheLeaderDies(t *testing.T) {
+	w := newWorld(t, testOptions())
+	move := placement.Change{Kind: placement.Move, Node: 2, Group: 2}
+	for i, after := range []Nanos{0, 1, 2, 3, 4, 6} {
+		move.Node = paxos.NodeID(2 + i%2)
+		w.nodes[uint16(i%2+2)].inbox.Change(move, func(error) {})
+		w.run(after * Millisecond)
+		w.kill(1)
+		w.run(2 * Second)
+		if err := w.change(2, move); err != nil && !errors.Is(err, placement.ErrNoChange) {
+			t.Fatalf("asked again: %v", err)
+		}
+		w.settle("moved", func() bool { return w.nodes[uint16(move.Node)].node.group(2).leading })
+		w.nodes[1].start()
+		w.link(1)
+		w.settle("node 1 leads group 0", func() bool { return w.nodes[1].node.group(0).leading })
+		if got := w.leaderOf(2).id; got != uint16(move.Node) {
+			t.Errorf("after %d ms: got leader %d, want %d", after, got, move.Node)
+		}
+	}
 }
 
 func TestMoveIsRefused(t *testing.T) {

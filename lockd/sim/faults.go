@@ -229,14 +229,14 @@ func (w *World) silence(c *client) {
 	}
 }
 
-// drain gives a node's leaderships away and restarts it, as an upgrade does.
+// drain gives a node's leaderships away to stop it, and restarts it, as an upgrade does.
 func (w *World) drain(s *site) {
 	p := s.proc
 	if p == nil {
 		return
 	}
 	p.inbox.Drain(node.DrainToStop, nil)
-	p.drained = true // or soon
+	p.stopping = true // or soon
 	p.wake()
 	w.agenda.After(w.dice.faults.length(100*millisecond, 3*second), func() {
 		if p.alive {

@@ -34,8 +34,8 @@ func (w *World) heal() {
 		if s.proc != nil && s.proc.doomed >= 0 {
 			s.proc.doomed = -1
 		}
-		if s.proc != nil && s.proc.node != nil && s.draining() {
-			s.crash("to end its draining")
+		if s.proc != nil && s.proc.node != nil && s.stops() {
+			s.crash("to end its stopping")
 		}
 		if !s.lost {
 			s.start()
@@ -227,10 +227,12 @@ func (w *World) await(what string, limit Time, missing func() string) {
 	}
 }
 
-// draining reports whether the node that runs here is to give everything away.
-func (s *site) draining() bool {
+// stops reports whether the node that runs here gives everything away because it is
+// to stop. One that an operator drains is left alone: the cluster is to be well all
+// the same.
+func (s *site) stops() bool {
 	st := s.proc.node.Status()
-	return st != nil && st.Draining || s.proc.drained
+	return st != nil && st.Stopping || s.proc.stopping
 }
 
 // upgradeAll ends an upgrade: a cluster that is left alone would stop its older

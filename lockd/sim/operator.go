@@ -13,8 +13,9 @@ import (
 
 // operator changes of what nodes the cluster is made, one change at a time, by
 // asking whichever node it reaches: it adds spare ones, removes some, and gives
-// new disks to those that have lost theirs (F-M1, F-M2). It has no idea how far
-// an earlier change has got.
+// new disks to those that have lost theirs (F-M1, F-M2). It moves groups to other
+// leaders, and drains nodes and lets them lead again. It has no idea how far an
+// earlier change has got.
 type operator struct {
 	w *World
 	// asked is what an answer is due to, and until when it is waited for.
@@ -36,6 +37,15 @@ func (o *operator) operate() {
 func (o *operator) act() {
 	w, d := o.w, o.w.dice.operator
 	s := w.sites[d.IntN(len(w.sites))]
+	switch n := d.IntN(100); {
+	case n < 25:
+		o.ask(s, &placement.Change{Kind: placement.Move, Node: paxos.NodeID(s.id),
+			Group: paxos.GroupID(d.IntN(w.opts.Groups))})
+		return
+	case n < 40:
+		o.drain(s)
+		return
+	}
 	members := 0
 	for _, each := range w.sites {
 		if !each.out {
@@ -87,6 +97,29 @@ func (o *operator) ask(s *site, c *placement.Change) {
 		}
 	})
 	at.wake()
+}
+
+// drain has a node lead nothing, or lead again what falls to it.
+func (o *operator) drain(s *site) {
+	w, p := o.w, s.proc
+	if p == nil {
+		return
+	}
+	to, what := node.DrainAside, "node drained"
+	if p.aside {
+		to, what = node.NotDraining, "node leads again"
+	}
+	w.note("drain", uint64(to), uint64(s.id))
+	w.say("operator asks node %d: %s", s.id, what)
+	p.inbox.Drain(to, func(err error) {
+		if err != nil {
+			what = "drain refused"
+		} else {
+			p.aside = to == node.DrainAside
+		}
+		w.covered[what]++
+	})
+	p.wake()
 }
 
 // made acts on a change that was made.

@@ -30,8 +30,10 @@ type process struct {
 	// before the process dies in it, -1 if it is not to die.
 	doomed int
 	// cut says that the process has died in the turn that runs.
-	cut     bool
-	drained bool
+	cut bool
+	// stopping says that it was told to give everything away to stop, aside that an
+	// operator had it drain.
+	stopping, aside bool
 	// met are the nodes to which it keeps up links: those of its configuration, and
 	// those that the node was told to meet and not to part from.
 	met map[uint16]bool
@@ -241,8 +243,5 @@ func (p *process) observe(e node.Event) {
 	if e.Kind == node.EventMalformed {
 		p.w.failf("node %d applied a value that is no batch: group %d slot %d: %s",
 			p.site.id, e.Group, e.Slot, e.Text)
-	}
-	if e.Kind == node.EventDrained {
-		p.drained = true
 	}
 }
