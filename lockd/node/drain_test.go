@@ -58,36 +58,35 @@ func TestEndOfDrainIsRepeated(t *testing.T) {
 // otherwise, it leads what prefers it.
 func TestFM1NodeIsDrained(t *testing.T) {
 	w := newWorld(t, testOptions())
-	u := w.lasting(1, 0, 120_000)
-	h := u.lock(w.nameIn(0, 0))
-	if err := w.drain(1, DrainAside); err != nil {
+	u := w.lasting(1, 2, 120_000)
+	h := u.lock(w.nameIn(2, 0))
+	if err := w.drain(3, DrainAside); err != nil {
 		t.Fatal(err)
 	}
-	w.settle("node 1 leads nothing", func() bool { return w.leads(1) == 0 })
+	w.settle("node 3 leads nothing", func() bool { return w.leads(3) == 0 })
 	w.run(300 * Millisecond)
-	n := w.nodes[1]
+	n := w.nodes[3]
 	if s := n.node.Status(); !s.Draining || s.Stopping || !s.Drained || s.Ready() {
 		t.Errorf("got %+v, want a node that drains, and does not stop", s)
 	}
-	led := n.count(EventLeading)
-	w.kill(2)
-	w.settle("node 3 leads all", func() bool { return w.leads(3) == 4 })
-	if got := n.count(EventLeading) - led; got != 0 {
-		t.Errorf("the node that drains took %d groups over, want none: another could", got)
+	led, dies := n.count(EventLeading), w.leaderOf(2).id
+	left := 3 - dies // of equal ballots that of node 3 would win
+	w.kill(dies)
+	w.settle("who is left leads all", func() bool { return w.leads(left) == 4 })
+	if x := u.unlock(w.nameIn(2, 0), h.Token); x.Status != wire.StatusOK {
+		t.Errorf("unlock: got %v, and node 3 is needed for it", x.Status)
 	}
-	if x := u.unlock(w.nameIn(0, 0), h.Token); x.Status != wire.StatusOK {
-		t.Errorf("unlock: got %v, and node 1 is needed for it", x.Status)
-	}
-	w.nodes[2].start()
-	w.link(2)
-	w.settle("node 2 leads again", func() bool { return w.leads(2) > 0 })
+	w.nodes[dies].start()
+	w.link(dies)
+	w.settle("who died leads again", func() bool { return w.leads(dies) > 0 })
 	if got := n.count(EventLeading) - led; got != 0 || n.count(EventDrained) != 1 {
 		t.Errorf("got %d groups taken over, drained %d times, want 0 and 1", got, n.count(EventDrained))
 	}
-	if err := w.drain(1, NotDraining); err != nil {
+	if err := w.drain(3, NotDraining); err != nil {
 		t.Fatal(err)
 	}
-	w.settle("node 1 leads what prefers it", func() bool { return w.leads(1) == 2 })
+	w.settle("node 3 leads what prefers it", func() bool { return w.leads(3) == 1 })
+	w.run(300 * Millisecond)
 	if s := n.node.Status(); s.Draining || s.Drained || !s.Ready() {
 		t.Errorf("got %+v, want a node that serves", s)
 	}
