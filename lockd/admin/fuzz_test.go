@@ -20,6 +20,8 @@ func FuzzRequest(f *testing.F) {
 	f.Add("POST", "/v1/cluster/add", "node=4&peer=h:1&client=h:2", "")
 	f.Add("POST", "/v1/cluster/remove", "", "node=4")
 	f.Add("POST", "/v1/cluster/replace", "node=99999", "node=%zz")
+	f.Add("POST", "/v1/cluster/move", "group=7", "node=2")
+	f.Add("POST", "/v1/cluster/drain", "undo=true", "undo=x")
 	f.Add("GET", "/v1/status", "", "")
 	f.Add("PUT", "/metrics", "a=b;c", "")
 	f.Fuzz(func(t *testing.T, method, path, query, form string) {
@@ -41,10 +43,17 @@ func FuzzRequest(f *testing.F) {
 			Samples: func() []Sample { return nil },
 			Locks:   func(context.Context) (Locks, error) { return locks, nil },
 			Change: func(_ context.Context, c placement.Change) error {
-				if asked++; c.Node == 0 || c.Kind < placement.Add || c.Kind > placement.Replace {
+				of := c.Kind >= placement.Add && c.Kind <= placement.Replace
+				if asked++; c.Node == 0 || !of && c.Kind != placement.Move {
 					t.Errorf("%s %s: asked for %+v", method, path, c)
 				}
 				return node.ErrNoLeader
+			},
+			Drain: func(_ context.Context, to node.Draining) error {
+				if asked++; to == node.DrainToStop {
+					t.Errorf("%s %s: asked to stop", method, path)
+				}
+				return node.ErrStopping
 			},
 		})
 		w := httptest.NewRecorder()

@@ -25,7 +25,7 @@ type operator struct {
 
 // operate lets the operator do one thing after the other.
 func (o *operator) operate() {
-	o.w.agenda.After(o.w.dice.operator.around(2*second), func() {
+	o.w.agenda.After(o.w.dice.operator.around(1300*millisecond), func() {
 		if o.w.faulty(FaultMember) && (o.asked == nil || o.w.agenda.Now() >= o.until) {
 			o.act()
 		}
