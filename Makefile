@@ -56,7 +56,7 @@ run: build ## run a three-node cluster in one process on loopback
 	bin/lockd dev
 
 .PHONY: demo
-demo: build ## kill, pause and partition real nodes while clients hold locks
+demo: build ## kill a real node while a client holds a lock, and see that it is still held
 	$(GO) run ./lockd/faulttest/demo
 
 .PHONY: test

@@ -40,7 +40,8 @@ func advice(err error) string {
 			"that was part of a cluster on a part of its directory."
 	case errors.Is(err, node.ErrIdentity):
 		return "check --data, --id, --cluster and the cluster settings against those the " +
-			"directory was made with; lockd dump DIR shows them."
+			"directory was made with; lockd dump DIR shows the cluster, the node and the groups, and " +
+			"lockd config check what another node of the cluster runs with."
 	case errors.Is(err, wal.ErrCorrupt):
 		return "do not repair, shorten or delete the log: this node may have promised something " +
 			"in the damaged part. Keep it stopped and replace it; the other nodes go on. " +

@@ -21,9 +21,7 @@ usage: perf run [flags]      measure; perf run -h lists the flags
 `
 
 func main() {
-	// A terminal or a reader that goes away ends a run in order too.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM,
-		syscall.SIGHUP, syscall.SIGPIPE)
+	ctx, stop := untilInterrupted()
 	err := command(ctx, os.Args[1:])
 	interrupted := ctx.Err() != nil
 	stop()
@@ -37,6 +35,15 @@ func main() {
 		fmt.Fprintln(os.Stderr, "perf:", err)
 		os.Exit(1)
 	}
+}
+
+// untilInterrupted returns a context that ends when perf is told to end, as by a
+// terminal that goes away. SIGPIPE is caught and means nothing: it comes of writing to a
+// server that was killed as well as to a reader of the output that has gone, and there
+// the write fails.
+func untilInterrupted() (context.Context, context.CancelFunc) {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	return signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 }
 
 // command runs one command of the command line.

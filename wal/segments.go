@@ -134,6 +134,7 @@ func (w *Writer) recycle(j *job) ([]string, error) {
 	defer w.waited(w.wait())
 	var made []string
 	for w.back.files[0].number < j.oldest {
+		w.wait() // each is a wait of its own: the disk moves between them
 		old := w.back.files[0]
 		w.back.files = append(w.back.files[:0], w.back.files[1:]...)
 		if err := old.file.Close(); err != nil {

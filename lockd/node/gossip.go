@@ -176,7 +176,8 @@ func (n *Node) keptNothing(id paxos.NodeID) bool {
 	return true
 }
 
-// bindAwaited takes the disk that an awaited node shows.
+// bindAwaited takes the disk that an awaited node shows. One that is born has a cluster
+// already: another one, or it would not be awaited.
 func (n *Node) bindAwaited() {
 	g := n.group(0)
 	if g == nil || !g.leading {
@@ -184,7 +185,7 @@ func (n *Node) bindAwaited() {
 	}
 	for _, p := range n.peers {
 		x := n.listed(p.id)
-		if x != nil && x.Disk == 0 && p.up && !slices.Contains(x.Retired, p.disk) {
+		if x != nil && x.Disk == 0 && p.up && p.record == 0 && !slices.Contains(x.Retired, p.disk) {
 			n.proposeOwn(g, &placement.Change{Kind: placement.Bind, Node: p.id, Disk: p.disk})
 			return
 		}

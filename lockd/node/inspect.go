@@ -57,5 +57,5 @@ func MemoryText(r *wal.Record) (string, error) {
 }
 
 // Stats returns what the node has counted so far. Requires: called between two
-// Turns, on their goroutine, or from a Query.
+// Turns, on their goroutine.
 func (n *Node) Stats() Stats { return n.stats }

@@ -298,8 +298,8 @@ func TestFM1WholeClusterExchangedThenRestarted(t *testing.T) {
 	w := newWorld(t, o)
 	for old := uint16(1); old <= 3; old++ {
 		w.addNode(old + 3)
-		add := placement.Change{Kind: placement.Add, Node: paxos.NodeID(old + 3), Peer: "h:1",
-			Client: "h:2"}
+		add := placement.Change{Kind: placement.Add, Node: paxos.NodeID(old + 3),
+			Peer: fmt.Sprint("p:", old), Client: fmt.Sprint("c:", old)}
 		if err := w.change(old, add); err != nil {
 			t.Fatal(err)
 		}

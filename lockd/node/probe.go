@@ -43,7 +43,7 @@ type GroupView struct {
 }
 
 // ForEachGroup shows every group in order. Requires: called between two Turns,
-// on their goroutine, or from a Query.
+// on their goroutine.
 func (n *Node) ForEachGroup(fn func(GroupView)) {
 	for _, g := range n.hosted {
 		fn(GroupView{g.id, g.replica, g.machine, g.leading, g.saved})

@@ -23,8 +23,9 @@ type stranger struct {
 	doubted bool
 }
 
-// maxTellers is how many are heard at a time. Others come again.
-const maxTellers = 4
+// maxTellers is how many are heard at a time: as many as a configuration may name and
+// the links let in besides. A link to a node of the configuration does not come again.
+const maxTellers = placement.MaxKeepers + 2
 
 // onStrangerUp hears that a link to a node stands that is no peer.
 func (n *Node) onStrangerUp(id uint16, seen memory) {

@@ -163,7 +163,8 @@ func TestFN6StrangersAreBounded(t *testing.T) {
 	w.kill(1)
 	w.kill(2)
 	w.run(Millisecond)
-	for id := uint16(4); id < 14; id++ {
+	const last = 4 + maxTellers + 6
+	for id := uint16(4); id < last; id++ {
 		n.inbox.PeerUp(id, &wire.PeerHello{From: id, Disk: uint64(id) * 1111, Record: 1001})
 		for kind := range wire.PeerKind(64) {
 			if kind != wire.PeerKindRecord {
@@ -179,12 +180,34 @@ func TestFN6StrangersAreBounded(t *testing.T) {
 	if s := n.node.stats; s.MessagesIn != before || s.BadFrames != bad {
 		t.Errorf("got %d messages and %d bad frames, want none", s.MessagesIn-before, s.BadFrames-bad)
 	}
-	for id := uint16(4); id < 14; id++ {
+	for id := uint16(4); id < last; id++ {
 		n.inbox.PeerDown(id, DownReset)
 	}
 	w.run(100 * Millisecond)
 	if got := len(n.node.strangers); got != 0 {
 		t.Errorf("strangers after their links: got %d, want none", got)
+	}
+}
+
+// A node of another cluster that answers where a new one is awaited is not bound: its
+// hello shows that it is born, and a disk that the record names would prove to it that
+// the record is its own.
+func TestFN6BornNodeIsNotBound(t *testing.T) {
+	w := newWorld(t, testOptions())
+	w.user(1, 0).lock(w.nameIn(0, 1))
+	n := w.leaderOf(0)
+	add := placement.Change{Kind: placement.Add, Node: 9, Peer: "h:1", Client: "h:2"}
+	if err := w.change(n.id, add); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ record, disk uint64 }{{7, 0}, {0, 999}} {
+		n.inbox.PeerUp(9, &wire.PeerHello{From: 9, Disk: 999, Record: c.record})
+		w.run(Second)
+		if got := uint64(n.node.listed(9).Disk); got != c.disk {
+			t.Errorf("disk of node 9, which shows record %d: got %d, want %d", c.record, got, c.disk)
+		}
+		n.inbox.PeerDown(9, DownReset)
+		w.run(Millisecond)
 	}
 }
 

@@ -205,6 +205,13 @@ func (r *Record) add(c *Change) error {
 		return fmt.Errorf("%w: a node needs an id above 0, a peer address and a client address",
 			ErrRefused)
 	}
+	for i := range r.Nodes {
+		n := &r.Nodes[i]
+		if n.State != Gone && (n.Peer == c.Peer || n.Client == c.Client) {
+			return fmt.Errorf("%w: node %d is at %s/%s; node %d needs addresses of its own", ErrRefused,
+				n.ID, n.Peer, n.Client, c.Node)
+		}
+	}
 	if len(r.Nodes) >= MaxNodes || len(r.keepers()) >= MaxKeepers {
 		return fmt.Errorf("%w: a cluster has at most %d nodes, and %d in all its life", ErrRefused,
 			MaxKeepers, MaxNodes)

@@ -78,7 +78,8 @@ func must(t *testing.T, r Record, c Change) Record {
 // join adds a node and binds its disk.
 func join(t *testing.T, r Record, id paxos.NodeID) Record {
 	t.Helper()
-	r = must(t, r, Change{Kind: Add, Node: id, Peer: "h:1", Client: "h:2"})
+	r = must(t, r, Change{Kind: Add, Node: id, Peer: fmt.Sprint("p:", id),
+		Client: fmt.Sprint("c:", id)})
 	return must(t, r, Change{Kind: Bind, Node: id, Disk: paxos.DiskID(1000 + id)})
 }
 
@@ -155,6 +156,10 @@ func TestChangesThatAreRefused(t *testing.T) {
 		{"remove a stranger", three, Change{Kind: Remove, Node: 9}, ErrRefused},
 		{"add without address", three, Change{Kind: Add, Node: 9}, ErrRefused},
 		{"add who is there", three, Change{Kind: Add, Node: 1}, ErrNoChange},
+		{"a peer address of another", join(t, three, 4), Change{Kind: Add, Node: 5, Peer: "p:4",
+			Client: "c:5"}, ErrRefused},
+		{"a client address of another", join(t, three, 4), Change{Kind: Add, Node: 5, Peer: "p:5",
+			Client: "c:4"}, ErrRefused},
 		{"two at a time", invited, Change{Kind: Add, Node: 5, Peer: "h", Client: "h"}, ErrBusy},
 		{"replace beside it", invited, Change{Kind: Replace, Node: 1}, ErrBusy},
 		{"bind who has a disk", three, Change{Kind: Bind, Node: 1, Disk: 9}, ErrRefused},
@@ -234,7 +239,7 @@ func TestRandomChanges(t *testing.T) {
 			var c Change
 			switch rng.IntN(7) {
 			case 0:
-				c = Change{Kind: Add, Node: next, Peer: "h", Client: "h"}
+				c = Change{Kind: Add, Node: next, Peer: fmt.Sprint(next), Client: fmt.Sprint(next)}
 				next++
 			case 1:
 				c = Change{Kind: Bind, Node: next - 1, Disk: paxos.DiskID(rng.Uint64())}

@@ -57,7 +57,7 @@ func (o *operator) act() {
 	case s.removed, !w.born():
 		return
 	case s.out:
-		c.Kind, c.Peer, c.Client = placement.Add, "peer", fmt.Sprint(s.id)
+		c.Kind, c.Peer, c.Client = placement.Add, fmt.Sprint("peer ", s.id), fmt.Sprint(s.id)
 		if d.permille(500) {
 			s.out = false
 			s.start() // before anybody has invited it

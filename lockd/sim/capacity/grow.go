@@ -54,7 +54,7 @@ func (w *World) addNode() {
 			asking = true
 			at := w.sites[0]
 			at.inbox.Change(placement.Change{Kind: placement.Add, Node: paxos.NodeID(s.id),
-				Peer: "peer", Client: name}, func(err error) {
+				Peer: "peer " + name, Client: name}, func(err error) {
 				asking = false
 				made = err == nil || errors.Is(err, placement.ErrNoChange)
 			})
