@@ -97,19 +97,12 @@ func (m *member) begin() error {
 	if err != nil {
 		return err
 	}
-	l.node.CatchUp(oneByOne)
+	l.node.CatchUp(node.OneByOne)
 	l.engine = node.Start(l.node, clock(), nil)
 	m.mu.Lock()
 	m.mu.life = l
 	m.mu.Unlock()
 	return nil
-}
-
-// oneByOne calls fn for 0 to n-1.
-func oneByOne(n int, fn func(i int)) {
-	for i := range n {
-		fn(i)
-	}
 }
 
 // stop ends the node that runs, if any: its conns end, and its peers hear why. The

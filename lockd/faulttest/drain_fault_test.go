@@ -41,13 +41,5 @@ func TestFM1MovesAndDrainsUnderLoad(t *testing.T) {
 	if longest := quiet.report(t, "a drained node is killed"); longest > maxAddedGap {
 		t.Errorf("longest pair: got %v, want at most %v", longest, maxAddedGap)
 	}
-	if got := r.load.Refused.Load() + r.load.Lost.Load(); got != 0 {
-		t.Errorf("calls without an answer and holds lost: got %d, want none", got)
-	}
-	if err := r.load.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.keep.PassOn(within(t, 20*time.Second)); err != nil {
-		t.Fatal(err)
-	}
+	r.undisturbed(t)
 }

@@ -24,6 +24,13 @@ func (n *Node) CatchUp(sideBySide func(n int, fn func(i int))) (slots uint64) {
 	return slots
 }
 
+// OneByOne calls fn for 0 to n-1, one after the other, for CatchUp.
+func OneByOne(n int, fn func(i int)) {
+	for i := range n {
+		fn(i)
+	}
+}
+
 // catchUp is CatchUp for one group, and returns how many slots it applied. Of what
 // is shared by groups it touches nothing.
 func (n *Node) catchUp(g *group) (slots uint64) {

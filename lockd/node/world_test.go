@@ -144,14 +144,7 @@ func (n *testNode) start() {
 		n.node.CatchUp(allAtOnce)
 		return
 	}
-	n.node.CatchUp(oneByOne)
-}
-
-// oneByOne calls fn for 0 to n-1.
-func oneByOne(n int, fn func(i int)) {
-	for i := range n {
-		fn(i)
-	}
+	n.node.CatchUp(OneByOne)
 }
 
 func (n *testNode) load(kvs map[string][]byte) *lockfsm.Machine {

@@ -177,7 +177,7 @@ func (s *site) open(p *process) error {
 	if err != nil {
 		return err
 	}
-	p.node.CatchUp(oneByOne)
+	p.node.CatchUp(node.OneByOne)
 	return nil
 }
 
@@ -197,13 +197,6 @@ func (s *site) options(p *process) node.Options {
 	}
 	o.Seed = s.w.dice.schedule.Uint64()
 	return o
-}
-
-// oneByOne calls fn for 0 to n-1.
-func oneByOne(n int, fn func(i int)) {
-	for i := range n {
-		fn(i)
-	}
 }
 
 // identity reads who lives here, or formats an empty directory.
