@@ -220,7 +220,7 @@ func (r *Replica) Ready() Ready {
 		o.ready.Chosen = append(o.ready.Chosen, r.log.entry(r.log.applied))
 	}
 	o.ready.Confirmed, r.told = r.reads.confirmed, r.reads.confirmed
-	r.out = nil
+	r.out, r.recorded = nil, r.promised
 	r.cfg.Outboxes.lend(o)
 	r.check()
 	return o.ready

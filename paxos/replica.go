@@ -38,6 +38,8 @@ type Replica struct {
 	// promised is the highest ballot this acceptor promised, accepted or learned.
 	// Invariant: it never decreases, restarts included (I3).
 	promised Ballot
+	// recorded is the highest promise whose record was handed out.
+	recorded Ballot
 	log      window
 	// hinted is the slot of the last RecordChosen.
 	hinted Slot
@@ -126,6 +128,7 @@ func (r *Replica) recover(rec *Recovered) error {
 			}
 		}
 	}
+	r.recorded = r.promised
 	for w.chosen < rec.chosen {
 		if w.ballot(w.chosen + 1).IsZero() {
 			if w.chosen+1 < r.cfg.Forgotten {

@@ -81,6 +81,11 @@ func (r *Replica) Ballot() Ballot { return r.ballot }
 // Promised returns the promised ballot.
 func (r *Replica) Promised() Ballot { return r.promised }
 
+// Recorded returns the highest promise that Ready has handed out a record of, or
+// that the replica began with. One above it was told to nobody, and is void if the
+// replica goes no further.
+func (r *Replica) Recorded() Ballot { return r.recorded }
+
 // PeerChosen returns the chosen watermark a peer last named, and false for a
 // node that takes no part in the group, or was not heard in it for an election
 // timeout.

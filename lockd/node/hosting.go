@@ -152,8 +152,9 @@ func (n *Node) takeIn(m *paxos.Message) *group {
 }
 
 // departure is what binds the disk after a group has left it. Its promise counts
-// for ever. What it accepted in slots below forgotten it no longer knows: should
-// the group come back, it accepts from there on only.
+// for ever, unless it was of the last turn and has no record. What it accepted in
+// slots below forgotten it no longer knows: should the group come back, it accepts
+// from there on only.
 type departure struct {
 	promised  paxos.Ballot
 	forgotten paxos.Slot
@@ -165,7 +166,7 @@ type departure struct {
 // and seats that name this node again begin later.
 func (n *Node) retire(g *group, forgotten paxos.Slot) {
 	forgotten = max(forgotten, g.forgotten, paxos.Slot(g.machine.Applied())+1)
-	n.departed[g.id] = departure{g.replica.Promised(), forgotten}
+	n.departed[g.id] = departure{g.replica.Recorded(), forgotten}
 	n.settleEarly(g)
 	n.groups[g.id] = nil
 	n.hosted = slices.DeleteFunc(n.hosted, func(h *group) bool { return h == g })

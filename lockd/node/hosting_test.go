@@ -184,6 +184,27 @@ func TestGroupThatLeftDoesNothingMore(t *testing.T) {
 	}
 }
 
+// What a group promises in the very turn in which it leaves is not in the log, so
+// it must not count as promised when the group comes back: an answer to the same
+// ballot would then wait for no record (I4).
+func TestFM1PromiseOfTheLastTurnIsVoid(t *testing.T) {
+	w := newWorld(t, testOptions())
+	w.run(5 * Second)
+	n := w.nodes[3].node
+	g := n.groups[0]
+	recorded := g.replica.Promised()
+	above := paxos.Ballot{Round: recorded.Round + 1, Node: 1}
+	g.replica.Step(&paxos.Message{Kind: paxos.KindPrepare, From: 1, To: 3, Group: 0,
+		Ballot: above, Slot: 1})
+	if got := g.replica.Promised(); got != above {
+		t.Fatalf("promised %v, want %v", got, above)
+	}
+	n.retire(g, 1)
+	if got := n.departed[0].promised; got != recorded {
+		t.Errorf("the group has left with promise %v, want the recorded %v", got, recorded)
+	}
+}
+
 // A group that leaves is forgotten with all that it had applied here. A hint that
 // was copied behind the mark may speak of any of that, and what a node does not
 // know of slots below it must not keep it from starting.

@@ -183,11 +183,16 @@ func (d *Disk) Released(group paxos.GroupID, slot paxos.Slot) {
 // Reopened notes that the node keeps a group anew, from its first slot.
 func (d *Disk) Reopened(group paxos.GroupID) { d.groups[group].released = 0 }
 
-// Bound judges the promise with which a node takes a group up again (I3).
+// Bound judges the promise with which a node takes a group up again: it is all
+// that was synced (I3), and nothing that is not in the log (I4).
 func (d *Disk) Bound(group paxos.GroupID, promised paxos.Ballot) error {
 	if have := d.groups[group].promised; promised.Less(have) {
 		return fmt.Errorf("I3: node %d takes group %d up with promise %v, and %v was synced", d.node,
 			group, promised, have)
+	}
+	if made := d.groups[group].appended; made.Less(promised) {
+		return fmt.Errorf("I4: node %d takes group %d up with promise %v, and %v was the highest "+
+			"recorded", d.node, group, promised, made)
 	}
 	return nil
 }
