@@ -156,7 +156,9 @@ func (c *Core) onConverted(x *Call, r *wire.Response) error {
 		c.end(x, nil)
 		return nil
 	}
-	if h.is(x) {
+	// Of a hold that is gone, an earlier send may have converted what the owner has of
+	// it besides, which then counts as the weaker of both for good.
+	if h.is(x) && (r.Status != wire.StatusNotHolder || !x.unsure) {
 		c.setMode(h, x.was, 0)
 	}
 	switch r.Status {

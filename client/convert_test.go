@@ -194,6 +194,37 @@ func TestConvertOfAnOwner(t *testing.T) {
 	})
 }
 
+// TestConvertOfWhatIsGone proves that the answer that a hold is not known says
+// nothing of what an earlier send of its Convert has made of the owner's others.
+func TestConvertOfWhatIsGone(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		unsure bool
+		want   wire.Mode
+	}{
+		{"sent once", false, wire.ModeEX},
+		{"sent before", true, wire.ModePR},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			enter := Call{Kind: wire.KindEnter, Name: "a", Owner: 7, Token: 35, Mode: wire.ModePR}
+			left, kept := enter, enter
+			left.Kind, left.state = wire.KindLeave, StateOpen
+			kept.state = StateHeld
+			b.core.groups[0].session.holds.push(&kept)
+			x := &Call{Kind: wire.KindConvert, Name: "a", Owner: 7, Token: 35, Hold: &left,
+				Mode: wire.ModePR, was: wire.ModeEX, unsure: c.unsure, state: StateOpen}
+			r := &wire.Response{Status: wire.StatusNotHolder}
+			if err := b.core.onConverted(x, r); err != nil || !errors.Is(x.Err, ErrUnlocked) {
+				t.Fatalf("got %v and %v, want the convert to end with ErrUnlocked", err, x.Err)
+			}
+			if kept.Mode != c.want {
+				t.Errorf("what the owner still has counts as %v, want %v", kept.Mode, c.want)
+			}
+		})
+	}
+}
+
 // TestConvertRefused proves that what cannot be converted is told apart.
 func TestConvertRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -120,7 +120,11 @@ func (m *membership) converted(k *call, x *wire.Response) {
 		m.c.w.leases.Forget(m.group, o.name, lockfsm.Token(o.token))
 	}
 	for _, o := range all {
-		if o.asked = nil; x.Status == wire.StatusOK && o.token >= since {
+		// That the hold is gone says nothing of what an earlier send made of the others.
+		if x.Status != wire.StatusNotHolder || k.sends == 1 {
+			o.asked = nil
+		}
+		if x.Status == wire.StatusOK && o.token >= since {
 			o.token, o.mode = x.Token, k.mode
 		}
 		m.believe(o)
