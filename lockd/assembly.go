@@ -89,10 +89,11 @@ func (a *assembly) open() error {
 	if err != nil {
 		return err
 	}
-	clients := clientHandler{&clientPort{inbox: a.inbox}}
+	log := newLogPort(a.syncer, a.cfg.WALSegmentBytes)
+	clients := clientHandler{&clientPort{inbox: a.inbox, flush: log.flush}}
 	peers := newPeerPort(a.inbox, a.log, a.cfg.PeerAddresses())
 	a.node, err = node.New(o, node.Deps{
-		Log:         newLogPort(a.syncer, a.cfg.WALSegmentBytes),
+		Log:         log,
 		Peers:       peers,
 		Clients:     clients.clientPort,
 		Checkpoints: a.keeper,

@@ -39,6 +39,8 @@ func (r *relay) Flush() {
 
 func (r *relay) Closed(ConnID) {}
 
+func (r *relay) Sent() {}
+
 func (r *relay) engine() {
 	frame := response(1)
 	for range r.ready {

@@ -84,7 +84,7 @@ func (l *eventLoop) askRound() bool {
 	return true
 }
 
-// Run calls the handler and passes on what it has sent.
+// Run calls the handler and passes on what it has sent, in between.
 func (r *roundEnd) Run(context.Context) error {
 	l := r.loop
 	l.asked.Store(false)
@@ -93,6 +93,7 @@ func (r *roundEnd) Run(context.Context) error {
 	if !l.out.idle() {
 		l.visit()
 	}
+	l.server.handler.Sent()
 	return nil
 }
 

@@ -41,6 +41,8 @@ func (h *frames) Hello(ConnID, wire.Hello) ([]byte, bool) { return []byte{1}, tr
 func (h *frames) Flush()                                  {}
 func (h *frames) Closed(ConnID)                           {}
 
+func (h *frames) Sent() {}
+
 func (h *frames) Request(_ ConnID, frame []byte) {
 	h.got = append(h.got, bytes.Clone(frame))
 }

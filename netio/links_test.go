@@ -112,6 +112,8 @@ func (noClients) Request(ConnID, []byte)                  {}
 func (noClients) Flush()                                  {}
 func (noClients) Closed(ConnID)                           {}
 
+func (noClients) Sent() {}
+
 // readers returns a server to read links, which ends after them.
 func readers(t testing.TB) *Server {
 	t.Helper()

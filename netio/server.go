@@ -44,6 +44,11 @@ type Handler interface {
 	// been handed over. What is sent from within leaves without a wake.
 	Flush()
 
+	// Sent follows Flush when what was sent from within has been given to the
+	// kernel. It may wait for what takes less than a millisecond: the loop reads and
+	// writes nothing meanwhile.
+	Sent()
+
 	// Closed follows everything else of a conn whose Hello was called, once.
 	Closed(c ConnID)
 }

@@ -70,6 +70,8 @@ func (e *echo) Flush() {
 
 func (e *echo) Closed(c ConnID) { e.closed <- c }
 
+func (e *echo) Sent() {}
+
 func response(request uint64) []byte {
 	h := wire.Header{Request: request}
 	return wire.AppendResponse(nil, h, &wire.Response{Status: wire.StatusOK})

@@ -55,6 +55,15 @@ func (w *Writer) cut() (job, bool, error) {
 	return j, true, nil
 }
 
+// plain says that what waits is at most one batch, that it fits into the current
+// segment, and that no segment can be freed behind it.
+func (w *Writer) plain() bool {
+	f := &w.front
+	bytes := int64(disk.RoundUp(len(f.filling.buf)))
+	return len(f.full) == 0 && f.offset+bytes <= f.currentSize-reservedBytes &&
+		w.firstNeeded() == f.oldest
+}
+
 // starved says that a rotation would fail or need a file, although a segment
 // can be recycled as soon as a batch has said so.
 func (w *Writer) starved() bool {

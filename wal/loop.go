@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -19,7 +20,8 @@ type SyncerOptions struct {
 	// OnDurable is called with the last durable LSN after each sync.
 	OnDurable func(LSN)
 	// OnFailed is called once, with the failure after which nothing becomes
-	// durable any more. OnDurable is not called after it.
+	// durable any more. OnDurable is not called after it. Both are called by who
+	// syncs: the flush loop, or whoever called FlushHere.
 	OnFailed func(error)
 	// OnPrepareFailed is called when no spare segment could be made. Nothing
 	// is lost yet; Stats().RoomBytes says how much still fits. It is tried again
@@ -33,8 +35,8 @@ type SyncerOptions struct {
 // StartSyncer starts two loops and Stop ends them. The flush loop is woken by
 // Submit, by the idle timer and by Stop; one round is one Flush or Seal. The
 // spare loop is woken after a round that took a spare; one round makes one
-// file. OnDurable and OnFailed come from the flush loop, OnPrepareFailed from the
-// spare loop; none may block or call Stop.
+// file. OnPrepareFailed comes from the spare loop. No callback may block or call
+// the Syncer.
 type Syncer struct {
 	opts SyncerOptions
 	// wake and wakeSpare hold at most one signal each; Submit and the flush
@@ -45,13 +47,20 @@ type Syncer struct {
 	stopOnce sync.Once
 	loops    sync.WaitGroup
 
+	// flushing is held by who writes and syncs. It comes before mu.
+	flushing struct {
+		sync.Mutex
+		over bool // after a failure and at Stop
+		pace pace
+		last time.Time // of a sync
+	}
 	mu struct {
 		sync.Mutex
-		// writer's front is guarded by this lock. Its back belongs to the flush
-		// loop, its back.dir to both loops.
+		// writer's front is guarded by this lock. Its back belongs to who holds
+		// flushing, its back.dir to the spare loop too.
 		writer *Writer
 	}
-	// writer is mu.writer, for the flush loop's back half and SyncStarted.
+	// writer is mu.writer, for the back half and SyncStarted.
 	writer *Writer
 }
 
@@ -85,13 +94,68 @@ func (s *Syncer) Append(r Record) LSN {
 // at once. Submitting while a sync runs costs one extra sync, however often.
 func (s *Syncer) Submit() { signal(s.wake) }
 
-// run runs one round and reports whether the log can go on.
-func (s *Syncer) run(round func() error) bool {
-	if err := round(); err != nil {
-		s.opts.OnFailed(err)
+// FlushHere makes what was appended durable on the caller's goroutine, which
+// spares it two wake-ups of threads, and reports true. It reports false, and has
+// done nothing, if that could take longer than a sync of a quick disk does, and
+// without a Clock, which tells: the caller then submits. It takes as long as one
+// sync; of that there is no promise, for the disk may stall in this very one.
+func (s *Syncer) FlushHere() bool {
+	f := &s.flushing
+	if !f.TryLock() {
 		return false
 	}
-	return true
+	defer f.Unlock()
+	clock := s.writer.opts.Clock
+	if f.over || clock == nil || !f.pace.quick(clock()) || s.writer.back.victim != 0 {
+		return false
+	}
+	return s.run(s.flushOne)
+}
+
+// round runs one round on the flush loop and reports whether the log can go on.
+func (s *Syncer) round(what func() error) bool {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	return !s.flushing.over && s.run(what)
+}
+
+// errBeside is not told to anybody: what waits is left to the flush loop.
+var errBeside = errors.New("wal: not a plain sync")
+
+// run reports whether a round was run and the log can go on. Requires: flushing is
+// held.
+func (s *Syncer) run(round func() error) bool {
+	err := round()
+	if err == nil {
+		return true
+	}
+	if err != errBeside {
+		s.flushing.over = true
+		s.opts.OnFailed(err)
+	}
+	return false
+}
+
+// flushOne writes and syncs what waits if it is one batch that fits where the log
+// stands, with no segment to be begun, freed or copied from.
+func (s *Syncer) flushOne() error {
+	s.mu.Lock()
+	if !s.writer.plain() {
+		s.mu.Unlock()
+		return errBeside
+	}
+	j, ok, err := s.writer.cut()
+	s.mu.Unlock()
+	if err != nil {
+		return s.fail(err)
+	}
+	if !ok {
+		return nil
+	}
+	if err := s.carryOut(&j); err != nil {
+		return s.fail(err)
+	}
+	return nil
 }
 
 // Release is Writer.Release. It wakes the flush loop, so that segments are
@@ -125,6 +189,9 @@ func (s *Syncer) SyncStarted() int64 { return s.writer.SyncStarted() }
 func (s *Syncer) Stop() error {
 	s.stopOnce.Do(func() { close(s.stop) })
 	s.loops.Wait()
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	s.flushing.over = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.mu.writer.front.failed; err != nil && err != ErrClosed {
@@ -153,10 +220,16 @@ func (s *Syncer) flushLoop() {
 		case <-s.stop:
 			return
 		case <-s.wake:
-			ok = s.run(s.flush)
+			ok = s.round(s.flush)
 			idle.Reset(idleSealDelay)
 		case <-idle.C:
-			ok = s.run(s.seal)
+			ok = s.round(func() error {
+				if d := idleSealDelay - time.Since(s.flushing.last); d > 0 {
+					idle.Reset(d) // FlushHere wakes nobody
+					return nil
+				}
+				return s.seal()
+			})
 		}
 		if !ok {
 			return
@@ -213,6 +286,10 @@ func (s *Syncer) carryOut(j *job) error {
 	w := s.writer
 	if err := w.perform(j); err != nil {
 		return err
+	}
+	s.flushing.last = time.Now()
+	if w.opts.Clock != nil {
+		s.flushing.pace.note(j.nanos, w.opts.Clock())
 	}
 	s.mu.Lock()
 	w.finish(j)
