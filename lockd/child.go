@@ -31,13 +31,21 @@ func (r *runner) underLock(sh *shell, h *taken, command []string) error {
 	if !h.Valid() {
 		return failf(exitLostBefore, "%s was lost before the command started", h.what)
 	}
+	g, err := startGuard()
+	if err != nil {
+		return failf(exitFailure, "what the command starts could not be ended with lockd: %w", err)
+	}
+	defer g.stop()
 	restore := takeTerminal(sh, cmd)
 	if err := cmd.Start(); err != nil {
 		restore()
 		return startFailure(command[0], err)
 	}
 	w := watch{runner: r, sh: sh, held: h, group: cmd.Process.Pid, ended: awaitChild(cmd)}
-	err := w.run()
+	if err := g.watch(w.group); err != nil {
+		fmt.Fprintf(sh.err, "lockd: what the command starts outlives a kill -9 of lockd: %v\n", err)
+	}
+	err = w.run()
 	restore()
 	if w.lost {
 		return &failure{code: exitLostRunning,
@@ -68,7 +76,9 @@ func childFailure(err error) error {
 }
 
 // watch looks after a running command: it passes signals on, and when the lock
-// cannot be kept it stops the command's group in time.
+// cannot be kept it stops the command's group in time. A command that was told to end,
+// by a signal or by the loss of the lock, is over when nothing of its group is left:
+// what it has started may end later than it does.
 type watch struct {
 	*runner
 	sh    *shell
@@ -76,20 +86,25 @@ type watch struct {
 	group int
 	ended <-chan error
 
-	lost   bool      // the lock was lost or nearly so
-	killAt time.Time // when KILL follows; zero before TERM
-	killed bool
+	told     bool      // by a signal that was passed on
+	lost     bool      // the lock was lost or nearly so
+	killAt   time.Time // when KILL follows; zero before TERM
+	killedAt time.Time
+	endedAt  time.Time // when the command itself ended
 }
 
+// run returns when the command is over, how it ended itself.
 func (w *watch) run() error {
 	look := time.NewTicker(watchEvery)
 	defer look.Stop()
-	lost := w.held.Lost()
+	lost, ended := w.held.Lost(), w.ended
+	var fate error
 	for {
 		select {
-		case err := <-w.ended:
-			return err
+		case fate = <-ended:
+			ended, w.endedAt = nil, time.Now()
 		case sig := <-w.patience.signals:
+			w.told = w.told || endsWait(sig)
 			w.send(sig.(syscall.Signal))
 		case <-lost:
 			lost = nil
@@ -97,7 +112,27 @@ func (w *watch) run() error {
 		case <-look.C:
 			w.look()
 		}
+		if ended == nil && w.over() {
+			return fate
+		}
 	}
+}
+
+// over says of a command that has ended itself whether the rest of its group is not
+// waited for: because it was not told to end, because nothing is left, or for long
+// enough. The number of a group is in use as long as anything of it lives, and not
+// given out again for a long while after.
+func (w *watch) over() bool {
+	stopping := !w.killAt.IsZero()
+	switch {
+	case !w.told && !stopping:
+		return true
+	case errors.Is(syscall.Kill(-w.group, 0), syscall.ESRCH):
+		return true
+	case stopping:
+		return !w.killedAt.IsZero() && time.Since(w.killedAt) > killMargin
+	}
+	return time.Since(w.endedAt) > w.grace
 }
 
 // send signals the whole group. A group that is gone needs no signal.
@@ -110,7 +145,7 @@ func (w *watch) look() {
 	if time.Until(until) < w.grace+killMargin {
 		w.lose()
 	}
-	if w.killAt.IsZero() || w.killed {
+	if w.killAt.IsZero() || !w.killedAt.IsZero() {
 		return
 	}
 	// A hold that is lost has no SafeUntil any more: the zero time is past.
@@ -118,7 +153,7 @@ func (w *watch) look() {
 		w.killAt = limit
 	}
 	if !time.Now().Before(w.killAt) {
-		w.killed = true
+		w.killedAt = time.Now()
 		w.send(syscall.SIGKILL)
 	}
 }

@@ -22,6 +22,9 @@ func main() {
 	// A reader that goes away ends the output, not the process in the middle
 	// of an unlock: writes return EPIPE instead.
 	signal.Ignore(syscall.SIGPIPE)
+	if os.Args[0] == guardName {
+		os.Exit(beGuard(os.Stdin))
+	}
 	sh := &shell{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Environ()}
 	os.Exit(sh.run(os.Args[1:]))
 }
