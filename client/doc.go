@@ -5,6 +5,28 @@
 //	h, err := c.Lock(ctx, "orders/42")
 //	defer h.Unlock(context.WithoutCancel(ctx))
 //
+// # What there is
+//
+//	one lock                    Client.Lock, TryLock, LockWith, Do, LockAsync, LockAgain
+//	readers and writers         Client.RWMutex, Held.Convert; all six modes: LockOptions.Mode
+//	entered again by an owner   LockOptions.Owner
+//	some of so many permits     Client.Semaphore
+//	several locks, all or none  Client.LockAll, TryLockAll
+//	who leads                   Client.Election
+//	to wait, and hold nothing   Client.Latch, Event, Barrier
+//	held without a client       Client.TryDetached, Held.Renew, Client.FindDetached
+//	times of a hold             LockOptions.MaxHold, MinHold, LockDelay
+//	times of a client           Options.Lease, Heartbeat, ReleaseOnDisconnect
+//	over a restart              Options.SessionFile, Client.Resumed, ReleaseOnExit
+//	is it still mine            Held.Valid, SafeUntil, Lost, Context
+//	for what a lock guards      Held.Token, Client.CheckToken; package fence
+//	what others see of a hold   LockOptions.Payload, Labels; what stays: Held.SetValue
+//	who holds it, who waits     Client.Get, List, Locks, Why, Top; LockOptions.OnWait
+//	what becomes of it          Client.Watch, WatchAndLock
+//	to end somebody else's      Client.ForceRelease
+//	whom I am in a circle with  LockOptions.Detect, DeadlockError
+//	nodes in a test             package locktest
+//
 // # What a caller can rely on
 //
 // A context governs a call, never the life of a hold. A Held is a value that can

@@ -328,6 +328,10 @@ func (h *Held) Context() context.Context {
 
 // SafeUntil returns until when nobody else can be granted the lock, by what is
 // known now; renewals move it on. The zero time if it is not held any more.
+//
+// It is worked out on a clock that counts while the machine is suspended, as far as the
+// system has one. The clock by which Go compares a Time and the present does not: so
+// ask again, or ask Valid, rather than keep what this has returned.
 func (h *Held) SafeUntil() time.Time {
 	until := h.validUntil()
 	if until == 0 {
