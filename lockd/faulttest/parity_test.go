@@ -142,13 +142,21 @@ func lockRows() []parity {
 		}},
 		{"getLockState", func(ctx context.Context, p pair) error {
 			_, free := p.b.Get(ctx, p.name)
+			asked := time.Now()
 			h, err := p.a.Lock(ctx, p.name)
 			if err != nil {
 				return err
 			}
+			pause(ctx, time.Second)
 			info, err := p.b.Get(ctx, p.name)
 			if err != nil || info.Holders[0].Token != h.Token() || info.Holders[0].Client != "a" {
 				return fmt.Errorf("got %+v, %w, want the hold of a", info, err)
+			}
+			x := info.Holders[0]
+			const off = 700 * time.Millisecond // steps of log time, and a little
+			if since := x.Since.Sub(asked); since < -off || since > time.Since(asked) ||
+				x.Held < time.Second-off || x.LeaseLeft <= 0 || x.LeaseLeft > p.lease {
+				return fmt.Errorf("got %+v, want it since %s", x, asked)
 			}
 			return errors.Join(want("LOCK_DELETED", free, client.ErrNotFound), h.Unlock(ctx))
 		}},
