@@ -7,7 +7,7 @@
 //
 // # What there is
 //
-//	one lock                    Client.Lock, TryLock, LockWith, Do, LockAsync, LockAgain
+//	one lock                    Client.Lock, TryLock, LockWith, Do, DoWith, LockAsync, LockAgain
 //	readers and writers         Client.RWMutex, Held.Convert; all six modes: LockOptions.Mode
 //	entered again by an owner   LockOptions.Owner
 //	some of so many permits     Client.Semaphore

@@ -421,7 +421,13 @@ func (h *Held) released(err error) error {
 // only after it. The error is that of fn, of the lock, or of the unlock, joined.
 func (c *Client) Do(ctx context.Context, name string,
 	fn func(ctx context.Context, h *Held) error) error {
-	h, err := c.Lock(ctx, name)
+	return c.DoWith(ctx, name, LockOptions{}, fn)
+}
+
+// DoWith is Do with options.
+func (c *Client) DoWith(ctx context.Context, name string, opts LockOptions,
+	fn func(ctx context.Context, h *Held) error) error {
+	h, err := c.LockWith(ctx, name, opts)
 	if err != nil {
 		return err
 	}

@@ -195,7 +195,16 @@ func annotationRows() []parity {
 				defer func() { _ = recover() }()
 				_ = p.a.Do(ctx, p.name, func(context.Context, *client.Held) error { panic("in the method") })
 			}()
-			return isFree(ctx, p.b, p.name)
+			took := p.a.DoWith(ctx, p.name, client.LockOptions{MaxHold: 200 * time.Millisecond},
+				func(ctx context.Context, h *client.Held) error {
+					<-ctx.Done()
+					return context.Cause(ctx)
+				})
+			next, err := p.b.Lock(ctx, p.name)
+			if err != nil {
+				return err
+			}
+			return errors.Join(want("expire", took, client.ErrMaxHold), next.Unlock(ctx))
 		}},
 		{"@MultiLock", severalAtOnce},
 	}
