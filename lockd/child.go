@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -36,17 +38,17 @@ func (r *runner) underLock(sh *shell, h *taken, command []string) error {
 		return failf(exitFailure, "what the command starts could not be ended with lockd: %w", err)
 	}
 	defer g.stop()
-	restore := takeTerminal(sh, cmd)
+	terminal := lendTerminal(sh, cmd)
+	defer takeBack(terminal)
 	if err := cmd.Start(); err != nil {
-		restore()
 		return startFailure(command[0], err)
 	}
-	w := watch{runner: r, sh: sh, held: h, group: cmd.Process.Pid, ended: awaitChild(cmd)}
+	w := watch{runner: r, sh: sh, held: h, terminal: terminal, group: cmd.Process.Pid,
+		ended: awaitChild(cmd)}
 	if err := g.watch(w.group); err != nil {
 		fmt.Fprintf(sh.err, "lockd: what the command starts outlives a kill -9 of lockd: %v\n", err)
 	}
 	err = w.run()
-	restore()
 	if w.lost {
 		return &failure{code: exitLostRunning,
 			err: fmt.Errorf("%s was lost while the command ran", h.what)}
@@ -81,10 +83,11 @@ func childFailure(err error) error {
 // what it has started may end later than it does.
 type watch struct {
 	*runner
-	sh    *shell
-	held  *taken
-	group int
-	ended <-chan error
+	sh       *shell
+	held     *taken
+	terminal *os.File // that was lent to the command, nil if none was
+	group    int
+	ended    <-chan error
 
 	told     bool      // by a signal that was passed on
 	lost     bool      // the lock was lost or nearly so
@@ -111,6 +114,7 @@ func (w *watch) run() error {
 			w.lose()
 		case <-look.C:
 			w.look()
+			w.resume()
 		}
 		if ended == nil && w.over() {
 			return fate
@@ -133,6 +137,19 @@ func (w *watch) over() bool {
 		return !w.killedAt.IsZero() && time.Since(w.killedAt) > killMargin
 	}
 	return time.Since(w.endedAt) > w.grace
+}
+
+// resume has a command go on that was stopped from the terminal (Ctrl-Z): the shell
+// there waits for lockd, which goes on, for the lock is to be renewed; so nobody could
+// type fg.
+func (w *watch) resume() {
+	if w.terminal == nil {
+		return
+	}
+	if p := readProcess(strconv.Itoa(w.group)); p.state == "T" && p.front == w.group {
+		fmt.Fprintf(w.sh.err, "lockd: the command goes on: it cannot be suspended under a lock\n")
+		w.send(syscall.SIGCONT)
+	}
 }
 
 // send signals the whole group. A group that is gone needs no signal.

@@ -28,7 +28,8 @@ environment. It dies with lockd, even by kill -9, and so does what it has starte
 
 A command that a signal ends has --kill-grace for what it has started to end too,
 before the lock is given back. What a command leaves running when it ends by itself
-is not waited for.
+is not waited for. Signals that are ignored where lockd is started, as by nohup, are
+so by the command. It cannot be suspended from the terminal.
 
 With --also it holds several locks, all or none. LOCKD_NAME and LOCKD_TOKEN are then
 of NAME, LOCKD_TOKENS has a line TOKEN NAME for each, and there is no LOCKD_SESSION.

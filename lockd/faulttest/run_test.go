@@ -109,6 +109,8 @@ func TestRun(t *testing.T) {
 	t.Run("RestOfGroupStopped", func(t *testing.T) { runRestOfGroupStopped(t, c, cl) })
 	t.Run("RestOfGroupWithoutParent", func(t *testing.T) { runRestOfGroupWithoutParent(t, c) })
 	t.Run("LeftBehind", func(t *testing.T) { runLeftBehind(t, c, cl) })
+	t.Run("InheritedSignals", func(t *testing.T) { runInheritedSignals(t, c) })
+	t.Run("Terminal", func(t *testing.T) { runOnTerminal(t, c) })
 	t.Run("SignalsReachTheGroup", func(t *testing.T) { runSignals(t, c, cl) })
 	t.Run("SignalWhileWaiting", func(t *testing.T) { runSignalWhileWaiting(t, c, cl) })
 	t.Run("MaxHold", func(t *testing.T) { runMaxHold(t, c, cl) })
