@@ -154,6 +154,41 @@ func ExampleLockOptions_owner() {
 	// still held: true
 }
 
+// Whoever has the larger weight goes first, unless another has waited for long already.
+func ExampleLockOptions_weight() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "db"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	h, err := c.Lock(ctx, "db/schema") // somebody, somewhere
+	if err != nil {
+		log.Fatal(err)
+	}
+	order := make(chan uint8, 2)
+	for i, weight := range []uint8{0, 200} { // the heavier one comes later
+		opts := client.LockOptions{Weight: weight}
+		c.LockAsync(new(client.Held), "db/schema", opts, func(h *client.Held, err error) {
+			order <- weight // in earnest: look at the error
+			h.UnlockAsync(func(*client.Held, error) {})
+		})
+		for waiting := 0; waiting <= i; {
+			info, err := c.Get(ctx, "db/schema")
+			if err != nil {
+				log.Fatal(err)
+			}
+			waiting = info.WaiterCount
+		}
+	}
+	if err := h.Unlock(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(<-order, "before", <-order)
+	// Output:
+	// 200 before 0
+}
+
 // The modes of the VMS lock manager go beyond read and write: here one updates a
 // table while others read single rows of it, and nobody reads or writes all of it.
 func ExampleLockOptions_mode() {

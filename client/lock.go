@@ -114,6 +114,9 @@ const (
 // queue as long as the client's session lives. When ctx ends the error matches
 // both ctx.Err and context.Cause, and the request is cancelled in the background:
 // should it have been granted meanwhile, the lock is released.
+//
+// It waits for whoever holds the lock, be it this client or this goroutine: who is to
+// get again what he holds says who he is, with LockOptions.Owner.
 func (c *Client) Lock(ctx context.Context, name string) (*Held, error) {
 	return c.LockWith(ctx, name, LockOptions{})
 }
@@ -448,7 +451,8 @@ func (c *Client) DoWith(ctx context.Context, name string, opts LockOptions,
 }
 
 // RWMutex is a lock that many may hold to read or one to write. Readers who
-// come after a waiting writer wait behind it.
+// come after a waiting writer wait behind it. Who reads and would write calls Upgrade:
+// Lock would wait for its own hold to read.
 type RWMutex struct {
 	c    *Client
 	name string
