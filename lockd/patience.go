@@ -6,7 +6,6 @@ import (
 	"flag"
 	"os"
 	"os/signal"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -40,9 +39,12 @@ func (p *patience) declare(flags *flag.FlagSet, noun string) {
 // listen has signals come to the verb, but for those that whoever started lockd had
 // ignored, as nohup does. The returned function ends that.
 func (p *patience) listen(signals ...os.Signal) (stop func()) {
-	signals = slices.DeleteFunc(signals, signal.Ignored)
 	p.signals = make(chan os.Signal, 16)
-	signal.Notify(p.signals, signals...)
+	for _, s := range signals {
+		if !signal.Ignored(s) {
+			signal.Notify(p.signals, s)
+		}
+	}
 	return func() { signal.Stop(p.signals) }
 }
 
