@@ -169,7 +169,8 @@ func TestIsolateAndMoveLeader(t *testing.T) {
 	t.Parallel()
 	cluster := locktest.New(t, locktest.Options{Groups: 1})
 	ctx := within(t)
-	c := cluster.Client(t, client.Options{})
+	// That of a cluster of the test's, 2 s, a crowded machine takes to find the leader.
+	c := cluster.Client(t, client.Options{Lease: 30 * time.Second})
 	h := lock(ctx, t, c, "job")
 	from := cluster.Leader("job")
 	for range 6 {
