@@ -33,10 +33,7 @@ func (r *runner) underLock(sh *shell, h *taken, command []string) error {
 	if !h.Valid() {
 		return failf(exitLostBefore, "%s was lost before the command started", h.what)
 	}
-	g, err := startGuard()
-	if err != nil {
-		return failf(exitFailure, "what the command starts could not be ended with lockd: %w", err)
-	}
+	g := startGuard(sh)
 	defer g.stop()
 	terminal := lendTerminal(sh, cmd)
 	defer takeBack(terminal)
@@ -45,10 +42,8 @@ func (r *runner) underLock(sh *shell, h *taken, command []string) error {
 	}
 	w := watch{runner: r, sh: sh, held: h, terminal: terminal, group: cmd.Process.Pid,
 		ended: awaitChild(cmd)}
-	if err := g.watch(w.group); err != nil {
-		fmt.Fprintf(sh.err, "lockd: what the command starts outlives a kill -9 of lockd: %v\n", err)
-	}
-	err = w.run()
+	g.watch(w.group)
+	err := w.run()
 	if w.lost {
 		return &failure{code: exitLostRunning,
 			err: fmt.Errorf("%s was lost while the command ran", h.what)}

@@ -19,27 +19,36 @@ type guard struct {
 	pipe io.WriteCloser // belongs to this process alone
 }
 
-// startGuard starts one that knows of no group yet.
-func startGuard() (*guard, error) {
+// startGuard starts one that knows of no group yet. If none can be had, where there is
+// no /proc, a command is run without, and who runs it is told.
+func startGuard(sh *shell) *guard {
 	g := &guard{cmd: exec.Command("/proc/self/exe")}
 	g.cmd.Args = []string{guardName}
 	// What ends the group of lockd run, or that of the terminal, is not for it.
 	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var err error
-	if g.pipe, err = g.cmd.StdinPipe(); err != nil {
-		return nil, err
+	if g.pipe, err = g.cmd.StdinPipe(); err == nil {
+		err = g.cmd.Start()
 	}
-	return g, g.cmd.Start()
+	if err != nil {
+		fmt.Fprintf(sh.err, "lockd: what the command starts will outlive a kill -9 of lockd: %v\n", err)
+		return nil
+	}
+	return g
 }
 
-// watch tells it which group it is to kill.
-func (g *guard) watch(group int) error {
-	_, err := fmt.Fprintln(g.pipe, group)
-	return err
+// watch tells it which group it is to kill. One that is gone hears of none.
+func (g *guard) watch(group int) {
+	if g != nil {
+		_, _ = fmt.Fprintln(g.pipe, group)
+	}
 }
 
 // stop ends it, before it can take the end of lockd run for one that was not meant.
 func (g *guard) stop() {
+	if g == nil {
+		return
+	}
 	_ = g.cmd.Process.Kill()
 	_ = g.cmd.Wait() // it was killed, which is no news
 }
