@@ -9,8 +9,9 @@ import (
 // LockAsync asks for a lock, in its turn, and returns at once. H is new, or was
 // unlocked or lost before; it is the caller's, so that a caller with a fixed
 // number of them allocates nothing. Then is called exactly once, with h, on a
-// goroutine of the client: it must not block, and may call LockAsync and
-// UnlockAsync. There is no context; Close ends it.
+// goroutine of the client, or before LockAsync returns if nothing was sent: it must not
+// block, and may call LockAsync and UnlockAsync. There is no context, so nothing but
+// Close ends the wait: who may want to give up calls Lock on a goroutine of his own.
 //
 // A goroutine that waits costs a switch per request. Callers with hundreds of
 // requests in flight do better with this.

@@ -5,6 +5,28 @@
 //	h, err := c.Lock(ctx, "orders/42")
 //	defer h.Unlock(context.WithoutCancel(ctx))
 //
+// # What there is
+//
+//	one lock                    Client.Lock, TryLock, LockWith, Do, DoWith, LockAsync, LockAgain
+//	readers and writers         Client.RWMutex, Held.Convert; all six modes: LockOptions.Mode
+//	entered again by an owner   LockOptions.Owner
+//	some of so many permits     Client.Semaphore
+//	several locks, all or none  Client.LockAll, TryLockAll
+//	who leads                   Client.Election
+//	to wait, and hold nothing   Client.Latch, Event, Barrier
+//	held without a client       Client.TryDetached, Held.Renew, Client.FindDetached
+//	times of a hold             LockOptions.MaxHold, MinHold, LockDelay
+//	times of a client           Options.Lease, Heartbeat, ReleaseOnDisconnect
+//	over a restart              Options.SessionFile, Client.Resumed, ReleaseOnExit
+//	is it still mine            Held.Valid, SafeUntil, Lost, Context
+//	for what a lock guards      Held.Token, Client.CheckToken; package fence
+//	what others see of a hold   LockOptions.Payload, Labels; what stays: Held.SetValue
+//	who holds it, who waits     Client.Get, List, Locks, Why, Top; LockOptions.OnWait
+//	what becomes of it          Client.Watch, WatchAndLock
+//	to end somebody else's      Client.ForceRelease
+//	whom I am in a circle with  LockOptions.Detect, DeadlockError
+//	nodes in a test             package locktest
+//
 // # What a caller can rely on
 //
 // A context governs a call, never the life of a hold. A Held is a value that can
@@ -18,8 +40,8 @@
 //
 // Conns that break and leaders that move are not errors. A Lock that waits goes
 // on waiting, and keeps its place in the queue as long as the client's session
-// lives; if the session was lost it queues anew. Every error matches one of the
-// sentinels in errors.go, or both the error and the cause of the caller's context. An
+// lives; if the session was lost it queues anew. Every error matches one of the Err
+// variables below, or both the error and the cause of the caller's context. An
 // outcome that is not known is never guessed: the request is sent again until it is,
 // and if the caller has gone by then, a lock found granted is given back.
 //

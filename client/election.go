@@ -15,6 +15,9 @@ import (
 // that name, with the value it proclaims as the payload of the hold. Others wait in
 // the order in which they came. A leader that dies is followed within its session
 // lease; one that is cut off hears that it leads no more before another can.
+//
+// Whoever lost the lead and wants it again calls Campaign again, or waits for the lock
+// of the name in a loop of Client.LockAgain, with the value as LockOptions.Payload.
 type Election struct {
 	c     *Client
 	name  string

@@ -19,8 +19,9 @@ var (
 	// ErrLost: the hold is over although nobody asked for that. What it guarded
 	// must not be touched any more. See LostError.
 	ErrLost = errors.New("client: lock is lost")
-	// ErrUnavailable: no node gave a definite answer in time. The request may
-	// have taken effect; the client undoes it in the background.
+	// ErrUnavailable: no node gave a definite answer in time. What was asked for may
+	// have happened, or happen yet: the call says what becomes of it. A lock that turns
+	// out to have been granted is given back in the background.
 	ErrUnavailable = errors.New("client: no answer in time")
 	// ErrSessionEnded: the session a hold belonged to is over.
 	ErrSessionEnded = errors.New("client: session ended")

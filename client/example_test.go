@@ -154,6 +154,41 @@ func ExampleLockOptions_owner() {
 	// still held: true
 }
 
+// Whoever has the larger weight goes first, unless another has waited for long already.
+func ExampleLockOptions_weight() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "db"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	h, err := c.Lock(ctx, "db/schema") // somebody, somewhere
+	if err != nil {
+		log.Fatal(err)
+	}
+	order := make(chan uint8, 2)
+	for i, weight := range []uint8{0, 200} { // the heavier one comes later
+		opts := client.LockOptions{Weight: weight}
+		c.LockAsync(new(client.Held), "db/schema", opts, func(h *client.Held, err error) {
+			order <- weight // in earnest: look at the error
+			h.UnlockAsync(func(*client.Held, error) {})
+		})
+		for waiting := 0; waiting <= i; {
+			info, err := c.Get(ctx, "db/schema")
+			if err != nil {
+				log.Fatal(err)
+			}
+			waiting = info.WaiterCount
+		}
+	}
+	if err := h.Unlock(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(<-order, "before", <-order)
+	// Output:
+	// 200 before 0
+}
+
 // The modes of the VMS lock manager go beyond read and write: here one updates a
 // table while others read single rows of it, and nobody reads or writes all of it.
 func ExampleLockOptions_mode() {
@@ -336,7 +371,8 @@ func ExampleRWMutex_Upgrade() {
 }
 
 // A worker who needs a second lock while it holds the first says that it gives nothing
-// back meanwhile. If it would wait in a circle, it is told who is in it.
+// back meanwhile. If it waits in a circle with others who say so, one of them is told
+// who is in it.
 func ExampleDeadlockError() {
 	ctx := context.Background()
 	c, err := client.Dial(ctx, nodes(), client.Options{Name: "worker-7"})
@@ -344,24 +380,44 @@ func ExampleDeadlockError() {
 		log.Fatal(err)
 	}
 	defer c.Close(ctx)
-	mine := client.LockOptions{Detect: true} // give an Owner if others of this client lock too
+	// Each worker of a client is an owner of its own. Of a circle the least weight is
+	// told, if its locks do not all happen to be in one group of the cluster.
+	mine := client.LockOptions{Owner: 1, Detect: true}
+	other := client.LockOptions{Owner: 2, Detect: true, Weight: 1}
 	from, err := c.LockWith(ctx, "account/12", mine)
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer from.Unlock(context.WithoutCancel(ctx))
-	to, err := c.LockWith(ctx, "account/34", mine)
-	var circle *client.DeadlockError
-	if errors.As(err, &circle) {
-		for _, s := range circle.Steps {
-			log.Printf("%s waits for %s", s.Client, s.Name)
+	both := make(chan struct{})
+	done := make(chan error, 1)
+	go func() { // the other worker, who begins at the other end
+		to, err := c.LockWith(ctx, "account/56", other)
+		close(both)
+		if err == nil {
+			var from *client.Held
+			if from, err = c.LockWith(ctx, "account/12", other); err == nil {
+				err = errors.Join(from.Unlock(ctx), to.Unlock(ctx))
+			}
 		}
-		return // unlock the first, and begin anew
-	}
-	if err != nil {
+		done <- err
+	}()
+	<-both
+	_, err = c.LockWith(ctx, "account/56", mine)
+	var circle *client.DeadlockError
+	if !errors.As(err, &circle) {
 		log.Fatal(err)
 	}
-	defer to.Unlock(context.WithoutCancel(ctx))
+	for _, s := range circle.Steps {
+		fmt.Printf("owner %d of %s waits for %s\n", s.Owner, s.Client, s.Name)
+	}
+	if err := from.Unlock(ctx); err != nil { // and begin anew
+		log.Fatal(err)
+	}
+	fmt.Println("the other went on:", <-done)
+	// Output:
+	// owner 1 of worker-7 waits for account/56
+	// owner 2 of worker-7 waits for account/12
+	// the other went on: <nil>
 }
 
 // Somebody waits until a number of jobs is done, whoever does them.
@@ -664,11 +720,15 @@ func ExampleClient_LockAgain() {
 // is that of the hold that was looked at, so no later one ends in its place.
 func ExampleClient_ForceRelease() {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, []string{"127.0.0.1:7600"}, client.Options{Name: "operator"})
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "operator"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Close(ctx)
+	h, err := c.Lock(ctx, "prod/deploy") // the runner, somewhere, who does not let go
+	if err != nil {
+		log.Fatal(err)
+	}
 	info, err := c.Get(ctx, "prod/deploy")
 	if err != nil || info.HolderCount == 0 {
 		log.Fatal("nobody holds it: ", err)
@@ -678,4 +738,115 @@ func ExampleClient_ForceRelease() {
 	if errors.As(err, &stale) {
 		log.Print("it has passed on meanwhile, to token ", stale.Present)
 	}
+	<-h.Lost() // the runner is told
+	fmt.Println("forced:", errors.Is(context.Cause(h.Context()), client.ErrForced))
+	// Output:
+	// forced: true
+}
+
+// All names under a prefix are read page by page.
+func ExampleClient_Locks() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "dashboard"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	for i := range 5 {
+		if _, err := c.Lock(ctx, fmt.Sprint("shelf/", i)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	for e, err := range c.Locks(ctx, "shelf/", client.ListOptions{Limit: 2}) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(e.Name, "held by", e.Client)
+	}
+	// Output:
+	// shelf/0 held by dashboard
+	// shelf/1 held by dashboard
+	// shelf/2 held by dashboard
+	// shelf/3 held by dashboard
+	// shelf/4 held by dashboard
+}
+
+// Who does not wait can ask what he would wait for.
+func ExampleClient_Why() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "report"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	h, err := c.Lock(ctx, "reports/weekly") // somebody, somewhere
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer h.Unlock(context.WithoutCancel(ctx))
+	why, err := c.Why(ctx, "reports/weekly")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("place %d behind %s", why.Position, why.Holders[0].Client)
+	if why.Estimate >= 0 { // known once a hold has ended for which somebody waited
+		fmt.Printf(", some %s", why.Estimate)
+	}
+	// Output:
+	// place 1 behind report
+}
+
+// Anybody may look on, and hears when another leads or the leader says something else.
+func ExampleElection_Observe() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "proxy"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	election := c.Election("primary", []byte("10.0.0.7:5432")) // of a candidate
+	leading, err := election.Campaign(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for leader, err := range election.Observe(ctx) {
+		switch {
+		case err != nil:
+			log.Fatal(err)
+		case leader.Token == 0:
+			fmt.Println("nobody leads")
+			return
+		}
+		fmt.Printf("%s leads\n", leader.Value)
+		if err := leading.Resign(ctx); err != nil {
+			log.Fatal(err)
+		}
+	}
+	// Output:
+	// 10.0.0.7:5432 leads
+	// nobody leads
+}
+
+// A job that many may start is done by one, and not again for a while; if the one is
+// lost while it works, the others leave it time to end.
+func ExampleLockOptions_minHold() {
+	ctx := context.Background()
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "cron-3"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close(ctx)
+	once := client.LockOptions{MinHold: 30 * time.Second, LockDelay: 10 * time.Second}
+	h, err := c.TryLockWith(ctx, "cron/mail", once)
+	if err != nil {
+		log.Fatal(err) // ErrHeld: another does it, or has just done it
+	}
+	if err := h.Unlock(ctx); err != nil { // it took no time
+		log.Fatal(err)
+	}
+	_, err = c.TryLockWith(ctx, "cron/mail", once)
+	var held *client.HeldError
+	fmt.Println("taken still:", errors.As(err, &held) && held.Info.Holders[0].Kept)
+	// Output:
+	// taken still: true
 }

@@ -10,17 +10,6 @@ import (
 	"lockd/netio/wire"
 )
 
-// A latch, an event and a barrier are names at which one waits and holds nothing:
-// all who wait are let through together, at one moment. They live in the cluster
-// without anybody, so a dead client takes nothing with it but itself. A name in use
-// as one of them cannot be a lock, and the other way round: ErrOtherKind.
-//
-// What changes one of them (Set, CountDown, Reset) has its effect once, through lost
-// conns and changes of leader. If ctx or RequestTimeout ends it, it goes on in the
-// background, as long as the client has its session there: it must not be
-// repeated, it may yet count. If the session ends before the answer comes the error
-// is ErrSessionEnded, and whether it counted is not known.
-
 // GateKind is at which kind of name one waits and holds nothing, in what tells of names:
 // zero at none of them, for it is a lock or a semaphore.
 type GateKind uint8
@@ -37,6 +26,17 @@ func (k GateKind) String() string { return wire.GateKind(k).String() }
 
 // Latch lets through when it has been counted down to zero. At zero it takes no
 // room, and whoever waits comes through at once.
+//
+// A latch, an event and a barrier are names at which one waits and holds nothing:
+// all who wait are let through together, at one moment. They live in the cluster
+// without anybody, so a dead client takes nothing with it but itself. A name in use
+// as one of them cannot be a lock, and the other way round: ErrOtherKind.
+//
+// What changes one of them (Set, CountDown, Reset) has its effect once, through lost
+// conns and changes of leader. If ctx or RequestTimeout ends the call, it goes on in
+// the background, as long as the client has its session there: do not repeat a
+// CountDown then, for the first may count yet. If the session ends before the answer
+// comes the error is ErrSessionEnded, and whether it counted is not known.
 type Latch struct {
 	c    *Client
 	name string
@@ -54,7 +54,7 @@ type GateOptions struct {
 	TTL time.Duration
 }
 
-// Set gives the latch its count, which must be at zero: else the error is an
+// Set gives the latch its count, at least 1. It must be at zero: else the error is an
 // *AlreadySetError with the count it has.
 func (l Latch) Set(ctx context.Context, n int) error { return l.SetWith(ctx, n, GateOptions{}) }
 
@@ -65,8 +65,9 @@ func (l Latch) SetWith(ctx context.Context, n int, opts GateOptions) error {
 	return err
 }
 
-// CountDown takes n from the count and returns what is left. At zero, where a latch
-// stays, all who wait are let through.
+// CountDown takes n from the count, at least 1, and returns what is left: zero also if
+// n was more. At zero, where a latch stays, all who wait are let through. See Latch for
+// what an error means.
 func (l Latch) CountDown(ctx context.Context, n int) (left int, err error) {
 	token, err := l.c.gate(ctx, Call{Kind: wire.KindCountDown, Gate: wire.GateLatch, Name: l.name}, n)
 	return int(token), err
@@ -97,7 +98,7 @@ func (l Latch) Reset(ctx context.Context) error {
 }
 
 // Event lets through while it is set. As long as nobody has set it, it takes no
-// room.
+// room. What is said of a Latch in general holds for it too.
 type Event struct {
 	c    *Client
 	name string
@@ -138,7 +139,8 @@ func (e Event) IsSet(ctx context.Context) (bool, error) {
 }
 
 // Barrier is where parties meet: it lets them through when as many have arrived as
-// it wants, and is then shut again for the next round.
+// it wants, and is then shut again for the next round. What is said of a Latch in
+// general holds for it too.
 type Barrier struct {
 	c       *Client
 	name    string

@@ -114,6 +114,9 @@ const (
 // queue as long as the client's session lives. When ctx ends the error matches
 // both ctx.Err and context.Cause, and the request is cancelled in the background:
 // should it have been granted meanwhile, the lock is released.
+//
+// It waits for whoever holds the lock, be it this client or this goroutine: who is to
+// get again what he holds says who he is, with LockOptions.Owner.
 func (c *Client) Lock(ctx context.Context, name string) (*Held, error) {
 	return c.LockWith(ctx, name, LockOptions{})
 }
@@ -328,6 +331,10 @@ func (h *Held) Context() context.Context {
 
 // SafeUntil returns until when nobody else can be granted the lock, by what is
 // known now; renewals move it on. The zero time if it is not held any more.
+//
+// It is worked out on a clock that counts while the machine is suspended, as far as the
+// system has one. The clock by which Go compares a Time and the present does not: so
+// ask again, or ask Valid, rather than keep what this has returned.
 func (h *Held) SafeUntil() time.Time {
 	until := h.validUntil()
 	if until == 0 {
@@ -417,7 +424,13 @@ func (h *Held) released(err error) error {
 // only after it. The error is that of fn, of the lock, or of the unlock, joined.
 func (c *Client) Do(ctx context.Context, name string,
 	fn func(ctx context.Context, h *Held) error) error {
-	h, err := c.Lock(ctx, name)
+	return c.DoWith(ctx, name, LockOptions{}, fn)
+}
+
+// DoWith is Do with options.
+func (c *Client) DoWith(ctx context.Context, name string, opts LockOptions,
+	fn func(ctx context.Context, h *Held) error) error {
+	h, err := c.LockWith(ctx, name, opts)
 	if err != nil {
 		return err
 	}
@@ -438,7 +451,8 @@ func (c *Client) Do(ctx context.Context, name string,
 }
 
 // RWMutex is a lock that many may hold to read or one to write. Readers who
-// come after a waiting writer wait behind it.
+// come after a waiting writer wait behind it. Who reads and would write calls Upgrade:
+// Lock would wait for its own hold to read.
 type RWMutex struct {
 	c    *Client
 	name string

@@ -161,6 +161,10 @@ func methods() map[string]func(ctx context.Context, w *walk) error {
 		"Client.Do": func(ctx context.Context, w *walk) error {
 			return w.c.Do(ctx, w.name, func(context.Context, *Held) error { return nil })
 		},
+		"Client.DoWith": func(ctx context.Context, w *walk) error {
+			return w.c.DoWith(ctx, w.name, LockOptions{Weight: 1},
+				func(context.Context, *Held) error { return nil })
+		},
 		"Client.Get": func(ctx context.Context, w *walk) error {
 			_, err := w.c.Get(ctx, w.name)
 			return err

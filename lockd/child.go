@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -31,14 +33,17 @@ func (r *runner) underLock(sh *shell, h *taken, command []string) error {
 	if !h.Valid() {
 		return failf(exitLostBefore, "%s was lost before the command started", h.what)
 	}
-	restore := takeTerminal(sh, cmd)
+	g := startGuard(sh)
+	defer g.stop()
+	terminal := lendTerminal(sh, cmd)
+	defer takeBack(terminal)
 	if err := cmd.Start(); err != nil {
-		restore()
 		return startFailure(command[0], err)
 	}
-	w := watch{runner: r, sh: sh, held: h, group: cmd.Process.Pid, ended: awaitChild(cmd)}
+	w := watch{runner: r, sh: sh, held: h, terminal: terminal, group: cmd.Process.Pid,
+		ended: awaitChild(cmd)}
+	g.watch(w.group)
 	err := w.run()
-	restore()
 	if w.lost {
 		return &failure{code: exitLostRunning,
 			err: fmt.Errorf("%s was lost while the command ran", h.what)}
@@ -68,35 +73,77 @@ func childFailure(err error) error {
 }
 
 // watch looks after a running command: it passes signals on, and when the lock
-// cannot be kept it stops the command's group in time.
+// cannot be kept it stops the command's group in time. A command that was told to end,
+// by a signal or by the loss of the lock, is over when nothing of its group is left:
+// what it has started may end later than it does.
 type watch struct {
 	*runner
-	sh    *shell
-	held  *taken
-	group int
-	ended <-chan error
+	sh       *shell
+	held     *taken
+	terminal *os.File // that was lent to the command, nil if none was
+	group    int
+	ended    <-chan error
 
-	lost   bool      // the lock was lost or nearly so
-	killAt time.Time // when KILL follows; zero before TERM
-	killed bool
+	told     bool      // by a signal that was passed on
+	lost     bool      // the lock was lost or nearly so
+	killAt   time.Time // when KILL follows; zero before TERM
+	killedAt time.Time
+	endedAt  time.Time // when the command itself ended
 }
 
+// run returns when the command is over, how it ended itself.
 func (w *watch) run() error {
 	look := time.NewTicker(watchEvery)
 	defer look.Stop()
-	lost := w.held.Lost()
+	lost, ended := w.held.Lost(), w.ended
+	var fate error
 	for {
 		select {
-		case err := <-w.ended:
-			return err
+		case fate = <-ended:
+			ended, w.endedAt = nil, time.Now()
 		case sig := <-w.patience.signals:
+			w.told = w.told || endsWait(sig)
 			w.send(sig.(syscall.Signal))
 		case <-lost:
 			lost = nil
 			w.lose()
 		case <-look.C:
 			w.look()
+			w.resume()
 		}
+		if ended == nil && w.over() {
+			return fate
+		}
+	}
+}
+
+// over says of a command that has ended itself whether the rest of its group is not
+// waited for: because it was not told to end, because nothing is left, or for long
+// enough. The number of a group is in use as long as anything of it lives, and not
+// given out again for a long while after.
+func (w *watch) over() bool {
+	stopping := !w.killAt.IsZero()
+	switch {
+	case !w.told && !stopping:
+		return true
+	case errors.Is(syscall.Kill(-w.group, 0), syscall.ESRCH):
+		return true
+	case stopping:
+		return !w.killedAt.IsZero() && time.Since(w.killedAt) > killMargin
+	}
+	return time.Since(w.endedAt) > w.grace
+}
+
+// resume has a command go on that was stopped from the terminal (Ctrl-Z): the shell
+// there waits for lockd, which goes on, for the lock is to be renewed; so nobody could
+// type fg.
+func (w *watch) resume() {
+	if w.terminal == nil {
+		return
+	}
+	if p := readProcess(strconv.Itoa(w.group)); p.state == "T" && p.front == w.group {
+		fmt.Fprintf(w.sh.err, "lockd: the command goes on: it cannot be suspended under a lock\n")
+		w.send(syscall.SIGCONT)
 	}
 }
 
@@ -110,7 +157,7 @@ func (w *watch) look() {
 	if time.Until(until) < w.grace+killMargin {
 		w.lose()
 	}
-	if w.killAt.IsZero() || w.killed {
+	if w.killAt.IsZero() || !w.killedAt.IsZero() {
 		return
 	}
 	// A hold that is lost has no SafeUntil any more: the zero time is past.
@@ -118,7 +165,7 @@ func (w *watch) look() {
 		w.killAt = limit
 	}
 	if !time.Now().Before(w.killAt) {
-		w.killed = true
+		w.killedAt = time.Now()
 		w.send(syscall.SIGKILL)
 	}
 }

@@ -20,8 +20,12 @@ var version = "unknown"
 
 func main() {
 	// A reader that goes away ends the output, not the process in the middle
-	// of an unlock: writes return EPIPE instead.
-	signal.Ignore(syscall.SIGPIPE)
+	// of an unlock: writes return EPIPE instead. A signal that is ignored would be so
+	// by a command that is run, too; one that goes to a channel is not.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	if os.Args[0] == guardName {
+		os.Exit(beGuard(os.Stdin))
+	}
 	sh := &shell{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Environ()}
 	os.Exit(sh.run(os.Args[1:]))
 }

@@ -36,10 +36,15 @@ func (p *patience) declare(flags *flag.FlagSet, noun string) {
 		"wait at most this `long` for the "+noun+"; 0s is not at all")
 }
 
-// listen has signals come to the verb. The returned function ends that.
+// listen has signals come to the verb, but for those that whoever started lockd had
+// ignored, as nohup does. The returned function ends that.
 func (p *patience) listen(signals ...os.Signal) (stop func()) {
 	p.signals = make(chan os.Signal, 16)
-	signal.Notify(p.signals, signals...)
+	for _, s := range signals {
+		if !signal.Ignored(s) {
+			signal.Notify(p.signals, s)
+		}
+	}
 	return func() { signal.Stop(p.signals) }
 }
 

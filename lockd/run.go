@@ -24,7 +24,12 @@ Waits for the lock, runs the command, gives the lock back and exits with the
 command's exit code. The command gets standard input, a process group of its
 own, every signal that lockd gets, and LOCKD_NAME, LOCKD_TOKEN (larger at every
 grant: let what the lock protects refuse a smaller one) and LOCKD_SESSION in its
-environment. It dies with lockd, even by kill -9.
+environment. It dies with lockd, even by kill -9, and so does what it has started.
+
+A command that a signal ends has --kill-grace for what it has started to end too,
+before the lock is given back. What a command leaves running when it ends by itself
+is not waited for. Signals that are ignored where lockd is started, as by nohup, are
+so by the command. It cannot be suspended from the terminal.
 
 With --also it holds several locks, all or none. LOCKD_NAME and LOCKD_TOKEN are then
 of NAME, LOCKD_TOKENS has a line TOKEN NAME for each, and there is no LOCKD_SESSION.

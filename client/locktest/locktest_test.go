@@ -169,7 +169,8 @@ func TestIsolateAndMoveLeader(t *testing.T) {
 	t.Parallel()
 	cluster := locktest.New(t, locktest.Options{Groups: 1})
 	ctx := within(t)
-	c := cluster.Client(t, client.Options{})
+	// That of a cluster of the test's, 2 s, a crowded machine takes to find the leader.
+	c := cluster.Client(t, client.Options{Lease: 30 * time.Second})
 	h := lock(ctx, t, c, "job")
 	from := cluster.Leader("job")
 	for range 6 {
@@ -267,6 +268,52 @@ func TestStaysTaken(t *testing.T) {
 	cluster.Expire("delay")
 	<-h.Lost()
 	stays("delay", until)
+}
+
+// TestPermitsOfTheDead has a client die that holds most permits of a semaphore: all of
+// them come free, and are granted to one who waits for all, who is not passed meanwhile.
+func TestPermitsOfTheDead(t *testing.T) {
+	t.Parallel()
+	cluster := locktest.New(t, locktest.Options{})
+	ctx := within(t)
+	a, b := cluster.Client(t, client.Options{}), cluster.Client(t, client.Options{})
+	const all = 8
+	var holds []*client.Held
+	for _, n := range []int{5, 2} {
+		h, err := a.Semaphore("gpu", all).Acquire(ctx, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		holds = append(holds, h)
+	}
+	got := make(chan *client.Held, 1)
+	waits := make(chan struct{}, 1)
+	go func() {
+		h, err := b.Semaphore("gpu", all).AcquireWith(ctx, all,
+			client.LockOptions{OnWait: func(client.WhyInfo) {
+				select {
+				case waits <- struct{}{}:
+				default:
+				}
+			}})
+		if err != nil {
+			t.Error(err)
+		}
+		got <- h
+	}()
+	<-waits
+	if _, err := a.Semaphore("gpu", all).TryAcquire(ctx, 1); !errors.Is(err, client.ErrHeld) {
+		t.Errorf("one more: got %v, want it behind who waits for all", err)
+	}
+	cluster.Expire("gpu")
+	h := <-got
+	if h == nil || h.Permits() != all || holds[0].Valid() || holds[1].Valid() {
+		t.Errorf("got %v beside the dead, want all permits and the dead told", h)
+	}
+	info, err := b.Get(ctx, "gpu")
+	if err != nil || info.Taken != all || info.HolderCount != 1 {
+		t.Errorf("got %+v, %v, want one who holds all", info, err)
+	}
 }
 
 // TestNothingIsLeft has a cluster end with faults of every kind under way.

@@ -37,13 +37,22 @@ func (x *cord) dial(ctx context.Context, address string) (net.Conn, error) {
 	return conn, nil
 }
 
+// end ends the conns for good.
 func (x *cord) end() {
 	x.mu.Lock()
-	defer x.mu.Unlock()
 	x.mu.cut = true
+	x.mu.Unlock()
+	x.reset()
+}
+
+// reset ends the conns that there are.
+func (x *cord) reset() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	for _, conn := range x.mu.conns {
 		conn.Close()
 	}
+	x.mu.conns = nil
 }
 
 // TestReleaseOnDisconnect: on a cluster of processes, what a client held whose conns

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,6 +53,26 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
+// sources looks at all from which lockd may be built. No package of the daemon is
+// imported here, so the go command would take an earlier result for that of a lockd
+// that has changed since; what a test looks at it looks at, too.
+var sources = sync.OnceValue(func() error {
+	const root = "../.."
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && strings.HasPrefix(d.Name(), ".") && path != root:
+			return fs.SkipDir
+		case filepath.Ext(path) != ".go" && d.Name() != "go.mod" ||
+			strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		_, err = os.Stat(path)
+		return err
+	})
+})
+
 // groups of the clusters under test: enough to spread, few enough to be quick.
 const groups = 12
 
@@ -88,6 +111,9 @@ func newStoppedCluster(t *testing.T, nodes int, flags ...string) *Cluster {
 // makeCluster is startCluster without a start.
 func makeCluster(t *testing.T, o Options) *Cluster {
 	t.Helper()
+	if err := sources(); err != nil {
+		t.Fatal(err)
+	}
 	o.Binary, o.Dir = lockdPath, t.TempDir()
 	c, err := New(o)
 	if err != nil {

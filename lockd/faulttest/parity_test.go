@@ -27,13 +27,17 @@ type pair struct {
 }
 
 // TestWLockParity expresses WLock's client API in ours, method by method, on a
-// cluster of processes.
+// cluster of processes: how a client is made (parity_client_test.go), its locks, its
+// watches (parity_watch_test.go), and what calls return (parity_result_test.go). Where
+// ours differs on purpose the row says so. What belongs to WLock's registry, tenants
+// and their migration, has no row.
 func TestWLockParity(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3)
 	p := pair{c: c, a: dial(t, c, client.Options{Name: "a"}),
 		b: dial(t, c, client.Options{Name: "b"}), lease: 30 * time.Second}
-	for _, row := range slices.Concat(lockRows(), watchRows(), otherRows()) {
+	for _, row := range slices.Concat(clientRows(), lockRows(), readWriteRows(),
+		watchRows(), resultRows(), annotationRows()) {
 		t.Run(row.method, func(t *testing.T) {
 			p.name = "parity/" + row.method
 			if err := row.prove(within(t, 20*time.Second), p); err != nil {
@@ -60,10 +64,10 @@ func lockRows() []parity {
 			}
 			short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 			defer cancel()
-			if _, err := p.b.Lock(short, p.name); want("maxWait", err, context.DeadlineExceeded) != nil {
-				return want("maxWait", err, context.DeadlineExceeded)
-			}
-			return h.Unlock(ctx)
+			_, err = p.b.Lock(short, p.name)
+			// Who gave up waits no more, and is not granted later.
+			return errors.Join(want("maxWait", err, context.DeadlineExceeded),
+				waits(ctx, p.a, p.name, 0), h.Unlock(ctx), isFree(ctx, p.a, p.name))
 		}},
 		{"tryAcquireLock(waits)", func(ctx context.Context, p pair) error { return handedOn(ctx, p) }},
 		{"tryAcquireLock(weight)", weighed},
@@ -95,24 +99,15 @@ func lockRows() []parity {
 			<-h.Lost()
 			return want("cause", context.Cause(h.Context()), client.ErrLost)
 		}},
-		{"tryAcquireLock(HoldLockListener)", func(ctx context.Context, p pair) error {
-			// A hold has no end of its own: as long as the process lives, it is renewed.
-			h, err := p.a.Lock(ctx, p.name)
-			if err != nil {
-				return err
-			}
-			if left := time.Until(h.SafeUntil()); left > p.lease || !h.Valid() {
-				return fmt.Errorf("got %s left, want a lease that is renewed", left)
-			}
-			return h.Unlock(ctx)
-		}},
+		{"tryAcquireLock(HoldLockListener)", heldForLong},
 		{"tryAcquireLockUnblocked", func(ctx context.Context, p pair) error {
 			h, err := p.a.TryLock(ctx, p.name)
 			if err != nil {
 				return err
 			}
 			_, err = p.b.TryLock(ctx, p.name)
-			return errors.Join(want("LOCK_OCCUPIED", err, client.ErrHeld), h.Unlock(ctx))
+			return errors.Join(want("LOCK_OCCUPIED", err, client.ErrHeld),
+				waits(ctx, p.a, p.name, 0), h.Unlock(ctx))
 		}},
 		{"releaseLock", released},
 		{"renewLock(expire)", func(ctx context.Context, p pair) error {
@@ -147,13 +142,21 @@ func lockRows() []parity {
 		}},
 		{"getLockState", func(ctx context.Context, p pair) error {
 			_, free := p.b.Get(ctx, p.name)
+			asked := time.Now()
 			h, err := p.a.Lock(ctx, p.name)
 			if err != nil {
 				return err
 			}
+			pause(ctx, time.Second)
 			info, err := p.b.Get(ctx, p.name)
 			if err != nil || info.Holders[0].Token != h.Token() || info.Holders[0].Client != "a" {
 				return fmt.Errorf("got %+v, %w, want the hold of a", info, err)
+			}
+			x := info.Holders[0]
+			const off = 700 * time.Millisecond // steps of log time, and a little
+			if since := x.Since.Sub(asked); since < -off || since > time.Since(asked) ||
+				x.Held < time.Second-off || x.LeaseLeft <= 0 || x.LeaseLeft > p.lease {
+				return fmt.Errorf("got %+v, want it since %s", x, asked)
 			}
 			return errors.Join(want("LOCK_DELETED", free, client.ErrNotFound), h.Unlock(ctx))
 		}},
@@ -245,91 +248,41 @@ func released(ctx context.Context, p pair) error {
 	return errors.Join(want("LOCK_CHANGED_OWNER", h.Unlock(ctx), client.ErrLost), next.Unlock(ctx))
 }
 
-func otherRows() []parity {
-	return []parity{
-		{"WLockClient(hashKey,registry)", func(ctx context.Context, p pair) error {
-			// One address of a node that is up is enough; the others are learned.
-			c, err := client.Dial(ctx, []string{"127.0.0.1:1", p.c.Nodes[2].Client},
-				client.Options{Name: "one address"})
-			if err != nil {
-				return err
-			}
-			err = c.Do(ctx, p.name, func(context.Context, *client.Held) error { return nil })
-			return errors.Join(err, c.Close(ctx)) // which WLock's client has not
-		}},
-		{"newDistributeLock(LockPolicy)", func(ctx context.Context, p pair) error {
-			const thread, process = 7, 1
-			for _, owner := range []uint64{thread, process} {
-				one, err := p.a.LockWith(ctx, p.name, client.LockOptions{Owner: owner})
-				if err != nil {
-					return err
-				}
-				two, err := p.a.LockWith(ctx, p.name, client.LockOptions{Owner: owner})
-				if err != nil || two.Token() != one.Token() {
-					return fmt.Errorf("again: got %w, want the same version", err)
-				}
-				_, other := p.a.TryLockWith(ctx, p.name, client.LockOptions{Owner: owner + 1})
-				first := one.Unlock(ctx)
-				_, still := p.b.TryLock(ctx, p.name)
-				if err := errors.Join(want("another owner", other, client.ErrHeld), first,
-					want("after one of two", still, client.ErrHeld), two.Unlock(ctx)); err != nil {
-					return err
-				}
-			}
-			return nil
-		}},
-		{"newReadWriteLock.readLock", func(ctx context.Context, p pair) error {
-			one, err := p.a.RWMutex(p.name).RLock(ctx)
-			two, err2 := p.b.RWMutex(p.name).RLock(ctx)
-			if err := errors.Join(err, err2); err != nil {
-				return err
-			}
-			_, held := p.b.RWMutex(p.name).TryLock(ctx)
-			return errors.Join(want("a writer", held, client.ErrHeld), one.Unlock(ctx), two.Unlock(ctx))
-		}},
-		{"newReadWriteLock.writeLock", func(ctx context.Context, p pair) error {
-			rw := p.a.RWMutex(p.name)
-			h, err := rw.Lock(ctx)
-			if err != nil {
-				return err
-			}
-			_, held := p.b.RWMutex(p.name).TryRLock(ctx)
-			// Whoever writes may read on, and lets others.
-			down := rw.Downgrade(ctx, h)
-			other, err := p.b.RWMutex(p.name).TryRLock(ctx)
-			if err := errors.Join(want("a reader", held, client.ErrHeld), down, err); err != nil {
-				return err
-			}
-			// Whoever reads may ask to write, which WLock refuses.
-			tried := want("upgrade beside a reader", rw.TryUpgrade(ctx, h), client.ErrHeld)
-			return errors.Join(tried, other.Unlock(ctx), rw.Upgrade(ctx, h), h.Unlock(ctx))
-		}},
-		{"setDefaultTimeoutForReq", func(ctx context.Context, p pair) error {
-			began := time.Now()
-			_, err := client.Dial(context.WithoutCancel(ctx), []string{"127.0.0.1:1"},
-				client.Options{DialTimeout: 100 * time.Millisecond})
-			if took := time.Since(began); took > 5*time.Second {
-				return fmt.Errorf("took %s", took)
-			}
-			return want("nobody there", err, client.ErrUnavailable)
-		}},
-		{"LockResult.lockVersion", func(ctx context.Context, p pair) error {
-			h, err := p.a.Lock(ctx, p.name)
-			if err != nil {
-				return err
-			}
-			now, err := p.b.CheckToken(ctx, p.name, h.Token())
-			if err != nil || !now.Current {
-				return fmt.Errorf("held: got %+v, %w, want current", now, err)
-			}
-			if err := h.Unlock(ctx); err != nil {
-				return err
-			}
-			then, err := p.b.CheckToken(ctx, p.name, h.Token())
-			if err != nil || then.Current {
-				return fmt.Errorf("given back: got %+v, %w, want stale", then, err)
-			}
-			return nil
-		}},
+// heldForLong proves that a hold lasts longer than what it is granted for at a time, is
+// renewed until its real end, and then ends; and that its holder is told when it has
+// become another's before.
+func heldForLong(ctx context.Context, p pair) error {
+	const lease, most = time.Second, 3 * time.Second
+	c, err := p.c.Dial(ctx, client.Options{Name: "for long", Lease: lease})
+	if err != nil {
+		return err
 	}
+	defer c.Close(ctx)
+	began := time.Now()
+	h, err := c.LockWith(ctx, p.name, client.LockOptions{MaxHold: most})
+	if err != nil {
+		return err
+	}
+	next, err := p.b.Lock(ctx, p.name)
+	if err != nil {
+		return err
+	}
+	ended := want("the real end", h.Unlock(ctx), client.ErrMaxHold)
+	if took := time.Since(began); took < most || ended != nil {
+		return fmt.Errorf("passed on after %s of %s: %w", took, most, ended)
+	}
+	if err := p.a.ForceRelease(ctx, p.name, next.Token(), "parity"); err != nil {
+		return err
+	}
+	<-next.Lost()
+	return want("onOwnerChange", context.Cause(next.Context()), client.ErrForced)
+}
+
+// isFree proves that nobody holds a lock or waits for it.
+func isFree(ctx context.Context, c *client.Client, name string) error {
+	h, err := c.TryLock(ctx, name)
+	if err != nil {
+		return err
+	}
+	return h.Unlock(ctx)
 }

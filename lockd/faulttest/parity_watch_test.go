@@ -13,8 +13,29 @@ import (
 func watchRows() []parity {
 	return []parity{
 		{"watchlock(version,listener)", watched},
+		{"watchlock(maxWait).onTimeout", func(ctx context.Context, p pair) error {
+			short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+			defer cancel()
+			var last error
+			for _, last = range p.b.Watch(short, p.name, client.WatchOptions{}) {
+			}
+			return want("onTimeout", last, context.DeadlineExceeded)
+		}},
 		{"watchAndWaitLock(listener)", watchedAndAcquired},
+		{"watchAndWaitLock(weight,maxWait)", watchedInVain},
 		{"continueWatchAndWaitLock(listener)", acquiredAgain},
+		{"continueWatchAndWaitLock(maxWait)", func(ctx context.Context, p pair) error {
+			h, err := p.b.Lock(ctx, p.name)
+			if err != nil {
+				return err
+			}
+			short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+			defer cancel()
+			for _, err = range p.a.LockAgain(short, p.name, client.LockOptions{}) {
+			}
+			return errors.Join(want("onTimeout", err, context.DeadlineExceeded),
+				waits(ctx, p.b, p.name, 0), h.Unlock(ctx))
+		}},
 		{"unWatchLock", func(ctx context.Context, p pair) error { // which WLock's never does
 			for _, err := range p.b.Watch(ctx, p.name, client.WatchOptions{}) {
 				return err // leaving the loop ends the watch
@@ -125,6 +146,40 @@ func watchedAndAcquired(ctx context.Context, p pair) error {
 			return errors.New("who waits was not told that another has acquired it")
 		}
 	}
+}
+
+// watchedInVain proves that a wait with a watch ends with its time, leaves no place in
+// the queue, and has the weight that it says meanwhile.
+func watchedInVain(ctx context.Context, p pair) error {
+	h, err := p.a.Lock(ctx, p.name)
+	if err != nil {
+		return err
+	}
+	var light client.Held
+	granted := make(chan error, 1)
+	p.b.LockAsync(&light, p.name, client.LockOptions{}, func(_ *client.Held, err error) {
+		granted <- err
+	})
+	if err := waits(ctx, p.b, p.name, 1); err != nil {
+		return err
+	}
+	short, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := p.a.WatchAndLock(short, p.name, client.LockOptions{Weight: 10},
+			func(client.WatchEvent) {})
+		ended <- err
+	}()
+	if err := waits(ctx, p.b, p.name, 2); err != nil {
+		return err
+	}
+	info, err := p.b.Get(ctx, p.name)
+	if err != nil || len(info.Waiters) != 2 || info.Waiters[0].Weight != 10 {
+		return fmt.Errorf("got %+v, %w, want the larger weight first", info, err)
+	}
+	return errors.Join(want("onTimeout", <-ended, context.DeadlineExceeded),
+		waits(ctx, p.b, p.name, 1), h.Unlock(ctx), <-granted, light.Unlock(ctx))
 }
 
 // acquiredAgain proves that whoever lost a lock waits for it anew.

@@ -96,6 +96,7 @@ type hold struct {
 	request  uint64
 	owner    uint64     // of a detached hold, else zero
 	enters   uint64     // who may enter again, else zero
+	permits  uint32     // of a semaphore, else zero
 	until    node.Nanos // of a detached hold
 	most     node.Nanos // when its max hold is over
 	released bool       // asked to be

@@ -269,7 +269,7 @@ func (m *membership) opened(k *call, x *wire.Response) {
 // hold takes a grant.
 func (m *membership) hold(k *call, token uint64) {
 	h := &hold{name: k.q.Name, mode: k.mode, token: token, request: k.q.Request, enters: k.owner,
-		most: k.most()}
+		permits: k.permits, most: k.most()}
 	if k.q.Session&wire.DetachedOwner != 0 {
 		h.owner, h.until = k.q.Session, k.beganOn+safe(k.ttl)
 	}
@@ -292,10 +292,16 @@ func (m *membership) hold(k *call, token uint64) {
 
 // believe tells the checkers of a hold.
 func (m *membership) believe(h *hold) {
-	m.c.w.leases.Believe(m.group, h.name, check.Belief{
+	b := check.Belief{
 		Token: lockfsm.Token(h.token), Mode: lockfsm.Mode(h.surely()), Client: m.c.id,
+		Permits:  lockfsm.Permits(h.permits),
 		Believes: func() bool { return m.believes(h) },
-	})
+	}
+	if h.permits > 0 {
+		b.Capacity = semaphoreCapacity
+		m.c.w.covered["permits held"]++
+	}
+	m.c.w.leases.Believe(m.group, h.name, b)
 }
 
 // act does with a hold what it is for.

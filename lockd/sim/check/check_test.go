@@ -298,6 +298,21 @@ func TestLeasesKnowWhenItIsEarly(t *testing.T) {
 	wants(t, l.Granted(0, grant), "I25")
 	believes = false
 	wants(t, l.Granted(0, grant), "")
+
+	l = NewLeases(10_000)
+	believes = true
+	for token := range lockfsm.Token(2) { // three of four permits
+		l.Believe(0, "s", Belief{Token: 1 + token, Permits: 1 + lockfsm.Permits(token), Capacity: 4,
+			Believes: func() bool { return believes || token == 0 }})
+	}
+	take := &Grant{Token: 3, Name: "s", Permits: 1, Capacity: 4}
+	wants(t, l.Granted(0, take), "")
+	take.Permits = 2
+	wants(t, l.Granted(0, take), "I25")
+	wants(t, l.Granted(0, &Grant{Token: 3, Name: "s"}), "I25")
+	wants(t, l.Granted(0, &Grant{Token: 3, Name: "s", Permits: 1, Capacity: 5}), "I25")
+	believes = false
+	wants(t, l.Granted(0, take), "")
 }
 
 func TestHistoryKeepsRealTimeOrder(t *testing.T) {

@@ -45,6 +45,9 @@ type leased struct {
 type Belief struct {
 	Token lockfsm.Token
 	Mode  lockfsm.Mode
+	// Permits are taken of a semaphore of so large a Capacity; both are zero for a lock
+	// with modes.
+	Permits, Capacity lockfsm.Permits
 	// Believes reports whether the client would act on the hold at this moment.
 	Believes func() bool
 	Client   int
@@ -132,11 +135,15 @@ func (l *Leases) ForcedAt(group uint16, t lockfsm.Token) (int64, bool) {
 }
 
 // Granted checks that nobody believes in a hold that excludes the one that the
-// log has just granted (I25).
+// log has just granted, or in permits for which there is no room beside it (I25).
 func (l *Leases) Granted(group uint16, g *Grant) error {
+	taken := g.Permits
 	for _, b := range l.beliefs[lockKey{group, g.Name}] {
-		same := b.Token == g.Token || slices.Contains(g.Was, b.Token)
-		if !same && !compatible(b.Mode, g.Mode) && b.Believes() {
+		if b.Token == g.Token || slices.Contains(g.Was, b.Token) || !b.Believes() {
+			continue
+		}
+		taken += b.Permits
+		if !compatible(b.Mode, g.Mode) || b.Capacity != g.Capacity || taken > g.Capacity {
 			return fmt.Errorf("I25: %q of group %d granted with token %d while client %d believes "+
 				"that it holds it with token %d", g.Name, group, g.Token, b.Client, b.Token)
 		}

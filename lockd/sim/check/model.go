@@ -138,6 +138,8 @@ type Grant struct {
 	Token    lockfsm.Token
 	Name     string
 	Mode     lockfsm.Mode
+	// Permits of a Capacity, zero for a lock with modes.
+	Permits, Capacity lockfsm.Permits
 	// Again says that the owner had the lock already, with this token.
 	Again bool
 	// Was are the tokens that the hold had before it was converted.
@@ -455,7 +457,8 @@ func (s *step) seat(c *Claim, t lockfsm.Token) {
 	l.holders = slices.Insert(l.holders, at, c)
 	c.token, c.since, c.seated = t, s.logTime, s.slot
 	s.Grants = append(s.Grants, Grant{Session: c.key.session, Detached: c.key.detached,
-		Request: c.key.request, Token: t, Name: c.name, Mode: c.mode})
+		Request: c.key.request, Token: t, Name: c.name, Mode: c.mode, Permits: c.permits,
+		Capacity: c.capacity})
 }
 
 func without(all []*Claim, c *Claim) []*Claim {

@@ -1,0 +1,100 @@
+package faulttest
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// runInheritedSignals: a command gets the signals as they were where lockd was started,
+// none of them ignored besides, and those that were ignored there are not passed on.
+func runInheritedSignals(t *testing.T, c *Cluster) {
+	ignored := func(args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(within(t, 20*time.Second), "sh", append([]string{"-c",
+			`trap "" HUP; exec "$@"`, "x"}, args...)...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%q: %v and %s", args, err, out)
+		}
+		return string(out)
+	}
+	look := []string{"grep", "SigIgn", "/proc/self/status"}
+	want := ignored(look...)
+	if got := ignored(append([]string{lockdPath, "run", "--addr", c.Nodes[0].Client, "inherited",
+		"--"}, look...)...); got != want {
+		t.Errorf("got %q, want %q as without lockd", got, want)
+	}
+
+	file := filepath.Join(t.TempDir(), "pid")
+	cmd := exec.CommandContext(within(t, 20*time.Second), "sh", "-c", `trap "" HUP; exec "$@"`, "x",
+		lockdPath, "run", "--addr", c.Nodes[0].Client, "nohup", "--", "sh", "-c",
+		`echo $$ > "$0"; exec sleep 100`, file)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid := workerPid(t, file)
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if gone(pid, 300*time.Millisecond) {
+		t.Error("the command of a lockd run that was started with nohup ended by SIGHUP")
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if got := cmd.ProcessState.ExitCode(); got != 128+int(syscall.SIGTERM) {
+		t.Errorf("got exit code %d, want %d", got, 128+15)
+	}
+}
+
+// runOnTerminal types at a command that lockd run has given its terminal: what it
+// reads, Ctrl-Z, which does not suspend it, and Ctrl-C, which ends it.
+func runOnTerminal(t *testing.T, c *Cluster) {
+	script, err := exec.LookPath("script") // of util-linux: it has a terminal
+	if err != nil {
+		t.Skip("NOT RUN: there is no script(1), so nothing was typed at a terminal")
+	}
+	for _, row := range []struct{ name, typed, want, not string }{
+		{"Read", "typed\n", "got typed", ""},
+		{"Suspend", "\x1atyped\n", "got typed", ""},
+		{"Interrupt", "\x03", "code 130", "got"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "pid")
+			cmd := exec.CommandContext(within(t, 20*time.Second), script, "-qc",
+				`"$LOCKD" run --addr "$ADDR" terminal -- sh -c 'echo $$ > "$FILE"; read x; echo got $x'
+				 echo code $?`, "/dev/null")
+			cmd.Env = append(os.Environ(), "LOCKD="+lockdPath, "ADDR="+c.Nodes[0].Client,
+				"FILE="+file, "SHELL=/bin/sh")
+			in, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out strings.Builder
+			cmd.Stdout, cmd.Stderr = &out, &out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			workerPid(t, file)
+			time.Sleep(200 * time.Millisecond) // until it reads
+			for _, key := range row.typed {
+				if _, err := io.WriteString(in, string(key)); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+			err = cmd.Wait()
+			if got := out.String(); err != nil || !strings.Contains(got, row.want) ||
+				row.not != "" && strings.Contains(got, row.not) {
+				t.Errorf("got %v and %q, want %q", err, got, row.want)
+			}
+		})
+	}
+}
