@@ -13,21 +13,34 @@ import (
 type twinWait struct {
 	c, hold *twinClaim
 	from    *twinWait
-	root    *twinClaim // the part of the request that it was come to from
 }
 
 // circle refuses a wait that closes a circle of waits whose owners give nothing
-// back, and reports the shortest, the first of equal ones by token and queue.
+// back. It reports the shortest that leads back to the whole request, the first of equal
+// ones by token and queue; if there is none, such a one of those that lead from the
+// first of its parts to the turn of that alone.
 func (t *twin) circle(cl *twinClaim, res *Result) bool {
-	var reached []*twinWait
+	if t.circleFrom(cl, cl.parts(), nil, res) {
+		return true
+	}
 	for _, p := range cl.parts() {
-		reached = append(reached, &twinWait{c: p, root: p})
+		if cl.all != nil && t.circleFrom(cl, []*twinClaim{p}, p, res) {
+			t.throughOneTurn++
+			return true
+		}
+	}
+	return false
+}
+
+// circleFrom looks for a circle from some parts of a request to all of it, or to the turn
+// of one.
+func (t *twin) circleFrom(cl *twinClaim, from []*twinClaim, turn *twinClaim, res *Result) bool {
+	var reached []*twinWait
+	for _, p := range from {
+		reached = append(reached, &twinWait{c: p})
 	}
 	owner := cl.promiser()
 	add := func(w twinWait) {
-		if w.from != nil {
-			w.root = w.from.root
-		}
 		known := slices.ContainsFunc(reached, func(o *twinWait) bool { return o.c == w.c })
 		if w.c.detects && !w.c.s.ending && !known {
 			reached = append(reached, &w)
@@ -52,7 +65,7 @@ func (t *twin) circle(cl *twinClaim, res *Result) bool {
 		}
 		for _, w := range l.waiters[:slices.Index(l.waiters, at.c)] {
 			near := w.all != nil && w.mode.Compatible(at.c.mode)
-			if slices.Contains(cl.parts(), w) && (!near || w == at.root) {
+			if slices.Contains(cl.parts(), w) && (!near || w == turn) {
 				t.report(at, 0, res)
 				return true
 			}

@@ -30,7 +30,7 @@ type twin struct {
 	work        int
 	out         *Outcome
 	// Steps of circles that were waits of conversions and of parts.
-	throughTurns, throughParts int
+	throughTurns, throughParts, throughOneTurn int
 }
 
 type twinSession struct {

@@ -563,7 +563,7 @@ type tally struct {
 	// circles counts the steps of circles of owners.
 	circles int
 	// those of conversions and of parts
-	throughTurns, throughParts int
+	throughTurns, throughParts, throughOneTurn int
 }
 
 // look counts what the machine's locks show.
@@ -624,6 +624,7 @@ func runWorld(seed uint64, steps int, met *tally) error {
 	}
 	met.throughTurns += w.twin.throughTurns
 	met.throughParts += w.twin.throughParts
+	met.throughOneTurn += w.twin.throughOneTurn
 	return nil
 }
 
@@ -643,8 +644,8 @@ func TestTwin(t *testing.T) {
 	}
 	t.Logf("%d levels held, %d waiting, %d times permits kept for the head of the queue",
 		met.deep, met.shared, met.kept)
-	t.Logf("%d steps of circles, %d of conversions, %d of parts", met.circles, met.throughTurns,
-		met.throughParts)
+	t.Logf("%d steps of circles, %d of conversions, %d of parts, %d circles of one turn", met.circles,
+		met.throughTurns, met.throughParts, met.throughOneTurn)
 	if min(met.circles, met.throughTurns, met.throughParts) < 10 {
 		t.Errorf("got %d steps of circles, %d of conversions, %d of parts, want 10 of each",
 			met.circles, met.throughTurns, met.throughParts)
