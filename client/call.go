@@ -53,6 +53,7 @@ type Call struct {
 	Group    uint16        // of a List, CheckTokens and FindSession; else the Core sets it
 	Node     uint16        // of a Status, a Top and a Chase that asks a node
 	Flows    []wire.Flow   // of a Chase
+	Skip     uint32        // of a Chase that goes on: the Next of the one before
 	View     *View         // of a Watch: what it was told
 	Place    *Place        // of an Acquire that waits: where it is told how it stands, or nil
 	Mode     wire.Mode     // of an Acquire and an Enter

@@ -228,10 +228,8 @@ func (c *Core) onChased(x *Call, r *wire.Response) error {
 		if err != nil {
 			return err
 		}
-		if n := len(x.Flows); len(found.Waits) == wire.MaxChased && n > 1 && !ch.again {
-			for half := range slices.Chunk(x.Flows, (n+1)/2) { // there was room for some only
-				c.ask(ch, &Call{Node: x.Node, Flows: half})
-			}
+		if found.Next > x.Skip && len(ch.waits) < chaseWaits { // there was room for some only
+			c.ask(ch, &Call{Node: x.Node, Group: x.Group, Flows: x.Flows, Skip: found.Next})
 		}
 		for i := range found.Waits {
 			if n := found.Waits[i].Group; int(n) >= len(c.groups) {

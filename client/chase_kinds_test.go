@@ -2,7 +2,6 @@ package client
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -177,32 +176,54 @@ func TestChaseThroughAllNames(t *testing.T) {
 	}
 }
 
-// TestChaseAsksForWhatHadNoRoom proves that owners are asked about again, fewer at a
-// time, if there was no room for what all of them wait for.
+// TestChaseAsksForWhatHadNoRoom proves that a question is gone on with if there was no
+// room in the answer, of the first look and of the second.
 func TestChaseAsksForWhatHadNoRoom(t *testing.T) {
 	b, x := several(t)
-	var in []wire.Blocker
-	for i := range uint64(8) {
-		in = append(in, wire.Blocker{Flow: wire.Flow{Client: 70 + i}, Session: i + 1, Request: 3,
-			Token: 5 + i})
+	theirs := wire.Flow{Client: 77}
+	hold := wire.Blocker{Flow: theirs, Session: 4, Request: 1, Token: 5}
+	us := wire.Blocker{Flow: b.core.flow(x), Session: 9, Request: x.request}
+	behind := wire.ChasedWait{Flow: theirs, Session: 4, Request: 2, Weight: 9, Name: []byte("b"),
+		Blockers: []wire.Blocker{us}, Near: 1}
+	pages := map[wire.Flow][]wire.Chased{
+		us.Flow: {{Next: 40, Waits: []wire.ChasedWait{b.ownWait(x, "a",
+			wire.Blocker{Flow: wire.Flow{Client: 78}, Session: 5, Request: 3, Token: 6})}},
+			{Waits: []wire.ChasedWait{b.ownWait(x, "b", hold)}}},
+		theirs: {{Next: 40}, {Waits: []wire.ChasedWait{behind}}},
 	}
-	own := wire.ChasedWait{Flow: b.core.flow(x), Session: 9, Request: x.request, Weight: 1,
-		Name: []byte("a"), Blockers: in}
 	b.after(100 * time.Millisecond)
-	b.chased(own)
-	full := make([]wire.ChasedWait, wire.MaxChased)
-	for i := range full {
-		full[i] = wire.ChasedWait{Flow: wire.Flow{Client: 70}, Session: 1, Request: 9, Weight: 9,
-			Name: fmt.Append(nil, "x", i)}
+	asked := 0
+	answers := func(conn ConnID, h wire.Header, body []byte) {
+		y := wire.Chased{}
+		q, err := wire.DecodeChase(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if of := pages[q.Flows[len(q.Flows)-1]]; conn == 1 && len(of) > 0 {
+			y = of[min(q.After, 1)]
+		}
+		asked++
+		b.respond(conn, h, wire.Response{Status: wire.StatusOK, Payload: wire.AppendChased(nil, &y)})
 	}
-	for _, want := range []int{1, 2, 4, 8} {
-		if n := b.chased(full...); n != want {
-			t.Fatalf("got %d questions, want %d", n, want)
+	for range 8 {
+		b.core.Tick(b.now)
+		b.answerPings()
+		for conn := ConnID(1); conn <= 2; conn++ {
+			out := b.written[conn]
+			delete(b.written, conn)
+			b.eachFrame(out, func(h wire.Header, body []byte) {
+				switch h.Kind {
+				case wire.KindChase:
+					answers(conn, h, body)
+				case wire.KindCancel:
+					b.respond(conn, h, wire.Response{Status: wire.StatusCancelled})
+				}
+			})
 		}
 	}
-	b.after(20 * time.Millisecond)
-	if n := b.chased(); n != 0 {
-		t.Errorf("got %d questions more, want none", n)
+	var circle *DeadlockError
+	if !errors.As(x.Err, &circle) || circle.Name != "b" || circle.Count != 2 {
+		t.Errorf("got %v after %d questions, want a circle of two", x.Err, asked)
 	}
 }
 

@@ -22,9 +22,8 @@ type Flow struct {
 
 const (
 	// flowWaits bounds the waits of one flow that are found, of which it promises that
-	// it has one, and flowListed the names for which they are told.
-	flowWaits  = 8
-	flowListed = 32
+	// it has one.
+	flowWaits = 8
 	// MaxBlockers bounds what is listed in the way of one wait, and flowLooks the
 	// claims that are looked at for that.
 	MaxBlockers = 16
@@ -58,38 +57,62 @@ type Blocker struct {
 	Token   Token     // of a hold, zero of a wait
 }
 
-// FlowWaits appends the waits with Detect of a flow to dst, eight at most, one for
-// several names once for each that has something in its way, 32 in all. That is listed up
-// to MaxBlockers: holds in the order of their tokens, then waits in that of the queue,
-// those last that are near. It returns too how many claims it looked at, which is what
-// the answer costs.
-func (m *Machine) FlowWaits(dst []FlowWait, f Flow) ([]FlowWait, int) {
-	looked, most := 0, len(dst)+flowListed
+// FlowSpan says which of the names at which a flow waits are told: those after the first
+// Skip, and Most of them.
+type FlowSpan struct {
+	Skip, Most int
+}
+
+// FlowWalk says how far an answer about a flow has come, and what it costs.
+type FlowWalk struct {
+	Passed int  // names gone past, be something in the way at them or not
+	Looked int  // claims looked at
+	More   bool // there are more names
+}
+
+// FlowWaits appends the waits with Detect of a flow to dst, of eight at most, one for
+// several names once for each that has something in its way. That is listed up to
+// MaxBlockers: holds in the order of their tokens, then waits in that of the queue,
+// those last that are near. It stops too when it has looked at a lot.
+func (m *Machine) FlowWaits(dst []FlowWait, f Flow, span FlowSpan) ([]FlowWait, FlowWalk) {
+	var at FlowWalk
 	if m.byFlow.n == 0 {
-		return dst, 0
+		return dst, at
 	}
+	most := len(dst) + span.Most
 	for n := range uint64(flowWaits) {
 		p := m.byFlow.probe(m.hashFlow(f, n))
 		for r := p.next(); r != 0; r = p.next() {
-			c := m.claims.at(r)
-			if m.flowOf(c) != f || m.ending(c) {
+			if c := m.claims.at(r); m.flowOf(c) != f || m.ending(c) {
 				continue
 			}
-			for part := r; part != 0 && len(dst) < most && looked < flowWaits*flowLooks; {
-				w, n := m.flowWait(m.claims.at(part), f)
-				looked += n
-				if !c.isPart() {
-					dst = append(dst, w)
-					break
+			for part := r; part != 0; part = m.nextName(part) {
+				switch {
+				case at.Passed < span.Skip:
+				case len(dst) >= most || at.Looked >= flowWaits*flowLooks:
+					at.More = true
+					return dst, at
+				default:
+					c := m.claims.at(part)
+					w, looked := m.flowWait(c, f)
+					at.Looked += looked
+					if !c.isPart() || len(w.Blockers) > 0 {
+						dst = append(dst, w)
+					}
 				}
-				if len(w.Blockers) > 0 {
-					dst = append(dst, w)
-				}
-				part = m.partAfter(part)
+				at.Passed++
 			}
 		}
 	}
-	return dst, looked
+	return dst, at
+}
+
+// nextName returns the next part of the acquire of r, zero if that asks for no more.
+func (m *Machine) nextName(r ref) ref {
+	if !m.claims.at(r).isPart() {
+		return 0
+	}
+	return m.partAfter(r)
 }
 
 // flowWait describes one wait, and counts what it looks at for that.

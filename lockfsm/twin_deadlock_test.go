@@ -273,10 +273,16 @@ func (t *twin) compareFlows(m *Machine) error {
 	}
 	for f, waits := range want { // order: any one that differs will do
 		var got []string
-		found, _ := m.FlowWaits(nil, f)
-		for _, w := range found {
-			got = append(got, fmt.Sprintf("s%d r%d w%d %s %q %+v %d", w.Session, w.Request, w.Weight,
-				w.Client, w.Name, w.Blockers, w.Near))
+		for at, more := 0, true; more; { // a few at a time
+			found, walk := m.FlowWaits(nil, f, FlowSpan{Skip: at, Most: 2})
+			for _, w := range found {
+				got = append(got, fmt.Sprintf("s%d r%d w%d %s %q %+v %d", w.Session, w.Request, w.Weight,
+					w.Client, w.Name, w.Blockers, w.Near))
+			}
+			if more = walk.More; more && walk.Passed <= at {
+				return fmt.Errorf("flow %+v waits: got past %d names from %d on", f, walk.Passed, at)
+			}
+			at = walk.Passed
 		}
 		slices.Sort(got)
 		slices.Sort(waits)

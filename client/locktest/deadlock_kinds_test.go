@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -236,4 +237,31 @@ func TestNoDeadlockWithWhoLetsPass(t *testing.T) {
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("several: got %v, want it cancelled", err)
 	}
+}
+
+// TestDeadlockOfManyNames proves that a circle is found which leads through the last of so
+// many names of a call that one answer does not list them.
+func TestDeadlockOfManyNames(t *testing.T) {
+	t.Parallel()
+	cluster := locktest.New(t, locktest.Options{Groups: 64})
+	ctx := within(t)
+	a, b := cluster.Client(t, client.Options{}), cluster.Client(t, client.Options{})
+	names := apart(1)
+	books := together(wire.MaxChased+8, names[0])
+	rest, last := books[:len(books)-1], books[len(books)-1]
+	others, err := cluster.Client(t, client.Options{}).LockAll(ctx, rest...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine, theirs := lock(ctx, t, a, names[0]), lock(ctx, t, b, last)
+	give := sync.OnceValue(func() error { return others.Unlock(ctx) })
+	var wants []client.Want
+	for _, name := range books {
+		wants = append(wants, client.Want{Name: name})
+	}
+	oneIsTold(t, []party{
+		{func() error { return errors.Join(mine.Unlock(ctx), give()) },
+			waitsAll(ctx, a, wants...)},
+		{func() error { return errors.Join(theirs.Unlock(ctx), give()) }, waits(ctx, b, names[0], client.Exclusive)},
+	}, 2)
 }

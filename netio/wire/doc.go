@@ -130,7 +130,7 @@
 //	32 CheckTokens         n u16 | n × (token u64 | name)
 //	33 FindSession         nonce [16] | after u64
 //	34 LetGo               session u64 | epoch u32 | grace ms u32
-//	35 Chase               scope u8 | 0 u8 | n u16 | n × flow
+//	35 Chase               scope u8 | 0 u8 | after u32 | n u16 | n × flow
 //	                       flow: client u64 | owner u64
 //
 //	135 Watched            slot u64 | token u64 | session u64 | held ms u64 |
@@ -150,8 +150,8 @@
 //	              LockInfo as in version 3
 //	TopPage       n u16 | n × (score u32 | waits u64 | refusals u64 | usual ms u32 |
 //	              name)
-//	Chased        n u16 | n × (flow | session u64 | request u64 | group u16 |
-//	              weight u8 | near u8 | client name | name |
+//	Chased        next u32 | n u16 | n × (flow | session u64 | request u64 |
+//	              group u16 | weight u8 | near u8 | client name | name |
 //	              n u16 | n × (flow | session u64 | request u64 | token u64))
 //
 // Convert turns a hold, with all that its owner entered, into another mode; the
@@ -234,7 +234,8 @@
 // stopped by what would not stop it. An AcquireAll is a wait for each name at which
 // something is in its way. The last near of those in the way of a wait are AcquireAlls
 // with which it gets along: it waits until they are in turn for its name, and for nothing
-// of what they wait for elsewhere. Whose request with the flag waits for long looks
+// of what they wait for elsewhere. If next is not zero there was no room for all: the same
+// question with that as after is answered with what follows. Whose request with the flag waits for long looks
 // for a circle so: what it waits for, what the owners of that wait for, and so on. The
 // victim of a circle is the wait of the least weight; of several with that the one whose
 // rank (below) is the largest; of equal ones that of the largest group, then session,
