@@ -72,7 +72,7 @@ func (m *Machine) circleOf(r ref, out *Outcome) int {
 	if c.flags&claimDetects == 0 || plantedIs("circle-not-seen") {
 		return 0
 	}
-	s := search{m: m, start: c, owner: m.promiser(c), found: m.found[:0]}
+	s := search{m: m, start: c, owner: m.promiser(r), found: m.found[:0]}
 	s.add(wait{claim: r, from: -1})
 	for p := r; c.isPart() && p != 0; p = m.partAfter(p) {
 		s.reach(p, wait{claim: p, from: -1})
@@ -125,7 +125,7 @@ func (s *search) follow(i int) (Token, bool) {
 		if !m.owned(hold) || m.ending(hold) || h == c.converting() || !l.bars(hold, c) {
 			continue
 		}
-		owner := m.ownerOf(l, hold)
+		owner := m.ownerOf(h)
 		if hold.session == s.start.session && owner == s.owner {
 			return hold.stamp, true
 		}
@@ -180,7 +180,7 @@ func (s *search) waitsOf(i int, hold *claim, o Owner) {
 	for r, last := of.claims, m.claims.at(of.claims).ownPrev; s.looked < detectMost; {
 		s.looked++
 		c := m.claims.at(r)
-		if c.flags&claimDetects != 0 && m.promiser(c) == o {
+		if c.flags&claimDetects != 0 && m.promiser(r) == o {
 			s.reach(r, wait{claim: r, from: i, token: hold.stamp})
 		}
 		if r == last {
@@ -205,7 +205,7 @@ func (s *search) report(i int, token Token, out *Outcome) int {
 		w := s.found[i]
 		c := m.claims.at(w.claim)
 		out.Steps = append(out.Steps, Step{Session: m.sessions.at(c.session).id,
-			Owner: m.promiser(c), Token: token,
+			Owner: m.promiser(w.claim), Token: token,
 			Name: out.copyName(m.lockName(m.locks.at(c.lock)))})
 		token, i = w.token, w.from
 	}
