@@ -61,6 +61,7 @@ type Call struct {
 	Permits  uint32        // of a Take
 	Capacity uint32        // of a Take: all the permits there are
 	Owner    uint64        // of an Enter: who may enter again; else zero
+	For      uint64        // of an AcquireAll: who asks, as far as circles go
 	Gate     wire.GateKind // of a call at a gate
 	Count    uint32        // of a call at a gate: see wire.Gate
 	TTL      time.Duration // of a detached Acquire and of a RenewHold

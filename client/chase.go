@@ -158,8 +158,11 @@ func (c *Core) chaseFrom(ch *chase) {
 // flow is whose a request is.
 func (c *Core) flow(x *Call) wire.Flow {
 	nonce := &c.groups[x.Group].session.nonce
-	return wire.Flow{Client: binary.LittleEndian.Uint64(nonce[:8]), Owner: x.Owner}
+	return wire.Flow{Client: binary.LittleEndian.Uint64(nonce[:8]), Owner: x.promiser()}
 }
+
+// promiser is the owner who waits with a request, and says Detect.
+func (x *Call) promiser() uint64 { return x.Owner | x.For }
 
 // ask puts one question of a chase, to a node or, if it names none, to a group.
 func (c *Core) ask(ch *chase, q *Call) {
@@ -343,7 +346,7 @@ func (c *Core) closes(x *Call, w *wire.ChasedWait, b *wire.Blocker) bool {
 		return w.Group == x.Group && b.Session == x.Session && b.Request == x.request
 	}
 	s := &c.groups[w.Group].session
-	if s.state != sessionOpen || s.id != b.Session || b.Flow.Owner != x.Owner {
+	if s.state != sessionOpen || s.id != b.Session || b.Flow.Owner != x.promiser() {
 		return false
 	}
 	for h := s.holds.head; h != nil; h = h.next {
