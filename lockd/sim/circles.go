@@ -35,13 +35,13 @@ func (c *coreClient) cross() {
 	for _, a := range c.calls {
 		for _, e := range c.w.cores {
 			if e == c || e.away > c.w.agenda.Now() || e.leaving || len(e.calls) >= maxCalls ||
-				!a.crosses() {
+				!a.crosses() && !a.crossesAll() {
 				continue
 			}
 			for _, b := range e.calls {
-				if b.crosses() && a.Name != b.Name && !converts {
-					c.detect(b.Name)
-					e.detect(a.Name)
+				if (b.crosses() || b.crossesAll()) && a.Name != b.Name && !converts {
+					c.detect(b.Name, a.For)
+					e.detect(a.Name, b.For)
 					e.carryOut()
 					return
 				}
@@ -56,6 +56,9 @@ func (c *coreClient) cross() {
 	if converts && !reads {
 		k.Mode = wire.ModePR
 		k.Name = cmp.Or(c.readElsewhere(), k.Name)
+	} else if !converts && c.w.opts.Several && c.dice.permille(300) { // for an owner
+		k.Kind, k.For = wire.KindAcquireAll, 1+uint64(c.dice.IntN(2))
+		k.Wants = k.Wants.Append(wire.Want{Mode: wire.ModeEX, Name: []byte(k.Name)})
 	}
 	c.start(k)
 }
@@ -73,7 +76,7 @@ func (c *coreClient) crossByUpgrade() bool {
 				if e != c && e.away <= c.w.agenda.Now() && !e.leaving && len(e.calls) < maxCalls &&
 					e.holdsName(a.Name) && !e.holdsName(more.Name) {
 					c.upgrade(a)
-					e.detect(more.Name)
+					e.detect(more.Name, 0)
 					e.carryOut()
 					return true
 				}
@@ -154,11 +157,18 @@ func (k *coreCall) crosses() bool {
 		k.Flags&wire.FlagDetached == 0
 }
 
-// detect waits for a name, perhaps with others of its group, with the word.
-func (c *coreClient) detect(name string) {
+// crossesAll reports the same of a hold of several names, of an owner or of nobody.
+func (k *coreCall) crossesAll() bool {
+	return k.State() == lockclient.StateHeld && !k.released && k.Kind == wire.KindAcquireAll
+}
+
+// detect waits for a name, perhaps with others of its group, with the word, of an owner if
+// not zero.
+func (c *coreClient) detect(name string, owner uint64) {
 	k := &coreCall{Call: lockclient.Call{Kind: wire.KindAcquire, Mode: wire.ModeEX, Name: name,
 		Weight: uint8(c.dice.IntN(2)), Flags: wire.FlagWait | wire.FlagDetect}}
-	if c.w.opts.Several && c.dice.permille(500) {
+	if owner != 0 || c.w.opts.Several && c.dice.permille(500) {
+		k.For = owner
 		all := []string{name}
 		for _, n := range c.w.names[c.w.groupOf(name)] {
 			if n != name && c.dice.permille(300) {
@@ -220,6 +230,9 @@ func (w *World) circleTold(c *coreClient, x *lockclient.Call, d *lockclient.Dead
 	}
 	w.covered["circle over groups told"]++
 	w.covered["circle over groups told to "+x.Kind.String()]++
+	if x.For != 0 {
+		w.covered["circle over groups told for an owner"]++
+	}
 	common := []span{{0, w.agenda.Now()}}
 	for i := range d.Steps {
 		stood := w.stood(&d.Steps[i], &d.Steps[(i+1)%len(d.Steps)])
