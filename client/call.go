@@ -53,6 +53,7 @@ type Call struct {
 	Group    uint16        // of a List, CheckTokens and FindSession; else the Core sets it
 	Node     uint16        // of a Status, a Top and a Chase that asks a node
 	Flows    []wire.Flow   // of a Chase
+	Skip     uint32        // of a Chase that goes on: the Next of the one before
 	View     *View         // of a Watch: what it was told
 	Place    *Place        // of an Acquire that waits: where it is told how it stands, or nil
 	Mode     wire.Mode     // of an Acquire and an Enter
@@ -60,6 +61,7 @@ type Call struct {
 	Permits  uint32        // of a Take
 	Capacity uint32        // of a Take: all the permits there are
 	Owner    uint64        // of an Enter: who may enter again; else zero
+	For      uint64        // of an AcquireAll: who asks, as far as circles go
 	Gate     wire.GateKind // of a call at a gate
 	Count    uint32        // of a call at a gate: see wire.Gate
 	TTL      time.Duration // of a detached Acquire and of a RenewHold

@@ -15,8 +15,16 @@ import (
 // until that leads back to the request or ends. The rule who is the victim of a circle
 // (wire.ChasedWait.Yields) is known to all, so a chase passes by every wait that would be
 // it instead: what it finds is a circle whose victim it is itself, and nobody else finds
-// that. A request for several names is a wait for each at which something is in its way;
-// who stands behind it, and gets along with it, waits for its turn at that name only.
+// that.
+//
+// What is searched is the graph of lockfsm/deadlock.go, as far as it is told. Its nodes are
+// the turns of waits, a request for several names having one at each of them, and the
+// grants of requests. A turn waits for each hold in its way, and so for all that the owner
+// of that waits for; for the grant of each request that goes before; and, if it gets along
+// with one that goes before and is for several names (it is near), only for the turn of
+// that at the same name. A grant waits for the turns of the request at all its names. A
+// circle leads from the grant of the request back to it or, past it, from one of its turns
+// back to that.
 //
 // What was found was true at some moment of each step, which need not be the same. So
 // every step is asked for again, of its group. A wait, once over, never comes again
@@ -36,9 +44,11 @@ const (
 	chaseGrid = 10 * time.Millisecond
 	// chaseTimeout bounds one question.
 	chaseTimeout = 1 * time.Second
-	// A chase asks for this many owners and finds this many waits, and no more.
+	// A round asks for this many owners, takes in this many waits, and looks this often
+	// whether one leads to another each time it has new ones, and no more.
 	chaseFlows = 512
-	chaseWaits = 256
+	chaseWaits = 512
+	chaseLooks = 1 << 20
 )
 
 // chase is the search of one request, over all its rounds. It is steppable; it belongs
@@ -50,8 +60,9 @@ type chase struct {
 	open  int  // questions without an answer
 	again bool // the circle is asked about again
 	waits []chaseWait
-	next  int // of waits: the first whose blockers were not asked about
-	asked map[wire.Flow]struct{}
+	// asked are the owners that were asked about; where their waits are in waits.
+	asked map[wire.Flow][]int
+	looks int // whether one wait leads to another
 	// circle are the waits that lead from the request back to it, in order, and seen
 	// which of them stood when they were asked about again.
 	circle []*chaseWait
@@ -60,13 +71,19 @@ type chase struct {
 	verdict *DeadlockError
 }
 
-// chaseWait is a wait that was come to.
+// chaseWait is a wait that was told: the turn of a request at a name.
 type chaseWait struct {
 	wire.ChasedWait              // a copy
-	from            int          // whose blocker led here; -1 for the request's own
+	from            int          // whose blocker led here, or one of the two below
 	by              wire.Blocker // that one
-	closing         wire.Blocker // of the last wait of a circle: what is the request's own
+	closing         wire.Blocker // of the last wait of a circle: what it leads back by
+	turned          bool         // it is of the request, and something waits for this turn
 }
+
+const (
+	fromNowhere = -2 // nothing has led here
+	fromStart   = -1 // the walk began here
+)
 
 // startChase has a request chased that was just sent for the first time.
 func (c *Core) startChase(x *Call) {
@@ -114,7 +131,7 @@ func (c *Core) tickChases() {
 // restChase ends a round, if there was one, and says when the next begins.
 func (c *Core) restChase(ch *chase) {
 	ch.waits, ch.asked, ch.circle, ch.seen = nil, nil, nil, nil
-	ch.next, ch.again = 0, false
+	ch.again = false
 	at := c.now.Add(c.backoff(2*chaseAfter, chaseMost, ch.round-1))
 	if ch.round == 0 {
 		at = c.now.Add(chaseAfter)
@@ -134,15 +151,18 @@ func (c *Core) chaseFrom(ch *chase) {
 		return
 	}
 	own := c.flow(x)
-	ch.asked = map[wire.Flow]struct{}{own: {}}
+	ch.asked = map[wire.Flow][]int{own: nil}
 	c.ask(ch, &Call{Node: c.endpoints[g.via].node, Flows: []wire.Flow{own}})
 }
 
 // flow is whose a request is.
 func (c *Core) flow(x *Call) wire.Flow {
 	nonce := &c.groups[x.Group].session.nonce
-	return wire.Flow{Client: binary.LittleEndian.Uint64(nonce[:8]), Owner: x.Owner}
+	return wire.Flow{Client: binary.LittleEndian.Uint64(nonce[:8]), Owner: x.promiser()}
 }
+
+// promiser is the owner who waits with a request, and says Detect.
+func (x *Call) promiser() uint64 { return x.Owner | x.For }
 
 // ask puts one question of a chase, to a node or, if it names none, to a group.
 func (c *Core) ask(ch *chase, q *Call) {
@@ -153,44 +173,54 @@ func (c *Core) ask(ch *chase, q *Call) {
 
 // chaseOn goes on with a round whose questions have been answered.
 func (c *Core) chaseOn(ch *chase) {
-	switch {
-	case ch.again:
+	if ch.again {
 		c.judge(ch)
-	case ch.circle != nil:
-		ch.again, ch.seen = true, make([]bool, len(ch.circle))
-		for _, w := range ch.circle {
-			c.ask(ch, &Call{Group: w.Group, Flows: []wire.Flow{w.Flow}})
+		return
+	}
+	own := ch.own()
+	ch.looks = 0
+	reached := c.walk(ch, own, fromNowhere)
+	if ch.circle == nil && c.chaseFurther(ch, reached) {
+		return
+	}
+	for _, i := range own { // nothing more can be come to
+		if ch.circle == nil && ch.waits[i].turned {
+			c.walk(ch, []int{i}, i)
 		}
-		if plantedIs("circle-not-looked-at-twice") {
-			for i := range ch.seen {
-				ch.seen[i] = true
-			}
+	}
+	if ch.circle == nil {
+		c.restChase(ch)
+		return
+	}
+	ch.again, ch.seen = true, make([]bool, len(ch.circle))
+	for _, w := range ch.circle {
+		c.ask(ch, &Call{Group: w.Group, Flows: []wire.Flow{w.Flow}})
+	}
+	if plantedIs("circle-not-looked-at-twice") {
+		for i := range ch.seen {
+			ch.seen[i] = true
 		}
-	default:
-		c.chaseFurther(ch)
 	}
 }
 
-// chaseFurther asks all nodes about the owners that were come to.
-func (c *Core) chaseFurther(ch *chase) {
+// chaseFurther asks all nodes about the owners in the way of what was come to, and
+// reports whether there are some that were not asked about.
+func (c *Core) chaseFurther(ch *chase, reached []int) bool {
 	var flows []wire.Flow
-	for ; ch.next < len(ch.waits); ch.next++ {
-		for _, b := range ch.waits[ch.next].Blockers {
+	for _, i := range reached {
+		for _, b := range ch.waits[i].Blockers {
 			if _, known := ch.asked[b.Flow]; !known && len(ch.asked) < chaseFlows {
-				ch.asked[b.Flow] = struct{}{}
+				ch.asked[b.Flow] = nil
 				flows = append(flows, b.Flow)
 			}
 		}
-	}
-	if len(flows) == 0 {
-		c.restChase(ch)
-		return
 	}
 	for _, n := range c.nodes() {
 		for some := range slices.Chunk(flows, wire.MaxFlows) {
 			c.ask(ch, &Call{Node: n.Node, Flows: some})
 		}
 	}
+	return ch.open > 0
 }
 
 // onChased takes the answer to one question.
@@ -201,10 +231,8 @@ func (c *Core) onChased(x *Call, r *wire.Response) error {
 		if err != nil {
 			return err
 		}
-		if n := len(x.Flows); len(found.Waits) == wire.MaxChased && n > 1 && !ch.again {
-			for half := range slices.Chunk(x.Flows, (n+1)/2) { // there was room for some only
-				c.ask(ch, &Call{Node: x.Node, Flows: half})
-			}
+		if found.Next > x.Skip && len(ch.waits) < chaseWaits { // there was room for some only
+			c.ask(ch, &Call{Node: x.Node, Group: x.Group, Flows: x.Flows, Skip: found.Next})
 		}
 		for i := range found.Waits {
 			if n := found.Waits[i].Group; int(n) >= len(c.groups) {
@@ -213,7 +241,7 @@ func (c *Core) onChased(x *Call, r *wire.Response) error {
 			if ch.again {
 				ch.stands(&found.Waits[i])
 			} else {
-				c.reach(ch, &found.Waits[i])
+				ch.tell(&found.Waits[i])
 			}
 		}
 	}
@@ -231,63 +259,85 @@ func (c *Core) chaseEnded(x *Call) {
 	}
 }
 
-// reach adds a wait that a blocker of an earlier one led to, and looks whether it
-// closes a circle.
-func (c *Core) reach(ch *chase, w *wire.ChasedWait) {
-	known := func(v chaseWait) bool { return sameWait(&v.ChasedWait, w) }
-	if ch.circle != nil || len(ch.waits) >= chaseWaits || slices.ContainsFunc(ch.waits, known) {
+// tell takes in a wait of an owner that was asked about.
+func (ch *chase) tell(w *wire.ChasedWait) {
+	of, asked := ch.asked[w.Flow]
+	known := func(i int) bool { return sameWait(&ch.waits[i].ChasedWait, w) }
+	if !asked || len(ch.waits) >= chaseWaits || slices.ContainsFunc(of, known) {
 		return
 	}
-	x := ch.of
-	at := chaseWait{ChasedWait: *w, from: -1}
-	first := len(ch.waits) == 0 || ch.waits[len(ch.waits)-1].from < 0
-	switch own := w.Group == x.Group && w.Session == x.Session && w.Request == x.request; {
-	case own && !first, !own && len(ch.waits) == 0:
-		return // the request comes first, at each of its names once
-	case !own && !ch.waits[0].Yields(w):
-		return // it would be the victim instead
-	case !own && !ch.leads(&at):
-		return
-	}
+	at := chaseWait{ChasedWait: *w}
 	at.Client, at.Name = bytes.Clone(w.Client), bytes.Clone(w.Name)
+	ch.asked[w.Flow] = append(of, len(ch.waits))
 	ch.waits = append(ch.waits, at)
-	for i, b := range at.Blockers {
-		if c.closes(x, w, &b) && (!at.near(i) || bytes.Equal(ch.root(), at.Name)) {
-			ch.close(b)
-			return
-		}
-	}
 }
 
-// leads finds whose blocker leads to a wait.
-func (ch *chase) leads(at *chaseWait) bool {
+// own are the waits of the request itself.
+func (ch *chase) own() (all []int) {
 	for i := range ch.waits {
-		w := &ch.waits[i]
+		if w := &ch.waits[i]; ch.of.isAt(&w.ChasedWait) {
+			all = append(all, i)
+		}
+	}
+	return all
+}
+
+// isAt reports whether a wait is that of the request, or one of several.
+func (x *Call) isAt(w *wire.ChasedWait) bool {
+	return w.Group == x.Group && w.Session == x.Session && w.Request == x.request
+}
+
+// walk goes from some waits of the request, which are its own, to whatever they wait for,
+// the nearest first, until something leads back: to the whole request or, if turn is one
+// of its waits, to that. It returns what it came to.
+func (c *Core) walk(ch *chase, from []int, turn int) []int {
+	for i := range ch.waits {
+		ch.waits[i].from = fromNowhere
+	}
+	for _, i := range from {
+		ch.waits[i].from = fromStart
+	}
+	flow, reached := c.flow(ch.of), slices.Clone(from)
+	for n := 0; n < len(reached); n++ {
+		w := &ch.waits[reached[n]]
 		for j, b := range w.Blockers {
-			holds := b.Token != 0 && b.Flow == at.Flow
-			waits := b.Token == 0 && w.Group == at.Group && b.Session == at.Session &&
-				b.Request == at.Request
-			if holds || waits && (!w.near(j) || bytes.Equal(w.Name, at.Name)) {
-				at.from, at.by = i, b
-				return true
+			at := turn >= 0 && bytes.Equal(ch.waits[turn].Name, w.Name)
+			switch {
+			case c.closes(ch.of, &w.ChasedWait, &b) && (at || !w.near(j)):
+				ch.close(reached[n], b)
+				return reached
+			case b.Token != 0 && b.Flow == flow: // it is given back
+				continue
+			}
+			for _, to := range ch.asked[b.Flow] {
+				if ch.looks++; ch.looks > chaseLooks {
+					return reached
+				}
+				switch v := &ch.waits[to]; {
+				case !w.leads(j, v):
+				case v.from == fromStart:
+					v.turned = true
+				case v.from == fromNowhere && (ch.of.isAt(&v.ChasedWait) ||
+					ch.waits[from[0]].Yields(&v.ChasedWait)): // else that is the victim
+					v.from, v.by = reached[n], b
+					reached = append(reached, to)
+				}
 			}
 		}
 	}
-	return false
+	return reached
+}
+
+// leads reports whether the i-th blocker of w leads to v, which is of the same owner.
+func (w *chaseWait) leads(i int, v *chaseWait) bool {
+	b := &w.Blockers[i]
+	return b.Token != 0 || v.Group == w.Group && v.Session == b.Session && v.Request == b.Request &&
+		(!w.near(i) || bytes.Equal(w.Name, v.Name))
 }
 
 // near reports whether the i-th blocker of a wait keeps it only until it is in turn for
 // the same name.
 func (w *chaseWait) near(i int) bool { return i >= len(w.Blockers)-int(w.Near) }
-
-// root is the name at which the request waits from which the last wait was come to.
-func (ch *chase) root() []byte {
-	i := len(ch.waits) - 1
-	for ch.waits[i].from >= 0 {
-		i = ch.waits[i].from
-	}
-	return ch.waits[i].Name
-}
 
 // closes reports whether a blocker of a wait is the request's own: a hold of its owner,
 // which nobody has begun to give back, or the request itself.
@@ -296,7 +346,7 @@ func (c *Core) closes(x *Call, w *wire.ChasedWait, b *wire.Blocker) bool {
 		return w.Group == x.Group && b.Session == x.Session && b.Request == x.request
 	}
 	s := &c.groups[w.Group].session
-	if s.state != sessionOpen || s.id != b.Session || b.Flow.Owner != x.Owner {
+	if s.state != sessionOpen || s.id != b.Session || b.Flow.Owner != x.promiser() {
 		return false
 	}
 	for h := s.holds.head; h != nil; h = h.next {
@@ -307,10 +357,10 @@ func (c *Core) closes(x *Call, w *wire.ChasedWait, b *wire.Blocker) bool {
 	return false
 }
 
-// close writes down the circle that the last wait closes by a blocker.
-func (ch *chase) close(b wire.Blocker) {
-	ch.waits[len(ch.waits)-1].closing = b
-	for i := len(ch.waits) - 1; i >= 0; i = ch.waits[i].from {
+// close writes down the circle that a wait closes by a blocker.
+func (ch *chase) close(i int, b wire.Blocker) {
+	ch.waits[i].closing = b
+	for ; i >= 0; i = ch.waits[i].from {
 		ch.circle = append(ch.circle, &ch.waits[i])
 	}
 	slices.Reverse(ch.circle)
@@ -347,7 +397,7 @@ func (c *Core) judge(ch *chase) {
 	x, last := ch.of, ch.circle[len(ch.circle)-1]
 	stood := !slices.Contains(ch.seen, false) && c.closes(x, &last.ChasedWait, &last.closing)
 	first := ch.circle[0]
-	if !stood || first.Session != x.Session || first.Request != x.request {
+	if !stood || !x.isAt(&first.ChasedWait) {
 		c.restChase(ch)
 		return
 	}

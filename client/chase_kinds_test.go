@@ -2,7 +2,6 @@ package client
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -88,32 +87,143 @@ func TestChaseOfSeveral(t *testing.T) {
 	}
 }
 
-// TestChaseAsksForWhatHadNoRoom proves that owners are asked about again, fewer at a
-// time, if there was no room for what all of them wait for.
-func TestChaseAsksForWhatHadNoRoom(t *testing.T) {
-	b, x := several(t)
-	var in []wire.Blocker
-	for i := range uint64(8) {
-		in = append(in, wire.Blocker{Flow: wire.Flow{Client: 70 + i}, Session: i + 1, Request: 3,
-			Token: 5 + i})
+// ownWait is what a node says of a request that is chased, at one of its names.
+func (b *bench) ownWait(x *Call, name string, in ...wire.Blocker) wire.ChasedWait {
+	return wire.ChasedWait{Flow: b.core.flow(x), Session: 9, Request: x.request, Weight: 1,
+		Client: []byte("us"), Name: []byte(name), Blockers: in}
+}
+
+// TestChaseToOneTurn proves that a circle is found that leads back only to the turn of the
+// request at one of its names, and to that past a wait which the way from another of its
+// names, or a turn at another of them, comes to too.
+func TestChaseToOneTurn(t *testing.T) {
+	for _, how := range []string{"from another name", "through two turns", "to another name"} {
+		t.Run(how, func(t *testing.T) {
+			b, x := several(t)
+			us := wire.Blocker{Flow: b.core.flow(x), Session: 9, Request: x.request}
+			hold := func(flow, token uint64) wire.Blocker {
+				return wire.Blocker{Flow: wire.Flow{Client: flow}, Session: flow, Request: 1, Token: token}
+			}
+			wait := func(flow uint64, name string, near uint8, in wire.Blocker) wire.ChasedWait {
+				return wire.ChasedWait{Flow: wire.Flow{Client: flow}, Session: flow, Request: 2, Weight: 9,
+					Client: []byte("them"), Name: []byte(name), Blockers: []wire.Blocker{in}, Near: near}
+			}
+			first := []wire.ChasedWait{b.ownWait(x, "a", hold(77, 5)), b.ownWait(x, "b", hold(78, 6))}
+			then := []wire.ChasedWait{wait(77, "b", 1, us), wait(78, "e", 0, hold(77, 7))}
+			name, token, steps := "b", uint64(6), 3
+			switch how {
+			case "through two turns":
+				then[1] = wait(78, "a", 1, us)
+				name, token, steps = "a", 5, 4
+			case "to another name":
+				then[1] = wait(78, "a", 1, wire.Blocker{Flow: us.Flow, Session: 9, Request: 1})
+			}
+			b.after(100 * time.Millisecond)
+			b.chased(first...)
+			b.chased(then...)
+			again := b.chased(append(first, then...)...)
+			if how == "to another name" {
+				if again != 0 || len(b.sent(1, wire.KindCancel)) != 0 {
+					t.Errorf("got it looked at again in %d questions, want no circle", again)
+				}
+				return
+			}
+			if again != steps {
+				t.Fatalf("got %d questions about the circle, want %d", again, steps)
+			}
+			cancel := b.one(1, wire.KindCancel)
+			b.respond(1, cancel, wire.Response{Status: wire.StatusCancelled})
+			var circle *DeadlockError
+			if !errors.As(x.Err, &circle) || circle.Name != name || circle.Token != token ||
+				circle.Count != steps {
+				t.Errorf("got %v, want a circle of %d at %q", x.Err, steps, name)
+			}
+		})
 	}
-	own := wire.ChasedWait{Flow: b.core.flow(x), Session: 9, Request: x.request, Weight: 1,
-		Name: []byte("a"), Blockers: in}
+}
+
+// TestChaseThroughAllNames proves that of a call for several names, to whose turn at one
+// the search has come, the others are followed too when it comes to the whole call later.
+func TestChaseThroughAllNames(t *testing.T) {
+	b, x := several(t)
+	mine := &Call{Kind: wire.KindAcquire, Flags: wire.FlagWait, Name: "c", Mode: wire.ModeEX}
+	b.core.Start(mine)
+	b.respond(1, b.one(1, wire.KindAcquire), wire.Response{Status: wire.StatusOK, Token: 4})
+	theirs := wire.Flow{Client: 77}
+	of := func(name string, in wire.Blocker) wire.ChasedWait {
+		return wire.ChasedWait{Flow: theirs, Session: 77, Request: 3, Weight: 9, Name: []byte(name),
+			Blockers: []wire.Blocker{in}}
+	}
+	own := b.ownWait(x, "a", wire.Blocker{Flow: theirs, Session: 77, Request: 3})
+	own.Near = 1
+	other := wire.Flow{Client: 78}
+	call := []wire.ChasedWait{of("a", wire.Blocker{Flow: other, Session: 78, Request: 1, Token: 5}),
+		of("z", wire.Blocker{Flow: b.core.flow(x), Session: 9, Request: mine.request, Token: 4})}
+	last := wire.ChasedWait{Flow: other, Session: 78, Request: 2, Weight: 9, Name: []byte("y"),
+		Blockers: []wire.Blocker{{Flow: theirs, Session: 77, Request: 1, Token: 6}}}
 	b.after(100 * time.Millisecond)
 	b.chased(own)
-	full := make([]wire.ChasedWait, wire.MaxChased)
-	for i := range full {
-		full[i] = wire.ChasedWait{Flow: wire.Flow{Client: 70}, Session: 1, Request: 9, Weight: 9,
-			Name: fmt.Append(nil, "x", i)}
+	b.chased(call...)
+	b.chased(last)
+	if n := b.chased(own, call[0], call[1], last); n != 4 {
+		t.Fatalf("got %d questions about the circle, want four", n)
 	}
-	for _, want := range []int{1, 2, 4, 8} {
-		if n := b.chased(full...); n != want {
-			t.Fatalf("got %d questions, want %d", n, want)
+	b.respond(1, b.one(1, wire.KindCancel), wire.Response{Status: wire.StatusCancelled})
+	var circle *DeadlockError
+	if !errors.As(x.Err, &circle) || circle.Name != "a" || circle.Count != 4 ||
+		circle.Steps[3].Name != "z" || circle.Steps[3].Token != 4 {
+		t.Errorf("got %v, want a circle of four through all names of the other call", x.Err)
+	}
+}
+
+// TestChaseAsksForWhatHadNoRoom proves that a question is gone on with if there was no
+// room in the answer, of the first look and of the second.
+func TestChaseAsksForWhatHadNoRoom(t *testing.T) {
+	b, x := several(t)
+	theirs := wire.Flow{Client: 77}
+	hold := wire.Blocker{Flow: theirs, Session: 4, Request: 1, Token: 5}
+	us := wire.Blocker{Flow: b.core.flow(x), Session: 9, Request: x.request}
+	behind := wire.ChasedWait{Flow: theirs, Session: 4, Request: 2, Weight: 9, Name: []byte("b"),
+		Blockers: []wire.Blocker{us}, Near: 1}
+	pages := map[wire.Flow][]wire.Chased{
+		us.Flow: {{Next: 40, Waits: []wire.ChasedWait{b.ownWait(x, "a",
+			wire.Blocker{Flow: wire.Flow{Client: 78}, Session: 5, Request: 3, Token: 6})}},
+			{Waits: []wire.ChasedWait{b.ownWait(x, "b", hold)}}},
+		theirs: {{Next: 40}, {Waits: []wire.ChasedWait{behind}}},
+	}
+	b.after(100 * time.Millisecond)
+	asked := 0
+	answers := func(conn ConnID, h wire.Header, body []byte) {
+		y := wire.Chased{}
+		q, err := wire.DecodeChase(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if of := pages[q.Flows[len(q.Flows)-1]]; conn == 1 && len(of) > 0 {
+			y = of[min(q.After, 1)]
+		}
+		asked++
+		b.respond(conn, h, wire.Response{Status: wire.StatusOK, Payload: wire.AppendChased(nil, &y)})
+	}
+	for range 8 {
+		b.core.Tick(b.now)
+		b.answerPings()
+		for conn := ConnID(1); conn <= 2; conn++ {
+			out := b.written[conn]
+			delete(b.written, conn)
+			b.eachFrame(out, func(h wire.Header, body []byte) {
+				switch h.Kind {
+				case wire.KindChase:
+					answers(conn, h, body)
+				case wire.KindCancel:
+					b.respond(conn, h, wire.Response{Status: wire.StatusCancelled})
+				}
+			})
 		}
 	}
-	b.after(20 * time.Millisecond)
-	if n := b.chased(); n != 0 {
-		t.Errorf("got %d questions more, want none", n)
+	var circle *DeadlockError
+	if !errors.As(x.Err, &circle) || circle.Name != "b" || circle.Count != 2 {
+		t.Errorf("got %v after %d questions, want a circle of two", x.Err, asked)
 	}
 }
 

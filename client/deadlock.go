@@ -27,7 +27,7 @@ type DeadlockError struct {
 type DeadlockStep struct {
 	Client  string // Options.Name of the owner's client
 	Session uint64 // of that client, in the group of Name
-	Owner   uint64 // LockOptions.Owner, zero for all of the client without one
+	Owner   uint64 // LockOptions.Owner or of LockAllOptions, zero for who names none
 	Name    string
 	// Token is that of the next step's hold of Name, zero if the next step has none
 	// and waits for Name too, before this.

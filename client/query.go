@@ -64,7 +64,7 @@ type Holder struct {
 // ClaimKind is what a hold or a wait is beyond its mode.
 type ClaimKind struct {
 	Permits int    // of a semaphore, else zero
-	Owner   uint64 // who may enter again; zero is nobody
+	Owner   uint64 // LockOptions.Owner or LockAllOptions.Owner; zero is nobody
 	Depth   int    // how often the owner has entered, or wants to; else 1
 }
 

@@ -20,7 +20,8 @@ func (c *Core) appendQuestion(dst []byte, h wire.Header, x *Call, name []byte) [
 	case wire.KindFindSession:
 		return wire.AppendFindSession(dst, h, &x.Find)
 	case wire.KindChase:
-		return wire.AppendChase(dst, h, &wire.Chase{Scope: wire.ChaseGroup, Flows: x.Flows})
+		return wire.AppendChase(dst, h, &wire.Chase{Scope: wire.ChaseGroup, After: x.Skip,
+			Flows: x.Flows})
 	case wire.KindWatch:
 		return x.appendWatch(dst, h, name)
 	case wire.KindUnwatch:

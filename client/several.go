@@ -32,8 +32,15 @@ func (c *Client) LockAll(ctx context.Context, names ...string) (*HeldAll, error)
 type LockAllOptions struct {
 	// Weight is that of LockOptions, for all of the locks. Default 0.
 	Weight uint8
-	// Detect says that this client gives nothing back while the call waits of what it
-	// holds without an Owner, as LockOptions.Detect does of a call without one. Calls
+	// Owner is who asks, by the numbers of LockOptions.Owner: where Detect looks for
+	// circles, of this call or of another, it is this owner who waits with the call and
+	// who has what it grants. It makes nothing re-entrant. What the owner holds already
+	// is in the way of the call, and what the call holds is in the way of the owner's own
+	// Lock, as if somebody else asked; with Detect either is told at once, as a circle of
+	// one. Default 0, all of this client that names no owner.
+	Owner uint64
+	// Detect says that the Owner gives nothing back while the call waits, or without one
+	// this client of what it holds without an owner, as LockOptions.Detect does. Calls
 	// that hold nothing else never wait for each other in a circle; those may that hold
 	// other locks, or wait for locks of several groups while others, who want those that
 	// it has already, do not ask in the same order. If this call is told of a circle it
@@ -184,7 +191,7 @@ func (h *Held) prepareAll(c *Client, wants []Want, opts LockAllOptions, flags wi
 		}
 		h.call.Wants = h.call.Wants.Append(wire.Want{Mode: mode, Name: []byte(w.Name)})
 	}
-	h.call.Kind = wire.KindAcquireAll
+	h.call.Kind, h.call.For = wire.KindAcquireAll, opts.Owner
 	return nil
 }
 
@@ -342,6 +349,6 @@ func (x *Call) appendSeveral(dst []byte, h wire.Header, epoch uint32) []byte {
 			Target: x.target, Epoch: epoch})
 	}
 	h.Flags &= wire.FlagWait | wire.FlagDetails | wire.FlagDetect
-	return wire.AppendAcquireAll(dst, h, &wire.AcquireAll{Session: x.Session, Epoch: epoch,
-		Weight: x.Weight, Wants: x.Wants})
+	return wire.AppendAcquireAll(dst, h, &wire.AcquireAll{Session: x.Session, Owner: x.For,
+		Epoch: epoch, Weight: x.Weight, Wants: x.Wants})
 }

@@ -107,7 +107,7 @@ func (m *Machine) checkAcquire(c *Command) Code {
 		return CodeBadRequest
 	case c.Op == OpEnter && (c.Owner == 0 || c.Flags&Detached != 0):
 		return CodeBadRequest
-	case !c.Terms.valid() || c.Terms.Fields&TermValue != 0:
+	case !c.Terms.valid() || c.Terms.Fields&(TermValue|TermOwner) != 0:
 		return CodeBadRequest
 	case !c.Terms.timely(&m.limits):
 		return CodeBadLease
@@ -137,7 +137,7 @@ func (m *Machine) acquireAgain(r ref, c *Command, res Result) Result {
 	case cl.isPart() || cl.converts() || l.gate() != 0 ||
 		b.mode != c.mode() && b.flags&claimMoved == 0 ||
 		l.capacity() != c.capacity() || l.permits(cl) != c.permits() ||
-		m.ownerOf(l, cl) != c.owner() || !bytes.Equal(m.lockName(l), c.Name):
+		m.ownerOf(r) != c.owner() || !bytes.Equal(m.lockName(l), c.Name):
 		return res.with(CodeRequestReused)
 	case m.holds(cl):
 		res.Token = m.base(cl).stamp

@@ -49,7 +49,7 @@ const (
 	// OpGiveBack gives a hold back that may have been converted, in the way of
 	// OpLeave: Session, Epoch, Target, Token, Name, and Flags to say Detached.
 	OpGiveBack Op = 20
-	// OpWith stands before an OpAcquire, OpTake or OpEnter and gives it terms. It
+	// OpWith stands before an acquire and gives it terms, an OpAcquireAll its owner. It
 	// is no command of its own: Terms of the command says that it is there.
 	OpWith Op = 21
 	// OpAmend changes the data of a hold: Session, Epoch, Request, Target (the
@@ -60,8 +60,8 @@ const (
 	// which is the reason. It belongs to no session.
 	OpForce Op = 23
 
-	// OpAcquireAll asks for several locks, for all or none: Session, Epoch,
-	// Request, Parts, Weight, Flags without Detached.
+	// OpAcquireAll asks for several locks, for all or none: Session, Epoch, Request,
+	// Parts, Weight, Flags without Detached, and Terms, which may name an Owner.
 	OpAcquireAll Op = 24
 	// OpReleaseAll gives back what is left of an OpAcquireAll, the one with that
 	// request and first token: Session, Epoch, Request, Token.
@@ -120,7 +120,9 @@ func (o Op) Acquires() bool {
 func (o Op) detects() bool { return o.Acquires() || o == OpConvert }
 
 // hasTerms reports whether the opcode may have an OpWith before it.
-func (o Op) hasTerms() bool { return o == OpAcquire || o == OpTake || o == OpEnter }
+func (o Op) hasTerms() bool {
+	return o == OpAcquire || o == OpTake || o == OpEnter || o == OpAcquireAll
+}
 
 // String returns the name of the opcode.
 func (o Op) String() string {

@@ -21,8 +21,18 @@ package lockfsm
 // that its mode does not get along with, and for the conversions before it; its owner is
 // that of its hold, which stays as it is until then.
 //
-// The search looks at detectMost claims. A circle beyond that is not found: the
-// request then waits.
+// So the graph has two kinds of nodes: the turn of a wait at its lock, of a part each, and
+// the grant of a request. A grant comes when the turns of all its parts have; a turn when
+// every hold in its way is gone, for which all its owner waits for must be granted first,
+// when the waits before it are granted, and when the parts before it that it gets along
+// with have their turn. All edges that a request brings begin or end at its own nodes, so
+// a circle that it closes leads through its grant, or past that through the turn of one of
+// its parts. From the grant all of it is reached, from a turn what that waits for: one
+// search begins at the grant, and finds the turns to which something leads; only at each
+// of those one more begins, for what leads from there back to it.
+//
+// All searches for a request together look at detectMost claims. A circle beyond that is
+// not found: the request then waits.
 
 // detectMost bounds the claims that one request makes the search look at.
 const detectMost = 1024
@@ -42,7 +52,6 @@ type wait struct {
 	claim ref
 	from  int
 	token Token // of the hold of its owner that is in the way of that
-	root  ref   // the part of the request from which it was come to
 }
 
 // search is the state of one search for a circle.
@@ -50,6 +59,8 @@ type search struct {
 	m      *Machine
 	start  *claim
 	owner  Owner
+	turn   ref            // the part to whose turn it is to lead back, zero for the grant
+	turns  [MaxParts]bool // of which parts, from 0, something waits for the turn
 	found  []wait
 	looked int
 }
@@ -61,13 +72,26 @@ func (m *Machine) circleOf(r ref, out *Outcome) int {
 	if c.flags&claimDetects == 0 || plantedIs("circle-not-seen") {
 		return 0
 	}
-	s := search{m: m, start: c, owner: m.promiser(c), found: m.found[:0]}
-	s.add(wait{claim: r, from: -1, root: r})
-	for next := r; c.isPart() && next != 0; next = m.partAfter(next) {
-		if next != r {
-			s.add(wait{claim: next, from: -1, root: next})
+	s := search{m: m, start: c, owner: m.promiser(r), found: m.found[:0]}
+	s.add(wait{claim: r, from: -1})
+	for p := r; c.isPart() && p != 0; p = m.partAfter(p) {
+		s.reach(p, wait{claim: p, from: -1})
+	}
+	steps := s.run(out)
+	for p := r; c.isPart() && p != 0 && steps == 0; p = m.partAfter(p) {
+		if s.turns[m.claims.at(p).part()-1] {
+			s.turn = p
+			s.add(wait{claim: p, from: -1})
+			steps = s.run(out)
 		}
 	}
+	m.found = s.found
+	return steps
+}
+
+// run follows what was come to until a circle is closed, which it reports, and forgets
+// where it has been. It returns how many steps the circle has, zero if there is none.
+func (s *search) run(out *Outcome) int {
 	steps := 0
 	for i := 0; i < len(s.found) && s.looked < detectMost; i++ {
 		if token, closes := s.follow(i); closes {
@@ -76,9 +100,9 @@ func (m *Machine) circleOf(r ref, out *Outcome) int {
 		}
 	}
 	for i := range s.found {
-		m.claims.at(s.found[i].claim).flags &^= claimFound
+		s.m.claims.at(s.found[i].claim).flags &^= claimFound
 	}
-	m.found = s.found
+	s.found = s.found[:0]
 	return steps
 }
 
@@ -101,7 +125,7 @@ func (s *search) follow(i int) (Token, bool) {
 		if !m.owned(hold) || m.ending(hold) || h == c.converting() || !l.bars(hold, c) {
 			continue
 		}
-		owner := m.ownerOf(l, hold)
+		owner := m.ownerOf(h)
 		if hold.session == s.start.session && owner == s.owner {
 			return hold.stamp, true
 		}
@@ -111,16 +135,19 @@ func (s *search) follow(i int) (Token, bool) {
 		s.looked++
 		b := m.claims.at(w)
 		near := b.passable(c)
-		if s.asks(b) && (!near || w == at.root) {
+		if s.asks(b) && (!near || w == s.turn) {
 			return 0, true
 		}
 		if near || !b.isPart() || plantedIs("circle-past-other-names") {
-			s.reach(w, wait{claim: w, from: i, root: at.root})
+			if s.asks(b) {
+				s.turns[b.part()-1] = true
+			}
+			s.reach(w, wait{claim: w, from: i})
 			continue
 		}
 		for p := m.firstPart(w); p != 0 && s.looked < detectMost; p = m.partAfter(p) {
 			s.looked++
-			s.reach(p, wait{claim: p, from: i, root: at.root})
+			s.reach(p, wait{claim: p, from: i})
 		}
 	}
 	return 0, false
@@ -153,8 +180,8 @@ func (s *search) waitsOf(i int, hold *claim, o Owner) {
 	for r, last := of.claims, m.claims.at(of.claims).ownPrev; s.looked < detectMost; {
 		s.looked++
 		c := m.claims.at(r)
-		if c.flags&claimDetects != 0 && m.promiser(c) == o {
-			s.reach(r, wait{claim: r, from: i, token: hold.stamp, root: s.found[i].root})
+		if c.flags&claimDetects != 0 && m.promiser(r) == o {
+			s.reach(r, wait{claim: r, from: i, token: hold.stamp})
 		}
 		if r == last {
 			return
@@ -178,7 +205,7 @@ func (s *search) report(i int, token Token, out *Outcome) int {
 		w := s.found[i]
 		c := m.claims.at(w.claim)
 		out.Steps = append(out.Steps, Step{Session: m.sessions.at(c.session).id,
-			Owner: m.promiser(c), Token: token,
+			Owner: m.promiser(w.claim), Token: token,
 			Name: out.copyName(m.lockName(m.locks.at(c.lock)))})
 		token, i = w.token, w.from
 	}

@@ -48,9 +48,10 @@
 //	         in version 3 also 4: detect
 //	gate     1: latch, 2: event, 3: barrier
 //	terms    fields u16 (1: payload, 2: labels, 4: max hold, 8: min hold,
-//	         16: delay, 32: value) | length u16 | payload | length u16 | labels |
-//	         max hold u32 | min hold u32 | delay u32 | length u16 | value, each if
-//	         it is there; times in ms; a value in an amend only
+//	         16: delay, 32: value, 64: owner) | length u16 | payload | length u16 |
+//	         labels | max hold u32 | min hold u32 | delay u32 | length u16 | value |
+//	         owner u64, each if it is there; times in ms; a value in an amend only,
+//	         an owner before an acquire-all only, which has nothing else
 //
 // A batch has version 1 unless it has a command from 16 on; then it has version
 // 2, or 3 with one from 19 on or with the clock of its tick. A version, or an opcode
@@ -110,17 +111,19 @@
 // holds only to modes that are no stronger.
 //
 // Deadlocks. An enter that waits with detect says that its owner gives nothing back
-// meanwhile; so does a convert, for the owner of its hold, and any other acquire, for all
-// that its session has without an owner. It waits for every hold beside which it cannot
-// be granted, whatever the others do, and for all who wait before it: a convert for all
-// but its own hold, an acquire of several names for all that is so at any of them. Who
-// gets along with a part that stands before it waits for less, for its turn at that lock
-// alone. A hold whose owner waits with detect, and a wait before it with detect, stay
-// until that owner gets what it waits for. One that would close a circle of these is
-// refused at once and told the circle; of up to 1,024 claims looked at.
-// A circle through anything that does not say so is none: it may open by itself. For
-// circles over several groups FlowWaits says what an owner of a client waits for here,
-// and what is in the way; whose session it is the first half of its nonce tells.
+// meanwhile; so does a convert, for the owner of its hold, an acquire of several names,
+// for its owner if it has one, and any other acquire, for all that its session has
+// without an owner. It waits for every hold beside which it cannot be granted, whatever
+// the others do, and for all who wait before it: a convert for all but its own hold, an
+// acquire of several names for all that is so at any of them. Who gets along with a
+// part that stands before it waits for less, for its turn at that lock alone: all that
+// makes a graph, see deadlock.go. A hold whose owner waits with detect, and a wait
+// before it with detect, stay until that owner gets what it waits for. One that would
+// close a circle of these is refused at once and told the circle; of up to 1,024 claims
+// looked at. A circle through anything that does not say so is none: it may open by
+// itself. For circles over several groups FlowWaits says what an owner of a client
+// waits for here, and what is in the way; whose session it is the first half of its
+// nonce tells.
 //
 // Several names. An acquire of up to 64 names, which ascend, is granted for all
 // or waits for all, in the queue of each. Each name is a claim, a part; the parts

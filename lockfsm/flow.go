@@ -22,9 +22,8 @@ type Flow struct {
 
 const (
 	// flowWaits bounds the waits of one flow that are found, of which it promises that
-	// it has one, and flowListed the names for which they are told.
-	flowWaits  = 8
-	flowListed = 32
+	// it has one.
+	flowWaits = 8
 	// MaxBlockers bounds what is listed in the way of one wait, and flowLooks the
 	// claims that are looked at for that.
 	MaxBlockers = 16
@@ -58,38 +57,62 @@ type Blocker struct {
 	Token   Token     // of a hold, zero of a wait
 }
 
-// FlowWaits appends the waits with Detect of a flow to dst, eight at most, one for
-// several names once for each that has something in its way, 32 in all. That is listed up
-// to MaxBlockers: holds in the order of their tokens, then waits in that of the queue,
-// those last that are near. It returns too how many claims it looked at, which is what
-// the answer costs.
-func (m *Machine) FlowWaits(dst []FlowWait, f Flow) ([]FlowWait, int) {
-	looked, most := 0, len(dst)+flowListed
+// FlowSpan says which of the names at which a flow waits are told: those after the first
+// Skip, and Most of them.
+type FlowSpan struct {
+	Skip, Most int
+}
+
+// FlowWalk says how far an answer about a flow has come, and what it costs.
+type FlowWalk struct {
+	Passed int  // names gone past, be something in the way at them or not
+	Looked int  // claims looked at
+	More   bool // there are more names
+}
+
+// FlowWaits appends the waits with Detect of a flow to dst, of eight at most, one for
+// several names once for each that has something in its way. That is listed up to
+// MaxBlockers: holds in the order of their tokens, then waits in that of the queue,
+// those last that are near. It stops too when it has looked at a lot.
+func (m *Machine) FlowWaits(dst []FlowWait, f Flow, span FlowSpan) ([]FlowWait, FlowWalk) {
+	var at FlowWalk
 	if m.byFlow.n == 0 {
-		return dst, 0
+		return dst, at
 	}
+	most := len(dst) + span.Most
 	for n := range uint64(flowWaits) {
 		p := m.byFlow.probe(m.hashFlow(f, n))
 		for r := p.next(); r != 0; r = p.next() {
-			c := m.claims.at(r)
-			if m.flowOf(c) != f || m.ending(c) {
+			if m.flowOf(r) != f || m.ending(m.claims.at(r)) {
 				continue
 			}
-			for part := r; part != 0 && len(dst) < most && looked < flowWaits*flowLooks; {
-				w, n := m.flowWait(m.claims.at(part), f)
-				looked += n
-				if !c.isPart() {
-					dst = append(dst, w)
-					break
+			for part := r; part != 0; part = m.nextName(part) {
+				switch {
+				case at.Passed < span.Skip:
+				case len(dst) >= most || at.Looked >= flowWaits*flowLooks:
+					at.More = true
+					return dst, at
+				default:
+					c := m.claims.at(part)
+					w, looked := m.flowWait(c, f)
+					at.Looked += looked
+					if !c.isPart() || len(w.Blockers) > 0 {
+						dst = append(dst, w)
+					}
 				}
-				if len(w.Blockers) > 0 {
-					dst = append(dst, w)
-				}
-				part = m.partAfter(part)
+				at.Passed++
 			}
 		}
 	}
-	return dst, looked
+	return dst, at
+}
+
+// nextName returns the next part of the acquire of r, zero if that asks for no more.
+func (m *Machine) nextName(r ref) ref {
+	if !m.claims.at(r).isPart() {
+		return 0
+	}
+	return m.partAfter(r)
 }
 
 // flowWait describes one wait, and counts what it looks at for that.
@@ -97,32 +120,33 @@ func (m *Machine) flowWait(c *claim, f Flow) (w FlowWait, looked int) {
 	l, s := m.locks.at(c.lock), m.sessions.at(c.session)
 	w = FlowWait{Flow: f, Session: s.id, Request: c.request, Weight: c.weight,
 		Client: m.sessionName(s), Name: m.lockName(l)}
-	blocker := func(b *claim, token Token) Blocker {
-		return Blocker{Flow: m.flowOf(b), Session: m.sessions.at(b.session).id, Request: b.request,
+	blocker := func(r ref, token Token) Blocker {
+		b := m.claims.at(r)
+		return Blocker{Flow: m.flowOf(r), Session: m.sessions.at(b.session).id, Request: b.request,
 			Token: token}
 	}
 	for r := l.holders; r != 0 && looked < flowLooks && len(w.Blockers) < MaxBlockers; {
 		looked++
 		h := m.claims.at(r)
 		if m.owned(h) && !m.ending(h) && r != c.converting() && l.bars(h, c) {
-			w.Blockers = append(w.Blockers, blocker(h, h.stamp))
+			w.Blockers = append(w.Blockers, blocker(r, h.stamp))
 		}
 		r = h.next
 	}
 	var near []Blocker
 	for r := l.waiters; m.claims.at(r) != c && looked < flowLooks && len(w.Blockers) < MaxBlockers; {
 		looked++
-		b := m.claims.at(r)
+		at, b := r, m.claims.at(r)
 		r = b.next
 		switch {
 		case b.flags&claimDetects == 0 || m.sessions.at(b.session).dormant():
 		case b.isPart() && !b.passable(c):
-			w.Blockers = append(w.Blockers, blocker(b, 0))
+			w.Blockers = append(w.Blockers, blocker(at, 0))
 		case !l.adds(b, c):
 		case b.passable(c):
-			near = append(near, blocker(b, 0))
+			near = append(near, blocker(at, 0))
 		default:
-			w.Blockers = append(w.Blockers, blocker(b, 0))
+			w.Blockers = append(w.Blockers, blocker(at, 0))
 		}
 	}
 	near = near[:min(len(near), MaxBlockers-len(w.Blockers))]
@@ -157,17 +181,17 @@ func (l *lock) adds(b, c *claim) bool {
 }
 
 // flowOf returns the flow of a claim.
-func (m *Machine) flowOf(c *claim) Flow {
-	return Flow{m.sessions.at(c.session).nonce.Client(), m.promiser(c)}
+func (m *Machine) flowOf(r ref) Flow {
+	return Flow{m.sessions.at(m.claims.at(r).session).nonce.Client(), m.promiser(r)}
 }
 
 // promiser returns the owner of a claim who waits with it, if it waits: of a conversion
 // that of its hold.
-func (m *Machine) promiser(c *claim) Owner {
-	if h := c.converting(); h != 0 {
-		c = m.claims.at(h)
+func (m *Machine) promiser(r ref) Owner {
+	if h := m.claims.at(r).converting(); h != 0 {
+		r = h
 	}
-	return m.ownerOf(m.locks.at(c.lock), c)
+	return m.ownerOf(r)
 }
 
 // hashFlow is where the n-th wait of a flow stands. Each has a hash of its own, so that
@@ -185,7 +209,7 @@ func (m *Machine) detect(r ref) {
 	if m.byFlow.n >= m.limits.flowsMost() || c.part() > 1 {
 		return
 	}
-	f := m.flowOf(m.claims.at(r))
+	f := m.flowOf(r)
 	for n := range uint64(flowWaits) {
 		hash := m.hashFlow(f, n)
 		if p := m.byFlow.probe(hash); p.next() == 0 {
@@ -212,7 +236,7 @@ func (m *Machine) flowPlace(r ref) (uint32, bool) {
 	if m.claims.at(r).part() > 1 {
 		return 0, false
 	}
-	f := m.flowOf(m.claims.at(r))
+	f := m.flowOf(r)
 	for n := range uint64(flowWaits) {
 		hash := m.hashFlow(f, n)
 		for p := m.byFlow.probe(hash); ; {

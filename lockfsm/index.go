@@ -65,7 +65,8 @@ func (m *Machine) joinsParts(r ref) bool {
 	}
 	before := m.claims.at(br)
 	return before.extra < c.extra && before.token() == c.token() && before.state == c.state &&
-		before.weight == c.weight && before.flags&claimDetects == c.flags&claimDetects &&
+		before.weight == c.weight && m.ownerOf(br) == m.ownerOf(r) &&
+		before.flags&claimDetects == c.flags&claimDetects &&
 		(c.state == claimHolds || before.extra+1 == c.extra)
 }
 

@@ -47,8 +47,16 @@ func (m *Machine) baseOf(r ref) ref {
 func (m *Machine) holds(c *claim) bool { return m.base(c).state == claimHolds }
 
 // ownerOf returns the owner of a claim or level, zero if it has none.
-func (m *Machine) ownerOf(l *lock, c *claim) Owner {
-	if k := m.stack(l, m.base(c)); k != nil {
+func (m *Machine) ownerOf(r ref) Owner {
+	r = m.baseOf(r)
+	c := m.claims.at(r)
+	if c.isPart() {
+		if x := m.termsOf(r); x != nil {
+			return x.owner
+		}
+		return 0
+	}
+	if k := m.stack(m.locks.at(c.lock), c); k != nil {
 		return k.owner
 	}
 	return 0

@@ -65,9 +65,6 @@ func (m *Machine) loadClaim(lr ref, state claimState, r *reader) error {
 			return err
 		}
 	}
-	if flags&claimDetectsBit != 0 {
-		m.detect(n)
-	}
 	if flags&claimMovedBit != 0 {
 		m.mark(c, c.flags|claimMoved)
 	}
@@ -80,6 +77,9 @@ func (m *Machine) loadClaim(lr ref, state claimState, r *reader) error {
 		if err := m.loadTerms(n, r); err != nil {
 			return err
 		}
+	}
+	if flags&claimDetectsBit != 0 { // with its owner
+		m.detect(n)
 	}
 	return m.loadPlace(l, n)
 }

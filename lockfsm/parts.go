@@ -23,6 +23,13 @@ import "bytes"
 // more of them is let in as soon as those become fewer, also if one is granted by
 // another of its locks. No released format has these acquires, so that this came
 // later needs no gate.
+//
+// An acquire may be asked for by an owner. Then it is the owner who waits with it, and
+// who has its parts as long as they hold: that is who is meant where circles are looked
+// for. It enters nothing, be it that the owner has a lock already or asks for one of these
+// again. A part is no level, and has none: its token would be that of another grant, and
+// if one was left before the other (see succeed) the rest would have a gap. Nor does an
+// owner's one place in a queue go together with the one order of all queues.
 
 const (
 	// MaxParts is how many names one acquire may ask for.
@@ -102,7 +109,8 @@ func (m *Machine) acquireAll(c *Command, out *Outcome) Result {
 
 // checkAcquireAll judges the fields of an acquire of several names by themselves.
 func (m *Machine) checkAcquireAll(c *Command) Code {
-	if c.Request == 0 || c.Flags&Detached != 0 || c.Terms.Fields != 0 {
+	if c.Request == 0 || c.Flags&Detached != 0 || c.Terms.Fields&^TermOwner != 0 ||
+		(c.Terms.Fields != 0) != (c.Terms.Owner != 0) {
 		return CodeBadRequest
 	}
 	n := 0
@@ -150,6 +158,8 @@ func (m *Machine) roomForAll(c *Command, s *session, res Result) Result {
 		return res.with(CodeTooManySessionClaims)
 	case m.lockCount+fresh > m.limits.Locks:
 		return res.with(CodeTooManyLocks)
+	case c.Terms.Owner != 0 && !m.fitsData(0, uint64(n)*termsBytes):
+		return res.with(CodeTooMuchData)
 	default:
 		return res.with(CodeOK)
 	}
@@ -181,6 +191,9 @@ func (m *Machine) newParts(c *Command, sr ref) ref {
 			first = r
 		}
 		m.joinSession(r)
+		if c.Terms.Owner != 0 {
+			m.setTerms(r, termed{owner: c.Terms.Owner})
+		}
 		m.enqueue(r)
 		m.touchLock(lr)
 	}
@@ -247,7 +260,8 @@ func (m *Machine) acquireAllAgain(first ref, c *Command, res Result) Result {
 			return res.with(CodeRequestReused)
 		}
 		l, p := m.locks.at(cl.lock), c.Parts.At(int(cl.extra)-1)
-		if cl.mode != p.Mode || !bytes.Equal(m.lockName(l), p.Name) {
+		if cl.mode != p.Mode || !bytes.Equal(m.lockName(l), p.Name) ||
+			m.ownerOf(r) != c.Terms.Owner {
 			return res.with(CodeRequestReused)
 		}
 		res.Waiting, last = max(res.Waiting, l.waiting), cl.extra

@@ -86,7 +86,7 @@ func (m *Machine) appendInfos(dst []ClaimInfo, l *lock, head ref) []ClaimInfo {
 		s := m.sessions.at(c.session)
 		i := ClaimInfo{Session: s.id, Detached: s.kind == kindDetached, Kept: s.id.kept(),
 			Parked: s.flags&entryParked != 0, Request: c.request, Mode: c.mode,
-			Permits: l.permits(c), Owner: m.ownerOf(l, c), Depth: 1 + m.depth(l, c),
+			Permits: l.permits(c), Owner: m.ownerOf(r), Depth: 1 + m.depth(l, c),
 			Part:    c.part(),
 			Detects: c.flags&claimDetects != 0, Weight: c.weight, Since: c.since,
 			Deadline: min(s.deadline, m.cappedFrom(r))}
@@ -276,7 +276,7 @@ func (m *Machine) SessionClaims(dst []SessionClaim, id SessionID, after RequestI
 			continue
 		}
 		b, l := m.base(c), m.locks.at(c.lock)
-		x := SessionClaim{Name: m.lockName(l), Request: c.request, Owner: m.ownerOf(l, b),
+		x := SessionClaim{Name: m.lockName(l), Request: c.request, Owner: m.enterer(r),
 			Permits: l.permits(c), Capacity: l.capacity(), Mode: b.mode}
 		if m.holds(c) {
 			x.Token = b.stamp
@@ -286,6 +286,14 @@ func (m *Machine) SessionClaims(dst []SessionClaim, id SessionID, after RequestI
 		limit, after = limit-1, c.request
 	}
 	return dst
+}
+
+// enterer is the owner of a claim who may enter it again: of a part nobody.
+func (m *Machine) enterer(r ref) Owner {
+	if m.claims.at(r).isPart() {
+		return 0
+	}
+	return m.ownerOf(r)
 }
 
 // ForEachSession calls fn with every session, by id, until it returns false.

@@ -234,6 +234,8 @@ func parseTerm(t *testing.T, x *Terms, key, v string) bool {
 		x.Fields, x.Delay = x.Fields|TermDelay, Millis(number(t, v))
 	case "value":
 		x.Fields, x.Value = x.Fields|TermValue, []byte(v)
+	case "for":
+		x.Fields, x.Owner = x.Fields|TermOwner, Owner(number(t, v))
 	case "labels":
 		x.Fields, x.Labels = x.Fields|TermLabels, []byte(v)
 	default:

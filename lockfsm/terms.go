@@ -27,6 +27,9 @@ type Terms struct {
 	// back earlier, and Delay for how long it does if the hold is lost. Both are 1
 	// to Limits.HoldMax; an OpAmend does not change them.
 	MinHold, Delay Millis
+	// Owner is who asks for several names, of an OpAcquireAll only; not zero. It enters
+	// nothing: see parts.go.
+	Owner Owner
 }
 
 // TermFields is a set of the fields of Terms. The bits are part of the wire, log
@@ -44,9 +47,11 @@ const (
 	TermDelay   TermFields = 1 << 4
 	// TermValue is the value of the lock: of an OpAmend only.
 	TermValue TermFields = 1 << 5
+	// TermOwner is the owner of an acquire of several names: of an OpAcquireAll only.
+	TermOwner TermFields = 1 << 6
 
 	dataTerms  = TermPayload | TermLabels
-	knownTerms = dataTerms | TermMaxHold | TermMinHold | TermDelay | TermValue
+	knownTerms = dataTerms | TermMaxHold | TermMinHold | TermDelay | TermValue | TermOwner
 )
 
 const (
@@ -84,6 +89,9 @@ func (t *Terms) append(dst []byte) []byte {
 	if t.Fields&TermValue != 0 {
 		dst = append(le.AppendUint16(dst, uint16(len(t.Value))), t.Value...)
 	}
+	if t.Fields&TermOwner != 0 {
+		dst = le.AppendUint64(dst, uint64(t.Owner))
+	}
 	return dst
 }
 
@@ -113,6 +121,9 @@ func (r *reader) terms(t *Terms) error {
 	}
 	if t.Fields&TermValue != 0 {
 		t.Value = r.take(int(r.u16()))
+	}
+	if t.Fields&TermOwner != 0 {
+		t.Owner = Owner(r.u64())
 	}
 	return r.checked()
 }
@@ -153,6 +164,9 @@ func (t *Terms) describe(dst []byte) []byte {
 	if t.Fields&TermValue != 0 {
 		dst = fmt.Appendf(dst, " value of %d bytes", len(t.Value))
 	}
+	if t.Fields&TermOwner != 0 {
+		dst = fmt.Appendf(dst, " for owner %d", t.Owner)
+	}
 	return dst
 }
 
@@ -161,6 +175,7 @@ type termed struct {
 	payload, labels []byte
 	minHold, delay  Millis // zero for none
 	maxHold         Millis // zero for none
+	owner           Owner  // of a part, zero for none
 	cappedAt        uint32 // place among the capped while it holds, see capped.go
 	// amended is the request of the newest OpAmend that took effect: an older one
 	// that comes late changes nothing any more.
@@ -183,6 +198,9 @@ func (x *termed) fields() (f TermFields) {
 	}
 	if x.delay > 0 {
 		f |= TermDelay
+	}
+	if x.owner != 0 {
+		f |= TermOwner
 	}
 	return f
 }
@@ -209,6 +227,9 @@ func (x *termed) after(t *Terms) termed {
 	}
 	if t.Fields&TermDelay != 0 {
 		y.delay = t.Delay
+	}
+	if t.Fields&TermOwner != 0 {
+		y.owner = t.Owner
 	}
 	return y
 }
@@ -351,7 +372,7 @@ func (m *Machine) appendTerms(dst []byte, r ref) []byte {
 	}
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(x.amended))
 	t := Terms{Fields: x.fields(), Payload: x.payload, Labels: x.labels, MinHold: x.minHold,
-		Delay: x.delay, MaxHold: x.maxHold}
+		Delay: x.delay, MaxHold: x.maxHold, Owner: x.owner}
 	return t.append(dst)
 }
 
@@ -362,7 +383,8 @@ func (m *Machine) loadTerms(n ref, r *reader) error {
 		return fmt.Errorf("%w: terms of claim %d", ErrDamaged, n)
 	}
 	x = x.after(&t)
-	if !t.valid() || !t.timely(&m.limits) || x.fields() != t.Fields {
+	if !t.valid() || !t.timely(&m.limits) || x.fields() != t.Fields ||
+		x.owner != 0 && !m.claims.at(n).isPart() {
 		return fmt.Errorf("%w: terms %#x of claim %d", ErrDamaged, t.Fields, n)
 	}
 	m.setTerms(n, x)

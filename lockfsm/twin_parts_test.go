@@ -13,7 +13,8 @@ func (t *twin) acquireAll(c *Command, s *twinSession, res Result) Result {
 		p, rest = rest.Next()
 		parts = append(parts, p)
 	}
-	if c.Request == 0 || c.Flags&Detached != 0 || c.Terms.Fields != 0 {
+	if c.Request == 0 || c.Flags&Detached != 0 || c.Terms.Fields|TermOwner != TermOwner ||
+		c.Terms.Fields == TermOwner && c.Terms.Owner == 0 {
 		return res.with(CodeBadRequest)
 	}
 	for i, p := range parts {
@@ -32,7 +33,7 @@ func (t *twin) acquireAll(c *Command, s *twinSession, res Result) Result {
 		return res.with(CodeBadRequest)
 	}
 	if cl := t.find(c.Session, c.Request, false); cl != nil {
-		return t.acquireAllAgain(parts, cl, res)
+		return t.acquireAllAgain(parts, c.Terms.Owner, cl, res)
 	}
 	fresh := 0
 	for i, p := range parts {
@@ -51,6 +52,8 @@ func (t *twin) acquireAll(c *Command, s *twinSession, res Result) Result {
 		return res.with(CodeTooManySessionClaims)
 	case len(t.locks)+fresh > int(t.l.Locks):
 		return res.with(CodeTooManyLocks)
+	case c.Terms.Owner != 0 && t.dataBytes()+128*len(parts) > int(t.l.DataBytes):
+		return res.with(CodeTooMuchData)
 	}
 	return t.placeAll(c, s, parts, res)
 }
@@ -67,6 +70,9 @@ func (t *twin) placeAll(c *Command, s *twinSession, parts []Part, res Result) Re
 		cl := &twinClaim{s: s, request: c.Request, stamp: t.stamps, since: t.now, mode: p.Mode,
 			weight: c.Weight, lock: l, part: uint8(i + 1), all: all,
 			detects: c.Flags&(Wait|Detect) == Wait|Detect}
+		if cl.owner = c.Terms.Owner; cl.owner != 0 {
+			cl.terms = newTerms(&c.Terms)
+		}
 		*all = append(*all, cl)
 		at := 0
 		for at < len(l.waiters) && t.ahead(l.waiters[at], cl) {
@@ -181,13 +187,13 @@ func (c *twinClaim) parts() []*twinClaim {
 // token is that of the first part.
 func (c *twinClaim) token() Token { return c.place().stamp - Token(max(c.part, 1)-1) }
 
-func (t *twin) acquireAllAgain(parts []Part, cl *twinClaim, res Result) Result {
+func (t *twin) acquireAllAgain(parts []Part, owner Owner, cl *twinClaim, res Result) Result {
 	if cl.all == nil {
 		return res.with(CodeRequestReused)
 	}
 	for _, p := range *cl.all {
 		if int(p.part) > len(parts) || parts[p.part-1].Mode != p.mode ||
-			string(parts[p.part-1].Name) != p.lock.name {
+			string(parts[p.part-1].Name) != p.lock.name || p.owner != owner {
 			return res.with(CodeRequestReused)
 		}
 		res.Waiting = max(res.Waiting, uint32(len(p.lock.waiters)))

@@ -6,6 +6,7 @@ type twinTerms struct {
 	minHold, delay  Millis
 	maxHold         Millis
 	amended         RequestID
+	owner           Owner // of a part
 }
 
 func newTerms(t *Terms) *twinTerms {
@@ -30,6 +31,9 @@ func (x *twinTerms) take(t *Terms) {
 	}
 	if t.Fields&TermDelay != 0 {
 		x.delay = t.Delay
+	}
+	if t.Fields&TermOwner != 0 {
+		x.owner = t.Owner
 	}
 }
 

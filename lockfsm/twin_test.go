@@ -30,7 +30,7 @@ type twin struct {
 	work        int
 	out         *Outcome
 	// Steps of circles that were waits of conversions and of parts.
-	throughTurns, throughParts int
+	throughTurns, throughParts, throughOneTurn int
 }
 
 type twinSession struct {
@@ -254,7 +254,7 @@ func (t *twin) execute(c *Command, s *twinSession, res Result) Result {
 		switch {
 		case h == nil:
 			return res.with(CodeNotHolder)
-		case h.owner != 0:
+		case h.owner != 0 && h.all == nil:
 			return res.with(CodeBadRequest)
 		}
 		res.Request = h.request
@@ -324,7 +324,7 @@ func (t *twin) acquire(c *Command, s *twinSession, res Result) Result {
 	case c.Request == 0, res.Detached && (c.Flags&Wait != 0 || c.Session == 0),
 		c.Op == OpTake && (c.Permits == 0 || c.Permits > c.Capacity),
 		c.Op == OpEnter && (c.Owner == 0 || res.Detached), !fitting(&c.Terms),
-		c.Terms.Fields&TermValue != 0:
+		c.Terms.Fields&(TermValue|TermOwner) != 0:
 		return res.with(CodeBadRequest)
 	case !timely(&c.Terms, &t.l):
 		return res.with(CodeBadLease)
@@ -388,7 +388,7 @@ func (l *twinLock) owned(s *twinSession, o Owner) *twinClaim {
 		return nil
 	}
 	for _, cl := range append(slices.Clone(l.holders), l.waiters...) {
-		if cl.s == s && cl.owner == o {
+		if cl.s == s && cl.owner == o && cl.all == nil {
 			return cl
 		}
 	}
@@ -448,7 +448,7 @@ func (t *twin) leave(c *Command, res Result) Result {
 	case cl == nil || cl.hold != nil || !cl.holds() || !cl.place().knows(c.Token) ||
 		cl.lock.name != string(c.Name):
 		return res.with(CodeNotHolder)
-	case cl.owner == 0:
+	case cl.owner == 0 || cl.all != nil:
 		return res.with(CodeBadRequest)
 	}
 	t.part(cl, endReleased)

@@ -146,10 +146,10 @@ func (w *world) command() Command {
 	if c.Op == OpAmend || c.Op.hasTerms() && r.IntN(5) == 0 {
 		c.Terms = w.terms()
 		if r.IntN(3) > 0 {
-			c.Terms.Fields &= dataTerms | TermValue
+			c.Terms.Fields, c.Terms.Owner = c.Terms.Fields&(dataTerms|TermValue), 0
 		}
 		if c.Op != OpAmend && r.IntN(20) > 0 {
-			c.Terms.Fields &^= TermValue
+			c.Terms.Fields, c.Terms.Owner = c.Terms.Fields&^(TermValue|TermOwner), 0
 		}
 	}
 	switch r.IntN(60) {
@@ -176,6 +176,9 @@ func (w *world) terms() Terms {
 	t := Terms{Fields: TermFields(r.IntN(int(knownTerms)+1)) & knownTerms,
 		MinHold: Millis(r.IntN(200)), Delay: Millis(r.IntN(150)),
 		MaxHold: Millis(30 + r.IntN(280))}
+	if t.Fields&TermOwner != 0 {
+		t.Owner = Owner(r.IntN(3))
+	}
 	if t.Fields&TermPayload != 0 {
 		t.Payload = bytes.Repeat([]byte{byte('p' + r.IntN(5))}, r.IntN(9)*r.IntN(30))
 	}
@@ -225,9 +228,6 @@ func (w *world) finish(c Command) Command {
 	case OpConvert:
 		return w.finishConvert(c)
 	case OpAcquireAll:
-		if c.Name, c.Parts = nil, w.drawParts(); r.IntN(40) == 0 {
-			c.Flags |= Detached
-		}
 		return w.finishParts(c)
 	case OpRelease, OpRenewHold, OpCancel, OpAmend:
 		c.Flags &^= Wait
@@ -247,7 +247,7 @@ func (w *world) finish(c Command) Command {
 		if cl.detached && c.Op != OpCancel {
 			c.Flags = Detached
 		}
-		if cl.owner != 0 && c.Op == OpRelease && r.IntN(10) > 0 {
+		if cl.owner != 0 && cl.all == nil && c.Op == OpRelease && r.IntN(10) > 0 {
 			c.Op, c.Token = OpLeave, cl.place().stamp
 			if r.IntN(10) == 0 { // one that was left before
 				c.Request = RequestID(r.IntN(40))
@@ -432,6 +432,11 @@ func (w *world) compareClaims() error {
 					holds[c.Request]++
 				}
 				after = c.Request
+				cl := w.twin.find(id, c.Request, false)
+				if enters := cl.owner != 0 && cl.all == nil; enters != (c.Owner != 0) {
+					return fmt.Errorf("session %d, request %d: got owner %d, want one who enters: %t", id,
+						c.Request, c.Owner, enters)
+				}
 			}
 			if len(page) == 0 {
 				break
@@ -563,7 +568,7 @@ type tally struct {
 	// circles counts the steps of circles of owners.
 	circles int
 	// those of conversions and of parts
-	throughTurns, throughParts int
+	throughTurns, throughParts, throughOneTurn int
 }
 
 // look counts what the machine's locks show.
@@ -624,6 +629,7 @@ func runWorld(seed uint64, steps int, met *tally) error {
 	}
 	met.throughTurns += w.twin.throughTurns
 	met.throughParts += w.twin.throughParts
+	met.throughOneTurn += w.twin.throughOneTurn
 	return nil
 }
 
@@ -643,8 +649,8 @@ func TestTwin(t *testing.T) {
 	}
 	t.Logf("%d levels held, %d waiting, %d times permits kept for the head of the queue",
 		met.deep, met.shared, met.kept)
-	t.Logf("%d steps of circles, %d of conversions, %d of parts", met.circles, met.throughTurns,
-		met.throughParts)
+	t.Logf("%d steps of circles, %d of conversions, %d of parts, %d circles of one turn", met.circles,
+		met.throughTurns, met.throughParts, met.throughOneTurn)
 	if min(met.circles, met.throughTurns, met.throughParts) < 10 {
 		t.Errorf("got %d steps of circles, %d of conversions, %d of parts, want 10 of each",
 			met.circles, met.throughTurns, met.throughParts)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -235,5 +236,131 @@ func TestNoDeadlockWithWhoLetsPass(t *testing.T) {
 	stop()
 	if err := <-done; !errors.Is(err, context.Canceled) {
 		t.Errorf("several: got %v, want it cancelled", err)
+	}
+}
+
+// TestDeadlockOfManyNames proves that a circle is found which leads through the last of so
+// many names of a call that one answer does not list them.
+func TestDeadlockOfManyNames(t *testing.T) {
+	t.Parallel()
+	cluster := locktest.New(t, locktest.Options{Groups: 64})
+	ctx := within(t)
+	a, b := cluster.Client(t, client.Options{}), cluster.Client(t, client.Options{})
+	names := apart(1)
+	books := together(wire.MaxChased+8, names[0])
+	rest, last := books[:len(books)-1], books[len(books)-1]
+	others, err := cluster.Client(t, client.Options{}).LockAll(ctx, rest...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine, theirs := lock(ctx, t, a, names[0]), lock(ctx, t, b, last)
+	give := sync.OnceValue(func() error { return others.Unlock(ctx) })
+	var wants []client.Want
+	for _, name := range books {
+		wants = append(wants, client.Want{Name: name})
+	}
+	oneIsTold(t, []party{
+		{func() error { return errors.Join(mine.Unlock(ctx), give()) },
+			waitsAll(ctx, a, wants...)},
+		{func() error { return errors.Join(theirs.Unlock(ctx), give()) },
+			waits(ctx, b, names[0], client.Exclusive)},
+	}, 2)
+}
+
+// waitsFor is a wait for a lock by an owner, with the word.
+func waitsFor(ctx context.Context, c *client.Client, name string,
+	owner uint64) func() (func() error, error) {
+	return func() (func() error, error) {
+		h, err := c.LockWith(ctx, name, client.LockOptions{Owner: owner, Detect: true})
+		return func() error { return h.Unlock(ctx) }, err
+	}
+}
+
+// waitsAllFor is one for several.
+func waitsAllFor(ctx context.Context, c *client.Client, owner uint64,
+	names ...string) func() (func() error, error) {
+	return func() (func() error, error) {
+		var wants []client.Want
+		for _, name := range names {
+			wants = append(wants, client.Want{Name: name})
+		}
+		h, err := c.LockAllWith(ctx, wants, client.LockAllOptions{Owner: owner, Detect: true})
+		return func() error { return h.Unlock(ctx) }, err
+	}
+}
+
+// TestDeadlockOfOwnersOfSeveral proves that an owner waits with a call for several names,
+// and has what that was granted, as with a lock of his: in circles over groups and within
+// one, and in that of himself alone.
+func TestDeadlockOfOwnersOfSeveral(t *testing.T) {
+	t.Parallel()
+	cluster := locktest.New(t, locktest.Options{Groups: 64})
+	ctx := within(t)
+	a, b := cluster.Client(t, client.Options{Name: "a"}), cluster.Client(t, client.Options{Name: "b"})
+	names := apart(2)
+	books := together(3, names[0])
+	take := func(c *client.Client, name string, owner uint64) func() error {
+		h, err := c.LockWith(ctx, name, client.LockOptions{Owner: owner})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func() error { return h.Unlock(ctx) }
+	}
+	takeAll := func(c *client.Client, owner uint64, names ...string) func() error {
+		give, err := waitsAllFor(ctx, c, owner, names...)()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return give
+	}
+	for range 3 { // the victim is drawn
+		// The owner holds another lock, of another group and of the same.
+		for _, other := range []string{names[0], books[2]} {
+			oneIsTold(t, []party{
+				{take(a, other, 7), waitsAllFor(ctx, a, 7, books[0], books[1])},
+				{take(b, books[1], 9), waitsFor(ctx, b, other, 9)},
+			}, 2)
+		}
+		// He holds what another call granted, and waits for a single lock, or again for several.
+		for _, waits := range []func() (func() error, error){waitsFor(ctx, a, names[1], 7),
+			waitsAllFor(ctx, a, 7, names...)} {
+			oneIsTold(t, []party{
+				{takeAll(a, 7, books...), waits},
+				{takeAll(b, 9, names[1]), waitsFor(ctx, b, books[1], 9)},
+			}, 2)
+		}
+	}
+	// He enters nothing, and is told so.
+	oneIsTold(t, []party{{take(a, books[0], 7), waitsAllFor(ctx, a, 7, books...)}}, 1)
+	oneIsTold(t, []party{{takeAll(a, 7, books...), waitsFor(ctx, a, books[0], 7)}}, 1)
+	// What another owner of the client holds, or the client without one, is not his.
+	mine, others := take(a, names[0], 8), takeAll(b, 9, books[0])
+	done := make(chan error, 2)
+	start := func(wait func() (func() error, error)) {
+		go func() {
+			give, err := wait()
+			if err == nil {
+				err = give()
+			}
+			done <- err
+		}()
+	}
+	start(waitsAllFor(ctx, a, 7, books...))
+	start(waitsFor(ctx, b, names[0], 9))
+	select {
+	case err := <-done:
+		t.Errorf("got %v, want both to wait", err)
+		done <- err
+	case <-time.After(300 * time.Millisecond):
+	}
+	for _, give := range []func() error{mine, others} {
+		if err := give(); err != nil {
+			t.Error(err)
+		}
+	}
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Errorf("got %v, want the lock", err)
+		}
 	}
 }

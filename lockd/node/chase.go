@@ -31,37 +31,36 @@ func (n *Node) onChase(c *conn, h wire.Header, body []byte) {
 			led = append(led, g)
 		}
 	}
-	payload := n.chased(x.Flows, led...)
+	payload := n.chased(&x, led...)
 	n.turnstile.spent += answerUnits(len(payload))
 	n.answer(c, h, &wire.Response{Status: wire.StatusOK, Payload: payload})
 }
 
-// chased encodes what owners wait for in groups, as much as there is room for. It is
-// valid until the next answer.
-func (n *Node) chased(flows []wire.Flow, groups ...*group) []byte {
+// chased encodes what owners wait for in groups, group by group and owner by owner, from
+// where the question goes on, as much as there is room for. It is valid until the next
+// answer.
+func (n *Node) chased(x *wire.Chase, groups ...*group) []byte {
 	var y wire.Chased
-	looked := 0
-	for _, g := range groups {
-		for i := 0; i < len(flows) && len(y.Waits) < wire.MaxChased; i++ {
-			looked += chaseFlow(g, flows[i], &y)
+	var found []lockfsm.FlowWait
+	var walk lockfsm.FlowWalk
+	passed, looked := 0, 0
+	for i := 0; i < len(groups)*len(x.Flows) && !walk.More; i++ {
+		g, f := groups[i/len(x.Flows)], x.Flows[i%len(x.Flows)]
+		found, walk = g.machine.FlowWaits(found[:0],
+			lockfsm.Flow{Client: lockfsm.ClientID(f.Client), Owner: lockfsm.Owner(f.Owner)},
+			lockfsm.FlowSpan{Skip: max(0, int(x.After)-passed), Most: wire.MaxChased - len(y.Waits)})
+		for j := range found {
+			y.Waits = append(y.Waits, chasedWait(g, f, &found[j]))
 		}
+		passed += walk.Passed
+		looked += walk.Looked
+	}
+	if walk.More {
+		y.Next = uint32(passed)
 	}
 	n.turnstile.spent += looked / 32
 	n.scratch = wire.AppendChased(n.scratch[:0], &y)
 	return n.scratch
-}
-
-// chaseFlow adds what an owner waits for in one group, and returns how many claims
-// were looked at for that.
-func chaseFlow(g *group, f wire.Flow, y *wire.Chased) (looked int) {
-	found, looked := g.machine.FlowWaits(nil, lockfsm.Flow{
-		Client: lockfsm.ClientID(f.Client), Owner: lockfsm.Owner(f.Owner)})
-	for i := range found {
-		if len(y.Waits) < wire.MaxChased {
-			y.Waits = append(y.Waits, chasedWait(g, f, &found[i]))
-		}
-	}
-	return looked
 }
 
 func chasedWait(g *group, f wire.Flow, w *lockfsm.FlowWait) wire.ChasedWait {

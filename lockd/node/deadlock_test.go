@@ -1,7 +1,6 @@
 package node
 
 import (
-	"slices"
 	"testing"
 
 	"lockd/lockfsm"
@@ -244,17 +243,20 @@ func TestChaseIsPaidFor(t *testing.T) {
 	}
 	w.run(50 * Millisecond)
 	n := w.leaderOf(0).node
-	for _, c := range []struct{ flows, waits, least, most int }{
-		{1, 1, 2, 2}, // the last of 64, behind the hold and all others
-		{wire.MaxFlows, wire.MaxChased, 16, 64},
+	for _, c := range []struct{ flows, after, waits, next, least, most int }{
+		{1, 0, 1, 0, 2, 2}, // the last of 64, behind the hold and all others
+		{wire.MaxFlows, 0, wire.MaxChased, wire.MaxChased, 16, 64},
+		{wire.MaxFlows, wire.MaxChased, wire.MaxFlows - wire.MaxChased, 0, 16, 96},
+		{wire.MaxFlows, wire.MaxFlows, 0, 0, 0, 0},
 	} {
 		before := n.turnstile.spent
-		some := slices.Clone(flows[len(flows)-c.flows:])
-		got, err := wire.DecodeChased(n.chased(some, n.groups[0]))
+		x := wire.Chase{After: uint32(c.after), Flows: flows[len(flows)-c.flows:]}
+		got, err := wire.DecodeChased(n.chased(&x, n.groups[0]))
 		if spent := n.turnstile.spent - before; err != nil || len(got.Waits) != c.waits ||
-			spent < c.least || spent > c.most {
-			t.Errorf("%d owners: got %d waits, %v, for %d units, want %d for %d to %d", c.flows,
-				len(got.Waits), err, spent, c.waits, c.least, c.most)
+			int(got.Next) != c.next || spent < c.least || spent > c.most {
+			t.Errorf("%d owners after %d: got %d waits, next %d, %v, for %d units, want %d, next %d, for "+
+				"%d to %d", c.flows, c.after, len(got.Waits), got.Next, err, spent, c.waits, c.next, c.least,
+				c.most)
 		}
 	}
 }

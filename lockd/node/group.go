@@ -53,7 +53,7 @@ type read struct {
 	after  []byte
 	checks *wire.CheckTokens
 	find   *wire.FindSession
-	flows  []wire.Flow // of a Chase
+	chase  *wire.Chase
 	// claim is the request that a Why or a Watch is about, mode that of one that may
 	// come; scope and from are those of a Watch.
 	claim waitKey

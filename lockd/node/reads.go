@@ -25,7 +25,7 @@ func (n *Node) admitRead(g *group, c *conn, h wire.Header, body []byte) {
 	case wire.KindCheckTokens:
 		r.cost = checkCost(body)
 	case wire.KindChase:
-		r.cost = chaseCost(len(r.flows), 1)
+		r.cost = chaseCost(len(r.chase.Flows), 1)
 	case wire.KindWhy:
 		r.cost = whyCost(g.machine.Summary(r.name).Waiters)
 	}
@@ -72,7 +72,7 @@ func (r *read) decode(h wire.Header, body []byte, groups int) wire.Status {
 		if err != nil {
 			return wire.StatusBadRequest
 		}
-		r.flows = x.Flows
+		r.chase = &x
 		return wire.StatusOK
 	case wire.KindWatch, wire.KindWhy:
 		if r.decodeWatch(body) != nil {
@@ -248,7 +248,7 @@ func (n *Node) answerRead(g *group, r *read) {
 	case wire.KindFindSession:
 		x.Status, x.Payload = n.findSession(g, r.find)
 	case wire.KindChase:
-		x.Payload = n.chased(r.flows, g)
+		x.Payload = n.chased(r.chase, g)
 	case wire.KindWhy:
 		b := n.blockage(g, r)
 		n.scratch = wire.AppendBlockage(n.scratch[:0], &b)

@@ -35,13 +35,13 @@ func (c *coreClient) cross() {
 	for _, a := range c.calls {
 		for _, e := range c.w.cores {
 			if e == c || e.away > c.w.agenda.Now() || e.leaving || len(e.calls) >= maxCalls ||
-				!a.crosses() {
+				!a.crosses() && !a.crossesAll() {
 				continue
 			}
 			for _, b := range e.calls {
-				if b.crosses() && a.Name != b.Name && !converts {
-					c.detect(b.Name)
-					e.detect(a.Name)
+				if (b.crosses() || b.crossesAll()) && a.Name != b.Name && !converts {
+					c.detect(b.Name, a.For)
+					e.detect(a.Name, b.For)
 					e.carryOut()
 					return
 				}
@@ -56,6 +56,9 @@ func (c *coreClient) cross() {
 	if converts && !reads {
 		k.Mode = wire.ModePR
 		k.Name = cmp.Or(c.readElsewhere(), k.Name)
+	} else if !converts && c.w.opts.Several && c.dice.permille(300) { // for an owner
+		k.Kind, k.For = wire.KindAcquireAll, 1+uint64(c.dice.IntN(2))
+		k.Wants = k.Wants.Append(wire.Want{Mode: wire.ModeEX, Name: []byte(k.Name)})
 	}
 	c.start(k)
 }
@@ -73,7 +76,7 @@ func (c *coreClient) crossByUpgrade() bool {
 				if e != c && e.away <= c.w.agenda.Now() && !e.leaving && len(e.calls) < maxCalls &&
 					e.holdsName(a.Name) && !e.holdsName(more.Name) {
 					c.upgrade(a)
-					e.detect(more.Name)
+					e.detect(more.Name, 0)
 					e.carryOut()
 					return true
 				}
@@ -154,11 +157,18 @@ func (k *coreCall) crosses() bool {
 		k.Flags&wire.FlagDetached == 0
 }
 
-// detect waits for a name, perhaps with others of its group, with the word.
-func (c *coreClient) detect(name string) {
+// crossesAll reports the same of a hold of several names, of an owner or of nobody.
+func (k *coreCall) crossesAll() bool {
+	return k.State() == lockclient.StateHeld && !k.released && k.Kind == wire.KindAcquireAll
+}
+
+// detect waits for a name, perhaps with others of its group, with the word, of an owner if
+// not zero.
+func (c *coreClient) detect(name string, owner uint64) {
 	k := &coreCall{Call: lockclient.Call{Kind: wire.KindAcquire, Mode: wire.ModeEX, Name: name,
 		Weight: uint8(c.dice.IntN(2)), Flags: wire.FlagWait | wire.FlagDetect}}
-	if c.w.opts.Several && c.dice.permille(500) {
+	if owner != 0 || c.w.opts.Several && c.dice.permille(500) {
+		k.For = owner
 		all := []string{name}
 		for _, n := range c.w.names[c.w.groupOf(name)] {
 			if n != name && c.dice.permille(300) {
@@ -168,7 +178,11 @@ func (c *coreClient) detect(name string) {
 		slices.Sort(all)
 		k.Kind, k.Name = wire.KindAcquireAll, all[0]
 		for _, n := range all {
-			k.Wants = k.Wants.Append(wire.Want{Mode: wire.ModeEX, Name: []byte(n)})
+			mode := wire.ModeEX
+			if n != name && c.dice.permille(500) { // may let others pass
+				mode = []wire.Mode{wire.ModePR, wire.ModeCW, wire.ModeCR}[c.dice.IntN(3)]
+			}
+			k.Wants = k.Wants.Append(wire.Want{Mode: mode, Name: []byte(n)})
 		}
 	}
 	c.start(k)
@@ -216,6 +230,9 @@ func (w *World) circleTold(c *coreClient, x *lockclient.Call, d *lockclient.Dead
 	}
 	w.covered["circle over groups told"]++
 	w.covered["circle over groups told to "+x.Kind.String()]++
+	if x.For != 0 {
+		w.covered["circle over groups told for an owner"]++
+	}
 	common := []span{{0, w.agenda.Now()}}
 	for i := range d.Steps {
 		stood := w.stood(&d.Steps[i], &d.Steps[(i+1)%len(d.Steps)])
@@ -233,15 +250,11 @@ func (w *World) stood(s, next *lockclient.DeadlockStep) (all []span) {
 	history := w.models[g].History(s.Name)
 	for i := range history {
 		v := &history[i]
-		wait := v.Waits(s.Session, s.Owner)
-		if wait == nil {
-			continue
-		}
-		stands := s.Token == 0 && v.Waits(next.Session, next.Owner) != nil
-		for k, t := range v.Tokens {
-			h := &v.Whose[k]
-			stands = stands || uint64(t) == s.Token && uint64(h.Owner) == next.Owner &&
-				uint64(h.Client) == client && h.Bars(wait)
+		stands := false
+		for k := range v.Detects {
+			x := &v.Detects[k]
+			stands = stands || uint64(x.Session) == s.Session && uint64(x.Owner) == s.Owner &&
+				waitsFor(v, k, s, next, client)
 		}
 		to := w.agenda.Now()
 		if i+1 < len(history) {
@@ -252,6 +265,26 @@ func (w *World) stood(s, next *lockclient.DeadlockStep) (all []span) {
 		}
 	}
 	return all
+}
+
+// waitsFor reports whether the k-th wait for a lock waits as a step of a circle is told,
+// for the next, which is of that client.
+func waitsFor(v *check.Version, k int, s, next *lockclient.DeadlockStep, client uint64) bool {
+	x := &v.Detects[k]
+	if s.Token == 0 {
+		return slices.ContainsFunc(v.Detects[:k], func(y check.Whose) bool {
+			return uint64(y.Session) == next.Session && uint64(y.Owner) == next.Owner &&
+				(next.Name == s.Name || !y.Lets(x))
+		})
+	}
+	for i, t := range v.Tokens {
+		h := &v.Whose[i]
+		if uint64(t) == s.Token && uint64(h.Owner) == next.Owner && uint64(h.Client) == client &&
+			h.Bars(x) {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *World) groupOf(name string) uint16 {
@@ -278,34 +311,64 @@ func meet(a, b []span) (all []span) {
 	return all
 }
 
-// flowKey is one who does one thing at a time.
-type flowKey struct{ client, owner uint64 }
+// waitNode is a node of the graph of waits: an owner of a client, if it names no group;
+// the grant of a request, if it names no lock; else the turn of a request at a lock.
+type waitNode struct {
+	client, owner    uint64
+	group            uint16
+	session, request uint64
+	name             string
+}
 
 // circles looks for a circle over the groups as they are now, of clients who look for
-// such.
+// such. An owner gives something back when its requests are granted; a request is
+// granted when it has its turns; and a turn comes when who holds gives back, when who
+// stands before is granted, and if that lets it pass, when that has its turn.
 func (w *World) circles() string {
-	waits := map[flowKey][]flowKey{}
-	for _, m := range w.models {
-		m.Names(func(_ string, v *check.Version) {
+	waits := map[waitNode][]waitNode{}
+	edge := func(from, to waitNode) { waits[from] = append(waits[from], to) }
+	for group, m := range w.models {
+		grant := func(x *check.Whose) waitNode {
+			return waitNode{client: uint64(x.Client), group: uint16(group) + 1, session: uint64(x.Session),
+				request: uint64(x.Request)}
+		}
+		m.Names(func(name string, v *check.Version) {
+			turn := func(x *check.Whose) waitNode {
+				at := grant(x)
+				at.name = name
+				return at
+			}
 			for i := range v.Detects {
+				x := &v.Detects[i]
+				if byte(x.Client) != coreFlow {
+					continue
+				}
+				edge(waitNode{client: uint64(x.Client), owner: uint64(x.Owner)}, grant(x))
+				edge(grant(x), turn(x))
 				for k := range v.Whose {
-					if x, h := &v.Detects[i], &v.Whose[k]; h.Bars(x) && byte(x.Client) == coreFlow {
-						key := flowKey{uint64(x.Client), uint64(x.Owner)}
-						waits[key] = append(waits[key], flowKey{uint64(h.Client), uint64(h.Owner)})
+					if h := &v.Whose[k]; h.Bars(x) {
+						edge(turn(x), waitNode{client: uint64(h.Client), owner: uint64(h.Owner)})
+					}
+				}
+				for k := range i {
+					if y := &v.Detects[k]; y.Lets(x) {
+						edge(turn(x), turn(y))
+					} else {
+						edge(turn(x), grant(y))
 					}
 				}
 			}
 		})
 	}
 	for f := range waits { // order: any one is enough
-		if leads(waits, f, f, map[flowKey]bool{}) {
+		if leads(waits, f, f, map[waitNode]bool{}) {
 			return fmt.Sprintf("client %x waits in a circle", f.client)
 		}
 	}
 	return ""
 }
 
-func leads(waits map[flowKey][]flowKey, from, to flowKey, seen map[flowKey]bool) bool {
+func leads(waits map[waitNode][]waitNode, from, to waitNode, seen map[waitNode]bool) bool {
 	for _, next := range waits[from] {
 		if next == to {
 			return true

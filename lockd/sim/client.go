@@ -74,7 +74,7 @@ type call struct {
 	busyIn  uint32      // the epoch in which it was last refused as busy
 	backoff uint        // how often the wait after a refusal is doubled
 	permits uint32      // of a Take
-	owner   uint64      // of an Enter
+	owner   uint64      // of an Enter and an AcquireAll
 	wants   []wire.Want // of an AcquireAll
 	gate    wire.GateKind
 	count   uint32 // of a request at a gate

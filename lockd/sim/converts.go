@@ -133,7 +133,7 @@ func (m *membership) converted(k *call, x *wire.Response) {
 		return
 	}
 	for _, o := range m.calls {
-		if o.owner != 0 && o.owner == h.enters && o.q.Name == h.name {
+		if o.q.Kind == wire.KindEnter && o.owner == h.enters && o.q.Name == h.name {
 			o.became, o.becameToken = k.mode, x.Token
 		}
 	}

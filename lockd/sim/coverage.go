@@ -149,6 +149,7 @@ func ReachableUnderFaults() []string {
 		"step of an earlier leader",
 		"circle told to AcquireAll", "circle told to Convert",
 		"circle over groups told", "circle over groups told to AcquireAll",
+		"circle over groups told for an owner",
 		"convert ok", "convert held", "convert cancelled", "convert not holder",
 		"held", "permits held",
 		"several held", "data read", "value read", "value with a grant", "value in doubt",

@@ -16,14 +16,26 @@ func (m *membership) cross() {
 		for _, b := range m.holds[i+1:] {
 			if a.enters != 0 && b.enters != 0 && a.enters != b.enters && a.name != b.name &&
 				!a.released && !b.released {
-				m.enterEX(b.name, a.enters, detects)
-				m.enterEX(a.name, b.enters, detects)
+				m.crossTo(b.name, a.enters)
+				m.crossTo(a.name, b.enters)
 				return
 			}
 		}
 	}
 	m.enterEX(m.c.name(m), 1, wire.FlagWait)
 	m.enterEX(m.c.name(m), 2, wire.FlagWait)
+}
+
+// crossTo waits for a name for an owner, who gives nothing back meanwhile, perhaps as one
+// of several.
+func (m *membership) crossTo(name string, owner uint64) {
+	if !m.c.w.opts.Several || m.c.dice.permille(600) {
+		m.enterEX(name, owner, detects)
+		return
+	}
+	m.ask(&call{q: check.Question{Kind: wire.KindAcquireAll, Name: name}, owner: owner,
+		flags: wire.FlagWait | wire.FlagDetect,
+		wants: []wire.Want{{Mode: wire.ModeEX, Name: []byte(name)}}})
 }
 
 func (m *membership) enterEX(name string, owner uint64, f wire.Flags) {

@@ -24,6 +24,9 @@ func (c *client) several(m *membership) {
 	if c.dice.permille(200) {
 		k.weight = uint8(c.dice.IntN(3))
 	}
+	if c.w.opts.Owners && c.dice.permille(500) {
+		k.owner = uint64(c.dice.between(1, 3))
+	}
 	if c.dice.permille(750) {
 		k.flags = wire.FlagWait
 		if c.w.opts.Owners && c.dice.permille(500) {
@@ -37,7 +40,7 @@ func (c *client) several(m *membership) {
 
 // acquireAll is the body of a request for several names.
 func (k *call) acquireAll(epoch uint32) *wire.AcquireAll {
-	x := wire.AcquireAll{Session: k.q.Session, Epoch: epoch, Weight: k.weight}
+	x := wire.AcquireAll{Session: k.q.Session, Owner: k.owner, Epoch: epoch, Weight: k.weight}
 	for _, w := range k.wants {
 		x.Wants = x.Wants.Append(w)
 	}
@@ -121,6 +124,9 @@ func (c *coreClient) several(k *coreCall) {
 	names = names[:min(len(names), c.dice.between(2, 5))]
 	slices.Sort(names)
 	k.Kind, k.Name, k.Terms, k.Wants = wire.KindAcquireAll, names[0], nil, nil
+	if c.w.opts.Owners && c.dice.permille(500) {
+		k.For = 1 + uint64(c.dice.IntN(2))
+	}
 	for i, name := range names {
 		mode := k.Mode
 		if i > 0 {

@@ -44,6 +44,9 @@ const flowBytes = 16
 // Chase asks which requests with FlagDetect of these owners wait, and for what.
 type Chase struct {
 	Scope ChaseScope
+	// After is zero or the Next of the answer to the same question, which this one goes
+	// on from.
+	After uint32
 	Flows []Flow // 1 to MaxFlows
 }
 
@@ -52,6 +55,7 @@ func AppendChase(dst []byte, h Header, x *Chase) []byte {
 	start := len(dst)
 	dst = appendHeader(dst, KindChase, h)
 	dst = append(dst, byte(x.Scope), 0)
+	dst = binary.LittleEndian.AppendUint32(dst, x.After)
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(x.Flows)))
 	for _, f := range x.Flows {
 		dst = appendFlow(dst, f)
@@ -71,6 +75,7 @@ func DecodeChase(body []byte) (Chase, error) {
 	c := cursor{b: body}
 	x := Chase{Scope: ChaseScope(c.u8())}
 	c.zero(1)
+	x.After = c.u32()
 	x.Flows = make([]Flow, c.count(MaxFlows, flowBytes))
 	if x.Scope >= chaseScopeEnd || len(x.Flows) == 0 {
 		c.fail(ErrField)
@@ -110,7 +115,7 @@ type ChasedWait struct {
 const (
 	chasedWaitFixedBytes = 42
 	blockerBytes         = 40
-	maxChasedBytes       = HeaderBytes + responseFixedBytes + 2 + MaxChased*
+	maxChasedBytes       = HeaderBytes + responseFixedBytes + 6 + MaxChased*
 		(chasedWaitFixedBytes+MaxClientNameBytes+MaxNameBytes+MaxBlockers*blockerBytes)
 
 	_ = uint(MaxFrameBytes - maxChasedBytes)
@@ -118,12 +123,17 @@ const (
 
 // Chased is the payload of the answer to a Chase.
 type Chased struct {
+	// Next is how many names at which these owners wait were gone past, if there was no
+	// room or time for all; zero at the end. As names come and go one may be told twice
+	// or not at all.
+	Next  uint32
 	Waits []ChasedWait
 }
 
 // AppendChased appends the payload of the answer to a Chase. Requires: at most
 // MaxChased waits, with at most MaxBlockers each.
 func AppendChased(dst []byte, x *Chased) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, x.Next)
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(x.Waits)))
 	for i := range x.Waits {
 		w := &x.Waits[i]
@@ -149,7 +159,8 @@ func AppendChased(dst []byte, x *Chased) []byte {
 // than are listed.
 func DecodeChased(payload []byte) (Chased, error) {
 	c := cursor{b: payload}
-	x := Chased{Waits: make([]ChasedWait, c.count(MaxChased, chasedWaitFixedBytes))}
+	x := Chased{Next: c.u32()}
+	x.Waits = make([]ChasedWait, c.count(MaxChased, chasedWaitFixedBytes))
 	for i := range x.Waits {
 		w := &x.Waits[i]
 		w.Flow, w.Session, w.Request = c.flow(), c.u64(), c.u64()

@@ -115,8 +115,8 @@
 //	16 GiveBack            session u64 | token u64 | target u64 | epoch u32 |
 //	                       0 u16 | name
 //	19 Force               token u64 | client name | reason text | name
-//	20 AcquireAll          session u64 | epoch u32 | weight u8 | 0 u8 |
-//	                       n u16 | n × (mode u8 | name)
+//	20 AcquireAll          session u64 | owner u64 | epoch u32 | weight u8 |
+//	                       0 u8 | n u16 | n × (mode u8 | name)
 //	21 ReleaseAll          session u64 | token u64 | target u64 | epoch u32
 //	22 Watch               from u64 | session u64 | target u64 | scope u8 | 0 u8 |
 //	                       name
@@ -130,7 +130,7 @@
 //	32 CheckTokens         n u16 | n × (token u64 | name)
 //	33 FindSession         nonce [16] | after u64
 //	34 LetGo               session u64 | epoch u32 | grace ms u32
-//	35 Chase               scope u8 | 0 u8 | n u16 | n × flow
+//	35 Chase               scope u8 | 0 u8 | after u32 | n u16 | n × flow
 //	                       flow: client u64 | owner u64
 //
 //	135 Watched            slot u64 | token u64 | session u64 | held ms u64 |
@@ -150,8 +150,8 @@
 //	              LockInfo as in version 3
 //	TopPage       n u16 | n × (score u32 | waits u64 | refusals u64 | usual ms u32 |
 //	              name)
-//	Chased        n u16 | n × (flow | session u64 | request u64 | group u16 |
-//	              weight u8 | near u8 | client name | name |
+//	Chased        next u32 | n u16 | n × (flow | session u64 | request u64 |
+//	              group u16 | weight u8 | near u8 | client name | name |
 //	              n u16 | n × (flow | session u64 | request u64 | token u64))
 //
 // Convert turns a hold, with all that its owner entered, into another mode; the
@@ -175,16 +175,20 @@
 // next number. In a refusal for one of them position is its number, from 0, and
 // the payload of Held, where details were asked for, is about it. A Cancel names
 // the first. Each name is given back by a Release with its token, or what is left
-// of them by a ReleaseAll that names the AcquireAll and its token.
+// of them by a ReleaseAll that names the AcquireAll and its token. An owner, zero for
+// none, says who waits with it, and who has what it grants, where circles are looked for
+// (flag 32, Chase). It enters nothing: what the owner has already is in the way like
+// anything else, and an Enter of the owner waits behind what the AcquireAll has. A
+// SessionClaims tells no owner of it, since no Leave gives it back.
 //
 // The flag 32 of an Acquire, Take or Enter, of an Ask that is one, of an AcquireAll and of
 // a Convert says together with wait that its owner gives nothing back until it has the
-// answer. The owner of an Acquire, Take or AcquireAll is the client, with all it has that
-// names no owner; that of a Convert is the owner of the hold. If the request
-// would wait in a circle of owners of the group who have all said so, it is refused with
-// Deadlock at once, with this payload; the token is that of its first step. A refusal is
-// not kept: the request sent again is looked at anew. Circles over several groups the
-// clients find: see Chase.
+// answer. The owner of an Acquire or Take, and of an AcquireAll that names none, is the
+// client, with all it has that names no owner; that of a Convert is the owner of the hold.
+// If the request would wait in a circle of owners of the group who have all said so, it is
+// refused with Deadlock at once, with this payload; the token is that of its first step. A
+// refusal is not kept: the request sent again is looked at anew. Circles over several
+// groups the clients find: see Chase.
 //
 //	Circle      count u16 | n u16 | n × (session u64 | owner u64 | token u64 |
 //	            client name | name)
@@ -234,15 +238,16 @@
 // stopped by what would not stop it. An AcquireAll is a wait for each name at which
 // something is in its way. The last near of those in the way of a wait are AcquireAlls
 // with which it gets along: it waits until they are in turn for its name, and for nothing
-// of what they wait for elsewhere. Whose request with the flag waits for long looks
-// for a circle so: what it waits for, what the owners of that wait for, and so on. The
-// victim of a circle is the wait of the least weight; of several with that the one whose
-// rank (below) is the largest; of equal ones that of the largest group, then session,
-// then request. So a client passes by all waits that would be the victim instead of its
-// own, and a circle is found by its victim only. It then asks each group of the circle
-// again, with scope 1: if the same requests still wait with the same in their way, the
-// circle stood between the two. It cancels its request, and has no deadlock if it was
-// granted meanwhile.
+// of what they wait for elsewhere. If next is not zero there was no room for all: the same
+// question with that as after is answered with what follows. Whose request with the
+// flag waits for long looks for a circle so: what it waits for, what the owners of that
+// wait for, and so on. The victim of a circle is the wait of the least weight; of
+// several with that the one whose rank (below) is the largest; of equal ones that of
+// the largest group, then session, then request. So a client passes by all waits that
+// would be the victim instead of its own, and a circle is found by its victim only. It
+// then asks each group of the circle again, with scope 1: if the same requests still
+// wait with the same in their way, the circle stood between the two. It cancels its
+// request, and has no deadlock if it was granted meanwhile.
 //
 //	rank        h = mix(group), h = mix(h xor session), h = mix(h xor request);
 //	            mix(z): z += 9e3779b97f4a7c15, z ^= z>>30, z *= bf58476d1ce4e5b9,

@@ -4,12 +4,12 @@ import "testing"
 
 // chaseSamples are the frames of circles over several groups.
 func chaseSamples() []sample {
-	chase := Chase{ChaseNode, []Flow{{0x1122334455667788, 77}, {0x99, 0}}}
-	again := Chase{ChaseGroup, []Flow{{0x99, 0}}}
-	waits := Chased{[]ChasedWait{{Flow{0x1122334455667788, 77}, 9, 12, 10, 2,
+	chase := Chase{ChaseNode, 0, []Flow{{0x1122334455667788, 77}, {0x99, 0}}}
+	again := Chase{ChaseGroup, 64, []Flow{{0x99, 0}}}
+	waits := Chased{32, []ChasedWait{{Flow{0x1122334455667788, 77}, 9, 12, 10, 2,
 		[]byte("ci"), []byte("gpu"), []Blocker{{Flow{0x99, 0}, 4, 2, 88125},
 			{Flow{0x99, 1}, 4, 3, 0}}, 0}}}
-	several := Chased{[]ChasedWait{
+	several := Chased{0, []ChasedWait{
 		{Flow{0x99, 0}, 4, 3, 10, 0, []byte("ci"), []byte("a"), []Blocker{{Flow{0x77, 0}, 5, 2, 9}}, 0},
 		{Flow{0x99, 0}, 4, 3, 10, 0, []byte("ci"), []byte("b"), []Blocker{{Flow{0x77, 0}, 5, 2, 10},
 			{Flow{0x55, 2}, 6, 1, 0}, {Flow{0x55, 3}, 6, 4, 0}}, 2}}}

@@ -286,7 +286,7 @@ func requestSamples() []sample {
 			DecodeLockInfo3),
 		frame("force", Header{KindForce, 0, 10, 16},
 			Force{88126, worker, []byte("host dead"), orders}, AppendForce, DecodeForce),
-		frame("acquire_all", Header{KindAcquireAll, FlagWait, 10, 16}, AcquireAll{9, 1, 2,
+		frame("acquire_all", Header{KindAcquireAll, FlagWait, 10, 16}, AcquireAll{9, 77, 1, 2,
 			Wants("\x05\x03\x00gpu\x03\x09\x00orders/42")}, AppendAcquireAll, DecodeAcquireAll),
 		frame("release_all", Header{KindReleaseAll, 0, 10, 17}, ReleaseAll{9, 88127, 16, 1},
 			AppendReleaseAll, DecodeReleaseAll),

@@ -8,7 +8,7 @@ import "encoding/binary"
 const MaxWants = 64
 
 const (
-	acquireAllFixedBytes = 16
+	acquireAllFixedBytes = 24
 	// wantFixedBytes is the least that a want takes.
 	wantFixedBytes = 3
 )
@@ -53,6 +53,7 @@ func (w Wants) Len() int {
 // once or, with FlagWait, in its turn.
 type AcquireAll struct {
 	Session uint64
+	Owner   uint64 // who asks, as far as circles go; it enters nothing. Zero is nobody
 	Epoch   uint32
 	Weight  uint8 // of the request in every queue; larger first
 	Wants   Wants // ascending by the bytes of their names; borrowed when decoded
@@ -64,6 +65,7 @@ func AppendAcquireAll(dst []byte, h Header, x *AcquireAll) []byte {
 	start := len(dst)
 	dst = appendHeader(dst, KindAcquireAll, h)
 	dst = binary.LittleEndian.AppendUint64(dst, x.Session)
+	dst = binary.LittleEndian.AppendUint64(dst, x.Owner)
 	dst = binary.LittleEndian.AppendUint32(dst, x.Epoch)
 	dst = append(dst, x.Weight, 0)
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(x.Wants.Len()))
@@ -73,7 +75,7 @@ func AppendAcquireAll(dst []byte, h Header, x *AcquireAll) []byte {
 // DecodeAcquireAll decodes the body of an AcquireAll.
 func DecodeAcquireAll(body []byte) (AcquireAll, error) {
 	c := cursor{b: body}
-	x := AcquireAll{Session: c.u64(), Epoch: c.u32(), Weight: c.u8()}
+	x := AcquireAll{Session: c.u64(), Owner: c.u64(), Epoch: c.u32(), Weight: c.u8()}
 	c.zero(1)
 	n := c.count(MaxWants, wantFixedBytes)
 	if c.err == nil && n == 0 {

@@ -59,16 +59,6 @@ func (m *Model) Names(fn func(name string, now *Version)) {
 	}
 }
 
-// Waits finds a wait with detect of a session and owner.
-func (v *Version) Waits(session, owner uint64) *Whose {
-	for i := range v.Detects {
-		if x := &v.Detects[i]; uint64(x.Session) == session && uint64(x.Owner) == owner {
-			return x
-		}
-	}
-	return nil
-}
-
 // chased judges what a group says that owners wait for: each wait is one of the log at
 // that slot, and what is in its way holds the lock.
 func (h *History) chased(q *Question, x *wire.Response) error {
@@ -88,7 +78,7 @@ func (h *History) chased(q *Question, x *wire.Response) error {
 			near := i >= len(w.Blockers)-int(w.Near)
 			stands := !near && v.bars(&b, known)
 			if b.Token == 0 {
-				stands = v.precedes(&b, known) && near == v.Request(b.Session, b.Request).lets(known)
+				stands = v.precedes(&b, known) && near == v.Request(b.Session, b.Request).Lets(known)
 			}
 			if !stands {
 				return fmt.Errorf("I24: token %d, request %d of session %d of group %d is said to be in the "+
@@ -110,8 +100,8 @@ func (v *Version) Request(session, request uint64) *Whose {
 	return nil
 }
 
-// lets reports whether w, which stands behind x, waits only until x is in turn.
-func (x *Whose) lets(w *Whose) bool { return x.Part && compatible(x.Mode, w.Mode) }
+// Lets reports whether w, which stands behind x, waits only until x is in turn.
+func (x *Whose) Lets(w *Whose) bool { return x.Part && compatible(x.Mode, w.Mode) }
 
 // precedes reports whether a wait stands before w, of whom it is said to be.
 func (v *Version) precedes(b *wire.Blocker, w *Whose) bool {

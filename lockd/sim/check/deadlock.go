@@ -131,9 +131,8 @@ func (s *step) mayWait(k *Claim) error {
 	if !k.detects || s.pending || len(s.claims) > surest {
 		return nil
 	}
-	seen := make(map[*Claim]bool)
 	for _, p := range k.parts() {
-		if s.comesTo(k, p, seen) {
+		if s.comesTo(k, p, p, make(map[*Claim]bool)) {
 			return s.bad("I17: owner %d of session %d waits for %q in a circle", k.promiser(),
 				k.key.session, p.name)
 		}
@@ -141,10 +140,9 @@ func (s *step) mayWait(k *Claim) error {
 	return nil
 }
 
-// comesTo reports whether what w waits for stays until the owner of k gives way. A circle
-// through what a part of k lets pass is sure as well, but may be of another part than
-// that from which w was come to: then the machine may not see it.
-func (s *step) comesTo(k, w *Claim, seen map[*Claim]bool) bool {
+// comesTo reports whether what w waits for, which root of k leads to, stays until the
+// owner of k gives way, or until root has its turn, which thus never comes.
+func (s *step) comesTo(k, root, w *Claim, seen map[*Claim]bool) bool {
 	if seen[w] {
 		return false
 	}
@@ -158,7 +156,8 @@ func (s *step) comesTo(k, w *Claim, seen map[*Claim]bool) bool {
 		default:
 			for _, first := range s.claims { // order: any one is enough
 				for _, o := range first.parts() {
-					if o.session == h.session && o.promiser() == h.owner && o.stays() && s.comesTo(k, o, seen) {
+					if o.session == h.session && o.promiser() == h.owner && o.stays() &&
+						s.comesTo(k, root, o, seen) {
 						return true
 					}
 				}
@@ -168,10 +167,10 @@ func (s *step) comesTo(k, w *Claim, seen map[*Claim]bool) bool {
 	for _, o := range l.waiters[:slices.Index(l.waiters, w)] {
 		asks, before := slices.Contains(k.parts(), o), o.parts()
 		if o.lets(w) {
-			asks, before = false, []*Claim{o}
+			asks, before = o == root, []*Claim{o}
 		}
 		if asks || slices.ContainsFunc(before, func(p *Claim) bool {
-			return p.stays() && s.comesTo(k, p, seen)
+			return p.stays() && s.comesTo(k, root, p, seen)
 		}) {
 			return true
 		}

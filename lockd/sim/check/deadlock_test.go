@@ -118,3 +118,43 @@ func TestModelJudgesCirclesOfKinds(t *testing.T) {
 		})
 	}
 }
+
+// The turn of one part that waits for itself is a circle too, whatever part leads to it
+// first; and what the acquire would let pass is none.
+func TestModelJudgesCirclesOfOneTurn(t *testing.T) {
+	var opens []lockfsm.Command
+	for i := range 3 {
+		opens = append(opens, lockfsm.Command{Op: lockfsm.OpOpenSession, Epoch: 1, Lease: 1000,
+			Nonce: lockfsm.Nonce{byte(i + 1)}})
+	}
+	acquire := func(s lockfsm.SessionID, r lockfsm.RequestID, name string, mode lockfsm.Mode,
+		f lockfsm.Flags) lockfsm.Command {
+		return lockfsm.Command{Op: lockfsm.OpAcquire, Session: s, Epoch: 1, Request: r,
+			Name: []byte(name), Mode: mode, Flags: f}
+	}
+	const word = lockfsm.Wait | lockfsm.Detect
+	ex, cw, cr, pr := lockfsm.ModeEX, lockfsm.ModeCW, lockfsm.ModeCR, lockfsm.ModePR
+	several := lockfsm.Command{Op: lockfsm.OpAcquireAll, Session: 1, Epoch: 1, Request: 10, Weight: 1,
+		Flags: word, Parts: lockfsm.Parts(nil).AppendPart(lockfsm.Part{Mode: ex, Name: []byte("a")}).
+			AppendPart(lockfsm.Part{Mode: pr, Name: []byte("g")})}
+	commands := append(opens, acquire(3, 1, "g", cw, 0), acquire(2, 1, "e", ex, 0),
+		acquire(2, 2, "a", ex, 0), acquire(1, 1, "g", pr, lockfsm.Wait), acquire(2, 3, "g", cr, word),
+		acquire(3, 2, "e", ex, word), several)
+	for name, want := range map[string]string{"told": "", "waits": "I17",
+		"for the other name": "I17"} {
+		t.Run(name, func(t *testing.T) {
+			wants(t, applied(t, func(o *lockfsm.Outcome) {
+				last := &o.Results[len(o.Results)-1]
+				if last.Steps != 3 {
+					t.Errorf("got %d steps, want 3", last.Steps)
+				}
+				switch name {
+				case "waits":
+					last.Code = lockfsm.CodeQueued
+				case "for the other name":
+					o.Steps[0].Name, last.Part = []byte("a"), 0
+				}
+			}, commands...), want)
+		})
+	}
+}

@@ -24,10 +24,10 @@ func (c *Claim) root() *Claim {
 	}
 }
 
-// owned finds the claim that a session has on a lock for an owner.
+// owned finds the claim that a session has on a lock for an owner, and he may enter.
 func (l *lockModel) owned(p *Session, o lockfsm.Owner) *Claim {
 	for _, c := range slices.Concat(l.holders, l.waiters) {
-		if c.session == p && c.owner == o {
+		if c.session == p && c.owner == o && c.all == nil {
 			return c
 		}
 	}

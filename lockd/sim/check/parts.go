@@ -86,7 +86,7 @@ func (s *step) newParts(c *lockfsm.Command, p *Session) []*Claim {
 		var x lockfsm.Part
 		x, rest = rest.Next()
 		*all = append(*all, &Claim{key: claimKey{c.Session, c.Request, false}, name: string(x.Name),
-			mode: x.Mode, weight: c.Weight, session: p, part: len(*all) + 1, all: all,
+			mode: x.Mode, weight: c.Weight, session: p, owner: c.Terms.Owner, part: len(*all) + 1, all: all,
 			detects: c.Flags&lockfsm.Detect != 0})
 	}
 	return *all
@@ -215,7 +215,7 @@ func (s *step) acquireAllAgain(c *lockfsm.Command, r *lockfsm.Result, old *Claim
 	asked := s.newParts(c, old.session)
 	for _, p := range old.parts() {
 		fits = fits && p.part <= len(asked) && asked[p.part-1].name == p.name &&
-			asked[p.part-1].mode == p.mode
+			asked[p.part-1].mode == p.mode && c.Terms.Owner == p.owner
 	}
 	switch {
 	case fits && old.token != 0 && r.Code == lockfsm.CodeOK && r.Token == old.issued(),

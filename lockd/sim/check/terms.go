@@ -13,7 +13,7 @@ type terms struct {
 func (s *scanner) terms() (t lockfsm.Terms) {
 	t.Fields = lockfsm.TermFields(s.u16())
 	if t.Fields&^(lockfsm.TermPayload|lockfsm.TermLabels|lockfsm.TermMaxHold|
-		lockfsm.TermMinHold|lockfsm.TermDelay|lockfsm.TermValue) != 0 {
+		lockfsm.TermMinHold|lockfsm.TermDelay|lockfsm.TermValue|lockfsm.TermOwner) != 0 {
 		s.bad = true
 	}
 	if t.Fields&lockfsm.TermPayload != 0 {
@@ -33,6 +33,9 @@ func (s *scanner) terms() (t lockfsm.Terms) {
 	}
 	if t.Fields&lockfsm.TermValue != 0 {
 		t.Value = s.take(int(s.u16()))
+	}
+	if t.Fields&lockfsm.TermOwner != 0 {
+		t.Owner = lockfsm.Owner(s.u64())
 	}
 	return t
 }
