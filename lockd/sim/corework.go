@@ -232,8 +232,11 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 	}
 	var err error
 	switch h.Kind {
-	case wire.KindOpenSession, wire.KindGet, wire.KindList, wire.KindStatus, wire.KindWatch,
-		wire.KindChase:
+	case wire.KindGet, wire.KindList, wire.KindStatus, wire.KindWatch:
+	case wire.KindChase:
+		err = overhearChase(q, body)
+	case wire.KindOpenSession, wire.KindCloseSession:
+		err = overhearSession(q, body)
 	case wire.KindWhy:
 		q.Name, err = askedAbout(body)
 	case wire.KindCheckTokens:
@@ -244,10 +247,6 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 				Name: string(ref.Name)})
 			return true
 		})
-	case wire.KindCloseSession:
-		var x wire.CloseSession
-		x, err = wire.DecodeCloseSession(body)
-		q.Session = x.Session
 	case wire.KindAcquire:
 		var x wire.Acquire
 		x, err = wire.DecodeAcquire(body)
@@ -290,6 +289,25 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 	}
 	q.Floor = c.w.history.Began(h.Group)
 	c.asked[h.Request] = q
+}
+
+// overhearSession reads for which nonce a session is to be opened, or which is closed.
+func overhearSession(q *check.Question, body []byte) error {
+	if q.Kind == wire.KindCloseSession {
+		x, err := wire.DecodeCloseSession(body)
+		q.Session = x.Session
+		return err
+	}
+	x, err := wire.DecodeOpenSession(body)
+	q.Nonce = x.Nonce
+	return err
+}
+
+// overhearChase reads whether a group is asked or a node.
+func overhearChase(q *check.Question, body []byte) error {
+	x, err := wire.DecodeChase(body)
+	q.OfNode = x.Scope == wire.ChaseNode
+	return err
 }
 
 // overhearSeveral reads a request for several names, or to give them back.
