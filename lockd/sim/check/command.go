@@ -156,9 +156,9 @@ func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error 
 			l.waiters = slices.Insert(l.waiters, place, k)
 			s.claims[key] = k
 			s.own(k)
-			return s.mayWait(k)
+			return s.queued(l, k, r)
 		}
-		return nil
+		return s.held(l, k, r)
 	default:
 		return s.bad("acquire answered %v", r.Code)
 	}

@@ -39,8 +39,10 @@ type Model struct {
 	granted map[claimKey]lockfsm.Token
 	// levels counts the claims that are levels on others.
 	levels int
-	// pending: the machine says that it has endings left to do.
-	pending bool
+	// pending: the machine says that it has endings left to do. It has for so many time
+	// steps, and there was so much at most that could end.
+	pending           bool
+	endless, couldEnd int
 	// Grants and Ends are what the last slot granted and ended.
 	Grants []Grant
 	Ends   []Ending
@@ -276,6 +278,9 @@ func (m *Model) Apply(slot uint64, value []byte, out *lockfsm.Outcome, pending P
 	}
 	m.token = max(s.results, s.events)
 	m.times = append(m.times, m.logTime)
+	if err := s.endsInTime(&b); err != nil {
+		return err
+	}
 	return s.settle()
 }
 
@@ -459,6 +464,7 @@ func (s *step) settle() error {
 			return err
 		}
 	}
+	slices.Sort(s.names) // so that of several complaints the same is the first
 	for _, name := range s.names {
 		l := s.locks[name]
 		if len(l.waiters) > int(s.limits.WaitersPerLock) {

@@ -156,3 +156,27 @@ func (s *step) inUse() int {
 	}
 	return n
 }
+
+// endsInTime checks that a machine which has endings left to do comes to an end with
+// them: each time step does a part of the work, and all that there is makes three times
+// as much at most, its end and what that lets in.
+func (s *step) endsInTime(b *Batch) error {
+	if !s.pending {
+		s.endless = 0
+		return nil
+	}
+	if s.endless == 0 {
+		s.couldEnd = len(s.sessions) + s.claimed(0, lockfsm.GateLatch)
+	}
+	for i := range b.Commands {
+		s.couldEnd += 1 + b.Commands[i].Parts.Len()
+	}
+	if b.Ticked {
+		s.endless++
+	}
+	if s.endless*int(s.limits.WorkPerApply) > 3*s.couldEnd+10 {
+		return s.bad("I31: endings are left to do after %d steps of %d, %d things could end", s.endless,
+			s.limits.WorkPerApply, s.couldEnd)
+	}
+	return nil
+}

@@ -103,3 +103,45 @@ func TestModelCountsWhatLimitsCount(t *testing.T) {
 		}
 	}
 }
+
+// Who is refused is told which hold is in the way, and who waits how many do.
+func TestModelJudgesWhatIsTold(t *testing.T) {
+	name := []byte("a")
+	open := lockfsm.Command{Op: lockfsm.OpOpenSession, Nonce: lockfsm.Nonce{1}, Lease: 1000, Epoch: 1}
+	weak := lockfsm.Command{Op: lockfsm.OpAcquire, Session: 1, Epoch: 1, Request: 1, Name: name,
+		Mode: lockfsm.ModeNL}
+	read, try := weak, weak
+	read.Request, read.Mode = 2, lockfsm.ModePR
+	try.Request, try.Mode = 3, lockfsm.ModeEX
+	wait := try
+	wait.Request, wait.Flags = 4, lockfsm.Wait
+	commands := []lockfsm.Command{open, weak, read, try, wait}
+	for _, c := range []struct {
+		name  string
+		spoil func(*lockfsm.Outcome)
+		want  string
+	}{
+		{"as it was", func(*lockfsm.Outcome) {}, ""},
+		{"who is in nobody's way", func(o *lockfsm.Outcome) { o.Results[3].HolderToken = 1 }, "I23"},
+		{"nobody", func(o *lockfsm.Outcome) { o.Results[3].HolderToken = 0 }, "I23"},
+		{"two wait", func(o *lockfsm.Outcome) { o.Results[4].Waiting = 2 }, "I23"},
+	} {
+		t.Run(c.name, func(t *testing.T) { wants(t, applied(t, c.spoil, commands...), c.want) })
+	}
+}
+
+// A machine that says for ever that it has endings left is found out: meanwhile much is
+// not asked of it.
+func TestModelWantsEndingsToEnd(t *testing.T) {
+	limits := lockfsm.DefaultLimits()
+	model := NewModel(0, limits)
+	var b lockfsm.BatchBuilder
+	b.Tick(1, nil)
+	for slot := uint64(1); slot < 20; slot++ {
+		if err := model.Apply(slot, b.Bytes(), &lockfsm.Outcome{}, StillEnding); err != nil {
+			wants(t, err, "I31")
+			return
+		}
+	}
+	t.Error("got no complaint of 20 steps with nothing to end, want one")
+}
