@@ -223,18 +223,20 @@ func overhearGate(q *check.Question, body []byte) error {
 
 // overhear remembers what the client asks.
 func (c *coreClient) overhear(h wire.Header, body []byte) {
-	if c.asked[h.Request] != nil {
+	if q := c.asked[h.Request]; q != nil {
+		q.Versions = append(q.Versions, h.Version())
 		return
 	}
-	q := &check.Question{Kind: h.Kind, Group: h.Group, Request: h.Request}
+	q := &check.Question{Kind: h.Kind, Group: h.Group, Request: h.Request,
+		Versions: []uint16{h.Version()}}
 	if q.Left = h.Kind == wire.KindCheckTokens && h.Flags&wire.FlagDetails != 0; q.Left {
 		c.w.covered["core asked what is left"]++
 	}
 	var err error
 	switch h.Kind {
-	case wire.KindGet, wire.KindList, wire.KindStatus, wire.KindWatch:
-	case wire.KindChase:
-		err = overhearChase(q, body)
+	case wire.KindGet, wire.KindStatus, wire.KindWatch:
+	case wire.KindChase, wire.KindList:
+		err = overhearQuestion(q, body)
 	case wire.KindOpenSession, wire.KindCloseSession:
 		err = overhearSession(q, body)
 	case wire.KindWhy:
@@ -303,8 +305,13 @@ func overhearSession(q *check.Question, body []byte) error {
 	return err
 }
 
-// overhearChase reads whether a group is asked or a node.
-func overhearChase(q *check.Question, body []byte) error {
+// overhearQuestion reads what is to be listed, or whether a Chase asks a group or a node.
+func overhearQuestion(q *check.Question, body []byte) error {
+	if q.Kind == wire.KindList {
+		x, err := wire.DecodeList(body)
+		q.Name, q.After = string(x.Prefix), string(x.After)
+		return err
+	}
 	x, err := wire.DecodeChase(body)
 	q.OfNode = x.Scope == wire.ChaseNode
 	return err

@@ -82,8 +82,12 @@ type Question struct {
 	// Target is the request a Cancel or a Leave names, Token the one a Release,
 	// a Leave or a RenewHold names.
 	Target, Token uint64
-	Name          string
-	Mode          lockfsm.Mode
+	// Name is that of the lock, or the prefix of a List, After where that goes on.
+	Name, After string
+	Mode        lockfsm.Mode
+	// Versions are those in which the answer may come, of each send one; none is the
+	// first.
+	Versions []uint16
 	// Nonce is that of the session that a FindSession asks for, or an OpenSession opens.
 	Nonce wire.Nonce
 	// Checks are what a CheckTokens asks about.
@@ -133,6 +137,8 @@ func (h *History) Witnessed(q *Question, x *wire.Response) error {
 		return h.found(q, x)
 	case wire.KindChase:
 		return h.chased(q, x)
+	case wire.KindList:
+		return h.listed(q, x)
 	}
 	if read {
 		return nil

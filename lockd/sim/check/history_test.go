@@ -100,3 +100,45 @@ func TestHistoryWantsTheRightRefusal(t *testing.T) {
 	wants(t, h.Answered(&q, &wire.Response{Status: wire.StatusTooManyHolds, Slot: 1}), "I23")
 	wants(t, h.Answered(&q, &wire.Response{Status: wire.StatusNameTooLong, Slot: 1}), "")
 }
+
+// A page of names is as the log says, in order and without gaps.
+func TestHistoryJudgesLists(t *testing.T) {
+	open := lockfsm.Command{Op: lockfsm.OpOpenSession, Nonce: lockfsm.Nonce{1}, Lease: 1000, Epoch: 1}
+	lock := lockfsm.Command{Op: lockfsm.OpAcquire, Session: 1, Epoch: 1, Request: 1,
+		Name: []byte("a"), Mode: lockfsm.ModeEX}
+	also, event := lock, lock
+	also.Request, also.Name = 2, []byte("b")
+	event = lockfsm.Command{Op: lockfsm.OpSet, Gate: lockfsm.GateEvent, Session: 1, Epoch: 1,
+		Request: 3, Name: []byte("e")}
+	h := played(t, open, lock, also, event)
+	a := wire.ListEntry{Token: 1, HolderCount: 1, Mode: wire.ModeEX, Name: lock.Name}
+	b := wire.ListEntry{Token: 2, HolderCount: 1, Mode: wire.ModeEX, Name: also.Name}
+	e := wire.ListEntry{Token: 3, HolderCount: 1, Name: event.Name}
+	free, other := a, b
+	free.HolderCount, free.Token, other.Token = 0, 0, 7
+	for _, c := range []struct {
+		name    string
+		q       Question
+		more    wire.More
+		entries []wire.ListEntry
+		want    string
+	}{
+		{"all", Question{}, 0, []wire.ListEntry{a, b, e}, ""},
+		{"the first page", Question{}, wire.MorePages, []wire.ListEntry{a}, ""},
+		{"the second page", Question{After: "a"}, 0, []wire.ListEntry{b, e}, ""},
+		{"a prefix", Question{Name: "b"}, 0, []wire.ListEntry{b}, ""},
+		{"one is left out", Question{}, 0, []wire.ListEntry{a, e}, "I24"},
+		{"one is left out of a page", Question{}, wire.MorePages, []wire.ListEntry{b}, "I24"},
+		{"a gate is left out", Question{}, 0, []wire.ListEntry{a, b}, "I24"},
+		{"out of order", Question{}, 0, []wire.ListEntry{b, a, e}, "I23"},
+		{"before the page", Question{After: "a"}, 0, []wire.ListEntry{a, b, e}, "I23"},
+		{"free", Question{}, 0, []wire.ListEntry{free, b, e}, "I24"},
+		{"another token", Question{}, 0, []wire.ListEntry{a, other, e}, "I24"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.q.Kind = wire.KindList
+			wants(t, h.Answered(&c.q, &wire.Response{Status: wire.StatusOK, Slot: 1,
+				Payload: wire.AppendListPage(nil, &wire.ListPage{More: c.more, Entries: c.entries})}), c.want)
+		})
+	}
+}
