@@ -122,6 +122,11 @@ func (c *coreClient) acquire() {
 	switch {
 	case c.w.opts.Several && k.Session == 0 && c.dice.permille(250):
 		c.several(k)
+	case c.w.opts.Semaphores && k.Session == 0 && c.dice.permille(200):
+		k.Kind, k.Mode = wire.KindTake, wire.ModeNL
+		k.Permits, k.Capacity = uint32(c.dice.between(1, semaphoreCapacity)), semaphoreCapacity
+	case c.w.opts.Owners && k.Session == 0 && c.dice.permille(200):
+		k.Kind, k.Owner = wire.KindEnter, uint64(c.dice.between(1, 2))
 	case c.w.opts.Watchers > 0 && k.Flags == wire.FlagWait && c.dice.permille(400):
 		k.Place = &lockclient.Place{}
 	}
@@ -131,8 +136,9 @@ func (c *coreClient) acquire() {
 // convert asks for another mode of a hold.
 func (c *coreClient) convert() {
 	for _, h := range c.calls {
-		if h.State() != lockclient.StateHeld || h.released || h.Wants != nil || c.dice.permille(500) {
-			continue
+		if h.State() != lockclient.StateHeld || h.released || h.Wants != nil || h.Owner != 0 ||
+			c.dice.permille(500) {
+			continue // of all that an owner has of a name the mode changes
 		}
 		k := &coreCall{Call: lockclient.Call{Kind: wire.KindConvert, Hold: &h.Call, Name: h.Name,
 			Mode: wire.Mode(c.dice.IntN(6))}, of: h}
@@ -174,9 +180,13 @@ func (c *coreClient) release() {
 
 func (c *coreClient) free(k *coreCall) {
 	k.released = true
-	k.Kind = wire.KindRelease
-	if k.Wants != nil {
+	switch {
+	case k.Wants != nil:
 		k.Kind = wire.KindReleaseAll
+	case k.Owner != 0:
+		k.Kind = wire.KindLeave
+	default:
+		k.Kind = wire.KindRelease
 	}
 	k.Timeout = 0
 	if c.dice.permille(300) {
@@ -261,10 +271,10 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 		err = overhearSeveral(q, body)
 	case wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate:
 		err = overhearGate(q, body)
-	case wire.KindRelease:
-		var x wire.Release
-		x, err = wire.DecodeRelease(body)
-		q.Session, q.Token = x.Session, x.Token
+	case wire.KindTake, wire.KindEnter:
+		err = overhearKinds(q, body)
+	case wire.KindRelease, wire.KindLeave:
+		err = overhearRelease(q, body)
 	case wire.KindConvert:
 		var x wire.Convert
 		x, err = wire.DecodeConvert(body)
@@ -314,6 +324,30 @@ func overhearQuestion(q *check.Question, body []byte) error {
 	}
 	x, err := wire.DecodeChase(body)
 	q.OfNode = x.Scope == wire.ChaseNode
+	return err
+}
+
+// overhearKinds reads a request for permits, or of an owner.
+func overhearKinds(q *check.Question, body []byte) error {
+	if q.Kind == wire.KindTake {
+		x, err := wire.DecodeTake(body)
+		q.Session, q.Name = x.Session, string(x.Name)
+		return err
+	}
+	x, err := wire.DecodeEnter(body)
+	q.Session, q.Name, q.Mode = x.Session, string(x.Name), lockfsm.Mode(x.Mode)
+	return err
+}
+
+// overhearRelease reads what is given back.
+func overhearRelease(q *check.Question, body []byte) error {
+	if q.Kind == wire.KindLeave {
+		x, err := wire.DecodeLeave(body)
+		q.Session, q.Token, q.Target = x.Session, x.Token, x.Target
+		return err
+	}
+	x, err := wire.DecodeRelease(body)
+	q.Session, q.Token = x.Session, x.Token
 	return err
 }
 
