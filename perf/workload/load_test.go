@@ -55,6 +55,16 @@ func TestOpenCountsAllThatAStallDelayed(t *testing.T) {
 	})
 }
 
+// A load that is itself late says so.
+func TestOpenTellsHowLateItIsItself(t *testing.T) {
+	r := open(t.Context(), &fakeLocks{}, Load{
+		Workload: "open", Workers: 2, Rate: 200, Duration: 200 * time.Millisecond,
+	}, func() {})
+	if len(r.Figures) != 2 || r.Figures[0].Value <= 0 || r.Figures[1].Value < r.Figures[0].Value {
+		t.Errorf("got figures %v, want the p50 and the p99 of true timers", r.Figures)
+	}
+}
+
 // TestOpenCountsAStallAtTheEnd stops a service until after the end: nothing that
 // was due then has ended, and all of it counts.
 func TestOpenCountsAStallAtTheEnd(t *testing.T) {
@@ -230,6 +240,7 @@ func TestMergeAddsUp(t *testing.T) {
 		if err := r.Export(time.Duration(i+1) * time.Second); err != nil {
 			t.Fatal(err)
 		}
+		r.Figures = []Figure{{Name: waitedThroughout, Value: 3}}
 		parts = append(parts, r)
 	}
 	r, cpu, err := Merge(parts)
@@ -238,6 +249,9 @@ func TestMergeAddsUp(t *testing.T) {
 	}
 	if r.PairsPerSecond != 200 || cpu != 3*time.Second || r.Pair.Count != 200 {
 		t.Errorf("got %v pairs/s, %v of CPU, %d latencies", r.PairsPerSecond, cpu, r.Pair.Count)
+	}
+	if len(r.Figures) != 1 || r.Figures[0].Value != 6 {
+		t.Errorf("got figures %v, want those who had no pair added up", r.Figures)
 	}
 	near(t, "p50", r.Pair.P50, 10*time.Millisecond)
 	near(t, "p99", r.Pair.P99, 20*time.Millisecond)
