@@ -30,6 +30,8 @@ type task struct {
 	Target    string        `json:"target"`
 	Addresses []string      `json:"addresses"`
 	Load      workload.Load `json:"load"`
+	// Keys begins those that the processes share.
+	Keys string `json:"keys"`
 }
 
 // child is a client process under way.
@@ -53,8 +55,10 @@ func runClients(ctx context.Context, name string, c *launch.Cluster, load worklo
 			_ = one.cmd.Wait() // what went wrong, its output has told
 		}
 	}()
+	keys := workload.NewKeys()
 	for i := range load.Clients {
-		one, err := startChild(ctx, task{Target: name, Addresses: c.Addresses, Load: load.Share(i)})
+		one, err := startChild(ctx, task{Target: name, Addresses: c.Addresses, Load: load.Share(i),
+			Keys: keys})
 		if err != nil {
 			return workload.Result{}, 0, err
 		}
@@ -149,7 +153,8 @@ func loadCommand(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 		before, cpuErr = measure.OwnCPU()
 		beganErr = errors.Join(err, cpuErr)
 	}
-	subject := workload.Subject{Clients: [2]target.Locker{client, client}, Cluster: cluster}
+	subject := workload.Subject{Clients: [2]target.Locker{client, client}, Cluster: cluster,
+		Keys: t.Keys}
 	result, err := workload.Run(ctx, subject, t.Load, began)
 	if err = errors.Join(err, beganErr); err != nil {
 		return fmt.Errorf("load: %w", err)

@@ -124,6 +124,18 @@ func (s *session) warm(ctx context.Context, services []*service) error {
 	return ctx.Err()
 }
 
+// errNoPair says that a measurement shows nothing.
+var errNoPair = errors.New("no pair ended in all the time")
+
+// nothing is the error of a measurement that ended well and found no pair: it would be
+// a zero among figures.
+func nothing(load workload.Load, r report.Round) error {
+	if load.Paired() && r.PairsPerSecond == 0 {
+		return errNoPair
+	}
+	return nil
+}
+
 // cell measures one load on one target once. A load that breaks is a round that
 // says so, and the others are measured all the same.
 func (s *session) cell(ctx context.Context, service *service, load workload.Load,
@@ -136,6 +148,9 @@ func (s *session) cell(ctx context.Context, service *service, load workload.Load
 	}
 	done := s.progress.begin(round, service.Name, load)
 	result, err := s.measureOne(ctx, service, load)
+	if err == nil {
+		err = nothing(load, result)
+	}
 	done()
 	if ctx.Err() != nil {
 		return ctx.Err()

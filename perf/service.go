@@ -25,7 +25,7 @@ type service struct {
 // subject is what a load runs against.
 func (s *service) subject() workload.Subject {
 	return workload.Subject{
-		Clients: s.clients, Cluster: s.cluster,
+		Clients: s.clients, Cluster: s.cluster, Keys: workload.NewKeys(),
 		Open: func(ctx context.Context) (target.Locker, error) { return s.Open(ctx, s.cluster) },
 	}
 }

@@ -52,6 +52,21 @@ func TestClientProcessSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
+// A measurement of pairs in which none ended is no figure, whatever else was right.
+func TestNothingIsNoFigure(t *testing.T) {
+	pairs, memory := workload.Load{Workload: "contended"}, workload.Load{Workload: "memory"}
+	some := report.Round{Result: workload.Result{PairsPerSecond: 1}}
+	for _, c := range []struct {
+		load  workload.Load
+		round report.Round
+		want  error
+	}{{pairs, report.Round{}, errNoPair}, {pairs, some, nil}, {memory, report.Round{}, nil}} {
+		if got := nothing(c.load, c.round); got != c.want {
+			t.Errorf("%s, %v pairs/s: got %v, want %v", c.load, c.round.PairsPerSecond, got, c.want)
+		}
+	}
+}
+
 // TestSuiteIsWhole has every workload and every target in it, and fits a budget.
 func TestSuiteIsWhole(t *testing.T) {
 	var targets, loads []string

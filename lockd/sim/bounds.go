@@ -17,20 +17,22 @@ func (w *World) sample() {
 		for _, c := range w.cores {
 			c.stillHeld()
 		}
-		for _, l := range w.links {
-			for side := range l.lanes {
-				if have := l.lanes[side].bytes; have > w.opts.QueueBytes+maxFrame {
-					w.failf("I22: %d bytes are on their way from node %d, %d at most", have,
-						l.site(1-side).id, w.opts.QueueBytes)
-				}
-			}
-		}
 		w.sample()
 	})
 }
 
-// maxFrame is the longest frame between nodes.
-const maxFrame = 4 << 20
+// sized checks that the values of a message between replicas are not more than
+// declared, where one alone may be.
+func (w *World) sized(m *paxos.Message) {
+	bytes := 0
+	for i := range m.Entries {
+		bytes += len(m.Entries[i].Value)
+	}
+	if most := w.opts.Node.MaxMessageBytes; len(m.Entries) > 1 && bytes > most {
+		w.failf("I22: %v of group %d has %d values of %d bytes, %d at most", m.Kind, m.Group,
+			len(m.Entries), bytes, most)
+	}
+}
 
 func (w *World) measure(s *site) {
 	if st := s.proc.log.writer.Stats(); st.Segments > w.opts.Log.MaxSegments {
@@ -41,7 +43,7 @@ func (w *World) measure(s *site) {
 	s.proc.node.ForEachGroup(func(g node.GroupView) {
 		st := g.Machine.Stats()
 		if st.Sessions > limits.Sessions || st.Locks > limits.Locks || st.Claims > limits.Claims ||
-			st.Detached > limits.Detached {
+			st.Detached > limits.Detached || st.DataBytes > uint64(limits.DataBytes) {
 			w.failf("I22: node %d group %d: %+v is above %+v", s.id, g.ID, st, *limits)
 		}
 		most := w.chosen.Last(g.ID) + paxos.Slot(w.opts.Node.Window)

@@ -357,7 +357,7 @@ func (m *membership) open() {
 	}
 	m.c.nextRequest++
 	k := &call{q: check.Question{Kind: wire.KindOpenSession, Group: m.group,
-		Request: m.c.nextRequest}}
+		Request: m.c.nextRequest, Nonce: m.nonce}}
 	m.calls = slices.Insert(m.calls, 0, k)
 }
 

@@ -342,6 +342,12 @@ func (c *coreClient) believe(k *coreCall) {
 	if k.Wants != nil {
 		c.w.covered["core held several"]++
 	}
+	switch {
+	case k.Capacity != 0:
+		c.w.covered["core held permits"]++
+	case k.Owner != 0:
+		c.w.covered["core entered"]++
+	}
 	believes := func() bool {
 		return !k.released && k.State() == lockclient.StateHeld && c.now() < c.core.ValidUntil(&k.Call)
 	}

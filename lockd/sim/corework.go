@@ -122,6 +122,11 @@ func (c *coreClient) acquire() {
 	switch {
 	case c.w.opts.Several && k.Session == 0 && c.dice.permille(250):
 		c.several(k)
+	case c.w.opts.Semaphores && k.Session == 0 && c.dice.permille(200):
+		k.Kind, k.Mode = wire.KindTake, wire.ModeNL
+		k.Permits, k.Capacity = uint32(c.dice.between(1, semaphoreCapacity)), semaphoreCapacity
+	case c.w.opts.Owners && k.Session == 0 && c.dice.permille(200):
+		k.Kind, k.Owner = wire.KindEnter, uint64(c.dice.between(1, 2))
 	case c.w.opts.Watchers > 0 && k.Flags == wire.FlagWait && c.dice.permille(400):
 		k.Place = &lockclient.Place{}
 	}
@@ -131,8 +136,9 @@ func (c *coreClient) acquire() {
 // convert asks for another mode of a hold.
 func (c *coreClient) convert() {
 	for _, h := range c.calls {
-		if h.State() != lockclient.StateHeld || h.released || h.Wants != nil || c.dice.permille(500) {
-			continue
+		if h.State() != lockclient.StateHeld || h.released || h.Wants != nil || h.Owner != 0 ||
+			c.dice.permille(500) {
+			continue // of all that an owner has of a name the mode changes
 		}
 		k := &coreCall{Call: lockclient.Call{Kind: wire.KindConvert, Hold: &h.Call, Name: h.Name,
 			Mode: wire.Mode(c.dice.IntN(6))}, of: h}
@@ -174,9 +180,13 @@ func (c *coreClient) release() {
 
 func (c *coreClient) free(k *coreCall) {
 	k.released = true
-	k.Kind = wire.KindRelease
-	if k.Wants != nil {
+	switch {
+	case k.Wants != nil:
 		k.Kind = wire.KindReleaseAll
+	case k.Owner != 0:
+		k.Kind = wire.KindLeave
+	default:
+		k.Kind = wire.KindRelease
 	}
 	k.Timeout = 0
 	if c.dice.permille(300) {
@@ -223,17 +233,22 @@ func overhearGate(q *check.Question, body []byte) error {
 
 // overhear remembers what the client asks.
 func (c *coreClient) overhear(h wire.Header, body []byte) {
-	if c.asked[h.Request] != nil {
+	if q := c.asked[h.Request]; q != nil {
+		q.Versions = append(q.Versions, h.Version())
 		return
 	}
-	q := &check.Question{Kind: h.Kind, Group: h.Group, Request: h.Request}
+	q := &check.Question{Kind: h.Kind, Group: h.Group, Request: h.Request,
+		Versions: []uint16{h.Version()}}
 	if q.Left = h.Kind == wire.KindCheckTokens && h.Flags&wire.FlagDetails != 0; q.Left {
 		c.w.covered["core asked what is left"]++
 	}
 	var err error
 	switch h.Kind {
-	case wire.KindOpenSession, wire.KindGet, wire.KindList, wire.KindStatus, wire.KindWatch,
-		wire.KindChase:
+	case wire.KindGet, wire.KindStatus, wire.KindWatch:
+	case wire.KindChase, wire.KindList:
+		err = overhearQuestion(q, body)
+	case wire.KindOpenSession, wire.KindCloseSession:
+		err = overhearSession(q, body)
 	case wire.KindWhy:
 		q.Name, err = askedAbout(body)
 	case wire.KindCheckTokens:
@@ -244,10 +259,6 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 				Name: string(ref.Name)})
 			return true
 		})
-	case wire.KindCloseSession:
-		var x wire.CloseSession
-		x, err = wire.DecodeCloseSession(body)
-		q.Session = x.Session
 	case wire.KindAcquire:
 		var x wire.Acquire
 		x, err = wire.DecodeAcquire(body)
@@ -260,10 +271,10 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 		err = overhearSeveral(q, body)
 	case wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate:
 		err = overhearGate(q, body)
-	case wire.KindRelease:
-		var x wire.Release
-		x, err = wire.DecodeRelease(body)
-		q.Session, q.Token = x.Session, x.Token
+	case wire.KindTake, wire.KindEnter:
+		err = overhearKinds(q, body)
+	case wire.KindRelease, wire.KindLeave:
+		err = overhearRelease(q, body)
 	case wire.KindConvert:
 		var x wire.Convert
 		x, err = wire.DecodeConvert(body)
@@ -290,6 +301,54 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 	}
 	q.Floor = c.w.history.Began(h.Group)
 	c.asked[h.Request] = q
+}
+
+// overhearSession reads for which nonce a session is to be opened, or which is closed.
+func overhearSession(q *check.Question, body []byte) error {
+	if q.Kind == wire.KindCloseSession {
+		x, err := wire.DecodeCloseSession(body)
+		q.Session = x.Session
+		return err
+	}
+	x, err := wire.DecodeOpenSession(body)
+	q.Nonce = x.Nonce
+	return err
+}
+
+// overhearQuestion reads what is to be listed, or whether a Chase asks a group or a node.
+func overhearQuestion(q *check.Question, body []byte) error {
+	if q.Kind == wire.KindList {
+		x, err := wire.DecodeList(body)
+		q.Name, q.After = string(x.Prefix), string(x.After)
+		return err
+	}
+	x, err := wire.DecodeChase(body)
+	q.OfNode = x.Scope == wire.ChaseNode
+	return err
+}
+
+// overhearKinds reads a request for permits, or of an owner.
+func overhearKinds(q *check.Question, body []byte) error {
+	if q.Kind == wire.KindTake {
+		x, err := wire.DecodeTake(body)
+		q.Session, q.Name = x.Session, string(x.Name)
+		return err
+	}
+	x, err := wire.DecodeEnter(body)
+	q.Session, q.Name, q.Mode = x.Session, string(x.Name), lockfsm.Mode(x.Mode)
+	return err
+}
+
+// overhearRelease reads what is given back.
+func overhearRelease(q *check.Question, body []byte) error {
+	if q.Kind == wire.KindLeave {
+		x, err := wire.DecodeLeave(body)
+		q.Session, q.Token, q.Target = x.Session, x.Token, x.Target
+		return err
+	}
+	x, err := wire.DecodeRelease(body)
+	q.Session, q.Token = x.Session, x.Token
+	return err
 }
 
 // overhearSeveral reads a request for several names, or to give them back.

@@ -117,6 +117,7 @@ func ReachableUnderFaults() []string {
 		wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate,
 		wire.KindKeepalive, wire.KindGet, wire.KindList, wire.KindStatus, wire.KindCheckTokens,
 		wire.KindFindSession, wire.KindForce, wire.KindChase,
+		wire.KindWatch, wire.KindUnwatch, wire.KindWhy, wire.KindTop, wire.KindSeen,
 		wire.KindLetGo} {
 		all = append(all, "request "+k.String())
 	}
@@ -157,7 +158,7 @@ func ReachableUnderFaults() []string {
 		"session let go",
 		"max hold over", "loss told: "+wire.ReasonMaxHold.String(), "core lost by max hold",
 		"core asked what is left",
-		"core held", "core held several",
+		"core held", "core held several", "core held permits", "core entered",
 		"hold forced", "holder told of force", "force ok", "force not holder",
 		"core converted", "core forced", "core lost a hold",
 		"core paused",

@@ -110,17 +110,28 @@ type deposal struct {
 func (p *process) noteLeadership(e node.Event) {
 	switch e.Kind {
 	case node.EventTransfer:
-		p.handing[e.Group] = true
+		p.handing[e.Group] = p.w.handedBy(e)
 		p.w.moves++ // meanwhile log time stands still, also if nothing comes of it
 	case node.EventLeading:
 		delete(p.handing, e.Group)
 		p.w.moves++ // from a leader that died, perhaps
 	case node.EventDeposed:
-		if !p.handing[e.Group] {
+		gives := p.aside || p.stopping || p.handing[e.Group] > p.w.agenda.Now()
+		if !gives {
 			p.w.deposals = append(p.w.deposals, deposal{p.w.agenda.Now(), p.site.id, e.Group})
 		}
 		p.w.moves++
 	}
+}
+
+// handedBy is until when a leader that begins to hand a group over may lose it by that:
+// it gives up after an election timeout, unless it accepts no more itself, for then it
+// waits for what is open.
+func (w *World) handedBy(e node.Event) Time {
+	if e.Node == paxos.NoNode {
+		return never
+	}
+	return w.agenda.Now() + 2*w.election() + second
 }
 
 // led returns the groups that a site leads.

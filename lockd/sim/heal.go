@@ -305,9 +305,12 @@ func (w *World) allFree() string {
 			continue
 		}
 		s.proc.node.ForEachGroup(func(g node.GroupView) {
-			st, stand := g.Machine.Stats(), uint32(w.models[g.ID].Standing()+w.models[g.ID].Valued())
-			if g.Leading && (st.Sessions > 0 || st.Locks > stand) {
-				lack = fmt.Sprintf("group %d has %d sessions and %d locks", g.ID, st.Sessions, st.Locks)
+			st, stand := g.Machine.Stats(), uint32(w.models[g.ID].Standing())
+			valued := uint32(w.models[g.ID].Valued())
+			if g.Leading && (st.Sessions > 0 || st.Locks > stand+valued || st.Claims > stand ||
+				st.Detached > stand) {
+				lack = fmt.Sprintf("group %d has %d sessions, %d locks, %d claims and %d detached", g.ID,
+					st.Sessions, st.Locks, st.Claims, st.Detached)
 			}
 		})
 	}

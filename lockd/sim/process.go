@@ -39,8 +39,8 @@ type process struct {
 	met map[uint16]bool
 	// dark says that the power went while it used the disk.
 	dark bool
-	// handing are the groups that the node is giving away.
-	handing map[paxos.GroupID]bool
+	// handing are the groups that the node is giving away, with until when.
+	handing map[paxos.GroupID]Time
 }
 
 // output reports whether something that the running turn does still happens.
@@ -113,6 +113,9 @@ func (p peers) Send(to uint16, frame []byte) {
 	if !p.output() || !p.met[to] {
 		return
 	}
+	if len(frame) > wire.MaxPeerFrameBytes {
+		p.w.failf("I22: node %d sends a frame of %d bytes, which no node reads", p.site.id, len(frame))
+	}
 	kind, payload, err := wire.ParsePeer(frame)
 	if err != nil {
 		p.w.failf("node %d sends a frame that does not parse: %v", p.site.id, err)
@@ -156,6 +159,7 @@ func (p peers) inspect(b []byte) {
 		b = rest
 		p.w.messages[m.Kind]++
 		p.w.check(p.site.disk.Sent(m))
+		p.w.sized(m)
 	}
 }
 

@@ -138,15 +138,13 @@ func (s *witness) judge() {
 		}
 		all = append(all, copied)
 	}
-	const patience = 2 * time.Second
+	// No search takes seconds: what is judged of a name is bounded. One that did would
+	// be no verdict, and on another machine perhaps one.
+	const patience = time.Minute
 	r := history.Check(history.Mutex(), all, patience)
 	s.w.covered["operations searched"] += uint64(r.Operations)
 	s.w.covered["holds nobody was told of"] += uint64(r.Ghosts)
 	for _, f := range r.Failures {
-		if f.Err == history.ErrUndecided {
-			s.w.covered["names not decided in time"]++
-			continue
-		}
 		s.w.failf("G2: %q: %w:\n%s", f.Name, f.Err, f.Text)
 	}
 }

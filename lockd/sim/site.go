@@ -83,7 +83,7 @@ func (s *site) start() {
 	s.began = s.w.agenda.Now()
 	s.w.note("start", uint64(s.id), s.lives)
 	p := &process{w: s.w, site: s, life: s.lives, alive: true, doomed: -1,
-		handing: make(map[paxos.GroupID]bool)}
+		handing: make(map[paxos.GroupID]Time)}
 	err := s.open(p)
 	p.alive = err == nil
 	switch {

@@ -366,10 +366,17 @@ func hashOutcome(out *lockfsm.Outcome) uint64 {
 			h ^= h >> 31
 		}
 	}
+	flag := map[bool]uint64{true: 1}
 	for i := range out.Results {
 		r := &out.Results[i]
 		mix(uint64(r.Op), uint64(r.Code), uint64(r.Waiting), uint64(r.Session), uint64(r.Request),
-			uint64(r.Token), uint64(r.Holder), uint64(r.HolderToken))
+			uint64(r.Token), uint64(r.Holder), uint64(r.HolderToken), flag[r.Detached],
+			flag[r.HolderDetached], uint64(r.Part), uint64(r.Left), uint64(r.Capacity), uint64(r.Gate),
+			uint64(r.StepsAt), uint64(r.Steps))
+	}
+	for i := range out.Steps {
+		x := &out.Steps[i]
+		mix(uint64(x.Session), uint64(x.Owner), uint64(x.Token), check.Hash(x.Name))
 	}
 	for i := range out.Events {
 		e := &out.Events[i]

@@ -19,7 +19,13 @@ func (r *Report) Unlike(other *Report) []string {
 	}
 	differ("processor", r.Machine.CPU, other.Machine.CPU)
 	differ("cores", fmt.Sprint(r.Machine.Cores), fmt.Sprint(other.Machine.Cores))
+	differ("memory", gibibytes(r.Machine.MemoryBytes), gibibytes(other.Machine.MemoryBytes))
+	differ("kernel", r.Machine.Kernel, other.Machine.Kernel)
+	differ("Go", r.Machine.Go, other.Machine.Go)
 	differ("file system", r.Machine.FileSystem, other.Machine.FileSystem)
+	if a, b := r.Machine.SyncAlone, other.Machine.SyncAlone; max(a, b) > 2*min(a, b) {
+		differ("a sync of the disk", short(a), short(b))
+	}
 	for _, a := range r.Targets {
 		for _, b := range other.Targets {
 			if a.Name != b.Name {
@@ -35,6 +41,8 @@ func (r *Report) Unlike(other *Report) []string {
 	}
 	return unlike
 }
+
+func gibibytes(bytes uint64) string { return fmt.Sprintf("%.0f GiB", float64(bytes)/(1<<30)) }
 
 // same says whether two loads are the same but for how long they were run.
 func same(a, b workload.Load) bool {

@@ -55,9 +55,6 @@ func (r *Report) head(b *strings.Builder) {
 	b.WriteString("\n")
 }
 
-// paired says whether a load's pairs and latencies mean something.
-func paired(c *Cell) bool { return !c.Load.Fresh() || c.Load.Held > 0 }
-
 // throughput is the table of rates and latencies.
 func (r *Report) throughput(b *strings.Builder) {
 	fmt.Fprintf(b, "| load | target | pairs/s (least–most) |%s pair mean | p50 | p99 | p99.9 | "+
@@ -68,7 +65,7 @@ func (r *Report) throughput(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, "|%s\n", strings.Repeat("---|", columns))
 	for _, c := range r.Cells {
-		if !paired(c) {
+		if !c.Load.Paired() {
 			continue
 		}
 		round := c.Rounds[0]
@@ -146,7 +143,7 @@ func (r *Report) cost(b *strings.Builder) {
 	b.WriteString("| load | target | µs CPU per pair: client | servers | of them | " +
 		"rest of the machine, cores | stolen, cores |\n|---|---|---|---|---|---|---|\n")
 	for _, c := range r.Cells {
-		if !paired(c) {
+		if !c.Load.Paired() {
 			continue
 		}
 		round := c.Rounds[0]

@@ -63,7 +63,7 @@ type Cell struct {
 	Target string        `json:"target"`
 	Load   workload.Load `json:"load"`
 	// Rounds are in the order of time. In a summary there is one, and every figure
-	// of it is the median of all; Rate and Summed then tell of the others.
+	// of it is the median of those that ended; Rate and Summed then tell of them.
 	Rounds []Round         `json:"rounds"`
 	Rate   *measure.Spread `json:"rate,omitempty"`
 	Summed int             `json:"summed,omitempty"`

@@ -28,18 +28,29 @@ func (c *Cell) sum() *Cell {
 		return c
 	}
 	var rates []float64
-	for _, round := range c.Rounds {
+	for _, round := range ended(c.Rounds) {
 		rates = append(rates, round.PairsPerSecond)
 	}
 	rate := measure.SpreadOf(rates)
 	return &Cell{
-		Target: c.Target, Load: c.Load, Rate: &rate, Summed: len(c.Rounds),
+		Target: c.Target, Load: c.Load, Rate: &rate, Summed: len(rates),
 		Rounds: []Round{middle(c.Rounds)},
 	}
 }
 
-// middle makes a round of the medians of some; errors are added up.
-func middle(rounds []Round) Round {
+// ended are the rounds that came to their end, or all if none did: what broke has
+// no figures, and zeros for them would make a median of what nobody measured.
+func ended(rounds []Round) []Round {
+	whole := slices.DeleteFunc(slices.Clone(rounds), func(r Round) bool { return r.Broken != "" })
+	if len(whole) == 0 {
+		return rounds
+	}
+	return whole
+}
+
+// middle makes a round of the medians of those that ended; errors are added up.
+func middle(all []Round) Round {
+	rounds := ended(all)
 	number := func(figure func(Round) float64) float64 {
 		var values []float64
 		for _, round := range rounds {
@@ -71,7 +82,7 @@ func middle(rounds []Round) Round {
 		Other:  length(func(r Round) time.Duration { return r.Other }),
 		Steal:  length(func(r Round) time.Duration { return r.Steal }),
 	}
-	for _, round := range rounds {
+	for _, round := range all {
 		m.Errors += round.Errors
 		if m.Broken == "" {
 			m.Broken = round.Broken

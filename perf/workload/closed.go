@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"lockd/perf/target"
@@ -13,28 +14,54 @@ import (
 const errorPause = time.Millisecond
 
 // closed runs a load in which each worker begins a pair when its last one
-// ended. It calls began when the measurement begins, after the warm-up.
-func closed(ctx context.Context, locker target.Locker, load Load, began func()) Result {
-	t := newTally()
-	take := load.taker(locker)
+// ended. It calls began when the measurement begins, after the warm-up. Latencies are
+// of pairs that ended: where workers share keys, a figure tells how many of them had
+// none in all the time, for then most wait longer than the latencies say.
+func closed(ctx context.Context, s Subject, load Load, began func()) Result {
+	t, since := newTally(), make([]atomic.Int64, load.Workers)
+	take := load.taker(s)
 	work := func(ctx context.Context, worker int) {
 		for ctx.Err() == nil {
-			if !t.onePair(ctx, take, worker, load.Hold, time.Now()) {
+			now := time.Now()
+			since[worker].Store(now.UnixNano())
+			if !t.onePair(ctx, take, worker, load.Hold, now) {
 				pause(ctx, errorPause)
 			}
 		}
 	}
-	return during(ctx, t, load, began, func(ctx context.Context, group *crew) {
+	first, waited := int64(0), 0
+	t.ended = func(time.Time) {
+		for i := range since {
+			if since[i].Load() < first {
+				waited++
+			}
+		}
+	}
+	r := during(ctx, t, load, func() {
+		began()
+		first = time.Now().UnixNano()
+	}, func(ctx context.Context, group *crew) {
 		for worker := range load.Workers {
 			group.start(func() { work(ctx, worker) })
 		}
 	})
+	if load.Keys > 0 {
+		r.Figures = []Figure{{Name: waitedThroughout, Value: float64(waited)}}
+	}
+	return r
 }
 
-// taker is what the pairs of a closed load begin with. Requires: the locker can
+// waitedThroughout names the figure of those whose pair began before the measurement
+// and had not ended when that did.
+const waitedThroughout = "workers that had no pair in all the time"
+
+// taker is what the pairs of a closed load begin with. Requires: the first client can
 // do what the load wants.
-func (l Load) taker(locker target.Locker) taker {
-	key := func() string { return fmt.Sprintf("perf/%s/%d", l.Workload, rand.IntN(l.Keys)) }
+func (l Load) taker(s Subject) taker {
+	locker := s.Clients[0]
+	key := func() string {
+		return fmt.Sprintf("perf/%s/%s/%d", l.Workload, s.Keys, rand.IntN(l.Keys))
+	}
 	switch l.Workload {
 	case "contended":
 		return func(ctx context.Context) (target.Hold, error) { return locker.Lock(ctx, key()) }

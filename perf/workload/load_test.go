@@ -48,10 +48,21 @@ func TestOpenCountsAllThatAStallDelayed(t *testing.T) {
 		closedLoad.Workload = "uncontended"
 		locks.from = time.Now().Add(time.Second)
 		locks.to = locks.from.Add(300 * time.Millisecond)
-		if r := closed(t.Context(), locks, closedLoad, func() {}); r.Pair.P99 > 10*time.Millisecond {
+		r = closed(t.Context(), alone(locks), closedLoad, func() {})
+		if r.Pair.P99 > 10*time.Millisecond {
 			t.Errorf("a closed loop: got p99 %v; the comparison above proves nothing", r.Pair.P99)
 		}
 	})
+}
+
+// A load that is itself late says so.
+func TestOpenTellsHowLateItIsItself(t *testing.T) {
+	r := open(t.Context(), &fakeLocks{}, Load{
+		Workload: "open", Workers: 2, Rate: 200, Duration: 200 * time.Millisecond,
+	}, func() {})
+	if len(r.Figures) != 2 || r.Figures[0].Value <= 0 || r.Figures[1].Value < r.Figures[0].Value {
+		t.Errorf("got figures %v, want the p50 and the p99 of true timers", r.Figures)
+	}
 }
 
 // TestOpenCountsAStallAtTheEnd stops a service until after the end: nothing that
@@ -131,13 +142,13 @@ func (f *fakeModes) Acquire(ctx context.Context, key string, permits int) (targe
 func TestReadersAndPermits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fakeModes{fakeLocks: fakeLocks{lockTime: time.Millisecond}}
-		r := closed(t.Context(), f, Load{
+		r := closed(t.Context(), alone(f), Load{
 			Workload: "readwrite", Workers: 1, Keys: 100, Reads: 90, Duration: 2 * time.Second,
 		}, func() {})
 		if share := float64(f.read.Load()) / r.PairsPerSecond / 2; share < 0.85 || share > 0.95 {
 			t.Errorf("got %.2f of the pairs reading, want 0.9", share)
 		}
-		closed(t.Context(), f, Load{
+		closed(t.Context(), alone(f), Load{
 			Workload: "semaphore", Workers: 1, Keys: 1, Permits: 8, Duration: time.Second,
 		}, func() {})
 		if got := f.counted.Load(); got < 8*900 {
@@ -229,6 +240,7 @@ func TestMergeAddsUp(t *testing.T) {
 		if err := r.Export(time.Duration(i+1) * time.Second); err != nil {
 			t.Fatal(err)
 		}
+		r.Figures = []Figure{{Name: waitedThroughout, Value: 3}}
 		parts = append(parts, r)
 	}
 	r, cpu, err := Merge(parts)
@@ -237,6 +249,9 @@ func TestMergeAddsUp(t *testing.T) {
 	}
 	if r.PairsPerSecond != 200 || cpu != 3*time.Second || r.Pair.Count != 200 {
 		t.Errorf("got %v pairs/s, %v of CPU, %d latencies", r.PairsPerSecond, cpu, r.Pair.Count)
+	}
+	if len(r.Figures) != 1 || r.Figures[0].Value != 6 {
+		t.Errorf("got figures %v, want those who had no pair added up", r.Figures)
 	}
 	near(t, "p50", r.Pair.P50, 10*time.Millisecond)
 	near(t, "p99", r.Pair.P99, 20*time.Millisecond)

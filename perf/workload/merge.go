@@ -45,9 +45,23 @@ func Merge(parts []Result) (Result, time.Duration, error) {
 		if all.FirstError == "" {
 			all.FirstError = part.FirstError
 		}
+		all.addWaited(part.Figures)
 	}
 	all.Pair, all.Lock = t.pair.Latency(), t.lock.Latency()
 	return all, cpu, nil
+}
+
+// addWaited adds up who had no pair; other figures are of one process and of no others.
+func (r *Result) addWaited(figures []Figure) {
+	for _, f := range figures {
+		switch {
+		case f.Name != waitedThroughout:
+		case len(r.Figures) == 0:
+			r.Figures = []Figure{f}
+		default:
+			r.Figures[0].Value += f.Value
+		}
+	}
 }
 
 // Share is the part of a load that one of load.Clients processes carries.

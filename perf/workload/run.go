@@ -3,6 +3,8 @@ package workload
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"strconv"
 
 	"lockd/perf/launch"
 	"lockd/perf/target"
@@ -25,7 +27,14 @@ type Subject struct {
 	Cluster *launch.Cluster
 	// Open opens another client.
 	Open func(ctx context.Context) (target.Locker, error)
+	// Keys begins the names of the keys that callers share. It is of one measurement:
+	// what calls that were given up at the end of another have left behind, which some
+	// services keep for half a minute, is in nobody's way.
+	Keys string
 }
+
+// NewKeys returns what no other measurement has for Keys.
+func NewKeys() string { return strconv.FormatUint(rand.Uint64(), 36) }
 
 // Unfit says in a few words why a load makes no sense for a target; "" if it
 // does.
@@ -86,7 +95,7 @@ func Unfit(t target.Target, client target.Locker, load Load) string {
 func Run(ctx context.Context, s Subject, load Load, began func()) (Result, error) {
 	switch load.Workload {
 	case "uncontended", "contended", "readwrite", "semaphore":
-		return closed(ctx, s.Clients[0], load, began), nil
+		return closed(ctx, s, load, began), nil
 	case "async":
 		return async(ctx, s.Clients[0], load, began), nil
 	case "open":

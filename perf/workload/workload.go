@@ -100,6 +100,9 @@ func (l Load) Fresh() bool {
 		l.Held > 0
 }
 
+// Paired says whether the pairs of a load and their latencies mean something.
+func (l Load) Paired() bool { return !l.Fresh() || l.Held > 0 }
+
 // Result is what one measurement found.
 type Result struct {
 	// PairsPerSecond counts the pairs that ended within the measurement; of a

@@ -68,6 +68,11 @@ func (h *fakeHold) Unlock(ctx context.Context) error {
 	return nil
 }
 
+// alone is what a load of one client runs against.
+func alone(l target.Locker) Subject {
+	return Subject{Clients: [2]target.Locker{l}, Keys: NewKeys()}
+}
+
 // near allows the three digits that a histogram keeps.
 func near(t *testing.T, what string, got, want time.Duration) {
 	t.Helper()
@@ -80,7 +85,7 @@ func TestClosedCountsPairsAndTheirTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		locks := &fakeLocks{lockTime: 3 * time.Millisecond, unlockTime: time.Millisecond}
 		begun := false
-		r := closed(t.Context(), locks, Load{
+		r := closed(t.Context(), alone(locks), Load{
 			Workload: "uncontended", Workers: 5, Warmup: time.Second, Duration: 2 * time.Second,
 			Hold: 6 * time.Millisecond,
 		}, func() { begun = true })
@@ -98,7 +103,7 @@ func TestClosedCountsPairsAndTheirTimes(t *testing.T) {
 func TestContendedWorkersShareKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		locks := &fakeLocks{}
-		r := closed(t.Context(), locks, Load{
+		r := closed(t.Context(), alone(locks), Load{
 			Workload: "contended", Workers: 10, Keys: 2, Duration: time.Second,
 			Hold: 10 * time.Millisecond,
 		}, func() {})
@@ -110,10 +115,53 @@ func TestContendedWorkersShareKeys(t *testing.T) {
 	})
 }
 
+// leaving is a service that grants what was given up, as one does that sets a key
+// for a caller who has gone, and keeps it for long.
+type leaving struct{ fakeLocks }
+
+func (l *leaving) Lock(ctx context.Context, key string) (target.Hold, error) {
+	hold, err := l.fakeLocks.Lock(ctx, key)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return hold, err
+}
+
+// What a measurement leaves behind is in the way of no other.
+func TestContendedBeginsWithFreeKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		locks := &leaving{fakeLocks{lockTime: time.Millisecond}}
+		load := Load{Workload: "contended", Workers: 10, Keys: 1, Duration: time.Second + 500}
+		for round := range 3 {
+			r := closed(t.Context(), alone(locks), load, func() {})
+			if r.PairsPerSecond < 500 {
+				t.Errorf("round %d: got %v pairs/s, want about a thousand", round+1, r.PairsPerSecond)
+			}
+			if len(locks.mu.held) == 0 {
+				t.Fatal("nothing was left behind: it proves nothing")
+			}
+		}
+	})
+}
+
+// Latencies of pairs that ended say little where most have not.
+func TestClosedTellsWhoHadNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := closed(t.Context(), alone(&fakeLocks{}), Load{
+			Workload: "contended", Workers: 50, Keys: 1, Duration: time.Second,
+			Hold: 100 * time.Millisecond, Warmup: time.Second + time.Millisecond,
+		}, func() {})
+		// Ten pairs end in a second, whoever has them.
+		if len(r.Figures) != 1 || r.Figures[0].Value < 40 || r.Figures[0].Value >= 50 {
+			t.Errorf("got %v, want 40 to 49 of 50 workers", r.Figures)
+		}
+	})
+}
+
 func TestClosedReportsErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		locks := &fakeLocks{refuse: errors.New("no leader")}
-		r := closed(t.Context(), locks, Load{
+		r := closed(t.Context(), alone(locks), Load{
 			Workload: "uncontended", Workers: 1, Duration: 100 * time.Millisecond,
 		}, func() {})
 		if r.Errors < 90 || r.FirstError != "no leader" || r.PairsPerSecond != 0 {

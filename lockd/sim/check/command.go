@@ -6,9 +6,8 @@ import (
 	"lockd/lockfsm"
 )
 
-// command judges one result. Refusals for lack of room and for malformed
-// fields change nothing and are taken as they are; everything else must follow
-// from the state.
+// command judges one result. Refusals of malformed fields change nothing and are
+// taken as they are; everything else must follow from the state.
 func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 	s.closing = 0
 	if r.Op != c.Op {
@@ -26,8 +25,10 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 		}
 	}
 	if r.Code >= lockfsm.CodeBadRequest {
-		s.confirmed(c)
-		return nil
+		return s.refused(c, r)
+	}
+	if !mayAnswer(c.Op, r.Code) {
+		return s.bad("%v of session %d answered %v", c.Op, c.Session, r.Code)
 	}
 	switch c.Op {
 	case lockfsm.OpCloseSession:
@@ -77,76 +78,20 @@ func (s *step) command(c *lockfsm.Command, r *lockfsm.Result) error {
 	}
 }
 
-func (s *step) open(c *lockfsm.Command, r *lockfsm.Result) error {
-	if r.Code != lockfsm.CodeOK {
-		if r.Code < lockfsm.CodeBadRequest {
-			return s.bad("open answered %v", r.Code)
-		}
-		return nil
+// mayAnswer reports whether a command may have a result, which is no refusal, at all;
+// of those that are not listed it is judged with the rest.
+func mayAnswer(op lockfsm.Op, code lockfsm.Code) bool {
+	switch op {
+	case lockfsm.OpCloseSession, lockfsm.OpPark, lockfsm.OpLetGo:
+		return code == lockfsm.CodeOK
+	case lockfsm.OpRelease, lockfsm.OpLeave, lockfsm.OpReleaseAll, lockfsm.OpGiveBack,
+		lockfsm.OpRenewHold:
+		return code == lockfsm.CodeOK || code == lockfsm.CodeNotHolder
+	case lockfsm.OpWrite:
+		return code == lockfsm.CodeOK || code == lockfsm.CodeConflict
+	default:
+		return true
 	}
-	s.Opens = append(s.Opens, Opening{r.Session, c.Nonce})
-	if p := s.nonces[c.Nonce]; p != nil {
-		if p.ID != r.Session {
-			return s.bad("I19: session %d opened for the nonce of %d", r.Session, p.ID)
-		}
-		p.deadline, p.letGo = s.logTime+p.lease, false
-		if c.Epoch > p.epoch {
-			p.epoch, p.parked = c.Epoch, false
-		}
-		return nil
-	}
-	if r.Session <= s.lastSession {
-		return s.bad("I19: session id %d given out after %d", r.Session, s.lastSession)
-	}
-	s.lastSession = r.Session
-	p := &Session{ID: r.Session, Nonce: c.Nonce, lease: uint64(c.Lease), epoch: c.Epoch,
-		deadline: s.logTime + uint64(c.Lease)}
-	s.sessions[p.ID], s.nonces[c.Nonce] = p, p
-	return nil
-}
-
-// enter judges the session and epoch of a command, and reports whether that
-// decides its result.
-func (s *step) enter(c *lockfsm.Command, r *lockfsm.Result) (*Session, bool, error) {
-	p := s.sessions[c.Session]
-	switch {
-	case p == nil || p.ended:
-		if r.Code != lockfsm.CodeSessionUnknown && r.Code != lockfsm.CodeSessionEnded {
-			return nil, true, s.bad("I19: %v of session %d, which is not alive, answered %v",
-				c.Op, c.Session, r.Code)
-		}
-		return nil, true, nil
-	case c.Epoch < p.epoch || c.Op == lockfsm.OpPark && c.Epoch > p.epoch:
-		if r.Code != lockfsm.CodeStaleEpoch {
-			return nil, true, s.bad("I19: %v of session %d at epoch %d, it is at %d, answered %v",
-				c.Op, c.Session, c.Epoch, p.epoch, r.Code)
-		}
-		return nil, true, nil
-	case (c.Op.Acquires() || c.Op == lockfsm.OpConvert || c.Op == lockfsm.OpAwait) && p.parked &&
-		c.Epoch == p.epoch:
-		// Its conn is gone, so nobody would hear of a grant.
-		if r.Code != lockfsm.CodeStaleEpoch {
-			return nil, true, s.bad("I16: acquire of parked session %d at its epoch %d answered %v",
-				c.Session, c.Epoch, r.Code)
-		}
-		return nil, true, nil
-	case r.Code == lockfsm.CodeStaleEpoch, r.Code == lockfsm.CodeSessionUnknown,
-		r.Code == lockfsm.CodeSessionEnded:
-		return nil, true, s.bad("%v of live session %d at epoch %d, it is at %d, answered %v",
-			c.Op, c.Session, c.Epoch, p.epoch, r.Code)
-	}
-	if c.Epoch > p.epoch && c.Op != lockfsm.OpLetGo {
-		p.epoch, p.parked = c.Epoch, false
-		for _, k := range s.claims { // order: a set is built
-			if k.session == p {
-				s.touchAll(k)
-			}
-		}
-		if err := s.follow(); err != nil {
-			return nil, true, err
-		}
-	}
-	return p, false, nil
 }
 
 func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error {
@@ -211,9 +156,9 @@ func (s *step) acquire(c *lockfsm.Command, r *lockfsm.Result, p *Session) error 
 			l.waiters = slices.Insert(l.waiters, place, k)
 			s.claims[key] = k
 			s.own(k)
-			return s.mayWait(k)
+			return s.queued(l, k, r)
 		}
-		return nil
+		return s.held(l, k, r)
 	default:
 		return s.bad("acquire answered %v", r.Code)
 	}

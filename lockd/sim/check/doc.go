@@ -6,7 +6,8 @@
 //
 //	Disk     I3 I4 I8 I10  what one node may say, given what it has synced
 //	Chosen   I1 I2 I13     one value per slot, chosen by a quorum of disks
-//	Model    I14–I20       one group's locks, from the log alone
+//	Model    I14–I20 I22   one group's locks, from the log alone, and what of them
+//	                       limits count
 //	History  I19 I23 I24   responses against the log and against real time
 //	Leases   I21 I25       no session early, no two who believe
 //

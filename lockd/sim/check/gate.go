@@ -43,6 +43,8 @@ type gates struct {
 	// kept are the answers to all requests that had an effect, for ever: a second
 	// effect of one would be a second execution (I19).
 	kept map[claimKey]kept
+	// order is that in which they were given.
+	order []claimKey
 	// done is below which number each session has said it is answered.
 	done map[lockfsm.SessionID]lockfsm.RequestID
 }
@@ -54,6 +56,24 @@ func newGates() gates {
 		kept:   make(map[claimKey]kept),
 		done:   make(map[lockfsm.SessionID]lockfsm.RequestID),
 	}
+}
+
+// keep notes the answer to a request that had an effect.
+func (g *gates) keep(key claimKey, k kept) {
+	g.kept[key] = k
+	g.order = append(g.order, key)
+}
+
+// answers counts by session the answers that a machine still keeps: of each all from
+// the first on that its client has not said it has.
+func (g *gates) answers() map[lockfsm.SessionID]int {
+	n := make(map[lockfsm.SessionID]int)
+	for _, key := range g.order {
+		if n[key.session] > 0 || key.request >= g.done[key.session] {
+			n[key.session]++
+		}
+	}
+	return n
 }
 
 // confirmed takes in what a command at a gate says has been answered, whether or not
@@ -183,7 +203,7 @@ func (s *step) letThrough(g *gateModel, asking *gateWait, k kept) error {
 			want = lockfsm.EventBroken
 		}
 		if want != lockfsm.EventWaitEnded {
-			s.gates.kept[w.key] = k
+			s.gates.keep(w.key, k)
 		}
 		if w == asking {
 			continue
@@ -229,7 +249,7 @@ func (s *step) countDown(g *gateModel, c *lockfsm.Command, r *lockfsm.Result) er
 			g.number, r.Code, r.Left)
 	}
 	g.number = left
-	s.gates.kept[claimKey{c.Session, c.Request, false}] = kept{c.Op, r.Code, uint64(left)}
+	s.gates.keep(claimKey{c.Session, c.Request, false}, kept{c.Op, r.Code, uint64(left)})
 	if left > 0 {
 		return nil
 	}
@@ -273,7 +293,7 @@ func (s *step) setGate(g *gateModel, c *lockfsm.Command, r *lockfsm.Result) erro
 	if c.Lease > 0 {
 		g.deadline = s.logTime + uint64(c.Lease)
 	}
-	s.gates.kept[claimKey{c.Session, c.Request, false}] = kept{c.Op, r.Code, uint64(r.Token)}
+	s.gates.keep(claimKey{c.Session, c.Request, false}, kept{c.Op, r.Code, uint64(r.Token)})
 	if g.kind == lockfsm.GateEvent {
 		return s.letThrough(g, nil, kept{lockfsm.OpAwait, lockfsm.CodeOK, uint64(r.Token)})
 	}
@@ -288,7 +308,7 @@ func (s *step) resetGate(g *gateModel, c *lockfsm.Command, r *lockfsm.Result) er
 	if !g.stands && (g.kind == lockfsm.GateEvent || len(g.waiters) == 0) {
 		return nil
 	}
-	s.gates.kept[claimKey{c.Session, c.Request, false}] = kept{c.Op, r.Code, 0}
+	s.gates.keep(claimKey{c.Session, c.Request, false}, kept{c.Op, r.Code, 0})
 	g.stands = false
 	return s.letThrough(g, nil, kept{lockfsm.OpAwait, lockfsm.CodeBroken, 0})
 }

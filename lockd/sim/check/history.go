@@ -2,7 +2,6 @@ package check
 
 import (
 	"fmt"
-	"slices"
 
 	"lockd/lockfsm"
 	"lockd/netio/wire"
@@ -83,12 +82,18 @@ type Question struct {
 	// Target is the request a Cancel or a Leave names, Token the one a Release,
 	// a Leave or a RenewHold names.
 	Target, Token uint64
-	Name          string
-	Mode          lockfsm.Mode
-	// Nonce is that of the session that a FindSession asks for.
+	// Name is that of the lock, or the prefix of a List, After where that goes on.
+	Name, After string
+	Mode        lockfsm.Mode
+	// Versions are those in which the answer may come, of each send one; none is the
+	// first.
+	Versions []uint16
+	// Nonce is that of the session that a FindSession asks for, or an OpenSession opens.
 	Nonce wire.Nonce
 	// Checks are what a CheckTokens asks about.
 	Checks []TokenRef
+	// OfNode says that a node is asked what it knows of all groups, as of no slot.
+	OfNode bool
 	// Left says that it asks what is left of max holds too.
 	Left bool
 	// Floor is what Began said when the question was first put.
@@ -115,7 +120,7 @@ func (h *History) Answered(q *Question, x *wire.Response) error {
 // Witnessed judges a definite response that reached a client, which may not go
 // by it because it has put the question again since.
 func (h *History) Witnessed(q *Question, x *wire.Response) error {
-	if x.Slot == 0 {
+	if x.Slot == 0 && !q.reads(x) {
 		return q.withoutSlot(x)
 	}
 	gh := &h.groups[q.Group]
@@ -132,6 +137,8 @@ func (h *History) Witnessed(q *Question, x *wire.Response) error {
 		return h.found(q, x)
 	case wire.KindChase:
 		return h.chased(q, x)
+	case wire.KindList:
+		return h.listed(q, x)
 	}
 	if read {
 		return nil
@@ -202,31 +209,6 @@ func (h *History) leftOf(q *Question, slot uint64, ref TokenRef, s wire.TokenSta
 	return nil
 }
 
-// found judges what a node says that a session has: the session is the one that was
-// opened with the nonce, and each hold one of the log at that slot.
-func (h *History) found(q *Question, x *wire.Response) error {
-	if x.Status == wire.StatusNotFound {
-		return nil
-	}
-	got, err := wire.DecodeSessionClaims(x.Payload)
-	if x.Status != wire.StatusOK || err != nil {
-		return fmt.Errorf("I23: FindSession of group %d is answered %v, %v", q.Group, x.Status, err)
-	}
-	m := h.models[q.Group]
-	if s := m.Session(lockfsm.SessionID(got.Session)); s == nil || s.Nonce != lockfsm.Nonce(q.Nonce) {
-		return fmt.Errorf("I19: nonce %x is said to be that of session %d of group %d", q.Nonce,
-			got.Session, q.Group)
-	}
-	for _, c := range got.Claims {
-		v := m.At(string(c.Name), x.Slot)
-		if c.Token != 0 && !slices.Contains(v.Live, lockfsm.Token(c.Token)) {
-			return fmt.Errorf("I24: session %d of group %d is said to hold %q with token %d at slot %d; "+
-				"the log says %v", got.Session, q.Group, c.Name, c.Token, x.Slot, v.Live)
-		}
-	}
-	return nil
-}
-
 // unlogged reports whether a try was refused as a read is answered: from the
 // state at a slot in which it does not stand itself.
 func (h *History) unlogged(q *Question, x *wire.Response) bool {
@@ -238,23 +220,36 @@ func (h *History) unlogged(q *Question, x *wire.Response) bool {
 	return x.Slot <= m.Slot() && v.Refuses(q.Mode, lockfsm.Token(x.Token), &m.limits)
 }
 
+// reads reports whether an answer tells of the state of a group, which may have no slot
+// yet. A watch is answered when it ends, and tells nothing by that.
+func (q *Question) reads(x *wire.Response) bool {
+	return q.Kind.Asks() && q.Kind != wire.KindWatch && !q.OfNode && saysSomething(x.Status)
+}
+
 // withoutSlot accepts only answers that say nothing of the state.
 func (q *Question) withoutSlot(x *wire.Response) error {
-	switch x.Status {
-	case wire.StatusNotLeader, wire.StatusBusy, wire.StatusUncertain, wire.StatusStopping,
-		wire.StatusBadRequest, wire.StatusNameTooLong, wire.StatusWrongGroup,
-		wire.StatusUnsupported:
+	switch {
+	case !saysSomething(x.Status),
+		(q.Kind == wire.KindStatus || q.OfNode) && x.Status == wire.StatusOK:
 		return nil
-	case wire.StatusOK:
-		if q.Kind == wire.KindStatus {
-			return nil
-		}
-	}
-	if q.Kind.Asks() {
-		return nil // before the first slot of the group
+	case q.Kind == wire.KindWatch &&
+		(x.Status == wire.StatusCancelled || x.Status == wire.StatusTooManyWaiters):
+		return nil
 	}
 	return fmt.Errorf("I23: %v of group %d request %d: %v names no slot",
 		q.Kind, q.Group, q.Request, x.Status)
+}
+
+// saysSomething reports whether a status tells of the state of a group.
+func saysSomething(x wire.Status) bool {
+	switch x {
+	case wire.StatusNotLeader, wire.StatusBusy, wire.StatusUncertain, wire.StatusStopping,
+		wire.StatusBadRequest, wire.StatusNameTooLong, wire.StatusWrongGroup,
+		wire.StatusUnsupported:
+		return false
+	default:
+		return true
+	}
 }
 
 // explains reports whether the answer follows from what the slot did.
@@ -293,7 +288,7 @@ func (p *happened) matches(i int, q *Question) bool {
 	session := uint64(c.Session) == q.Session
 	switch q.Kind {
 	case wire.KindOpenSession:
-		return c.Op == lockfsm.OpOpenSession
+		return c.Op == lockfsm.OpOpenSession && c.Nonce == lockfsm.Nonce(q.Nonce)
 	case wire.KindCloseSession:
 		return c.Op == lockfsm.OpCloseSession && session
 	case wire.KindAcquire:
@@ -360,7 +355,8 @@ func agrees(r *lockfsm.Result, x *wire.Response) bool {
 		return x.Status == wire.StatusHeld && x.Token == uint64(r.HolderToken)
 	case lockfsm.CodeOtherKind:
 		// An older client knows no word for it.
-		return x.Status == wire.StatusOtherKind || x.Status == wire.StatusBadRequest
+		return x.Status == wire.StatusBadRequest || x.Status == wire.StatusOtherKind &&
+			(r.Gate != 0 || x.Token == uint64(r.Capacity))
 	case lockfsm.CodeNotWriter:
 		return x.Status == wire.StatusNotWriter
 	case lockfsm.CodeOtherMode:
@@ -383,7 +379,29 @@ func agrees(r *lockfsm.Result, x *wire.Response) bool {
 	case lockfsm.CodeSessionEnded:
 		return x.Status == wire.StatusSessionEnded
 	default:
-		return x.Status >= wire.StatusTooManyWaiters
+		return x.Status == refusal(r.Code)
+	}
+}
+
+// refusal is how a refusal that changes nothing is told, zero for what none is.
+func refusal(code lockfsm.Code) wire.Status {
+	switch code {
+	case lockfsm.CodeBadRequest, lockfsm.CodeBadMode, lockfsm.CodeBadLease,
+		lockfsm.CodeRequestReused:
+		return wire.StatusBadRequest
+	case lockfsm.CodeBadName, lockfsm.CodeNameTooLong:
+		return wire.StatusNameTooLong
+	case lockfsm.CodeTooManySessions:
+		return wire.StatusTooManySessions
+	case lockfsm.CodeTooManyLocks, lockfsm.CodeTooManyClaims, lockfsm.CodeTooManySessionClaims,
+		lockfsm.CodeTooManyDetached:
+		return wire.StatusTooManyHolds
+	case lockfsm.CodeTooMuchData:
+		return wire.StatusTooMuchData
+	case lockfsm.CodeTooManyWaiters:
+		return wire.StatusTooManyWaiters
+	default:
+		return 0
 	}
 }
 

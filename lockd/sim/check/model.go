@@ -39,8 +39,10 @@ type Model struct {
 	granted map[claimKey]lockfsm.Token
 	// levels counts the claims that are levels on others.
 	levels int
-	// pending: the machine says that it has endings left to do.
-	pending bool
+	// pending: the machine says that it has endings left to do. It has for so many time
+	// steps, and there was so much at most that could end.
+	pending           bool
+	endless, couldEnd int
 	// Grants and Ends are what the last slot granted and ended.
 	Grants []Grant
 	Ends   []Ending
@@ -59,19 +61,6 @@ type Model struct {
 	Forced []Force
 	// Late counts the steps of the last slot that an earlier leader had measured.
 	Late uint64
-}
-
-// Session is a session of the model.
-type Session struct {
-	ID       lockfsm.SessionID
-	Nonce    lockfsm.Nonce
-	lease    uint64
-	deadline uint64
-	epoch    lockfsm.Epoch
-	parked   bool
-	ended    bool
-	letGo    bool // it is to end before its lease
-	claims   int
 }
 
 // Claim is a hold or a wait.
@@ -277,6 +266,9 @@ func (m *Model) Apply(slot uint64, value []byte, out *lockfsm.Outcome, pending P
 		if err := s.follow(); err != nil {
 			return err
 		}
+		if err := s.closed(); err != nil {
+			return err
+		}
 	}
 	if s.event < len(out.Events) {
 		e := &out.Events[s.event]
@@ -288,6 +280,9 @@ func (m *Model) Apply(slot uint64, value []byte, out *lockfsm.Outcome, pending P
 	}
 	m.token = max(s.results, s.events)
 	m.times = append(m.times, m.logTime)
+	if err := s.endsInTime(&b); err != nil {
+		return err
+	}
 	return s.settle()
 }
 
@@ -340,32 +335,6 @@ func (s *step) follow() error {
 		}
 	}
 	return nil
-}
-
-func (s *step) sessionEnded(e *lockfsm.Event) bool {
-	p := s.sessions[e.Session]
-	if p == nil || p.ended {
-		return false
-	}
-	if e.Reason == lockfsm.ReasonExpired && p.deadline > s.logTime {
-		return false
-	}
-	if e.Reason == lockfsm.ReasonClosed && s.closing != e.Session {
-		return false
-	}
-	s.end(p, e.Reason)
-	return true
-}
-
-func (s *step) end(p *Session, why lockfsm.Reason) {
-	p.ended = true
-	delete(s.nonces, p.Nonce)
-	s.Ends = append(s.Ends, Ending{p, why, p.letGo && why == lockfsm.ReasonExpired})
-	for _, c := range s.claims { // order: a set is built, sorted before use
-		if c.session == p {
-			s.touchAll(c)
-		}
-	}
 }
 
 func (s *step) waitEnded(e *lockfsm.Event) bool {
@@ -498,8 +467,13 @@ func (s *step) settle() error {
 			return err
 		}
 	}
+	slices.Sort(s.names) // so that of several complaints the same is the first
 	for _, name := range s.names {
 		l := s.locks[name]
+		if len(l.waiters) > int(s.limits.WaitersPerLock) {
+			return s.bad("I22: %d wait for %q, %d at most", len(l.waiters), name,
+				s.limits.WaitersPerLock)
+		}
 		v := Version{Slot: s.slot, Holders: len(l.holders), Waiters: len(l.waiters),
 			Value: l.value.text()}
 		taken := lockfsm.Permits(0)

@@ -7,8 +7,8 @@ import (
 	"lockd/lockd/sim"
 )
 
-// minimise switches off one class of faults after the other, and then what else
-// a world can do without, for as long as the seed still fails.
+// minimise switches off one class of faults after the other, for as long as the seed
+// still fails.
 func (s *settings) minimise() error {
 	o := s.draw(s.seed)
 	first := sim.New(o, nil).Run()

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -28,11 +27,12 @@ func (s *settings) table() error {
 	if err != nil {
 		return err
 	}
-	bugs := slices.DeleteFunc(sim.Plantings(), func(p sim.Planting) bool {
-		return s.plants != "all" && !slices.Contains(strings.Split(s.plants, ","), p.Name)
-	})
-	if len(bugs) == 0 {
-		return errors.Join(sim.Plant(s.plants), fmt.Errorf("no planted bugs to look for"))
+	if err := sim.Plant(""); err != nil {
+		return err
+	}
+	bugs, err := choose(sim.Plantings(), s.plants)
+	if err != nil {
+		return err
 	}
 	head, rule := "| bug | rule it breaks |", "|---|---|"
 	for _, from := range starts {
@@ -66,6 +66,22 @@ func (s *settings) table() error {
 	return nil
 }
 
+// choose returns the bugs that are named by commas, or all.
+func choose(all []sim.Planting, names string) ([]sim.Planting, error) {
+	if names == "all" {
+		return all, nil
+	}
+	var some []sim.Planting
+	for _, name := range strings.Split(names, ",") {
+		i := slices.IndexFunc(all, func(p sim.Planting) bool { return p.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("-plants: no bug is called %q", name)
+		}
+		some = append(some, all[i])
+	}
+	return some, nil
+}
+
 func parseStarts(text string) ([]uint64, error) {
 	var starts []uint64
 	for _, each := range strings.Split(text, ",") {
@@ -92,7 +108,7 @@ func (s *settings) find(name string, from uint64) (finding, error) {
 			break
 		}
 		next = failed.Seed + 1
-		if sim.New(sim.Draw(failed.Seed), nil).Run().Failure == nil {
+		if sim.New(s.draw(failed.Seed), nil).Run().Failure == nil {
 			return finding{next - from, failed.Seed, foundBy(failed.Failure)}, nil
 		}
 		fmt.Fprintf(os.Stderr, "seed %d fails without a planted bug\n", failed.Seed)
