@@ -19,6 +19,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("GET", "/v1/lock", "name=a%00b", "")
 	f.Add("POST", "/v1/cluster/add", "node=4&peer=h:1&client=h:2", "")
 	f.Add("POST", "/v1/cluster/remove", "", "node=4")
+	f.Add("POST", "/v1/cluster/remove", "undo=true", "node=4")
 	f.Add("POST", "/v1/cluster/replace", "node=99999", "node=%zz")
 	f.Add("POST", "/v1/cluster/move", "group=7", "node=2")
 	f.Add("POST", "/v1/cluster/drain", "undo=true", "undo=x")
