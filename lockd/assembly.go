@@ -70,7 +70,7 @@ func (a *assembly) open() error {
 	o.Seed = randomSeed()
 	o.Format = newestFormat
 	if err := o.Validate(); err != nil {
-		return err
+		return &failure{code: exitUsage, err: err}
 	}
 	a.events = newEventLog(a.log)
 	a.events.start()
@@ -130,7 +130,11 @@ func (a *assembly) recover(o *node.Options) (*node.Recovery, error) {
 		return nil, err
 	}
 	if err := id.Check(o); err != nil {
-		return nil, err
+		return nil, dir.differs(&a.cfg, &id, err)
+	}
+	if err := dir.noteSettings(&a.cfg); err != nil {
+		// It is only for messages.
+		a.log.Warn("cannot write the file of settings", "reason", err)
 	}
 	recovery := node.NewRecovery(id, *o)
 	if err := a.openStore(recovery); err != nil {

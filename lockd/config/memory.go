@@ -97,6 +97,7 @@ const locksPart, claimsPart, sessionsPart, detachedPart = 8, 8, 8, 1
 // MachineBytes. They are a function of cluster settings alone, so that all nodes
 // come to the same.
 func (c *Config) fitCounts() {
+	c.asked = c.Limits
 	l := &c.Limits
 	perGroup := uint64(c.MachineBytes) / uint64(max(1, c.Groups))
 	if l.DataBytes == 0 {
