@@ -262,7 +262,8 @@ func (r *runner) lock(ctx context.Context, c *client.Client) (*taken, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &taken{hold: h, most: h.MaxUntil, what: r.noun + " " + strconv.Quote(h.Name()), env: []string{
+	what := r.noun + " " + strconv.Quote(h.Name())
+	return &taken{hold: h, most: h.MaxUntil, what: what, env: []string{
 		"LOCKD_NAME=" + h.Name(),
 		"LOCKD_TOKEN=" + strconv.FormatUint(h.Token(), 10),
 		"LOCKD_SESSION=" + strconv.FormatUint(h.Session(), 10)}}, nil
