@@ -179,7 +179,7 @@ func (c *Config) AppendMemory(dst []byte) []byte {
 	dst = c.Disk().append(dst)
 	more := *c
 	more.Nodes = append(slices.Clone(c.Nodes), Node{})
-	return fmt.Appendf(dst, "\n# Counted for the %d nodes of cluster.nodes. Each that the cluster has "+
+	return fmt.Appendf(dst, "\n# Counted for the %d nodes of cluster.nodes. Each the cluster has "+
 		"beside them,\n# because it was added, takes %d MiB of memory and %d MiB of disk more: write "+
 		"it in.\n", len(c.Nodes), (more.Memory().Sum()-c.Memory().Sum())>>20,
 		(more.Disk().Sum()-c.Disk().Sum())>>20)
