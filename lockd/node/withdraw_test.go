@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"lockd/lockd/placement"
+	"lockd/lockfsm"
 	"lockd/paxos"
 )
 
@@ -183,6 +184,39 @@ func TestSecondDiskIsNotGivenUpTooEarly(t *testing.T) {
 	w.settle("nothing moves", func() bool { return w.nodes[1].node.moving() == 0 })
 	w.nodes[2].wantStop = ErrWiped
 	w.mustChange(1, replace2)
+}
+
+// A group may be at home on a node, and have it neither as acceptor nor as observer
+// yet: it waits for its turn to move, or for another newcomer. Others lead it, which is
+// why the node is ready.
+func TestNodeIsReadyWhereGroupsStandElsewhere(t *testing.T) {
+	w := nodesOf(t, 5, 8)
+	n := w.nodes[1].node
+	away := slices.Index(n.groups, nil)
+	// As after a restart between the change of the record and the move.
+	n.identity.Record.Homes[away][2] = 1
+	m, err := lockfsm.New(n.opts.machineLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := n.openGroup(paxos.GroupID(away), m, &paxos.Recovered{}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.run(2 * Second)
+	leader := w.leaderOf(uint16(away))
+	if g.leader != paxos.NoNode || leader.id == 1 {
+		t.Fatalf("node 1 hears of leader %d, node %d leads; want one that it does not hear", g.leader,
+			leader.id)
+	}
+	if s := n.Status(); !s.Ready() || s.Leaders[away] != paxos.NodeID(leader.id) {
+		t.Errorf("got ready %t and leader %d, want ready and %d", s.Ready(), s.Leaders[away], leader.id)
+	}
+	w.kill(leader.id)
+	w.run(300 * Millisecond)
+	if s := n.Status(); s.Ready() {
+		t.Error("ready, though who led the group is gone")
+	}
 }
 
 // Groups whose newcomer is down do not keep others from moving.
