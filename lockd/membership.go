@@ -42,6 +42,10 @@ func (a *adminFlags) find(sh *shell) error {
 	if a.address != "" {
 		return nil
 	}
+	if wrong := config.MistypedEnv(sh.env, "LOCKD_ADMIN"); wrong != "" {
+		return failf(exitUsage, "unknown environment variable %s; did you mean LOCKD_ADMIN? Correct it "+
+			"or unset it", wrong)
+	}
 	if addr := sh.getenv("LOCKD_ADDR"); addr != "" {
 		return failf(exitUsage, "--admin is missing: LOCKD_ADDR=%s is for clients, and %s, the default, "+
 			"may be of another cluster; give --admin or LOCKD_ADMIN, a node's node.admin_listen", addr,

@@ -153,6 +153,26 @@ func applyEnv(c *Config, env []string) (problems []problem, warnings []string) {
 	return problems, warnings
 }
 
+// MistypedEnv finds a variable that was probably meant to be name and is none that
+// lockd knows, empty if there is none.
+func MistypedEnv(env []string, name string) string {
+	var known []string
+	for _, s := range Settings() {
+		known = append(known, s.Env)
+	}
+	for _, line := range slices.Sorted(slices.Values(env)) {
+		given, value, _ := strings.Cut(line, "=")
+		if !strings.HasPrefix(given, "LOCKD_") || value == "" || given == name ||
+			slices.Contains(known, given) || notSettings(given) {
+			continue
+		}
+		if nearestEnv(given, append(known, name)) == name {
+			return given
+		}
+	}
+	return ""
+}
+
 // notSettings lists the variables that have this prefix and are no settings: what
 // clients and the command line read, what lockd run, lock and try hand on, and what
 // container platforms set for a service of this name.
