@@ -133,8 +133,7 @@ func (a *assembly) recover(o *node.Options) (*node.Recovery, error) {
 		return nil, dir.differs(&a.cfg, &id, err)
 	}
 	if err := dir.noteSettings(&a.cfg); err != nil {
-		// It is only for messages.
-		a.log.Warn("cannot write the file of settings", "reason", err)
+		return nil, fmt.Errorf("writing the settings of the directory: %w", err)
 	}
 	recovery := node.NewRecovery(id, *o)
 	if err := a.openStore(recovery); err != nil {

@@ -105,8 +105,8 @@ func changeVerb(name, args, brief, help string, kind placement.Kind) verb {
 		name: name, args: args, brief: brief,
 		help: help + `
 Any node may be asked, at its admin listener: --admin or LOCKD_ADMIN, not the address
-of clients. It passes the change on. One change is made at a time. The answer names
-the cluster; with --cluster NAME nothing is changed in any other.
+of clients. It passes the change on. One node joins or is replaced at a time. The
+answer names the cluster; with --cluster NAME nothing is changed in any other.
 
 The exit code is 1 when the cluster refuses, 69 when the node does not answer.`,
 		begin: func(flags *flag.FlagSet) action {

@@ -63,7 +63,7 @@ func (o *operator) act() {
 			s.out = false
 			s.start() // before anybody has invited it
 		}
-	case s.lost && members > w.opts.Node.Replicas && d.permille(300):
+	case s.lost && members > w.opts.Node.Replicas && d.permille(500):
 		c.Kind = placement.Remove
 		s.crash("for good")
 		s.halted, s.leaving = true, true
