@@ -91,7 +91,6 @@ func (o *operator) buryLost() {
 			continue
 		}
 		if n := r.Node(paxos.NodeID(s.id)); n != nil && n.State == placement.Gone {
-			o.w.covered["lost node removed"]++
 			s.letGo()
 		}
 	}
@@ -149,6 +148,10 @@ func (o *operator) made(s *site, c *placement.Change) {
 	w := o.w
 	w.covered["change made: "+c.Kind.String()]++
 	switch c.Kind {
+	case placement.Remove:
+		if s.lost {
+			w.covered["lost node removed"]++
+		}
 	case placement.Add:
 		w.agenda.After(w.dice.operator.around(second), func() {
 			s.out = false
