@@ -172,9 +172,10 @@ func (n *Node) beginChange(g *group, c *placement.Change, from *pendingChange) {
 		return
 	}
 	if short := n.short(c.Node); short > 0 && c.Kind == placement.Replace {
-		n.settleChange(from, fmt.Errorf("%w: %d groups have no leader that is heard, or count on the "+
-			"disk of another node that was given up; a second one less could be one too many: "+
-			"wait until they have moved, or bring their nodes back", placement.ErrBusy, short))
+		n.settleChange(from, fmt.Errorf("%w: of %d groups no leader has been heard since the last "+
+			"change, or they count on the disk of another node that was given up; a second one less "+
+			"could be one too many: wait until they are led or have moved, or bring their nodes back",
+			placement.ErrBusy, short))
 		return
 	}
 	n.await(from)

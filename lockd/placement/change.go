@@ -294,6 +294,10 @@ func (r *Record) keep(n *Node) error {
 // replace gives a disk up. Who asks for it sees to it that every group does
 // without: that no other of its disks was given up is not in the record.
 func (r *Record) replace(n *Node, c *Change) error {
+	if n.State == Joining {
+		return fmt.Errorf("%w: node %d was invited and has not come: it needs no other disk; start it "+
+			"on an empty directory", ErrRefused, n.ID)
+	}
 	if n.State != Member {
 		return fmt.Errorf("%w: node %d is %v; only a member is replaced", ErrRefused, n.ID, n.State)
 	}
