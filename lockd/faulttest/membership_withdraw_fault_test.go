@@ -32,16 +32,7 @@ func TestFM1LostHomeUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	grow := func() *Node {
-		t.Helper()
-		n := c.grow(t)
-		changes(t, c.Nodes[0], "add", fmt.Sprintf("%d=%s/%s", n.ID, n.Peer, n.Client))
-		if err := n.Start(); err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	n4 := grow()
+	n4 := joins(t, c)
 	await(t, n4, 4)
 
 	lose(c.Nodes[2])
@@ -57,26 +48,10 @@ func TestFM1LostHomeUnderLoad(t *testing.T) {
 	changes(t, n4, "remove", "3", "--wait", "60s")
 	serves("node 3 is let go, node 4 stays")
 
-	n5 := grow()
-	ctx := within(t, 20*time.Second)
-	for !strings.Contains(statusOf(ctx, c.Nodes[0]), `{"node":5,"state":"member"`) {
-		if ctx.Err() != nil {
-			t.Fatal("node 5 does not become a member")
-		}
-		pause(ctx, 20*time.Millisecond)
-	}
+	n5 := joins(t, c)
 	lose(n5) // a few groups have moved to it, or none
 	serves("node 5 is lost")
-	// Leaders say within half a second that they know of node 5, and how groups stand.
-	for ctx := within(t, 10*time.Second); ; pause(ctx, 100*time.Millisecond) {
-		code, text := lockd(t, "cluster", "replace", "5", "--admin", c.Nodes[0].Admin)
-		if code == 0 {
-			break
-		}
-		if ctx.Err() != nil || !strings.Contains(text, "wait until") {
-			t.Fatalf("replace 5: got exit code %d: %s", code, text)
-		}
-	}
+	replaceSoon(t, c.Nodes[0], n5)
 	if err := n5.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -92,4 +67,40 @@ func TestFM1LostHomeUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d grants, %d holds lost", r.load.Grants.Load(), r.load.Lost.Load())
+}
+
+// joins adds a node and returns it when it is a member; its groups are on the move.
+func joins(t *testing.T, c *Cluster) *Node {
+	t.Helper()
+	n := c.grow(t)
+	changes(t, c.Nodes[0], "add", fmt.Sprintf("%d=%s/%s", n.ID, n.Peer, n.Client))
+	if err := n.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ctx := within(t, 20*time.Second)
+	member := fmt.Sprintf(`{"node":%d,"state":"member"`, n.ID)
+	for !strings.Contains(statusOf(ctx, c.Nodes[0]), member) {
+		if ctx.Err() != nil {
+			t.Fatalf("node %d does not become a member", n.ID)
+		}
+		pause(ctx, 20*time.Millisecond)
+	}
+	return n
+}
+
+// replaceSoon has a node replaced, as soon as all leaders have said that they know of it
+// and how their groups stand, which they do within half a second.
+func replaceSoon(t *testing.T, at, n *Node) {
+	t.Helper()
+	ctx := within(t, 10*time.Second)
+	for {
+		code, text := lockd(t, "cluster", "replace", fmt.Sprint(n.ID), "--admin", at.Admin)
+		if code == 0 {
+			return
+		}
+		if ctx.Err() != nil || !strings.Contains(text, "wait until") {
+			t.Fatalf("replace %d: got exit code %d: %s", n.ID, code, text)
+		}
+		pause(ctx, 100*time.Millisecond)
+	}
 }
