@@ -60,7 +60,8 @@ func TestLeaseOutOfBounds(t *testing.T) {
 		for _, x := range []struct {
 			lease   time.Duration
 			setting string
-		}{{2 * time.Second, "lease_min"}, {time.Hour, "lease_max"}} {
+		}{{2 * time.Second, "lease_min"}, {time.Hour, "lease_max"},
+			{500 * time.Millisecond, "lease_min"}, {2 * time.Hour, "lease_max"}, {-1, "lease_min"}} {
 			began := time.Now()
 			_, err := dialWith(t.Context(), []string{"node1", "node2"},
 				Options{Lease: x.lease, Dial: n.dial}, n.now)
@@ -75,6 +76,41 @@ func TestLeaseOutOfBounds(t *testing.T) {
 			}
 			if took := time.Since(began); took > time.Second {
 				t.Errorf("%s: took %s, want it said at once", x.lease, took)
+			}
+		}
+	})
+}
+
+// TestHeartbeatOutOfBounds: who said the lease as a heartbeat is told so of it, and what
+// to do; of a lease that no client may have the client's bounds, if the cluster's are
+// wider or no node says.
+func TestHeartbeatOutOfBounds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		n.mu.down["nowhere"] = true
+		for _, x := range []struct {
+			bounds  [2]uint32
+			opts    Options
+			address string
+			want    string
+		}{
+			{[2]uint32{5_000, 60_000}, Options{Heartbeat: 500 * time.Millisecond, Misses: 2}, "node1",
+				"Lease (from Heartbeat 500ms, Misses 2) of 1.303s, must be 5s to 1m0s " +
+					"(cluster.limits.lease_min): give a longer Heartbeat or more Misses"},
+			{[2]uint32{5_000, 60_000}, Options{Heartbeat: time.Hour, Misses: 3}, "node1",
+				"must be 5s to 1m0s (cluster.limits.lease_max): give a shorter Heartbeat or fewer Misses"},
+			{[2]uint32{100, 3600_000}, Options{Lease: 500 * time.Millisecond}, "node1",
+				"Lease of 500ms, must be 1s to 1h0m0s (the least and the most of any client)"},
+			{[2]uint32{5_000, 60_000}, Options{Lease: 500 * time.Millisecond}, "nowhere",
+				"Lease of 500ms, must be 1s to 1h0m0s (the least and the most of any client)"},
+		} {
+			n.mu.d.lease = x.bounds
+			x.opts.Dial = n.dial
+			_, err := dialWith(t.Context(), []string{x.address}, x.opts, n.now)
+			var bound *BoundError
+			if !errors.As(err, &bound) || !errors.Is(err, ErrOptions) ||
+				!strings.Contains(err.Error(), x.want) {
+				t.Errorf("%+v: got %v, want it to say %q", x.opts, err, x.want)
 			}
 		}
 	})

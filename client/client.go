@@ -5,6 +5,7 @@ import (
 	"context"
 	crand "crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -64,13 +65,28 @@ func Dial(ctx context.Context, addresses []string, opts Options) (*Client, error
 // dialWith is Dial with another clock.
 func dialWith(ctx context.Context, addresses []string, opts Options,
 	clock func() Instant) (*Client, error) {
-	opts, err := opts.withDefaults()
-	if err != nil {
-		return nil, err
-	}
 	if len(addresses) == 0 {
 		return nil, fmt.Errorf("%w: no addresses", ErrOptions)
 	}
+	opts, bad := opts.withDefaults()
+	var bound *BoundError
+	if errors.As(bad, &bound) {
+		// The nodes know better what is taken; if none says, it is this. Nothing is
+		// asked of them with such a lease.
+		opts.SessionFile = ""
+	} else if bad != nil {
+		return nil, bad
+	}
+	c, err := dialChecked(ctx, addresses, opts, clock)
+	if bound != nil && !errors.As(err, &bound) {
+		err = bound
+	}
+	return c, sayHeartbeat(err, &opts)
+}
+
+// dialChecked is dialWith with options that were judged.
+func dialChecked(ctx context.Context, addresses []string, opts Options,
+	clock func() Instant) (*Client, error) {
 	cfg := CoreConfig{
 		Name: opts.Name, Endpoints: addresses, Lease: opts.Lease, Drift: opts.Drift,
 		Margin: opts.Margin, MaxInFlight: opts.MaxInFlight, DialTimeout: opts.DialTimeout,

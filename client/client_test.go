@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -550,6 +551,33 @@ func TestQueries(t *testing.T) {
 		for i, s := range all {
 			if s.Err != nil || int(s.Node) != i+1 || s.Build != "dumb" {
 				t.Errorf("got %+v, want the status of node %d", s, i+1)
+			}
+		}
+	})
+}
+
+// TestStatusSaysWhichNodeFailed: of a node that cannot be reached what went wrong with
+// it is said, and nothing of others.
+func TestStatusSaysWhichNodeFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		c := n.client(t, Options{})
+		lock(t, c, "a")
+		for node, address := range []string{"node1", "node2"} {
+			n.setDown(address, true)
+			n.resetNode(uint16(node + 1))
+		}
+		for range 5 { // also while it waits to dial again
+			all, err := c.Status(t.Context())
+			if err != nil || len(all) != 3 || all[2].Err != nil {
+				t.Fatalf("got %+v, %v, want three nodes, the third up", all, err)
+			}
+			for i, s := range all[:2] {
+				own, other := fmt.Sprint("node", i+1), fmt.Sprint("node", 2-i)
+				if s.Err == nil || !strings.Contains(s.Err.Error(), own) ||
+					strings.Contains(s.Err.Error(), other) {
+					t.Errorf("node %d: got %v, want what is wrong with it alone", s.Node, s.Err)
+				}
 			}
 		}
 	})

@@ -20,7 +20,7 @@ func (c *Core) startDirect() {
 func (c *Core) askNode(x *Call) {
 	i := c.endpointOf(x.Node)
 	if i < 0 {
-		c.end(x, fmt.Errorf("%w: node %d: %w", ErrUnavailable, x.Node, c.trouble()))
+		c.end(x, fmt.Errorf("%w: node %d: %w", ErrUnavailable, x.Node, c.troubleOf(x.Node)))
 		return
 	}
 	e := c.endpoints[i]

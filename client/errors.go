@@ -196,7 +196,9 @@ type BoundError struct {
 	What        string        // the time: an option, or "time to live"
 	Value       time.Duration // as it was asked for
 	Least, Most time.Duration // what the cluster takes; Most is zero if it does not say
-	Setting     string        // of the cluster, that says so
+	Setting     string        // of the cluster, that says so; or the client, which takes no other
+	// remedy is what to do beside asking for a time within the bounds.
+	remedy string
 }
 
 // Is reports whether target is ErrOptions.
@@ -212,21 +214,53 @@ func (e *BoundError) Error() string {
 	if e.Name != "" {
 		of = fmt.Sprintf(" for %q", e.Name)
 	}
-	return fmt.Sprintf("client: bad options: %s of %s%s, %s (%s)", e.What, e.Value, of, bounds,
-		e.Setting)
+	return fmt.Sprintf("client: bad options: %s of %s%s, %s (%s)%s", e.What, e.Value, of, bounds,
+		e.Setting, e.remedy)
 }
 
-// leaseOutOfBounds is the error of a session lease that the cluster does not take.
+// Bounds of a lease of any client, whatever the cluster takes.
+const (
+	leastLease = wire.MinLeaseMillis * time.Millisecond
+	mostLease  = wire.MaxLeaseMillis * time.Millisecond
+)
+
+// leaseOutOfBounds is the error of a session lease that this client or the cluster
+// does not take. l is nil as long as it is not known what the cluster does.
 func leaseOutOfBounds(lease time.Duration, l *wire.Limits) error {
-	e := &BoundError{What: "Lease", Value: lease, Least: millis(uint64(l.MinLeaseMillis)),
-		Most: millis(uint64(l.MaxLeaseMillis)), Setting: "cluster.limits.lease_min"}
-	if lease > e.Most {
-		e.Setting = "cluster.limits.lease_max"
+	const own = "the least and the most of any client"
+	e := &BoundError{What: "Lease", Value: lease, Least: leastLease, Most: mostLease, Setting: own}
+	shortest, longest := own, own
+	if l != nil && millis(uint64(l.MinLeaseMillis)) >= e.Least {
+		e.Least, shortest = millis(uint64(l.MinLeaseMillis)), "cluster.limits.lease_min"
 	}
-	if lease >= e.Least && lease <= e.Most {
+	if l != nil && millis(uint64(l.MaxLeaseMillis)) <= e.Most {
+		e.Most, longest = millis(uint64(l.MaxLeaseMillis)), "cluster.limits.lease_max"
+	}
+	switch {
+	case lease < e.Least:
+		e.Setting = shortest
+	case lease > e.Most:
+		e.Setting = longest
+	default:
 		return nil
 	}
 	return e
+}
+
+// sayHeartbeat has the error of a lease that was said as a heartbeat name what was
+// said, and what to do about it. Any other error it leaves alone.
+func sayHeartbeat(err error, o *Options) error {
+	var bound *BoundError
+	if o.Heartbeat == 0 || !errors.As(err, &bound) {
+		return err
+	}
+	e := *bound
+	e.What = fmt.Sprintf("Lease (from Heartbeat %s, Misses %d)", o.Heartbeat, o.Misses)
+	e.remedy = ": give a longer Heartbeat or more Misses"
+	if e.Value > e.Most {
+		e.remedy = ": give a shorter Heartbeat or fewer Misses"
+	}
+	return &e
 }
 
 // outOfBounds finds a time of a request that the cluster does not take. If the limits do

@@ -343,6 +343,17 @@ func (h *Held) SafeUntil() time.Time {
 	return h.c.moment(until)
 }
 
+// MaxUntil returns when the hold ends although it is renewed, because it was asked for
+// with a MaxHold (LockOptions): SafeUntil is never later. The zero time if it has no
+// max hold, or is not held any more.
+func (h *Held) MaxUntil() time.Time {
+	until := h.known((*Core).cappedUntil)
+	if until == 0 {
+		return time.Time{}
+	}
+	return h.c.moment(until)
+}
+
 // moment is an Instant as people count.
 func (c *Client) moment(t Instant) time.Time { return time.Now().Add(t.Sub(c.clock())) }
 
@@ -354,7 +365,10 @@ func (h *Held) Valid() bool {
 	return until != 0 && h.c.clock() < until
 }
 
-func (h *Held) validUntil() Instant {
+func (h *Held) validUntil() Instant { return h.known((*Core).ValidUntil) }
+
+// known asks the Core for a moment of a hold that is held, zero if it is not.
+func (h *Held) known(of func(*Core, *Call) Instant) Instant {
 	h.mu.Lock()
 	granted := h.mu.state == heldGranted
 	h.mu.Unlock()
@@ -363,7 +377,7 @@ func (h *Held) validUntil() Instant {
 	}
 	h.c.mu.Lock()
 	defer h.c.mu.Unlock()
-	return h.c.mu.core.ValidUntil(&h.call)
+	return of(h.c.mu.core, &h.call)
 }
 
 // Unlock gives the lock back and returns when the nodes have confirmed it. From

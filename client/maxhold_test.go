@@ -26,12 +26,18 @@ func TestMaxHold(t *testing.T) {
 		if until := h.SafeUntil(); until.Sub(start) > 10*time.Second {
 			t.Errorf("got safe for %v, want as long as the session at most", until.Sub(start))
 		}
+		if most := h.MaxUntil().Sub(start); most < 28*time.Second || most > 30*time.Second {
+			t.Errorf("got %v at most, want the max hold", most)
+		}
 		other := n.client(t, Options{})
 		var second Held
 		granted := make(chan error, 1)
 		other.LockAsync(&second, "a", LockOptions{MaxHold: 12 * time.Second},
 			func(_ *Held, err error) { granted <- err })
 		<-h.Lost()
+		if !h.MaxUntil().IsZero() {
+			t.Errorf("lost: got %v at most, want the zero time", h.MaxUntil())
+		}
 		if held := time.Since(start); held < 28*time.Second || held >= 30*time.Second {
 			t.Errorf("got lost after %v, want a little before 30 s", held)
 		}

@@ -22,7 +22,7 @@ type Options struct {
 	// from it. Shorter frees the locks of a dead client sooner, and loses those
 	// of a live one sooner when the network is cut. Default 10 s; 1 s to 1 h, and within
 	// the cluster's lease_min and lease_max, which are the same unless it was told
-	// otherwise: else Dial fails with a *BoundError.
+	// otherwise: else Dial fails with a *BoundError that says what is taken.
 	Lease time.Duration
 	// Heartbeat and Misses say the lease in other words: the client is heard from every
 	// Heartbeat, and what it holds is free when so many heartbeats in a row were
@@ -98,13 +98,12 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Dial == nil {
 		o.Dial = dialTCP
 	}
-	const least, most = wire.MinLeaseMillis * time.Millisecond, wire.MaxLeaseMillis * time.Millisecond
 	switch {
 	case len(o.Name) > wire.MaxClientNameBytes:
 		return o, fmt.Errorf("%w: Name of %d bytes, limit %d",
 			ErrOptions, len(o.Name), wire.MaxClientNameBytes)
-	case o.Lease < least || o.Lease > most:
-		return o, fmt.Errorf("%w: Lease %s, must be %s to %s", ErrOptions, o.Lease, least, most)
+	case leaseOutOfBounds(o.Lease, nil) != nil:
+		return o, leaseOutOfBounds(o.Lease, nil)
 	case o.RequestTimeout < 0 || o.DialTimeout < 0:
 		return o, fmt.Errorf("%w: negative timeout", ErrOptions)
 	case o.MaxInFlight < 1 || o.MaxInFlight > 1<<20:

@@ -2,13 +2,8 @@ package client
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"iter"
-	"slices"
-	"strings"
 	"time"
 
 	"lockd/netio/wire"
@@ -155,130 +150,6 @@ func (c *Client) get(ctx context.Context, name string) (*LockInfo, uint64, error
 	return newLockInfo(&info, time.Now()), x.Response.Slot, nil
 }
 
-// ListEntry is one lock of a List.
-type ListEntry struct {
-	Name        string
-	Client      string // of the first holder
-	Token       uint64 // of the first holder; zero if there is none
-	Mode        Mode   // of the first holder; Null if there is none
-	HolderCount int
-	WaiterCount int
-	Held        time.Duration // since the grant of the first holder
-	// Capacity is how many permits a semaphore has, zero for a lock with modes;
-	// Taken is how many of them are held.
-	Capacity, Taken int
-	// Gate and Number are as in a LockInfo.
-	Gate   GateKind
-	Number int
-	// Kept and Detached are of the first holder, as in a Holder. Nodes that do not know
-	// version 3 do not say so.
-	Kept, Detached bool
-}
-
-// ListOptions bound a List.
-type ListOptions struct {
-	// After leaves out names up to and including this one: give the last name
-	// of a page to get the next. Default: from the start.
-	After string
-	// Limit bounds the entries of the page. Default 1000.
-	Limit int
-}
-
-// List returns the locks whose names begin with a prefix, in the order of their
-// bytes, over all groups. Each group answers as of a moment during the call,
-// which is not the same for all. An empty page is the end.
-func (c *Client) List(ctx context.Context, prefix string, opts ListOptions) ([]ListEntry, error) {
-	if opts.Limit <= 0 {
-		opts.Limit = 1000
-	}
-	c.mu.Lock()
-	groups := c.mu.core.Groups()
-	c.mu.Unlock()
-	calls := make([]*Call, groups)
-	for g := range calls {
-		calls[g] = c.startList(prefix, opts.After, uint16(g))
-	}
-	var all []ListEntry
-	var failures []error
-	for g, x := range calls {
-		entries, err := c.listGroup(ctx, x, opts.Limit)
-		if err != nil {
-			failures = append(failures, fmt.Errorf("list %q in group %d: %w", prefix, g, err))
-		}
-		all = append(all, entries...)
-	}
-	if failures != nil {
-		return nil, errors.Join(failures...)
-	}
-	slices.SortFunc(all, func(a, b ListEntry) int { return cmp.Compare(a.Name, b.Name) })
-	return all[:min(len(all), opts.Limit)], nil
-}
-
-// Locks yields the locks whose names begin with a prefix, to the end, in the order of
-// their bytes. It asks page by page as List does, so each part is as of another
-// moment; Limit bounds a page. It ends with an error, if there is one.
-func (c *Client) Locks(ctx context.Context, prefix string,
-	opts ListOptions) iter.Seq2[ListEntry, error] {
-	return func(yield func(ListEntry, error) bool) {
-		for {
-			page, err := c.List(ctx, prefix, opts)
-			if err != nil {
-				yield(ListEntry{}, err)
-				return
-			}
-			for i := range page {
-				if !yield(page[i], nil) {
-					return
-				}
-			}
-			if len(page) == 0 {
-				return
-			}
-			opts.After = page[len(page)-1].Name
-		}
-	}
-}
-
-// startList asks one group for a page.
-func (c *Client) startList(prefix, after string, group uint16) *Call {
-	x := &Call{
-		Kind: wire.KindList, Name: prefix, After: after, Group: group,
-		Limit: wire.MaxPage, Timeout: c.opts.RequestTimeout,
-	}
-	c.begin(x)
-	return x
-}
-
-// listGroup collects pages of a group, the first of which was asked for, until
-// there are limit entries or no more.
-func (c *Client) listGroup(ctx context.Context, x *Call, limit int) ([]ListEntry, error) {
-	var all []ListEntry
-	for {
-		c.wait(ctx, x)
-		if x.Err != nil {
-			return nil, x.Err
-		}
-		page, err := x.listPage(x.Response.Payload)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrProtocol, err)
-		}
-		for i := range page.Entries {
-			e := &page.Entries[i]
-			all = append(all, ListEntry{
-				Name: string(e.Name), Client: string(e.Client), Token: e.Token, Mode: modeOf(e.Mode),
-				HolderCount: int(e.HolderCount), WaiterCount: int(e.WaiterCount),
-				Held: millis(e.HeldMillis), Capacity: int(e.Capacity), Taken: int(e.Taken),
-				Gate: GateKind(e.Gate), Number: int(e.Number), Kept: e.Flags&wire.HolderKept != 0,
-				Detached: e.Flags&wire.HolderDetached != 0,
-			})
-		}
-		if page.More == wire.LastPage || len(page.Entries) == 0 || len(all) >= limit {
-			return all, nil
-		}
-		x = c.startList(x.Name, strings.Clone(all[len(all)-1].Name), x.Group)
-	}
-}
-
 // lockInfo decodes a payload in the version in which it was asked for.
 func (x *Call) lockInfo(payload []byte) (wire.LockInfo, error) {
 	if x.version >= wire.VersionWhole {
@@ -288,15 +159,4 @@ func (x *Call) lockInfo(payload []byte) (wire.LockInfo, error) {
 		return wire.DecodeLockInfo2(payload)
 	}
 	return wire.DecodeLockInfo(payload)
-}
-
-// listPage does the same for a List.
-func (x *Call) listPage(payload []byte) (wire.ListPage, error) {
-	if x.version >= wire.VersionWhole {
-		return wire.DecodeListPage3(payload)
-	}
-	if x.version >= wire.VersionKinds {
-		return wire.DecodeListPage2(payload)
-	}
-	return wire.DecodeListPage(payload)
 }

@@ -444,6 +444,20 @@ func (c *Core) refusedLease() error {
 	return refused
 }
 
+// troubleOf returns what last went wrong at each address of one node.
+func (c *Core) troubleOf(node uint16) error {
+	var all []error
+	for _, e := range c.endpoints {
+		if e.node == node && e.err != nil {
+			all = append(all, fmt.Errorf("%s: %w", e.address, e.err))
+		}
+	}
+	if all == nil {
+		return errors.New("no address of it is known")
+	}
+	return errors.Join(all...)
+}
+
 // trouble returns what last went wrong with each endpoint that is not up.
 func (c *Core) trouble() error {
 	var all []error

@@ -336,6 +336,15 @@ func (c *Core) ValidUntil(x *Call) Instant {
 	}
 }
 
+// cappedUntil returns when the max hold of the hold of a Call is over; zero if it has
+// none or is not held.
+func (c *Core) cappedUntil(x *Call) Instant {
+	if x.state != StateHeld {
+		return 0
+	}
+	return x.cappedUntil
+}
+
 // closeGroup ends what the group has, and its session in the background. What a
 // try leaves behind when it is given up goes with the session too.
 func (c *Core) closeGroup(g *group, number uint16) {

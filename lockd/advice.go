@@ -38,10 +38,14 @@ func advice(err error) string {
 	case errors.Is(err, errNoIdentity):
 		return "put the missing file back, or move the whole directory away. Never start a node " +
 			"that was part of a cluster on a part of its directory."
+	case errors.Is(err, node.ErrSettings):
+		return "check --data, --id, --cluster and the settings that are named against those the " +
+			"directory was made with, and set them back: they cannot be changed after the cluster's " +
+			"birth. lockd dump DIR shows the cluster, the node and the groups, and lockd config check " +
+			"what another node of the cluster runs with."
 	case errors.Is(err, node.ErrIdentity):
-		return "check --data, --id, --cluster and the cluster settings against those the " +
-			"directory was made with; lockd dump DIR shows the cluster, the node and the groups, and " +
-			"lockd config check what another node of the cluster runs with."
+		return "put the node's IDENTITY file back as it was, with the rest of its directory; if it is " +
+			"damaged for good, replace the node: lockd cluster replace, asked of another node."
 	case errors.Is(err, wal.ErrCorrupt):
 		return "do not repair, shorten or delete the log: this node may have promised something " +
 			"in the damaged part. Keep it stopped and replace it; the other nodes go on. " +

@@ -70,7 +70,7 @@ func (a *assembly) open() error {
 	o.Seed = randomSeed()
 	o.Format = newestFormat
 	if err := o.Validate(); err != nil {
-		return err
+		return &failure{code: exitUsage, err: err}
 	}
 	a.events = newEventLog(a.log)
 	a.events.start()
@@ -131,7 +131,10 @@ func (a *assembly) recover(o *node.Options) (*node.Recovery, error) {
 		return nil, err
 	}
 	if err := id.Check(o); err != nil {
-		return nil, err
+		return nil, dir.differs(&a.cfg, &id, err)
+	}
+	if err := dir.noteSettings(&a.cfg); err != nil {
+		return nil, fmt.Errorf("writing the settings of the directory: %w", err)
 	}
 	recovery := node.NewRecovery(id, *o)
 	if err := a.openStore(recovery); err != nil {

@@ -45,8 +45,11 @@ func (r *runner) underLock(sh *shell, h *taken, command []string) error {
 	g.watch(w.group)
 	err := w.run()
 	if w.lost {
-		return &failure{code: exitLostRunning,
-			err: fmt.Errorf("%s was lost while the command ran", h.what)}
+		text := h.what + " was lost while the command ran"
+		if w.spent {
+			text += ": " + w.overText()
+		}
+		return failf(exitLostRunning, "%s", text)
 	}
 	return childFailure(err)
 }
@@ -86,6 +89,7 @@ type watch struct {
 
 	told     bool      // by a signal that was passed on
 	lost     bool      // the lock was lost or nearly so
+	spent    bool      // and that is because its max hold is over
 	killAt   time.Time // when KILL follows; zero before TERM
 	killedAt time.Time
 	endedAt  time.Time // when the command itself ended
@@ -170,18 +174,27 @@ func (w *watch) look() {
 	}
 }
 
+// overText says that a max hold has ended what the command ran under.
+func (w *watch) overText() string {
+	return "its --max-hold of " + spanText(w.terms.maxHold) + " is over"
+}
+
 // lose acts once on the loss of the lock, or on its coming.
 func (w *watch) lose() {
 	if w.lost {
 		return
 	}
-	w.lost = true
+	w.lost, w.spent = true, w.held.spent()
+	why := ""
+	if w.spent {
+		why = ": " + w.overText()
+	}
 	if w.onLost == "warn" {
-		fmt.Fprintf(w.sh.err, "lockd: %s is lost; the command goes on without it\n",
-			w.held.what)
+		fmt.Fprintf(w.sh.err, "lockd: %s is lost%s; the command goes on without it\n",
+			w.held.what, why)
 		return
 	}
-	fmt.Fprintf(w.sh.err, "lockd: %s cannot be kept; stopping the command\n", w.held.what)
+	fmt.Fprintf(w.sh.err, "lockd: %s cannot be kept%s; stopping the command\n", w.held.what, why)
 	w.killAt = time.Now().Add(w.grace)
 	w.send(syscall.SIGTERM)
 	w.send(syscall.SIGCONT)

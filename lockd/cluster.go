@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"lockd/client"
+	"lockd/lockd/config"
 )
 
 // clusterFlags are the flags of every verb that talks to a cluster.
@@ -58,6 +59,10 @@ func (f *clusterFlags) list(sh *shell) ([]string, error) {
 	text, from := f.addresses, "--addr"
 	if text == "" {
 		text, from = sh.getenv("LOCKD_ADDR"), "LOCKD_ADDR"
+	}
+	if wrong := config.MistypedEnv(sh.env, "LOCKD_ADDR"); text == "" && wrong != "" {
+		return nil, failf(exitUsage, "unknown environment variable %s; did you mean LOCKD_ADDR? Correct "+
+			"it or unset it: %s, the default, may be of another cluster", wrong, defaultAddress)
 	}
 	if text == "" {
 		text = defaultAddress

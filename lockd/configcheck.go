@@ -15,7 +15,8 @@ func configCheckVerb() verb {
 		help: `
 Reads the file as serve would, with the environment and the same flags over it,
 and prints the result as a file, with the memory and the disk that its bounds add
-up to. Every problem is reported with its line, and the exit code is 2.`,
+up to for the nodes in its list. All problems are reported, those of the file with
+their lines and in their order, and the exit code is 2.`,
 		begin: func(flags *flag.FlagSet) action {
 			given := settingFlags(flags)
 			return func(sh *shell, args []string) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"lockd/lockd/config"
 	"lockd/lockd/node"
 	"lockd/paxos"
 	"lockd/wal/disk"
@@ -17,10 +19,13 @@ import (
 //
 //	LOCK         keeps a second process out; holds the pid
 //	IDENTITY     cluster, node, disk id, roster (node.Identity)
+//	SETTINGS     what is fixed at birth, as text (config.AppendFixed); only to say
+//	             what differs when the digest in IDENTITY does
 //	wal/         the log (wal/FORMAT.md)
 //	checkpoint/  the machines at rest (Pebble)
 const (
 	identityName   = "IDENTITY"
+	settingsName   = "SETTINGS"
 	walName        = "wal"
 	checkpointName = "checkpoint"
 )
@@ -71,6 +76,28 @@ func (d *directory) identity(o *node.Options) (node.Identity, error) {
 		Settings: o.Digest(),
 	}
 	return id, d.Store(node.AppendIdentity(nil, &id))
+}
+
+// noteSettings keeps the settings that are fixed at birth, for differs.
+// Requires: they are those of the directory (node.Identity.Check).
+func (d *directory) noteSettings(c *config.Config) error {
+	fixed := c.AppendFixed(nil)
+	if have, err := disk.ReadFile(d.root, settingsName); err == nil && bytes.Equal(have, fixed) {
+		return nil
+	}
+	return disk.WriteFileAtomic(d.root, settingsName, fixed)
+}
+
+// differs makes of a mistaken setting (node.ErrSettings) an error of the
+// configuration that names each setting which differs, as far as it is known.
+func (d *directory) differs(c *config.Config, id *node.Identity, err error) error {
+	if fixed, bad := disk.ReadFile(d.root, settingsName); bad == nil && id.Cluster == c.Cluster &&
+		uint16(id.Node) == c.ID {
+		for _, line := range c.FixedDifferences(fixed) {
+			err = fmt.Errorf("%w\n  %s", err, line)
+		}
+	}
+	return &failure{code: exitUsage, err: err}
 }
 
 // checkEmpty refuses to give a new identity to a directory that had one: its

@@ -86,6 +86,31 @@ func TestMoveAndDrainWait(t *testing.T) {
 	}
 }
 
+// A removal is taken back by the verb that asked for it, and by no other.
+func TestRemoveIsUndone(t *testing.T) {
+	const stays = `{"node":1,"cluster":"c","moving":0,"nodes":[{"node":4,"state":"member"}]}`
+	var asked []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			asked = append(asked, r.URL.String())
+		}
+		_, _ = io.WriteString(w, stays)
+	}))
+	t.Cleanup(s.Close)
+	at := strings.TrimPrefix(s.URL, "http://")
+	code, out, problems := call("cluster", "remove", "--undo", "4", "--admin", at, "--wait", "20s")
+	if code != 0 || !strings.Contains(out, "node 4 of cluster c stays") ||
+		!strings.Contains(out, "node 4 is member, all groups are at home") {
+		t.Errorf("got exit code %d and %q, want 0 and what became of it", code, out+problems)
+	}
+	if len(asked) != 1 || asked[0] != "/v1/cluster/remove?node=4&undo=true" {
+		t.Errorf("got %q asked, want that the removal of node 4 be undone", asked)
+	}
+	if code, _, _ := call("cluster", "replace", "--undo", "4", "--admin", at); code != exitUsage {
+		t.Errorf("replace --undo: got exit code %d, want %d", code, exitUsage)
+	}
+}
+
 // A node that drains is shown as one.
 func TestDrainingInStatus(t *testing.T) {
 	var out bytes.Buffer

@@ -160,7 +160,7 @@ func payloadText(h *client.Holder) string {
 
 func sessionText(id uint64) string {
 	if id&wire.DetachedOwner != 0 {
-		return fmt.Sprintf("detached %016x", id)
+		return fmt.Sprintf("detached %d", id) // as --session takes it
 	}
 	return strconv.FormatUint(id, 10)
 }

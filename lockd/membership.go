@@ -42,6 +42,10 @@ func (a *adminFlags) find(sh *shell) error {
 	if a.address != "" {
 		return nil
 	}
+	if wrong := config.MistypedEnv(sh.env, "LOCKD_ADMIN"); wrong != "" {
+		return failf(exitUsage, "unknown environment variable %s; did you mean LOCKD_ADMIN? Correct it "+
+			"or unset it", wrong)
+	}
 	if addr := sh.getenv("LOCKD_ADDR"); addr != "" {
 		return failf(exitUsage, "--admin is missing: LOCKD_ADDR=%s is for clients, and %s, the default, "+
 			"may be of another cluster; give --admin or LOCKD_ADMIN, a node's node.admin_listen", addr,
@@ -57,8 +61,8 @@ func addVerb() verb {
 The node is invited under its id and the addresses at which others dial it. Then
 start it, with a data directory of its own, the cluster's settings, and a list of
 nodes that names itself and some of the others: the first disk it shows becomes
-its own. It takes its share of the groups over while everything goes on. Ids are
-never used twice.`, placement.Add)
+its own. It takes its share of the groups over while everything goes on; if it is
+lost before that has ended, replace or remove it. Ids are never used twice.`, placement.Add)
 }
 
 func removeVerb() verb {
@@ -66,7 +70,12 @@ func removeVerb() verb {
 Its groups move to the others first; then it stops by itself, and its directory
 may be deleted. A node that was invited and has not come is forgotten at once. A
 cluster keeps as many nodes as each group has replicas: to give a broken node a
-new disk use lockd cluster replace.`, placement.Remove)
+new disk use lockd cluster replace.
+
+As long as the node has not gone, --undo has it stay, and groups come back to it. If
+a node to which groups are moving is lost meanwhile, replace it, or remove it too,
+or, where too few nodes would be left, --undo the first removal and remove the lost
+node instead.`, placement.Remove)
 }
 
 func replaceVerb() verb {
@@ -75,7 +84,10 @@ func replaceVerb() verb {
 The node's old disk is given up for ever: whatever it had promised no longer
 counts, so it must never run again. Then start the node on an empty directory. It
 learns its groups from the others and counts again once it has them all. With
-addresses it comes back elsewhere; change the other nodes' settings too.`, placement.Replace)
+addresses it comes back elsewhere; change the other nodes' settings too. If there is
+no machine for it, lockd cluster remove lets it go. A second node is not replaced
+while some group still counts on the first one's old disk: that could be one disk
+too many.`, placement.Replace)
 }
 
 func moveVerb() verb {
@@ -93,13 +105,17 @@ func changeVerb(name, args, brief, help string, kind placement.Kind) verb {
 		name: name, args: args, brief: brief,
 		help: help + `
 Any node may be asked, at its admin listener: --admin or LOCKD_ADMIN, not the address
-of clients. It passes the change on. One change is made at a time. The answer names
-the cluster; with --cluster NAME nothing is changed in any other.
+of clients. It passes the change on. One node joins or is replaced at a time. The
+answer names the cluster; with --cluster NAME nothing is changed in any other.
 
 The exit code is 1 when the cluster refuses, 69 when the node does not answer.`,
 		begin: func(flags *flag.FlagSet) action {
 			var a adminFlags
 			a.declare(flags)
+			undo := new(bool)
+			if kind == placement.Remove {
+				flags.BoolVar(undo, "undo", false, "have a node stay that was to leave")
+			}
 			return func(sh *shell, given []string) error {
 				if err := needArgs(given, strings.Fields(args)...); err != nil {
 					return err
@@ -107,6 +123,9 @@ The exit code is 1 when the cluster refuses, 69 when the node does not answer.`,
 				c, err := parseChange(kind, given)
 				if err != nil {
 					return &failure{code: exitUsage, err: err}
+				}
+				if *undo {
+					c.Kind = placement.Keep
 				}
 				if err := a.find(sh); err != nil {
 					return err
@@ -169,6 +188,7 @@ func (a *adminFlags) change(sh *shell, c *placement.Change) error {
 		placement.Remove:  "is leaving; it stops when its groups have moved",
 		placement.Replace: "gave its disk up; start it on an empty directory",
 		placement.Move:    fmt.Sprintf("is to lead group %d", c.Group),
+		placement.Keep:    "stays; groups come back to it",
 	}
 	fmt.Fprintf(sh.out, "node %d of cluster %s %s\n", c.Node, p.Cluster, next[c.Kind])
 	if c.Kind == placement.Move {

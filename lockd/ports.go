@@ -218,7 +218,9 @@ func (p *peerPort) change(c peerChange) {
 		to.Addr = known
 	}
 	if to.Addr == "" {
-		p.log.Warn("the address of a node is unknown", "peer", to.Node)
+		p.log.Warn("a node of the cluster is not linked: cluster.nodes lacks it, and the cluster's "+
+			"record has no address of it; write it into cluster.nodes of this node, and start this "+
+			"node again", "peer", to.Node)
 		return
 	}
 	if err := p.links.SetPeer(to); err != nil {

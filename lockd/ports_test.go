@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 
 	"lockd/netio"
@@ -65,5 +67,18 @@ func TestMeetingAgainTakesNoRoom(t *testing.T) {
 	}
 	if n := len(p.changes); n > 0 {
 		t.Errorf("got %d changes more, want none", n)
+	}
+}
+
+// TestMissingAddressIsNamed: a node whose list lacks one of the cluster's is told which,
+// and what to do.
+func TestMissingAddressIsNamed(t *testing.T) {
+	var out bytes.Buffer
+	p := newPeerPort(nil, newLogger(&out, "info", "text"), map[uint16]string{2: "two:1"})
+	p.change(peerChange{netio.Peer{Node: 3}, true})
+	for _, want := range []string{"level=WARN", "write it into cluster.nodes", "peer=3"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("got %q, want it to say %q", &out, want)
+		}
 	}
 }

@@ -142,8 +142,9 @@ func (r *runner) run(sh *shell, args []string) error {
 func withReason(fate, end error) error {
 	var f *failure
 	var lost *client.LostError
-	if !errors.As(fate, &f) || f.code != exitLostRunning || f.err == nil || !errors.As(end, &lost) {
-		return fate
+	if !errors.As(fate, &f) || f.code != exitLostRunning || f.err == nil ||
+		!errors.As(end, &lost) || strings.Contains(fate.Error(), "--max-hold") {
+		return fate // or it says already why
 	}
 	return failf(exitLostRunning, "%w: %s", fate, strings.TrimPrefix(lost.Cause.Error(), "client: "))
 }
@@ -240,8 +241,21 @@ type hold interface {
 // taken is a hold, and what the command and people are told of it.
 type taken struct {
 	hold
+	// most says when the max hold is over, nil where there can be none.
+	most func() time.Time
 	env  []string
 	what string // as lock "a"
+}
+
+// spent reports whether it is the max hold that ends the hold, and not the lease.
+func (t *taken) spent() bool {
+	if t.most == nil {
+		return false
+	}
+	// Both moments are reckoned from the clock, one after the other.
+	const alike = 5 * time.Millisecond
+	until := t.most()
+	return !until.IsZero() && until.Sub(t.SafeUntil()) < alike
 }
 
 // lock asks for what the command line names.
@@ -253,7 +267,8 @@ func (r *runner) lock(ctx context.Context, c *client.Client) (*taken, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &taken{hold: h, what: r.noun + " " + strconv.Quote(h.Name()), env: []string{
+	what := r.noun + " " + strconv.Quote(h.Name())
+	return &taken{hold: h, most: h.MaxUntil, what: what, env: []string{
 		"LOCKD_NAME=" + h.Name(),
 		"LOCKD_TOKEN=" + strconv.FormatUint(h.Token(), 10),
 		"LOCKD_SESSION=" + strconv.FormatUint(h.Session(), 10)}}, nil

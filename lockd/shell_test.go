@@ -390,6 +390,40 @@ func TestAdminAddress(t *testing.T) {
 	}
 }
 
+// A variable that is nearly the one with the addresses does not go unheard, since the
+// default may be of another cluster; one of another program does, and so do those that
+// lockd run hands on.
+func TestMistypedEnvironment(t *testing.T) {
+	for _, row := range []struct {
+		args, env []string
+		code      int
+		says      string
+	}{
+		{[]string{"get", "x"}, []string{"LOCKD_ADRR=127.0.0.1:1"}, exitUsage,
+			"unknown environment variable LOCKD_ADRR; did you mean LOCKD_ADDR?"},
+		{[]string{"get", "x"}, []string{"LOCKD_ADRR=h:1", "LOCKD_ADDR=127.0.0.1:1"},
+			exitUnavailable, "no node answers"},
+		{[]string{"cluster", "remove", "3"}, []string{"LOCKD_ADMINN=127.0.0.1:1"}, exitUsage,
+			"did you mean LOCKD_ADMIN?"},
+	} {
+		var o, e bytes.Buffer
+		sh := &shell{out: &o, err: &e, env: row.env}
+		if row.code == exitUnavailable {
+			row.args = append(row.args, "--timeout", "100ms")
+		}
+		code := sh.run(row.args)
+		if code != row.code || !strings.Contains(e.String(), row.says) {
+			t.Errorf("%q: got exit code %d and %q, want %d and %q", row.env, code, e.String(), row.code,
+				row.says)
+		}
+	}
+	others := []string{"LOCKD_NAME=x", "LOCKD_TOKEN=1", "LOCKD_SESSION=1", "LOCKD_DATA=/d",
+		"LOCKD_ADMIN=127.0.0.1:1", "LOCKD_HOUSE=1", "LOCKD_ADRR=", "ADDR=1"}
+	if got := config.MistypedEnv(others, "LOCKD_ADDR"); got != "" {
+		t.Errorf("got %s taken for LOCKD_ADDR, want none", got)
+	}
+}
+
 // What is printed to nobody any more ends quietly.
 func TestReaderGone(t *testing.T) {
 	gone := &fs.PathError{Op: "write", Path: os.Stdout.Name(), Err: syscall.EPIPE}

@@ -33,8 +33,13 @@ func Ask(ctx context.Context, address string, c *placement.Change) error {
 	if c.Kind == placement.Move {
 		form.Set("group", strconv.Itoa(int(c.Group)))
 	}
+	verb := c.Kind
+	if verb == placement.Keep {
+		verb = placement.Remove
+		form.Set("undo", "true")
+	}
 	_, err := ask(ctx, http.MethodPost,
-		"http://"+address+"/v1/cluster/"+c.Kind.String()+"?"+form.Encode())
+		"http://"+address+"/v1/cluster/"+verb.String()+"?"+form.Encode())
 	return err
 }
 

@@ -17,7 +17,7 @@ import (
 // change asks for a change of the cluster:
 //
 //	POST /v1/cluster/add?node=4&peer=HOST:PORT&client=HOST:PORT
-//	POST /v1/cluster/remove?node=4
+//	POST /v1/cluster/remove?node=4[&undo=true]
 //	POST /v1/cluster/replace?node=3[&peer=…&client=…]
 //	POST /v1/cluster/move?group=7&node=2
 //
@@ -50,7 +50,14 @@ func parseChange(r *http.Request) (placement.Change, error) {
 	case "add":
 		c.Kind = placement.Add
 	case "remove":
+		undo, err := undoes(r)
+		if err != nil {
+			return c, err
+		}
 		c.Kind = placement.Remove
+		if undo {
+			c.Kind = placement.Keep
+		}
 	case "replace":
 		c.Kind = placement.Replace
 	case "move":
@@ -80,6 +87,18 @@ func appendChanged(dst []byte, c *placement.Change) []byte {
 	return o.end(dst)
 }
 
+// undoes reports whether a change is to be taken back.
+func undoes(r *http.Request) (bool, error) {
+	switch undo := r.FormValue("undo"); undo {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	default:
+		return false, fmt.Errorf("undo is %q, must be true or false", undo)
+	}
+}
+
 // drain has this node give its leaderships away, or lead again what falls to it:
 //
 //	POST /v1/cluster/drain[?undo=true]
@@ -88,13 +107,13 @@ func appendChanged(dst []byte, c *placement.Change) []byte {
 // about to end.
 func (h *handler) drain(w http.ResponseWriter, r *http.Request) {
 	to := node.DrainAside
-	switch undo := r.FormValue("undo"); undo {
-	case "", "false":
-	case "true":
-		to = node.NotDraining
-	default:
-		fail(w, http.StatusBadRequest, fmt.Sprintf("undo is %q, must be true or false", undo))
+	undo, err := undoes(r)
+	if err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
 		return
+	}
+	if undo {
+		to = node.NotDraining
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()

@@ -19,6 +19,7 @@ func FuzzRequest(f *testing.F) {
 	f.Add("GET", "/v1/lock", "name=a%00b", "")
 	f.Add("POST", "/v1/cluster/add", "node=4&peer=h:1&client=h:2", "")
 	f.Add("POST", "/v1/cluster/remove", "", "node=4")
+	f.Add("POST", "/v1/cluster/remove", "undo=true", "node=4")
 	f.Add("POST", "/v1/cluster/replace", "node=99999", "node=%zz")
 	f.Add("POST", "/v1/cluster/move", "group=7", "node=2")
 	f.Add("POST", "/v1/cluster/drain", "undo=true", "undo=x")
@@ -44,7 +45,7 @@ func FuzzRequest(f *testing.F) {
 			Locks:   func(context.Context) (Locks, error) { return locks, nil },
 			Change: func(_ context.Context, c placement.Change) error {
 				of := c.Kind >= placement.Add && c.Kind <= placement.Replace
-				if asked++; c.Node == 0 || !of && c.Kind != placement.Move {
+				if asked++; c.Node == 0 || !of && c.Kind != placement.Move && c.Kind != placement.Keep {
 					t.Errorf("%s %s: asked for %+v", method, path, c)
 				}
 				return node.ErrNoLeader

@@ -21,6 +21,8 @@ type Config struct {
 	// MachineBytes is what the machines of all groups may take on a node. Counts
 	// of Limits that are not given are made to fit it.
 	MachineBytes int64
+	// asked are the limits as they were given, before counts were made to fit.
+	asked lockfsm.Limits
 
 	// ID is this node's number and DataDir its directory.
 	ID      uint16

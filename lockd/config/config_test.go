@@ -185,15 +185,77 @@ func TestComplaintsAboutNodes(t *testing.T) {
 	}
 }
 
+// What lockd hands to others and what platforms set is no setting; what is nearly one
+// is a mistake; of anything else it is said that it does nothing.
 func TestEnvironmentOfOthersIsLeftAlone(t *testing.T) {
-	from := Sources{File: write(t, example), Env: []string{
-		"LOCKD_TOKEN=7", "LOCKD_PORT_7600_TCP_ADDR=10.0.0.9", "LOCKD_WINDWO=3", "HOME=/"}}
-	_, warnings, err := Load(from)
-	if err != nil {
-		t.Fatal(err)
+	from := Sources{File: write(t, example), Env: []string{"LOCKD_NAME=a", "LOCKD_TOKEN=7",
+		"LOCKD_TOKENS=7 a", "LOCKD_SESSION=1", "LOCKD_UNTIL=x", "LOCKD_ADDR=a:1", "LOCKD_CONFIG=f",
+		"LOCKD_PORT=tcp://10.0.0.9:7600", "LOCKD_PORT_7600_TCP_ADDR=10.0.0.9",
+		"LOCKD_SERVICE_HOST=10.0.0.9", "LOCKD_SERVICE_PORT_PEER=1", "LOCKD_WINDWO=", "HOME=/"}}
+	if _, warnings, err := Load(from); err != nil || len(warnings) > 0 {
+		t.Errorf("got %v and warnings %q, want none", err, warnings)
 	}
-	if len(warnings) != 1 || !strings.Contains(warnings[0], "did you mean LOCKD_WINDOW?") {
-		t.Errorf("warnings: got %q, want one about LOCKD_WINDWO", warnings)
+	from.Env = append(from.Env, "LOCKD_VERSION=1.2")
+	_, warnings, err := Load(from)
+	if err != nil || len(warnings) != 1 ||
+		!strings.Contains(warnings[0], "LOCKD_VERSION is no setting") {
+		t.Errorf("got %v and warnings %q, want one about LOCKD_VERSION", err, warnings)
+	}
+	from.Env = append(from.Env, "LOCKD_WINDWO=3", "LOCKD_DTA=/d")
+	_, _, err = Load(from)
+	for _, want := range []string{
+		"unknown environment variable LOCKD_WINDWO; did you mean LOCKD_WINDOW?",
+		"unknown environment variable LOCKD_DTA; did you mean LOCKD_DATA?"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want it to say %q", err, want)
+		}
+	}
+}
+
+// TestAllComplaintsInOrder: everything that is wrong is said at once, by lines, and
+// nothing that merely follows from a mistake.
+func TestAllComplaintsInOrder(t *testing.T) {
+	path := write(t, `[node]
+id = 1
+heartbeat = "500ms"
+data_dri = "/var/lib/lockd"
+window = 0
+inbox = "2MiB"
+batch = "1MiB"
+[cluster]
+nodes = [
+  {id = 1, peer = "10.0.0.1", client = "10.0.0.1:7600"},
+  {id = 2, peer = "10.0.0.2:7601"},
+]
+[cluster.limits]
+lease_min = "200ms"
+`)
+	_, _, err := Load(Sources{File: path, Env: []string{"LOCKD_BATSH=3", "LOCKD_CONNS=x"},
+		Flags: []Given{{"log-level", "loud"}, {"checkpoint", "1GiB"}}})
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	got := strings.Split(strings.ReplaceAll(err.Error(), path, "F"), "\n")
+	want := []string{
+		"F:3: node.election_timeout is 1s, must be at least 4 heartbeats of 500ms",
+		"F:4: unknown key node.data_dri; did you mean node.data_dir?",
+		"F:5: node.window: 0 is out of range",
+		"F:9: cluster.nodes: node 1: \"10.0.0.1\" is not an address",
+		"F:9: cluster.nodes: node 2 needs peer and client",
+		"F:14: cluster.log_tick is 200ms, must be at most half of",
+		"unknown environment variable LOCKD_BATSH; did you mean LOCKD_BATCH?",
+		"LOCKD_CONNS: \"x\" is not a whole number",
+		"--log-level: \"loud\" is not one of",
+		"cluster.name is missing",
+		"node.checkpoint is 1GiB, must be at most 192MiB",
+	}
+	if len(got) != len(want) {
+		t.Errorf("got %d complaints, want %d", len(got), len(want))
+	}
+	for i := range min(len(got), len(want)) {
+		if !strings.HasPrefix(got[i], want[i]) {
+			t.Errorf("complaint %d: got %q, want %q", i, got[i], want[i])
+		}
 	}
 }
 
@@ -210,6 +272,7 @@ func TestPrintedConfigurationReadsBackTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	again.asked = c.asked // the file has the counts that the node goes by
 	if !reflect.DeepEqual(c, again) {
 		t.Errorf("got %+v, want %+v", again, c)
 	}

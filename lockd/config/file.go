@@ -40,9 +40,9 @@ func readFile(path string) (*file, error) {
 
 // apply stores the values of the file and reports everything in it that is no
 // setting or has an unusable value.
-func (f *file) apply(c *Config) []error {
+func (f *file) apply(c *Config) []problem {
 	all := settings()
-	var problems []error
+	var problems []problem
 	told := map[string]bool{}
 	for _, key := range f.keys {
 		name := strings.Join(key, ".")
@@ -52,7 +52,8 @@ func (f *file) apply(c *Config) []error {
 		told[name] = true
 		i := slices.IndexFunc(all, func(s setting) bool { return s.key == name })
 		if i < 0 {
-			problems = append(problems, f.unknown(name))
+			err, meant := f.unknown(name)
+			problems = append(problems, problem{f.lineOf(name), meant, err})
 			continue
 		}
 		text, err := plainText(f.value(key))
@@ -60,13 +61,11 @@ func (f *file) apply(c *Config) []error {
 			err = all[i].set(c, text)
 		}
 		if err != nil {
-			problems = append(problems, fmt.Errorf("%s: %s: %w", f.place(name), name, err))
+			problems = append(problems, problem{f.lineOf(name), []string{name},
+				fmt.Errorf("%s: %s: %w", f.place(name), name, err)})
 		}
 	}
-	if err := f.applyNodes(c); err != nil {
-		problems = append(problems, err)
-	}
-	return problems
+	return append(problems, f.applyNodes(c)...)
 }
 
 // isTable says whether a key is one of the tables, or inside the list of nodes,
@@ -80,22 +79,25 @@ func (f *file) isTable(name string) bool {
 	return false
 }
 
-func (f *file) unknown(name string) error {
+// unknown says that a key is no setting, and which it was probably meant to be.
+func (f *file) unknown(name string) (err error, meant []string) {
 	var known []string
 	for _, s := range Settings() {
 		known = append(known, s.Key)
 	}
 	known = append(known, nodesKey+".id", nodesKey+".peer", nodesKey+".client")
-	if near := Nearest(name, known); near != "" {
-		return fmt.Errorf("%s: unknown key %s; did you mean %s?", f.place(name), name, near)
-	}
+	near := Nearest(name, known)
 	last := name[strings.LastIndexByte(name, '.')+1:]
 	for _, k := range known {
-		if k[strings.LastIndexByte(k, '.')+1:] == last {
-			return fmt.Errorf("%s: unknown key %s; did you mean %s?", f.place(name), name, k)
+		if near == "" && k[strings.LastIndexByte(k, '.')+1:] == last {
+			near = k
 		}
 	}
-	return fmt.Errorf("%s: unknown key %s; lockd help serve lists all", f.place(name), name)
+	if near == "" {
+		return fmt.Errorf("%s: unknown key %s; lockd help serve lists all", f.place(name), name), nil
+	}
+	return fmt.Errorf("%s: unknown key %s; did you mean %s?", f.place(name), name, near),
+		[]string{near}
 }
 
 // value walks to a key. The value of a key the decoder reported is there.
@@ -126,25 +128,29 @@ func plainText(v any) (string, error) {
 }
 
 // applyNodes reads the list of nodes.
-func (f *file) applyNodes(c *Config) error {
+func (f *file) applyNodes(c *Config) []problem {
 	v := f.value(toml.Key{"cluster", "nodes"})
 	if v == nil {
 		return nil
 	}
+	var problems []problem
+	complain := func(err error) {
+		problems = append(problems, problem{f.lineOf(nodesKey), []string{nodesKey},
+			fmt.Errorf("%s: %s: %w", f.place(nodesKey), nodesKey, err)})
+	}
 	list, err := tables(v)
 	if err != nil {
-		return fmt.Errorf("%s: %s: %w", f.place(nodesKey), nodesKey, err)
+		complain(err)
 	}
-	var nodes []Node
 	for _, table := range list {
 		n, err := nodeOf(table)
 		if err != nil {
-			return fmt.Errorf("%s: %s: %w", f.place(nodesKey), nodesKey, err)
+			complain(err)
+			continue
 		}
-		nodes = append(nodes, n)
+		c.Nodes = append(c.Nodes, n)
 	}
-	c.Nodes = nodes
-	return nil
+	return problems
 }
 
 // tables accepts both ways to write a list of tables.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,28 +27,95 @@ type Sources struct {
 // and may be none.
 func Load(from Sources) (c Config, warnings []string, err error) {
 	c = Defaults()
-	var problems []error
+	f := &file{}
 	if from.File != "" {
-		f, err := readFile(from.File)
-		if err != nil {
+		if f, err = readFile(from.File); err != nil {
 			return c, nil, err
 		}
-		problems = append(problems, f.apply(&c)...)
 	}
-	more, warnings := applyEnv(&c, from.Env)
-	problems = append(problems, more...)
-	problems = append(problems, applyFlags(&c, from.Flags)...)
+	found := f.apply(&c)
+	env, warnings := applyEnv(&c, from.Env)
+	found = append(found, env...)
+	found = append(found, applyFlags(&c, from.Flags)...)
 	c.fitCounts()
-	if len(problems) == 0 {
-		problems = c.check()
+	found = append(found, f.relations(&c, found, from)...)
+	// Those of no line, of the environment and of flags, come last.
+	slices.SortStableFunc(found, func(a, b problem) int {
+		return cmp.Compare(uint(a.line-1), uint(b.line-1))
+	})
+	var problems []error
+	for _, p := range found {
+		problems = append(problems, p.err)
 	}
 	return c, warnings, errors.Join(problems...)
 }
 
-// applyEnv stores what the environment says. Other programs put variables of
-// this prefix there, so an unknown one is only worth a warning, and only when
-// it looks like one of ours.
-func applyEnv(c *Config, env []string) (problems []error, warnings []string) {
+// problem is one mistake in what was given.
+type problem struct {
+	// line is that of the file, zero if it stands in no file.
+	line int
+	// keys are the settings whose values are therefore not known.
+	keys []string
+	err  error
+}
+
+// relations are what is missing and what contradicts something else, each with the
+// line of the first setting it names, if the file has that and nothing overrides it.
+// What is about a setting whose value is not known is left out.
+func (f *file) relations(c *Config, found []problem, from Sources) []problem {
+	var unknown []string
+	for _, p := range found {
+		unknown = append(unknown, p.keys...)
+	}
+	var related []problem
+	for _, err := range c.check() {
+		text := err.Error()
+		if slices.ContainsFunc(unknown, func(key string) bool { return names(text, key) }) {
+			continue
+		}
+		p := problem{err: err}
+		for _, s := range Settings() {
+			if !names(text, s.Key) || overridden(&s, from) {
+				continue
+			}
+			if line := f.lineOf(s.Key); line > 0 && (p.line == 0 || line < p.line) {
+				p.line = line
+			}
+		}
+		if p.line > 0 {
+			p.err = fmt.Errorf("%s:%d: %w", f.path, p.line, err)
+		}
+		related = append(related, p)
+	}
+	return related
+}
+
+// names reports whether a text speaks of a setting.
+func names(text, key string) bool {
+	for {
+		i := strings.Index(text, key)
+		if i < 0 {
+			return false
+		}
+		text = text[i+len(key):]
+		if text == "" || !strings.ContainsRune("_.abcdefghijklmnopqrstuvwxyz", rune(text[0])) {
+			return true
+		}
+	}
+}
+
+// overridden reports whether the environment or a flag gives a setting.
+func overridden(s *Setting, from Sources) bool {
+	return slices.ContainsFunc(from.Flags, func(g Given) bool { return g.Flag == s.Flag }) ||
+		slices.ContainsFunc(from.Env, func(line string) bool {
+			return strings.HasPrefix(line, s.Env+"=") && len(line) > len(s.Env)+1
+		})
+}
+
+// applyEnv stores what the environment says. One that is nearly a setting is a
+// setting that silently does not hold, as in a file. Any other of this prefix may
+// be of another program, and is only worth a warning.
+func applyEnv(c *Config, env []string) (problems []problem, warnings []string) {
 	all := settings()
 	names := []string{nodesEnv}
 	for i := range all {
@@ -60,34 +128,78 @@ func applyEnv(c *Config, env []string) (problems []error, warnings []string) {
 			continue
 		}
 		i := slices.Index(names, name)
+		var err error
+		key := nodesKey
 		switch {
+		case i < 0 && notSettings(name):
 		case i < 0:
-			if near := Nearest(name, names); near != "" && !forClients(name) {
-				warnings = append(warnings, fmt.Sprintf("ignoring environment variable %s; "+
-					"did you mean %s?", name, near))
+			near := nearestEnv(name, names)
+			if near == "" {
+				warnings = append(warnings, fmt.Sprintf("environment variable %s is no setting and is "+
+					"ignored; lockd help serve lists all", name))
+				continue
 			}
+			problems = append(problems, problem{err: fmt.Errorf("unknown environment variable %s; did "+
+				"you mean %s? Correct it or unset it", name, near)})
 		case i == 0:
-			if err := c.setNodes(strings.Split(value, ",")); err != nil {
-				problems = append(problems, fmt.Errorf("%s: %w", name, err))
-			}
+			err = c.setNodes(strings.Split(value, ","))
 		default:
-			if err := all[i-1].set(c, value); err != nil {
-				problems = append(problems, fmt.Errorf("%s: %w", name, err))
-			}
+			key, err = all[i-1].key, all[i-1].set(c, value)
+		}
+		if err != nil {
+			problems = append(problems, problem{keys: []string{key}, err: fmt.Errorf("%s: %w", name, err)})
 		}
 	}
 	return problems, warnings
 }
 
-// forClients lists the variables that clients read or lockd run sets.
-func forClients(name string) bool {
-	return slices.Contains([]string{"LOCKD_ADDR", "LOCKD_NAME", "LOCKD_TOKEN", "LOCKD_SESSION"},
-		name)
+// MistypedEnv finds a variable that was probably meant to be name and is none that
+// lockd knows, empty if there is none.
+func MistypedEnv(env []string, name string) string {
+	var known []string
+	for _, s := range Settings() {
+		known = append(known, s.Env)
+	}
+	for _, line := range slices.Sorted(slices.Values(env)) {
+		given, value, _ := strings.Cut(line, "=")
+		if !strings.HasPrefix(given, "LOCKD_") || value == "" || given == name ||
+			slices.Contains(known, given) || notSettings(given) {
+			continue
+		}
+		if nearestEnv(given, append(known, name)) == name {
+			return given
+		}
+	}
+	return ""
 }
 
-func applyFlags(c *Config, flags []Given) []error {
+// notSettings lists the variables that have this prefix and are no settings: what
+// clients and the command line read, what lockd run, lock and try hand on, and what
+// container platforms set for a service of this name.
+func notSettings(name string) bool {
+	return slices.Contains([]string{"LOCKD_ADDR", "LOCKD_CONFIG", "LOCKD_NAME", "LOCKD_TOKEN",
+		"LOCKD_TOKENS", "LOCKD_SESSION", "LOCKD_UNTIL", "LOCKD_PORT", "LOCKD_SERVICE_HOST",
+		"LOCKD_SERVICE_PORT"}, name) ||
+		strings.HasPrefix(name, "LOCKD_PORT_") || strings.HasPrefix(name, "LOCKD_SERVICE_PORT_")
+}
+
+// nearestEnv returns the variable that one was probably meant to be, empty if none is
+// near. The prefix, which all of them have, does not make them alike.
+func nearestEnv(name string, names []string) string {
+	bare := make([]string, len(names))
+	for i, n := range names {
+		bare[i] = strings.TrimPrefix(n, "LOCKD_")
+	}
+	near := Nearest(strings.TrimPrefix(name, "LOCKD_"), bare)
+	if near == "" {
+		return ""
+	}
+	return "LOCKD_" + near
+}
+
+func applyFlags(c *Config, flags []Given) []problem {
 	all := settings()
-	var problems []error
+	var problems []problem
 	var nodes []string
 	for _, g := range flags {
 		if g.Flag == nodesFlag {
@@ -96,16 +208,18 @@ func applyFlags(c *Config, flags []Given) []error {
 		}
 		i := slices.IndexFunc(all, func(s setting) bool { return s.flag == g.Flag })
 		if i < 0 {
-			problems = append(problems, fmt.Errorf("--%s: no such setting", g.Flag))
+			problems = append(problems, problem{err: fmt.Errorf("--%s: no such setting", g.Flag)})
 			continue
 		}
 		if err := all[i].set(c, g.Value); err != nil {
-			problems = append(problems, fmt.Errorf("--%s: %w", g.Flag, err))
+			problems = append(problems, problem{keys: []string{all[i].key},
+				err: fmt.Errorf("--%s: %w", g.Flag, err)})
 		}
 	}
 	if nodes != nil {
 		if err := c.setNodes(nodes); err != nil {
-			problems = append(problems, fmt.Errorf("--%s: %w", nodesFlag, err))
+			problems = append(problems, problem{keys: []string{nodesKey},
+				err: fmt.Errorf("--%s: %w", nodesFlag, err)})
 		}
 	}
 	return problems
@@ -143,12 +257,9 @@ func (c *Config) check() []error {
 	if c.DataDir == "" {
 		missing("node.data_dir", "data", "DIR")
 	}
-	if len(problems) > 0 {
-		return problems
-	}
-	if c.Self().ID == 0 {
-		return []error{fmt.Errorf("node.id is %d, must be one of %s: %s", c.ID, nodesKey,
-			nodeIDs(c.Nodes))}
+	if c.Self().ID == 0 && c.ID != 0 && len(c.Nodes) > 0 {
+		problems = append(problems, fmt.Errorf("node.id is %d, must be one of %s: %s; write all "+
+			"nodes, this one too, into %s", c.ID, nodesKey, nodeIDs(c.Nodes), nodesKey))
 	}
 	return append(problems, c.checkRelations()...)
 }
@@ -172,7 +283,7 @@ func (c *Config) checkRelations() []error {
 		}
 	}
 	if c.ElectionTimeout < 4*c.Heartbeat {
-		add("node.election_timeout is %v, must be at least 4 heartbeats of %v",
+		add("node.election_timeout is %v, must be at least 4 heartbeats of %v, node.heartbeat",
 			c.ElectionTimeout, c.Heartbeat)
 	}
 	if c.InboxBytes < c.BatchBytes {
@@ -214,19 +325,19 @@ func (c *Config) checkLimits() []error {
 	}
 	l := &c.Limits
 	if l.LeaseMin > l.LeaseMax {
-		add("cluster.limits.lease_min is %d ms, must be at most lease_max of %d ms",
+		add("cluster.limits.lease_min is %d ms, must be at most cluster.limits.lease_max of %d ms",
 			l.LeaseMin, l.LeaseMax)
 	}
 	if l.HoldMin > l.HoldMax {
-		add("cluster.limits.hold_min is %d ms, must be at most hold_max of %d ms",
+		add("cluster.limits.hold_min is %d ms, must be at most cluster.limits.hold_max of %d ms",
 			l.HoldMin, l.HoldMax)
 	}
 	if 2*c.LogTick > time.Duration(l.LeaseMin)*time.Millisecond {
-		add("cluster.log_tick is %v, must be at most half of lease_min of %d ms",
+		add("cluster.log_tick is %v, must be at most half of cluster.limits.lease_min of %d ms",
 			c.LogTick, l.LeaseMin)
 	}
 	if time.Duration(l.LeaseMax)*time.Millisecond > c.IdleTimeout {
-		add("node.idle_timeout is %v, must be at least lease_max of %d ms",
+		add("node.idle_timeout is %v, must be at least cluster.limits.lease_max of %d ms",
 			c.IdleTimeout, l.LeaseMax)
 	}
 	for _, part := range []struct {
@@ -238,7 +349,7 @@ func (c *Config) checkLimits() []error {
 		{"waiters_per_lock", l.WaitersPerLock},
 	} {
 		if part.count > l.Claims {
-			add("cluster.limits.%s is %d, must be at most claims of %d",
+			add("cluster.limits.%s is %d, must be at most cluster.limits.claims of %d",
 				part.name, part.count, l.Claims)
 		}
 	}

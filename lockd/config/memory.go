@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"lockd/lockd/node"
@@ -97,6 +98,7 @@ const locksPart, claimsPart, sessionsPart, detachedPart = 8, 8, 8, 1
 // MachineBytes. They are a function of cluster settings alone, so that all nodes
 // come to the same.
 func (c *Config) fitCounts() {
+	c.asked = c.Limits
 	l := &c.Limits
 	perGroup := uint64(c.MachineBytes) / uint64(max(1, c.Groups))
 	if l.DataBytes == 0 {
@@ -169,10 +171,16 @@ func (p Parts) append(dst []byte) []byte {
 	return fmt.Appendf(dst, "#   %9d MiB  together\n", p.Sum()>>20)
 }
 
-// AppendMemory appends the two lists as comments of a file.
+// AppendMemory appends the two lists as comments of a file, and what they count.
 func (c *Config) AppendMemory(dst []byte) []byte {
 	dst = append(dst, "\n# Memory at most, if everything is used up at the same time:\n"...)
 	dst = c.Memory().append(dst)
 	dst = append(dst, "\n# Disk at most:\n"...)
-	return c.Disk().append(dst)
+	dst = c.Disk().append(dst)
+	more := *c
+	more.Nodes = append(slices.Clone(c.Nodes), Node{})
+	return fmt.Appendf(dst, "\n# Counted for the %d nodes of cluster.nodes. Each the cluster has "+
+		"beside them,\n# because it was added, takes %d MiB of memory and %d MiB of disk more: write "+
+		"it in.\n", len(c.Nodes), (more.Memory().Sum()-c.Memory().Sum())>>20,
+		(more.Disk().Sum()-c.Disk().Sum())>>20)
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -103,6 +104,24 @@ func TestNodeThatNeedsMoreThanItDeclaresIsRefused(t *testing.T) {
 		"cluster.limits, cluster.groups", "together"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want it to say %q", err, want)
+		}
+	}
+}
+
+// TestListsSayWhatTheyCount: how many nodes the sums are for, and what one more takes.
+func TestListsSayWhatTheyCount(t *testing.T) {
+	c, _, err := Load(Sources{File: write(t, example)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := c
+	more.Nodes = append(slices.Clone(c.Nodes), Node{ID: 4})
+	text := string(c.AppendMemory(nil))
+	for _, want := range []string{"for the 3 nodes of cluster.nodes", fmt.Sprintf(
+		"takes %d MiB of memory and %d MiB of disk more", (more.Memory().Sum()-c.Memory().Sum())>>20,
+		(more.Disk().Sum()-c.Disk().Sum())>>20)} {
+		if !strings.Contains(text, want) {
+			t.Errorf("got\n%s\nwant it to say %q", text, want)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 
 // endsWith demands that a node ends by itself with a code other than zero and
 // says so in these words.
-func endsWith(t *testing.T, n *Node, words ...string) {
+func endsWith(t *testing.T, n *Node, words ...string) (code int) {
 	t.Helper()
 	code, err := n.Wait(within(t, 20*time.Second))
 	if err != nil {
@@ -26,6 +26,7 @@ func endsWith(t *testing.T, n *Node, words ...string) {
 			t.Errorf("node %d printed\n%s\nwant it to say %q", n.ID, tail(n.Log(), 5), word)
 		}
 	}
+	return code
 }
 
 // TestFD7WipedDirectoryRefused shows that a node which lost its directory never
@@ -110,8 +111,9 @@ func TestFD3DamagedDirectoryRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, nil, []string{"identity file unusable"}},
-		{"other settings", func(*testing.T, *Node) {}, []string{"--log-tick", "100ms"},
-			[]string{"the cluster settings differ from those at its birth", "What to do: check"}},
+		{"other settings", func(*testing.T, *Node) {}, []string{"--log-tick", "100ms", "--replicas", "1"},
+			[]string{"the cluster settings differ from those at its birth", "What to do: check",
+				"cluster.log_tick is 100ms, must be", "cluster.replicas is 1, must be 3"}},
 		{"other node", func(*testing.T, *Node) {}, []string{"--id", "2"},
 			[]string{"the directory belongs to node 1, not 2"}},
 	} {
@@ -125,7 +127,10 @@ func TestFD3DamagedDirectoryRefused(t *testing.T) {
 			if err := n.StartWith(append(n.Args(), row.flags...)...); err != nil {
 				t.Fatal(err)
 			}
-			endsWith(t, n, row.want...)
+			code := endsWith(t, n, row.want...)
+			if other := strings.HasPrefix(row.name, "other"); other != (code == 2) {
+				t.Errorf("got exit code %d; 2 says that the configuration is wrong", code)
+			}
 			n.Dir = whole
 		})
 	}

@@ -50,6 +50,8 @@ func holdsInAShell(t *testing.T, c *Cluster, cl *client.Client) {
 		"$LOCKD" release "$LOCKD_NAME" --token "$LOCKD_TOKEN" --session "$LOCKD_SESSION"
 		held=$("$LOCKD" try --ttl 1m -- -dash)
 		"$LOCKD" get -- -dash | grep detached
+		eval "$held"
+		"$LOCKD" get -- -dash | grep "detached $LOCKD_SESSION"
 		again=$(printf '%s' "$held" | sed -n 's/^# give it back: lockd//p')
 		eval "\"\$LOCKD\" $again"`)
 	script.Env = append(script.Environ(), "USER=somebody", "LOCKD="+lockdPath,

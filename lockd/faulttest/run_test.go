@@ -427,6 +427,12 @@ func runMaxHold(t *testing.T, c *Cluster, cl *client.Client) {
 	if got := s.code(t); got != 79 || !strings.Contains(s.out.String(), "told") {
 		t.Errorf("got exit code %d and %q, want 79 after a TERM", got, s.out.String())
 	}
+	for _, want := range []string{"cannot be kept: its --max-hold of 2s is over; stopping",
+		"was lost while the command ran: its --max-hold of 2s is over"} {
+		if !strings.Contains(s.out.String(), want) {
+			t.Errorf("got %q, want it to say %q", s.out.String(), want)
+		}
+	}
 	if err := h.Unlock(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -159,7 +159,7 @@ func (n *Node) onPeerChanged(b []byte) {
 // asked for, and by nodes that the format be raised.
 func (n *Node) beginChange(g *group, c *placement.Change, from *pendingChange) {
 	switch c.Kind {
-	case placement.Add, placement.Remove, placement.Replace, placement.Move:
+	case placement.Add, placement.Remove, placement.Replace, placement.Move, placement.Keep:
 	case placement.Raise:
 		if known := n.knownFormat(); c.Format > uint16(known) {
 			n.settleChange(from, fmt.Errorf("%w: not all nodes know format %d, or not all are linked",
@@ -171,9 +171,11 @@ func (n *Node) beginChange(g *group, c *placement.Change, from *pendingChange) {
 			c.Kind))
 		return
 	}
-	takes := c.Kind == placement.Remove || c.Kind == placement.Replace
-	if moving := n.moving(); moving > 0 && takes {
-		n.settleChange(from, fmt.Errorf("%w: %d groups are on the move", placement.ErrBusy, moving))
+	if short := n.short(c.Node); short > 0 && c.Kind == placement.Replace {
+		n.settleChange(from, fmt.Errorf("%w: of %d groups no leader has been heard since the last "+
+			"change, or they count on the disk of another node that was given up; a second one less "+
+			"could be one too many: wait until they are led or have moved, or bring their nodes back",
+			placement.ErrBusy, short))
 		return
 	}
 	n.await(from)
@@ -270,9 +272,33 @@ func (n *Node) expireChanges() {
 func (n *Node) moving() int {
 	count := 0
 	for id := range n.heard {
-		if h := &n.heard[id]; h.leader == paxos.NoNode || !h.home || h.record < n.identity.Version {
+		if h := &n.heard[id]; !n.isHeard(h) || h.standing != standsHome {
 			count++
 		}
 	}
 	return count
+}
+
+// short counts the groups of which it is not known that they can do without a
+// node: whose leader is not heard, or whose acceptors' disks are not all good but
+// for those of that node. A leader moves groups to disks that count, so what one
+// says that knows the newest record stays true until there is a newer one.
+func (n *Node) short(id paxos.NodeID) int {
+	count := 0
+	for g := range n.heard {
+		h := &n.heard[g]
+		switch {
+		case !n.isHeard(h):
+			count++
+		case h.standing == standsHome || h.standing == standsWhole:
+		case h.standing != standsShort || len(h.nodes) == 0 || h.nodes[0] != id:
+			count++
+		}
+	}
+	return count
+}
+
+// isHeard reports whether a group's leader, knowing the newest record, has spoken.
+func (n *Node) isHeard(h *heardSeats) bool {
+	return h.leader != paxos.NoNode && h.record >= n.identity.Version
 }

@@ -16,17 +16,33 @@ import (
 // thing: seats that were chosen stay chosen, so a newer version counts more.
 //
 //	PeerSeats  record version u64 | group*
-//	group      group u16 | seats version u64 | at home u8 | nodes u8, each: id u16
+//	group      group u16 | seats version u64 | standing u8 | nodes u8, each: id u16
 
 // heardSeats is what was last heard of a group from its leader.
 type heardSeats struct {
 	leader  paxos.NodeID
 	version uint64 // of the seats
 	record  uint64 // version of the record the leader knew
-	// home says that the group is where the record wants it.
-	home  bool
-	nodes []paxos.NodeID
+	// standing is how the group stands to its home.
+	standing standing
+	nodes    []paxos.NodeID
 }
+
+// standing says how a group stands to its home. The numbers are on the wire; an
+// older build takes and tells all but standsHome as one.
+type standing uint8
+
+const (
+	// standsMoving: not at home, and disks of several nodes that count in it were
+	// given up. What an older build says of any group that is not at home.
+	standsMoving standing = 0
+	// standsHome: where the record wants it.
+	standsHome standing = 1
+	// standsWhole: not at home, and all its acceptors are on disks of the record.
+	standsWhole standing = 2
+	// standsShort: as Whole, but for a disk of the first node that is named.
+	standsShort standing = 3
+)
 
 // gossipEvery is how often leaders tell what they lead.
 const gossipEvery = 500 * Millisecond
@@ -42,16 +58,12 @@ func (n *Node) gossip() {
 		if !g.leading {
 			continue
 		}
-		h := heardSeats{leader: n.identity.Node, version: g.seatsVersion,
-			record: n.identity.Version, home: n.settledHome(g), nodes: namedBy(&g.seats.Now)}
+		h := heardSeats{leader: n.identity.Node, version: g.seatsVersion, record: n.identity.Version}
+		h.standing, h.nodes = n.standingOf(g)
 		n.heard[g.id] = h
 		b = binary.LittleEndian.AppendUint16(b, uint16(g.id))
 		b = binary.LittleEndian.AppendUint64(b, h.version)
-		home := byte(0)
-		if h.home {
-			home = 1
-		}
-		b = append(b, home, byte(len(h.nodes)))
+		b = append(b, byte(h.standing), byte(len(h.nodes)))
 		for _, id := range h.nodes {
 			b = binary.LittleEndian.AppendUint16(b, uint16(id))
 		}
@@ -75,6 +87,32 @@ func (n *Node) settledHome(g *group) bool {
 	}
 	_, _, more := placement.Next(&g.seats.Now, home)
 	return !more
+}
+
+// standingOf says how a group that this node leads stands to its home, and which
+// nodes its seats name. What counts below the newest seats counts too, as long as
+// the group is not at home.
+func (n *Node) standingOf(g *group) (standing, []paxos.NodeID) {
+	nodes := namedBy(&g.seats.Now)
+	if n.settledHome(g) {
+		return standsHome, nodes
+	}
+	lost := paxos.NoNode
+	for _, a := range slices.Concat(g.seats.Before.Acceptors, g.seats.Now.Acceptors) {
+		x := n.listed(a.Node)
+		switch {
+		case x != nil && x.Disk == a.Disk || a.Node == lost:
+		case lost != paxos.NoNode:
+			return standsMoving, nodes
+		default:
+			lost = a.Node
+		}
+	}
+	if lost == paxos.NoNode {
+		return standsWhole, nodes
+	}
+	nodes = slices.DeleteFunc(nodes, func(id paxos.NodeID) bool { return id == lost })
+	return standsShort, slices.Insert(nodes, 0, lost)
 }
 
 // namedBy are the nodes that a configuration names, in whatever role.
@@ -109,7 +147,7 @@ func (n *Node) onSeats(p *peer, b []byte) {
 		}
 		id, k := binary.LittleEndian.Uint16(b), int(b[11])
 		h := heardSeats{leader: p.id, version: binary.LittleEndian.Uint64(b[2:]), record: record,
-			home: b[10] == 1}
+			standing: standing(b[10])}
 		for i := range k {
 			h.nodes = append(h.nodes, paxos.NodeID(binary.LittleEndian.Uint16(b[seatsHeadBytes+2*i:])))
 		}
@@ -185,7 +223,10 @@ func (n *Node) bindAwaited() {
 	}
 	for _, p := range n.peers {
 		x := n.listed(p.id)
-		if x != nil && x.Disk == 0 && p.up && p.record == 0 && !slices.Contains(x.Retired, p.disk) {
+		if x == nil || x.Disk != 0 || x.State == placement.Leaving {
+			continue
+		}
+		if p.up && p.record == 0 && !slices.Contains(x.Retired, p.disk) {
 			n.proposeOwn(g, &placement.Change{Kind: placement.Bind, Node: p.id, Disk: p.disk})
 			return
 		}

@@ -147,7 +147,9 @@ func (n *Node) CheckStranger(h *wire.PeerHello) *wire.PeerRefused {
 		return nil
 	}
 	return &wire.PeerRefused{Code: wire.RefusedNode, Text: fmt.Appendf(nil, "node %d knows node %d "+
-		"and does not link it yet, or has no address of it", id.Node, h.From)}
+		"and does not link it; that ends by itself within seconds, or node %d has no address of it: "+
+		"then write node %d into cluster.nodes of node %d, and start that again", id.Node, h.From,
+		id.Node, h.From, id.Node)}
 }
 
 func refuseDisk(a *placement.Node, h *wire.PeerHello, refuse refuser) *wire.PeerRefused {

@@ -47,6 +47,10 @@ const (
 // ErrIdentity is wrapped when an identity file cannot be used.
 var ErrIdentity = errors.New("node: identity file unusable")
 
+// ErrSettings is wrapped when a directory is opened with another cluster, node or
+// settings than it was made with. Nothing has changed.
+var ErrSettings = errors.New("node: other settings than the directory was made with")
+
 // ErrWiped is wrapped when a peer proves that this directory is not the one the
 // cluster knows. It is final: the directory must be put back, or the node
 // replaced.
@@ -194,13 +198,13 @@ func (id *Identity) bornWithoutAgeing(o *Options) bool {
 func (id *Identity) Check(o *Options) error {
 	switch {
 	case id.Cluster != o.Cluster:
-		return fmt.Errorf("%w: the directory belongs to cluster %q, not %q", ErrIdentity,
+		return fmt.Errorf("%w: the directory belongs to cluster %q, not %q", ErrSettings,
 			id.Cluster, o.Cluster)
 	case uint16(id.Node) != o.Self:
-		return fmt.Errorf("%w: the directory belongs to node %d, not %d", ErrIdentity,
+		return fmt.Errorf("%w: the directory belongs to node %d, not %d", ErrSettings,
 			id.Node, o.Self)
 	case int(id.Groups) != o.Groups:
-		return fmt.Errorf("%w: the cluster was born with %d groups, not %d", ErrIdentity,
+		return fmt.Errorf("%w: the cluster was born with %d groups, not %d", ErrSettings,
 			id.Groups, o.Groups)
 	case id.Settings == o.Digest(), id.bornWithoutAgeing(o):
 		return nil
@@ -209,10 +213,10 @@ func (id *Identity) Check(o *Options) error {
 		return fmt.Errorf("%w: the cluster was born with the default limits of an earlier version; "+
 			"set them in its file: cluster.limits.sessions = %d, locks = %d, claims = %d, detached = %d, "+
 			"claims_per_session = %d, waiters_per_lock = %d, and node.memory to what they may need",
-			ErrIdentity, l.Sessions, l.Locks, l.Claims, l.Detached, l.ClaimsPerSession,
+			ErrSettings, l.Sessions, l.Locks, l.Claims, l.Detached, l.ClaimsPerSession,
 			l.WaitersPerLock)
 	default:
 		return fmt.Errorf("%w: the cluster settings differ from those at its birth "+
-			"(replicas, window, log tick or limits changed)", ErrIdentity)
+			"(replicas, window, log tick or limits changed)", ErrSettings)
 	}
 }

@@ -31,13 +31,13 @@ func TestIdentityNamesTheLimitsItWasBornWith(t *testing.T) {
 	for _, want := range []string{"cluster.limits.sessions = 131072", "locks = 1048576",
 		"claims = 1048576", "detached = 262144", "claims_per_session = 65536",
 		"waiters_per_lock = 10000", "node.memory"} {
-		if !errors.Is(err, ErrIdentity) || !strings.Contains(err.Error(), want) {
+		if !errors.Is(err, ErrSettings) || !strings.Contains(err.Error(), want) {
 			t.Errorf("earlier defaults: got %v, want it to say %q", err, want)
 		}
 	}
 	other := lockfsm.DefaultLimits()
 	other.Locks++
-	if err := born(other); !errors.Is(err, ErrIdentity) || strings.Contains(err.Error(), "set them") {
+	if err := born(other); !errors.Is(err, ErrSettings) || strings.Contains(err.Error(), "set them") {
 		t.Errorf("other limits: got %v", err)
 	}
 }
@@ -60,7 +60,7 @@ func TestIdentityOfAClusterWithoutAgeing(t *testing.T) {
 		t.Errorf("born today: got %v, step %d, want %d", err, got, o.Limits.AgeStep)
 	}
 	id.Settings, o.Limits.AgeStep = then.Digest(), 77
-	if err := id.Check(&o); !errors.Is(err, ErrIdentity) {
-		t.Errorf("another step: got %v, want %v", err, ErrIdentity)
+	if err := id.Check(&o); !errors.Is(err, ErrSettings) {
+		t.Errorf("another step: got %v, want %v", err, ErrSettings)
 	}
 }

@@ -17,7 +17,8 @@ func (w *world) addNode(id uint16) *testNode {
 	n := &testNode{w: w, id: id, sent: make(map[ConnID][]byte),
 		saved: make(map[uint16]map[string][]byte), slots: make(map[uint16]uint64)}
 	w.nodes[id] = n
-	w.opts.Nodes = append(w.opts.Nodes, Peer{ID: id, ClientAddress: "x:1"})
+	w.opts.Nodes = append(slices.Clone(w.opts.Nodes), Peer{ID: id, ClientAddress: "x:1"})
+	slices.SortFunc(w.opts.Nodes, func(a, b Peer) int { return int(a.ID) - int(b.ID) })
 	n.start()
 	return n
 }

@@ -96,7 +96,9 @@ func seatsText(c *paxos.Configuration) string {
 const reseatEvery = 100 * Millisecond
 
 // maxMoves is how many groups a leader has on the move at a time. Each makes a
-// newcomer learn all of it.
+// newcomer learn all of it. One whose newcomers are down is not begun, and does not
+// count: the others would wait for as long as that lasts. Nor does one that has
+// come and lets others go.
 const maxMoves = 2
 
 // reseatGroups takes the next step for the groups this node leads that are not
@@ -109,20 +111,37 @@ func (n *Node) reseatGroups() {
 	moving := 0
 	for _, g := range n.hosted {
 		if g.leading && len(g.seats.Now.Observers) > 0 {
-			moving++
+			if some, up := n.newcomers(g); some && up {
+				moving++
+			}
 		}
 	}
 	for _, g := range n.hosted {
 		if !g.leading || n.now < g.reseatAfter {
 			continue
 		}
-		if len(g.seats.Now.Observers) == 0 && moving >= maxMoves {
+		if _, up := n.newcomers(g); len(g.seats.Now.Observers) == 0 && (moving >= maxMoves || !up) {
 			continue // one that is on the move goes on first
 		}
 		if n.reseat(g) && len(g.seats.Now.Observers) == 0 {
 			moving++
 		}
 	}
+}
+
+// newcomers reports whether a group is to be kept by some who do not accept for it
+// yet, and whether all of these are up.
+func (n *Node) newcomers(g *group) (some, up bool) {
+	up = true
+	for _, id := range n.home(g.id) {
+		x := n.listed(id)
+		if x == nil || slices.Contains(g.seats.Now.Acceptors, paxos.Acceptor{Node: id, Disk: x.Disk}) {
+			continue
+		}
+		p := n.peer(uint16(id))
+		some, up = true, up && (id == n.identity.Node || p != nil && p.up)
+	}
+	return some, up
 }
 
 // reseat proposes the next step of a group towards its home, if there is one

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"slices"
+
 	"lockd/lockd/placement"
 	"lockd/lockfsm"
 	"lockd/netio/wire"
@@ -39,9 +41,10 @@ type Stats struct {
 
 // GroupStatus is one group as this node sees it.
 type GroupStatus struct {
-	Group    paxos.GroupID
-	Role     paxos.Role
-	Leading  bool
+	Group   paxos.GroupID
+	Role    paxos.Role
+	Leading bool
+	// Leader is who leads it as far as is known here, be it of others that keep it.
 	Leader   paxos.NodeID
 	Promised paxos.Ballot
 	// Chosen and Applied are watermarks; Saved is the slot of the checkpoint.
@@ -168,12 +171,24 @@ func (n *Node) leaders() []paxos.NodeID {
 	for g := range ids {
 		switch have := n.group(uint16(g)); {
 		case have != nil:
-			ids[g] = have.leader
+			ids[g] = n.leaderSeen(have)
 		case n.birth == nil:
 			ids[g] = n.leaderHint(paxos.GroupID(g))
 		}
 	}
 	return ids
+}
+
+// leaderSeen is who leads a group of this node. Where its replica hears of nobody
+// because those who keep the group do not count this node among them yet, as before
+// they have moved to it, it is who said last that it leads there.
+func (n *Node) leaderSeen(g *group) paxos.NodeID {
+	h := &n.heard[g.id]
+	if p := n.peer(uint16(h.leader)); g.leader == paxos.NoNode && p != nil && p.up &&
+		h.version >= g.seatsVersion && !slices.Contains(h.nodes, n.identity.Node) {
+		return h.leader
+	}
+	return g.leader
 }
 
 func (n *Node) groupStatus(g *group) GroupStatus {
@@ -182,7 +197,7 @@ func (n *Node) groupStatus(g *group) GroupStatus {
 		Group:    g.id,
 		Role:     g.replica.Role(),
 		Leading:  g.leading,
-		Leader:   g.leader,
+		Leader:   n.leaderSeen(g),
 		Promised: g.replica.Promised(),
 		Chosen:   g.replica.Chosen(),
 		Applied:  paxos.Slot(g.machine.Applied()),

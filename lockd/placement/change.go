@@ -12,8 +12,8 @@ import (
 // Kind says what a Change changes.
 type Kind uint8
 
-// The kinds. Add, Remove, Replace and Move are an operator's, the others the
-// cluster's own.
+// The kinds. Add, Remove, Replace, Move and Keep are an operator's, the others
+// the cluster's own.
 const (
 	// Add invites a node: Node, Peer, Client.
 	Add Kind = 1
@@ -30,6 +30,8 @@ const (
 	Raise Kind = 6
 	// Move makes a node the first that is to lead a group: Node, Group.
 	Move Kind = 7
+	// Keep takes a Remove back, as long as the node has not gone: Node.
+	Keep Kind = 8
 )
 
 // String returns the word people read.
@@ -49,6 +51,8 @@ func (k Kind) String() string {
 		return "raise"
 	case Move:
 		return "move"
+	case Keep:
+		return "keep"
 	default:
 		return fmt.Sprintf("Kind(%d)", uint8(k))
 	}
@@ -102,7 +106,7 @@ func DecodeChange(b []byte) (Change, error) {
 	if c.Kind == Move {
 		c.Group = paxos.GroupID(r.u16())
 	}
-	if r.failed || r.at != len(b) || c.Kind < Add || c.Kind > Move {
+	if r.failed || r.at != len(b) || c.Kind < Add || c.Kind > Keep {
 		return Change{}, fmt.Errorf("%w: change of %d bytes", ErrMalformed, len(b))
 	}
 	return c, nil
@@ -163,6 +167,8 @@ func (r *Record) Apply(c *Change) (Record, error) {
 		next.Format = c.Format
 	case Move:
 		err = next.move(n, c.Group)
+	case Keep:
+		err = next.keep(n)
 	default:
 		err = fmt.Errorf("%w: unknown kind %d", ErrRefused, c.Kind)
 	}
@@ -172,20 +178,31 @@ func (r *Record) Apply(c *Change) (Record, error) {
 	return next, next.check()
 }
 
-// busy names a change that is not finished. Moves of groups are not looked at:
-// they may go on beside each other.
-func (r *Record) busy() error {
+// busy names a change that is not finished, of another node than id. Moves of
+// groups are not looked at: they may go on beside each other.
+func (r *Record) busy(id paxos.NodeID) error {
+	for i := range r.Nodes {
+		if n := &r.Nodes[i]; n.ID != id && n.State == Leaving {
+			return fmt.Errorf("%w: node %d is leaving; wait, or have it stay with: "+
+				"lockd cluster remove --undo %d", ErrBusy, n.ID, n.ID)
+		}
+	}
+	return r.expecting(id)
+}
+
+// expecting names a node other than id that is still to show a disk. Of what
+// comes on top of it some groups could be left with one sound disk of three.
+func (r *Record) expecting(id paxos.NodeID) error {
 	for i := range r.Nodes {
 		n := &r.Nodes[i]
 		switch {
+		case n.ID == id:
 		case n.State == Joining:
 			return fmt.Errorf("%w: node %d was invited and has not come; start it, or take the "+
 				"invitation back with: lockd cluster remove %d", ErrBusy, n.ID, n.ID)
-		case n.State == Leaving:
-			return fmt.Errorf("%w: node %d is leaving", ErrBusy, n.ID)
 		case n.State == Member && n.Disk == 0:
 			return fmt.Errorf("%w: node %d is to come back on a new disk; start it on an empty "+
-				"directory", ErrBusy, n.ID)
+				"directory, or give it up with: lockd cluster remove %d", ErrBusy, n.ID, n.ID)
 		}
 	}
 	return nil
@@ -198,7 +215,7 @@ func (r *Record) add(c *Change) error {
 	} else if have != nil {
 		return fmt.Errorf("%w: node %d is there (%v)", ErrNoChange, c.Node, have.State)
 	}
-	if err := r.busy(); err != nil {
+	if err := r.busy(c.Node); err != nil {
 		return err
 	}
 	if c.Node == paxos.NoNode || c.Peer == "" || c.Client == "" {
@@ -221,6 +238,9 @@ func (r *Record) add(c *Change) error {
 	return nil
 }
 
+// remove has a node's groups move away. Others may be leaving, and groups may be
+// on the move: nothing that was promised is given up before the node has gone, so
+// one that was lost while groups moved to it can be left out of their homes.
 func (r *Record) remove(n *Node) error {
 	switch n.State {
 	case Joining:
@@ -234,10 +254,10 @@ func (r *Record) remove(n *Node) error {
 	n.State = Member
 	if left < int(r.Replicas) {
 		return fmt.Errorf("%w: without node %d there are %d nodes, and each group is kept by %d; "+
-			"add another node first, or give this one a new disk with: lockd cluster replace %d",
-			ErrRefused, n.ID, left, r.Replicas, n.ID)
+			"%sgive this one a new disk with: lockd cluster replace %d",
+			ErrRefused, n.ID, left, r.Replicas, r.instead(), n.ID)
 	}
-	if err := r.busy(); err != nil {
+	if err := r.expecting(n.ID); err != nil {
 		return err
 	}
 	n.State = Leaving
@@ -245,19 +265,54 @@ func (r *Record) remove(n *Node) error {
 	return nil
 }
 
+// instead says what else there is to do where too few nodes would stay.
+func (r *Record) instead() string {
+	for i := range r.Nodes {
+		if n := &r.Nodes[i]; n.State == Leaving {
+			return fmt.Sprintf("have node %d stay first with: lockd cluster remove --undo %d; or ",
+				n.ID, n.ID)
+		}
+	}
+	return "add another node first, or "
+}
+
+// keep has a node that was to leave stay. What has moved away from it comes back
+// as far as that makes replicas even.
+func (r *Record) keep(n *Node) error {
+	switch {
+	case n.State == Gone:
+		return fmt.Errorf("%w: node %d has gone, and its id is never used again; add the machine "+
+			"under another", ErrRefused, n.ID)
+	case n.State != Leaving:
+		return fmt.Errorf("%w: node %d is not leaving, it is %v", ErrNoChange, n.ID, n.State)
+	}
+	n.State = Member
+	r.rehome()
+	return nil
+}
+
+// replace gives a disk up. Who asks for it sees to it that every group does
+// without: that no other of its disks was given up is not in the record.
 func (r *Record) replace(n *Node, c *Change) error {
+	if n.State == Joining {
+		return fmt.Errorf("%w: node %d was invited and has not come: it needs no other disk; start it "+
+			"on an empty directory", ErrRefused, n.ID)
+	}
 	if n.State != Member {
 		return fmt.Errorf("%w: node %d is %v; only a member is replaced", ErrRefused, n.ID, n.State)
 	}
-	if n.Disk == 0 {
+	elsewhere := c.Peer != "" && c.Peer != n.Peer || c.Client != "" && c.Client != n.Client
+	if n.Disk == 0 && !elsewhere {
 		return fmt.Errorf("%w: node %d is awaited with a new disk already", ErrNoChange, n.ID)
 	}
-	if err := r.busy(); err != nil {
+	if err := r.expecting(n.ID); err != nil {
 		return err
 	}
-	n.Retired = append(n.Retired, n.Disk)
-	n.Retired = n.Retired[max(0, len(n.Retired)-maxRetired):]
-	n.Disk = 0
+	if n.Disk != 0 {
+		n.Retired = append(n.Retired, n.Disk)
+		n.Retired = n.Retired[max(0, len(n.Retired)-maxRetired):]
+		n.Disk = 0
+	}
 	if c.Peer != "" {
 		n.Peer = c.Peer
 	}

@@ -144,7 +144,8 @@ func TestReplacedNodeNeedsAnotherDisk(t *testing.T) {
 }
 
 func TestChangesThatAreRefused(t *testing.T) {
-	three := cluster(3, 8, 3)
+	three, four := cluster(3, 8, 3), cluster(4, 8, 3)
+	leaves := must(t, four, Change{Kind: Remove, Node: 4})
 	invited := must(t, three, Change{Kind: Add, Node: 4, Peer: "h:1", Client: "h:2"})
 	for _, c := range []struct {
 		name string
@@ -173,6 +174,18 @@ func TestChangesThatAreRefused(t *testing.T) {
 			Change{Kind: Move, Node: 1}, ErrNoChange},
 		{"move to who is awaited", must(t, three, Change{Kind: Replace, Node: 2}),
 			Change{Kind: Move, Node: 2}, ErrBusy},
+		{"keep who stays", three, Change{Kind: Keep, Node: 1}, ErrNoChange},
+		{"keep who was invited", invited, Change{Kind: Keep, Node: 4}, ErrNoChange},
+		{"keep who has gone", must(t, invited, Change{Kind: Remove, Node: 4}),
+			Change{Kind: Keep, Node: 4}, ErrRefused},
+		{"add while one leaves", leaves, Change{Kind: Add, Node: 6, Peer: "h", Client: "h"}, ErrBusy},
+		{"remove beside an invitation", must(t, four, Change{Kind: Add, Node: 5, Peer: "h:1",
+			Client: "h:2"}), Change{Kind: Remove, Node: 1}, ErrBusy},
+		{"remove another than who is awaited", must(t, four, Change{Kind: Replace, Node: 1}),
+			Change{Kind: Remove, Node: 2}, ErrBusy},
+		{"remove one too many", leaves, Change{Kind: Remove, Node: 3}, ErrRefused},
+		{"replace who is awaited", must(t, three, Change{Kind: Replace, Node: 1}),
+			Change{Kind: Replace, Node: 1}, ErrNoChange},
 	} {
 		if _, err := c.from.Apply(&c.c); !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", c.name, err, c.want)
@@ -180,6 +193,37 @@ func TestChangesThatAreRefused(t *testing.T) {
 	}
 	if r := must(t, invited, Change{Kind: Remove, Node: 4}); r.Node(4).State != Gone {
 		t.Error("an invitation cannot be taken back")
+	}
+}
+
+// A change that cannot be carried out gives way to another: who leaves may stay, who
+// is lost meanwhile gets a new disk, or leaves too, and who is awaited may be awaited
+// elsewhere or let go. Homes are made of those who stay, and are even.
+func TestWhatIsUnderWayIsWithdrawn(t *testing.T) {
+	leaves := must(t, cluster(4, 16, 3), Change{Kind: Remove, Node: 4})
+	replaced := must(t, leaves, Change{Kind: Replace, Node: 3})
+	if replaced.Node(4).State != Leaving || replaced.Node(3).Disk != 0 {
+		t.Errorf("replaced while another leaves: got %+v", replaced.Nodes)
+	}
+	elsewhere := must(t, replaced, Change{Kind: Replace, Node: 3, Peer: "q:3", Client: "d:3"})
+	if n := elsewhere.Node(3); n.Peer != "q:3" || n.Client != "d:3" || len(n.Retired) != 1 {
+		t.Errorf("awaited elsewhere: got %+v", n)
+	}
+	_, err := leaves.Apply(&Change{Kind: Remove, Node: 3})
+	if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "cluster remove --undo 4") {
+		t.Errorf("too few would stay: got %v, want to hear how node 4 can", err)
+	}
+	stays := must(t, replaced, Change{Kind: Keep, Node: 4})
+	even(t, &stays, "node 4 stays")
+	gone := must(t, stays, Change{Kind: Remove, Node: 3})
+	even(t, &gone, "node 3 leaves instead")
+	if load, _ := counts(&gone); load[3] != 0 || load[4] != 16 {
+		t.Errorf("replicas: got %v, want all on nodes 1, 2 and 4", load)
+	}
+	both := must(t, must(t, cluster(5, 16, 3), Change{Kind: Remove, Node: 5}),
+		Change{Kind: Remove, Node: 4})
+	if load, _ := counts(&both); load[4] != 0 || load[5] != 0 {
+		t.Errorf("replicas: got %v, want none on those who leave", load)
 	}
 }
 
@@ -237,7 +281,7 @@ func TestRandomChanges(t *testing.T) {
 		uneven := false // leaderships were moved since they were made even
 		for range 30 {
 			var c Change
-			switch rng.IntN(7) {
+			switch rng.IntN(8) {
 			case 0:
 				c = Change{Kind: Add, Node: next, Peer: fmt.Sprint(next), Client: fmt.Sprint(next)}
 				next++
@@ -249,6 +293,8 @@ func TestRandomChanges(t *testing.T) {
 				c = Change{Kind: Release, Node: r.Nodes[rng.IntN(len(r.Nodes))].ID}
 			case 4:
 				c = Change{Kind: Replace, Node: r.Nodes[rng.IntN(len(r.Nodes))].ID}
+			case 5:
+				c = Change{Kind: Keep, Node: r.Nodes[rng.IntN(len(r.Nodes))].ID}
 			default:
 				c = Change{Kind: Move, Node: r.Nodes[rng.IntN(len(r.Nodes))].ID,
 					Group: paxos.GroupID(rng.IntN(17))}
@@ -268,8 +314,8 @@ func TestRandomChanges(t *testing.T) {
 			switch c.Kind {
 			case Move:
 				uneven = true
-			case Bind, Remove:
-				uneven = uneven && r.Node(c.Node).State != Leaving && !joins
+			case Bind, Remove, Keep:
+				uneven = uneven && r.Node(c.Node).State != Leaving && !joins && c.Kind != Keep
 			}
 			if !uneven {
 				even(t, &r, fmt.Sprint("after ", c.Kind))
@@ -334,6 +380,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(r.Append(nil))
 	f.Add(AppendChange(nil, &Change{Kind: Add, Node: 4, Peer: "a", Client: "b"}))
 	f.Add(AppendChange(nil, &Change{Kind: Move, Node: 2, Group: 7}))
+	f.Add(AppendChange(nil, &Change{Kind: Keep, Node: 2}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if r, err := DecodeRecord(b); err == nil {
 			if got := r.Append(nil); !slices.Equal(got, b) {

@@ -88,7 +88,7 @@ func Reachable() []string {
 	}
 	return append(all, "graph with progress", "graph without", "session of a dead client checked",
 		"operations searched", "change made: add", "change made: remove", "change made: replace",
-		"change made: move", "node drained", "node leads again",
+		"change made: move", "change made: keep", "lost node removed", "node drained", "node leads again",
 		"record of a stranger believed",
 		"seats changed", "removed node stopped", "event acceptors changed", "event group has left",
 		"build of format 1", "build of format 2", "older build stopped", "crowd of sessions",

@@ -12,10 +12,10 @@ import (
 )
 
 // operator changes of what nodes the cluster is made, one change at a time, by
-// asking whichever node it reaches: it adds spare ones, removes some, and gives
-// new disks to those that have lost theirs (F-M1, F-M2). It moves groups to other
-// leaders, and drains nodes and lets them lead again. It has no idea how far an
-// earlier change has got.
+// asking whichever node it reaches: it adds spare ones, removes some or has them
+// stay after all, and gives new disks to those that have lost theirs or lets them
+// go (F-M1, F-M2). It moves groups to other leaders, and drains nodes and lets them
+// lead again. It has no idea how far an earlier change has got.
 type operator struct {
 	w *World
 	// asked is what an answer is due to, and until when it is waited for.
@@ -27,6 +27,7 @@ type operator struct {
 func (o *operator) operate() {
 	o.w.agenda.After(o.w.dice.operator.around(1300*millisecond), func() {
 		if o.w.faulty(FaultMember) && (o.asked == nil || o.w.agenda.Now() >= o.until) {
+			o.buryLost()
 			o.act()
 		}
 		o.operate()
@@ -62,17 +63,37 @@ func (o *operator) act() {
 			s.out = false
 			s.start() // before anybody has invited it
 		}
+	case s.lost && members > w.opts.Node.Replicas && d.permille(500):
+		c.Kind = placement.Remove
+		s.crash("for good")
+		s.halted, s.leaving = true, true
 	case s.lost:
 		c.Kind = placement.Replace
 		s.crash("to be replaced")
 		s.halted = true
-	case members > w.opts.Node.Replicas && !s.leaving && !s.bad():
+	case s.leaving && !s.bad() && d.permille(400):
+		c.Kind = placement.Keep
+	case members > w.opts.Node.Replicas && !s.bad():
 		c.Kind = placement.Remove
 		s.leaving = true
 	default:
 		return
 	}
 	o.ask(s, c)
+}
+
+// buryLost lets go of the nodes that lost their disks and that the cluster has
+// removed: nothing runs there that could hear of it.
+func (o *operator) buryLost() {
+	r := o.w.record()
+	for _, s := range o.w.sites {
+		if !s.lost || !s.leaving || s.out || s.proc != nil || r == nil {
+			continue
+		}
+		if n := r.Node(paxos.NodeID(s.id)); n != nil && n.State == placement.Gone {
+			s.letGo()
+		}
+	}
 }
 
 // ask puts a change to a node that runs.
@@ -127,6 +148,10 @@ func (o *operator) made(s *site, c *placement.Change) {
 	w := o.w
 	w.covered["change made: "+c.Kind.String()]++
 	switch c.Kind {
+	case placement.Remove:
+		if s.lost {
+			w.covered["lost node removed"]++
+		}
 	case placement.Add:
 		w.agenda.After(w.dice.operator.around(second), func() {
 			s.out = false
@@ -147,9 +172,8 @@ func (o *operator) made(s *site, c *placement.Change) {
 	}
 }
 
-// letGo notes that a node stopped because the cluster has removed it.
+// letGo notes that the cluster has removed a node, and that nothing runs there.
 func (s *site) letGo() {
-	s.w.covered["removed node stopped"]++
 	s.out, s.removed, s.halted = true, true, true
 }
 
@@ -263,14 +287,7 @@ func (p *process) bound(g paxos.GroupID) {
 
 // allHome wants every group at home, if all who are to keep it can.
 func (w *World) allHome() string {
-	var r *placement.Record
-	version := uint64(0)
-	for _, s := range w.sites {
-		id, err := node.DecodeIdentity(s.drive.Content(identityName))
-		if err == nil && id.Record != nil && (r == nil || id.Version > version) && !s.lost {
-			r, version = id.Record, id.Version
-		}
-	}
+	r := w.record()
 	if r == nil {
 		return "no record"
 	}
@@ -285,4 +302,18 @@ func (w *World) allHome() string {
 		}
 	}
 	return ""
+}
+
+// record is the newest record of the cluster that a sound directory has, nil if
+// there is none.
+func (w *World) record() *placement.Record {
+	var r *placement.Record
+	version := uint64(0)
+	for _, s := range w.sites {
+		id, err := node.DecodeIdentity(s.drive.Content(identityName))
+		if err == nil && id.Record != nil && (r == nil || id.Version > version) && !s.lost {
+			r, version = id.Record, id.Version
+		}
+	}
+	return r
 }

@@ -41,7 +41,7 @@ func Rows() []Row {
 		{"F-P3", []string{"fault mixed builds", "build of format 1", "build of format 2",
 			"older build stopped"}},
 		{"F-M1", []string{"change made: add", "change made: remove", "change made: replace",
-			"seats changed", "event acceptors changed"}},
+			"change made: keep", "lost node removed", "seats changed", "event acceptors changed"}},
 		{"F-M2", []string{"removed node stopped", "event group has left"}},
 		{"F-K1", []string{"cancel lost to grant", "stale frames", "operations searched"}},
 		{"F-K2", []string{"fault death", "client died", "session of a dead client checked",

@@ -105,6 +105,7 @@ func (s *site) start() {
 		s.w.restart(s)
 	case s.leaving && errors.Is(err, node.ErrRemoved):
 		s.drive.Unmount()
+		s.w.covered["removed node stopped"]++
 		s.letGo()
 	case s.damaged && errors.Is(err, node.ErrLostCheckpoint):
 		s.w.covered["lost checkpoint found"]++

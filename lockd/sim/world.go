@@ -253,6 +253,7 @@ func (w *World) stopped(p *process, err error) {
 		w.covered["rolled back node stopped"]++
 		p.site.halted = true
 	case p.site.leaving && errors.Is(err, node.ErrRemoved):
+		w.covered["removed node stopped"]++
 		p.site.letGo()
 	case p.site.damaged && errors.Is(err, wal.ErrCorrupt):
 		w.covered["damage found at work"]++
