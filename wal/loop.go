@@ -52,7 +52,7 @@ type Syncer struct {
 		sync.Mutex
 		over bool // after a failure and at Stop
 		pace pace
-		last time.Time // of a sync
+		last int64 // clock at the end of the last sync; zero without a Clock
 	}
 	mu struct {
 		sync.Mutex
@@ -224,8 +224,8 @@ func (s *Syncer) flushLoop() {
 			idle.Reset(idleSealDelay)
 		case <-idle.C:
 			ok = s.round(func() error {
-				if d := idleSealDelay - time.Since(s.flushing.last); d > 0 {
-					idle.Reset(d) // FlushHere wakes nobody
+				if d := s.sealsIn(); d > 0 {
+					idle.Reset(d)
 					return nil
 				}
 				return s.seal()
@@ -235,6 +235,16 @@ func (s *Syncer) flushLoop() {
 			return
 		}
 	}
+}
+
+// sealsIn returns how long the log has yet to be idle, or nothing. FlushHere, which
+// wakes nobody, wants a Clock.
+func (s *Syncer) sealsIn() time.Duration {
+	clock, last := s.writer.opts.Clock, s.flushing.last
+	if clock == nil || last == 0 {
+		return 0
+	}
+	return idleSealDelay - time.Duration(clock()-last)
 }
 
 // flush is Writer.Flush with the lock held only in the front steps.
@@ -287,9 +297,9 @@ func (s *Syncer) carryOut(j *job) error {
 	if err := w.perform(j); err != nil {
 		return err
 	}
-	s.flushing.last = time.Now()
 	if w.opts.Clock != nil {
-		s.flushing.pace.note(j.nanos, w.opts.Clock())
+		s.flushing.last = w.opts.Clock()
+		s.flushing.pace.note(j.nanos, s.flushing.last)
 	}
 	s.mu.Lock()
 	w.finish(j)

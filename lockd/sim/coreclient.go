@@ -353,7 +353,8 @@ func (c *coreClient) believe(k *coreCall) {
 	}
 	k.held(func(name string, mode wire.Mode, token uint64) {
 		c.w.leases.Believe(k.Group, name, check.Belief{Token: lockfsm.Token(token),
-			Mode: lockfsm.Mode(mode), Client: 100 + c.id, Believes: believes})
+			Mode: lockfsm.Mode(mode), Client: 100 + c.id, Believes: believes,
+			Permits: lockfsm.Permits(k.Permits), Capacity: lockfsm.Permits(k.Capacity)})
 		if mode == wire.ModeEX {
 			c.w.write(c.dice, c.name(), lockName{k.Group, name}, lockfsm.Token(token))
 		}

@@ -241,7 +241,7 @@ func (m *membership) done(k *call, x *wire.Response) {
 	case wire.KindGet:
 		m.got(k, x)
 	case wire.KindStatus:
-		if _, err := wire.DecodeNodeStatus(x.Payload); err != nil {
+		if _, err := wire.DecodeNodeStatus3(x.Payload); err != nil {
 			w.failf("status does not decode: %v", err)
 		}
 	}
