@@ -105,16 +105,16 @@ func suite(e extent) []step {
 		return func(o *options) { o.count, o.duration, o.warmup = n, e.most, 3*time.Second }
 	}
 	return []step{
-		{[]string{"lockd", "redis", "redis-go", "redis-mux", "redis-aof", "redis-wait", "redlock",
+		{[]string{"lockd", "lockd-one", "redis", "redis-go", "redis-mux", "redis-aof", "redis-wait", "redlock",
 			"etcd", "etcd-raw", "zookeeper", "zookeeper-raw", "fsync", "fsync-3", "echo"},
 			of(nil, "uncontended"), e.rounds},
-		{[]string{"lockd", "redis", "redis-aof", "etcd", "zookeeper"},
+		{[]string{"lockd", "lockd-one", "redis", "redis-aof", "etcd", "zookeeper"},
 			of(workers(1024), "open"), e.rounds},
-		{[]string{"lockd", "redis", "redlock", "etcd", "zookeeper"},
+		{[]string{"lockd", "lockd-one", "redis", "redlock", "etcd", "zookeeper"},
 			append(of(workers(150, 1500), "contended"), of(nil, "handoff")...), e.rounds},
-		{[]string{"lockd"}, append(of(workers(1000, 16000), "async"),
+		{[]string{"lockd", "lockd-one"}, append(of(workers(1000, 16000), "async"),
 			of(workers(80), "readwrite", "semaphore")...), e.rounds},
-		{[]string{"lockd", "redis", "redis-mux"}, of(func(o *options) {
+		{[]string{"lockd", "lockd-one", "redis", "redis-mux"}, of(func(o *options) {
 			o.workers, o.clients = []int{2000}, 4
 		}, "uncontended"), e.rounds},
 		{[]string{"lockd", "etcd", "zookeeper"}, of(counted(1000), "crowd"), (e.rounds + 1) / 2},

@@ -63,9 +63,7 @@ func (p *plan) findTargets(ctx context.Context, names []string,
 		targets = append(targets, t)
 		named := report.Target{
 			Name: t.Name, Durability: t.Durability, Server: version, Client: moduleVersion(t.Client),
-		}
-		if t.Name == "lockd" {
-			named.Flags = strings.Join(p.lockdFlags, " ")
+			Flags: strings.Join(t.Flags, " "),
 		}
 		r.AddTarget(named)
 		if t.Name == p.baseline {

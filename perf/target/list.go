@@ -17,14 +17,20 @@ func Names() []string {
 
 // list is every target there is.
 func list(p Programs) []Target {
-	lockd := []Target{{
+	lockd := Target{
 		Name:       "lockd",
 		Durability: "synced (fdatasync) by a majority of 3 nodes",
 		Client:     "lockd",
+		Flags:      p.LockdFlags,
 		Launcher:   launch.Lockd{Path: p.Lockd, Flags: p.LockdFlags},
 		Open:       openLockd,
 		Survives:   true, Keeps: true, Queues: true, Sessions: true, Carries: true,
-	}}
+	}
+	one := lockd
+	one.Name = "lockd-one"
+	one.Durability += "; all locks in one group, so one node leads and the others follow"
+	one.Flags = append(slices.Clone(p.LockdFlags), "--groups", "1")
+	one.Launcher = launch.Lockd{Path: p.Lockd, Flags: one.Flags}
 	floors := []Target{
 		{
 			Name:       "echo",
@@ -47,7 +53,7 @@ func list(p Programs) []Target {
 			Open:     openDiskOfThree,
 		},
 	}
-	return slices.Concat(lockd, listRedis(p), listReplicated(p), floors)
+	return slices.Concat([]Target{lockd, one}, listRedis(p), listReplicated(p), floors)
 }
 
 // listRedis is Redis in its shapes. Its clients poll, so nobody stands in a

@@ -28,6 +28,8 @@ type Target struct {
 	Durability string
 	// Client names what is measured with: the module that it comes from, or "".
 	Client string
+	// Flags are what of its servers' command line was chosen.
+	Flags []string
 	// Launcher starts its servers.
 	Launcher launch.Launcher
 	// Open connects one client, as one process would have it.
