@@ -105,8 +105,8 @@ func suite(e extent) []step {
 		return func(o *options) { o.count, o.duration, o.warmup = n, e.most, 3*time.Second }
 	}
 	return []step{
-		{[]string{"lockd", "lockd-one", "redis", "redis-go", "redis-mux", "redis-aof", "redis-wait", "redlock",
-			"etcd", "etcd-raw", "zookeeper", "zookeeper-raw", "fsync", "fsync-3", "echo"},
+		{[]string{"lockd", "lockd-one", "redis", "redis-go", "redis-mux", "redis-aof", "redis-wait",
+			"redlock", "etcd", "etcd-raw", "zookeeper", "zookeeper-raw", "fsync", "fsync-3", "echo"},
 			of(nil, "uncontended"), e.rounds},
 		{[]string{"lockd", "lockd-one", "redis", "redis-aof", "etcd", "zookeeper"},
 			of(workers(1024), "open"), e.rounds},

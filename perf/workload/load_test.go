@@ -277,7 +277,8 @@ func TestSharesAreTheWhole(t *testing.T) {
 }
 
 func TestUnfitSaysWhy(t *testing.T) {
-	found, err := target.Find([]string{"lockd", "lockd-one", "redis", "fsync", "etcd-raw"}, target.Programs{})
+	found, err := target.Find([]string{"lockd", "lockd-one", "redis", "fsync", "etcd-raw"},
+		target.Programs{})
 	if err != nil {
 		t.Fatal(err)
 	}
