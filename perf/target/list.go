@@ -29,7 +29,8 @@ func list(p Programs) []Target {
 	one := lockd
 	one.Name = "lockd-one"
 	one.Durability += "; all locks in one group, so one node leads and the others follow"
-	one.Flags = append(slices.Clone(p.LockdFlags), "--groups", "1")
+	// A snapshot is as large as a group may be, and a node makes room for one.
+	one.Flags = append(slices.Clone(p.LockdFlags), "--groups", "1", "--memory", "16GiB")
 	one.Launcher = launch.Lockd{Path: p.Lockd, Flags: one.Flags}
 	floors := []Target{
 		{
