@@ -235,13 +235,19 @@ func TestLinkKeepsOrder_FN2(t *testing.T) {
 func TestRestOfAFrameComesFirst_FN2(t *testing.T) {
 	const n = 3
 	one, two := newRecorder(), newRecorder()
-	var seen chan uint64
-	two.frame, seen = inOrder(t, n)
+	check, seen := inOrder(t, n)
+	read := make(chan struct{})
+	two.frame = func(n uint16, kind wire.PeerKind, payload []byte) {
+		<-read // else the kernel may pass on a frame as fast as it is written
+		check(n, kind, payload)
+	}
 	a, _ := pair(t, one, two)
 	await(t, (*a.peers.Load())[2].up.Load().taken)
 	a.Send(2, messages(numbered(0)))
 	a.Send(2, messages(numbered(1))) // larger than every buffer
-	if queued := a.Stats().Peers[0].QueuedBytes; queued == 0 {
+	queued := a.Stats().Peers[0].QueuedBytes
+	close(read)
+	if queued == 0 {
 		t.Error("the kernel took all of a frame of 7 MiB at once: the test shows nothing")
 	}
 	a.Send(2, messages(numbered(2)))
