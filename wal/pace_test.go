@@ -44,6 +44,11 @@ func TestPace(t *testing.T) {
 	expect("soon after a stall", false)
 	now = p.until
 	expect("long after it", true)
+	see(1, int64(24*time.Hour)) // suspended meanwhile
+	see(16, fast)
+	expect("soon after a day", false)
+	now += longestRest
+	expect("not long after it", true)
 }
 
 // quickSyncer returns a Syncer of a disk whose syncs take as long as nanos says,
