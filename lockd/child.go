@@ -126,6 +126,7 @@ func (w *watch) run() error {
 // enough. The number of a group is in use as long as anything of it lives, and not
 // given out again for a long while after.
 func (w *watch) over() bool {
+	w.reap()
 	stopping := !w.killAt.IsZero()
 	switch {
 	case !w.told && !stopping:
@@ -136,6 +137,17 @@ func (w *watch) over() bool {
 		return !w.killedAt.IsZero() && time.Since(w.killedAt) > killMargin
 	}
 	return time.Since(w.endedAt) > w.grace
+}
+
+// reap takes note of what has ended of the group and has come to us with that: where
+// lockd is the first process of a container, nobody else would, and it would count as
+// left for ever. Requires: the command itself has been waited for.
+func (w *watch) reap() {
+	for {
+		if pid, err := syscall.Wait4(-w.group, nil, syscall.WNOHANG, nil); err != nil || pid <= 0 {
+			return
+		}
+	}
 }
 
 // resume has a command go on that was stopped from the terminal (Ctrl-Z): the shell

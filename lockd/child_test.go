@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -109,5 +111,43 @@ func TestSignalWhileTheLockIsGranted(t *testing.T) {
 	if exitCode(err) != exitSignal+int(syscall.SIGTERM) || got == nil {
 		t.Errorf("got %v and exit code %d, want the hold and %d", got, exitCode(err),
 			exitSignal+int(syscall.SIGTERM))
+	}
+}
+
+// What a command has started may end as a child of lockd, which is the first process of
+// a container: then it is over, too, and its time to end is not waited for.
+func TestCommandIsOverWhereLockdInherits(t *testing.T) {
+	const setSubreaper = 36 // PR_SET_CHILD_SUBREAPER
+	inherit := func(yes uintptr) {
+		if _, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, setSubreaper, yes, 0); errno != 0 {
+			t.Skipf("what others leave behind cannot be inherited: %v", errno)
+		}
+	}
+	inherit(1)
+	defer inherit(0)
+	cmd := exec.Command("sh", "-c", "sleep 600 & echo started; wait")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatalf("got %q and %v", line, err)
+	}
+	w := watch{runner: &runner{grace: time.Minute}, group: cmd.Process.Pid, told: true}
+	w.send(syscall.SIGTERM)
+	_ = cmd.Wait() // it was killed, which is no news
+	w.endedAt = time.Now()
+	look := time.NewTicker(watchEvery)
+	defer look.Stop()
+	for limit := time.After(10 * time.Second); !w.over(); {
+		select {
+		case <-look.C:
+		case <-limit:
+			t.Fatal("nothing but what has ended is left, and it is not over")
+		}
 	}
 }

@@ -2,10 +2,13 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"lockd/client"
@@ -122,5 +125,22 @@ func TestDrainingInStatus(t *testing.T) {
 	if got := out.String(); !strings.Contains(got, "1\t\tup\t") ||
 		!strings.Contains(got, "2\t\tdraining\t") {
 		t.Errorf("got %q, want one up and one draining", got)
+	}
+}
+
+// What cannot be closed, as a log whose disk does not move, holds up no further signal.
+func TestFurtherSignalEndsTheClosing(t *testing.T) {
+	stuck, signals := make(chan struct{}), make(chan os.Signal, 1)
+	defer close(stuck)
+	a := new(assembly)
+	a.onClose(func() error { <-stuck; return nil })
+	signals <- syscall.SIGTERM
+	if err := a.closeUnless(signals); exitCode(err) != exitFailure {
+		t.Errorf("got %v with exit code %d, want %d", err, exitCode(err), exitFailure)
+	}
+	b, bad := new(assembly), errors.New("not closed")
+	b.onClose(func() error { return bad })
+	if err := b.closeUnless(signals); !errors.Is(err, bad) {
+		t.Errorf("got %v, want %v", err, bad)
 	}
 }

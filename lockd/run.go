@@ -24,7 +24,8 @@ Waits for the lock, runs the command, gives the lock back and exits with the
 command's exit code. The command gets standard input, a process group of its
 own, every signal that lockd gets, and LOCKD_NAME, LOCKD_TOKEN (larger at every
 grant: let what the lock protects refuse a smaller one) and LOCKD_SESSION in its
-environment. It dies with lockd, even by kill -9, and so does what it has started.
+environment. It dies with lockd, even by kill -9, and so does what it has started,
+unless that has left its process group.
 
 A command that a signal ends has --kill-grace for what it has started to end too,
 before the lock is given back. What a command leaves running when it ends by itself

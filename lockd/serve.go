@@ -140,10 +140,24 @@ func (a *assembly) shutDown(signals <-chan os.Signal) error {
 	} else {
 		a.log.Info("leaderships moved", "took", time.Since(began).Round(time.Millisecond))
 	}
-	if err := a.close(); err != nil {
+	if err := a.closeUnless(signals); err != nil {
 		return fmt.Errorf("stopping node %d: %w", a.cfg.ID, err)
 	}
 	return nil
+}
+
+// closeUnless closes everything, unless a signal comes first: a disk that does not move
+// keeps the log and whoever waits for a sync of it from ending. Then the process ends
+// as by a kill.
+func (a *assembly) closeUnless(signals <-chan os.Signal) error {
+	closed := make(chan error, 1)
+	inBackground(func() { closed <- a.close() })
+	select {
+	case err := <-closed:
+		return err
+	case sig := <-signals:
+		return failf(exitFailure, "a further signal (%v) while the node was being closed", sig)
+	}
 }
 
 // drain moves the leaderships away. A node without any linked peer has nobody

@@ -33,14 +33,14 @@ type SyncerOptions struct {
 // is submitted while a sync runs goes into the next one.
 //
 // StartSyncer starts two loops and Stop ends them. The flush loop is woken by
-// Submit, by the idle timer and by Stop; one round is one Flush or Seal. The
-// spare loop is woken after a round that took a spare; one round makes one
-// file. OnPrepareFailed comes from the spare loop. No callback may block or call
-// the Syncer.
+// Submit, Release, the first FlushHere after a seal, the idle timer and Stop; one
+// round is one Flush or Seal. The spare loop is woken after a round that took a
+// spare; one round makes one file. OnPrepareFailed comes from the spare loop. No
+// callback may block or call the Syncer.
 type Syncer struct {
 	opts SyncerOptions
-	// wake and wakeSpare hold at most one signal each; Submit and the flush
-	// loop send, nobody closes them.
+	// wake and wakeSpare hold at most one signal each; whoever submits, releases
+	// or flushes sends, nobody closes them.
 	wake, wakeSpare chan struct{}
 	// stop is closed by Stop.
 	stop     chan struct{}
@@ -144,6 +144,7 @@ func (s *Syncer) flushOne() error {
 		s.mu.Unlock()
 		return errBeside
 	}
+	sealed := s.writer.front.sealed
 	j, ok, err := s.writer.cut()
 	s.mu.Unlock()
 	if err != nil {
@@ -154,6 +155,9 @@ func (s *Syncer) flushOne() error {
 	}
 	if err := s.carryOut(&j); err != nil {
 		return s.fail(err)
+	}
+	if sealed {
+		signal(s.wake) // the flush loop has nothing to seal any more, and does not look
 	}
 	return nil
 }
@@ -238,7 +242,7 @@ func (s *Syncer) flushLoop() {
 }
 
 // sealsIn returns how long the log has yet to be idle, or nothing. FlushHere, which
-// wakes nobody, wants a Clock.
+// wakes the flush loop only after a seal, wants a Clock.
 func (s *Syncer) sealsIn() time.Duration {
 	clock, last := s.writer.opts.Clock, s.flushing.last
 	if clock == nil || last == 0 {

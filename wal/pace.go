@@ -10,9 +10,11 @@ const (
 	// to another thread, of which the two wake-ups take some 0.1 ms each.
 	quickSync = int64(time.Millisecond)
 	// stalledSync is a sync after which the disk is not trusted for stalledRest times
-	// as long.
+	// as long, but no longer than longestRest: a machine that was suspended in a sync
+	// says nothing of its disk.
 	stalledSync = int64(50 * time.Millisecond)
 	stalledRest = 20
+	longestRest = int64(10 * time.Minute)
 )
 
 // pace remembers how quick the disk was. Single syncs that are slow say nothing,
@@ -30,7 +32,7 @@ func (p *pace) note(nanos, now int64) {
 		p.quicks |= 1
 	}
 	if nanos > stalledSync {
-		p.until = max(p.until, now+stalledRest*nanos)
+		p.until = max(p.until, now+stalledRest*min(nanos, longestRest/stalledRest))
 	}
 }
 

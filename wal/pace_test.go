@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"lockd/wal/disk"
 	"lockd/wal/disk/simdisk"
 )
 
@@ -43,6 +44,11 @@ func TestPace(t *testing.T) {
 	expect("soon after a stall", false)
 	now = p.until
 	expect("long after it", true)
+	see(1, int64(24*time.Hour)) // suspended meanwhile
+	see(16, fast)
+	expect("soon after a day", false)
+	now += longestRest
+	expect("not long after it", true)
 }
 
 // quickSyncer returns a Syncer of a disk whose syncs take as long as nanos says,
@@ -147,5 +153,53 @@ func TestFD5FailureOfFlushHereIsFinal(t *testing.T) {
 	}
 	if *durable != was {
 		t.Errorf("LSN %d was called durable", *durable)
+	}
+}
+
+// TestFlushHereIsSealed lets the log be idle, syncs once on the caller's goroutine,
+// and waits for the seal that covers that batch too: until then damage to it would
+// look like a torn write.
+func TestFlushHereIsSealed(t *testing.T) {
+	opts := smallOptions()
+	opts.SegmentBytes = 64 * chunkBytes
+	opts.Clock = disk.BootNanos
+	w, _, err := open(mustMount(simdisk.New(drawFrom(1))), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batches := make(chan LSN, 64)
+	s := StartSyncer(w, SyncerOptions{
+		OnDurable: func(lsn LSN) { batches <- lsn },
+		OnFailed:  func(err error) { t.Errorf("failed: %v", err) },
+	})
+	expect := func(what string, want LSN) {
+		t.Helper()
+		select {
+		case got := <-batches:
+			if got != want {
+				t.Fatalf("%s: durable up to %d, want %d", what, got, want)
+			}
+		case <-time.After(20 * idleSealDelay):
+			t.Fatalf("%s: not written", what)
+		}
+	}
+	record := Record{Group: 1, Kind: KindState}
+	var lsn LSN
+	for range 16 {
+		lsn = s.Append(record)
+		s.Submit()
+		expect("a batch of the loop", lsn)
+	}
+	expect("its seal", lsn)
+	for range 3 {
+		lsn = s.Append(record)
+		if !s.FlushHere() {
+			t.Skip("the simulated disk was slow on this machine")
+		}
+		expect("a batch of the caller", lsn)
+		expect("its seal", lsn)
+	}
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
 	}
 }

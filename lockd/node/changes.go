@@ -173,8 +173,9 @@ func (n *Node) beginChange(g *group, c *placement.Change, from *pendingChange) {
 	}
 	if short := n.short(c.Node); short > 0 && c.Kind == placement.Replace {
 		n.settleChange(from, fmt.Errorf("%w: of %d groups no leader has been heard since the last "+
-			"change, or they count on the disk of another node that was given up; a second one less "+
-			"could be one too many: wait until they are led or have moved, or bring their nodes back",
+			"change, or they count on the disk of another node that was given up, or that is leaving and "+
+			"down; a second one less could be one too many: wait until they are led or have moved, or "+
+			"bring their nodes back",
 			placement.ErrBusy, short))
 		return
 	}
@@ -290,12 +291,27 @@ func (n *Node) short(id paxos.NodeID) int {
 		switch {
 		case !n.isHeard(h):
 			count++
+		case h.standing == standsWhole && n.leansOnLeaver(h, id):
+			count++
 		case h.standing == standsHome || h.standing == standsWhole:
 		case h.standing != standsShort || len(h.nodes) == 0 || h.nodes[0] != id:
 			count++
 		}
 	}
 	return count
+}
+
+// leansOnLeaver reports whether beside a node one accepts for a group that is to leave
+// and is not linked: to remove it is what is done about a node that is lost, and until
+// the group has moved its disk is missing all the same. Who accepts is told before who
+// observes.
+func (n *Node) leansOnLeaver(h *heardSeats, id paxos.NodeID) bool {
+	accept := h.nodes[:min(len(h.nodes), int(n.identity.Record.Replicas))]
+	return slices.Contains(accept, id) && slices.ContainsFunc(accept, func(o paxos.NodeID) bool {
+		x, p := n.listed(o), n.peer(uint16(o))
+		return o != id && o != n.identity.Node && x != nil && x.State == placement.Leaving &&
+			(p == nil || !p.up)
+	})
 }
 
 // isHeard reports whether a group's leader, knowing the newest record, has spoken.

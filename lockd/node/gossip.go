@@ -86,7 +86,24 @@ func (n *Node) settledHome(g *group) bool {
 		return false
 	}
 	_, _, more := placement.Next(&g.seats.Now, home)
-	return !more
+	return !more && !n.leansOnLost(g)
+}
+
+// leansOnLost reports whether the slots below the newest seats of a group that this
+// node leads may still need those before, among which is a disk that was given up: a
+// node that comes back on another disk leaves nobody to be let go, which would show
+// that they do not. One that has just begun to lead does not know.
+func (n *Node) leansOnLost(g *group) bool {
+	lost := slices.ContainsFunc(g.seats.Before.Acceptors, func(a paxos.Acceptor) bool {
+		return !n.counts(a)
+	})
+	return lost && !g.replica.Settled()
+}
+
+// counts reports whether an acceptor is on the disk that the record names.
+func (n *Node) counts(a paxos.Acceptor) bool {
+	x := n.listed(a.Node)
+	return x != nil && x.Disk == a.Disk
 }
 
 // standingOf says how a group that this node leads stands to its home, and which
@@ -99,9 +116,8 @@ func (n *Node) standingOf(g *group) (standing, []paxos.NodeID) {
 	}
 	lost := paxos.NoNode
 	for _, a := range slices.Concat(g.seats.Before.Acceptors, g.seats.Now.Acceptors) {
-		x := n.listed(a.Node)
 		switch {
-		case x != nil && x.Disk == a.Disk || a.Node == lost:
+		case n.counts(a) || a.Node == lost:
 		case lost != paxos.NoNode:
 			return standsMoving, nodes
 		default:

@@ -56,7 +56,7 @@ type box struct {
 // Two boxes change hands: one is being filled, the engine works on the other.
 type Inbox struct {
 	maxBytes int
-	// runner runs the turns; written once, by Start.
+	// runner runs the turns; written by Start, and by Loop.Stop.
 	runner atomic.Pointer[Loop]
 	// news is set by everything that puts something in, and cleared by take
 	// before it looks.

@@ -132,8 +132,10 @@ func (l *Loop) Done() <-chan struct{} { return l.done }
 // closed.
 func (l *Loop) Err() error { return l.err }
 
-// Stop ends the loop after the turn it is in and waits for that.
+// Stop ends the loop after the turn it is in and waits for that. What comes into the
+// inbox from now on asks nobody for a turn: who runs them ends next.
 func (l *Loop) Stop() {
+	l.node.inbox.runner.CompareAndSwap(l, nil)
 	l.turn.Lock()
 	l.turn.off = true
 	l.turn.Unlock()

@@ -56,6 +56,26 @@ func TestNewsAfterAFailureAreIgnored(t *testing.T) {
 	l.Stop()
 }
 
+// After a stop nobody is asked for a turn: the event loops end, and what wakes one
+// whose descriptor was closed writes into whatever file has its number by then.
+func TestNobodyIsAskedAfterAStop(t *testing.T) {
+	o := testOptions()
+	o.Nodes = o.Nodes[:1]
+	w := newWorld(t, o)
+	n := w.nodes[1]
+	var stopped atomic.Bool
+	l := Start(n.node, func() Nanos { return w.now }, func() bool {
+		if stopped.Load() {
+			t.Error("asked after the stop")
+		}
+		return false
+	})
+	l.Stop()
+	stopped.Store(true)
+	n.inbox.Durable(1)
+	n.inbox.ConnClosed(1)
+}
+
 // A sync that fails while a turn runs ends that turn too: nothing of it leaves (I11).
 func TestFD5TurnBesideAFailedSync(t *testing.T) {
 	w := newWorld(t, testOptions())

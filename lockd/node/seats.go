@@ -153,6 +153,9 @@ func (n *Node) reseat(g *group) bool {
 	}
 	next, when, ok := placement.Next(&g.seats.Now, home)
 	if !ok {
+		if n.leansOnLost(g) {
+			n.proposeNothing(g) // as below
+		}
 		return false
 	}
 	switch when {

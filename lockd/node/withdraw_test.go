@@ -102,6 +102,45 @@ func TestFM1HomeLostMeanwhileIsReplaced(t *testing.T) {
 	w.served(3)
 }
 
+// A node that is removed because it is lost counts until its groups have moved: until
+// then no other disk is given up of those that accept with it (F-M1).
+func TestFM1LostLeaverCounts(t *testing.T) {
+	w := nodesOf(t, 5, 8)
+	w.lose(5)
+	if err := w.change(1, placement.Change{Kind: placement.Remove, Node: 5}); err != nil {
+		t.Fatal(err)
+	}
+	n := w.leaderOf(0).node
+	if x := n.identity.Record.Node(5); x.State != placement.Leaving {
+		t.Fatalf("node 5 is %v, want it to be leaving", x.State)
+	}
+	for g := range n.heard {
+		n.heard[g].record, n.heard[g].standing = n.identity.Version, standsHome
+	}
+	tell := func(nodes ...paxos.NodeID) {
+		n.heard[3] = heardSeats{leader: 1, record: n.identity.Version, standing: standsWhole,
+			nodes: nodes}
+	}
+	expect := func(what string, id paxos.NodeID, want int) {
+		t.Helper()
+		if got := n.short(id); got != want {
+			t.Errorf("%s: %d groups cannot do without node %d, want %d", what, got, id, want)
+		}
+	}
+	tell(4, 5, 1)
+	expect("both accept", 4, 1)
+	expect("it is itself", 5, 0)
+	expect("another", 2, 0)
+	tell(5, 1, 2, 4)
+	expect("one observes", 4, 0)
+	tell(4, 1, 2, 5)
+	expect("the other does", 4, 0)
+	tell(4, 5, 1)
+	n.peer(5).up = true
+	expect("the leaver is linked", 4, 0)
+	n.peer(5).up = false
+}
+
 // The removal is taken back, and the node that was lost is removed instead (F-M1).
 func TestFM1RemovalIsTakenBack(t *testing.T) {
 	w := halfRemoved(t)
@@ -184,6 +223,50 @@ func TestSecondDiskIsNotGivenUpTooEarly(t *testing.T) {
 	w.settle("nothing moves", func() bool { return w.nodes[1].node.moving() == 0 })
 	w.nodes[2].wantStop = ErrWiped
 	w.mustChange(1, replace2)
+}
+
+// A disk that was given up counts in the slots below the newest seats until these can
+// do without: until then a leader does not say that its group is at home, and another
+// disk could be one too many (F-M1).
+func TestFM1DiskCountsUntilSeatsAreSettled(t *testing.T) {
+	w := nodesOf(t, 3, 8)
+	w.lose(3)
+	w.mustChange(1, placement.Change{Kind: placement.Replace, Node: 3})
+	w.diskOf = map[uint16]paxos.DiskID{3: 4242}
+	w.addNode(3)
+	home := func(id uint16) (home bool) {
+		for _, p := range w.opts.Nodes {
+			n := w.nodes[p.ID].node
+			g := n.group(id)
+			if g == nil || !g.leading {
+				continue
+			}
+			s, _ := n.standingOf(g)
+			lost := slices.ContainsFunc(g.seats.Before.Acceptors, func(a paxos.Acceptor) bool {
+				return a.Node == 3 && a.Disk != 4242
+			})
+			if s != standsShort && lost && !g.replica.Settled() {
+				t.Fatalf("group %d: standing %d, while its seats of slot %d need those before", id, s,
+					g.seats.Now.From)
+			}
+			home = home || s == standsHome
+		}
+		return home
+	}
+	for i := range 20_000 {
+		if i%50 == 0 {
+			w.relink()
+		}
+		w.run(Millisecond)
+		all := true
+		for id := range uint16(8) {
+			all = home(id) && all
+		}
+		if all {
+			return
+		}
+	}
+	t.Error("groups do not come home")
 }
 
 // A group may be at home on a node, and have it neither as acceptor nor as observer
