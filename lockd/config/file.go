@@ -52,7 +52,7 @@ func (f *file) apply(c *Config) []problem {
 		told[name] = true
 		i := slices.IndexFunc(all, func(s setting) bool { return s.key == name })
 		if i < 0 {
-			err, meant := f.unknown(name)
+			meant, err := f.unknown(name)
 			problems = append(problems, problem{f.lineOf(name), meant, err})
 			continue
 		}
@@ -80,7 +80,7 @@ func (f *file) isTable(name string) bool {
 }
 
 // unknown says that a key is no setting, and which it was probably meant to be.
-func (f *file) unknown(name string) (err error, meant []string) {
+func (f *file) unknown(name string) (meant []string, err error) {
 	var known []string
 	for _, s := range Settings() {
 		known = append(known, s.Key)
@@ -94,10 +94,10 @@ func (f *file) unknown(name string) (err error, meant []string) {
 		}
 	}
 	if near == "" {
-		return fmt.Errorf("%s: unknown key %s; lockd help serve lists all", f.place(name), name), nil
+		return nil, fmt.Errorf("%s: unknown key %s; lockd help serve lists all", f.place(name), name)
 	}
-	return fmt.Errorf("%s: unknown key %s; did you mean %s?", f.place(name), name, near),
-		[]string{near}
+	return []string{near},
+		fmt.Errorf("%s: unknown key %s; did you mean %s?", f.place(name), name, near)
 }
 
 // value walks to a key. The value of a key the decoder reported is there.
