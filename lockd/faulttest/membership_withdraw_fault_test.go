@@ -57,15 +57,7 @@ func TestFM1LostHomeUnderLoad(t *testing.T) {
 	}
 	await(t, n5, 5)
 	serves("node 5 has its share")
-	if got := r.load.Refused.Load(); got != 0 {
-		t.Errorf("calls without an answer: got %d, want none", got)
-	}
-	if err := r.load.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.keep.PassOn(within(t, 20*time.Second)); err != nil {
-		t.Fatal(err)
-	}
+	r.undisturbed(t)
 	t.Logf("%d grants, %d holds lost", r.load.Grants.Load(), r.load.Lost.Load())
 }
 
