@@ -122,6 +122,9 @@ func New(limits Limits) (*Machine, error) {
 // Applied returns the last slot consumed, 0 at first.
 func (m *Machine) Applied() uint64 { return m.applied }
 
+// Clock returns that of the latest leadership by which log time was moved.
+func (m *Machine) Clock() Clock { return m.clock }
+
 // LogTime returns the machine's clock.
 func (m *Machine) LogTime() Time { return m.logTime }
 

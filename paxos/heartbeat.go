@@ -49,6 +49,18 @@ func (r *Replica) Doubt() {
 	}
 }
 
+// Outbid has this replica use no ballot of round or below from now on; a leader whose
+// own is one asks for a higher one at once, and leads again when it has it. It is for
+// a caller that orders leaderships by their ballots over changes of configuration: a
+// group all of whose acceptors have been replaced since may be led in a ballot below
+// those that its log was written in, because nobody is left who promised them.
+func (r *Replica) Outbid(round uint64) {
+	r.elect.round = max(r.elect.round, round)
+	if r.role == RoleLeading && r.ballot.Round <= round && r.transfer.to == NoNode {
+		r.prepare()
+	}
+}
+
 // flushHeartbeat hands out the heartbeat that is due to all peers that take part
 // in a slot not chosen yet, as acceptors or observers.
 func (r *Replica) flushHeartbeat() {

@@ -3,6 +3,7 @@ package node
 import (
 	"testing"
 
+	"lockd/lockfsm"
 	"lockd/netio/wire"
 	"lockd/paxos"
 )
@@ -240,4 +241,41 @@ func (w *world) takingOver() *group {
 		}
 	}
 	return nil
+}
+
+// A group all of whose acceptors have been replaced is led in a ballot that may be below
+// those of its log: nobody is left who promised them. The steps of such a leader do not
+// count, so it takes a ballot above, and who is silent loses what he has in time.
+func TestFM1LeaderOutbidsTheBallotsOfItsLog(t *testing.T) {
+	w := newWorld(t, testOptions())
+	name := w.nameIn(2, 0)
+	a, b := w.user(1, 2), w.user(2, 2)
+	a.lock(name)
+	n := w.leaderOf(2).node
+	var batch lockfsm.BatchBuilder
+	batch.TickBy(lockfsm.Clock{Round: 99, Node: 9}, 1, nil)
+	if _, err := n.groups[2].replica.Propose(batch.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	n.touch(n.groups[2])
+	w.run(500 * Millisecond)
+	g := w.leaderOf(2).node.groups[2]
+	if got := g.replica.Ballot(); got.Round <= 99 {
+		t.Errorf("the group is led by ballot %v, below that of its log, 99.9", got)
+	}
+	if got := g.machine.Clock(); got != w.leaderOf(2).node.clockOf(g) {
+		t.Errorf("log time was last moved by the clock of %v, the leader's is %v", got,
+			g.replica.Ballot())
+	}
+	request := b.acquire(name, wire.FlagWait)
+	for before := w.now; ; {
+		w.run(100 * Millisecond)
+		b.keepalive()
+		if _, ok := w.leaderOf(2).response(b.conn, request); ok {
+			return
+		}
+		if w.now > before+5*Second {
+			t.Fatal("the lock of a dead client was not passed on")
+		}
+	}
 }

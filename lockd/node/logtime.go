@@ -85,7 +85,7 @@ func (n *Node) beat() {
 // its deadline would be counted from the step before, and the time since then
 // once more by the step after, so that it ran out early.
 func (n *Node) proposeTick(g *group) {
-	if !g.replica.CanPropose() {
+	if !g.replica.CanPropose() || n.outbid(g) {
 		return
 	}
 	if !g.counting {
@@ -117,6 +117,21 @@ func (n *Node) proposeTick(g *group) {
 		g.timed = false
 	}
 	n.proposeValue(g, n.ticker.Bytes(), f)
+}
+
+// outbid reports whether steps of this leader would not count, because log time was
+// moved by a leader of a higher ballot, and then has it ask for one above. That one led
+// a configuration of which nobody is left who knows its ballot, so the log must say
+// what the acceptors cannot: log time would stand still, and no session would end, until
+// elections had raised the ballot that far.
+func (n *Node) outbid(g *group) bool {
+	latest := g.machine.Clock()
+	by := n.clockOf(g)
+	if by == (lockfsm.Clock{}) || !by.Before(latest) || plantedIs("leader-not-outbid") {
+		return false
+	}
+	g.replica.Outbid(latest.Round)
+	return true
 }
 
 // clockOf names the clock by which steps of a led group are measured, as soon as

@@ -40,12 +40,7 @@ func (w *World) heal() {
 		if !s.lost {
 			s.start()
 		}
-		if s.proc != nil {
-			s.proc.wake()
-			for _, c := range s.proc.conns {
-				c.unclog()
-			}
-		}
+		s.proc.rouse()
 	}
 	for _, c := range w.clients {
 		if !c.dead() {
@@ -81,6 +76,19 @@ func (w *World) heal() {
 	if w.failure == nil {
 		w.bounded()
 		w.note("healed", uint64(w.agenda.Now()-began))
+	}
+}
+
+// rouse gives a process its turn, and what its conns hold back. Another turn may be
+// planned for when its pause would have ended.
+func (p *process) rouse() {
+	if p == nil {
+		return
+	}
+	p.waking = false
+	p.wake()
+	for _, c := range p.conns {
+		c.unclog()
 	}
 }
 

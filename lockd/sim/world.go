@@ -319,6 +319,7 @@ func (w *World) applied(
 	w.covered["waiter too old to be passed"] += model.Aged
 	w.covered["max hold over"] += model.Overstayed
 	w.covered["step of an earlier leader"] += model.Late
+	w.moving(uint16(g), model, e.Ballot, b.Clock)
 	for i := range model.Grants {
 		w.noteGrant(uint16(g), &model.Grants[i])
 		if w.opts.Drift <= maxDrift {
@@ -334,6 +335,21 @@ func (w *World) applied(
 			w.covered["session expired"]++
 			w.check(w.leases.Ended(uint16(g), end.Session.ID, int64(w.agenda.Now())))
 		}
+	}
+}
+
+// moving judges that log time does not stand still under a leader (I20, I31). A leader
+// of which an earlier one had the higher ballot asks for one above when it hears of
+// that; what it had proposed until then, a window at most, counts for nothing.
+func (w *World) moving(g uint16, m *check.Model, ballot, clock paxos.Ballot) {
+	if m.Late == 0 || clock != ballot {
+		return
+	}
+	m.Still++
+	w.covered["step of a leader that was to outbid"]++
+	if m.Still > w.opts.Node.Window {
+		w.failf("I31: log time of group %d stands still: %d steps of its leaders in a row do not "+
+			"count, the last by ballot %v", g, m.Still, ballot)
 	}
 }
 

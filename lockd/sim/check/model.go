@@ -59,8 +59,11 @@ type Model struct {
 	Circles uint64
 	// Forced are the holds that the last slot ended by force.
 	Forced []Force
-	// Late counts the steps of the last slot that an earlier leader had measured.
-	Late uint64
+	// Late counts the steps of the last slot that an earlier leader had measured, and
+	// Still the slots since log time was last moved in which a leader's own step, by the
+	// slot's ballot, counted for nothing.
+	Late  uint64
+	Still int
 }
 
 // Claim is a hold or a wait.

@@ -8,6 +8,7 @@ func (s *step) tick(b *Batch) error {
 	if !b.Clock.Less(s.clock) {
 		s.clock = b.Clock
 		s.logTime += min(uint64(b.Delta), uint64(s.limits.TickCap))
+		s.Still = 0
 	} else {
 		s.Late++
 	}
