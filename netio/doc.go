@@ -36,10 +36,9 @@
 // the megabytes it would by itself (setUnsentLimit). Above MaxOutboundBytes, or
 // when all conns together pass MaxBufferedBytes, or when the conn has taken nothing
 // for UnreadTimeout, it is closed: its client reconnects and asks again, which the
-// epoch rule makes safe.
-// To write from the sender's goroutine
-// instead of waking the loop gains nothing that can be measured, with one conn
-// or many, and would need the descriptor guarded against the loop's close.
+// epoch rule makes safe. To write from the sender's goroutine instead of waking the
+// loop gains nothing that can be measured, with one conn or many, and would need
+// the descriptor guarded against the loop's close.
 //
 // # Links
 //

@@ -6,7 +6,10 @@ import "lockd/netio/wire"
 // units of about two microseconds of a core, and a turn serves requests for so
 // many units. A conn that asks for more has the rest wait, in order, for later
 // turns, in each of which all conns that wait are served in turn: one that
-// asks for little is served within a turn or two, whatever others ask for.
+// asks for little is served within a turn or two, whatever others ask for. The
+// same holds for questions, which wait in their group's list until its leader is
+// confirmed: a conn with many of them there waits for answers, and answers come
+// after requests.
 
 const (
 	// turnCost bounds what is served at once of conns that have nothing waiting,
