@@ -194,7 +194,8 @@ func TestChangeIsAsked(t *testing.T) {
 			t.Errorf("%s from %q: got %d, asked %+v, want %d, %+v", row.path, row.site,
 				w.Code, asked, row.code, row.want)
 		}
-		if got, soon := w.Header().Get(retryAfter), errors.Is(row.err, placement.ErrSoon); (got != "") != soon {
+		soon := errors.Is(row.err, placement.ErrSoon)
+		if got := w.Header().Get(retryAfter); (got != "") != soon {
 			t.Errorf("%s: got Retry-After %q for %v", row.path, got, row.err)
 		}
 	}

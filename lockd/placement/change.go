@@ -301,7 +301,8 @@ func (r *Record) replace(n *Node, c *Change) error {
 			"on an empty directory", ErrRefused, n.ID)
 	}
 	if n.State != Member {
-		return fmt.Errorf("%w: node %d is %v; only one that has joined is replaced", ErrRefused, n.ID, n.State)
+		return fmt.Errorf("%w: node %d is %v; only one that has joined is replaced", ErrRefused, n.ID,
+			n.State)
 	}
 	elsewhere := c.Peer != "" && c.Peer != n.Peer || c.Client != "" && c.Client != n.Client
 	if n.Disk == 0 && !elsewhere {
