@@ -91,7 +91,7 @@ func TestMoveAndDrainWait(t *testing.T) {
 
 // A removal is taken back by the verb that asked for it, and by no other.
 func TestRemoveIsUndone(t *testing.T) {
-	const stays = `{"node":1,"cluster":"c","moving":0,"nodes":[{"node":4,"state":"member"}]}`
+	const stays = `{"node":1,"cluster":"c","moving":0,"nodes":[{"node":4,"state":"joined"}]}`
 	var asked []string
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
@@ -103,7 +103,7 @@ func TestRemoveIsUndone(t *testing.T) {
 	at := strings.TrimPrefix(s.URL, "http://")
 	code, out, problems := call("cluster", "remove", "--undo", "4", "--admin", at, "--wait", "20s")
 	if code != 0 || !strings.Contains(out, "node 4 of cluster c stays") ||
-		!strings.Contains(out, "node 4 is member, all groups are at home") {
+		!strings.Contains(out, "node 4 has joined, all groups are at home") {
 		t.Errorf("got exit code %d and %q, want 0 and what became of it", code, out+problems)
 	}
 	if len(asked) != 1 || asked[0] != "/v1/cluster/remove?node=4&undo=true" {
@@ -111,6 +111,36 @@ func TestRemoveIsUndone(t *testing.T) {
 	}
 	if code, _, _ := call("cluster", "replace", "--undo", "4", "--admin", at); code != exitUsage {
 		t.Errorf("replace --undo: got exit code %d, want %d", code, exitUsage)
+	}
+}
+
+// A change that can only not be made yet is asked for again, which is said; one that
+// cannot be made now is refused at once.
+func TestChangeIsAskedForAgain(t *testing.T) {
+	for _, row := range []struct {
+		retry      string
+		code, asks int
+	}{{"1", 0, 3}, {"", exitFailure, 1}} {
+		asks := 0
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				if asks++; asks < 3 {
+					w.Header().Set("Retry-After", row.retry)
+					w.WriteHeader(http.StatusConflict)
+				}
+			}
+			_, _ = io.WriteString(w, `{"node":1,"cluster":"c","error":"for a reason"}`)
+		}))
+		t.Cleanup(s.Close)
+		at := strings.TrimPrefix(s.URL, "http://")
+		code, out, problems := call("cluster", "replace", "3", "--admin", at)
+		if code != row.code || asks != row.asks || !strings.Contains(problems, "for a reason") {
+			t.Errorf("Retry-After %q: got exit code %d, %q and %d requests, want %d, the reason and %d",
+				row.retry, code, out+problems, asks, row.code, row.asks)
+		}
+		if again := "asking again for up to 5s"; strings.Contains(problems, again) != (code == 0) {
+			t.Errorf("Retry-After %q: got %q on standard error", row.retry, problems)
+		}
 	}
 }
 

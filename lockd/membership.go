@@ -108,7 +108,9 @@ Any node may be asked, at its admin listener: --admin or LOCKD_ADMIN, not the ad
 of clients. It passes the change on. One node joins or is replaced at a time. The
 answer names the cluster; with --cluster NAME nothing is changed in any other.
 
-The exit code is 1 when the cluster refuses, 69 when the node does not answer.`,
+What is refused only because another change has just been made is asked for again, for
+up to 5 s, and said on standard error. The exit code is 1 when the cluster refuses, 69
+when the node does not answer.`,
 		begin: func(flags *flag.FlagSet) action {
 			var a adminFlags
 			a.declare(flags)
@@ -180,7 +182,7 @@ func (a *adminFlags) change(sh *shell, c *placement.Change) error {
 	if err != nil {
 		return err
 	}
-	if err := admin.Ask(ctx, a.address, c); err != nil {
+	if err := a.insist(ctx, sh, c); err != nil {
 		return adminFailure(err)
 	}
 	next := map[placement.Kind]string{
@@ -195,6 +197,32 @@ func (a *adminFlags) change(sh *shell, c *placement.Change) error {
 		return a.await(sh, movedTo(int(c.Group), int(c.Node)))
 	}
 	return a.await(sh, settled(c))
+}
+
+// changePatience is how long a change is asked for again that is refused for what
+// ends by itself: just after another one the leaders of all groups have to be heard.
+const changePatience = 5 * time.Second
+
+// insist asks for a change, again and again while it can only not be made yet.
+func (a *adminFlags) insist(ctx context.Context, sh *shell, c *placement.Change) error {
+	enough := time.NewTimer(changePatience)
+	defer enough.Stop()
+	poll := time.NewTicker(200 * time.Millisecond)
+	defer poll.Stop()
+	for said := false; ; said = true {
+		err := admin.Ask(ctx, a.address, c)
+		if !errors.Is(err, admin.ErrAskAgain) {
+			return err
+		}
+		if !said {
+			fmt.Fprintf(sh.err, "lockd: asking again for up to %v: %v\n", changePatience, err)
+		}
+		select {
+		case <-poll.C:
+		case <-enough.C:
+			return err
+		}
+	}
 }
 
 // askTimeout bounds what a node may take to answer.
@@ -239,12 +267,21 @@ func settled(c *placement.Change) goal {
 			return p.States[id] == placement.Member.String() && !p.Awaited[id] && p.Moving == 0
 		},
 		done: func(p *admin.Progress) string {
-			return fmt.Sprintf("node %d is %s, all groups are at home", id, p.States[id])
+			return fmt.Sprintf("node %d %s, all groups are at home", id, standing(p.States[id]))
 		},
 		open: func(p *admin.Progress) string {
-			return fmt.Sprintf("node %d is %s and %d groups are on the move", id, p.States[id], p.Moving)
+			return fmt.Sprintf("node %d %s and %d groups are on the move", id,
+				standing(p.States[id]), p.Moving)
 		},
 	}
+}
+
+// standing says how a node stands to its cluster, in the words of /v1/status.
+func standing(state string) string {
+	if state == placement.Member.String() {
+		return "has " + state
+	}
+	return "is " + state
 }
 
 // movedTo is that a node leads a group.

@@ -17,7 +17,10 @@ func statusVerb() verb {
 		name:  "cluster status",
 		brief: "show how the nodes and groups are",
 		help: `
-Asks every node and shows one row for each; with --groups, one for each group.
+Asks every node and shows one row for each; with --groups, one for each group. STATE is
+how the process is: up, draining, waiting (it keeps no group yet) or down (it does not
+answer). How a node stands to the cluster, joining, joined, leaving or gone, is the
+state of nodes in /v1/status.
 The exit code is 1 when a node does not answer or a group has no leader.`,
 		begin: func(flags *flag.FlagSet) action {
 			var cluster clusterFlags

@@ -32,12 +32,13 @@
 // whatever the number of conns and responses. The loop swaps the outbox with an
 // empty one and makes one write per conn. What the kernel does not take stays in
 // gnet's buffer of the conn, which is then not read until it has taken all of it
-// (pause.go); above MaxOutboundBytes, or when all conns together pass
-// MaxBufferedBytes, or when the conn has taken nothing for UnreadTimeout, it is
-// closed: its client reconnects and asks again, which the epoch rule makes safe.
-// To write from the sender's goroutine
-// instead of waking the loop gains nothing that can be measured, with one conn
-// or many, and would need the descriptor guarded against the loop's close.
+// (pause.go). The kernel takes 64 KiB beyond what the client's has room for, not
+// the megabytes it would by itself (setUnsentLimit). Above MaxOutboundBytes, or
+// when all conns together pass MaxBufferedBytes, or when the conn has taken nothing
+// for UnreadTimeout, it is closed: its client reconnects and asks again, which the
+// epoch rule makes safe. To write from the sender's goroutine instead of waking the
+// loop gains nothing that can be measured, with one conn or many, and would need
+// the descriptor guarded against the loop's close.
 //
 // # Links
 //

@@ -120,6 +120,7 @@ func (l *eventLoop) open(g gnet.Conn) {
 		l.poll = findPoll(g.Fd())
 	}
 	setKeepAlive(g, l.server.opts.KeepAlive)
+	_ = setUnsentLimit(g.Fd(), unreadBytes) // without it more is kept for who reads nothing
 }
 
 // forget drops a closed conn and tells the handler.

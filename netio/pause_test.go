@@ -1,6 +1,7 @@
 package netio
 
 import (
+	"bytes"
 	"errors"
 	"net"
 	"os"
@@ -117,32 +118,45 @@ func TestUnreadResponsesEndAConn_FN5(t *testing.T) {
 // TestConnThatReadsNothingIsNotRead_FN5: who does not read answers is not read
 // either, long before it would have to be closed.
 func TestConnThatReadsNothingIsNotRead_FN5(t *testing.T) {
-	answer := make([]byte, 32<<10)
-	e := &echo{onRequest: func(e *echo, c ConnID, h wire.Header, _ []byte) {
-		e.server.Send(c, answer)
-	}}
-	s := serve(t, ServerOptions{ReadBufferBytes: 4096, MaxOutboundBytes: 64 << 20}, e)
-	c := greeted(t, s.Addr())
-	one := wire.AppendStatus(nil, wire.Header{Request: 1})
-	for sent := 0; ; sent += len(one) {
-		if err := c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
-			t.Fatal(err)
-		}
-		chunk := make([]byte, 0, 256*len(one))
-		for range 256 {
-			chunk = append(chunk, one...)
-		}
-		if _, err := c.Write(chunk); errors.Is(err, os.ErrDeadlineExceeded) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-	}
+	s := serveDeaf(t, make([]byte, 32<<10))
 	l := s.loops[0].Load()
 	if got := l.unsent.Load(); got > 16<<20 {
 		t.Errorf("%d bytes wait for a conn that reads nothing", got)
 	}
 	if got := s.Stats().Overflows; got != 0 {
 		t.Errorf("%d conns were closed, want none", got)
+	}
+}
+
+// TestKernelKeepsLittleForADeafConn_FN5: small answers that nobody reads are not
+// kept by the megabyte in the kernel before the conn is no longer read. It would
+// else be served as fast as it sends for the first hundred thousand requests.
+func TestKernelKeepsLittleForADeafConn_FN5(t *testing.T) {
+	s := serveDeaf(t, make([]byte, 64))
+	// What the client's kernel takes, and what waits in ours and here.
+	if got, most := s.Stats().BytesOut, uint64(768<<10); got > most {
+		t.Errorf("%d bytes were sent to a conn that reads nothing, want at most %d", got, most)
+	}
+}
+
+// serveDeaf returns a server and a conn to it that has sent requests until nobody
+// took them any more, and has read none of the answers.
+func serveDeaf(t *testing.T, answer []byte) *Server {
+	t.Helper()
+	e := &echo{onRequest: func(e *echo, c ConnID, h wire.Header, _ []byte) {
+		e.server.Send(c, answer)
+	}}
+	s := serve(t, ServerOptions{ReadBufferBytes: 4096, MaxOutboundBytes: 64 << 20}, e)
+	c := greeted(t, s.Addr())
+	one := wire.AppendStatus(nil, wire.Header{Request: 1})
+	for {
+		if err := c.SetWriteDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Write(bytes.Repeat(one, 256)); errors.Is(err, os.ErrDeadlineExceeded) {
+			return s
+		} else if err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -11,6 +11,18 @@ import (
 // not name.
 const tcpUserTimeout = 18
 
+// tcpNotSentLowat is TCP_NOTSENT_LOWAT of linux/tcp.h.
+const tcpNotSentLowat = 25
+
+// setUnsentLimit has the kernel refuse bytes for a conn while more than limit wait in
+// it that the other side's window has no room for. Of its own accord it keeps some
+// megabytes for one who reads nothing. What is on its way is not bounded by it, so
+// who reads is served as fast as the path is.
+func setUnsentLimit(fd, limit int) error {
+	return os.NewSyscallError("setsockopt TCP_NOTSENT_LOWAT",
+		syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, tcpNotSentLowat, limit))
+}
+
 // setLinkOptions makes the kernel notice a dead peer within timeout, whether
 // bytes are on their way, by TCP_USER_TIMEOUT, or not, by keepalive probes.
 func setLinkOptions(conn *net.TCPConn, timeout time.Duration) error {

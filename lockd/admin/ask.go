@@ -18,6 +18,9 @@ import (
 // ErrAsk is wrapped by what a node answers to a change that it did not make.
 var ErrAsk = errors.New("admin: the cluster was not changed")
 
+// ErrAskAgain is an ErrAsk for a reason that ends by itself, within seconds as a rule.
+var ErrAskAgain = fmt.Errorf("%w yet", ErrAsk)
+
 // maxAnswerBytes bounds what is read of an answer.
 const maxAnswerBytes = 4 << 20
 
@@ -116,6 +119,9 @@ func ask(ctx context.Context, method, address string) (*fastjson.Value, error) {
 	v, err := fastjson.ParseBytes(body)
 	if err != nil {
 		return nil, fmt.Errorf("%s answers %s with what is no JSON: %w", address, res.Status, err)
+	}
+	if res.Header.Get(retryAfter) != "" {
+		return nil, fmt.Errorf("%w: %s", ErrAskAgain, v.GetStringBytes("error"))
 	}
 	if res.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%w: %s", ErrAsk, v.GetStringBytes("error"))

@@ -22,8 +22,8 @@ import (
 //	POST /v1/cluster/move?group=7&node=2
 //
 // 200 says that the change is made; what follows from it takes its time. 409 says
-// why it cannot be made now, 400 why never, 503 that nobody could say. A move that
-// was made before is made.
+// why it cannot be made now, with Retry-After if that ends by itself, 400 why never,
+// 503 that nobody could say. A move that was made before is made.
 func (h *handler) change(w http.ResponseWriter, r *http.Request) {
 	c, err := parseChange(r)
 	if err != nil {
@@ -35,6 +35,9 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request) {
 	switch err := h.opts.Change(ctx, c); {
 	case err == nil, c.Kind == placement.Move && errors.Is(err, placement.ErrNoChange):
 		write(w, appendChanged(nil, &c))
+	case errors.Is(err, placement.ErrSoon):
+		w.Header().Set(retryAfter, "1")
+		fail(w, http.StatusConflict, err.Error())
 	case errors.Is(err, placement.ErrBusy), errors.Is(err, placement.ErrNoChange):
 		fail(w, http.StatusConflict, err.Error())
 	case errors.Is(err, placement.ErrRefused):
@@ -43,6 +46,9 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusServiceUnavailable, err.Error())
 	}
 }
+
+// retryAfter is the header that says in how many seconds to ask again.
+const retryAfter = "Retry-After"
 
 func parseChange(r *http.Request) (placement.Change, error) {
 	c := placement.Change{Peer: r.FormValue("peer"), Client: r.FormValue("client")}

@@ -156,6 +156,8 @@ func TestChangeIsAsked(t *testing.T) {
 		{path: "add?node=4&peer=d:1&client=d:2", site: "cross-site", code: 403},
 		{path: "remove?node=4", err: placement.ErrBusy, code: 409,
 			want: placement.Change{Kind: placement.Remove, Node: 4}},
+		{path: "replace?node=4", err: placement.ErrSoon, code: 409,
+			want: placement.Change{Kind: placement.Replace, Node: 4}},
 		{path: "replace?node=4", err: placement.ErrRefused, code: 400,
 			want: placement.Change{Kind: placement.Replace, Node: 4}},
 		{path: "replace?node=4", err: node.ErrNoLeader, code: 503,
@@ -191,6 +193,10 @@ func TestChangeIsAsked(t *testing.T) {
 		if w.Code != row.code || asked != row.want || !json.Valid(w.Body.Bytes()) {
 			t.Errorf("%s from %q: got %d, asked %+v, want %d, %+v", row.path, row.site,
 				w.Code, asked, row.code, row.want)
+		}
+		soon := errors.Is(row.err, placement.ErrSoon)
+		if got := w.Header().Get(retryAfter); (got != "") != soon {
+			t.Errorf("%s: got Retry-After %q for %v", row.path, got, row.err)
 		}
 	}
 }

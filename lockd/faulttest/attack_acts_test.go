@@ -161,20 +161,35 @@ func strangersFrame(a *attacker) []byte {
 	return wire.AppendKeepalive(nil, a.head(0), refs)
 }
 
-// neverRead sends frames as fast as they are taken and reads nothing.
-func neverRead(frame func(*attacker) []byte) func(context.Context, *attacker) {
+// readAll sends frames as fast as they are taken and reads what comes back.
+func readAll(frame func(*attacker) []byte) func(context.Context, *attacker) {
 	return func(ctx context.Context, a *attacker) {
 		if !a.greet() {
 			return
 		}
-		var out []byte
-		for len(out) < 32<<10 {
-			out = append(out, frame(a)...)
+		go func() { _, _ = io.Copy(io.Discard, a) }()
+		sendAll(ctx, a, frame)
+	}
+}
+
+// neverRead sends frames as fast as they are taken and reads nothing.
+func neverRead(frame func(*attacker) []byte) func(context.Context, *attacker) {
+	return func(ctx context.Context, a *attacker) {
+		if a.greet() {
+			sendAll(ctx, a, frame)
 		}
-		for ctx.Err() == nil {
-			if _, err := a.Write(out); err != nil {
-				return
-			}
+	}
+}
+
+// sendAll sends frames until ctx or the conn ends.
+func sendAll(ctx context.Context, a *attacker, frame func(*attacker) []byte) {
+	var out []byte
+	for len(out) < 32<<10 {
+		out = append(out, frame(a)...)
+	}
+	for ctx.Err() == nil {
+		if _, err := a.Write(out); err != nil {
+			return
 		}
 	}
 }

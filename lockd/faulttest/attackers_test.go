@@ -39,6 +39,7 @@ func attacks() []attack {
 		{name: "status never read", conns: 50, act: neverRead(statusFrame)},
 		{name: "lists never read", conns: 50, act: neverRead(listFrame)},
 		{name: "tries never read", conns: 50, act: neverRead(tryFrame)},
+		{name: "tries without end", conns: 50, act: readAll(tryFrame)},
 		{name: "frames of 64 KiB", conns: 20, act: readSlowly(largestFrame)},
 		{name: "keepalives of strangers", conns: 20, act: readSlowly(strangersFrame)},
 		{name: "sessions without end", conns: 8, act: openWithoutEnd,

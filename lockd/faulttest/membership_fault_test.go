@@ -212,7 +212,7 @@ func await(t *testing.T, at *Node, id int) {
 	for {
 		text := statusOf(ctx, at)
 		if strings.Contains(text, `"moving":0`) &&
-			strings.Contains(text, fmt.Sprintf(`{"node":%d,"state":"member"`, id)) {
+			strings.Contains(text, fmt.Sprintf(`{"node":%d,"state":"joined"`, id)) {
 			t.Logf("node %d is a member, all groups at home: %v", id,
 				time.Since(began).Round(time.Millisecond))
 			return

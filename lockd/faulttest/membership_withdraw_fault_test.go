@@ -70,7 +70,7 @@ func joins(t *testing.T, c *Cluster) *Node {
 		t.Fatal(err)
 	}
 	ctx := within(t, 20*time.Second)
-	member := fmt.Sprintf(`{"node":%d,"state":"member"`, n.ID)
+	member := fmt.Sprintf(`{"node":%d,"state":"joined"`, n.ID)
 	for !strings.Contains(statusOf(ctx, c.Nodes[0]), member) {
 		if ctx.Err() != nil {
 			t.Fatalf("node %d does not become a member", n.ID)

@@ -47,12 +47,15 @@ const (
 	changeNothing
 	changeNoLeader
 	changeUncertain
+	changeSoon
 )
 
 func verdictOf(err error) byte {
 	switch {
 	case err == nil:
 		return changeMade
+	case errors.Is(err, placement.ErrSoon):
+		return changeSoon
 	case errors.Is(err, placement.ErrBusy):
 		return changeBusy
 	case errors.Is(err, placement.ErrNoChange):
@@ -73,6 +76,8 @@ func errorOf(verdict byte, text string) error {
 		return nil
 	case changeBusy:
 		base = placement.ErrBusy
+	case changeSoon:
+		base = placement.ErrSoon
 	case changeNothing:
 		base = placement.ErrNoChange
 	case changeNoLeader:
@@ -176,7 +181,7 @@ func (n *Node) beginChange(g *group, c *placement.Change, from *pendingChange) {
 			"change, or they count on the disk of another node that was given up, or that is leaving and "+
 			"down; a second one less could be one too many: wait until they are led or have moved, or "+
 			"bring their nodes back",
-			placement.ErrBusy, short))
+			placement.ErrSoon, short))
 		return
 	}
 	n.await(from)
@@ -232,7 +237,7 @@ func (n *Node) onChangeResult(id uint64, r *lockfsm.Result) {
 	case lockfsm.CodeOK:
 		n.settleChange(c, nil)
 	case lockfsm.CodeConflict:
-		n.settleChange(c, fmt.Errorf("%w: another change came first", placement.ErrBusy))
+		n.settleChange(c, fmt.Errorf("%w: another change came first", placement.ErrSoon))
 	default:
 		n.settleChange(c, fmt.Errorf("%w: group 0 answers %v", placement.ErrRefused, r.Code))
 	}

@@ -20,13 +20,16 @@ type conn struct {
 	inFlight int
 	// renewing counts the renewals that have not been answered.
 	renewing int
-	// tries counts the reads that are tries.
-	tries int
+	// asked counts the questions that wait for an answer, tries those of them that are
+	// tries.
+	asked, tries int
 	// early names the groups that hold requests of the conn until they have a
 	// leader; nil if there never was one.
 	early map[paxos.GroupID]struct{}
 	// waiting are whole frames of the conn that wait for a later turn.
 	waiting []byte
+	// behind is set while the inbox knows that enough of it waits.
+	behind bool
 	// closed is set when the conn is gone and has frames waiting.
 	closed bool
 	// paused is set while the conn is on the turnstile's list of those not read.

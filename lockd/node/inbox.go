@@ -74,6 +74,8 @@ type Inbox struct {
 		open box
 		// taken is what conns put in since the box was crowded.
 		taken map[ConnID]int
+		// behind are conns of which enough waits for later turns.
+		behind map[ConnID]struct{}
 	}
 }
 
@@ -95,6 +97,7 @@ const (
 func NewInbox(maxBytes int) *Inbox {
 	in := &Inbox{maxBytes: maxBytes}
 	in.mu.taken = make(map[ConnID]int)
+	in.mu.behind = make(map[ConnID]struct{})
 	return in
 }
 
@@ -141,8 +144,11 @@ func (in *Inbox) putWithin(it item, b []byte, limit int) (took, enough bool) {
 	open := &in.mu.open
 	weight := len(open.data) + itemBytes*len(open.items)
 	taken := 0
+	if _, behind := in.mu.behind[it.conn]; behind && it.kind == itemRequest {
+		taken = max(in.mu.taken[it.conn], enoughBytes) + len(b) + itemBytes
+	}
 	if len(b) > 0 && len(open.data) > 0 {
-		if it.kind == itemRequest && weight > sharedBytes {
+		if it.kind == itemRequest && weight > sharedBytes && taken == 0 {
 			taken = in.mu.taken[it.conn] + len(b) + itemBytes
 		}
 		if weight+len(b) > limit || weight > crowdedBytes && taken > shareBytes {
@@ -187,6 +193,20 @@ func (in *Inbox) Offer(c ConnID, frame []byte) (took, enough bool) {
 func (in *Inbox) Request(c ConnID, frame []byte) bool {
 	took, _ := in.Offer(c, frame)
 	return took
+}
+
+// fallBehind says that enough of what a conn has put in waits for later turns: with
+// the next frame it is not to be read any more. catchUp says that nothing waits.
+func (in *Inbox) fallBehind(c ConnID) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.mu.behind[c] = struct{}{}
+}
+
+func (in *Inbox) catchUp(c ConnID) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	delete(in.mu.behind, c)
 }
 
 // kindOf is the kind in the header of a client frame, zero if it has none.

@@ -71,8 +71,7 @@ func (n *Node) abandon(g *group) {
 	g.tickDue, g.timed = false, false
 	for i := range g.reads {
 		n.leave(g.reads[i].conn, moved)
-		n.turnstile.lists -= g.reads[i].cost
-		n.countTry(&g.reads[i], -1)
+		n.countOff(&g.reads[i])
 	}
 	clear(g.reads)
 	g.reads = g.reads[:0]

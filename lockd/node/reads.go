@@ -33,9 +33,36 @@ func (n *Node) admitRead(g *group, c *conn, h wire.Header, body []byte) {
 		n.busy(c, h)
 		return
 	}
-	g.reads = append(g.reads, r)
+	n.ask(g, c, &r)
+}
+
+// ask puts a question on its group's list.
+func (n *Node) ask(g *group, c *conn, r *read) {
+	g.reads = append(g.reads, *r)
 	c.inFlight++
+	c.asked++
+	n.turnstile.owed++
+	if r.kind.Acquires() {
+		c.tries++
+	}
 	n.touch(g)
+}
+
+// countOff takes a question off the counts, which leaves its group's list. Conns
+// that wait for answers may have their turn.
+func (n *Node) countOff(r *read) {
+	t := &n.turnstile
+	t.lists -= r.cost
+	t.owed--
+	if c := n.conns.find(r.conn); c != nil {
+		c.asked--
+		if r.kind.Acquires() {
+			c.tries--
+		}
+	}
+	if len(t.ring) > 0 {
+		n.inbox.again()
+	}
 }
 
 // decode takes what a question says; it copies what is kept.
@@ -117,10 +144,7 @@ func (n *Node) admitTry(g *group, c *conn, h wire.Header, cmd *lockfsm.Command) 
 	r := read{conn: c.id, request: h.Request, kind: h.Kind, flags: h.Flags, acquire: *cmd}
 	r.acquire.Name = bytes.Clone(cmd.Name)
 	r.acquire.Terms = cloneTerms(cmd.Terms)
-	g.reads = append(g.reads, r)
-	c.inFlight++
-	c.tries++
-	n.touch(g)
+	n.ask(g, c, &r)
 }
 
 // settleTries puts the conn's tries that wait for a confirmation into the
@@ -133,6 +157,7 @@ func (n *Node) settleTries(g *group, c *conn) {
 			kept = append(kept, *r)
 			continue
 		}
+		n.countOff(r)
 		n.batchTry(g, r)
 	}
 	clear(g.reads[len(kept):])
@@ -141,7 +166,6 @@ func (n *Node) settleTries(g *group, c *conn) {
 
 // batchTry puts a try into the batch after all, if that has room.
 func (n *Node) batchTry(g *group, r *read) {
-	n.countTry(r, -1)
 	if g.batch.Size() > n.opts.MaxBatchBytes {
 		n.stats.Busy++
 		n.reply(g, r.conn, r.request, &wire.Response{
@@ -151,16 +175,6 @@ func (n *Node) batchTry(g *group, r *read) {
 	}
 	n.enqueue(g, &r.acquire, origin{conn: r.conn, request: r.request, kind: r.kind,
 		flags: r.flags})
-}
-
-// countTry keeps count of the tries of a conn among the reads.
-func (n *Node) countTry(r *read, by int) {
-	if !r.kind.Acquires() {
-		return
-	}
-	if c := n.conns.find(r.conn); c != nil {
-		c.tries += by
-	}
 }
 
 // maxReads bounds the questions of a group that wait for a confirmation.
@@ -198,7 +212,7 @@ func (n *Node) answerReads(g *group, confirmed uint64) {
 			break
 		}
 		n.turnstile.spent += 1 + g.reads[k].cost
-		n.turnstile.lists -= g.reads[k].cost
+		n.countOff(&g.reads[k])
 		n.answerRead(g, &g.reads[k])
 		k++
 	}
@@ -219,7 +233,6 @@ func (n *Node) answerRead(g *group, r *read) {
 	defer func() { n.turnstile.spent += answerUnits(len(c.out) - before) }()
 	if len(c.out) > maxAnswerBytes {
 		n.stats.Busy++
-		n.countTry(r, -1)
 		n.reply(g, r.conn, r.request, &wire.Response{
 			Status: wire.StatusBusy, RetryMillis: busyRetryMillis,
 		})
@@ -233,7 +246,6 @@ func (n *Node) answerRead(g *group, r *read) {
 			n.batchTry(g, r)
 			return
 		}
-		n.countTry(r, -1)
 		n.fillHeld(g, &x, &res, r.acquire.Name, r.header())
 	case wire.KindGet:
 		x.Payload = n.describe(g, r.name, r.header().Version())

@@ -6,7 +6,10 @@ import "lockd/netio/wire"
 // units of about two microseconds of a core, and a turn serves requests for so
 // many units. A conn that asks for more has the rest wait, in order, for later
 // turns, in each of which all conns that wait are served in turn: one that
-// asks for little is served within a turn or two, whatever others ask for.
+// asks for little is served within a turn or two, whatever others ask for. The
+// same holds for questions, which wait in their group's list until its leader is
+// confirmed: a conn with many of them there waits for answers, and answers come
+// after requests.
 
 const (
 	// turnCost bounds what is served at once of conns that have nothing waiting,
@@ -15,6 +18,10 @@ const (
 	// answerCost is the cost of a turn from which on questions that could be
 	// answered are left for the next.
 	answerCost = 3 * turnCost
+	// mostOwed is how many questions may wait for their answers before a conn with
+	// leastQuantum of them has what else it sends wait. It is what two turns answer:
+	// who asks next is answered in the third, at most.
+	mostOwed = 2 * turnCost
 	// leastQuantum is what one conn is served when it is its turn, however many
 	// conns wait.
 	leastQuantum = 8
@@ -47,6 +54,7 @@ type turnstile struct {
 	spent int     // cost of this turn so far
 	ring  []*conn // conns with requests waiting, in the order they are served
 	bytes int     // of the requests that wait
+	owed  int     // questions that wait for an answer, as many as conns have asked
 	lists int     // cost of the lists and checks that wait for an answer
 	// paused are conns that are not read until they have been served.
 	paused []*conn
@@ -59,7 +67,7 @@ type turnstile struct {
 // arrive serves a request, or has it wait.
 func (n *Node) arrive(id ConnID, frame []byte) {
 	c := n.conns.open(id)
-	if len(c.waiting) == 0 && n.turnstile.spent < turnCost {
+	if len(c.waiting) == 0 && n.turnstile.spent < turnCost && !n.turnstile.owesEnough(c) {
 		n.serve(c, frame)
 		return
 	}
@@ -83,6 +91,10 @@ func (n *Node) arrive(id ConnID, frame []byte) {
 	}
 	c.waiting = append(c.waiting, frame...)
 	t.bytes += len(frame)
+	if !c.behind && len(c.waiting) > enoughBytes {
+		c.behind = true
+		n.inbox.fallBehind(c.id)
+	}
 }
 
 // roomToWait reports whether a request may wait for a later turn: all of them
@@ -102,25 +114,35 @@ func (n *Node) serve(c *conn, frame []byte) int {
 	return cost
 }
 
+// owesEnough reports whether a conn has asked so much that is not answered yet that
+// it waits. Questions of a group are answered in the order in which they came, once
+// its leader is confirmed: who asks without end would have others wait for that.
+func (t *turnstile) owesEnough(c *conn) bool {
+	return t.owed >= mostOwed && c.asked >= leastQuantum
+}
+
 // serveWaiting serves the conns that wait, one after the other, until the turn
-// has cost enough.
+// has cost enough, or all that still wait do so for answers.
 func (n *Node) serveWaiting() {
 	t := &n.turnstile
 	if len(t.ring) == 0 {
 		return
 	}
 	quantum := max(leastQuantum, turnCost/len(t.ring))
-	k := 0
-	for ; k < len(t.ring) && t.spent < 2*turnCost; k++ {
+	k, passed := 0, 0 // conns looked at, and those of the last that could not be served
+	for ; passed < len(t.ring)-k && t.spent < 2*turnCost; k++ {
 		c := t.ring[k]
 		t.ring[k] = nil
-		n.serveConn(c, quantum)
+		if passed++; !t.owesEnough(c) {
+			n.serveConn(c, quantum)
+			passed = 0
+		}
 		if len(c.waiting) > 0 {
 			t.ring = append(t.ring, c)
 		}
 	}
 	t.ring = append(t.ring[:0], t.ring[k:]...)
-	if len(t.ring) > 0 {
+	if len(t.ring) > passed {
 		n.inbox.again()
 	}
 }
@@ -155,7 +177,7 @@ func (n *Node) resumeConns() {
 // gone what gives back is carried out; nobody waits for the rest.
 func (n *Node) serveConn(c *conn, quantum int) {
 	done := 0
-	for done < len(c.waiting) && quantum > 0 {
+	for done < len(c.waiting) && quantum > 0 && !n.turnstile.owesEnough(c) {
 		rest := c.waiting[done:]
 		size, err := wire.FrameBytes(rest, len(rest))
 		if err != nil || size == 0 {
@@ -173,6 +195,10 @@ func (n *Node) serveConn(c *conn, quantum int) {
 		return
 	}
 	c.waiting = nil // its memory is as large as what waited
+	if c.behind {
+		c.behind = false
+		n.inbox.catchUp(c.id)
+	}
 	if c.closed {
 		n.endConn(c)
 	}

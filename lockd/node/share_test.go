@@ -166,3 +166,147 @@ func TestFN5WhatWaitsIsNotMoved(t *testing.T) {
 		t.Errorf("%d bytes of %d were served, and the rest was moved", done, len(before))
 	}
 }
+
+// askFlood asks so many questions about a lock on each of the conns 1 to flooders.
+func askFlood(w *world, n *testNode, flooders ConnID, questions int) {
+	name := w.nameIn(0, 0)
+	for c := ConnID(1); c <= flooders; c++ {
+		for i := range questions {
+			h := wire.Header{Group: 0, Request: uint64(i + 1)}
+			n.inbox.Request(c, wire.AppendGet(nil, h, &wire.Get{Name: name}))
+		}
+	}
+}
+
+// TestFN5QuestionsOfAFloodWaitTheirTurn: while nobody confirms the leader, conns that
+// ask without end have a bounded number of questions waiting for that, and the rest
+// of what they want waits for its turn. Somebody else's request is served in the
+// turn that takes it, and his question among the first when they are answered
+// (I22, I33).
+func TestFN5QuestionsOfAFloodWaitTheirTurn(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.leaderOf(0)
+	const flooders, questions, polite = 8, 2500, 99
+	w.drop = func(f testFrame) bool { return f.to == n.id }
+	askFlood(w, n, flooders, questions)
+	for range 50 {
+		w.step()
+	}
+	if got, most := len(n.node.groups[0].reads), mostOwed+flooders*leastQuantum; got > most {
+		t.Errorf("questions that wait to be confirmed: got %d, want at most %d", got, most)
+	}
+	if n.inbox.hasNews() {
+		t.Error("another turn is asked for, though none could serve anybody")
+	}
+	w.drop = nil
+	flooder(n, polite, 1)
+	asked := wire.AppendGet(nil, wire.Header{Group: 0, Request: 2}, &wire.Get{Name: w.nameIn(0, 1)})
+	n.inbox.Request(polite, asked)
+	w.step()
+	if got := answered(n, polite); got != 1 {
+		t.Errorf("got %d answers to the polite conn in the turn that took it, want the one", got)
+	}
+	for turns := 1; answered(n, polite) < 2; turns++ {
+		if turns > 6 {
+			t.Fatalf("the polite conn's question is not answered after %d turns", turns)
+		}
+		w.step()
+	}
+	if x, _ := n.response(polite, 2); x.Status != wire.StatusNotFound {
+		t.Errorf("the polite conn's question: got %v, want %v", x.Status, wire.StatusNotFound)
+	}
+	for turns := 0; answered(n, flooders) < questions; turns++ {
+		if w.step(); turns > 200 {
+			t.Fatalf("%d of %d questions of a flood are answered after %d turns",
+				answered(n, flooders), questions, turns)
+		}
+	}
+	for c := ConnID(1); c <= flooders; c++ {
+		if got := n.node.conns.find(c).asked; got != 0 || n.node.turnstile.owed != 0 {
+			t.Errorf("conn %d: %d questions of %d are still counted", c, got, n.node.turnstile.owed)
+		}
+	}
+}
+
+// TestFN5ConnThatIsBehindIsNotRead: of a conn that asks for a little in each turn, and
+// is served less, enough waits in the end. It is not read then until all of that has
+// been served, however little comes at a time (I22).
+func TestFN5ConnThatIsBehindIsNotRead(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.leaderOf(0)
+	w.drop = func(f testFrame) bool { return f.to == n.id }
+	frame := wire.AppendGet(nil, wire.Header{Group: 0, Request: 1}, &wire.Get{Name: w.nameIn(0, 0)})
+	const each = 100
+	offered := 0
+	for enough := false; !enough; w.step() {
+		for i := 0; i < each && !enough; i++ {
+			offered++
+			_, enough = n.inbox.Offer(7, frame)
+		}
+		if got, most := offered*len(frame), 4*enoughBytes; got > most {
+			t.Fatalf("%d bytes of a conn were taken, and it is still read", got)
+		}
+	}
+	if _, enough := n.inbox.Offer(8, frame); enough {
+		t.Error("another conn was stopped too")
+	}
+	w.drop = nil
+	for turns := 0; len(n.resumed) == 0; turns++ {
+		if w.step(); turns > 100 {
+			t.Fatal("it is not read again")
+		}
+	}
+	if got := answered(n, 7) + n.node.conns.find(7).asked; got != offered {
+		t.Errorf("it is read again after %d of its %d questions were taken, want all", got, offered)
+	}
+	if _, enough := n.inbox.Offer(7, frame); enough {
+		t.Error("it is stopped again at its next question")
+	}
+}
+
+// TestFN5AnswersToAFloodLeaveRoom: costly answers that are due to a flood do not keep
+// somebody else's request from being served in the turn that takes it (I33).
+func TestFN5AnswersToAFloodLeaveRoom(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.leaderOf(0)
+	const flooders, polite = 8, 99
+	for c := ConnID(1); c <= flooders; c++ {
+		for i := range 16 {
+			h := wire.Header{Group: 0, Request: uint64(i + 1)}
+			n.inbox.Request(c, wire.AppendList(nil, h, &wire.List{Limit: wire.MaxPage}))
+		}
+	}
+	askFlood(w, n, flooders, 200)
+	for late := 0; late == 0; {
+		before := answered(n, polite)
+		if before > 20 {
+			t.Fatal("no answer is left for a later turn: the test shows nothing")
+		}
+		late = len(n.node.turnstile.late)
+		flooder(n, polite, 1)
+		w.step()
+		if got := answered(n, polite) - before; got != 1 {
+			t.Fatalf("got %d answers to the polite conn in the turn that took it, want 1", got)
+		}
+	}
+}
+
+// TestFN5AbandonedQuestionsAreNotCounted: questions that a leader can no longer
+// answer make room for those who wait (I22, I32).
+func TestFN5AbandonedQuestionsAreNotCounted(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.leaderOf(0)
+	const flooders, questions = 2, 2500
+	w.drop = func(f testFrame) bool { return f.to == n.id }
+	askFlood(w, n, flooders, questions)
+	w.run(5 * Second)
+	if n.node.groups[0].leading {
+		t.Fatal("it still leads")
+	}
+	if got := n.node.turnstile.owed; got != 0 {
+		t.Errorf("%d questions are still counted, want none", got)
+	}
+	if got := len(n.node.turnstile.ring); got != 0 {
+		t.Errorf("%d conns still wait to be served, want none", got)
+	}
+}

@@ -37,7 +37,6 @@ func (n *Node) Turn(now Nanos) error {
 		return n.failure
 	}
 	n.turnstile.spent = 0
-	n.answerLate()
 	for i := range n.box.items {
 		n.dispatch(&n.box.items[i])
 	}
@@ -45,6 +44,7 @@ func (n *Node) Turn(now Nanos) error {
 		return n.failure // what it was in the middle of may be half done
 	}
 	n.serveWaiting()
+	n.answerLate()
 	n.resumeConns()
 	n.onDurable(wal.LSN(n.inbox.durable.Load()))
 	n.onClock()

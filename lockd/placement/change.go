@@ -74,6 +74,8 @@ var (
 	ErrRefused = errors.New("placement: change refused")
 	// ErrBusy means that an earlier change is not finished; the text says which.
 	ErrBusy = errors.New("placement: a change is under way")
+	// ErrSoon is an ErrBusy that ends by itself, within seconds as a rule.
+	ErrSoon = fmt.Errorf("%w, or has just been made", ErrBusy)
 	// ErrNoChange means that the record is already so.
 	ErrNoChange = errors.New("placement: nothing to change")
 )
@@ -299,7 +301,8 @@ func (r *Record) replace(n *Node, c *Change) error {
 			"on an empty directory", ErrRefused, n.ID)
 	}
 	if n.State != Member {
-		return fmt.Errorf("%w: node %d is %v; only a member is replaced", ErrRefused, n.ID, n.State)
+		return fmt.Errorf("%w: node %d is %v; only one that has joined is replaced", ErrRefused, n.ID,
+			n.State)
 	}
 	elsewhere := c.Peer != "" && c.Peer != n.Peer || c.Client != "" && c.Client != n.Client
 	if n.Disk == 0 && !elsewhere {

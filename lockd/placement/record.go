@@ -14,9 +14,9 @@ type State uint8
 
 // The states. Numbers are append-only.
 const (
-	// Joining: invited; it is a member once its disk is known.
+	// Joining: invited; it has joined once its disk is known.
 	Joining State = 1
-	// Member: keeps groups. Without a disk it waits for one to be shown, its
+	// Member: has joined, and keeps groups. Without a disk it waits for one to be shown, its
 	// old one being lost.
 	Member State = 2
 	// Leaving: its groups are moving to others.
@@ -31,7 +31,7 @@ func (s State) String() string {
 	case Joining:
 		return "joining"
 	case Member:
-		return "member"
+		return "joined"
 	case Leaving:
 		return "leaving"
 	case Gone:
