@@ -20,6 +20,7 @@ import (
 	"lockd/lockfsm/checkpoint"
 	"lockd/netio"
 	"lockd/netio/wire"
+	"lockd/paxos"
 	"lockd/wal"
 	"lockd/wal/disk"
 )
@@ -276,6 +277,11 @@ func (a *assembly) listenAdmin() error {
 
 // change hands an operator's change to the engine and waits for its answer.
 func (a *assembly) change(ctx context.Context, c placement.Change) error {
+	if s := a.node.Status(); s != nil {
+		if err := clashes(a.cfg.Nodes, s.Record, &c); err != nil {
+			return err
+		}
+	}
 	answer := make(chan error, 1) // the engine never waits
 	a.inbox.Change(c, func(err error) { answer <- err })
 	select {
@@ -284,6 +290,24 @@ func (a *assembly) change(ctx context.Context, c placement.Change) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", node.ErrUncertain, ctx.Err())
 	}
+}
+
+// clashes refuses an address of a node of the cluster's birth: the record, by which the
+// engine goes, has no addresses of those that have never moved.
+func clashes(listed []config.Node, r *placement.Record, c *placement.Change) error {
+	for _, n := range listed {
+		id := paxos.NodeID(n.ID)
+		if r == nil || id == c.Node {
+			continue
+		}
+		if in := r.Node(id); in == nil || in.State == placement.Gone || in.Peer != "" {
+			continue
+		}
+		if err := c.Clash(id, n.Peer, n.Client); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // drainAside hands an operator's wish to drain, or to lead again, to the engine. What
