@@ -185,6 +185,8 @@ func (a *assembly) openStore(recovery *node.Recovery) error {
 		Fatal:      a.die,
 		Report:     a.report,
 		CacheBytes: a.cfg.CheckpointCacheBytes,
+		// Most of what the directory may take it has taken already.
+		LowSpaceBytes: a.cfg.Disk().Sum() / 4,
 	})
 	if err != nil {
 		return err
