@@ -67,7 +67,7 @@ func assemble(cfg config.Config, log *slog.Logger) (*assembly, error) {
 
 func (a *assembly) open() error {
 	o := a.cfg.NodeOptions()
-	o.Build = version
+	o.Build = build()
 	o.Seed = randomSeed()
 	o.Format = newestFormat
 	if err := o.Validate(); err != nil {
@@ -272,7 +272,7 @@ func (a *assembly) listenAdmin() error {
 		Locks:   a.locks.get,
 		Change:  a.change,
 		Drain:   a.drainAside,
-		Build:   version,
+		Build:   build(),
 	}), a.failed)
 	return nil
 }

@@ -63,18 +63,7 @@ func (n *notice) begin() (text <-chan string, stop func()) {
 		return nil, func() {}
 	}
 	found := make(chan string, 1)
-	ctx, cancel := context.WithCancel(context.Background())
-	timer := time.AfterFunc(n.after, func() {
-		ctx, cancel := context.WithTimeout(ctx, noticeAnswer)
-		defer cancel()
-		if text := n.ask(ctx); text != "" {
-			found <- text
-		}
-	})
-	return found, func() {
-		timer.Stop()
-		cancel()
-	}
+	return found, n.start(found)
 }
 
 func (n *notice) print(text string) { fmt.Fprintf(n.to, "lockd: waiting: %s\n", text) }
