@@ -127,6 +127,7 @@ func (a *assembly) recover(o *node.Options) (*node.Recovery, error) {
 	a.dir = dir
 	a.onClose(dir.close)
 	warnOfSpace(&a.cfg, dir.path, a.log)
+	warnOfFiles(fileLimit(), a.log)
 	id, err := dir.identity(o)
 	if err != nil {
 		return nil, err
@@ -259,7 +260,7 @@ func (a *assembly) listenAdmin() error {
 	}
 	ln, err := net.Listen("tcp", a.cfg.AdminListen)
 	if err != nil {
-		return fmt.Errorf("listening for admin HTTP (node.admin_listen): %w", err)
+		return fmt.Errorf("listening for admin HTTP (node.admin_listen, --admin or LOCKD_ADMIN): %w", err)
 	}
 	a.admin = ln
 	a.onClose(ln.Close)

@@ -216,9 +216,15 @@ func (a *adminFlags) meet(ctx context.Context) (admin.Progress, error) {
 // adminFailure gives an error of an admin listener its exit code.
 func adminFailure(err error) error {
 	if errors.Is(err, admin.ErrAsk) {
-		return err
+		// Which packages an answer came through helps nobody who asked.
+		return failf(exitFailure, "%s", packageNames().Replace(err.Error()))
 	}
 	return failf(exitUnavailable, "%w; --admin and LOCKD_ADMIN are a node's node.admin_listen", err)
+}
+
+// packageNames takes out what stands before the errors of packages.
+func packageNames() *strings.Replacer {
+	return strings.NewReplacer("admin: ", "", "placement: ", "", "node: ", "")
 }
 
 // goal is what a change leads to in the end.

@@ -2,8 +2,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
+	"lockd/lockd/admin"
 	"lockd/lockd/config"
 	"lockd/lockd/placement"
 )
@@ -38,5 +40,15 @@ func TestAddressesOfTheBirthAreTaken(t *testing.T) {
 		if err := clashes(listed, &r, &row.change); !errors.Is(err, row.want) {
 			t.Errorf("%s: got %v, want %v", row.name, err, row.want)
 		}
+	}
+}
+
+// TestRefusedChangeIsSaidPlainly proves that an operator reads why, and not from where.
+func TestRefusedChangeIsSaidPlainly(t *testing.T) {
+	err := adminFailure(fmt.Errorf("%w: %w: the cluster has no node 9", admin.ErrAsk,
+		placement.ErrRefused))
+	want := "the cluster was not changed: change refused: the cluster has no node 9"
+	if err.Error() != want || exitCode(err) != exitFailure {
+		t.Errorf("got %q and exit code %d, want %q and %d", err, exitCode(err), want, exitFailure)
 	}
 }
