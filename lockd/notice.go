@@ -44,8 +44,10 @@ func newNotice(sh *shell, c *client.Client, names []string, timeout time.Duratio
 	n.ask = func(ctx context.Context) string {
 		text, silent, err := inTheWay(ctx, c, names)
 		switch {
-		case errors.Is(err, client.ErrClosed):
+		case errors.Is(err, client.ErrClosed), errors.Is(err, context.Canceled):
 			return ""
+		case errors.Is(err, client.ErrBusy):
+			return fmt.Sprintf("lock %q: %v", silent, oneLine{err})
 		case err != nil:
 			return fmt.Sprintf("lock %q: %s: %v", silent, noLeader, oneLine{err})
 		case !watched:

@@ -47,3 +47,19 @@ func TestLongWaitIsExplainedOnce(t *testing.T) {
 		})
 	}
 }
+
+// TestTryExplainsNoWait proves that a try, which does not wait for the lock, says nothing
+// of a wait.
+func TestTryExplainsNoWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		p := patience{notice: notice{after: time.Second, to: &out,
+			ask: func(context.Context) string { return "x is held" }}}
+		if _, err := acquire(&p, func(context.Context) (int, error) {
+			time.Sleep(4 * time.Second)
+			return 7, nil
+		}); err != nil || out.Len() > 0 {
+			t.Errorf("got %v and %q, want nothing", err, out.String())
+		}
+	})
+}

@@ -73,8 +73,12 @@ func acquire[T any](p *patience, call func(context.Context) (T, error)) (T, erro
 		h, err := call(ctx)
 		result <- outcome{h, err}
 	})
-	notice, stop := p.notice.begin()
-	defer stop()
+	var notice <-chan string
+	if p.wait != 0 { // a try waits for an answer only
+		var stop func()
+		notice, stop = p.notice.begin()
+		defer stop()
+	}
 	for {
 		select {
 		case text := <-notice:
