@@ -20,6 +20,7 @@ import (
 	"lockd/lockfsm/checkpoint"
 	"lockd/netio"
 	"lockd/netio/wire"
+	"lockd/paxos"
 	"lockd/wal"
 	"lockd/wal/disk"
 )
@@ -66,7 +67,7 @@ func assemble(cfg config.Config, log *slog.Logger) (*assembly, error) {
 
 func (a *assembly) open() error {
 	o := a.cfg.NodeOptions()
-	o.Build = version
+	o.Build = build()
 	o.Seed = randomSeed()
 	o.Format = newestFormat
 	if err := o.Validate(); err != nil {
@@ -126,6 +127,7 @@ func (a *assembly) recover(o *node.Options) (*node.Recovery, error) {
 	a.dir = dir
 	a.onClose(dir.close)
 	warnOfSpace(&a.cfg, dir.path, a.log)
+	warnOfFiles(fileLimit(), a.log)
 	id, err := dir.identity(o)
 	if err != nil {
 		return nil, err
@@ -184,6 +186,8 @@ func (a *assembly) openStore(recovery *node.Recovery) error {
 		Fatal:      a.die,
 		Report:     a.report,
 		CacheBytes: a.cfg.CheckpointCacheBytes,
+		// Most of what the directory may take it has taken already.
+		LowSpaceBytes: a.cfg.Disk().Sum() / 4,
 	})
 	if err != nil {
 		return err
@@ -256,7 +260,7 @@ func (a *assembly) listenAdmin() error {
 	}
 	ln, err := net.Listen("tcp", a.cfg.AdminListen)
 	if err != nil {
-		return fmt.Errorf("listening for admin HTTP (node.admin_listen): %w", err)
+		return fmt.Errorf("listening for admin HTTP (node.admin_listen, --admin or LOCKD_ADMIN): %w", err)
 	}
 	a.admin = ln
 	a.onClose(ln.Close)
@@ -269,13 +273,18 @@ func (a *assembly) listenAdmin() error {
 		Locks:   a.locks.get,
 		Change:  a.change,
 		Drain:   a.drainAside,
-		Build:   version,
+		Build:   build(),
 	}), a.failed)
 	return nil
 }
 
 // change hands an operator's change to the engine and waits for its answer.
 func (a *assembly) change(ctx context.Context, c placement.Change) error {
+	if s := a.node.Status(); s != nil {
+		if err := clashes(a.cfg.Nodes, s.Record, &c); err != nil {
+			return err
+		}
+	}
 	answer := make(chan error, 1) // the engine never waits
 	a.inbox.Change(c, func(err error) { answer <- err })
 	select {
@@ -284,6 +293,24 @@ func (a *assembly) change(ctx context.Context, c placement.Change) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", node.ErrUncertain, ctx.Err())
 	}
+}
+
+// clashes refuses an address of a node of the cluster's birth: the record, by which the
+// engine goes, has no addresses of those that have never moved.
+func clashes(listed []config.Node, r *placement.Record, c *placement.Change) error {
+	for _, n := range listed {
+		id := paxos.NodeID(n.ID)
+		if r == nil || id == c.Node {
+			continue
+		}
+		if in := r.Node(id); in == nil || in.State == placement.Gone || in.Peer != "" {
+			continue
+		}
+		if err := c.Clash(id, n.Peer, n.Client); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // drainAside hands an operator's wish to drain, or to lead again, to the engine. What

@@ -60,6 +60,10 @@ func startFailure(name string, err error) error {
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		return failf(exitNotFound, "%s: command not found", name)
 	}
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		err = path.Err // it has the name once more, and calls that a fork
+	}
 	return failf(exitNotRunnable, "%s: %w", name, err)
 }
 

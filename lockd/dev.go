@@ -26,7 +26,7 @@ that is removed at the end, or in --data. They are real nodes with real logs and
 synced disks; what is missing is that they fail apart.
 
 They are small: cluster.limits.memory is 256MiB instead of 1GiB, which leaves each of
-the 64 groups room for 1360 locks, 170 detached holds, latches and events, and 128KiB
+the 64 groups room for 1352 locks, 169 detached holds, latches and events, and 128KiB
 of payloads, labels and other terms. Above that a request is refused as busy, or as
 too much data. lockd config check shows what a cluster of your own would have.`,
 		begin: func(flags *flag.FlagSet) action {

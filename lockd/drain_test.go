@@ -89,6 +89,27 @@ func TestMoveAndDrainWait(t *testing.T) {
 	}
 }
 
+// TestWaitThatHearsNothingSaysSo proves that nothing is said about a cluster of which
+// nothing is known: a node that stops answering leads to no list of what is not moved.
+func TestWaitThatHearsNothingSaysSo(t *testing.T) {
+	asked := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked++; asked > 2 { // who it is, and the change
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		_, _ = io.WriteString(w, `{"node":2,"cluster":"c"}`)
+	}))
+	t.Cleanup(s.Close)
+	at := strings.TrimPrefix(s.URL, "http://")
+	code, out, problems := call("cluster", "move", "0", "2", "--admin", at, "--wait", "300ms")
+	if code != exitUnavailable || !strings.Contains(problems, "has not said in 300ms how far it is") ||
+		!strings.Contains(out, "is to lead group 0") {
+		t.Errorf("got exit code %d and %q, want %d and that nothing is known", code, out+problems,
+			exitUnavailable)
+	}
+}
+
 // A removal is taken back by the verb that asked for it, and by no other.
 func TestRemoveIsUndone(t *testing.T) {
 	const stays = `{"node":1,"cluster":"c","moving":0,"nodes":[{"node":4,"state":"joined"}]}`

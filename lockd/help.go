@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"io"
@@ -11,15 +12,15 @@ import (
 // with a word.
 func (sh *shell) help(args []string) error {
 	if len(args) == 0 || args[0] == "help" {
-		sh.printVerbs(sh.out)
-		return nil
+		return sh.printPage(sh.printVerbs)
 	}
 	if of := verbsOf(args[0]); len(args) == 1 && of != nil {
-		for _, v := range of {
-			fmt.Fprintf(sh.out, "lockd %-17s %s\n", v.name, v.brief)
-		}
-		fmt.Fprintf(sh.out, "\nlockd help %s VERB says more.\n", args[0])
-		return nil
+		return sh.printPage(func(w io.Writer) {
+			for _, v := range of {
+				fmt.Fprintf(w, "lockd %-17s %s\n", v.name, v.brief)
+			}
+			fmt.Fprintf(w, "\nlockd help %s VERB says more.\n", args[0])
+		})
 	}
 	v, rest, err := findVerb(args)
 	if err != nil {
@@ -28,8 +29,15 @@ func (sh *shell) help(args []string) error {
 	if len(rest) > 0 {
 		return failf(exitUsage, "help: unexpected argument %q", rest[0])
 	}
-	sh.printVerb(sh.out, v)
-	return nil
+	return sh.printPage(func(w io.Writer) { sh.printVerb(w, v) })
+}
+
+// printPage prints a page at once.
+func (sh *shell) printPage(print func(io.Writer)) error {
+	var page bytes.Buffer
+	print(&page)
+	_, err := sh.out.Write(page.Bytes())
+	return err
 }
 
 // verbsOf lists the verbs of two words the first of which is given.
@@ -44,7 +52,7 @@ func verbsOf(first string) []verb {
 }
 
 func (sh *shell) printVerbs(w io.Writer) {
-	fmt.Fprintf(w, "lockd %s: locks that survive the loss of a node\n\nlockd VERB …\n", version)
+	fmt.Fprintf(w, "lockd %s: locks that survive the loss of a node\n\nlockd VERB …\n", build())
 	for _, v := range verbs() {
 		fmt.Fprintf(w, "  %-17s %s\n", v.name, v.brief)
 	}

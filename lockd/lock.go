@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -90,12 +91,15 @@ type locker struct {
 	by       string // who takes it, for the label
 }
 
-// takenBy is who uses this shell: the user, as far as the environment says, and the
-// machine.
+// takenBy is who uses this shell: the user, by number if the environment does not
+// say, and the machine.
 func takenBy(sh *shell) string {
 	user := sh.getenv("USER")
 	if user == "" {
 		user = sh.getenv("LOGNAME")
+	}
+	if user == "" { // as under cron, or in a container
+		user = "uid" + strconv.Itoa(os.Getuid())
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -139,6 +143,7 @@ func (l *locker) run(sh *shell, args []string) error {
 	}
 	defer closeClient(c)
 	name := args[0]
+	l.patience.notice = newNotice(sh, c, []string{name}, l.cluster.timeout)
 	h, err := acquire(&l.patience, func(ctx context.Context) (*client.Held, error) {
 		if l.patience.wait == 0 {
 			return l.try(ctx, c, name)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -136,6 +137,23 @@ func awaitEngine(l *node.Loop, failed chan<- error) {
 
 // inBackground runs one call whose result comes by a channel it sends to.
 func inBackground(call func()) { go call() }
+
+// start has the text of a notice, if there is one, sent to found in the background,
+// which must have room for it, unless stop is called before.
+func (n *notice) start(found chan<- string) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	timer := time.AfterFunc(n.after, func() {
+		ctx, cancel := context.WithTimeout(ctx, noticeAnswer)
+		defer cancel()
+		if text := n.ask(ctx); text != "" {
+			found <- text
+		}
+	})
+	return func() {
+		timer.Stop()
+		cancel()
+	}
+}
 
 // sideBySide calls fn for 0 to n-1 on a few goroutines of its own and returns
 // when all calls have.

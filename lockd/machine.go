@@ -83,6 +83,29 @@ func warnOfSpace(c *config.Config, dir string, log *slog.Logger) {
 	}
 }
 
+// enoughFiles is how many files a node should be able to open: as many as its own files
+// and links can take, and a few clients.
+const enoughFiles = 1024
+
+// warnOfFiles says so if the process may open so few files that the clients and the node
+// itself share what there is.
+func warnOfFiles(limit uint64, log *slog.Logger) {
+	if limit < enoughFiles {
+		log.Warn("few files may be open: few clients find room, or the node itself does not",
+			"limit", limit, "should_be", enoughFiles, "settings", "ulimit -n, LimitNOFILE")
+	}
+}
+
+// fileLimit returns how many files this process may open, as the Go runtime has
+// raised it at the start.
+func fileLimit() uint64 {
+	var lim syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim); err != nil {
+		return enoughFiles // netio.Listen tells
+	}
+	return lim.Cur
+}
+
 // usedBytes is what the directory takes already.
 func usedBytes(dir string) (sum uint64) {
 	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {

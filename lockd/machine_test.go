@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -32,6 +34,20 @@ func TestMemoryOfTheMachineIsRead(t *testing.T) {
 	} {
 		if got := cgroupLimit(text); got != want {
 			t.Errorf("control group %q: got %d, want %d", text, got, want)
+		}
+	}
+}
+
+// TestFewFilesAreWarnedOf proves that a node says at its start that it may open too few
+// files, and says nothing where there are enough.
+func TestFewFilesAreWarnedOf(t *testing.T) {
+	for limit, want := range map[uint64]string{
+		64: "limit=64", 1023: "limit=1023", 1024: "", 65536: "",
+	} {
+		var out bytes.Buffer
+		warnOfFiles(limit, slog.New(slog.NewTextHandler(&out, nil)))
+		if got := out.String(); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%d files: got %q, want %q", limit, got, want)
 		}
 	}
 }

@@ -15,8 +15,11 @@ import (
 	"syscall"
 )
 
-// version is set by the linker.
-var version = "unknown"
+// version is set by the linker. Everything else goes by build.
+var version = unknownVersion
+
+// unknownVersion stands for a version that nobody has noted.
+const unknownVersion = "unknown"
 
 func main() {
 	// A reader that goes away ends the output, not the process in the middle

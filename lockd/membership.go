@@ -244,9 +244,15 @@ func (a *adminFlags) meet(ctx context.Context) (admin.Progress, error) {
 // adminFailure gives an error of an admin listener its exit code.
 func adminFailure(err error) error {
 	if errors.Is(err, admin.ErrAsk) {
-		return err
+		// Which packages an answer came through helps nobody who asked.
+		return failf(exitFailure, "%s", packageNames().Replace(err.Error()))
 	}
 	return failf(exitUnavailable, "%w; --admin and LOCKD_ADMIN are a node's node.admin_listen", err)
+}
+
+// packageNames takes out what stands before the errors of packages.
+func packageNames() *strings.Replacer {
+	return strings.NewReplacer("admin: ", "", "placement: ", "", "node: ", "")
 }
 
 // goal is what a change leads to in the end.
@@ -299,7 +305,8 @@ func movedTo(group, id int) goal {
 	}
 }
 
-// await polls, if told to wait, until a goal is reached.
+// await polls, if told to wait, until a goal is reached. It asks once at least, however
+// short the wait is: without an answer there is nothing to say about the cluster.
 func (a *adminFlags) await(sh *shell, g goal) error {
 	if a.wait == 0 {
 		return nil
@@ -308,10 +315,11 @@ func (a *adminFlags) await(sh *shell, g goal) error {
 	defer cancel()
 	poll := time.NewTicker(200 * time.Millisecond)
 	defer poll.Stop()
-	var last admin.Progress
+	var last *admin.Progress
 	for {
-		if p, err := admin.AskProgress(ctx, a.address); err == nil {
-			last = p
+		p, err := a.progress()
+		if err == nil {
+			last = &p
 			if g.reached(&p) {
 				fmt.Fprintln(sh.out, g.done(&p))
 				return nil
@@ -320,8 +328,19 @@ func (a *adminFlags) await(sh *shell, g goal) error {
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return failf(exitFailure, "%s after %v; it goes on without this command", g.open(&last),
-				a.wait)
+			if last == nil {
+				return failf(exitUnavailable, "the change is made, and the node at %s has not said in %s "+
+					"how far it is: %w", a.address, spanText(a.wait), err)
+			}
+			return failf(exitFailure, "%s after %s; it goes on without this command", g.open(last),
+				spanText(a.wait))
 		}
 	}
+}
+
+// progress asks the node once how far the cluster is.
+func (a *adminFlags) progress() (admin.Progress, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	return admin.AskProgress(ctx, a.address)
 }

@@ -23,6 +23,8 @@ type patience struct {
 	conflictCode int
 	// timeout is how long an answer of the cluster may take.
 	timeout time.Duration
+	// notice says, once, what a wait is for. Its zero value says nothing.
+	notice notice
 
 	signals chan os.Signal
 }
@@ -71,8 +73,16 @@ func acquire[T any](p *patience, call func(context.Context) (T, error)) (T, erro
 		h, err := call(ctx)
 		result <- outcome{h, err}
 	})
+	var notice <-chan string
+	if p.wait != 0 { // a try waits for an answer only
+		var stop func()
+		notice, stop = p.notice.begin()
+		defer stop()
+	}
 	for {
 		select {
+		case text := <-notice:
+			p.notice.print(text)
 		case o := <-result:
 			var asked *failure
 			if o.err == nil && errors.As(context.Cause(ctx), &asked) {
@@ -120,19 +130,13 @@ func (p *patience) failure(c *client.Client, names []string, err error) error {
 func (p *patience) waited(c *client.Client, names []string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), min(p.timeout, 2*time.Second))
 	defer cancel()
-	text := ""
-	for _, name := range names {
-		w, err := c.Why(ctx, name)
-		switch {
-		case errors.Is(err, client.ErrUnsupported): // nothing is known
-		case err != nil:
-			return failf(exitUnavailable, "lock %q was not granted in %s, and no leader of its "+
-				"group answers: a majority of its nodes may be missing (lockd cluster status): %w",
-				name, spanText(p.wait), oneLine{err})
-		case w.Position > 0 && text == "":
-			held := client.HeldError{Name: name, Info: &w.LockInfo}
-			text = held.Error() + "\n"
-		}
+	text, silent, err := inTheWay(ctx, c, names)
+	if err != nil {
+		return failf(exitUnavailable, "lock %q was not granted in %s, and "+noLeader+": %w", silent,
+			spanText(p.wait), oneLine{err})
+	}
+	if text != "" {
+		text += "\n"
 	}
 	quoted := make([]string, len(names))
 	for i, name := range names {

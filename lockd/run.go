@@ -21,11 +21,13 @@ func runVerb() verb {
 		brief: "run a command while holding a lock",
 		help: `
 Waits for the lock, runs the command, gives the lock back and exits with the
-command's exit code. The command gets standard input, a process group of its
-own, every signal that lockd gets, and LOCKD_NAME, LOCKD_TOKEN (larger at every
-grant: let what the lock protects refuse a smaller one) and LOCKD_SESSION in its
-environment. It dies with lockd, even by kill -9, and so does what it has started,
-unless that has left its process group.
+command's exit code. What a long wait is for is said once on standard error: at a
+terminal who is in the way, anywhere that no node answers for the lock.
+
+The command gets standard input, a process group of its own, every signal that lockd
+gets, and LOCKD_NAME, LOCKD_TOKEN (larger at every grant: let what the lock protects
+refuse a smaller one) and LOCKD_SESSION in its environment. It dies with lockd, even
+by kill -9, and so does what it has started, unless that has left its process group.
 
 A command that a signal ends has --kill-grace for what it has started to end too,
 before the lock is given back. What a command leaves running when it ends by itself
@@ -119,6 +121,7 @@ func (r *runner) run(sh *shell, args []string) error {
 	if err != nil {
 		return err
 	}
+	r.patience.notice = newNotice(sh, c, r.names, r.cluster.timeout)
 	t, err := acquire(&r.patience, func(ctx context.Context) (*taken, error) {
 		return r.lock(ctx, c)
 	})

@@ -89,11 +89,14 @@ func (sh *shell) dispatch(args []string) error {
 	act := v.begin(flags)
 	args, err = parseFlags(flags, rest)
 	if errors.Is(err, flag.ErrHelp) {
-		sh.printVerb(sh.out, v)
-		return nil
+		return sh.printPage(func(w io.Writer) { sh.printVerb(w, v) })
 	}
 	if err != nil {
-		return &failure{code: exitUsage, err: fmt.Errorf("%s: %w", v.name, err)}
+		err = fmt.Errorf("%s: %w", v.name, err)
+		if v.runsCommand() && !slices.Contains(rest, "--") {
+			err = fmt.Errorf("%w; a command and its flags go behind --: lockd %s NAME -- CMD", err, v.name)
+		}
+		return &failure{code: exitUsage, err: err}
 	}
 	if !v.runsCommand() {
 		args = withoutDashes(args)
@@ -124,27 +127,46 @@ func findVerb(args []string) (verb, []string, error) {
 		}
 		names = append(names, v.name)
 	}
+	return verb{}, nil, unknownVerb(args, names)
+}
+
+// unknownVerb says what may have been meant by a command line that begins with no verb.
+func unknownVerb(args, names []string) error {
 	typed := args[0]
-	if of := verbsOf(typed); of != nil {
-		if len(args) > 1 && !strings.HasPrefix(args[1], "-") {
-			typed += " " + args[1]
-			near := config.Nearest(typed, names)
-			if near == "" {
-				near = "help " + args[0]
-			}
-			return verb{}, nil, failf(exitUsage, "unknown verb %q; did you mean %q?", typed, near)
+	var firsts, seconds []string
+	for _, name := range names {
+		first, second, two := strings.Cut(name, " ")
+		firsts = append(firsts, first)
+		if two && first == typed {
+			seconds = append(seconds, second)
 		}
-		seconds := make([]string, len(of))
-		for i, v := range of {
-			seconds[i] = strings.TrimPrefix(v.name, typed+" ")
+	}
+	second := ""
+	if len(args) > 1 && !strings.HasPrefix(args[1], "-") {
+		second = args[1]
+	}
+	switch there := orList(seconds); {
+	case seconds == nil:
+		near := ""
+		if second != "" {
+			near = config.Nearest(typed+" "+second, names)
 		}
-		return verb{}, nil, failf(exitUsage, "%s what? There is: lockd %s %s", typed, typed,
-			orList(seconds))
+		if near == "" {
+			near = config.Nearest(typed, append(firsts, "help"))
+		}
+		if near != "" {
+			return failf(exitUsage, "unknown verb %q; did you mean %q?", typed, near)
+		}
+		return failf(exitUsage, "unknown verb %q; lockd help lists all", typed)
+	case second == "":
+		return failf(exitUsage, "%s what? There is: lockd %s %s", typed, typed, there)
+	default:
+		typed += " " + second
+		if near := config.Nearest(second, seconds); near != "" {
+			return failf(exitUsage, "unknown verb %q; did you mean %q?", typed, args[0]+" "+near)
+		}
+		return failf(exitUsage, "unknown verb %q; there is: lockd %s %s", typed, args[0], there)
 	}
-	if near := config.Nearest(typed, append(names, "help")); near != "" {
-		return verb{}, nil, failf(exitUsage, "unknown verb %q; did you mean %q?", typed, near)
-	}
-	return verb{}, nil, failf(exitUsage, "unknown verb %q; lockd help lists all", typed)
 }
 
 // parseFlags parses flags wherever they stand, up to a lone "--". What follows

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"runtime"
+	"runtime/debug"
 
 	"lockd/netio/wire"
 )
@@ -25,6 +26,33 @@ func versionVerb() verb {
 
 func printVersion(sh *shell) error {
 	_, err := fmt.Fprintf(sh.out, "lockd %s (%s, %s/%s; client protocol %d, peer protocol %d)\n",
-		version, runtime.Version(), runtime.GOOS, runtime.GOARCH, wire.Version, wire.PeerVersion)
+		build(), runtime.Version(), runtime.GOOS, runtime.GOARCH, wire.Version, wire.PeerVersion)
 	return err
+}
+
+// build is the version of this binary: what the linker was told, else the commit that
+// the go command noted.
+func build() string {
+	info, ok := debug.ReadBuildInfo()
+	if version != unknownVersion || !ok {
+		return version
+	}
+	return commitOf(info.Settings)
+}
+
+// commitOf names the commit of a build as git describe does.
+func commitOf(settings []debug.BuildSetting) string {
+	commit, dirty := unknownVersion, ""
+	for _, s := range settings {
+		switch {
+		case s.Key == "vcs.revision":
+			commit = s.Value[:min(len(s.Value), 7)]
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = "-dirty"
+		}
+	}
+	if commit == unknownVersion {
+		return commit
+	}
+	return commit + dirty
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/pprof"
 	"strconv"
@@ -54,6 +55,7 @@ func NewHandler(o Options) http.Handler {
 	mux.Handle("GET /metrics", newMetrics(o))
 	mux.HandleFunc("GET /healthz", h.health)
 	mux.HandleFunc("GET /readyz", h.ready)
+	mux.HandleFunc("GET /{$}", index)
 	mux.HandleFunc("GET /v1/status", h.status)
 	mux.HandleFunc("GET /v1/locks", h.locks)
 	mux.HandleFunc("GET /v1/lock", h.lock)
@@ -65,6 +67,14 @@ func NewHandler(o Options) http.Handler {
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	return ownSite(mux)
+}
+
+// index names the pages to who looks for them.
+func index(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = io.WriteString(w, "the admin port of a lockd node\n\n"+
+		"/metrics\n/healthz\n/readyz\n/v1/status\n/v1/locks?prefix=&after=&limit=\n/v1/lock?name=\n"+
+		"/debug/pprof/\nPOST /v1/cluster/add, remove, replace, move, drain\n")
 }
 
 // ownSite refuses what a browser sends on behalf of another site: there is no
@@ -182,6 +192,10 @@ func (h *handler) lock(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	info, err := locks.Get(ctx, name)
+	if errors.Is(err, client.ErrNotFound) {
+		fail(w, http.StatusNotFound, fmt.Sprintf("lock %q: nobody holds it or waits for it", name))
+		return
+	}
 	if err != nil {
 		failWith(w, err)
 		return
@@ -193,8 +207,6 @@ func (h *handler) lock(w http.ResponseWriter, r *http.Request) {
 func failWith(w http.ResponseWriter, err error) {
 	code := http.StatusBadGateway
 	switch {
-	case errors.Is(err, client.ErrNotFound):
-		code = http.StatusNotFound
 	case errors.Is(err, client.ErrBadName), errors.Is(err, client.ErrNameTooLong):
 		code = http.StatusBadRequest
 	case errors.Is(err, client.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):

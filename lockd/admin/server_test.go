@@ -315,3 +315,30 @@ func TestJSONOfTheCommandLine(t *testing.T) {
 		}
 	}
 }
+
+// TestPagesAreFound proves that the root names pages that are there, and that nothing else
+// takes its place.
+func TestPagesAreFound(t *testing.T) {
+	s := site{status: picture()}
+	code, page := s.get("/")
+	if code != 200 {
+		t.Fatalf("got status %d, want 200", code)
+	}
+	for line := range strings.SplitSeq(page, "\n") {
+		path, _, _ := strings.Cut(line, "?")
+		if !strings.HasPrefix(path, "/") || path == "/v1/lock" {
+			continue
+		}
+		if code, _ := s.get(path); code != 200 {
+			t.Errorf("%s: got status %d, want 200", path, code)
+		}
+	}
+	if code, _ := s.get("/nothing"); code != 404 {
+		t.Errorf("/nothing: got status %d, want 404", code)
+	}
+	s.locks.err = client.ErrNotFound
+	if _, body := s.get("/v1/lock?name=a%00"); !strings.Contains(body, "nobody holds it or waits") ||
+		strings.Contains(body, "client:") {
+		t.Errorf("a lock that is not known: got %s", body)
+	}
+}

@@ -138,6 +138,14 @@ func TestComplaintsNameThePlaceAndWhatIsAllowed(t *testing.T) {
 				"two node.batch of 1MiB"}},
 		{"no whole tick", "heartbeat = \"30ms\"\n",
 			[]string{"node.heartbeat is 30ms, must be a whole number of 20ms"}},
+		{"a multiple of nothing", "wal_segment = \"65KiB\"\n",
+			[]string{"node.wal_segment is 65KiB, must be a multiple of 4KiB"}},
+		{"half a slot", "window = 1.5\n", []string{"node.window: 1.5 is not a whole number"}},
+		{"lengths as they are written", "idle_timeout = \"90m\"\n[cluster.limits]\nlease_min = \"3h\"\n" +
+			"lease_max = \"2h\"\n",
+			[]string{"lockd.toml:14: cluster.limits.lease_min is 3h, must be at most " +
+				"cluster.limits.lease_max of 2h",
+				"lockd.toml:12: node.idle_timeout is 1h30m, must be at least cluster.limits.lease_max of 2h"}},
 		{"log shorter than a round of checkpoints", "checkpoint = \"193MiB\"\n",
 			[]string{"node.checkpoint is 193MiB, must be at most 192MiB: " +
 				"node.wal_segments of 4, less one, of 64MiB"}},
@@ -156,6 +164,19 @@ func TestComplaintsNameThePlaceAndWhatIsAllowed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestSumNamesNoLineOfItsParts proves that a bound that is given by a flag is not shown
+// at the line of a setting that only stands in the list below it.
+func TestSumNamesNoLineOfItsParts(t *testing.T) {
+	_, _, err := Load(Sources{File: write(t, example), Flags: []Given{{"memory", "1GiB"}}})
+	if err == nil || !strings.HasPrefix(err.Error(), "node.memory is 1GiB, and the bounds") {
+		t.Errorf("got %v, want no line of the file", err)
+	}
+	_, _, err = Load(Sources{File: write(t, example+"memory = \"1GiB\"\n")})
+	if err == nil || !strings.Contains(err.Error(), "lockd.toml:12: node.memory is 1GiB") {
+		t.Errorf("got %v, want line 12", err)
 	}
 }
 

@@ -23,7 +23,7 @@ type file struct {
 func readFile(path string) (*file, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("config: reading the configuration: %w", err)
+		return nil, fmt.Errorf("config: %w", err)
 	}
 	f := &file{path: path, lines: strings.Split(string(text), "\n")}
 	meta, err := toml.Decode(string(text), &f.tree)
@@ -122,6 +122,8 @@ func plainText(v any) (string, error) {
 		return strconv.FormatInt(v, 10), nil
 	case map[string]any:
 		return "", errors.New("is a table, must be a value")
+	case float64:
+		return "", fmt.Errorf("%v is not a whole number, and not a text", v)
 	default:
 		return "", fmt.Errorf("%v is a %T, must be a text or a whole number", v, v)
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"lockd/lockfsm"
 )
 
 // Given is one value from the command line.
@@ -74,8 +76,9 @@ func (f *file) relations(c *Config, found []problem, from Sources) []problem {
 			continue
 		}
 		p := problem{err: err}
+		first, _, _ := strings.Cut(text, "\n") // what follows is a list
 		for _, s := range Settings() {
-			if !names(text, s.Key) || overridden(&s, from) {
+			if !names(first, s.Key) || overridden(&s, from) {
 				continue
 			}
 			if line := f.lineOf(s.Key); line > 0 && (p.line == 0 || line < p.line) {
@@ -279,19 +282,20 @@ func (c *Config) checkRelations() []error {
 		{"node.rank_delay", c.RankDelay},
 	} {
 		if d.length%tick != 0 {
-			add("%s is %v, must be a whole number of %v", d.key, d.length, tick)
+			add("%s is %s, must be a whole number of %s", d.key, formatDuration(d.length),
+				formatDuration(tick))
 		}
 	}
 	if c.ElectionTimeout < 4*c.Heartbeat {
-		add("node.election_timeout is %v, must be at least 4 heartbeats of %v, node.heartbeat",
-			c.ElectionTimeout, c.Heartbeat)
+		add("node.election_timeout is %s, must be at least 4 heartbeats of %s, node.heartbeat",
+			formatDuration(c.ElectionTimeout), formatDuration(c.Heartbeat))
 	}
 	if c.InboxBytes < c.BatchBytes {
 		add("node.inbox is %s, must be at least node.batch of %s",
 			formatBytes(c.InboxBytes), formatBytes(c.BatchBytes))
 	}
 	if c.WALSegmentBytes%4096 != 0 {
-		add("node.wal_segment is %d, must be a multiple of 4096", c.WALSegmentBytes)
+		add("node.wal_segment is %s, must be a multiple of 4KiB", formatBytes(c.WALSegmentBytes))
 	}
 	o := c.WALOptions()
 	if need := 2*c.BatchBytes + slotOverheadBytes; int64(o.MaxRecordBytes()) < need {
@@ -324,21 +328,23 @@ func (c *Config) checkLimits() []error {
 		problems = append(problems, fmt.Errorf(format, args...))
 	}
 	l := &c.Limits
-	if l.LeaseMin > l.LeaseMax {
-		add("cluster.limits.lease_min is %d ms, must be at most cluster.limits.lease_max of %d ms",
-			l.LeaseMin, l.LeaseMax)
+	leaseMin, leaseMax := milliseconds(l.LeaseMin), milliseconds(l.LeaseMax)
+	holdMin, holdMax := milliseconds(l.HoldMin), milliseconds(l.HoldMax)
+	if leaseMin > leaseMax {
+		add("cluster.limits.lease_min is %s, must be at most cluster.limits.lease_max of %s",
+			formatDuration(leaseMin), formatDuration(leaseMax))
 	}
-	if l.HoldMin > l.HoldMax {
-		add("cluster.limits.hold_min is %d ms, must be at most cluster.limits.hold_max of %d ms",
-			l.HoldMin, l.HoldMax)
+	if holdMin > holdMax {
+		add("cluster.limits.hold_min is %s, must be at most cluster.limits.hold_max of %s",
+			formatDuration(holdMin), formatDuration(holdMax))
 	}
-	if 2*c.LogTick > time.Duration(l.LeaseMin)*time.Millisecond {
-		add("cluster.log_tick is %v, must be at most half of cluster.limits.lease_min of %d ms",
-			c.LogTick, l.LeaseMin)
+	if 2*c.LogTick > leaseMin {
+		add("cluster.log_tick is %s, must be at most half of cluster.limits.lease_min of %s",
+			formatDuration(c.LogTick), formatDuration(leaseMin))
 	}
-	if time.Duration(l.LeaseMax)*time.Millisecond > c.IdleTimeout {
-		add("node.idle_timeout is %v, must be at least cluster.limits.lease_max of %d ms",
-			c.IdleTimeout, l.LeaseMax)
+	if leaseMax > c.IdleTimeout {
+		add("node.idle_timeout is %s, must be at least cluster.limits.lease_max of %s",
+			formatDuration(c.IdleTimeout), formatDuration(leaseMax))
 	}
 	for _, part := range []struct {
 		name  string
@@ -366,3 +372,6 @@ func nodeIDs(nodes []Node) string {
 	}
 	return strings.Join(ids, ", ")
 }
+
+// milliseconds returns a length of time that the limits of the machine count.
+func milliseconds(n lockfsm.Millis) time.Duration { return time.Duration(n) * time.Millisecond }

@@ -3,6 +3,7 @@ package faulttest
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -124,5 +125,31 @@ func runWithoutMajority(t *testing.T) {
 			!strings.Contains(s.out.String(), "majority") {
 			t.Errorf("got exit code %d and %q, want 69 and why", got, s.out.String())
 		}
+	}
+	// A wait without a bound goes on, and says so.
+	path := filepath.Join(t.TempDir(), "problems")
+	problems, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer problems.Close()
+	s := &started{}
+	s.cmd = exec.CommandContext(within(t, 60*time.Second), lockdPath,
+		atCluster(c, []string{"run", "--timeout", "1s", "c", "--", "true"})...)
+	s.cmd.Stderr = problems
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := awaitFile(t, path)
+	if !strings.HasPrefix(said, `lockd: waiting: lock "c": no leader of its group answers`) {
+		t.Errorf("got %q, want what is waited for", said)
+	}
+	for _, n := range c.Nodes[1:] {
+		if err := n.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.code(t); got != 0 {
+		t.Errorf("got exit code %d after %q, want 0 once the nodes are back", got, said)
 	}
 }

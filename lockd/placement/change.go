@@ -224,12 +224,8 @@ func (r *Record) add(c *Change) error {
 		return fmt.Errorf("%w: a node needs an id above 0, a peer address and a client address",
 			ErrRefused)
 	}
-	for i := range r.Nodes {
-		n := &r.Nodes[i]
-		if n.State != Gone && (n.Peer == c.Peer || n.Client == c.Client) {
-			return fmt.Errorf("%w: node %d is at %s/%s; node %d needs addresses of its own", ErrRefused,
-				n.ID, n.Peer, n.Client, c.Node)
-		}
+	if err := r.checkAddresses(c); err != nil {
+		return err
 	}
 	if len(r.Nodes) >= MaxNodes || len(r.keepers()) >= MaxKeepers {
 		return fmt.Errorf("%w: a cluster has at most %d nodes, and %d in all its life", ErrRefused,
@@ -237,6 +233,34 @@ func (r *Record) add(c *Change) error {
 	}
 	r.Nodes = append(r.Nodes, Node{ID: c.Node, State: Joining, Peer: c.Peer, Client: c.Client})
 	slices.SortFunc(r.Nodes, func(a, b Node) int { return int(a.ID) - int(b.ID) })
+	return nil
+}
+
+// checkAddresses refuses addresses of another node, as far as the record has them.
+func (r *Record) checkAddresses(c *Change) error {
+	for i := range r.Nodes {
+		if n := &r.Nodes[i]; n.ID != c.Node && n.State != Gone {
+			if err := c.Clash(n.ID, n.Peer, n.Client); err != nil {
+				return err
+			}
+		}
+	}
+	if c.Peer != "" && c.Peer == c.Client {
+		return fmt.Errorf("%w: node %d needs two addresses, one for peers and one for clients",
+			ErrRefused, c.Node)
+	}
+	return nil
+}
+
+// Clash is ErrRefused if a change gives its node an address that node id has, whose
+// addresses are peer and client, empty if they are not known.
+func (c *Change) Clash(id paxos.NodeID, peer, client string) error {
+	for _, address := range []string{c.Peer, c.Client} {
+		if address != "" && (address == peer || address == client) {
+			return fmt.Errorf("%w: %s is an address of node %d; node %d needs addresses of its own",
+				ErrRefused, address, id, c.Node)
+		}
+	}
 	return nil
 }
 
@@ -309,6 +333,9 @@ func (r *Record) replace(n *Node, c *Change) error {
 		return fmt.Errorf("%w: node %d is awaited with a new disk already", ErrNoChange, n.ID)
 	}
 	if err := r.expecting(n.ID); err != nil {
+		return err
+	}
+	if err := r.checkAddresses(c); err != nil {
 		return err
 	}
 	if n.Disk != 0 {

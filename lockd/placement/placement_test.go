@@ -161,6 +161,11 @@ func TestChangesThatAreRefused(t *testing.T) {
 			Client: "c:5"}, ErrRefused},
 		{"a client address of another", join(t, three, 4), Change{Kind: Add, Node: 5, Peer: "p:5",
 			Client: "c:4"}, ErrRefused},
+		{"a peer address that is another's for clients", join(t, three, 4), Change{Kind: Add, Node: 5,
+			Peer: "c:4", Client: "c:5"}, ErrRefused},
+		{"one address twice", three, Change{Kind: Add, Node: 5, Peer: "h", Client: "h"}, ErrRefused},
+		{"replace at another's address", join(t, three, 4), Change{Kind: Replace, Node: 1, Peer: "p:4",
+			Client: "c:1"}, ErrRefused},
 		{"two at a time", invited, Change{Kind: Add, Node: 5, Peer: "h", Client: "h"}, ErrBusy},
 		{"replace beside it", invited, Change{Kind: Replace, Node: 1}, ErrBusy},
 		{"bind who has a disk", three, Change{Kind: Bind, Node: 1, Disk: 9}, ErrRefused},
@@ -283,7 +288,8 @@ func TestRandomChanges(t *testing.T) {
 			var c Change
 			switch rng.IntN(8) {
 			case 0:
-				c = Change{Kind: Add, Node: next, Peer: fmt.Sprint(next), Client: fmt.Sprint(next)}
+				c = Change{Kind: Add, Node: next, Peer: fmt.Sprint("p:", next),
+					Client: fmt.Sprint("c:", next)}
 				next++
 			case 1:
 				c = Change{Kind: Bind, Node: next - 1, Disk: paxos.DiskID(rng.Uint64())}

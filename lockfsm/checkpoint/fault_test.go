@@ -430,29 +430,42 @@ func TestFC2SlowDiskIsReported(t *testing.T) {
 	}
 }
 
-// fullFS is a file system with hardly any room.
-type fullFS struct{ vfs.FS }
-
-// GetDiskUsage says that one per cent is left.
-func (fullFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
-	return vfs.DiskUsage{AvailBytes: 1 << 20, TotalBytes: 100 << 20, UsedBytes: 99 << 20}, nil
+// fullFS is a file system of which one per cent is left.
+type fullFS struct {
+	vfs.FS
+	left uint64 // bytes
 }
 
+// GetDiskUsage says what is left.
+func (fs fullFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	return vfs.DiskUsage{AvailBytes: fs.left, TotalBytes: 100 * fs.left,
+		UsedBytes: 99 * fs.left}, nil
+}
+
+// TestFC2LowSpaceIsReported proves that little space is reported, and that one per cent of
+// a large disk is not little.
 func TestFC2LowSpaceIsReported(t *testing.T) {
 	opts := testOptions(t)
 	reports := make(chan Report, 100)
 	opts.Report = func(r Report) { reports <- r }
-	s := mustOpen(t, fullFS{vfs.NewMem()}, opts)
-	if err := s.Save(1, 5, checkpointtest.Content{}.Change(0, 0, 50)); err != nil {
-		t.Fatalf("save: got %v, want no error", err)
-	}
-	if err := s.db.Flush(); err != nil {
-		t.Fatalf("flush: got %v, want no error", err)
+	opts.LowSpaceBytes = 2 << 20
+	for _, left := range []uint64{2 << 20, 1 << 20} {
+		s := mustOpen(t, fullFS{vfs.NewMem(), left}, opts)
+		if err := s.Save(1, 5, checkpointtest.Content{}.Change(0, 0, 50)); err != nil {
+			t.Fatalf("save: got %v, want no error", err)
+		}
+		if err := s.db.Flush(); err != nil {
+			t.Fatalf("flush: got %v, want no error", err)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("close: got %v, want no error", err)
+		}
+		if left >= opts.LowSpaceBytes && len(reports) > 0 {
+			r := <-reports
+			t.Errorf("report with %d bytes left: got %v %v, want none", left, r.Kind, r.Err)
+		}
 	}
 	if r := <-reports; r.Kind != ReportLowSpace {
 		t.Errorf("report: got %v %v, want %v", r.Kind, r.Err, ReportLowSpace)
-	}
-	if err := s.Close(); err != nil {
-		t.Errorf("close: got %v, want no error", err)
 	}
 }

@@ -31,6 +31,10 @@ type Options struct {
 	// DiskSlow is how long one disk operation may take before Report is told.
 	// Default 5 s.
 	DiskSlow time.Duration
+	// LowSpaceBytes is how much must be free if Report is not to be told of little
+	// space. Default 1 GiB. Below it that is told when one of the last ten per cent of
+	// the disk is used up, and now and then.
+	LowSpaceBytes uint64
 }
 
 // ReportKind says what a report is about.
@@ -89,6 +93,9 @@ func (o *Options) validate() error {
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = 16 << 20
 	}
+	if o.LowSpaceBytes == 0 {
+		o.LowSpaceBytes = 1 << 30
+	}
 	if o.DiskSlow == 0 {
 		o.DiskSlow = 5 * time.Second
 	}
@@ -131,7 +138,7 @@ func (e *pebbleError) Unwrap() error { return e.cause }
 
 // listener passes on what a node must know.
 func (s *Store) listener(opts *Options) *pebble.EventListener {
-	report := opts.Report
+	report, least := opts.Report, opts.LowSpaceBytes
 	l := &pebble.EventListener{
 		BackgroundError: func(err error) {
 			err = fmt.Errorf("checkpoint: %w", err)
@@ -161,8 +168,10 @@ func (s *Store) listener(opts *Options) *pebble.EventListener {
 				info.OpType, info.Path, info.Duration)})
 		},
 		LowDiskSpace: func(info pebble.LowDiskSpaceInfo) {
-			report(Report{ReportLowSpace, fmt.Errorf("checkpoint: %d of %d bytes free",
-				info.AvailBytes, info.TotalBytes)})
+			if info.AvailBytes < least { // a tenth of a large disk is room enough
+				report(Report{ReportLowSpace, fmt.Errorf("checkpoint: %d MiB of %d MiB free",
+					info.AvailBytes>>20, info.TotalBytes>>20)})
+			}
 		},
 	}
 	return l

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"lockd/client"
+)
+
+// notice says, once, what a verb waits for that is not granted a lock: a wait may
+// last for ever, and a terminal that shows nothing looks like one that hangs. The
+// zero value says nothing.
+type notice struct {
+	// after is how long a wait lasts before it is explained.
+	after time.Duration
+	// ask returns what to say, empty if nothing. It waits for nodes, no longer than
+	// its context.
+	ask func(context.Context) string
+	to  io.Writer
+}
+
+// noticeAfter is how long a person at a terminal waits without a word.
+const noticeAfter = time.Second
+
+// noticeAnswer is how long it may take to find out what a wait is for.
+const noticeAnswer = 2 * time.Second
+
+// noLeader is what keeps a lock from being granted if it is nobody who holds it.
+const noLeader = "no leader of its group answers: a majority of its nodes may be missing " +
+	"(lockd cluster status)"
+
+// newNotice returns the notice of a wait for locks. At a terminal it tells who is in
+// the way. Elsewhere that is nobody's concern, and it tells only if nobody answered
+// for as long as an answer may take.
+func newNotice(sh *shell, c *client.Client, names []string, timeout time.Duration) notice {
+	n := notice{after: timeout, to: sh.err}
+	watched := isTerminal(sh.err)
+	if watched {
+		n.after = min(noticeAfter, timeout)
+	}
+	n.ask = func(ctx context.Context) string {
+		text, silent, err := inTheWay(ctx, c, names)
+		switch {
+		case errors.Is(err, client.ErrClosed), errors.Is(err, context.Canceled):
+			return ""
+		case errors.Is(err, client.ErrBusy):
+			return fmt.Sprintf("lock %q: %v", silent, oneLine{err})
+		case err != nil:
+			return fmt.Sprintf("lock %q: %s: %v", silent, noLeader, oneLine{err})
+		case !watched:
+			return ""
+		}
+		return text
+	}
+	return n
+}
+
+// begin has the text come by the returned channel, if there is anything to say, until
+// stop is called.
+func (n *notice) begin() (text <-chan string, stop func()) {
+	if n.ask == nil {
+		return nil, func() {}
+	}
+	found := make(chan string, 1)
+	return found, n.start(found)
+}
+
+func (n *notice) print(text string) { fmt.Fprintf(n.to, "lockd: waiting: %s\n", text) }
+
+// inTheWay says who holds the first of the locks that another client than ours
+// holds. The error says why nothing is known of one, which is silent.
+func inTheWay(ctx context.Context, c *client.Client, names []string) (text, silent string,
+	err error) {
+	ours := clientName()
+	for _, name := range names {
+		w, err := c.Why(ctx, name)
+		switch {
+		case errors.Is(err, client.ErrUnsupported): // nothing is known
+		case err != nil:
+			return "", name, err
+		case len(w.Holders) > 0 && w.Holders[0].Client != ours && text == "":
+			held := client.HeldError{Name: name, Info: &w.LockInfo}
+			text = held.Error()
+		}
+	}
+	return text, "", nil
+}
