@@ -82,12 +82,12 @@ func replaceVerb() verb {
 	return changeVerb("cluster replace", "ID[=PEERHOST:PORT/CLIENTHOST:PORT]",
 		"give a node whose disk is lost a new one", `
 The node's old disk is given up for ever: whatever it had promised no longer
-counts, so it must never run again. Then start the node on an empty directory. It
-learns its groups from the others and counts again once it has them all. With
-addresses it comes back elsewhere; change the other nodes' settings too. If there is
-no machine for it, lockd cluster remove lets it go. A second node is not replaced
-while some group still counts on the first one's old disk: that could be one disk
-too many.`, placement.Replace)
+counts, so it must never run again. A node that is up keeps its disk, unless --force
+says that this one is meant. Then start the node on an empty directory. It learns its
+groups from the others and counts again once it has them all. With addresses it comes
+back elsewhere; change the other nodes' settings too. If there is no machine for it,
+lockd cluster remove lets it go. A second node is not replaced while some group still
+counts on the first one's old disk: that could be one disk too many.`, placement.Replace)
 }
 
 func moveVerb() verb {
@@ -114,9 +114,12 @@ when the node does not answer.`,
 		begin: func(flags *flag.FlagSet) action {
 			var a adminFlags
 			a.declare(flags)
-			undo := new(bool)
-			if kind == placement.Remove {
+			undo, force := new(bool), new(bool)
+			switch kind {
+			case placement.Remove:
 				flags.BoolVar(undo, "undo", false, "have a node stay that was to leave")
+			case placement.Replace:
+				flags.BoolVar(force, "force", false, "give the disk up of a node that is up")
 			}
 			return func(sh *shell, given []string) error {
 				if err := needArgs(given, strings.Fields(args)...); err != nil {
@@ -132,7 +135,7 @@ when the node does not answer.`,
 				if err := a.find(sh); err != nil {
 					return err
 				}
-				return a.change(sh, &c)
+				return a.change(sh, &admin.ChangeRequest{Change: c, Force: *force})
 			}
 		},
 	}
@@ -175,7 +178,7 @@ func parseMember(kind placement.Kind, text string) (placement.Change, error) {
 }
 
 // change asks for the change and, if told to, waits for what follows from it.
-func (a *adminFlags) change(sh *shell, c *placement.Change) error {
+func (a *adminFlags) change(sh *shell, c *admin.ChangeRequest) error {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
 	p, err := a.meet(ctx)
@@ -196,7 +199,7 @@ func (a *adminFlags) change(sh *shell, c *placement.Change) error {
 	if c.Kind == placement.Move {
 		return a.await(sh, movedTo(int(c.Group), int(c.Node)))
 	}
-	return a.await(sh, settled(c))
+	return a.await(sh, settled(&c.Change))
 }
 
 // changePatience is how long a change is asked for again that is refused for what
@@ -204,7 +207,7 @@ func (a *adminFlags) change(sh *shell, c *placement.Change) error {
 const changePatience = 5 * time.Second
 
 // insist asks for a change, again and again while it can only not be made yet.
-func (a *adminFlags) insist(ctx context.Context, sh *shell, c *placement.Change) error {
+func (a *adminFlags) insist(ctx context.Context, sh *shell, c *admin.ChangeRequest) error {
 	enough := time.NewTimer(changePatience)
 	defer enough.Stop()
 	poll := time.NewTicker(200 * time.Millisecond)

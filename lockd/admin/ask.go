@@ -24,8 +24,15 @@ var ErrAskAgain = fmt.Errorf("%w yet", ErrAsk)
 // maxAnswerBytes bounds what is read of an answer.
 const maxAnswerBytes = 4 << 20
 
+// ChangeRequest is a change that is asked for.
+type ChangeRequest struct {
+	placement.Change
+	// Force has a node replaced although it is up.
+	Force bool
+}
+
 // Ask has a node make a change, by its admin listener at address, host:port.
-func Ask(ctx context.Context, address string, c *placement.Change) error {
+func Ask(ctx context.Context, address string, c *ChangeRequest) error {
 	form := url.Values{"node": {strconv.Itoa(int(c.Node))}}
 	if c.Peer != "" {
 		form.Set("peer", c.Peer)
@@ -35,6 +42,9 @@ func Ask(ctx context.Context, address string, c *placement.Change) error {
 	}
 	if c.Kind == placement.Move {
 		form.Set("group", strconv.Itoa(int(c.Group)))
+	}
+	if c.Force {
+		form.Set("force", "true")
 	}
 	verb := c.Kind
 	if verb == placement.Keep {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/valyala/fastjson"
@@ -18,16 +19,27 @@ import (
 //
 //	POST /v1/cluster/add?node=4&peer=HOST:PORT&client=HOST:PORT
 //	POST /v1/cluster/remove?node=4[&undo=true]
-//	POST /v1/cluster/replace?node=3[&peer=…&client=…]
+//	POST /v1/cluster/replace?node=3[&peer=…&client=…][&force=true]
 //	POST /v1/cluster/move?group=7&node=2
 //
 // 200 says that the change is made; what follows from it takes its time. 409 says
 // why it cannot be made now, with Retry-After if that ends by itself, 400 why never,
-// 503 that nobody could say. A move that was made before is made.
+// 503 that nobody could say. A move that was made before is made. A node that is up
+// keeps its disk unless force says that it is to go all the same.
 func (h *handler) change(w http.ResponseWriter, r *http.Request) {
 	c, err := parseChange(r)
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	force, err := truth(r, "force")
+	if err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	if c.Kind == placement.Replace && !force && h.isUp(c.Node) {
+		fail(w, http.StatusConflict, fmt.Sprintf("node %d is up, and to replace it gives its disk up for "+
+			"ever: stop it first if it is the one that is meant, or ask again with force", c.Node))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 2*requestTimeout)
@@ -47,6 +59,13 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// isUp reports whether a node runs, as far as this one can tell.
+func (h *handler) isUp(id paxos.NodeID) bool {
+	s := h.opts.Status()
+	return s != nil && (s.Node == id ||
+		slices.Contains(s.Peers, node.PeerStatus{Node: id, Up: true}))
+}
+
 // retryAfter is the header that says in how many seconds to ask again.
 const retryAfter = "Retry-After"
 
@@ -56,7 +75,7 @@ func parseChange(r *http.Request) (placement.Change, error) {
 	case "add":
 		c.Kind = placement.Add
 	case "remove":
-		undo, err := undoes(r)
+		undo, err := truth(r, "undo")
 		if err != nil {
 			return c, err
 		}
@@ -93,15 +112,15 @@ func appendChanged(dst []byte, c *placement.Change) []byte {
 	return o.end(dst)
 }
 
-// undoes reports whether a change is to be taken back.
-func undoes(r *http.Request) (bool, error) {
-	switch undo := r.FormValue("undo"); undo {
+// truth reads a parameter that is true or false, or left out.
+func truth(r *http.Request, name string) (bool, error) {
+	switch value := r.FormValue(name); value {
 	case "", "false":
 		return false, nil
 	case "true":
 		return true, nil
 	default:
-		return false, fmt.Errorf("undo is %q, must be true or false", undo)
+		return false, fmt.Errorf("%s is %q, must be true or false", name, value)
 	}
 }
 
@@ -113,7 +132,7 @@ func undoes(r *http.Request) (bool, error) {
 // about to end.
 func (h *handler) drain(w http.ResponseWriter, r *http.Request) {
 	to := node.DrainAside
-	undo, err := undoes(r)
+	undo, err := truth(r, "undo")
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())
 		return

@@ -162,6 +162,10 @@ func TestChangeIsAsked(t *testing.T) {
 			want: placement.Change{Kind: placement.Replace, Node: 4}},
 		{path: "replace?node=4", err: node.ErrNoLeader, code: 503,
 			want: placement.Change{Kind: placement.Replace, Node: 4}},
+		{path: "replace?node=3", code: 409}, {path: "replace?node=1", code: 409},
+		{path: "replace?node=3&force=true", code: 200,
+			want: placement.Change{Kind: placement.Replace, Node: 3}},
+		{path: "replace?node=4&force=1", code: 400},
 		{path: "move?node=2&group=7", code: 200,
 			want: placement.Change{Kind: placement.Move, Node: 2, Group: 7}},
 		{path: "move?node=2&group=7", err: placement.ErrNoChange, code: 200,
@@ -183,6 +187,8 @@ func TestChangeIsAsked(t *testing.T) {
 		h := NewHandler(Options{Change: func(_ context.Context, c placement.Change) error {
 			asked = c
 			return row.err
+		}, Status: func() *node.Status {
+			return &node.Status{Node: 1, Peers: []node.PeerStatus{{Node: 3, Up: true}, {Node: 4}}}
 		}})
 		r := httptest.NewRequest("POST", "/v1/cluster/"+row.path, nil)
 		if row.site != "" {
