@@ -550,8 +550,10 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 	return nil
 }
 
-// ttlSpan returns what a time to live is worth, counted from the send.
+// ttlSpan returns what a time to live is worth, counted from the send. The nodes are told
+// whole milliseconds.
 func (c *Core) ttlSpan(ttl time.Duration) time.Duration {
+	ttl = ttl.Truncate(time.Millisecond)
 	return lessDrift(ttl, c.cfg.Drift) - min(c.cfg.Margin, ttl/10)
 }
 
