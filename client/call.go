@@ -13,8 +13,14 @@ type Instant int64
 // never is later than every moment.
 const never Instant = 1<<63 - 1
 
-// Add returns the moment d after t.
-func (t Instant) Add(d time.Duration) Instant { return t + Instant(d) }
+// Add returns the moment d after t, the last there is if that is beyond it.
+func (t Instant) Add(d time.Duration) Instant {
+	sum := t + Instant(d)
+	if d > 0 && sum < t {
+		return never
+	}
+	return sum
+}
 
 // Sub returns how long t is after u.
 func (t Instant) Sub(u Instant) time.Duration { return time.Duration(t - u) }

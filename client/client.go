@@ -147,7 +147,9 @@ func dialChecked(ctx context.Context, addresses []string, opts Options,
 func (c *Client) welcomed(ctx context.Context) error {
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.opts.DialTimeout+c.opts.DialTimeout/4)
+		now := c.clock()
+		until := now.Add(c.opts.DialTimeout).Add(c.opts.DialTimeout / 4)
+		ctx, cancel = context.WithTimeout(ctx, until.Sub(now))
 		defer cancel()
 	}
 	var bounds error

@@ -293,6 +293,22 @@ func TestNoClient(t *testing.T) {
 	}
 }
 
+// TestTimesWithoutEnd waits as long as a number can say.
+func TestTimesWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		n.with(func(d *dumbCluster) { d.delay = func() Instant { return 500e6 } })
+		c := n.client(t, Options{RequestTimeout: math.MaxInt64, DialTimeout: math.MaxInt64})
+		if _, err := c.TryLock(t.Context(), "a"); err != nil {
+			t.Errorf("got %v, want the lock", err)
+		}
+	})
+	o := Options{Heartbeat: math.MaxInt64 / 4, Misses: 10}
+	if o, err := o.withDefaults(); !errors.Is(err, ErrOptions) {
+		t.Errorf("heartbeat of %s: got %v and a lease of %s, want ErrOptions", o.Heartbeat, err, o.Lease)
+	}
+}
+
 // TestLongTimes asks for times that do not fit.
 func TestLongTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
