@@ -124,7 +124,7 @@ type Call struct {
 	notBefore   Instant // after a refusal for lack of room
 	deadline    Instant // set by the first sweep that sees it; zero is not yet
 	validUntil  Instant // of a detached hold
-	cappedUntil Instant // when the max hold of a hold is over; zero is none
+	cappedUntil Instant // when the max hold of a hold is over; zero is none. See renewedUntil
 	cappedAt    int     // place in Core.capped
 	left        *Call   // of an Acquire that was granted: the question how long it lasts
 	prev, next  *Call   // in the open calls of a group, or among the holds

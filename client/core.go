@@ -355,6 +355,8 @@ func (c *Core) Abandon(x *Call, err error) {
 		c.startBackground(x.back(x.Token))
 	case x.Kind == wire.KindWatch && x.sends > 0:
 		c.unwatch(x)
+	case x.renews() && x.sends > 0:
+		c.forgetRenewal(x)
 	}
 	c.end(x, err)
 }
