@@ -63,11 +63,13 @@ func (c *Client) run() {
 	}
 }
 
-// drain ends what is still open after the last tick.
+// drain ends what is still open after the last tick. Whoever starts a call from now on
+// finds it ended.
 func (c *Client) drain(ready *Ready) {
 	c.mu.Lock()
 	c.mu.core.Close()
 	c.take(ready)
+	c.mu.drained = true
 	c.mu.Unlock()
 	c.deliver(ready)
 }

@@ -24,9 +24,7 @@ func (n *testNodes) kill(c *Client) {
 	}
 	c.stop()
 	n.setCut(false)
-	if c.fileLock != nil {
-		c.fileLock.Close()
-	}
+	c.closeSessionFile("")
 }
 
 // again dials as a client that is started anew, without the test's end closing it.
