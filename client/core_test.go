@@ -317,6 +317,26 @@ func TestShorterTimeGivenUp(t *testing.T) {
 	}
 }
 
+// TestRefusedAsBusyCountsAnew proves that what a node had no room for does not count from
+// then: a short hold that is granted later would be over before anybody had it.
+func TestRefusedAsBusyCountsAnew(t *testing.T) {
+	b := newBench(t)
+	x := &Call{Kind: wire.KindAcquire, Flags: wire.FlagDetached, Name: "a", Mode: wire.ModeEX,
+		Session: wire.DetachedOwner | 7, TTL: 100 * time.Millisecond}
+	b.core.Start(x)
+	for range 3 {
+		b.respond(1, b.one(1, wire.KindAcquire),
+			wire.Response{Status: wire.StatusBusy, RetryMillis: 100})
+		b.after(200 * time.Millisecond)
+	}
+	sent := x.notBefore
+	b.respond(1, b.one(1, wire.KindAcquire), wire.Response{Status: wire.StatusOK, Token: 1})
+	until := b.core.ValidUntil(x)
+	if most := sent.Add(100 * time.Millisecond); until <= sent || until > most {
+		t.Errorf("got a hold until %s after it was asked for last, want 0 to 100ms", until.Sub(sent))
+	}
+}
+
 // TestReleaseAsksNothing proves that who gives back what it waited for neither looks
 // for circles nor asks for its place any more.
 func TestReleaseAsksNothing(t *testing.T) {

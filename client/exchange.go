@@ -406,6 +406,9 @@ func (c *Core) delay(g *group, x *Call, wait time.Duration) {
 	}
 	x.notBefore = c.now.Add(wait + c.jitter(wait))
 	x.sentEpoch, x.refused = 0, true
+	if x.Kind.Acquires() && !x.unsure {
+		x.firstSent = 0 // nothing was granted by then
+	}
 	if x.Kind == wire.KindAmend && !x.unsure {
 		// The nodes take one for a retry that comes behind a later one of the hold.
 		c.calls.drop(x)
