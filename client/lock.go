@@ -308,7 +308,7 @@ func (h *Held) Session() uint64 {
 
 // Lost returns a channel that is closed when the hold ends unasked: before
 // anybody else can be granted the lock, as far as this process gets to run. It
-// is not closed by Unlock.
+// is not closed by Unlock, but by one that finds the hold lost.
 func (h *Held) Lost() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
