@@ -49,8 +49,9 @@ type Options struct {
 	// Default 2 s.
 	DialTimeout time.Duration
 	// MaxInFlight bounds the requests that wait for an answer, waiting locks
-	// included; one more is refused as ErrBusy, unless it gives a lock back.
-	// Default 16384.
+	// included; one more is refused as ErrBusy, unless it gives a lock back. What
+	// asks all groups or nodes at once, as List, Status and the Watch of a prefix do,
+	// counts once for each. Default 16384.
 	MaxInFlight int
 	// Drift is how much faster or slower than true time, as a fraction, a clock
 	// may run: ours and that of each node. Default 0.01; at most 0.25. A hold is

@@ -150,6 +150,26 @@ func TestResumeOfWhatHasEnded(t *testing.T) {
 	})
 }
 
+// TestResumeWithLittleInFlight starts a client again that may have fewer requests in
+// flight than there are groups to be asked.
+func TestResumeWithLittleInFlight(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "session")
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		opts := Options{SessionFile: file, MaxInFlight: 1}
+		c := started(t, n, opts)
+		lock(t, c, "a")
+		n.kill(c)
+		c = started(t, n, opts)
+		if got := c.Resumed(); len(got) != 1 || !got[0].Valid() {
+			t.Errorf("got %d holds, want the one before", len(got))
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestResumeAgainAndAgain proves that holds go on over many starts, also those of
 // a session that was opened after one was lost, and that those whose lease has run
 // out do not.
