@@ -42,14 +42,14 @@ func (h *Held) UnlockAsync(then func(*Held, error)) {
 func (c *Client) startAsync(h *Held) {
 	c.mu.Lock()
 	c.mu.core.Start(&h.call)
-	stopped := c.mu.stopped
-	if stopped { // no loop is left to deliver
+	drained := c.mu.drained
+	if drained {
 		c.mu.core.ready.Done = c.mu.core.ready.Done[:0]
 	} else {
 		c.kick()
 	}
 	c.mu.Unlock()
-	if stopped {
+	if drained {
 		h.complete()
 	}
 }

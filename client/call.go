@@ -13,8 +13,14 @@ type Instant int64
 // never is later than every moment.
 const never Instant = 1<<63 - 1
 
-// Add returns the moment d after t.
-func (t Instant) Add(d time.Duration) Instant { return t + Instant(d) }
+// Add returns the moment d after t, the last there is if that is beyond it.
+func (t Instant) Add(d time.Duration) Instant {
+	sum := t + Instant(d)
+	if d > 0 && sum < t {
+		return never
+	}
+	return sum
+}
 
 // Sub returns how long t is after u.
 func (t Instant) Sub(u Instant) time.Duration { return time.Duration(t - u) }
@@ -118,7 +124,7 @@ type Call struct {
 	notBefore   Instant // after a refusal for lack of room
 	deadline    Instant // set by the first sweep that sees it; zero is not yet
 	validUntil  Instant // of a detached hold
-	cappedUntil Instant // when the max hold of a hold is over; zero is none
+	cappedUntil Instant // when the max hold of a hold is over; zero is none. See renewedUntil
 	cappedAt    int     // place in Core.capped
 	left        *Call   // of an Acquire that was granted: the question how long it lasts
 	prev, next  *Call   // in the open calls of a group, or among the holds

@@ -24,9 +24,7 @@ type Client struct {
 	stopped sync.WaitGroup
 	chans   sync.Pool // of chan struct{}, capacity 1, empty
 
-	// Of Options.SessionFile; Dial and Close own the lock.
-	fileLock io.Closer
-	starts   uint32
+	starts uint32 // of Options.SessionFile
 
 	mu struct {
 		sync.Mutex
@@ -34,8 +32,13 @@ type Client struct {
 		conns   map[ConnID]*conn
 		wakeAt  Instant // when the main loop will look by itself
 		changed chan struct{}
-		stopped bool
-		resumed []*Held
+		stopped bool // the loops end, and nothing is dialed any more
+		// drained says that no loop is left to deliver: what is started now has ended by
+		// itself, and whoever has started it knows. What had ended before was delivered.
+		drained bool
+		// fileLock is of Options.SessionFile, nil if there is none or Close has it.
+		fileLock io.Closer
+		resumed  []*Held
 		// resuming has until look again when bytes came.
 		resuming bool
 		// What the session file was last written for.
@@ -147,7 +150,9 @@ func dialChecked(ctx context.Context, addresses []string, opts Options,
 func (c *Client) welcomed(ctx context.Context) error {
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.opts.DialTimeout+c.opts.DialTimeout/4)
+		now := c.clock()
+		until := now.Add(c.opts.DialTimeout).Add(c.opts.DialTimeout / 4)
+		ctx, cancel = context.WithTimeout(ctx, until.Sub(now))
 		defer cancel()
 	}
 	var bounds error
@@ -249,7 +254,7 @@ func (c *Client) begin(x *Call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.core.Start(x)
-	if c.mu.stopped { // no loop is left to deliver
+	if c.mu.drained {
 		c.mu.core.ready.Done = c.mu.core.ready.Done[:0]
 		x.wake <- struct{}{}
 		return

@@ -288,8 +288,9 @@ func (c *Core) admit(x *Call) error {
 		return fmt.Errorf("%w: %s %q", ErrClosed, x.Kind, x.Name)
 	case len(c.groups) == 0:
 		return fmt.Errorf("%w: %s %q: no node has answered yet", ErrUnavailable, x.Kind, x.Name)
-	case x.Kind.Releases():
-		// What gives back makes room: it is never refused for what else is open.
+	case x.Kind.Releases(), x.Kind == wire.KindFindSession:
+		// What gives back makes room: it is never refused for what else is open. A client
+		// that is started again asks all groups at once, before it is anybody's.
 	case c.userOpen >= min(c.cfg.MaxInFlight, int(c.limits.InFlight)):
 		return fmt.Errorf("%w: %d requests in flight; raise MaxInFlight or wait for answers",
 			ErrBusy, c.userOpen)
@@ -355,6 +356,8 @@ func (c *Core) Abandon(x *Call, err error) {
 		c.startBackground(x.back(x.Token))
 	case x.Kind == wire.KindWatch && x.sends > 0:
 		c.unwatch(x)
+	case x.renews() && x.sends > 0:
+		c.forgetRenewal(x)
 	}
 	c.end(x, err)
 }

@@ -287,6 +287,56 @@ func TestShorterTimeCountsFromSend(t *testing.T) {
 	}
 }
 
+// TestShorterTimeGivenUp proves that a renewal that gives a detached hold less counts
+// though its caller has gone, beside one that was sent before and gives it more (I25).
+func TestShorterTimeGivenUp(t *testing.T) {
+	b := newBench(t)
+	x := &Call{Kind: wire.KindAcquire, Flags: wire.FlagDetached, Name: "a", Mode: wire.ModeEX,
+		Session: wire.DetachedOwner | 7, TTL: time.Hour}
+	b.core.Start(x)
+	b.respond(1, b.one(1, wire.KindAcquire), wire.Response{Status: wire.StatusOK, Token: 1})
+	renew := func(ttl time.Duration) *Call {
+		y := &Call{Kind: wire.KindRenewHold, Flags: wire.FlagDetached, Name: "a",
+			Session: x.Session, Token: x.Token, TTL: ttl, Hold: x}
+		b.core.Start(y)
+		return y
+	}
+	renew(2 * time.Hour)
+	longer := b.one(1, wire.KindRenewHold)
+	shorter := renew(10 * time.Second)
+	b.one(1, wire.KindRenewHold)
+	b.core.Abandon(shorter, ErrUnavailable)
+	b.respond(1, longer, wire.Response{Status: wire.StatusOK})
+	if left := b.core.ValidUntil(x).Sub(b.now); left > 10*time.Second {
+		t.Errorf("a shorter time was asked for: got %s left", left)
+	}
+	renew(time.Hour)
+	b.respond(1, b.one(1, wire.KindRenewHold), wire.Response{Status: wire.StatusOK})
+	if left := b.core.ValidUntil(x).Sub(b.now); left < 50*time.Minute {
+		t.Errorf("a longer time was asked for since: got %s left", left)
+	}
+}
+
+// TestRefusedAsBusyCountsAnew proves that what a node had no room for does not count from
+// then: a short hold that is granted later would be over before anybody had it.
+func TestRefusedAsBusyCountsAnew(t *testing.T) {
+	b := newBench(t)
+	x := &Call{Kind: wire.KindAcquire, Flags: wire.FlagDetached, Name: "a", Mode: wire.ModeEX,
+		Session: wire.DetachedOwner | 7, TTL: 100 * time.Millisecond}
+	b.core.Start(x)
+	for range 3 {
+		b.respond(1, b.one(1, wire.KindAcquire),
+			wire.Response{Status: wire.StatusBusy, RetryMillis: 100})
+		b.after(200 * time.Millisecond)
+	}
+	sent := x.notBefore
+	b.respond(1, b.one(1, wire.KindAcquire), wire.Response{Status: wire.StatusOK, Token: 1})
+	until := b.core.ValidUntil(x)
+	if most := sent.Add(100 * time.Millisecond); until <= sent || until > most {
+		t.Errorf("got a hold until %s after it was asked for last, want 0 to 100ms", until.Sub(sent))
+	}
+}
+
 // TestReleaseAsksNothing proves that who gives back what it waited for neither looks
 // for circles nor asks for its place any more.
 func TestReleaseAsksNothing(t *testing.T) {

@@ -82,12 +82,30 @@ func (x *Call) renews() bool {
 	return x.Kind == wire.KindRenewHold && h != nil && h.state == StateHeld && h.Token == x.Token
 }
 
+// renewedUntil returns until when a hold counts by a renewal that was sent: its own time,
+// or that of one which was sent after it and is known no more.
+func (c *Core) renewedUntil(x *Call) Instant {
+	return x.atMost(x.firstSent.Add(c.ttlSpan(x.TTL)))
+}
+
+// forgetRenewal is before the end of a renewal that was sent and whose answer nobody
+// waits for. It may be executed behind those that were sent before, and give the hold
+// less than they: so none of these counts for more than it.
+func (c *Core) forgetRenewal(x *Call) {
+	until := c.renewedUntil(x)
+	for y := c.groups[x.Group].calls.head; y != nil; y = y.next {
+		if y != x && y.Hold == x.Hold && y.renews() && y.sends > 0 {
+			y.cappedUntil = y.atMost(until)
+		}
+	}
+}
+
 // countUntil has a detached hold count until a moment, or less if a renewal that was
 // sent gives it less: that may have been executed already.
 func (c *Core) countUntil(hold *Call, until Instant) {
 	for x := c.groups[hold.Group].calls.head; x != nil; x = x.next {
 		if x.Hold == hold && x.renews() && x.sends > 0 {
-			until = min(until, x.firstSent.Add(c.ttlSpan(x.TTL)))
+			until = min(until, c.renewedUntil(x))
 		}
 	}
 	hold.validUntil = until
@@ -108,7 +126,7 @@ func (c *Core) onHoldRenewed(x *Call, r *wire.Response) {
 	switch r.Status {
 	case wire.StatusOK:
 		hold.TTL = x.TTL
-		c.countUntil(hold, hold.atMost(x.firstSent.Add(c.ttlSpan(x.TTL))))
+		c.countUntil(hold, hold.atMost(c.renewedUntil(x)))
 	case wire.StatusNotHolder, wire.StatusNotFound:
 		c.lose(hold, errNoSuchHold)
 	}

@@ -192,6 +192,12 @@ func TestEndedContext(t *testing.T) {
 	})
 }
 
+// noneLeft reports whether no node was left to ask before the context ended, or in the
+// same moment.
+func noneLeft(ctx context.Context, err error) bool {
+	return errors.Is(err, ErrUnavailable) && (ctx.Err() == nil || errors.Is(err, errSilent))
+}
+
 func checkEnds(t *testing.T, name string, call func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -205,8 +211,8 @@ func checkEnds(t *testing.T, name string, call func(context.Context) error) {
 	stop := time.AfterFunc(time.Second, func() { cancel(errOwn) })
 	defer stop.Stop()
 	err = call(ctx)
-	if ctx.Err() == nil && errors.Is(err, ErrUnavailable) {
-		return // no node was left to ask, before the context ended
+	if noneLeft(ctx, err) {
+		return
 	}
 	if !errors.Is(err, context.Canceled) || !errors.Is(err, errOwn) {
 		t.Errorf("%s, ended while it waits: got %v, want context.Canceled and the cause", name, err)
@@ -214,7 +220,7 @@ func checkEnds(t *testing.T, name string, call func(context.Context) error) {
 	late, done := context.WithTimeoutCause(t.Context(), time.Second, errOwn)
 	defer done()
 	err = call(late)
-	if late.Err() == nil && errors.Is(err, ErrUnavailable) {
+	if noneLeft(late, err) {
 		return
 	}
 	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, errOwn) {
@@ -290,6 +296,22 @@ func TestNoClient(t *testing.T) {
 			}()
 			use()
 		}()
+	}
+}
+
+// TestTimesWithoutEnd waits as long as a number can say.
+func TestTimesWithoutEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		n.with(func(d *dumbCluster) { d.delay = func() Instant { return 500e6 } })
+		c := n.client(t, Options{RequestTimeout: math.MaxInt64, DialTimeout: math.MaxInt64})
+		if _, err := c.TryLock(t.Context(), "a"); err != nil {
+			t.Errorf("got %v, want the lock", err)
+		}
+	})
+	o := Options{Heartbeat: math.MaxInt64 / 4, Misses: 10}
+	if o, err := o.withDefaults(); !errors.Is(err, ErrOptions) {
+		t.Errorf("heartbeat of %s: got %v and a lease of %s, want ErrOptions", o.Heartbeat, err, o.Lease)
 	}
 }
 

@@ -406,6 +406,9 @@ func (c *Core) delay(g *group, x *Call, wait time.Duration) {
 	}
 	x.notBefore = c.now.Add(wait + c.jitter(wait))
 	x.sentEpoch, x.refused = 0, true
+	if x.Kind.Acquires() && !x.unsure {
+		x.firstSent = 0 // nothing was granted by then
+	}
 	if x.Kind == wire.KindAmend && !x.unsure {
 		// The nodes take one for a retry that comes behind a later one of the hold.
 		c.calls.drop(x)
@@ -550,8 +553,10 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 	return nil
 }
 
-// ttlSpan returns what a time to live is worth, counted from the send.
+// ttlSpan returns what a time to live is worth, counted from the send. The nodes are told
+// whole milliseconds.
 func (c *Core) ttlSpan(ttl time.Duration) time.Duration {
+	ttl = ttl.Truncate(time.Millisecond)
 	return lessDrift(ttl, c.cfg.Drift) - min(c.cfg.Margin, ttl/10)
 }
 

@@ -25,11 +25,13 @@ func (cfg *CoreConfig) pulse() time.Duration {
 	return d
 }
 
-// span returns what a renewal is worth, counted from its send.
+// span returns what a renewal is worth, counted from its send. The nodes are told whole
+// milliseconds.
 func (cfg *CoreConfig) span() time.Duration {
-	d := lessDrift(cfg.Lease, cfg.Drift) - cfg.Margin
-	if cfg.Grace > 0 {
-		d = min(d, lessDrift(cfg.Grace, cfg.Drift)-min(cfg.Margin, cfg.Grace/10))
+	lease, grace := cfg.Lease.Truncate(time.Millisecond), cfg.Grace.Truncate(time.Millisecond)
+	d := lessDrift(lease, cfg.Drift) - cfg.Margin
+	if grace > 0 {
+		d = min(d, lessDrift(grace, cfg.Drift)-min(cfg.Margin, grace/10))
 	}
 	return d
 }

@@ -197,7 +197,10 @@ func (h *Held) prepare(c *Client, name string, opts LockOptions, flags wire.Flag
 	if opts.Owner != 0 {
 		x.Kind = wire.KindEnter
 	}
-	x.TTL, x.Timeout, x.Session, x.held = 0, 0, 0, h
+	x.TTL, x.Timeout, x.Session = 0, 0, 0
+	if x.held == nil { // else a loop may be reading it, which tells of an earlier lock
+		x.held = h
+	}
 	x.Place, x.told = nil, nil
 	if flags&wire.FlagWait == 0 {
 		x.Timeout = c.opts.RequestTimeout
@@ -228,22 +231,28 @@ func (h *Held) granted(err error) error {
 // lose marks the hold lost and tells everybody who watches it.
 func (h *Held) lose(use uint64, err error) {
 	h.mu.Lock()
-	if h.mu.use != use {
+	if h.mu.use != use || h.mu.state == heldLost {
 		h.mu.Unlock()
-		return // of an earlier lock
+		return // of an earlier lock, or Unlock has found it out first
 	}
-	h.mu.state, h.mu.err = heldLost, err
-	lost, cancel := h.mu.lost, h.mu.cancel
+	cancel := h.setLost(err)
 	h.mu.Unlock()
-	if lost != nil {
-		close(lost)
-	}
 	if h.all != nil {
 		h.all.lose(err)
 	}
 	if cancel != nil {
 		cancel(err)
 	}
+}
+
+// setLost marks the hold lost and closes Lost. It returns what ends its context.
+// Requires: h.mu is held, and the hold is not lost yet.
+func (h *Held) setLost(err error) context.CancelCauseFunc {
+	h.mu.state, h.mu.err = heldLost, err
+	if h.mu.lost != nil {
+		close(h.mu.lost)
+	}
+	return h.mu.cancel
 }
 
 // present returns why the hold is of no use: it was lost, given back or never there.
@@ -299,7 +308,7 @@ func (h *Held) Session() uint64 {
 
 // Lost returns a channel that is closed when the hold ends unasked: before
 // anybody else can be granted the lock, as far as this process gets to run. It
-// is not closed by Unlock.
+// is not closed by Unlock, but by one that finds the hold lost.
 func (h *Held) Lost() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -425,8 +434,11 @@ func (h *Held) release() error {
 func (h *Held) released(err error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if errors.Is(err, ErrLost) {
-		h.mu.state, h.mu.err = heldLost, err
+	switch {
+	case h.mu.state == heldLost: // and whoever watches was told while this was under way
+		return h.mu.err
+	case errors.Is(err, ErrLost):
+		h.setLost(err) // the context has ended already
 		return err
 	}
 	h.mu.state = heldReleased

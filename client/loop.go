@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -62,11 +63,13 @@ func (c *Client) run() {
 	}
 }
 
-// drain ends what is still open after the last tick.
+// drain ends what is still open after the last tick. Whoever starts a call from now on
+// finds it ended.
 func (c *Client) drain(ready *Ready) {
 	c.mu.Lock()
 	c.mu.core.Close()
 	c.take(ready)
+	c.mu.drained = true
 	c.mu.Unlock()
 	c.deliver(ready)
 }
@@ -228,19 +231,28 @@ func (c *Client) read(k *conn, sock net.Conn) error {
 }
 
 // awaitExit waits for a signal, closes the client and sends the signal on. Started
-// by ReleaseOnExit; one signal, Close or the end of over ends it.
+// by ReleaseOnExit; one signal, Close or the end of over ends it. A signal that has come
+// by then is sent on too, for nobody else has heard of it.
 func (c *Client) awaitExit(told chan os.Signal, over <-chan struct{}) {
 	go func() {
-		defer signal.Stop(told)
+		var s os.Signal
 		select {
 		case <-over:
 		case <-c.quit:
-		case s := <-told:
+		case s = <-told:
 			_ = c.Close(context.Background()) // bounded by RequestTimeout
-			signal.Stop(told)
-			if p, err := os.FindProcess(os.Getpid()); err == nil {
-				_ = p.Signal(s)
-			}
+		}
+		signal.Stop(told) // none comes after
+		select {
+		case first := <-told:
+			s = cmp.Or(s, first)
+		default:
+		}
+		if s == nil {
+			return
+		}
+		if p, err := os.FindProcess(os.Getpid()); err == nil {
+			_ = p.Signal(s)
 		}
 	}()
 }

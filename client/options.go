@@ -28,7 +28,7 @@ type Options struct {
 	// Heartbeat, and what it holds is free when so many heartbeats in a row were
 	// missed, and not when one less was. Lease must then not be set: it becomes
 	// Heartbeat × (Misses + 1/2) and what Drift and Margin take of it. Heartbeat is
-	// 500 ms and more; Misses is 1 to 10, default 3. A heartbeat that is late by half
+	// 500 ms to 1 h; Misses is 1 to 10, default 3. A heartbeat that is late by half
 	// of one counts as missed. Default: a third of Lease, which may miss two.
 	Heartbeat time.Duration
 	Misses    int
@@ -49,8 +49,9 @@ type Options struct {
 	// Default 2 s.
 	DialTimeout time.Duration
 	// MaxInFlight bounds the requests that wait for an answer, waiting locks
-	// included; one more is refused as ErrBusy, unless it gives a lock back.
-	// Default 16384.
+	// included; one more is refused as ErrBusy, unless it gives a lock back. What
+	// asks all groups or nodes at once, as List, Status and the Watch of a prefix do,
+	// counts once for each. Default 16384.
 	MaxInFlight int
 	// Drift is how much faster or slower than true time, as a fraction, a clock
 	// may run: ours and that of each node. Default 0.01; at most 0.25. A hold is
@@ -139,6 +140,8 @@ func (o *Options) setHeartbeat() error {
 		return nil
 	case o.Heartbeat < leastBeat:
 		return fmt.Errorf("%w: Heartbeat %s, must be at least %s", ErrOptions, o.Heartbeat, leastBeat)
+	case o.Heartbeat > mostLease: // whose multiples need not be lengths
+		return fmt.Errorf("%w: Heartbeat %s, must be at most %s", ErrOptions, o.Heartbeat, mostLease)
 	case o.Lease != 0:
 		return fmt.Errorf("%w: Heartbeat %s says the lease, so Lease %s must not", ErrOptions,
 			o.Heartbeat, o.Lease)

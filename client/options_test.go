@@ -30,6 +30,26 @@ func TestDriftOfBothClocks(t *testing.T) {
 	}
 }
 
+// TestPartsOfMilliseconds proves that a client counts on no more than the nodes are
+// asked for, who are told whole milliseconds (I25).
+func TestPartsOfMilliseconds(t *testing.T) {
+	const more = time.Millisecond - 1
+	c := NewCore(CoreConfig{Lease: time.Second + more, Grace: 500*time.Millisecond + more,
+		Drift: 1e-9, Margin: 1}, 1)
+	if c.leaseSpan > 500*time.Millisecond {
+		t.Errorf("grace: got %s, want no more than 500ms", c.leaseSpan)
+	}
+	c = NewCore(CoreConfig{Lease: time.Second + more, Drift: 1e-9, Margin: 1}, 1)
+	if c.leaseSpan > time.Second {
+		t.Errorf("lease: got %s, want no more than 1s", c.leaseSpan)
+	}
+	for _, ttl := range []time.Duration{time.Millisecond, 100 * time.Millisecond} {
+		if got := c.ttlSpan(ttl + more); got > ttl {
+			t.Errorf("time to live: got %s, want no more than %s", got, ttl)
+		}
+	}
+}
+
 // TestOptionsLeaveLease proves that options which would leave too little of the
 // lease to renew it in time are refused, and those at the bounds are not.
 func TestOptionsLeaveLease(t *testing.T) {

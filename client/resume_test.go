@@ -24,9 +24,7 @@ func (n *testNodes) kill(c *Client) {
 	}
 	c.stop()
 	n.setCut(false)
-	if c.fileLock != nil {
-		c.fileLock.Close()
-	}
+	c.closeSessionFile("")
 }
 
 // again dials as a client that is started anew, without the test's end closing it.
@@ -145,6 +143,26 @@ func TestResumeOfWhatHasEnded(t *testing.T) {
 			if want := h.Name() == "held"; h.Valid() != want {
 				t.Errorf("%q: got valid %v, want %v", h.Name(), h.Valid(), want)
 			}
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestResumeWithLittleInFlight starts a client again that may have fewer requests in
+// flight than there are groups to be asked.
+func TestResumeWithLittleInFlight(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "session")
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		opts := Options{SessionFile: file, MaxInFlight: 1}
+		c := started(t, n, opts)
+		lock(t, c, "a")
+		n.kill(c)
+		c = started(t, n, opts)
+		if got := c.Resumed(); len(got) != 1 || !got[0].Valid() {
+			t.Errorf("got %d holds, want the one before", len(got))
 		}
 		if err := c.Close(t.Context()); err != nil {
 			t.Error(err)

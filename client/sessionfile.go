@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -132,7 +133,7 @@ func (c *Client) openSessionFile() (old *sessionFile, err error) {
 	if c.opts.SessionFile == "" {
 		return nil, nil
 	}
-	c.fileLock, err = lockFile(c.opts.SessionFile + ".lock")
+	lock, err := lockFile(c.opts.SessionFile + ".lock")
 	switch {
 	case errors.Is(err, errFileInUse):
 		return nil, fmt.Errorf("%w: %s: %w: end that one, or give each process a file of its own",
@@ -141,6 +142,7 @@ func (c *Client) openSessionFile() (old *sessionFile, err error) {
 		return nil, fmt.Errorf("%w: %w: name a file in a directory where this process may write",
 			ErrSessionFile, err)
 	}
+	c.keepFileLock(lock)
 	return readSessionFile(c.opts.SessionFile)
 }
 
@@ -168,9 +170,10 @@ func (c *Client) keepSessions() error {
 }
 
 // closeSessionFile lets go of the file, and removes it if there is nothing to come
-// back to.
+// back to. Only the first who calls it does: after that it may be another client's.
 func (c *Client) closeSessionFile(path string) {
-	if c.fileLock == nil {
+	lock := c.takeFileLock()
+	if lock == nil {
 		return
 	}
 	if path != "" {
@@ -178,8 +181,7 @@ func (c *Client) closeSessionFile(path string) {
 			c.opts.Logger.Warn("session file stays", "path", path, "cause", err)
 		}
 	}
-	c.fileLock.Close()
-	c.fileLock = nil
+	lock.Close()
 }
 
 // keepChanged is keepSessions after Dial has written the file for the first time.
@@ -194,4 +196,21 @@ func (c *Client) keepChanged() error {
 		return nil
 	}
 	return c.keepSessions()
+}
+
+// takeFileLock returns the lock of the session file to the first who asks, nil to
+// others and if there is none.
+func (c *Client) takeFileLock() io.Closer {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	lock := c.mu.fileLock
+	c.mu.fileLock = nil
+	return lock
+}
+
+// keepFileLock notes the lock of the session file.
+func (c *Client) keepFileLock(lock io.Closer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.fileLock = lock
 }

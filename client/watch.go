@@ -98,7 +98,7 @@ func (c *Client) watch(name string, opts WatchOptions) (*watcher, error) {
 // settle has carried out what was just started. Requires: c.mu is held. If no loop
 // is left to deliver, the calls have ended already.
 func (c *Client) settle() {
-	if c.mu.stopped {
+	if c.mu.drained {
 		c.mu.core.ready.Done = c.mu.core.ready.Done[:0]
 		return
 	}

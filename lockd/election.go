@@ -62,6 +62,9 @@ can be told only the last is. It ends with a signal.`,
 					syscall.SIGTERM)
 				defer cancel()
 				c, err := cluster.dial(ctx, sh, client.Options{Name: clientName()})
+				if err != nil && ctx.Err() != nil {
+					return nil // by a signal, as it is meant to end
+				}
 				if err != nil {
 					return err
 				}

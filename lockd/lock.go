@@ -137,7 +137,7 @@ func (l *locker) run(sh *shell, args []string) error {
 	}
 	l.patience.timeout, l.by = l.cluster.timeout, takenBy(sh)
 	defer l.patience.listen(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)()
-	c, err := l.cluster.dial(context.Background(), sh, client.Options{Name: clientName()})
+	c, err := l.patience.dial(&l.cluster, sh, client.Options{Name: clientName()})
 	if err != nil {
 		return err
 	}

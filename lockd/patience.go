@@ -85,7 +85,7 @@ func acquire[T any](p *patience, call func(context.Context) (T, error)) (T, erro
 			p.notice.print(text)
 		case o := <-result:
 			var asked *failure
-			if o.err == nil && errors.As(context.Cause(ctx), &asked) {
+			if errors.As(context.Cause(ctx), &asked) {
 				o.err = asked
 			}
 			return o.held, o.err
@@ -95,6 +95,19 @@ func acquire[T any](p *patience, call func(context.Context) (T, error)) (T, erro
 			}
 		}
 	}
+}
+
+// dial connects to the cluster. A signal that would end the wait for a lock ends that.
+func (p *patience) dial(f *clusterFlags, sh *shell, o client.Options) (*client.Client, error) {
+	forEver := &patience{wait: waitsForEver, signals: p.signals}
+	c, err := acquire(forEver, func(ctx context.Context) (*client.Client, error) {
+		return f.dial(ctx, sh, o)
+	})
+	if err != nil && c != nil {
+		closeClient(c)
+		c = nil
+	}
+	return c, err
 }
 
 // endsWait says whether a signal ends the wait for the lock.

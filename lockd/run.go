@@ -116,8 +116,7 @@ func (r *runner) run(sh *shell, args []string) error {
 		return err
 	}
 	defer r.patience.listen(forwarded()...)()
-	c, err := r.cluster.dial(context.Background(), sh,
-		client.Options{Name: clientName(), Lease: r.lease})
+	c, err := r.patience.dial(&r.cluster, sh, client.Options{Name: clientName(), Lease: r.lease})
 	if err != nil {
 		return err
 	}

@@ -66,6 +66,9 @@ event that is set. It ends with a signal.`,
 					syscall.SIGTERM)
 				defer cancel()
 				c, err := cluster.dial(ctx, sh, client.Options{Name: clientName()})
+				if err != nil && ctx.Err() != nil {
+					return nil // by a signal, as it is meant to end
+				}
 				if err != nil {
 					return err
 				}

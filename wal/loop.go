@@ -277,20 +277,27 @@ func (s *Syncer) flush() error {
 	}
 }
 
-// seal is Writer.Seal with the lock held only in the front steps.
+// seal is Writer.Seal with the lock held only in the front steps. What is appended
+// meanwhile is written before the seal or after it, never instead: the log is sealed
+// when seal returns, so that what is written next by FlushHere wakes the flush loop.
 func (s *Syncer) seal() error {
 	if err := s.flush(); err != nil {
 		return err
 	}
 	w := s.writer
-	s.mu.Lock()
-	j, ok := w.cutSeal()
-	s.mu.Unlock()
-	if !ok {
-		return nil
-	}
-	if err := s.carryOut(&j); err != nil {
-		return s.fail(err)
+	for sealing := false; !sealing; {
+		s.mu.Lock()
+		j, ok, err := w.cut()
+		if sealing = !ok && err == nil; sealing {
+			j, ok = w.cutSeal()
+		}
+		s.mu.Unlock()
+		if err == nil && ok {
+			err = s.carryOut(&j)
+		}
+		if err != nil {
+			return s.fail(err)
+		}
 	}
 	return nil
 }

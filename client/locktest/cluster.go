@@ -146,11 +146,12 @@ func (c *Cluster) Client(t testing.TB, opts client.Options) *client.Client {
 	c.mu.plugs[k] = p
 	c.mu.Unlock()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
+		wait := patience
 		if p.isOut() || !c.majority() {
-			cancel() // nobody would answer
+			wait = 100 * time.Millisecond // nobody will answer
 		}
+		ctx, cancel := context.WithTimeout(context.Background(), wait)
+		defer cancel()
 		_ = k.Close(ctx) // what it held ends with the cluster
 		p.push()
 		c.mu.Lock()

@@ -1,0 +1,153 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestCallBehindStop makes a call of a client whose Close has ended all others, before
+// the main loop has told those: they are told all the same.
+func TestCallBehindStop(t *testing.T) {
+	late := map[string]func(t *testing.T, c *Client) error{
+		"Get": func(t *testing.T, c *Client) error {
+			_, err := c.Get(t.Context(), "b")
+			return err
+		},
+		"LockAsync": func(_ *testing.T, c *Client) error {
+			told := make(chan error, 1)
+			c.LockAsync(new(Held), "b", LockOptions{}, func(_ *Held, err error) { told <- err })
+			return <-told
+		},
+		"Watch": func(t *testing.T, c *Client) error {
+			for _, err := range c.Watch(t.Context(), "b", WatchOptions{}) {
+				return err
+			}
+			return nil
+		},
+	}
+	for name, call := range late { // order: each is a client of its own
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { callBehindStop(t, call) })
+		})
+	}
+}
+
+func callBehindStop(t *testing.T, late func(*testing.T, *Client) error) {
+	n := newNodes(t, 4)
+	var gate atomic.Pointer[chan struct{}] // whoever looks at the clock next waits for it
+	c, err := dialWith(t.Context(), []string{"node1", "node2", "node3"}, Options{Dial: n.dial},
+		func() Instant {
+			if g := gate.Swap(nil); g != nil {
+				<-*g
+			}
+			return n.now()
+		})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.setCut(true)
+	defer n.setCut(false)
+	waits := make(chan error, 1)
+	go func() {
+		_, err := c.Get(context.Background(), "a")
+		waits <- err
+	}()
+	synctest.Wait()
+	g := make(chan struct{})
+	gate.Store(&g)
+	<-time.After(time.Second) // that is the main loop
+	closed := make(chan error, 1)
+	go func() { closed <- c.Close(context.Background()) }()
+	synctest.Wait()
+	lateErr := make(chan error, 1)
+	go func() { lateErr <- late(t, c) }()
+	synctest.Wait()
+	close(g)
+	if err := <-closed; err != nil {
+		t.Errorf("close: %v", err)
+	}
+	for what, got := range map[string]chan error{"the call before": waits, "the late call": lateErr} {
+		select {
+		case err := <-got:
+			if !errors.Is(err, ErrClosed) {
+				t.Errorf("%s: got %v, want ErrClosed", what, err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("%s: never ended", what)
+		}
+	}
+}
+
+// closerFunc is an io.Closer.
+type closerFunc func() error
+
+func (f closerFunc) Close() error { return f() }
+
+// TestCloseTwiceAtOnce closes a client from two goroutines, as ReleaseOnExit and a
+// deferred Close do. The second must not remove what is another's by then.
+func TestCloseTwiceAtOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "session")
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		c := started(t, n, Options{SessionFile: file})
+		lock, again := c.takeFileLock(), make(chan struct{})
+		closes := 0
+		c.keepFileLock(closerFunc(func() error {
+			if closes++; closes > 1 {
+				return nil
+			}
+			err := lock.Close()
+			if err := os.WriteFile(file, nil, 0o600); err != nil { // the next process has begun
+				t.Error(err)
+			}
+			<-again
+			return err
+		}))
+		first := make(chan error, 1)
+		go func() { first <- c.Close(t.Context()) }()
+		synctest.Wait()
+		if err := c.Close(t.Context()); err != nil {
+			t.Errorf("second close: %v", err)
+		}
+		close(again)
+		if err := <-first; err != nil {
+			t.Errorf("first close: %v", err)
+		}
+		if _, err := os.Stat(file); err != nil || closes != 1 {
+			t.Errorf("got %d closes of the lock, and of the next client's file %v", closes, err)
+		}
+	})
+}
+
+// TestSignalBesideClose: a signal that has come when the client is closed, or its wish
+// undone, ends the process all the same.
+func TestSignalBesideClose(t *testing.T) {
+	n := newNodes(t, 4)
+	c := n.client(t, Options{})
+	if err := c.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan os.Signal, 1)
+	signal.Notify(got, syscall.SIGUSR1)
+	defer signal.Stop(got)
+	over := make(chan struct{})
+	close(over)
+	for round := range 20 { // which of two that are ready is taken is drawn by lot
+		told := make(chan os.Signal, 1)
+		told <- syscall.SIGUSR1
+		c.awaitExit(told, over)
+		select {
+		case <-got:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("round %d: the signal was swallowed", round)
+		}
+	}
+}
