@@ -32,7 +32,7 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	force, err := truth(r, "force")
+	force, err := toggle(r, "force")
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())
 		return
@@ -75,7 +75,7 @@ func parseChange(r *http.Request) (placement.Change, error) {
 	case "add":
 		c.Kind = placement.Add
 	case "remove":
-		undo, err := truth(r, "undo")
+		undo, err := toggle(r, "undo")
 		if err != nil {
 			return c, err
 		}
@@ -112,8 +112,8 @@ func appendChanged(dst []byte, c *placement.Change) []byte {
 	return o.end(dst)
 }
 
-// truth reads a parameter that is true or false, or left out.
-func truth(r *http.Request, name string) (bool, error) {
+// toggle reads a parameter that is true or false, or left out.
+func toggle(r *http.Request, name string) (bool, error) {
 	switch value := r.FormValue(name); value {
 	case "", "false":
 		return false, nil
@@ -132,7 +132,7 @@ func truth(r *http.Request, name string) (bool, error) {
 // about to end.
 func (h *handler) drain(w http.ResponseWriter, r *http.Request) {
 	to := node.DrainAside
-	undo, err := truth(r, "undo")
+	undo, err := toggle(r, "undo")
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())
 		return
