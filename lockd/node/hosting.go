@@ -94,7 +94,7 @@ func (n *Node) openGroup(id paxos.GroupID, machine *lockfsm.Machine, recovered *
 		HeartbeatTicks: paxos.Ticks(n.opts.HeartbeatTicks),
 		RankDelayTicks: paxos.Ticks(n.opts.RankDelayTicks),
 		Window:         n.opts.Window,
-		MaxValueBytes:  2 * n.opts.MaxBatchBytes,
+		MaxValueBytes:  maxSlotBytes,
 
 		MaxMessageBytes: n.opts.MaxMessageBytes,
 

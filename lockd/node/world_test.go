@@ -63,6 +63,8 @@ type testNode struct {
 	together bool
 	// format makes it stand for an older build, if not zero.
 	format uint8
+	// batchBytes is its MaxBatchBytes, if not zero.
+	batchBytes int
 	// broken is the failure that the log tells of beside a turn that appends to it.
 	broken error
 	// wantStop is the error with which it may stop, stopped that with which it
@@ -109,6 +111,9 @@ func (n *testNode) start() {
 	o.Self = n.id
 	if n.format != 0 {
 		o.Format = n.format
+	}
+	if n.batchBytes != 0 {
+		o.MaxBatchBytes = n.batchBytes
 	}
 	id := Identity{Cluster: o.Cluster, Node: paxos.NodeID(n.id), Disk: paxos.DiskID(n.id) * 1111,
 		Groups: uint16(o.Groups), Settings: o.Digest()}
