@@ -2,9 +2,11 @@ package node
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"testing"
 
+	"lockd/lockd/placement"
 	"lockd/netio/wire"
 )
 
@@ -43,5 +45,37 @@ func TestLeaderMayHaveLargerBatchesThanItsPeers(t *testing.T) {
 	}
 	for _, request := range asked {
 		u.want(request, wire.StatusOK)
+	}
+}
+
+// What a node has to say itself may come on top of a full batch. A time step that has
+// to stand before it finds room all the same.
+func TestFullBatchHasRoomForATimeStep(t *testing.T) {
+	o := testOptions()
+	o.MaxBatchBytes = 4096
+	w := raisedWorld(t, o)
+	u := w.lasting(1, 0, 60_000)
+	led := w.leaderOf(0)
+	h := u.header(wire.KindOpenSession)
+	led.inbox.Request(2, wire.AppendOpenSession(nil, h, &wire.OpenSession{
+		Nonce: wire.Nonce{7}, Epoch: 1, LeaseMillis: 2000, Name: []byte("tester")}))
+	var asked []uint64
+	for i := range 9 {
+		asked = append(asked, u.acquire(w.longNameIn(0, i, 400), wire.FlagWait))
+	}
+	asked = append(asked, u.acquire(w.longNameIn(0, 10, 201), wire.FlagWait))
+	var names [][]byte
+	for i := range 9 {
+		names = append(names, w.longNameIn(0, 20+i, 440))
+	}
+	asked = append(asked, u.acquireAll(names, wire.FlagWait))
+	made := errors.New("nothing came of it")
+	led.inbox.Change(placement.Change{Kind: placement.Move, Node: 3, Group: 1},
+		func(err error) { made = err })
+	for _, request := range asked {
+		u.want(request, wire.StatusOK)
+	}
+	if made != nil {
+		t.Errorf("change: %v", made)
 	}
 }
