@@ -43,6 +43,7 @@ type testNode struct {
 	node    *Node
 	inbox   *Inbox
 	lsn     wal.LSN
+	durable wal.LSN
 	flushed bool
 	records []wal.Record
 	stored  []byte
@@ -135,6 +136,7 @@ func (n *testNode) start() {
 			n.w.t.Fatal(err)
 		}
 	}
+	n.durable = wal.LSN(len(n.records))
 	n.shelf.open = make(map[uint16]*openSnapshot)
 	n.inbox = NewInbox(o.MaxInboxBytes)
 	n.flushed = false
@@ -187,17 +189,24 @@ func (n *testNode) Append(r wal.Record) wal.LSN {
 	return n.lsn
 }
 
-// Release judges that the log says first which checkpoint covers what it may
-// drop (I12).
+// Release judges that the log says first which checkpoint covers what it may drop
+// (I12), and durably that a group has left of which it may drop all (I10).
 func (n *testNode) Release(group uint16, slot uint64) {
-	if slot == 0 || slot == ^uint64(0) {
+	if slot == 0 {
 		return
 	}
-	marked := uint64(0)
-	for _, r := range n.records {
+	marked, at := uint64(0), wal.LSN(0)
+	for i, r := range n.records {
 		if r.Group == savedMark|group {
-			marked = r.Slot
+			marked, at = r.Slot, wal.LSN(i+1)
 		}
+	}
+	if slot == ^uint64(0) {
+		if at > n.durable {
+			n.w.t.Errorf("node %d, group %d: releases all, with a mark at %d, durable up to %d", n.id,
+				group, at, n.durable)
+		}
+		return
 	}
 	if marked < slot {
 		n.w.t.Errorf("node %d, group %d: releases up to slot %d, and the log says that %d is saved",
@@ -318,6 +327,7 @@ func (w *world) step() {
 		}
 		if n.flushed && n.syncing == 0 {
 			n.flushed = false
+			n.durable = n.lsn
 			n.inbox.Durable(n.lsn)
 		}
 		err := n.node.Turn(w.now)
