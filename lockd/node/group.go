@@ -48,6 +48,7 @@ type read struct {
 	// admitted before the question comes before its answer.
 	behind uint64
 	limit  uint16
+	bytes  int    // that it takes, counted in the node's asked
 	cost   int    // of a list or a check, counted in the turnstile
 	name   []byte // or prefix
 	after  []byte

@@ -73,9 +73,10 @@ func (n *Node) abandon(g *group) {
 		n.leave(g.reads[i].conn, moved)
 		n.turnstile.lists -= g.reads[i].cost
 		n.countTry(&g.reads[i], -1)
+		n.asked -= g.reads[i].bytes
 	}
 	clear(g.reads)
-	g.reads = g.reads[:0]
+	g.keepReads(0)
 	for _, id := range sortedConns(moved) {
 		c := n.conns.find(id)
 		if c == nil {

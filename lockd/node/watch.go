@@ -220,6 +220,7 @@ func (n *Node) onUnwatch(g *group, c *conn, h wire.Header, body []byte) {
 		if r.kind != wire.KindWatch || r.conn != c.id || r.request != x.Target {
 			return false
 		}
+		n.asked -= r.bytes
 		n.reply(g, c.id, x.Target, &wire.Response{Status: wire.StatusCancelled})
 		return true
 	})
