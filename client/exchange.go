@@ -541,6 +541,7 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 	}
 	if !x.detached() {
 		c.receive(g, x)
+		c.doubtSeveral(g, x)
 		return nil
 	}
 	x.cappedUntil = 0

@@ -190,6 +190,16 @@ func (c *Core) startRecheck(g *group) {
 	c.askRecheck(g)
 }
 
+// doubtSeveral has the next Tick ask about a grant of several names that was asked for
+// more than once. The grant may be an old one, of which one name was forced since: the
+// answer says nothing of that, as long as another is left.
+func (c *Core) doubtSeveral(g *group, x *Call) {
+	if x.Wants != nil && x.sends > 1 {
+		g.recheck.due = true
+		c.schedule(0)
+	}
+}
+
 // recheckGroup asks a group whether what its session holds still stands, unless it has no
 // conn: then that is asked as soon as it has one.
 func (c *Core) recheckGroup(group uint16) {

@@ -173,6 +173,29 @@ func TestForceOneOfSeveral(t *testing.T) {
 	})
 }
 
+// TestForcedBeforeARetryOfSeveral proves that who asked for several names, was granted
+// them without an answer, and lost one by force before it asked again, hears that it has
+// not got them all: the answer tells of those that are left (I25).
+func TestForcedBeforeARetryOfSeveral(t *testing.T) {
+	b := newBench(t)
+	for _, e := range b.core.endpoints {
+		e.version = wire.Version
+	}
+	x := &Call{Kind: wire.KindAcquireAll, Flags: wire.FlagWait, Name: "a"}
+	for _, name := range []string{"a", "b"} {
+		x.Wants = x.Wants.Append(wire.Want{Mode: wire.ModeEX, Name: []byte(name)})
+	}
+	b.core.Start(x)
+	b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 9})
+	b.one(1, wire.KindAcquireAll)
+	b.receive(1, wire.AppendMoved(nil, wire.Header{}, &wire.Moved{Leader: 2}))
+	b.respond(2, b.one(2, wire.KindAcquireAll), wire.Response{Status: wire.StatusOK, Token: 5})
+	b.stale(b.one(2, wire.KindCheckTokens), 2)
+	if x.state != StateLost || !errors.Is(x.lost, ErrForced) {
+		t.Errorf("got state %v, %v, want it lost by force", x.state, x.lost)
+	}
+}
+
 // TestForceWhileConverting proves that who waits for another mode hears that the
 // hold was forced.
 func TestForceWhileConverting(t *testing.T) {

@@ -130,7 +130,9 @@ type Config struct {
 	RetainSlots Slot
 	// RetainBytes bounds the values of those slots. Default 1 MiB.
 	RetainBytes int
-	// MaxValueBytes bounds one value. Default 1 MiB.
+	// MaxValueBytes bounds one value. An acceptor takes none that is larger, so it
+	// must be equal on all nodes: a leader with more would wait for ever. Default
+	// 1 MiB.
 	MaxValueBytes int
 	// MaxMessageBytes bounds the values of one Accept or Promise; one value
 	// always fits. Default 1 MiB.

@@ -71,6 +71,12 @@ func (r *Replica) Role() Role { return r.role }
 // Leader returns the node last heard leading, this one included, or NoNode.
 func (r *Replica) Leader() NodeID { return r.leader }
 
+// TookOver reports whether this replica leads, and everything that earlier leaders may
+// have had chosen was handed out in Ready.Chosen.
+func (r *Replica) TookOver() bool {
+	return r.role == RoleLeading && r.ownChosen() && r.log.applied >= r.lead.opened
+}
+
 // Chosen returns the last slot of the unbroken run of chosen slots.
 func (r *Replica) Chosen() Slot { return r.log.chosen }
 

@@ -57,8 +57,9 @@ type Config struct {
 	// SnapshotRate is how many bytes of snapshots leave in a second at most.
 	SnapshotRate int64
 
-	// WALSegmentBytes is the size of a segment, WALTarget the segments before
-	// the oldest is freed, and WALBound the most there may be.
+	// WALSegmentBytes is the size of a segment, which must have room for a slot of any
+	// node of the cluster; WALTarget the segments before the oldest is freed, and
+	// WALBound the most there may be.
 	WALSegmentBytes     int64
 	WALTarget, WALBound int
 	// Conns is the most conns of clients, 0 for what the file limit leaves;

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"lockd/lockd/node"
 )
 
 // example is the whole configuration of one of three nodes.
@@ -282,7 +284,7 @@ lease_min = "200ms"
 
 func TestPrintedConfigurationReadsBackTheSame(t *testing.T) {
 	from := Sources{File: write(t, example), Flags: []Given{
-		{"wal-segment", "128KiB"}, {"batch", "32KiB"}, {"checkpoint", "256KiB"},
+		{"wal-segment", "128KiB"}, {"batch", "16KiB"}, {"checkpoint", "256KiB"},
 		{"log-tick", "100ms"}, {"limit-sessions", "12"},
 		{"admin", "off"}, {"election-timeout", "1500ms"}}}
 	c, _, err := Load(from)
@@ -368,5 +370,15 @@ func TestNearest(t *testing.T) {
 		if got := Nearest(word, words); got != want {
 			t.Errorf("Nearest(%q): got %q, want %q", word, got, want)
 		}
+	}
+}
+
+// A file of the log holds a slot of any node, however large its batches, from 4 MiB on.
+func TestSegmentHoldsASlotOfAnyNode(t *testing.T) {
+	c := Defaults()
+	c.WALSegmentBytes = 4 << 20
+	const need = 2*node.MostBatchBytes + slotOverheadBytes
+	if got := c.WALOptions().MaxRecordBytes(); got < need {
+		t.Errorf("record in a segment of 4 MiB: got at most %d, want %d", got, need)
 	}
 }

@@ -318,8 +318,8 @@ func (c *Config) checkRelations() []error {
 }
 
 // slotOverheadBytes is what a record of the log needs beside the batches of its
-// slot: the last command, which may overshoot the bound, and the entry itself.
-const slotOverheadBytes = 4 << 10
+// slot: a register that the cluster writes on top, and the entry itself.
+const slotOverheadBytes = lockfsm.MaxRegisterBytes + 4<<10
 
 // checkLimits checks the limits of the machine against each other.
 func (c *Config) checkLimits() []error {

@@ -53,6 +53,7 @@ func (c *Config) Memory() Parts {
 		{"inbox, and what waits for its turn", "node.inbox", 9 * uint64(c.InboxBytes) / 4},
 		{"conns of clients", "node.conns, node.event_loops, node.outbound", server.MemoryBytes()},
 		{"watches, and contended names", "cluster.groups", node.WatchBytes(c.Groups)},
+		{"questions that wait for an answer", "", node.QuestionBytes()},
 		{"links to peers", "cluster.nodes", links.MemoryBytes()},
 		{"checkpoints", "node.checkpoint_cache, cluster.limits",
 			uint64(c.CheckpointCacheBytes) + writeBuffers + 2*group},

@@ -62,8 +62,11 @@ func (n *Node) apply(g *group, e *paxos.Entry) {
 // when it is granted or gives up.
 func (n *Node) onResult(g *group, slot uint64, o *origin, r *lockfsm.Result) {
 	if o.conn == 0 {
-		if o.change != 0 {
+		switch {
+		case o.change != 0:
 			n.onChangeResult(o.change, r)
+		case o.name == registerSeats:
+			g.stepping = false
 		}
 		return // proposed by this node itself
 	}

@@ -170,3 +170,34 @@ func TestFP3ForceNeedsAllNodes(t *testing.T) {
 	a.want(a.force(name, held.Token), wire.StatusUnsupported)
 	a.unlock(name, held.Token)
 }
+
+// A retry of several names of which one was forced is told of the grant: the others
+// are still held. Who retries has to ask what of it stands.
+func TestForceBeforeARetryOfSeveral(t *testing.T) {
+	w := raisedWorld(t, testOptions())
+	names := w.namesIn(3)
+	a, b := w.lasting(1, 0, 60_000), w.lasting(2, 0, 60_000)
+	request := a.acquireAll(names, 0)
+	token := a.want(request, wire.StatusOK).Token
+	b.want(b.force(names[1], token+1), wire.StatusOK)
+	b.lock(names[1])
+	a.conn, a.epoch = 3, 2
+	a.acquireAllAs(wire.Header{Kind: wire.KindAcquireAll, Request: request}, names)
+	if again := a.want(request, wire.StatusOK); again.Token != token {
+		t.Errorf("again: got token %d, want %d", again.Token, token)
+	}
+	var refs []wire.TokenRef
+	for i, name := range names {
+		refs = append(refs, wire.TokenRef{Token: token + uint64(i), Name: name})
+	}
+	x := a.check(refs...)
+	got, err := wire.DecodeTokenStates(x.Payload)
+	if err != nil || len(got.States) != 3 {
+		t.Fatalf("check: got %+v, %v", got, err)
+	}
+	for i, want := range []wire.Standing{wire.TokenCurrent, wire.TokenStale, wire.TokenCurrent} {
+		if got.States[i].Standing != want {
+			t.Errorf("name %d: got standing %v, want %v", i, got.States[i].Standing, want)
+		}
+	}
+}

@@ -55,7 +55,7 @@ func (n *Node) gossip() {
 	n.nextGossip = n.now + gossipEvery
 	b := binary.LittleEndian.AppendUint64(nil, n.identity.Version)
 	for _, g := range n.hosted {
-		if !g.leading {
+		if !n.knowsSeats(g) {
 			continue
 		}
 		h := heardSeats{leader: n.identity.Node, version: g.seatsVersion, record: n.identity.Version}
@@ -76,6 +76,13 @@ func (n *Node) gossip() {
 	}
 	n.releaseLeavers()
 	n.bindAwaited()
+}
+
+// knowsSeats reports whether this node leads a group and knows its seats. A step that
+// is not applied may name a disk that was given up since it was proposed, by this
+// leader or by one before it: nobody is to count on the seats as they are before it.
+func (n *Node) knowsSeats(g *group) bool {
+	return g.leading && !g.stepping && g.replica.TookOver()
 }
 
 // settledHome reports whether nothing is left to do for a group that this node

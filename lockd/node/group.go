@@ -17,7 +17,7 @@ type origin struct {
 	// change is the change of the cluster that waits for it, zero for none.
 	change uint64
 	// name is kept only where the answer may have to describe the lock; of several
-	// it is their Parts.
+	// it is their Parts. Of what the node itself proposes it is the register of seats.
 	name string
 }
 
@@ -48,6 +48,7 @@ type read struct {
 	// admitted before the question comes before its answer.
 	behind uint64
 	limit  uint16
+	bytes  int    // that it takes, counted in the node's asked
 	cost   int    // of a list or a check, counted in the turnstile
 	name   []byte // or prefix
 	after  []byte
@@ -105,6 +106,8 @@ type group struct {
 	// forgotten is that of the last departure from this node.
 	forgotten   paxos.Slot
 	reseatAfter Nanos
+	// stepping is set while a step that this leader proposed is not applied.
+	stepping bool
 	// changes is a change set that is being saved, or could not be saved yet.
 	changes *SaveRequest
 

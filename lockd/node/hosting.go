@@ -94,7 +94,7 @@ func (n *Node) openGroup(id paxos.GroupID, machine *lockfsm.Machine, recovered *
 		HeartbeatTicks: paxos.Ticks(n.opts.HeartbeatTicks),
 		RankDelayTicks: paxos.Ticks(n.opts.RankDelayTicks),
 		Window:         n.opts.Window,
-		MaxValueBytes:  2 * n.opts.MaxBatchBytes,
+		MaxValueBytes:  maxSlotBytes,
 
 		MaxMessageBytes: n.opts.MaxMessageBytes,
 
@@ -176,15 +176,15 @@ func (n *Node) retire(g *group, forgotten paxos.Slot) {
 		n.collector, n.saving = collector{}, -1
 	}
 	n.mark(g.id, mark{kind: markLeft, forgotten: forgotten})
-	n.deps.Log.Release(uint16(g.id), ^uint64(0))
 	n.dropCheckpoint(g.id)
 	n.observe(Event{Kind: EventRetired, Group: g.id})
 }
 
-// dropCheckpoint removes what the store has of a group that this node does not
+// dropCheckpoint removes what log and store have of a group that this node does not
 // keep, as soon as the mark that says so is synced: a log that relied on the
-// checkpoint would keep the node from starting (I12). Until it is removed the
-// group is not taken in again.
+// checkpoint would keep the node from starting (I12), and one that had lost what was
+// accepted, but not gained the mark, would have the node speak for slots of which it
+// knows nothing (I10). Until the checkpoint is removed the group is not taken in again.
 func (n *Node) dropCheckpoint(id paxos.GroupID) {
 	n.dropping[id] = true
 	n.drops = append(n.drops, pendingDrop{n.lastLSN, id})
@@ -197,10 +197,11 @@ type pendingDrop struct {
 	id   paxos.GroupID
 }
 
-// dropMarked has checkpoints removed whose mark is synced.
+// dropMarked removes what there is of groups whose mark is synced.
 func (n *Node) dropMarked() {
 	for len(n.drops) > 0 && (n.drops[0].mark <= n.durable || plantedIs("dropped-before-marked")) {
 		n.deps.Checkpoints.Drop(uint16(n.drops[0].id))
+		n.deps.Log.Release(uint16(n.drops[0].id), ^uint64(0))
 		n.drops = append(n.drops[:0], n.drops[1:]...)
 	}
 }

@@ -68,13 +68,13 @@ func (n *Node) abandon(g *group) {
 	g.origins, g.renewals = g.origins[:0], g.renewals[:0]
 	g.parks = g.parks[:0]
 	g.batch.Reset()
-	g.tickDue, g.timed = false, false
+	g.tickDue, g.timed, g.stepping = false, false, false
 	for i := range g.reads {
 		n.leave(g.reads[i].conn, moved)
 		n.countOff(&g.reads[i])
 	}
 	clear(g.reads)
-	g.reads = g.reads[:0]
+	g.keepReads(0)
 	for _, id := range sortedConns(moved) {
 		c := n.conns.find(id)
 		if c == nil {

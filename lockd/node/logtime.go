@@ -94,7 +94,7 @@ func (n *Node) proposeTick(g *group) {
 	delta := (n.now - g.lastTick) / Millisecond
 	g.lastTick += delta * Millisecond
 	n.sessionIDs = n.sessionIDs[:0]
-	k := min(len(g.renewals), n.maxRenewals())
+	k := min(len(g.renewals), n.roomForRenewals(g))
 	for i := range k {
 		n.sessionIDs = append(n.sessionIDs, g.renewals[i].session)
 	}
@@ -110,12 +110,10 @@ func (n *Node) proposeTick(g *group) {
 	g.tickDue = len(g.renewals) > 0
 	g.step++
 	g.strangers = 0
-	if n.ticker.Size()+g.batch.Size() <= 2*n.opts.MaxBatchBytes {
-		n.ticker.AppendBatch(&g.batch)
-		f.origins, g.origins = g.origins, f.origins
-		g.batch.Reset()
-		g.timed = false
-	}
+	n.ticker.AppendBatch(&g.batch)
+	f.origins, g.origins = g.origins, f.origins
+	g.batch.Reset()
+	g.timed = false
 	n.proposeValue(g, n.ticker.Bytes(), f)
 }
 
@@ -144,9 +142,14 @@ func (n *Node) clockOf(g *group) lockfsm.Clock {
 	return lockfsm.Clock{Round: b.Round, Node: uint16(b.Node)}
 }
 
-// maxRenewals bounds the sessions one time step names, so that it and a batch
-// fit a slot. The rest follow in the next.
-func (n *Node) maxRenewals() int { return n.opts.MaxBatchBytes / 2 / 8 }
+// roomForRenewals is how many sessions the next time step may name beside the batch,
+// which goes with it however large it is: what waits for a step could else wait for
+// ever. The rest follow in the next.
+func (n *Node) roomForRenewals(g *group) int {
+	const stepBytes = 24 // of a step that names none
+	room := 2*n.opts.MaxBatchBytes - stepBytes - g.batch.Size()
+	return min(n.opts.MaxBatchBytes/2, max(0, room)) / 8
+}
 
 // startsLease reports whether a command's deadline counts from the log time at
 // which it is applied.

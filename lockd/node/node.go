@@ -79,6 +79,7 @@ type Node struct {
 	dirty, dirtySpare []*group
 	conns             connTable
 	watching          int           // watches of all groups
+	asked             int           // bytes of the questions of all groups that wait
 	toTell            []*group      // whose watches have something to be told
 	tellLater         []*queueWatch // that were told a moment ago
 	contention        contention

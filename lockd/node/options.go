@@ -62,7 +62,8 @@ type Options struct {
 	// far ahead a change of acceptors takes effect; a cluster setting.
 	Window int
 	// MaxBatchBytes bounds the commands of one slot, and with it how much a
-	// group keeps waiting: a request that finds twice as much is told Busy.
+	// group keeps waiting: a request that finds more is told Busy. At most
+	// MostBatchBytes. It may differ from node to node.
 	MaxBatchBytes int
 	// MaxMessageBytes bounds the values in one message of a group, where one
 	// always fits. Less has a new leader told in more pieces.
@@ -106,7 +107,7 @@ func Defaults() Options {
 		ElectionTicks:   50,
 		RankDelayTicks:  5,
 		Window:          16,
-		MaxBatchBytes:   1 << 20,
+		MaxBatchBytes:   MostBatchBytes,
 		MaxMessageBytes: 1 << 20,
 		MaxInFlight:     1 << 16,
 		MaxInboxBytes:   64 << 20,
@@ -117,6 +118,14 @@ func Defaults() Options {
 		SnapshotBytesPerSecond: 32 << 20,
 	}
 }
+
+// MostBatchBytes is the largest MaxBatchBytes there is.
+const MostBatchBytes = 1 << 20
+
+// maxSlotBytes bounds the value of a slot, whichever node proposes it: a batch, the
+// command that made it full, what the node itself has to say, and a time step. All
+// acceptors take that much, whatever their own MaxBatchBytes.
+const maxSlotBytes = 2 * MostBatchBytes
 
 // ErrOptions is wrapped by every complaint about Options.
 var ErrOptions = errors.New("node: bad option")
@@ -174,7 +183,7 @@ func (o *Options) validateTimes() error {
 		return fmt.Errorf("%w: log tick of %d ns is below the tick of %d ns",
 			ErrOptions, o.LogTick, o.Tick)
 	}
-	if o.MaxBatchBytes > 1<<20 {
+	if o.MaxBatchBytes > MostBatchBytes {
 		return fmt.Errorf("%w: batch of %d bytes, must be at most 1 MiB: two of them and a "+
 			"frame that is nearly full must fit a frame between nodes", ErrOptions, o.MaxBatchBytes)
 	}

@@ -10,11 +10,12 @@ import (
 // admitRead puts a question on the list of those that wait for the proof that
 // this node still leads the group.
 func (n *Node) admitRead(g *group, c *conn, h wire.Header, body []byte) {
-	if len(g.reads) >= maxReads {
+	r := read{conn: c.id, request: h.Request, kind: h.Kind, flags: h.Flags,
+		bytes: questionBytes + len(body)}
+	if !n.roomToAsk(g, &r) {
 		n.busy(c, h)
 		return
 	}
-	r := read{conn: c.id, request: h.Request, kind: h.Kind, flags: h.Flags}
 	if s := r.decode(h, body, n.opts.Groups); s != wire.StatusOK {
 		n.respond(c, h, s)
 		return
@@ -39,6 +40,7 @@ func (n *Node) admitRead(g *group, c *conn, h wire.Header, body []byte) {
 // ask puts a question on its group's list.
 func (n *Node) ask(g *group, c *conn, r *read) {
 	g.reads = append(g.reads, *r)
+	n.asked += r.bytes
 	c.inFlight++
 	c.asked++
 	n.turnstile.owed++
@@ -54,6 +56,7 @@ func (n *Node) countOff(r *read) {
 	t := &n.turnstile
 	t.lists -= r.cost
 	t.owed--
+	n.asked -= r.bytes
 	if c := n.conns.find(r.conn); c != nil {
 		c.asked--
 		if r.kind.Acquires() {
@@ -137,11 +140,12 @@ func belongs(group uint16, name []byte, groups int) wire.Status {
 // the log is spared. If the lock has become free by then, the try goes into the
 // batch after all.
 func (n *Node) admitTry(g *group, c *conn, h wire.Header, cmd *lockfsm.Command) {
-	if len(g.reads) >= maxReads {
+	r := read{conn: c.id, request: h.Request, kind: h.Kind, flags: h.Flags, acquire: *cmd,
+		bytes: questionBytes + len(cmd.Name) + cmd.Terms.Bytes()}
+	if !n.roomToAsk(g, &r) {
 		n.busy(c, h)
 		return
 	}
-	r := read{conn: c.id, request: h.Request, kind: h.Kind, flags: h.Flags, acquire: *cmd}
 	r.acquire.Name = bytes.Clone(cmd.Name)
 	r.acquire.Terms = cloneTerms(cmd.Terms)
 	n.ask(g, c, &r)
@@ -177,8 +181,23 @@ func (n *Node) batchTry(g *group, r *read) {
 		flags: r.flags})
 }
 
-// maxReads bounds the questions of a group that wait for a confirmation.
-const maxReads = 1 << 14
+const (
+	// maxReads bounds the questions of a group that wait for a confirmation, and
+	// askedBytes the memory of those of all groups of a node: some twenty thousand with
+	// names of an ordinary length.
+	maxReads   = 1 << 14
+	askedBytes = 10 << 20
+	// questionBytes is what one of them takes beside what it says.
+	questionBytes = 576
+)
+
+// QuestionBytes bounds the memory of the questions that wait for an answer.
+func QuestionBytes() uint64 { return askedBytes }
+
+// roomToAsk reports whether one more question may wait in a group.
+func (n *Node) roomToAsk(g *group, r *read) bool {
+	return len(g.reads) < maxReads && n.asked+r.bytes <= askedBytes
+}
 
 // startReads begins one confirmation round for all questions that have none. A
 // round never serves a question that came after it began (I24). It waits until
@@ -219,7 +238,16 @@ func (n *Node) answerReads(g *group, confirmed uint64) {
 	if k > 0 {
 		rest := copy(g.reads, g.reads[k:])
 		clear(g.reads[rest:])
-		g.reads = g.reads[:rest]
+		g.keepReads(rest)
+	}
+}
+
+// keepReads keeps the first questions, and the memory of a flood only as long as it
+// lasts.
+func (g *group) keepReads(count int) {
+	const keep = 256
+	if g.reads = g.reads[:count]; count == 0 && cap(g.reads) > keep {
+		g.reads = nil
 	}
 }
 

@@ -177,8 +177,8 @@ func (n *Node) reseat(g *group) bool {
 	n.enqueue(g, &lockfsm.Command{
 		Op: lockfsm.OpWrite, Name: []byte(registerSeats), Token: lockfsm.Token(g.seatsVersion),
 		Value: value,
-	}, origin{})
-	g.reseatAfter = n.now + reseatAgain
+	}, origin{name: registerSeats})
+	g.reseatAfter, g.stepping = n.now+reseatAgain, true
 	return true
 }
 

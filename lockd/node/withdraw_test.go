@@ -7,6 +7,7 @@ import (
 
 	"lockd/lockd/placement"
 	"lockd/lockfsm"
+	"lockd/netio/wire"
 	"lockd/paxos"
 )
 
@@ -326,4 +327,64 @@ func TestDeadNewcomerHoldsUpNobody(t *testing.T) {
 		}
 		return r.Node(5).State == placement.Leaving
 	})
+}
+
+// hasAccepted reports whether a frame says that somebody accepted in a group.
+func hasAccepted(frame []byte, g paxos.GroupID) bool {
+	kind, b, err := wire.ParsePeer(frame)
+	if err != nil || kind != wire.PeerKindMessages {
+		return false
+	}
+	var m paxos.Message
+	for b = b[messagesHeadBytes:]; len(b) > 0; {
+		if b, err = paxos.DecodeMessage(b, &m); err != nil {
+			return false
+		}
+		if m.Kind == paxos.KindAccepted && m.Group == g {
+			return true
+		}
+	}
+	return false
+}
+
+// What a leader says of a group while a step of its seats is under way is not what
+// will be true: nobody is to count on it who knows a record that the step did not
+// know (F-M1).
+func TestFM1StepUnderWayIsNotSpokenOf(t *testing.T) {
+	w := nodesOf(t, 4, 8)
+	if err := w.change(1, placement.Change{Kind: placement.Remove, Node: 4}); err != nil {
+		t.Fatal(err)
+	}
+	w.nodes[4].wantStop = ErrRemoved
+	var led *group
+	w.until("an observer is to accept", func() bool {
+		for _, n := range w.nodes {
+			for _, g := range n.node.hosted {
+				if g.id != 0 && g.stepping && len(g.seats.Now.Observers) > 0 {
+					led = g
+				}
+			}
+		}
+		return led != nil
+	})
+	w.drop = func(f testFrame) bool { return hasAccepted(f.frame, led.id) }
+	n := w.leaderOf(uint16(led.id)).node
+	home := n.home(0)
+	if err := w.change(1, placement.Change{Kind: placement.Move, Node: home[1]}); err != nil {
+		t.Fatal(err)
+	}
+	newest := w.leaderOf(0).node.identity.Version
+	for range 20 {
+		w.run(100 * Millisecond)
+		for id, other := range w.nodes {
+			if h := other.node.heard[led.id]; h.record >= newest {
+				t.Fatalf("node %d counts on what is said of group %d: %+v", id, led.id, h)
+			}
+		}
+	}
+	if !led.leading || !led.stepping {
+		t.Fatal("no step is under way any more")
+	}
+	w.drop = nil
+	w.settle("all at home", w.atHome)
 }

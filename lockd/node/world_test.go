@@ -43,6 +43,7 @@ type testNode struct {
 	node    *Node
 	inbox   *Inbox
 	lsn     wal.LSN
+	durable wal.LSN
 	flushed bool
 	records []wal.Record
 	stored  []byte
@@ -63,6 +64,8 @@ type testNode struct {
 	together bool
 	// format makes it stand for an older build, if not zero.
 	format uint8
+	// batchBytes is its MaxBatchBytes, if not zero.
+	batchBytes int
 	// broken is the failure that the log tells of beside a turn that appends to it.
 	broken error
 	// wantStop is the error with which it may stop, stopped that with which it
@@ -110,6 +113,9 @@ func (n *testNode) start() {
 	if n.format != 0 {
 		o.Format = n.format
 	}
+	if n.batchBytes != 0 {
+		o.MaxBatchBytes = n.batchBytes
+	}
 	id := Identity{Cluster: o.Cluster, Node: paxos.NodeID(n.id), Disk: paxos.DiskID(n.id) * 1111,
 		Groups: uint16(o.Groups), Settings: o.Digest()}
 	if d, ok := n.w.diskOf[n.id]; ok {
@@ -130,6 +136,7 @@ func (n *testNode) start() {
 			n.w.t.Fatal(err)
 		}
 	}
+	n.durable = wal.LSN(len(n.records))
 	n.shelf.open = make(map[uint16]*openSnapshot)
 	n.inbox = NewInbox(o.MaxInboxBytes)
 	n.flushed = false
@@ -182,17 +189,24 @@ func (n *testNode) Append(r wal.Record) wal.LSN {
 	return n.lsn
 }
 
-// Release judges that the log says first which checkpoint covers what it may
-// drop (I12).
+// Release judges that the log says first which checkpoint covers what it may drop
+// (I12), and durably that a group has left of which it may drop all (I10).
 func (n *testNode) Release(group uint16, slot uint64) {
-	if slot == 0 || slot == ^uint64(0) {
+	if slot == 0 {
 		return
 	}
-	marked := uint64(0)
-	for _, r := range n.records {
+	marked, at := uint64(0), wal.LSN(0)
+	for i, r := range n.records {
 		if r.Group == savedMark|group {
-			marked = r.Slot
+			marked, at = r.Slot, wal.LSN(i+1)
 		}
+	}
+	if slot == ^uint64(0) {
+		if at > n.durable {
+			n.w.t.Errorf("node %d, group %d: releases all, with a mark at %d, durable up to %d", n.id,
+				group, at, n.durable)
+		}
+		return
 	}
 	if marked < slot {
 		n.w.t.Errorf("node %d, group %d: releases up to slot %d, and the log says that %d is saved",
@@ -313,6 +327,7 @@ func (w *world) step() {
 		}
 		if n.flushed && n.syncing == 0 {
 			n.flushed = false
+			n.durable = n.lsn
 			n.inbox.Durable(n.lsn)
 		}
 		err := n.node.Turn(w.now)

@@ -149,7 +149,11 @@ func (l *nodeLog) seal() {
 
 // Release implements node.Log.
 func (l *nodeLog) Release(group uint16, slot uint64) {
-	// A group that is kept no longer is released for good.
+	// A group that is kept no longer is released for good, once its mark is synced.
+	if mark := l.marks[group]; slot == ^uint64(0) && mark > l.writer.Durable() {
+		l.p.w.failf("I10: node %d releases all of group %d before record %d is synced",
+			l.p.site.id, group, mark)
+	}
 	if have := l.p.site.store.slot(group); have < slot && slot != ^uint64(0) {
 		l.p.w.failf("I12: node %d releases group %d up to slot %d, its checkpoint is at %d",
 			l.p.site.id, group, slot, have)

@@ -1,0 +1,54 @@
+package node
+
+import (
+	"reflect"
+	"testing"
+
+	"lockd/netio/wire"
+)
+
+// However many groups a node leads, the questions that wait for a confirmation have
+// one bound, and it is given back when they are answered or left (I22).
+func TestQuestionsOfAllGroupsHaveOneBound(t *testing.T) {
+	if got := reflect.TypeFor[read]().Size(); got > questionBytes {
+		t.Errorf("a question takes %d bytes, counted as %d", got, questionBytes)
+	}
+	o := testOptions()
+	o.Groups = 12
+	w := newWorld(t, o)
+	led := w.leaderOf(0)
+	waiting := func() (all int) {
+		for _, g := range led.node.hosted {
+			all += len(g.reads)
+		}
+		return all
+	}
+	w.drop = func(f testFrame) bool { return f.to == led.id }
+	request := uint64(0)
+	for g := range uint16(12) {
+		name := w.nameIn(g, 0)
+		for range maxReads {
+			if !led.node.group(g).leading {
+				break
+			}
+			request++
+			h := wire.Header{Kind: wire.KindGet, Group: g, Request: request}
+			c := led.node.conns.open(ConnID(1 + request/4096))
+			led.node.onRequest(c, wire.AppendGet(nil, h, &wire.Get{Name: name}))
+		}
+	}
+	most := waiting()
+	if room := askedBytes / questionBytes; most > room || most < room/2 {
+		t.Errorf("questions that wait: got %d of %d, want %d at most", most, request, room)
+	}
+	w.drop = nil
+	w.until("all are answered", func() bool { return waiting() == 0 })
+	if got := led.node.asked; got != 0 {
+		t.Errorf("counted after all were answered: got %d, want 0", got)
+	}
+	for _, g := range led.node.hosted {
+		if got := cap(g.reads); got > 256 {
+			t.Errorf("group %d keeps room for %d questions after all were answered", g.id, got)
+		}
+	}
+}
