@@ -203,19 +203,28 @@ func (w *world) finishParts(c Command) Command {
 	if c.Name, c.Parts = nil, w.drawParts(); r.IntN(40) == 0 {
 		c.Flags |= Detached
 	}
-	if r.IntN(2) == 0 {
-		c.Terms = Terms{Fields: TermOwner, Owner: Owner(1 + r.IntN(2))}
+	c.Terms = Terms{}
+	if r.IntN(3) == 0 {
+		c.Terms = w.terms()
+		c.Terms.Owner = 0
+		if c.Terms.Fields &^= TermOwner; r.IntN(30) > 0 {
+			c.Terms.Fields &^= TermValue
+		}
+	}
+	own := func(o Owner) {
+		if o != 0 {
+			c.Terms.Fields, c.Terms.Owner = c.Terms.Fields|TermOwner, o
+		}
 	}
 	if r.IntN(3) == 0 {
+		own(Owner(r.IntN(3)))
 		return c
 	}
 	c.Flags |= Wait | Detect
 	one := w.finishDetect(Command{Op: OpAcquire, Name: []byte("a"), Session: c.Session,
 		Epoch: c.Epoch})
 	c.Session, c.Epoch = one.Session, one.Epoch
-	if c.Terms = (Terms{}); one.Owner != 0 {
-		c.Terms = Terms{Fields: TermOwner, Owner: one.Owner}
-	}
+	own(one.Owner)
 	var all Parts
 	added := false
 	add := func() {

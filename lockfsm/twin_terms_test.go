@@ -1,5 +1,7 @@
 package lockfsm
 
+import "slices"
+
 // twinTerms are the terms of a claim of the twin.
 type twinTerms struct {
 	payload, labels string
@@ -127,8 +129,12 @@ func (t *twin) part(c *twinClaim, how ending) int {
 	if c.turn != nil {
 		t.endTurn(c.turn)
 	}
+	if c.all != nil {
+		*c.all = slices.DeleteFunc(*c.all, func(p *twinClaim) bool { return p == c })
+		c.all, c.part = nil, 0
+	}
 	c.moved, c.owner, c.kept = false, 0, true
-	c.terms.minHold, c.terms.delay, c.terms.maxHold = 0, 0, 0
+	c.terms.minHold, c.terms.delay, c.terms.maxHold, c.terms.owner = 0, 0, 0, 0
 	c.s = &twinSession{id: 1<<62 | SessionID(c.stamp), deadline: until}
 	if !c.detached {
 		c.detached = true
