@@ -424,6 +424,47 @@ func (q *line) pass(m Mode) bool {
 	return q.passed <= q.most
 }
 
+// waitingParts returns the first part of an acquire of several names that waits, zero if
+// the request is none.
+func (m *Machine) waitingParts(id SessionID, q RequestID) ref {
+	sr := m.findSession(id)
+	if sr == 0 {
+		return 0
+	}
+	r := m.findClaim(m.sessions.at(sr), q)
+	if r == 0 || !m.claims.at(r).isPart() || m.claims.at(r).state != claimWaits {
+		return 0
+	}
+	return r
+}
+
+// Late returns the name at which an acquire of several is stopped: the first at which it
+// is not in turn, or the first of all if only endings that go on are in its way. It is nil
+// if no such request waits, and borrowed from the machine until its next Apply or Dirty.
+func (m *Machine) Late(id SessionID, q RequestID) []byte {
+	first := m.waitingParts(id, q)
+	if first == 0 {
+		return nil
+	}
+	late := first
+	for r := first; r != 0; r = m.partAfter(r) {
+		if !m.inTurn(r) {
+			late = r
+			break
+		}
+	}
+	return m.lockName(m.locks.at(m.claims.at(late).lock))
+}
+
+// AppendNames appends the names for which an acquire of several waits, in their order;
+// none if no such request waits. They are borrowed as what Late returns.
+func (m *Machine) AppendNames(dst [][]byte, id SessionID, q RequestID) [][]byte {
+	for r := m.waitingParts(id, q); r != 0; r = m.partAfter(r) {
+		dst = append(dst, m.lockName(m.locks.at(m.claims.at(r).lock)))
+	}
+	return dst
+}
+
 // othersInTurn reports whether all other parts of the acquire of r are in turn
 // too. The lock that kept the last acquire waiting is looked at first: it mostly keeps
 // all those waiting that stand beside it.

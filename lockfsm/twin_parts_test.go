@@ -2,6 +2,7 @@ package lockfsm
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 )
 
@@ -143,6 +144,31 @@ func (t *twin) inTurn(c *twinClaim) bool {
 		}
 	}
 	return false
+}
+
+// compareLate asks a machine at which name each acquire of several is stopped.
+func (t *twin) compareLate(m *Machine) error {
+	for _, c := range t.claims() {
+		late := m.Late(c.s.id, c.request)
+		if c.all == nil || c.holds() {
+			if late != nil && t.find(c.s.id, c.request, false) == c {
+				return fmt.Errorf("late: got %q of request %d of session %d, which does not wait for "+
+					"several", late, c.request, c.s.id)
+			}
+			continue
+		}
+		i := max(0, slices.IndexFunc(*c.all, func(p *twinClaim) bool { return !t.inTurn(p) }))
+		if want := (*c.all)[i].lock.name; string(late) != want {
+			return fmt.Errorf("late: got %q of request %d of session %d, want %q", late, c.request,
+				c.s.id, want)
+		}
+		names := m.AppendNames(nil, c.s.id, c.request)
+		if len(names) != len(*c.all) || string(names[c.part-1]) != c.lock.name {
+			return fmt.Errorf("names: got %q of request %d of session %d, want %d", names, c.request,
+				c.s.id, len(*c.all))
+		}
+	}
+	return nil
 }
 
 // ready says whether a waiter that is in turn may be granted: a part with its others.

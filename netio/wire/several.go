@@ -8,7 +8,7 @@ import "encoding/binary"
 const MaxWants = 64
 
 const (
-	acquireAllFixedBytes = 22 + askTermsBytes
+	acquireAllFixedBytes = 24 + askTermsBytes
 	// wantFixedBytes is the least that a want takes.
 	wantFixedBytes = 3
 )
