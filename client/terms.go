@@ -15,9 +15,10 @@ import (
 )
 
 // termed reports whether the Call is one that version 2 cannot say, because it
-// has terms.
+// has terms. What asks for several names is of version 3 in any case.
 func (x *Call) termed() bool {
-	return x.Kind == wire.KindAmend || x.Terms != nil && x.Kind.Acquires()
+	return x.Kind == wire.KindAmend ||
+		x.Terms != nil && x.Kind.Acquires() && x.Kind != wire.KindAcquireAll
 }
 
 // answerFlags are the flags that ask for an answer in the version of the conn.
