@@ -78,7 +78,8 @@ type Call struct {
 	// caller chooses, of a detached one.
 	Session uint64
 	// Hold is the detached hold that a RenewHold renews, nil if this Core does not
-	// have it, or the hold that a Convert converts to Mode. The mode of a hold is Mode
+	// have it, the hold whose data or value an Amend changes, or the one that a Convert
+	// converts to Mode. The mode of a hold is Mode
 	// of its Call; while a Convert is open it is what the hold may be used for whatever
 	// becomes of that.
 	Hold *Call

@@ -321,6 +321,9 @@ func (c *Core) admit(x *Call) error {
 	if err := checkName(x.Name, &c.limits); err != nil {
 		return err
 	}
+	if x.Kind == wire.KindAmend {
+		x.amends()
+	}
 	if c.limits.MaxHoldMillis > 0 && !x.Kind.Releases() {
 		if err := x.outOfBounds(&c.limits); err != nil {
 			return err

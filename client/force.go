@@ -191,9 +191,9 @@ func (c *Core) startRecheck(g *group) {
 	c.askRecheck(g)
 }
 
-// recheckGroup asks a group whether what its session holds still stands, unless it has no
-// conn: then that is asked as soon as it has one.
-func (c *Core) recheckGroup(group uint16) {
+// RecheckGroup asks a group whether what its session holds still stands, unless it has no
+// conn: then that is asked as soon as it has one. Holds that are taken over need it.
+func (c *Core) RecheckGroup(group uint16) {
 	if g := &c.groups[group]; g.live {
 		c.startRecheck(g)
 	}

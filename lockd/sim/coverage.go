@@ -157,6 +157,8 @@ func ReachableUnderFaults() []string {
 		"session let go",
 		"max hold over", "loss told: "+wire.ReasonMaxHold.String(), "core lost by max hold",
 		"core asked what is left",
+		"several held with terms", "core was brought a value", "core died", "core resumed",
+		"core resumed a hold", "answer to an earlier send",
 		"core held", "core held several", "core held permits", "core entered",
 		"hold forced", "holder told of force", "force ok", "force not holder",
 		"core converted", "core forced", "core lost a hold",

@@ -236,13 +236,19 @@ func (w *World) seats(g paxos.GroupID, slot paxos.Slot, c *lockfsm.Command, r *l
 }
 
 // caughtUp checks of a node that is made an acceptor that it has nearly all that
-// is chosen (F-M2). One that has just started may not know yet what it has.
+// is chosen (F-M2). One that has just started, or does not run, may not know yet what it
+// has: then it is asked of its disk.
 func (w *World) caughtUp(g paxos.GroupID, slot paxos.Slot, s *site) {
 	const nearly = 64
+	least := slot - min(slot, nearly+2+paxos.Slot(w.opts.Node.Window))
 	if s.proc == nil || w.agenda.Now()-s.began < 10*second {
+		w.covered["young acceptor"]++
+		if !s.bad() && !s.disk.Holds(g, least) {
+			w.failf("F-M2: group %d slot %d: node %d is made an acceptor and its disk has not all up "+
+				"to slot %d", g, slot, s.id, least)
+		}
 		return
 	}
-	least := slot - min(slot, nearly+2+paxos.Slot(w.opts.Node.Window))
 	keeps := false
 	s.proc.node.ForEachGroup(func(v node.GroupView) {
 		keeps = keeps || v.ID == g
