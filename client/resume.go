@@ -38,17 +38,18 @@ func (c *Core) Resuming(group uint16) bool {
 
 // TakeHold takes a hold that the nodes say an open session has, asked after it was taken
 // over. The caller has set what an Acquire, Take or Enter needs, Session, Token and Group;
-// request is the one it was asked for with, and until is when its max hold is over, as
+// claim is what the nodes say of it, and until is when its max hold is over, as
 // Lasting says, or the largest Instant if it has none. It reports whether the session is
 // still that and the hold not over.
-func (c *Core) TakeHold(x *Call, request uint64, until Instant) bool {
+func (c *Core) TakeHold(x *Call, claim *wire.Claim, until Instant) bool {
 	g := &c.groups[x.Group]
 	if g.session.state != sessionOpen || g.session.id != x.Session || until <= c.now {
 		return false
 	}
 	token := x.Token
 	x.reset()
-	x.Token, x.target, x.state = token, request, StateHeld
+	x.Token, x.target, x.state = token, claim.Request, StateHeld
+	x.part = claim.Flags&wire.ClaimPart != 0
 	g.session.holds.push(x)
 	c.capAt(x, until)
 	return true
@@ -217,7 +218,7 @@ func (c *Client) takeOver(ctx context.Context, found []*leftSession) error {
 			if claim.Flags&wire.ClaimMaxHold != 0 {
 				until = lasts[grantOf{h.name, claim.Token}]
 			}
-			if c.mu.core.TakeHold(&h.call, claim.Request, until) {
+			if c.mu.core.TakeHold(&h.call, claim, until) {
 				c.mu.resumed = append(c.mu.resumed, h)
 			}
 		}

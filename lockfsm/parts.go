@@ -343,6 +343,15 @@ func (m *Machine) partAfter(r ref) ref {
 	return 0
 }
 
+// partNamed returns the part of the acquire of r, or one after it, that has a name, zero
+// if none has. Requires: r is a part.
+func (m *Machine) partNamed(r ref, name []byte) ref {
+	for r != 0 && !bytes.Equal(m.lockName(m.locks.at(m.claims.at(r).lock)), name) {
+		r = m.partAfter(r)
+	}
+	return r
+}
+
 // partBefore is partAfter the other way.
 func (m *Machine) partBefore(r ref) ref {
 	c := m.claims.at(r)

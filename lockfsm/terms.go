@@ -353,6 +353,9 @@ func (m *Machine) namedHold(c *Command, out *Outcome) (ref, Code) {
 		s = m.sessions.at(r)
 	}
 	r := m.findClaim(s, c.Target)
+	if r != 0 && m.claims.at(r).isPart() {
+		r = m.partNamed(r, c.Name)
+	}
 	if r == 0 || m.claims.at(r).converts() {
 		return 0, CodeNotHolder
 	}

@@ -179,6 +179,12 @@ func amendable(c *Command) bool {
 // amend changes the data of a hold, unless a newer request has.
 func (t *twin) amend(c *Command, res Result) Result {
 	cl := t.find(c.Session, c.Target, res.Detached)
+	for i := 0; cl != nil && cl.all != nil && i < len(*cl.all); i++ {
+		if p := (*cl.all)[i]; p.lock.name == string(c.Name) {
+			cl = p
+			break
+		}
+	}
 	if cl == nil || cl.hold != nil || !cl.holds() || !cl.place().knows(c.Token) ||
 		cl.lock.name != string(c.Name) {
 		return res.with(CodeNotHolder)

@@ -3,6 +3,8 @@ package locktest_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -188,6 +190,47 @@ func TestLockAllRefuses(t *testing.T) {
 	for _, w := range wants {
 		if _, err := c.Get(ctx, w.Name); !errors.Is(err, client.ErrNotFound) {
 			t.Errorf("%s: got %v, want it free", w.Name, err)
+		}
+	}
+}
+
+// TestLockAllResumed proves that a client that goes on with what another start was granted
+// by LockAll can do with each hold what it can with any, but convert it.
+func TestLockAllResumed(t *testing.T) {
+	t.Parallel()
+	cluster := locktest.New(t, locktest.Options{})
+	ctx := within(t)
+	first, second := filepath.Join(t.TempDir(), "first"), filepath.Join(t.TempDir(), "second")
+	names := []string{"x", "y", "z"}
+	a := cluster.Client(t, client.Options{SessionFile: first})
+	if _, err := a.LockAll(ctx, names...); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(second, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := cluster.Client(t, client.Options{SessionFile: second}) // as if a had died
+	resumed := c.Resumed()
+	if len(resumed) != len(names) {
+		t.Fatalf("got %d holds, want %d", len(resumed), len(names))
+	}
+	for _, h := range resumed {
+		if err := h.SetPayload(ctx, []byte(h.Name())); err != nil {
+			t.Errorf("%s: payload: got %v, want no error", h.Name(), err)
+		}
+		x, err := c.Get(ctx, h.Name())
+		if err != nil || string(x.Holders[0].Payload) != h.Name() {
+			t.Errorf("%s: got %+v, %v, want its payload", h.Name(), x, err)
+		}
+		if err := h.Convert(ctx, client.Shared); !errors.Is(err, client.ErrOptions) {
+			t.Errorf("%s: convert: got %v, want ErrOptions", h.Name(), err)
+		}
+		if err := h.Unlock(ctx); err != nil {
+			t.Errorf("%s: unlock: got %v, want no error", h.Name(), err)
 		}
 	}
 }

@@ -325,6 +325,9 @@ func (n *Node) findSession(g *group, asked *wire.FindSession) (wire.Status, []by
 		if c.Capped {
 			flags |= wire.ClaimMaxHold
 		}
+		if c.Part {
+			flags |= wire.ClaimPart
+		}
 		page.Claims = append(page.Claims, wire.Claim{Flags: flags, Request: uint64(c.Request),
 			Token: uint64(c.Token), Owner: uint64(c.Owner), Permits: uint32(c.Permits),
 			Capacity: uint32(c.Capacity), Mode: wire.Mode(c.Mode), Name: c.Name})

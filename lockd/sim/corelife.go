@@ -232,7 +232,7 @@ func (c *coreClient) goOn(r *revival) {
 			if claim.Flags&wire.ClaimMaxHold != 0 {
 				until = s.lasts[claim.Token]
 			}
-			if c.core.TakeHold(&k.Call, claim.Request, until) {
+			if c.core.TakeHold(&k.Call, claim, until) {
 				c.w.covered["core resumed a hold"]++
 				c.calls = append(c.calls, k)
 				c.believe(k)

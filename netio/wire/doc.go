@@ -145,7 +145,7 @@
 //	SessionClaims session u64 | epoch u32 | lease ms u32 | more u8 | 0 u8 |
 //	              n u16 | n × (request u64 | token u64 | owner u64 |
 //	              permits u32 | capacity u32 | mode u8 |
-//	              flags u8 (1: max hold) | name)
+//	              flags u8 (1: max hold, 2: of several) | name)
 //	Blockage      position u32 | samples u32 | usual ms u32 | estimate ms u32 |
 //	              LockInfo as in version 3
 //	TopPage       n u16 | n × (score u32 | waits u64 | refusals u64 | usual ms u32 |
