@@ -300,6 +300,9 @@ func (t *twin) compareFlows(m *Machine) error {
 				got = append(got, fmt.Sprintf("s%d r%d w%d %s %q %+v %d", w.Session, w.Request, w.Weight,
 					w.Client, w.Name, w.Blockers, w.Near))
 			}
+			if walk.Looked < min(at, walk.Passed) {
+				return fmt.Errorf("flow %+v waits: got %d looks past %d names", f, walk.Looked, at)
+			}
 			if more = walk.More; more && walk.Passed <= at {
 				return fmt.Errorf("flow %+v waits: got past %d names from %d on", f, walk.Passed, at)
 			}

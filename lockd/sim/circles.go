@@ -72,7 +72,8 @@ func (c *coreClient) crossByUpgrade() bool {
 				continue
 			}
 			for _, e := range c.w.cores {
-				if e != c && e.able() && len(e.calls) < maxCalls && e.holdsName(a.Name) && !e.holdsName(more.Name) {
+				if e != c && e.able() && len(e.calls) < maxCalls &&
+					e.holdsName(a.Name) && !e.holdsName(more.Name) {
 					c.upgrade(a)
 					e.detect(more.Name, 0)
 					e.carryOut()

@@ -229,7 +229,8 @@ func (c *coreClient) send(id lockclient.ConnID) {
 			if h.Kind == wire.KindKeepalive && c.w.faulty(FaultClog) && c.dice.permille(60) {
 				c.mute(conn)
 			}
-			if (h.Kind == wire.KindAsk || h.Kind == wire.KindAcquireAll) && c.w.faulty(FaultClog) && c.dice.permille(150) {
+			asks := h.Kind == wire.KindAsk || h.Kind == wire.KindAcquireAll
+			if asks && c.w.faulty(FaultClog) && c.dice.permille(150) {
 				// The grant is long on its way.
 				conn.toClient.clog = c.w.agenda.Now() +
 					c.dice.length(0, Time(c.w.opts.Lease)*millisecond/2)
