@@ -234,3 +234,40 @@ func TestLockAllResumed(t *testing.T) {
 		}
 	}
 }
+
+// TestLockAllOutlasted proves that a call whose max hold is over in one group while it
+// still waits for another fails with that, and holds nothing.
+func TestLockAllOutlasted(t *testing.T) {
+	t.Parallel()
+	cluster := locktest.New(t, locktest.Options{Groups: 4})
+	ctx := within(t)
+	a, b := cluster.Client(t, client.Options{}), cluster.Client(t, client.Options{})
+	names := []string{"a", "b", "c", "d", "e", "f"}
+	wants := make([]client.Want, len(names))
+	for i, name := range names {
+		wants[i].Name = name
+	}
+	outlasted := 0
+	for _, name := range names { // the group of some is not the first that is asked
+		h := lock(ctx, t, a, name)
+		bounded, cancel := context.WithTimeout(ctx, 700*time.Millisecond)
+		_, err := b.LockAllWith(bounded, wants, client.LockAllOptions{MaxHold: 200 * time.Millisecond})
+		cancel()
+		var lost *client.LostError
+		switch {
+		case errors.As(err, &lost) && errors.Is(err, client.ErrMaxHold):
+			outlasted++
+		case !errors.Is(err, context.DeadlineExceeded):
+			t.Errorf("%s: got %v, want the end of the max hold or of the wait", name, err)
+		}
+		if err := h.Unlock(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	if outlasted == 0 {
+		t.Error("got no call that was outlasted, want one")
+	}
+	if _, err := a.LockAll(ctx, names...); err != nil {
+		t.Error(err)
+	}
+}

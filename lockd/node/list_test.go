@@ -37,7 +37,8 @@ func TestListPages(t *testing.T) {
 	for more := wire.MorePages; more == wire.MorePages; pages++ {
 		h := a.header(wire.KindList)
 		h.Flags = wire.FlagVersion3
-		r := w.call(a.conn, h, wire.AppendList(nil, h, &wire.List{After: after}))
+		r := w.call(a.conn, h, wire.AppendList(nil, h, &wire.List{Limit: wire.MaxListPage,
+			After: after}))
 		page, err := wire.DecodeListPage3(r.Payload)
 		if r.Status != wire.StatusOK || err != nil || len(page.Entries) == 0 ||
 			len(r.Payload) > wire.MaxListBytes+4 {

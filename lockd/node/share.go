@@ -41,10 +41,11 @@ func listCost(g *group, entries int) int {
 	return 16 + min(entries, locks)/4 + locks/64
 }
 
-// listLimit is how many entries the page may have that a List asks for.
+// listLimit is how many entries the page may have that a List asks for. Who does not say
+// may know short ones only.
 func listLimit(asked uint16) int {
 	if asked == 0 {
-		return wire.MaxListPage
+		return wire.MaxPage
 	}
 	return min(int(asked), wire.MaxListPage)
 }

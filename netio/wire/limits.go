@@ -37,7 +37,8 @@ const (
 	// MaxListed bounds the holders and, separately, the waiters that a LockInfo
 	// lists; its counts are exact whatever their number.
 	MaxListed = 64
-	// MaxPage bounds the entries of a TopPage.
+	// MaxPage bounds the entries of a TopPage, and those of a ListPage of which nobody
+	// has said how many it may have.
 	MaxPage = 64
 	// MaxListPage bounds the entries of a ListPage, and MaxListBytes what they take
 	// together. A node looks at every lock of a group for a page, so that a long list
