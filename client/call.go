@@ -84,7 +84,8 @@ type Call struct {
 	// caller chooses, of a detached one.
 	Session uint64
 	// Hold is the detached hold that a RenewHold renews, nil if this Core does not
-	// have it, or the hold that a Convert converts to Mode. The mode of a hold is Mode
+	// have it, the hold whose data or value an Amend changes, or the one that a Convert
+	// converts to Mode. The mode of a hold is Mode
 	// of its Call; while a Convert is open it is what the hold may be used for whatever
 	// becomes of that.
 	Hold *Call
@@ -114,6 +115,7 @@ type Call struct {
 	target          uint64    // request id: of a Cancel, and of what was granted
 	was             wire.Mode // of a Convert: that of the hold before
 	moves           bool      // of a hold: a Convert of it was sent
+	part            bool      // of a hold: it was taken over, and granted with others
 	turns           uint32    // of a hold: Converts that were started; of a Convert: its number
 	// became is, of an Enter, what its owner converted the hold with becameToken to
 	// while the Enter had no answer.
@@ -198,7 +200,7 @@ func (x *Call) reset() {
 	x.cappedUntil = 0
 	x.firstSent, x.notBefore, x.deadline, x.validUntil = 0, 0, 0, 0
 	if x.Kind.Acquires() {
-		x.Token, x.moves, x.becameToken, x.Value = 0, false, 0, nil
+		x.Token, x.moves, x.part, x.becameToken, x.Value = 0, false, false, 0, nil
 	}
 }
 

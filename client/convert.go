@@ -55,6 +55,9 @@ func (c *Core) admitConvert(x *Call) error {
 		return fmt.Errorf("%w: lock %q", ErrUnlocked, x.Name)
 	case h.Capacity > 0:
 		return &KindError{Name: h.Name, Capacity: uint64(h.Capacity), Wanted: useText(0, 0)}
+	case h.part:
+		return fmt.Errorf("%w: lock %q was granted together with others, and keeps its mode: give it "+
+			"back and ask anew", ErrOptions, h.Name)
 	case h.detached() && !noStronger(h.Mode, x.Mode):
 		return fmt.Errorf("%w: detached hold of %q to a mode that is stronger", ErrOptions, h.Name)
 	case c.converting(h):

@@ -322,6 +322,12 @@ func (c *Core) admit(x *Call) error {
 	if err := checkName(x.Name, &c.limits); err != nil {
 		return err
 	}
+	if x.Kind == wire.KindAmend {
+		if x.Hold == nil {
+			return fmt.Errorf("%w: an Amend of %q without a hold", ErrOptions, x.Name)
+		}
+		x.amends()
+	}
 	if c.limits.MaxHoldMillis > 0 && !x.Kind.Releases() {
 		if err := x.outOfBounds(&c.limits); err != nil {
 			return err

@@ -512,7 +512,7 @@ func TestAmendRefusedComesNew(t *testing.T) {
 	}
 	x := b.acquire("a")
 	b.respond(1, b.one(1, wire.KindAcquire), wire.Response{Status: wire.StatusOK, Token: 1})
-	y := &Call{Kind: wire.KindAmend, Name: "a", Session: x.Session, Token: 1, target: x.target,
+	y := &Call{Kind: wire.KindAmend, Name: "a", Hold: x,
 		Terms: &wire.Terms{Fields: wire.TermPayload, Payload: []byte("p")}}
 	b.core.Start(y)
 	busy := func(conn ConnID, h wire.Header) wire.Header {

@@ -1,7 +1,10 @@
 package client_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"testing"
 
@@ -20,3 +23,38 @@ type exampleTest struct{ testing.TB }
 func (exampleTest) Helper()                           {}
 func (exampleTest) Cleanup(func())                    {}
 func (exampleTest) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+
+// process stands for the process of a client, whose conns it makes.
+type process struct {
+	mu struct {
+		sync.Mutex
+		conns  []net.Conn
+		killed bool
+	}
+}
+
+func (p *process) dial(ctx context.Context, address string) (net.Conn, error) {
+	var d net.Dialer
+	sock, err := d.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.killed {
+		return nil, errors.Join(errors.New("the process was killed"), sock.Close())
+	}
+	p.mu.conns = append(p.mu.conns, sock)
+	return sock, nil
+}
+
+// kill ends the conns, as the system does when a process is killed, and lets no others be
+// made.
+func (p *process) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.killed = true
+	for _, sock := range p.mu.conns {
+		sock.Close()
+	}
+}

@@ -561,8 +561,8 @@ func ExampleLockOptions_onWait() {
 	// place 1 behind deploy
 }
 
-// What hangs holds nobody up for longer than a minute: the hold ends by itself, and the
-// context with it.
+// What hangs holds nobody up for longer than its max hold: the hold ends by itself, and
+// the context with it, before somebody else can have the lock.
 func ExampleLockOptions_maxHold() {
 	ctx := context.Background()
 	c, err := client.Dial(ctx, nodes(), client.Options{Name: "report"})
@@ -570,32 +570,57 @@ func ExampleLockOptions_maxHold() {
 		log.Fatal(err)
 	}
 	defer c.Close(ctx)
-	h, err := c.LockWith(ctx, "reports/daily", client.LockOptions{MaxHold: time.Minute})
+	h, err := c.LockWith(ctx, "reports/daily", client.LockOptions{MaxHold: 300 * time.Millisecond})
 	if err != nil {
 		log.Fatal(err)
 	}
-	<-h.Context().Done() // the work
-	if err := h.Unlock(context.WithoutCancel(ctx)); errors.Is(err, client.ErrMaxHold) {
-		log.Print("took too long: somebody else may write now, with a larger token")
+	<-h.Context().Done() // the work, which takes too long
+	fmt.Println("by its max hold:", errors.Is(context.Cause(h.Context()), client.ErrMaxHold))
+	next, err := c.Lock(ctx, "reports/daily") // somewhere else
+	if err != nil {
+		log.Fatal(err)
 	}
+	defer next.Unlock(context.WithoutCancel(ctx))
+	fmt.Println("the next has a larger token:", next.Token() > h.Token())
+	fmt.Println("to be given back:", !errors.Is(h.Unlock(ctx), client.ErrLost))
+	// Output:
+	// by its max hold: true
+	// the next has a larger token: true
+	// to be given back: false
 }
 
-// The locks of a worker that is killed are free two seconds later, not when its lease
-// is over; and a worker that hangs is heard from no more, and loses them after three
+// The locks of a worker that is killed are free a second later, not when its lease is
+// over; and a worker that hangs is heard from no more, and loses them after three
 // heartbeats.
 func ExampleOptions_releaseOnDisconnect() {
 	ctx := context.Background()
-	c, err := client.Dial(ctx, nodes(), client.Options{Name: "worker-7",
-		Heartbeat: 4 * time.Second, Misses: 3, ReleaseOnDisconnect: 2 * time.Second})
+	var p process // of the worker: an example cannot kill its own
+	worker, err := client.Dial(ctx, nodes(), client.Options{Name: "worker-7", Dial: p.dial,
+		Heartbeat: 20 * time.Second, Misses: 3, ReleaseOnDisconnect: time.Second})
+	if err != nil {
+		log.Fatal(err)
+	}
+	h, err := worker.Lock(ctx, "shards/7") // a killed worker closes nothing
+	if err != nil {
+		log.Fatal(err)
+	}
+	c, err := client.Dial(ctx, nodes(), client.Options{Name: "worker-8"})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer c.Close(ctx)
-	h, err := c.Lock(ctx, "shards/7")
+	p.kill()
+	killed := time.Now()
+	next, err := c.Lock(ctx, "shards/7")
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer h.Unlock(context.WithoutCancel(ctx))
+	defer next.Unlock(context.WithoutCancel(ctx))
+	fmt.Println("long before the lease of a minute is over:", time.Since(killed) < 20*time.Second)
+	fmt.Println("the next has a larger token:", next.Token() > h.Token())
+	// Output:
+	// long before the lease of a minute is over: true
+	// the next has a larger token: true
 }
 
 // One of many candidates leads; the work ends with the leadership.

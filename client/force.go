@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"unicode/utf8"
 
@@ -126,7 +127,7 @@ func (x *Call) has(token uint64) bool {
 }
 
 // loseToken ends a hold of which one token is lost. What is left of several names
-// is of no use to anybody: it is given back.
+// is of no use to anybody: it is given back. By a max hold all of them end.
 func (c *Core) loseToken(x *Call, token uint64, cause error) {
 	name := x.Name
 	if x.Wants != nil {
@@ -134,7 +135,7 @@ func (c *Core) loseToken(x *Call, token uint64, cause error) {
 			name = string(w.Name)
 			return uint64(i) < token-x.Token
 		})
-		if x.Wants.Len() > 1 {
+		if x.Wants.Len() > 1 && !errors.Is(cause, ErrMaxHold) {
 			c.startBackground(x.back(x.Token))
 		}
 	}
@@ -200,9 +201,9 @@ func (c *Core) doubtSeveral(g *group, x *Call) {
 	}
 }
 
-// recheckGroup asks a group whether what its session holds still stands, unless it has no
-// conn: then that is asked as soon as it has one.
-func (c *Core) recheckGroup(group uint16) {
+// RecheckGroup asks a group whether what its session holds still stands, unless it has no
+// conn: then that is asked as soon as it has one. Holds that are taken over need it.
+func (c *Core) RecheckGroup(group uint16) {
 	if g := &c.groups[group]; g.live {
 		c.startRecheck(g)
 	}

@@ -49,7 +49,7 @@ func (c *Client) List(ctx context.Context, prefix string, opts ListOptions) ([]L
 		opts.Limit = 1000
 	}
 	var page []ListEntry
-	for e, err := range c.list(ctx, prefix, opts.After, min(opts.Limit, wire.MaxPage)) {
+	for e, err := range c.list(ctx, prefix, opts.After, min(opts.Limit, wire.MaxListPage)) {
 		if err != nil {
 			return nil, err
 		}
@@ -66,7 +66,7 @@ func (c *Client) List(ctx context.Context, prefix string, opts ListOptions) ([]L
 // is one.
 func (c *Client) Locks(ctx context.Context, prefix string,
 	opts ListOptions) iter.Seq2[ListEntry, error] {
-	return c.list(ctx, prefix, opts.After, wire.MaxPage)
+	return c.list(ctx, prefix, opts.After, wire.MaxListPage)
 }
 
 // list merges what all groups list, limit entries at a time of each.
@@ -124,7 +124,7 @@ type listing struct {
 
 // askAhead is how few entries of a group may be left before it is asked for more, so
 // that the answer is there when they are used up.
-const askAhead = wire.MaxPage / 4
+const askAhead = 64
 
 // ask asks a group for more, unless there is none or it was asked.
 func (x *listing) ask() {

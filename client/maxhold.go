@@ -104,7 +104,7 @@ func (c *Core) onLeft(g *group, q *Call, r *wire.Response) error {
 	if err != nil {
 		return err
 	}
-	until := c.lasting(sent, s.States[0].LeftMillis)
+	until := c.Lasting(sent, s.States[0].LeftMillis)
 	if s.States[0].Standing != wire.TokenCurrent || until <= c.now {
 		c.giveBack(x, x.Token)
 		c.end(x, &LostError{Name: x.Name, Token: x.Token, Cause: ErrMaxHold})
@@ -114,9 +114,9 @@ func (c *Core) onLeft(g *group, q *Call, r *wire.Response) error {
 	return nil
 }
 
-// lasting returns until when a hold counts of which the nodes, asked at sent, say how
+// Lasting returns until when a hold counts of which the nodes, asked at sent, say how
 // long it may last.
-func (c *Core) lasting(sent Instant, leftMillis uint32) Instant {
+func (c *Core) Lasting(sent Instant, leftMillis uint32) Instant {
 	if leftMillis == wire.NoMaxHold {
 		return never
 	}

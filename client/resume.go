@@ -19,44 +19,54 @@ const requestSpan = 1 << 40
 
 var errTaken = fmt.Errorf("%w: another process has taken it over", ErrSessionEnded)
 
-// resume makes a session that an earlier start of this client has left the one of
-// its group. Requires: the group has none, and epoch is what the nodes say that
-// the session has seen. It is open when resuming says so; if it ended meanwhile,
-// that is a new one.
-func (c *Core) resume(group uint16, nonce wire.Nonce, epoch uint32) {
+// Resume makes a session that an earlier start of this client has left the one of
+// its group. Requires: the group has none, epoch is what the nodes say that the session
+// has seen (see wire.KindFindSession), and FirstRequest of the CoreConfig is above the
+// ids of all requests of before. It is open when Resuming says no more; if it ended
+// meanwhile, that is a new one.
+func (c *Core) Resume(group uint16, nonce wire.Nonce, epoch uint32) {
 	g := &c.groups[group]
 	g.epoch = max(g.epoch, epoch+epochLeap)
 	g.session = session{state: sessionOpening, nonce: nonce}
 	c.startBackground(&Call{Kind: wire.KindOpenSession, Group: group})
 }
 
-// resuming reports whether the session of a group is still being opened.
-func (c *Core) resuming(group uint16) bool {
+// Resuming reports whether the session of a group is still being opened.
+func (c *Core) Resuming(group uint16) bool {
 	return c.groups[group].session.state == sessionOpening
 }
 
-// takeHold takes a hold that the nodes say an open session has. The caller has set what
-// an Acquire, Take or Enter needs, Session, Token and Group; request is the one it
-// was asked for with, and until is when its max hold is over, later than everything
-// if it has none. It reports whether the session is still that and the hold not over.
-func (c *Core) takeHold(x *Call, request uint64, until Instant) bool {
+// TakeHold takes a hold that the nodes say an open session has, asked after it was taken
+// over. The caller has set what an Acquire, Take or Enter needs, Session, Token and Group;
+// claim is what the nodes say of it, and until is when its max hold is over, as
+// Lasting says, or the largest Instant if it has none. It reports whether the session is
+// still that and the hold not over.
+func (c *Core) TakeHold(x *Call, claim *wire.Claim, until Instant) bool {
 	g := &c.groups[x.Group]
 	if g.session.state != sessionOpen || g.session.id != x.Session || until <= c.now {
 		return false
 	}
 	token := x.Token
 	x.reset()
-	x.Token, x.target, x.state = token, request, StateHeld
+	x.Token, x.target, x.state = token, claim.Request, StateHeld
+	x.part = claim.Flags&wire.ClaimPart != 0
 	g.session.holds.push(x)
 	c.capAt(x, until)
 	return true
 }
 
-// giveUp cancels, in the background, what an earlier start of this client waits
+// GiveUp cancels, in the background, what an earlier start of this client waits
 // for in an open session.
-func (c *Core) giveUp(group uint16, session uint64, claim *wire.Claim) {
+func (c *Core) GiveUp(group uint16, session uint64, claim *wire.Claim) {
 	c.startBackground(&Call{Kind: wire.KindCancel, Name: string(claim.Name), Session: session,
 		Group: group, target: claim.Request, Owner: claim.Owner})
+}
+
+// Nonce returns the nonce of the session of a group, with which a later start finds it,
+// and whether the group has one that is open.
+func (c *Core) Nonce(group uint16) (n wire.Nonce, open bool) {
+	s := &c.groups[group].session
+	return s.nonce, s.state == sessionOpen
 }
 
 // namedSession is a session that cannot be found by the first nonce of its group.
@@ -167,14 +177,14 @@ func (c *Client) takeOver(ctx context.Context, found []*leftSession) error {
 	c.mu.resuming = true
 	for g, s := range found {
 		if s != nil {
-			c.mu.core.resume(uint16(g), s.nonce, s.epoch)
+			c.mu.core.Resume(uint16(g), s.nonce, s.epoch)
 		}
 	}
 	c.kick()
 	c.mu.Unlock()
 	err := c.until(ctx, func(core *Core) bool {
 		for g, s := range found {
-			if s != nil && core.resuming(uint16(g)) {
+			if s != nil && core.Resuming(uint16(g)) {
 				return false
 			}
 		}
@@ -200,7 +210,7 @@ func (c *Client) takeOver(ctx context.Context, found []*leftSession) error {
 		for i := range s.claims {
 			claim := &s.claims[i]
 			if claim.Token == 0 {
-				c.mu.core.giveUp(uint16(g), s.id, claim)
+				c.mu.core.GiveUp(uint16(g), s.id, claim)
 				continue
 			}
 			h := c.heldBefore(uint16(g), s.id, claim)
@@ -208,11 +218,11 @@ func (c *Client) takeOver(ctx context.Context, found []*leftSession) error {
 			if claim.Flags&wire.ClaimMaxHold != 0 {
 				until = lasts[grantOf{h.name, claim.Token}]
 			}
-			if c.mu.core.takeHold(&h.call, claim.Request, until) {
+			if c.mu.core.TakeHold(&h.call, claim, until) {
 				c.mu.resumed = append(c.mu.resumed, h)
 			}
 		}
-		c.mu.core.recheckGroup(uint16(g))
+		c.mu.core.RecheckGroup(uint16(g))
 	}
 	c.kick()
 	return nil
@@ -302,7 +312,7 @@ func (c *Client) lastUntil(ctx context.Context, pairs []NameToken,
 	defer c.mu.Unlock()
 	for i, s := range got.States {
 		if s.Standing == wire.TokenCurrent {
-			until := c.mu.core.lasting(sent, s.LeftMillis)
+			until := c.mu.core.Lasting(sent, s.LeftMillis)
 			lasts[grantOf{pairs[i].Name, pairs[i].Token}] = until
 		}
 	}

@@ -28,7 +28,9 @@ func (c *Client) LockAll(ctx context.Context, names ...string) (*HeldAll, error)
 }
 
 // LockAllOptions say how several locks are asked for. The zero value asks with the
-// ordinary weight.
+// ordinary weight. Of LockOptions it lacks what several locks have not together: the
+// Mode, which each Want has for itself; an Owner who enters again; and the Value, which
+// Client.Get reads.
 type LockAllOptions struct {
 	// Weight is that of LockOptions, for all of the locks. Default 0.
 	Weight uint8
@@ -48,6 +50,29 @@ type LockAllOptions struct {
 	// left as it was. Of names that belong to one group those are looked at that come
 	// first by their bytes, 32 of them at which something is in the way. Default false.
 	Detect bool
+	// OnWait is that of LockOptions. It is told of the lock at which the call is stopped,
+	// which LockInfo.Name says, of those of the group that is being asked: the first by
+	// name whose turn has not come.
+	OnWait func(WhyInfo)
+	// Payload and Labels are those of LockOptions, on each of the locks, for each of which
+	// they count against the cluster's room for data.
+	Payload []byte
+	Labels  map[string]string
+	// MaxHold is that of LockOptions, for each lock from its own grant. Those of one group
+	// end together; if some end while the call still waits for another group, it fails
+	// with a *LostError that matches ErrMaxHold. See HeldAll.MaxUntil. Default 0, none.
+	MaxHold time.Duration
+	// MinHold and LockDelay are those of LockOptions, for each lock. What an earlier group
+	// granted to a call that fails later was held too: with a MinHold it stays taken.
+	// Default 0, not at all.
+	MinHold   time.Duration
+	LockDelay time.Duration
+}
+
+// one are the options as those of a single lock.
+func (o *LockAllOptions) one() LockOptions {
+	return LockOptions{Weight: o.Weight, Detect: o.Detect, OnWait: o.OnWait, Payload: o.Payload,
+		Labels: o.Labels, MaxHold: o.MaxHold, MinHold: o.MinHold, LockDelay: o.LockDelay}
 }
 
 // LockAllWith waits until it holds all of the locks, each in its mode: 1 to
@@ -67,12 +92,14 @@ func (c *Client) LockAllWith(ctx context.Context, wants []Want, opts LockAllOpti
 // any. Otherwise it holds none, and the error is a *HeldError about one that is
 // held, or that others wait for.
 func (c *Client) TryLockAll(ctx context.Context, names ...string) (*HeldAll, error) {
-	return c.TryLockAllWith(ctx, exclusive(names))
+	return c.TryLockAllWith(ctx, exclusive(names), LockAllOptions{})
 }
 
-// TryLockAllWith is TryLockAll with a mode for each lock.
-func (c *Client) TryLockAllWith(ctx context.Context, wants []Want) (*HeldAll, error) {
-	return c.acquireAll(ctx, wants, LockAllOptions{}, wire.FlagDetails)
+// TryLockAllWith is TryLockAll with a mode for each lock, and options, of which those
+// about waiting have no effect.
+func (c *Client) TryLockAllWith(ctx context.Context, wants []Want, opts LockAllOptions) (*HeldAll,
+	error) {
+	return c.acquireAll(ctx, wants, opts, wire.FlagDetails)
 }
 
 func exclusive(names []string) []Want {
@@ -123,7 +150,7 @@ func (c *Client) acquireAll(ctx context.Context, wants []Want, opts LockAllOptio
 	for _, in := range groups {
 		h := &Held{all: a}
 		if err = h.prepareAll(c, in, opts, flags); err == nil {
-			err = h.granted(c.call(asking, &h.call))
+			err = h.granted(c.ask(asking, &h.call, opts.one()))
 		}
 		if err != nil {
 			break
@@ -180,8 +207,7 @@ func (c *Client) split(wants []Want) ([][]Want, error) {
 
 // prepareAll makes h ready to be asked for, for several names of one group.
 func (h *Held) prepareAll(c *Client, wants []Want, opts LockAllOptions, flags wire.Flags) error {
-	one := LockOptions{Weight: opts.Weight, Detect: opts.Detect}
-	if err := h.prepare(c, wants[0].Name, one, flags); err != nil {
+	if err := h.prepare(c, wants[0].Name, opts.one(), flags); err != nil {
 		return err
 	}
 	for _, w := range wants {
@@ -244,6 +270,25 @@ func (a *HeldAll) SafeUntil() time.Time {
 		return time.Time{}
 	}
 	return a.c.moment(until)
+}
+
+// MaxUntil returns when the first of the locks ends although it is renewed, because they
+// were asked for with a MaxHold: SafeUntil is never later. The zero time if they have no
+// max hold, or are not all held any more.
+func (a *HeldAll) MaxUntil() time.Time {
+	if _, ok := a.validUntil(); !ok {
+		return time.Time{}
+	}
+	least := never
+	for _, h := range a.parts {
+		if until := h.known((*Core).cappedUntil); until != 0 {
+			least = min(least, until)
+		}
+	}
+	if least == never {
+		return time.Time{}
+	}
+	return a.c.moment(least)
 }
 
 // Valid reports whether all of the locks are certainly still held. See Held.Valid.
@@ -349,6 +394,10 @@ func (x *Call) appendSeveral(dst []byte, h wire.Header, epoch uint32) []byte {
 			Target: x.target, Epoch: epoch})
 	}
 	h.Flags &= wire.FlagWait | wire.FlagDetails | wire.FlagDetect
-	return wire.AppendAcquireAll(dst, h, &wire.AcquireAll{Session: x.Session, Owner: x.For,
-		Epoch: epoch, Weight: x.Weight, Wants: x.Wants})
+	all := wire.AcquireAll{Session: x.Session, Owner: x.For, Epoch: epoch, Weight: x.Weight,
+		Wants: x.Wants}
+	if x.Terms != nil {
+		all.Terms = *x.Terms
+	}
+	return wire.AppendAcquireAll(dst, h, &all)
 }

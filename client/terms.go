@@ -15,9 +15,10 @@ import (
 )
 
 // termed reports whether the Call is one that version 2 cannot say, because it
-// has terms.
+// has terms. What asks for several names is of version 3 in any case.
 func (x *Call) termed() bool {
-	return x.Kind == wire.KindAmend || x.Terms != nil && x.Kind.Acquires()
+	return x.Kind == wire.KindAmend ||
+		x.Terms != nil && x.Kind.Acquires() && x.Kind != wire.KindAcquireAll
 }
 
 // answerFlags are the flags that ask for an answer in the version of the conn.
@@ -174,12 +175,17 @@ func (h *Held) amended(ctx context.Context, t *wire.Terms) (uint64, error) {
 		return 0, err
 	}
 	defer func() { <-turn }()
-	x := &Call{Kind: wire.KindAmend, Name: h.name, Terms: t, Timeout: h.c.opts.RequestTimeout}
-	h.c.mu.Lock()
-	x.Session, x.Flags, x.target = h.call.Session, h.call.Flags&wire.FlagDetached, h.call.target
-	x.Owner, x.Token = h.call.Owner, h.call.Token
-	h.c.mu.Unlock()
-	return x.Token, h.c.call(ctx, x)
+	x := &Call{Kind: wire.KindAmend, Name: h.name, Terms: t, Hold: &h.call,
+		Timeout: h.c.opts.RequestTimeout}
+	err = h.c.call(ctx, x)
+	return x.Token, err
+}
+
+// amends makes an Amend one of its Hold, as that is now.
+func (x *Call) amends() {
+	h := x.Hold
+	x.Session, x.Flags, x.target = h.Session, h.Flags&wire.FlagDetached, h.target
+	x.Owner, x.Token = h.Owner, h.Token
 }
 
 // amendTurn waits until no other amend of the hold is under way; who has received from

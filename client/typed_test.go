@@ -135,7 +135,8 @@ func methods() map[string]func(ctx context.Context, w *walk) error {
 			return all(ctx, a, err)
 		},
 		"Client.TryLockAllWith": func(ctx context.Context, w *walk) error {
-			a, err := w.c.TryLockAllWith(ctx, []Want{{Name: w.name, Mode: Update}})
+			a, err := w.c.TryLockAllWith(ctx, []Want{{Name: w.name, Mode: Update}},
+				LockAllOptions{})
 			return all(ctx, a, err)
 		},
 		"Client.LockAsync": func(ctx context.Context, w *walk) error {

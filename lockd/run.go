@@ -34,8 +34,9 @@ before the lock is given back. What a command leaves running when it ends by its
 is not waited for. Signals that are ignored where lockd is started, as by nohup, are
 so by the command. It cannot be suspended from the terminal.
 
-With --also it holds several locks, all or none. LOCKD_NAME and LOCKD_TOKEN are then
-of NAME, LOCKD_TOKENS has a line TOKEN NAME for each, and there is no LOCKD_SESSION.
+With --also it holds several locks, all or none, each with what the flags say.
+LOCKD_NAME and LOCKD_TOKEN are then of NAME, LOCKD_TOKENS has a line TOKEN NAME for
+each, and there is no LOCKD_SESSION.
 
 If the cluster cannot renew the lock, or when --max-hold is over, the command is
 told by SIGTERM and then killed, with its group, before anybody else can be
@@ -201,29 +202,11 @@ func (r *runner) check(args []string) (command []string, err error) {
 
 // checkSeveral refuses what several names at once cannot be asked for.
 func (r *runner) checkSeveral() error {
-	if len(r.names) == 1 {
-		return nil
+	if len(r.names) > 1 && r.want.of > 0 {
+		return failf(exitUsage, "run: --also and --permits exclude each other: permits are of one "+
+			"semaphore, and several names are locks")
 	}
-	flag := ""
-	switch {
-	case r.want.of > 0:
-		flag = "--permits"
-	case r.priority > 0:
-		flag = "--priority"
-	case r.terms.payload != "":
-		flag = "--payload"
-	case len(r.terms.labels) > 0:
-		flag = "--label"
-	case r.terms.maxHold > 0:
-		flag = "--max-hold"
-	case r.terms.minHold > 0:
-		flag = "--min-hold"
-	case r.terms.delay > 0:
-		flag = "--lock-delay"
-	default:
-		return nil
-	}
-	return failf(exitUsage, "run: --also and %s exclude each other", flag)
+	return nil
 }
 
 // forwarded lists the signals that are passed on to the command. The others
@@ -299,13 +282,13 @@ func (r *runner) lockAll(ctx context.Context, c *client.Client) (*taken, error) 
 	for i, name := range r.names {
 		wants[i] = client.Want{Name: name, Mode: r.want.mode}
 	}
-	ask := func(ctx context.Context, wants []client.Want) (*client.HeldAll, error) {
-		return c.LockAllWith(ctx, wants, client.LockAllOptions{})
-	}
+	ask := c.LockAllWith
 	if r.patience.wait == 0 {
 		ask = c.TryLockAllWith
 	}
-	h, err := ask(ctx, wants)
+	one := r.terms.options()
+	h, err := ask(ctx, wants, client.LockAllOptions{Weight: uint8(r.priority), Payload: one.Payload,
+		Labels: one.Labels, MaxHold: one.MaxHold, MinHold: one.MinHold, LockDelay: one.LockDelay})
 	if err != nil {
 		return nil, err
 	}
@@ -314,7 +297,8 @@ func (r *runner) lockAll(ctx context.Context, c *client.Client) (*taken, error) 
 		lines = append(lines, strconv.FormatUint(t.Token, 10)+" "+t.Name)
 		quoted = append(quoted, strconv.Quote(t.Name))
 	}
-	return &taken{hold: h, what: "one of the locks " + strings.Join(quoted, ", "), env: []string{
+	what := "one of the locks " + strings.Join(quoted, ", ")
+	return &taken{hold: h, most: h.MaxUntil, what: what, env: []string{
 		"LOCKD_NAME=" + r.names[0],
 		"LOCKD_TOKEN=" + strconv.FormatUint(h.Token(r.names[0]), 10),
 		"LOCKD_TOKENS=" + strings.Join(lines, "\n")}}, nil

@@ -76,7 +76,7 @@ func (m *Machine) acquire(c *Command, out *Outcome) Result {
 			return m.deepen(br, c, res)
 		}
 	}
-	if code := m.roomForTerms(c); code != CodeOK {
+	if code := m.roomForTerms(c, 1); code != CodeOK {
 		return res.with(code)
 	}
 	if inUse && c.Flags&Wait == 0 {

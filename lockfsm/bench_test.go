@@ -159,6 +159,36 @@ func BenchmarkRenew(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/renewal")
 }
 
+// BenchmarkNames lists all names of a group with 100,000 locks, page by page: as long ones
+// as an answer has room for with short names, and as short ones as there were once.
+func BenchmarkNames(b *testing.B) {
+	for _, entries := range []int{64, 480} {
+		b.Run(fmt.Sprintf("page=%d", entries), func(b *testing.B) {
+			w := newBench(b, bigLimits())
+			const live = 100_000
+			w.fill(live)
+			var names [][]byte
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				found := 0
+				var after []byte
+				for more := true; more; {
+					names = w.m.Names(names[:0], Page{After: after, Limit: entries + 1})
+					if more = len(names) > entries; more {
+						names = names[:entries]
+					}
+					found += len(names)
+					after = append(after[:0], names[len(names)-1]...)
+				}
+				if found < live {
+					b.Fatalf("got %d names, want at least %d", found, live)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkDirty writes 1000 changed locks out of 100,000.
 func BenchmarkDirty(b *testing.B) {
 	w := newBench(b, bigLimits())

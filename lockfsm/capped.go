@@ -150,7 +150,7 @@ func (m *Machine) overstay(r ref, out *Outcome) int {
 		}
 	}
 	out.Events = append(out.Events, Event{Kind: EventLost, Reason: ReasonMaxHold,
-		Session: m.sessions.at(c.session).id, Request: c.request, Token: c.token(),
+		Session: m.sessions.at(c.session).id, Request: c.request, Token: c.stamp,
 		Name: out.copyName(m.lockName(l))})
 	return work + m.dropClaim(r, endLost, out)
 }

@@ -30,7 +30,7 @@
 //	19 convert  flags u8 | mode u8 | session u64 | epoch u32 | request u64 |
 //	            target u64 | token u64 | name
 //	20 give back  flags u8 | session u64 | epoch u32 | target u64 | token u64 | name
-//	21 with     terms, then an acquire, take or enter, which has them
+//	21 with     terms, then an acquire, take, enter or acquire-all, which has them
 //	22 amend    flags u8 | session u64 | epoch u32 | request u64 | target u64 |
 //	            token u64 | terms | name
 //	23 force    token u64 | length u8 | who | length u16 | reason | name
@@ -51,7 +51,7 @@
 //	         16: delay, 32: value, 64: owner) | length u16 | payload | length u16 |
 //	         labels | max hold u32 | min hold u32 | delay u32 | length u16 | value |
 //	         owner u64, each if it is there; times in ms; a value in an amend only,
-//	         an owner before an acquire-all only, which has nothing else
+//	         an owner before an acquire-all only
 //
 // A batch has version 1 unless it has a command from 16 on; then it has version
 // 2, or 3 with one from 19 on or with the clock of its tick. A version, or an opcode

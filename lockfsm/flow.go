@@ -66,7 +66,7 @@ type FlowSpan struct {
 // FlowWalk says how far an answer about a flow has come, and what it costs.
 type FlowWalk struct {
 	Passed int  // names gone past, be something in the way at them or not
-	Looked int  // claims looked at
+	Looked int  // claims looked at, those that were skipped included
 	More   bool // there are more names
 }
 
@@ -75,7 +75,7 @@ type FlowWalk struct {
 // MaxBlockers: holds in the order of their tokens, then waits in that of the queue,
 // those last that are near. It stops too when it has looked at a lot.
 func (m *Machine) FlowWaits(dst []FlowWait, f Flow, span FlowSpan) ([]FlowWait, FlowWalk) {
-	var at FlowWalk
+	at, looked := FlowWalk{}, 0
 	if m.byFlow.n == 0 {
 		return dst, at
 	}
@@ -89,13 +89,14 @@ func (m *Machine) FlowWaits(dst []FlowWait, f Flow, span FlowSpan) ([]FlowWait, 
 			for part := r; part != 0; part = m.nextName(part) {
 				switch {
 				case at.Passed < span.Skip:
-				case len(dst) >= most || at.Looked >= flowWaits*flowLooks:
+					at.Looked++
+				case len(dst) >= most || looked >= flowWaits*flowLooks:
 					at.More = true
 					return dst, at
 				default:
 					c := m.claims.at(part)
-					w, looked := m.flowWait(c, f)
-					at.Looked += looked
+					w, n := m.flowWait(c, f)
+					at.Looked, looked = at.Looked+n, looked+n
 					if !c.isPart() || len(w.Blockers) > 0 {
 						dst = append(dst, w)
 					}

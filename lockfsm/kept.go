@@ -71,8 +71,11 @@ func (m *Machine) linger(r ref, until Time, out *Outcome) int {
 	}
 	m.uncap(r)
 	x := *m.termsOf(r)
-	x.maxHold, x.minHold, x.delay = 0, 0, 0
+	x.maxHold, x.minHold, x.delay, x.owner = 0, 0, 0, 0
 	m.setTerms(r, x)
+	if c.isPart() {
+		m.leaveParts(r)
+	}
 	m.byRequest.remove(m.hashRequest(s, c.request), r)
 	if s.kind == kindSession {
 		m.unlinkOwn(s, r)

@@ -30,6 +30,10 @@ import "bytes"
 // again. A part is no level, and has none: its token would be that of another grant, and
 // if one was left before the other (see succeed) the rest would have a gap. Nor does an
 // owner's one place in a queue go together with the one order of all queues.
+//
+// The other terms of an acquire are those of each part, which has a copy of its own. All
+// are granted in one Apply, so a max hold ends all at one moment. A part that is kept
+// after its end (kept.go) is none any more.
 
 const (
 	// MaxParts is how many names one acquire may ask for.
@@ -109,9 +113,13 @@ func (m *Machine) acquireAll(c *Command, out *Outcome) Result {
 
 // checkAcquireAll judges the fields of an acquire of several names by themselves.
 func (m *Machine) checkAcquireAll(c *Command) Code {
-	if c.Request == 0 || c.Flags&Detached != 0 || c.Terms.Fields&^TermOwner != 0 ||
-		(c.Terms.Fields != 0) != (c.Terms.Owner != 0) {
+	t := &c.Terms
+	switch {
+	case c.Request == 0 || c.Flags&Detached != 0 || t.Fields&TermValue != 0 || !t.valid() ||
+		(t.Fields&TermOwner != 0) != (t.Owner != 0):
 		return CodeBadRequest
+	case !t.timely(&m.limits):
+		return CodeBadLease
 	}
 	n := 0
 	var last []byte
@@ -158,10 +166,8 @@ func (m *Machine) roomForAll(c *Command, s *session, res Result) Result {
 		return res.with(CodeTooManySessionClaims)
 	case m.lockCount+fresh > m.limits.Locks:
 		return res.with(CodeTooManyLocks)
-	case c.Terms.Owner != 0 && !m.fitsData(0, uint64(n)*termsBytes):
-		return res.with(CodeTooMuchData)
 	default:
-		return res.with(CodeOK)
+		return res.with(m.roomForTerms(c, n))
 	}
 }
 
@@ -191,8 +197,9 @@ func (m *Machine) newParts(c *Command, sr ref) ref {
 			first = r
 		}
 		m.joinSession(r)
-		if c.Terms.Owner != 0 {
-			m.setTerms(r, termed{owner: c.Terms.Owner})
+		if c.Terms.Fields != 0 {
+			none := termed{}
+			m.setTerms(r, none.after(&c.Terms))
 		}
 		m.enqueue(r)
 		m.touchLock(lr)
@@ -336,6 +343,15 @@ func (m *Machine) partAfter(r ref) ref {
 	return 0
 }
 
+// partNamed returns the part of the acquire of r, or one after it, that has a name, zero
+// if none has. Requires: r is a part.
+func (m *Machine) partNamed(r ref, name []byte) ref {
+	for r != 0 && !bytes.Equal(m.lockName(m.locks.at(m.claims.at(r).lock)), name) {
+		r = m.partAfter(r)
+	}
+	return r
+}
+
 // partBefore is partAfter the other way.
 func (m *Machine) partBefore(r ref) ref {
 	c := m.claims.at(r)
@@ -347,6 +363,22 @@ func (m *Machine) partBefore(r ref) ref {
 		return before
 	}
 	return 0
+}
+
+// leaveParts makes a hold that is a part one like any other: it does not go with the rest
+// of its acquire any more. It stays in the index. Requires: it is in its session's list.
+func (m *Machine) leaveParts(r ref) {
+	c := m.claims.at(r)
+	hash, next := m.hashRequest(m.sessions.at(c.session), c.request), m.partAfter(r)
+	switch {
+	case m.partBefore(r) != 0:
+		m.byRequest.insert(hash, r)
+	case next != 0:
+		m.byRequest.insert(hash, next)
+	}
+	c.flags &^= claimPart
+	c.extra = 0
+	m.partCount--
 }
 
 // firstPart returns the first part that is left of the acquire of r.
@@ -399,6 +431,47 @@ func (q *line) pass(m Mode) bool {
 	q.open &= m.compatible()
 	q.passed++
 	return q.passed <= q.most
+}
+
+// waitingParts returns the first part of an acquire of several names that waits, zero if
+// the request is none.
+func (m *Machine) waitingParts(id SessionID, q RequestID) ref {
+	sr := m.findSession(id)
+	if sr == 0 {
+		return 0
+	}
+	r := m.findClaim(m.sessions.at(sr), q)
+	if r == 0 || !m.claims.at(r).isPart() || m.claims.at(r).state != claimWaits {
+		return 0
+	}
+	return r
+}
+
+// Late returns the name at which an acquire of several is stopped: the first at which it
+// is not in turn, or the first of all if only endings that go on are in its way. It is nil
+// if no such request waits, and borrowed from the machine until its next Apply or Dirty.
+func (m *Machine) Late(id SessionID, q RequestID) []byte {
+	first := m.waitingParts(id, q)
+	if first == 0 {
+		return nil
+	}
+	late := first
+	for r := first; r != 0; r = m.partAfter(r) {
+		if !m.inTurn(r) {
+			late = r
+			break
+		}
+	}
+	return m.lockName(m.locks.at(m.claims.at(late).lock))
+}
+
+// AppendNames appends the names for which an acquire of several waits, in their order;
+// none if no such request waits. They are borrowed as what Late returns.
+func (m *Machine) AppendNames(dst [][]byte, id SessionID, q RequestID) [][]byte {
+	for r := m.waitingParts(id, q); r != 0; r = m.partAfter(r) {
+		dst = append(dst, m.lockName(m.locks.at(m.claims.at(r).lock)))
+	}
+	return dst
 }
 
 // othersInTurn reports whether all other parts of the acquire of r are in turn

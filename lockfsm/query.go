@@ -237,6 +237,7 @@ type SessionClaim struct {
 	Capacity Permits
 	Mode     Mode
 	Capped   bool // the hold has a max hold
+	Part     bool // it was asked for with others, and keeps its mode
 }
 
 // FindSession returns the session that was opened with a nonce, zero if there is
@@ -277,7 +278,7 @@ func (m *Machine) SessionClaims(dst []SessionClaim, id SessionID, after RequestI
 		}
 		b, l := m.base(c), m.locks.at(c.lock)
 		x := SessionClaim{Name: m.lockName(l), Request: c.request, Owner: m.enterer(r),
-			Permits: l.permits(c), Capacity: l.capacity(), Mode: b.mode}
+			Permits: l.permits(c), Capacity: l.capacity(), Mode: b.mode, Part: c.isPart()}
 		if m.holds(c) {
 			x.Token = b.stamp
 			x.Capped = m.maxHold(m.baseOf(r)) > 0

@@ -41,7 +41,7 @@ func (m *Machine) Refusal(c *Command) (Result, bool) {
 	if c.Op == OpEnter && m.findOwned(lr, of, c.Owner) != 0 {
 		return res, false
 	}
-	if m.roomForTerms(c) != CodeOK {
+	if m.roomForTerms(c, 1) != CodeOK {
 		return res, false
 	}
 	return m.refuse(l, c.mode(), res), true

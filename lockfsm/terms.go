@@ -240,17 +240,18 @@ func (m *Machine) fitsData(from, to uint64) bool {
 	return to <= from || m.dataBytes-from+to <= uint64(m.limits.DataBytes)
 }
 
-// roomForTerms checks the limits that the terms of one more claim could break.
-func (m *Machine) roomForTerms(c *Command) Code {
+// roomForTerms checks the limits that the terms of so many more claims could break.
+func (m *Machine) roomForTerms(c *Command, n uint32) Code {
 	if c.Terms.Fields == 0 {
 		return CodeOK
 	}
 	none := termed{}
 	x := none.after(&c.Terms)
 	switch {
-	case !m.fitsData(0, x.charge()):
+	case !m.fitsData(0, uint64(n)*x.charge()):
 		return CodeTooMuchData
-	case x.lingers() && c.Flags&Detached == 0 && m.detachedCount+m.lingers >= m.limits.Detached:
+	case x.lingers() && c.Flags&Detached == 0 &&
+		m.detachedCount+m.lingers+n > m.limits.Detached:
 		return CodeTooManyDetached
 	default:
 		return CodeOK
@@ -352,6 +353,9 @@ func (m *Machine) namedHold(c *Command, out *Outcome) (ref, Code) {
 		s = m.sessions.at(r)
 	}
 	r := m.findClaim(s, c.Target)
+	if r != 0 && m.claims.at(r).isPart() {
+		r = m.partNamed(r, c.Name)
+	}
 	if r == 0 || m.claims.at(r).converts() {
 		return 0, CodeNotHolder
 	}

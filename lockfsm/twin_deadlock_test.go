@@ -203,19 +203,28 @@ func (w *world) finishParts(c Command) Command {
 	if c.Name, c.Parts = nil, w.drawParts(); r.IntN(40) == 0 {
 		c.Flags |= Detached
 	}
-	if r.IntN(2) == 0 {
-		c.Terms = Terms{Fields: TermOwner, Owner: Owner(1 + r.IntN(2))}
+	c.Terms = Terms{}
+	if r.IntN(3) == 0 {
+		c.Terms = w.terms()
+		c.Terms.Owner = 0
+		if c.Terms.Fields &^= TermOwner; r.IntN(30) > 0 {
+			c.Terms.Fields &^= TermValue
+		}
+	}
+	own := func(o Owner) {
+		if o != 0 {
+			c.Terms.Fields, c.Terms.Owner = c.Terms.Fields|TermOwner, o
+		}
 	}
 	if r.IntN(3) == 0 {
+		own(Owner(r.IntN(3)))
 		return c
 	}
 	c.Flags |= Wait | Detect
 	one := w.finishDetect(Command{Op: OpAcquire, Name: []byte("a"), Session: c.Session,
 		Epoch: c.Epoch})
 	c.Session, c.Epoch = one.Session, one.Epoch
-	if c.Terms = (Terms{}); one.Owner != 0 {
-		c.Terms = Terms{Fields: TermOwner, Owner: one.Owner}
-	}
+	own(one.Owner)
 	var all Parts
 	added := false
 	add := func() {
@@ -290,6 +299,9 @@ func (t *twin) compareFlows(m *Machine) error {
 			for _, w := range found {
 				got = append(got, fmt.Sprintf("s%d r%d w%d %s %q %+v %d", w.Session, w.Request, w.Weight,
 					w.Client, w.Name, w.Blockers, w.Near))
+			}
+			if walk.Looked < min(at, walk.Passed) {
+				return fmt.Errorf("flow %+v waits: got %d looks past %d names", f, walk.Looked, at)
 			}
 			if more = walk.More; more && walk.Passed <= at {
 				return fmt.Errorf("flow %+v waits: got past %d names from %d on", f, walk.Passed, at)

@@ -2,6 +2,7 @@ package lockfsm
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 )
 
@@ -13,9 +14,13 @@ func (t *twin) acquireAll(c *Command, s *twinSession, res Result) Result {
 		p, rest = rest.Next()
 		parts = append(parts, p)
 	}
-	if c.Request == 0 || c.Flags&Detached != 0 || c.Terms.Fields|TermOwner != TermOwner ||
-		c.Terms.Fields == TermOwner && c.Terms.Owner == 0 {
+	owned := c.Terms.Fields&TermOwner != 0
+	switch {
+	case c.Request == 0 || c.Flags&Detached != 0 || c.Terms.Fields&TermValue != 0 ||
+		!fitting(&c.Terms) || owned != (c.Terms.Owner != 0):
 		return res.with(CodeBadRequest)
+	case !timely(&c.Terms, &t.l):
+		return res.with(CodeBadLease)
 	}
 	for i, p := range parts {
 		switch {
@@ -52,8 +57,12 @@ func (t *twin) acquireAll(c *Command, s *twinSession, res Result) Result {
 		return res.with(CodeTooManySessionClaims)
 	case len(t.locks)+fresh > int(t.l.Locks):
 		return res.with(CodeTooManyLocks)
-	case c.Terms.Owner != 0 && t.dataBytes()+128*len(parts) > int(t.l.DataBytes):
+	case c.Terms.Fields != 0 &&
+		t.dataBytes()+newTerms(&c.Terms).bytes()*len(parts) > int(t.l.DataBytes):
 		return res.with(CodeTooMuchData)
+	case newTerms(&c.Terms).lingers() &&
+		len(t.detached)+t.lingering()+len(parts) > int(t.l.Detached):
+		return res.with(CodeTooManyDetached)
 	}
 	return t.placeAll(c, s, parts, res)
 }
@@ -70,7 +79,7 @@ func (t *twin) placeAll(c *Command, s *twinSession, parts []Part, res Result) Re
 		cl := &twinClaim{s: s, request: c.Request, stamp: t.stamps, since: t.now, mode: p.Mode,
 			weight: c.Weight, lock: l, part: uint8(i + 1), all: all,
 			detects: c.Flags&(Wait|Detect) == Wait|Detect}
-		if cl.owner = c.Terms.Owner; cl.owner != 0 {
+		if cl.owner = c.Terms.Owner; c.Terms.Fields != 0 {
 			cl.terms = newTerms(&c.Terms)
 		}
 		*all = append(*all, cl)
@@ -135,6 +144,31 @@ func (t *twin) inTurn(c *twinClaim) bool {
 		}
 	}
 	return false
+}
+
+// compareLate asks a machine at which name each acquire of several is stopped.
+func (t *twin) compareLate(m *Machine) error {
+	for _, c := range t.claims() {
+		late := m.Late(c.s.id, c.request)
+		if c.all == nil || c.holds() {
+			if late != nil && t.find(c.s.id, c.request, false) == c {
+				return fmt.Errorf("late: got %q of request %d of session %d, which does not wait for "+
+					"several", late, c.request, c.s.id)
+			}
+			continue
+		}
+		i := max(0, slices.IndexFunc(*c.all, func(p *twinClaim) bool { return !t.inTurn(p) }))
+		if want := (*c.all)[i].lock.name; string(late) != want {
+			return fmt.Errorf("late: got %q of request %d of session %d, want %q", late, c.request,
+				c.s.id, want)
+		}
+		names := m.AppendNames(nil, c.s.id, c.request)
+		if len(names) != len(*c.all) || string(names[c.part-1]) != c.lock.name {
+			return fmt.Errorf("names: got %q of request %d of session %d, want %d", names, c.request,
+				c.s.id, len(*c.all))
+		}
+	}
+	return nil
 }
 
 // ready says whether a waiter that is in turn may be granted: a part with its others.

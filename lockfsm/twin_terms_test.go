@@ -1,5 +1,7 @@
 package lockfsm
 
+import "slices"
+
 // twinTerms are the terms of a claim of the twin.
 type twinTerms struct {
 	payload, labels string
@@ -127,8 +129,12 @@ func (t *twin) part(c *twinClaim, how ending) int {
 	if c.turn != nil {
 		t.endTurn(c.turn)
 	}
+	if c.all != nil {
+		*c.all = slices.DeleteFunc(*c.all, func(p *twinClaim) bool { return p == c })
+		c.all, c.part = nil, 0
+	}
 	c.moved, c.owner, c.kept = false, 0, true
-	c.terms.minHold, c.terms.delay, c.terms.maxHold = 0, 0, 0
+	c.terms.minHold, c.terms.delay, c.terms.maxHold, c.terms.owner = 0, 0, 0, 0
 	c.s = &twinSession{id: 1<<62 | SessionID(c.stamp), deadline: until}
 	if !c.detached {
 		c.detached = true
@@ -173,6 +179,12 @@ func amendable(c *Command) bool {
 // amend changes the data of a hold, unless a newer request has.
 func (t *twin) amend(c *Command, res Result) Result {
 	cl := t.find(c.Session, c.Target, res.Detached)
+	for i := 0; cl != nil && cl.all != nil && i < len(*cl.all); i++ {
+		if p := (*cl.all)[i]; p.lock.name == string(c.Name) {
+			cl = p
+			break
+		}
+	}
 	if cl == nil || cl.hold != nil || !cl.holds() || !cl.place().knows(c.Token) ||
 		cl.lock.name != string(c.Name) {
 		return res.with(CodeNotHolder)

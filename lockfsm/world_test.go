@@ -389,6 +389,9 @@ func (w *world) compare(cs []Command) error {
 		if err := w.twin.compareFlows(m); err != nil {
 			return err
 		}
+		if err := w.twin.compareLate(m); err != nil {
+			return err
+		}
 	}
 	if got, want := w.b.Digest(), w.a.Digest(); got != want {
 		return fmt.Errorf("digest of the reloaded machine: got %x, want %x", got, want)

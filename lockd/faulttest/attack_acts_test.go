@@ -133,7 +133,7 @@ func dribble(ctx context.Context, a *attacker) {
 func statusFrame(a *attacker) []byte { return wire.AppendStatus(nil, a.head(0)) }
 
 func listFrame(a *attacker) []byte {
-	return wire.AppendList(nil, a.head(a.led()), &wire.List{Limit: wire.MaxPage})
+	return wire.AppendList(nil, a.head(a.led()), &wire.List{Limit: wire.MaxListPage})
 }
 
 func tryFrame(a *attacker) []byte {

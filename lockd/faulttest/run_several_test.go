@@ -55,9 +55,25 @@ func runSeveral(t *testing.T, c *Cluster, cl *client.Client) {
 	for _, name := range []string{"also/a", "also/b", "also/c"} {
 		free(t, cl, name)
 	}
+	runSeveralTerms(t, c)
 	if code, out := onCluster(t, c, "run", "--also", "x", "x", "--", "true"); code != 2 ||
 		!strings.Contains(out, "asked for twice") {
 		t.Errorf("the same name twice: got exit code %d and %q, want 2", code, out)
+	}
+}
+
+// runSeveralTerms proves that what --also holds has what the flags say, and that the
+// command is stopped before the max hold of all is over.
+func runSeveralTerms(t *testing.T, c *Cluster) {
+	began := time.Now()
+	s := startRun(t, c, "--max-hold", "1s", "--kill-grace", "200ms", "--label", "run=7", "--payload",
+		"p", "--priority", "9", "--also", "most/b", "most/a", "--", "sh", "-c",
+		`"$0" get --addr "$1" -o json most/b; sleep 60`, lockdPath, c.Nodes[0].Client)
+	got, out := s.code(t), s.out.String()
+	if took := time.Since(began); got != 79 || took > 20*time.Second ||
+		!strings.Contains(out, `"run":"7"`) || !strings.Contains(out, "--max-hold") {
+		t.Errorf("got exit code %d after %s and %q, want 79 by --max-hold, and the label", got, took,
+			out)
 	}
 }
 

@@ -321,8 +321,9 @@ func decodeAll(cmd *lockfsm.Command, h wire.Header, body []byte, groups int) wir
 	cmd.Session, cmd.Epoch = lockfsm.SessionID(x.Session), lockfsm.Epoch(x.Epoch)
 	cmd.Weight, cmd.Parts = x.Weight, lockfsm.Parts(x.Wants)
 	cmd.Flags = acquireFlags(h, x.Session)
-	if x.Owner != 0 {
-		cmd.Terms = lockfsm.Terms{Fields: lockfsm.TermOwner, Owner: lockfsm.Owner(x.Owner)}
+	if cmd.Terms = termsOf(&x.Terms); x.Owner != 0 {
+		cmd.Terms.Fields |= lockfsm.TermOwner
+		cmd.Terms.Owner = lockfsm.Owner(x.Owner)
 	}
 	s := wire.StatusOK
 	x.Wants.Each(func(_ int, w wire.Want) bool {

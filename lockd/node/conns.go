@@ -40,6 +40,7 @@ type conn struct {
 	// they were told, seen what of it the client has said it has seen, and held are
 	// those that wait for that.
 	watches      map[*watch]*group
+	moreWatches  int // names beside the first of those that are of several
 	pushed, seen uint64
 	held         []*watch
 }

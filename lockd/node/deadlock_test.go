@@ -247,7 +247,7 @@ func TestChaseIsPaidFor(t *testing.T) {
 		{1, 0, 1, 0, 2, 2}, // the last of 64, behind the hold and all others
 		{wire.MaxFlows, 0, wire.MaxChased, wire.MaxChased, 16, 64},
 		{wire.MaxFlows, wire.MaxChased, wire.MaxFlows - wire.MaxChased, 0, 16, 96},
-		{wire.MaxFlows, wire.MaxFlows, 0, 0, 0, 0},
+		{wire.MaxFlows, wire.MaxFlows, 0, 0, 2, 2}, // all are gone past, which is paid for too
 	} {
 		before := n.turnstile.spent
 		x := wire.Chase{After: uint32(c.after), Flows: flows[len(flows)-c.flows:]}

@@ -97,10 +97,7 @@ func clientName(m *lockfsm.Machine, c *lockfsm.ClaimInfo) []byte {
 
 // listPage encodes one page of a group's locks, as many as fit a frame.
 func (n *Node) listPage(g *group, r *read) []byte {
-	limit := min(int(r.limit), wire.MaxPage)
-	if limit == 0 {
-		limit = wire.MaxPage
-	}
+	limit := listLimit(r.limit)
 	n.names = g.machine.Names(n.names[:0], lockfsm.Page{
 		Prefix: r.name, After: r.after, Limit: limit + 1,
 	})
@@ -109,6 +106,7 @@ func (n *Node) listPage(g *group, r *read) []byte {
 		page.More = wire.MorePages
 		n.names = n.names[:limit]
 	}
+	room := wire.MaxListBytes
 	for _, name := range n.names {
 		g.machine.Lock(name, &n.found)
 		e := wire.ListEntry{
@@ -132,6 +130,10 @@ func (n *Node) listPage(g *group, r *read) []byte {
 			case first.Detached && e.Gate == 0:
 				e.Flags = wire.HolderDetached
 			}
+		}
+		if room -= e.Bytes(); room < 0 {
+			page.More = wire.MorePages
+			break
 		}
 		page.Entries = append(page.Entries, e)
 	}

@@ -22,7 +22,7 @@ func (n *Node) admitRead(g *group, c *conn, h wire.Header, body []byte) {
 	}
 	switch h.Kind {
 	case wire.KindList:
-		r.cost = listCost(g)
+		r.cost = listCost(g, listLimit(r.limit))
 	case wire.KindCheckTokens:
 		r.cost = checkCost(body)
 	case wire.KindChase:
@@ -364,6 +364,9 @@ func (n *Node) findSession(g *group, asked *wire.FindSession) (wire.Status, []by
 		var flags wire.ClaimFlags
 		if c.Capped {
 			flags |= wire.ClaimMaxHold
+		}
+		if c.Part {
+			flags |= wire.ClaimPart
 		}
 		page.Claims = append(page.Claims, wire.Claim{Flags: flags, Request: uint64(c.Request),
 			Token: uint64(c.Token), Owner: uint64(c.Owner), Permits: uint32(c.Permits),

@@ -42,8 +42,20 @@ func costOf(k wire.Kind, frame []byte) int {
 // answerUnits is what so many bytes of answers cost.
 func answerUnits(bytes int) int { return bytes / 1024 }
 
-// listCost is what one page of a group costs.
-func listCost(g *group) int { return 16 + int(g.machine.Stats().Locks/64) }
+// listCost is what one page of a group costs, of so many entries at most.
+func listCost(g *group, entries int) int {
+	locks := int(g.machine.Stats().Locks)
+	return 16 + min(entries, locks)/4 + locks/64
+}
+
+// listLimit is how many entries the page may have that a List asks for. Who does not say
+// may know short ones only.
+func listLimit(asked uint16) int {
+	if asked == 0 {
+		return wire.MaxPage
+	}
+	return min(int(asked), wire.MaxListPage)
+}
 
 // checkCost is what a question about tokens costs. A small one is as cheap as any
 // other, and keeps no more memory.

@@ -257,5 +257,5 @@ func (n *Node) tellPage(g *group, c *conn, w *watch) int {
 		w.telling = tellingNot
 		n.pushSynced(g, c, w, wire.PhaseEnd)
 	}
-	return listCost(g)
+	return listCost(g, wire.MaxPage)
 }

@@ -59,11 +59,15 @@ type watch struct {
 	next    uint64
 	telling telling
 	after   []byte
-	// claim is the request that waits, position and blocker what was last told; of a
-	// waiter.
+	// claim is the request that waits, position and blocker what was last told, and at
+	// which lock; of a waiter. Of a request for several names, spread says that it has
+	// been looked for those, and more are those beside name in whose queues it is told.
 	claim    waitKey
 	position uint32
 	blocker  uint64
+	at       string
+	spread   bool
+	more     []string
 }
 
 // telling is how far a prefix has been told as a whole.
@@ -139,7 +143,7 @@ func (n *Node) startWatch(g *group, c *conn, r *read) {
 		n.dropWatch(g, old)
 		g.watches = ws
 	}
-	if n.watching >= maxWatches || len(c.watches) >= maxConnWatches ||
+	if n.watching >= maxWatches || len(c.watches)+c.moreWatches >= maxConnWatches ||
 		r.scope == wire.ScopePrefix && len(ws.prefixes) >= maxPrefixes {
 		if len(ws.of) == 0 {
 			g.watches = nil
@@ -184,6 +188,9 @@ func (n *Node) startWatch(g *group, c *conn, r *read) {
 func (n *Node) watchDue(g *group, w *watch) {
 	if q := g.watches.queues[w.name]; w.scope == wire.ScopeWaiter && q != nil {
 		n.queueDue(q)
+		for _, name := range w.more {
+			n.queueDue(g.watches.queues[name])
+		}
 		return
 	}
 	if !w.due {
@@ -245,7 +252,7 @@ func (n *Node) endWatch(g *group, w *watch) {
 func (n *Node) dropWatch(g *group, w *watch) {
 	ws := g.watches
 	w.gone = true
-	n.watching--
+	n.watching -= 1 + len(w.more)
 	delete(ws.of, w.key)
 	is := func(o *watch) bool { return o == w }
 	switch w.scope {
@@ -260,18 +267,27 @@ func (n *Node) dropWatch(g *group, w *watch) {
 			ws.first, ws.changed = ws.end(), nil
 		}
 	case wire.ScopeWaiter:
-		if q := ws.queues[w.name]; q != nil && q.of[w.claim] == w {
-			if delete(q.of, w.claim); len(q.of) == 0 {
-				delete(ws.queues, w.name)
-			}
+		ws.leaveQueue(w, w.name)
+		for _, name := range w.more {
+			ws.leaveQueue(w, name)
 		}
 	}
 	if c := n.conns.find(w.key.conn); c != nil {
+		c.moreWatches -= len(w.more)
 		delete(c.watches, w)
 		c.held = slices.DeleteFunc(c.held, is)
 	}
 	if len(ws.of) == 0 {
 		g.watches = nil
+	}
+}
+
+// leaveQueue takes the watch of a waiter out of a queue.
+func (ws *watches) leaveQueue(w *watch, name string) {
+	if q := ws.queues[name]; q != nil && q.of[w.claim] == w {
+		if delete(q.of, w.claim); len(q.of) == 0 {
+			delete(ws.queues, name)
+		}
 	}
 }
 
@@ -282,13 +298,14 @@ func (n *Node) dropWatches(g *group, moved map[ConnID]struct{}) {
 	}
 	for key, w := range g.watches.of { // order: a set
 		w.gone = true
+		n.watching -= 1 + len(w.more)
 		if c := n.conns.find(key.conn); c != nil {
+			c.moreWatches -= len(w.more)
 			delete(c.watches, w)
 			c.held = slices.DeleteFunc(c.held, func(o *watch) bool { return o == w })
 			moved[key.conn] = struct{}{}
 		}
 	}
-	n.watching -= len(g.watches.of)
 	g.watches = nil
 }
 

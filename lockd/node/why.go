@@ -166,12 +166,58 @@ func (n *Node) tellQueue(g *group, q *queueWatch) int {
 		estimate := v.pass(c.Mode, c.Permits)
 		if w := q.of[waitKey{c.Session, c.Request}]; w != nil {
 			left--
+			if c.Part > 0 && !n.stopsAt(g, w, q) {
+				continue
+			}
 			n.tellPlace(g, w, &wire.Waiting{Slot: g.machine.Applied(), Blockage: wire.Blockage{
 				Position: uint32(i + 1), Samples: uint32(v.known), UsualMillis: v.usual,
 				EstimateMillis: estimate, Info: x}})
 		}
 	}
 	return whyCost(uint32(len(n.found.Waiters))) + len(q.of)
+}
+
+// stopsAt reports whether it is this lock at which a request for several names is stopped.
+// If it is another it is told there, unless it was told so before.
+func (n *Node) stopsAt(g *group, w *watch, q *queueWatch) bool {
+	n.spreadWatch(g, w)
+	late := g.machine.Late(w.claim.session, w.claim.request)
+	other := g.watches.queues[string(late)]
+	if other == nil || other.of[w.claim] != w {
+		return q.name == w.name // there was no room to be told of that one
+	}
+	if other != q && w.at != other.name {
+		n.queueDue(other)
+	}
+	return other == q
+}
+
+// spreadWatch has the watch of a request for several names told in the queues of all.
+// Each name beyond its own counts as a watch; without room for all it has none of them.
+func (n *Node) spreadWatch(g *group, w *watch) {
+	c := n.conns.find(w.key.conn)
+	if w.spread || c == nil {
+		return
+	}
+	w.spread = true
+	names := g.machine.AppendNames(nil, w.claim.session, w.claim.request)
+	if n.watching+len(names) > maxWatches ||
+		len(c.watches)+c.moreWatches+len(names) > maxConnWatches {
+		return
+	}
+	for _, name := range names {
+		q := g.watches.queues[string(name)]
+		if q == nil {
+			q = &queueWatch{group: g, name: string(name), of: make(map[waitKey]*watch)}
+			g.watches.queues[q.name] = q
+		}
+		if q.of[w.claim] == nil {
+			q.of[w.claim] = w
+			w.more = append(w.more, q.name)
+		}
+	}
+	n.watching += len(w.more)
+	c.moreWatches += len(w.more)
 }
 
 // tellPlace pushes one Waiting, if it says anything new.
@@ -181,11 +227,12 @@ func (n *Node) tellPlace(g *group, w *watch, x *wire.Waiting) {
 		blocker = x.Info.Holders[0].Token
 	}
 	c := n.conns.find(w.key.conn)
-	if c == nil || c.closed || !w.fresh && w.position == x.Position && w.blocker == blocker ||
+	if c == nil || c.closed || !w.fresh && w.position == x.Position && w.blocker == blocker &&
+		w.at == string(x.Info.Name) ||
 		!c.mayTell(w) {
 		return
 	}
-	w.fresh, w.position, w.blocker = false, x.Position, blocker
+	w.fresh, w.position, w.blocker, w.at = false, x.Position, blocker, string(x.Info.Name)
 	c.out = wire.AppendWaiting(c.out, wire.Header{Group: uint16(g.id), Request: w.key.request}, x)
 	n.pushed(c)
 }

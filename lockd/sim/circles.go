@@ -34,8 +34,7 @@ func (c *coreClient) cross() {
 	}
 	for _, a := range c.calls {
 		for _, e := range c.w.cores {
-			if e == c || e.away > c.w.agenda.Now() || e.leaving || len(e.calls) >= maxCalls ||
-				!a.crosses() && !a.crossesAll() {
+			if e == c || !e.able() || len(e.calls) >= maxCalls || !a.crosses() && !a.crossesAll() {
 				continue
 			}
 			for _, b := range e.calls {
@@ -73,7 +72,7 @@ func (c *coreClient) crossByUpgrade() bool {
 				continue
 			}
 			for _, e := range c.w.cores {
-				if e != c && e.away <= c.w.agenda.Now() && !e.leaving && len(e.calls) < maxCalls &&
+				if e != c && e.able() && len(e.calls) < maxCalls &&
 					e.holdsName(a.Name) && !e.holdsName(more.Name) {
 					c.upgrade(a)
 					e.detect(more.Name, 0)

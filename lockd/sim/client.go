@@ -25,6 +25,7 @@ type client struct {
 	conns       []*conn
 	groups      []*membership
 	nextRequest uint64
+	asked       map[uint64]*check.Question // that went out, by request id
 	keepalives  []keepalive
 	nextBeat    node.Nanos
 	pausedUntil Time
@@ -120,7 +121,7 @@ type keepalive struct {
 func newClient(w *World, id int) *client {
 	d := newDice(w.opts.Seed, fmt.Sprint("client ", id))
 	c := &client{w: w, id: id, clock: newClock(d, w.opts.Drift), dice: d,
-		conns: make([]*conn, len(w.sites))}
+		conns: make([]*conn, len(w.sites)), asked: make(map[uint64]*check.Question)}
 	for g := range uint16(w.opts.Groups) {
 		c.groups = append(c.groups, &membership{c: c, group: g, epoch: 1, route: d.IntN(w.opts.Nodes)})
 	}
@@ -367,6 +368,7 @@ func (m *membership) send(k *call) {
 	if k.began == 0 {
 		k.began, k.beganOn = w.agenda.Now(), m.c.now()
 		k.q.Floor = w.history.Began(m.group)
+		m.c.asked[k.q.Request] = &k.q
 	}
 	w.witness.begin(k)
 	if k.q.Kind == wire.KindCloseSession && m.closing == 0 {

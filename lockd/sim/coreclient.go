@@ -34,6 +34,8 @@ type coreClient struct {
 	away    Time
 	muted   Time // until when nothing it sends arrives
 	leaving bool
+	starts  int      // of its process, after the first
+	revival *revival // that is under way
 	ready   lockclient.Ready
 	// after is called when the Core has carried out what it had, frames with every
 	// frame that came; nil is nobody.
@@ -50,6 +52,8 @@ type coreCall struct {
 	released bool
 	// of is the hold that a Convert is about.
 	of *coreCall
+	// then takes the outcome, if not nil.
+	then func(x *lockclient.Call)
 }
 
 var errGaveUp = errors.New("sim: the caller gave up")
@@ -59,13 +63,22 @@ func newCoreClient(w *World, id int) *coreClient {
 	c := &coreClient{w: w, id: id, clock: newClock(d, w.opts.Drift), dice: d,
 		conns: make(map[lockclient.ConnID]*conn), dials: make(map[*conn]lockclient.ConnID),
 		asked: make(map[uint64]*check.Question), tried: make(map[*site]bool)}
+	c.core = lockclient.NewCore(c.config(), c.now())
+	return c
+}
+
+// config is what a start of the client is made with. All starts are one client to
+// others, and none knows the nonces of another's sessions.
+func (c *coreClient) config() lockclient.CoreConfig {
+	w := c.w
 	cfg := lockclient.CoreConfig{
-		Name:  fmt.Sprint("core ", id),
+		Name:  fmt.Sprint("core ", c.id),
 		Lease: time.Duration(w.opts.Lease) * time.Millisecond,
 		// The node's clock may run fast by as much as ours runs slow.
 		Drift: float64(maxDrift+1000) / 1e6, Margin: 20 * time.Millisecond,
 		MaxInFlight: 64, DialTimeout: time.Duration(w.patience()),
-		Nonce: wire.Nonce{coreFlow, byte(id)}, Seed: d.Uint64(),
+		Nonce: wire.Nonce{0: coreFlow, 1: byte(c.id), 14: byte(c.starts), 15: byte(c.starts >> 8)},
+		Seed:  c.dice.Uint64(), FirstRequest: uint64(c.starts) << 40,
 	}
 	if w.opts.LetGo {
 		cfg.Grace = max(time.Second, cfg.Lease*time.Duration(newDice(w.opts.Seed, "grace").
@@ -74,8 +87,7 @@ func newCoreClient(w *World, id int) *coreClient {
 	for _, s := range w.sites[:w.opts.Nodes] {
 		cfg.Endpoints = append(cfg.Endpoints, fmt.Sprint(s.id))
 	}
-	c.core = lockclient.NewCore(cfg, c.now())
-	return c
+	return cfg
 }
 
 func (c *coreClient) now() lockclient.Instant {
@@ -147,6 +159,7 @@ func (c *coreClient) carryOut() {
 			c.after()
 		}
 	}
+	c.revive()
 	c.plan()
 }
 
@@ -167,8 +180,11 @@ func (c *coreClient) dial(d lockclient.NewConn) {
 	if made != nil {
 		c.conns[d.Conn], c.dials[made] = made, d.Conn
 	}
+	core := c.core
 	c.w.agenda.After(latency, func() {
 		switch {
+		case c.core != core: // which died meanwhile
+			return
 		case made == nil:
 			c.core.Disconnected(c.now(), d.Conn, errors.New("conn refused"))
 		case c.conns[d.Conn] == made:
@@ -213,7 +229,8 @@ func (c *coreClient) send(id lockclient.ConnID) {
 			if h.Kind == wire.KindKeepalive && c.w.faulty(FaultClog) && c.dice.permille(60) {
 				c.mute(conn)
 			}
-			if h.Kind == wire.KindAsk && c.w.faulty(FaultClog) && c.dice.permille(150) {
+			asks := h.Kind == wire.KindAsk || h.Kind == wire.KindAcquireAll
+			if asks && c.w.faulty(FaultClog) && c.dice.permille(150) {
 				// The grant is long on its way.
 				conn.toClient.clog = c.w.agenda.Now() +
 					c.dice.length(0, Time(c.w.opts.Lease)*millisecond/2)
@@ -276,6 +293,9 @@ func (c *coreClient) settle() {
 				c.w.covered["core converted"]++
 			}
 		}
+		if k.then != nil {
+			k.then(x)
+		}
 		if d := (*lockclient.DeadlockError)(nil); errors.As(x.Err, &d) && len(d.Steps) > 0 {
 			c.w.circleTold(c, x, d)
 		}
@@ -300,10 +320,8 @@ func (c *coreClient) settle() {
 	}
 	c.calls = slices.DeleteFunc(c.calls, func(k *coreCall) bool {
 		over := k.State() == lockclient.StateDone || k.State() == lockclient.StateLost
-		if over && k.believed {
-			k.held(func(name string, _ wire.Mode, token uint64) {
-				c.w.leases.Forget(k.Group, name, lockfsm.Token(token))
-			})
+		if over {
+			c.disbelieve(k)
 		}
 		return over
 	})
@@ -317,7 +335,7 @@ func expected(err error) bool {
 		lockclient.ErrOtherKind, lockclient.ErrDeadlock, lockclient.ErrOtherMode,
 		lockclient.ErrAlreadySet, lockclient.ErrBroken,
 		lockclient.ErrUnlocked, lockclient.ErrUnsupported, lockclient.ErrOptions,
-		lockclient.ErrTooMuchData, errGaveUp,
+		lockclient.ErrTooMuchData, lockclient.ErrNotWriter, lockclient.ErrStaleToken, errGaveUp,
 	} {
 		if errors.Is(err, is) {
 			return true

@@ -13,9 +13,13 @@ import (
 func (c *coreClient) work() {
 	c.w.agenda.After(c.dice.around(c.w.opts.Think), func() {
 		if c.away <= c.w.agenda.Now() && c.core.Groups() > 0 {
-			if c.leaving {
+			switch {
+			case c.leaving:
 				c.leave()
-			} else {
+			case c.revival != nil:
+			case c.w.faulty(FaultSilence) && c.w.crossing == crossNot && c.dice.permille(8):
+				c.die()
+			default:
 				c.task()
 			}
 			c.carryOut()
@@ -40,6 +44,9 @@ func (c *coreClient) task() {
 	}
 	if c.w.opts.Gates && len(c.calls) < maxCalls && c.dice.permille(200) {
 		c.gate()
+		return
+	}
+	if c.onHold() {
 		return
 	}
 	switch n := c.dice.IntN(100); {
@@ -97,13 +104,7 @@ func (c *coreClient) acquire() {
 	if c.dice.permille(400) {
 		k.Mode = wire.Mode(c.dice.IntN(6))
 	}
-	if c.w.opts.Terms && c.dice.permille(300) {
-		k.Terms = &wire.Terms{Fields: wire.TermPayload, Payload: []byte("core")}
-		if c.dice.permille(500) {
-			k.Terms.Fields |= wire.TermMaxHold
-			k.Terms.MaxHoldMillis = uint32(c.dice.between(100, 4000))
-		}
-	}
+	c.drawTerms(k)
 	if c.w.opts.Converts && c.dice.permille(500) {
 		k.Mode = wire.ModePR
 	}
@@ -127,8 +128,16 @@ func (c *coreClient) acquire() {
 		k.Permits, k.Capacity = uint32(c.dice.between(1, semaphoreCapacity)), semaphoreCapacity
 	case c.w.opts.Owners && k.Session == 0 && c.dice.permille(200):
 		k.Kind, k.Owner = wire.KindEnter, uint64(c.dice.between(1, 2))
-	case c.w.opts.Watchers > 0 && k.Flags == wire.FlagWait && c.dice.permille(400):
+	}
+	if c.w.opts.Watchers > 0 && k.Flags == wire.FlagWait && c.dice.permille(400) {
 		k.Place = &lockclient.Place{}
+	}
+	if c.w.opts.Terms && (k.Kind == wire.KindAcquire || k.Kind == wire.KindEnter) &&
+		c.dice.permille(300) {
+		k.Flags |= wire.FlagValue
+		if c.dice.permille(500) {
+			k.Name = c.w.names[c.w.groupOf(k.Name)][0]
+		}
 	}
 	c.start(k)
 }
@@ -206,7 +215,10 @@ func (c *coreClient) giveUp() {
 }
 
 // leave ends everything.
-func (c *coreClient) leave() { c.core.Close() }
+func (c *coreClient) leave() {
+	c.revival = nil
+	c.core.Close()
+}
 
 // gone reports whether a leaving client has nothing any more.
 func (c *coreClient) gone() bool {
@@ -238,14 +250,14 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 		return
 	}
 	q := &check.Question{Kind: h.Kind, Group: h.Group, Request: h.Request,
-		Versions: []uint16{h.Version()}}
+		Versions: []uint16{h.Version()}, Value: h.Flags&wire.FlagValue != 0}
 	if q.Left = h.Kind == wire.KindCheckTokens && h.Flags&wire.FlagDetails != 0; q.Left {
 		c.w.covered["core asked what is left"]++
 	}
 	var err error
 	switch h.Kind {
 	case wire.KindGet, wire.KindStatus, wire.KindWatch:
-	case wire.KindChase, wire.KindList:
+	case wire.KindChase, wire.KindList, wire.KindFindSession:
 		err = overhearQuestion(q, body)
 	case wire.KindOpenSession, wire.KindCloseSession:
 		err = overhearSession(q, body)
@@ -259,14 +271,10 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 				Name: string(ref.Name)})
 			return true
 		})
-	case wire.KindAcquire:
-		var x wire.Acquire
-		x, err = wire.DecodeAcquire(body)
-		q.Session, q.Name, q.Mode = x.Session, string(x.Name), lockfsm.Mode(x.Mode)
-	case wire.KindAsk:
-		var x wire.Ask
-		x, err = wire.DecodeAsk(body)
-		q.Kind, q.Session, q.Name, q.Mode = x.Kind, x.Session, string(x.Name), lockfsm.Mode(x.Mode)
+	case wire.KindAcquire, wire.KindAsk:
+		err = overhearAcquire(q, body)
+	case wire.KindAmend, wire.KindForce:
+		err = overhearOfHold(q, body)
 	case wire.KindAcquireAll, wire.KindReleaseAll:
 		err = overhearSeveral(q, body)
 	case wire.KindAwait, wire.KindCountDown, wire.KindSetGate, wire.KindResetGate:
@@ -303,6 +311,30 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 	c.asked[h.Request] = q
 }
 
+// overhearAcquire reads a request for one lock, with terms or without.
+func overhearAcquire(q *check.Question, body []byte) error {
+	if q.Kind == wire.KindAsk {
+		x, err := wire.DecodeAsk(body)
+		q.Kind, q.Session, q.Name, q.Mode = x.Kind, x.Session, string(x.Name), lockfsm.Mode(x.Mode)
+		return err
+	}
+	x, err := wire.DecodeAcquire(body)
+	q.Session, q.Name, q.Mode = x.Session, string(x.Name), lockfsm.Mode(x.Mode)
+	return err
+}
+
+// overhearOfHold reads a change of a hold's data, or its end by force.
+func overhearOfHold(q *check.Question, body []byte) error {
+	if q.Kind == wire.KindAmend {
+		x, err := wire.DecodeAmend(body)
+		q.Session, q.Token, q.Target, q.Name = x.Session, x.Token, x.Target, string(x.Name)
+		return err
+	}
+	x, err := wire.DecodeForce(body)
+	q.Token, q.Name = x.Token, string(x.Name)
+	return err
+}
+
 // overhearSession reads for which nonce a session is to be opened, or which is closed.
 func overhearSession(q *check.Question, body []byte) error {
 	if q.Kind == wire.KindCloseSession {
@@ -315,11 +347,17 @@ func overhearSession(q *check.Question, body []byte) error {
 	return err
 }
 
-// overhearQuestion reads what is to be listed, or whether a Chase asks a group or a node.
+// overhearQuestion reads what is to be listed or found, or whether a Chase asks a group or
+// a node.
 func overhearQuestion(q *check.Question, body []byte) error {
-	if q.Kind == wire.KindList {
+	switch q.Kind {
+	case wire.KindList:
 		x, err := wire.DecodeList(body)
 		q.Name, q.After = string(x.Prefix), string(x.After)
+		return err
+	case wire.KindFindSession:
+		x, err := wire.DecodeFindSession(body)
+		q.Nonce, q.Target = x.Nonce, x.After
 		return err
 	}
 	x, err := wire.DecodeChase(body)
@@ -395,6 +433,9 @@ func (c *coreClient) listen(from *conn, frames []byte) {
 			c.w.check(c.w.history.Witnessed(q, &x))
 			if q.Kind == wire.KindWhy && x.Status == wire.StatusOK {
 				c.w.blocked(h.Group, q.Name, x.Slot, x.Payload)
+			}
+			if q.Value && x.Status == wire.StatusOK {
+				c.brought(q, &x)
 			}
 		}
 	})

@@ -145,6 +145,7 @@ func ReachableUnderFaults() []string {
 		wire.StatusTooManyHolds, wire.StatusNotFound} {
 		all = append(all, "status "+s.String())
 	}
+	all = append(all, reachableByClients()...)
 	return append(all, "gate opened for several", "gate broken", "core let through",
 		"waiter too old to be passed", "circle of owners refused", "circle told",
 		"step of an earlier leader",
@@ -157,9 +158,7 @@ func ReachableUnderFaults() []string {
 		"session let go",
 		"max hold over", "loss told: "+wire.ReasonMaxHold.String(), "core lost by max hold",
 		"core asked what is left",
-		"core held", "core held several", "core held permits", "core entered",
 		"hold forced", "holder told of force", "force ok", "force not holder",
-		"core converted", "core forced", "core lost a hold",
 		"core paused", "checkpoint", "snapshot", "power cut",
 		"power cut at start", "power cut at work", "conn clogged", "core muted",
 		"peers heard last after a pause", "stranger refused", "stranger misleads",
@@ -173,4 +172,13 @@ func ReachableUnderFaults() []string {
 		"client died", "shape alone", "shape deaf", "shape mute", "shape halves",
 		"shape quorum loss", "shape constrained", "shape chained", "shape one link",
 		"shape leader apart")
+}
+
+// reachableByClients names what of it the client of production does, and what all do of
+// several names.
+func reachableByClients() []string {
+	return []string{"core held", "core held several", "core held permits", "core entered",
+		"core converted", "core forced", "core lost a hold", "core was brought a value",
+		"core died", "core resumed", "core resumed a hold", "several held with terms",
+		"answer to an earlier send"}
 }

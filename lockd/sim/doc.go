@@ -21,7 +21,8 @@
 //	client.go    a client that follows the epoch rule; hear.go what it is told,
 //	             tasks.go what it wants
 //	coreclient.go, corework.go
-//	             the client of production, stepped by the world
+//	             the client of production, stepped by the world; coretasks.go what
+//	             it does with holds, corelife.go how it dies and goes on
 //	register.go  what locks guard: it refuses a smaller token than it has seen
 //	faults.go    what goes wrong; diskfaults.go with disks, shapes.go with the
 //	             network; heal.go what must then become right

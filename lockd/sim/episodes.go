@@ -36,6 +36,8 @@ func (w *World) liveness() {
 		return
 	}
 	w.settle()
+	// A leader that has to catch up by a snapshot first gives way while it takes that in.
+	w.await("I28: every leader serves", 5*second+w.failover(), w.allServe)
 	if w.failure != nil {
 		return
 	}

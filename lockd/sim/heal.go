@@ -282,6 +282,22 @@ func (w *World) allLed() string {
 	return ""
 }
 
+// allServe wants a leader for every group that has all that it took over.
+func (w *World) allServe() string {
+	lack := w.allLed()
+	for _, s := range w.sites {
+		if s.proc == nil {
+			continue
+		}
+		s.proc.node.ForEachGroup(func(g node.GroupView) {
+			if g.Leading && !g.Replica.Status().Serving {
+				lack = fmt.Sprintf("node %d leads group %d and takes nothing", s.id, g.ID)
+			}
+		})
+	}
+	return lack
+}
+
 func (w *World) allGone() string {
 	for _, c := range w.clients {
 		if !c.dead() && !c.gone() {

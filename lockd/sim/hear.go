@@ -148,6 +148,7 @@ func (c *client) response(conn *conn, h wire.Header, x *wire.Response) {
 	m := c.groups[h.Group]
 	at := slices.IndexFunc(m.calls, func(k *call) bool { return k.q.Request == h.Request })
 	if at < 0 {
+		c.overheard(h, x)
 		return
 	}
 	k := m.calls[at]
@@ -155,6 +156,7 @@ func (c *client) response(conn *conn, h wire.Header, x *wire.Response) {
 		conn.owed[h.Request]--
 	}
 	if k.conn != conn || conn.owed[h.Request] > 0 && refusal(k, x) {
+		c.overheard(h, x)
 		return
 	}
 	c.w.statuses[x.Status]++
@@ -192,6 +194,21 @@ func (c *client) response(conn *conn, h wire.Header, x *wire.Response) {
 		c.w.witness.answered(k, x, nil)
 	}
 	m.done(k, x)
+}
+
+// overheard holds an answer by which the client does not go against the log: a node
+// has said it.
+func (c *client) overheard(h wire.Header, x *wire.Response) {
+	q := c.asked[h.Request]
+	if q == nil {
+		return
+	}
+	switch x.Status {
+	case wire.StatusNotLeader, wire.StatusUncertain, wire.StatusStopping, wire.StatusBusy:
+	default:
+		c.w.covered["answer to an earlier send"]++
+		c.w.check(c.w.history.Witnessed(q, x))
+	}
 }
 
 // done draws the consequences of a definite answer.
@@ -398,6 +415,6 @@ func (m *membership) got(k *call, x *wire.Response) {
 	}
 	if k.flags&wire.FlagVersion3 != 0 {
 		m.sawData(k, &info, v.Data)
-		m.sawValue(k, x, &info.Value, v.Value)
+		w.sawValue(&k.q, x, &info.Value, v.Value)
 	}
 }

@@ -236,21 +236,30 @@ func (w *World) seats(g paxos.GroupID, slot paxos.Slot, c *lockfsm.Command, r *l
 }
 
 // caughtUp checks of a node that is made an acceptor that it has nearly all that
-// is chosen (F-M2). One that has just started may not know yet what it has.
+// is chosen (F-M2). One that has just started may not know yet what it has: then its disk
+// tells. What it has learned need not be durable yet, so nothing is known of one that has
+// died meanwhile.
 func (w *World) caughtUp(g paxos.GroupID, slot paxos.Slot, s *site) {
 	const nearly = 64
-	if s.proc == nil || w.agenda.Now()-s.began < 10*second {
+	if s.proc == nil {
 		return
 	}
+	young := w.agenda.Now()-s.began < 10*second
 	least := slot - min(slot, nearly+2+paxos.Slot(w.opts.Node.Window))
-	keeps := false
+	keeps := young && (s.bad() || s.disk.Holds(g, least))
 	s.proc.node.ForEachGroup(func(v node.GroupView) {
-		keeps = keeps || v.ID == g
-		if v.ID == g && v.Replica.Chosen() < least {
+		if v.ID != g {
+			return
+		}
+		if v.Replica.Chosen() < least && !keeps {
 			w.failf("F-M2: group %d slot %d: node %d is made an acceptor and has come to slot %d",
 				g, slot, s.id, v.Replica.Chosen())
 		}
+		keeps = true
 	})
+	if young {
+		w.covered["young acceptor"]++
+	}
 	if !keeps {
 		w.failf("F-M2: group %d slot %d: node %d is made an acceptor and does not keep the group",
 			g, slot, s.id)

@@ -35,12 +35,20 @@ func (c *client) several(m *membership) {
 	} else if c.dice.permille(500) {
 		k.flags = wire.FlagDetails
 	}
+	if c.w.opts.Terms && c.dice.permille(400) {
+		k.terms = c.dice.terms()
+		c.dice.times(k.terms)
+		c.dice.maxHold(k.terms)
+	}
 	m.ask(k)
 }
 
 // acquireAll is the body of a request for several names.
 func (k *call) acquireAll(epoch uint32) *wire.AcquireAll {
 	x := wire.AcquireAll{Session: k.q.Session, Owner: k.owner, Epoch: epoch, Weight: k.weight}
+	if k.terms != nil {
+		x.Terms = *k.terms
+	}
 	for _, w := range k.wants {
 		x.Wants = x.Wants.Append(w)
 	}
@@ -52,7 +60,7 @@ func (k *call) acquireAll(epoch uint32) *wire.AcquireAll {
 func (m *membership) holdAll(k *call, token uint64) {
 	var all []*hold
 	for i, w := range k.wants {
-		one := &call{q: k.q, mode: w.Mode}
+		one := &call{q: k.q, mode: w.Mode, terms: k.terms, beganOn: k.beganOn}
 		one.q.Name = string(w.Name)
 		m.hold(one, token+uint64(i))
 		all = append(all, m.holds[len(m.holds)-1])
@@ -61,6 +69,9 @@ func (m *membership) holdAll(k *call, token uint64) {
 		h.with = all
 	}
 	m.c.w.covered["several held"]++
+	if k.terms != nil {
+		m.c.w.covered["several held with terms"]++
+	}
 }
 
 // giveAllBack gives back at once what is left of several names, if all is; it
@@ -123,7 +134,7 @@ func (c *coreClient) several(k *coreCall) {
 	c.dice.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
 	names = names[:min(len(names), c.dice.between(2, 5))]
 	slices.Sort(names)
-	k.Kind, k.Name, k.Terms, k.Wants = wire.KindAcquireAll, names[0], nil, nil
+	k.Kind, k.Name, k.Wants = wire.KindAcquireAll, names[0], nil
 	if c.w.opts.Owners && c.dice.permille(500) {
 		k.For = 1 + uint64(c.dice.IntN(2))
 	}

@@ -46,6 +46,9 @@ func (c *client) task() {
 	if c.w.opts.Forces && !full && c.dice.permille(60) && c.force(m) {
 		return
 	}
+	if c.dice.permille(100) && c.renew(m) {
+		return
+	}
 	switch n := c.dice.IntN(100); {
 	case n < 40 && !full:
 		c.acquire(m)
@@ -153,9 +156,9 @@ func (c *client) acquire(m *membership) {
 		c.wantsValue(m, k)
 	}
 	if c.w.opts.Terms && c.dice.permille(400) {
-		k.terms = c.terms()
-		c.times(k.terms)
-		c.maxHold(k.terms)
+		k.terms = c.dice.terms()
+		c.dice.times(k.terms)
+		c.dice.maxHold(k.terms)
 	}
 	m.ask(k)
 }
@@ -205,9 +208,9 @@ func (c *client) detach(m *membership) {
 	k.mode, k.flags, k.q.Mode = wire.ModeEX, wire.FlagDetached, lockfsm.ModeEX
 	k.ttl = lockfsm.Millis(c.dice.between(300, 5000))
 	if c.w.opts.Terms && c.dice.permille(400) {
-		k.terms = c.terms()
-		c.times(k.terms)
-		c.maxHold(k.terms)
+		k.terms = c.dice.terms()
+		c.dice.times(k.terms)
+		c.dice.maxHold(k.terms)
 	}
 	m.ask(k)
 }
@@ -266,8 +269,8 @@ func (m *membership) overtakes(k *call) bool {
 	})
 }
 
-// renew extends a detached hold.
-func (c *client) renew(m *membership) {
+// renew extends a detached hold, if the client has one.
+func (c *client) renew(m *membership) bool {
 	for _, h := range m.holds {
 		if h.owner != 0 && !h.released {
 			k := &call{q: check.Question{Kind: wire.KindRenewHold, Name: h.name, Token: h.token,
@@ -276,9 +279,10 @@ func (c *client) renew(m *membership) {
 			// the client goes by what it knew.
 			k.ttl = 5000
 			m.ask(k)
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // close ends a session with all it has.

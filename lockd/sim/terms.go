@@ -11,40 +11,40 @@ import (
 )
 
 // terms draws what an acquire brings, or an amend changes.
-func (c *client) terms() *wire.Terms {
-	t := &wire.Terms{Fields: wire.TermFields(c.dice.between(1, 3))}
+func (d dice) terms() *wire.Terms {
+	t := &wire.Terms{Fields: wire.TermFields(d.between(1, 3))}
 	if t.Fields&wire.TermPayload != 0 {
-		n := c.dice.between(0, 40)
-		if c.dice.permille(50) {
+		n := d.between(0, 40)
+		if d.permille(50) {
 			n = wire.MaxPayloadBytes
 		}
-		t.Payload = bytes.Repeat([]byte{byte(c.dice.between('a', 'z'))}, n)
+		t.Payload = bytes.Repeat([]byte{byte(d.between('a', 'z'))}, n)
 	}
-	if t.Fields&wire.TermLabels != 0 && c.dice.permille(800) {
-		t.Labels = []byte{1, 1, 'k', 1, byte(c.dice.between('a', 'z'))}
+	if t.Fields&wire.TermLabels != 0 && d.permille(800) {
+		t.Labels = []byte{1, 1, 'k', 1, byte(d.between('a', 'z'))}
 	}
 	return t
 }
 
 // times adds for how long a lock is to stay taken.
-func (c *client) times(t *wire.Terms) {
-	if c.dice.permille(150) {
+func (d dice) times(t *wire.Terms) {
+	if d.permille(150) {
 		t.Fields |= wire.TermMinHold
-		t.MinHoldMillis = uint32(c.dice.between(100, 3000))
+		t.MinHoldMillis = uint32(d.between(100, 3000))
 	}
-	if c.dice.permille(150) {
+	if d.permille(150) {
 		t.Fields |= wire.TermDelay
-		t.DelayMillis = uint32(c.dice.between(100, 2000))
+		t.DelayMillis = uint32(d.between(100, 2000))
 	}
 }
 
 // maxHold adds how long a lock may be held.
-func (c *client) maxHold(t *wire.Terms) {
-	if !c.dice.permille(200) {
+func (d dice) maxHold(t *wire.Terms) {
+	if !d.permille(200) {
 		return
 	}
 	t.Fields |= wire.TermMaxHold
-	t.MaxHoldMillis = uint32(c.dice.between(100, 5000))
+	t.MaxHoldMillis = uint32(d.between(100, 5000))
 	if t.Fields&wire.TermMinHold != 0 {
 		t.MaxHoldMillis = max(t.MaxHoldMillis, t.MinHoldMillis)
 	}
@@ -85,7 +85,10 @@ func (w *World) toldLost(group uint16, x *wire.Lost) {
 
 // appendTermed writes a call that has terms.
 func (m *membership) appendTermed(k *call, h wire.Header, name []byte) []byte {
-	if k.q.Kind == wire.KindAmend {
+	switch k.q.Kind {
+	case wire.KindAcquireAll:
+		return wire.AppendAcquireAll(nil, h, k.acquireAll(m.epoch))
+	case wire.KindAmend:
 		return wire.AppendAmend(nil, h, &wire.Amend{Session: k.q.Session, Target: k.q.Target,
 			Token: k.q.Token, Epoch: m.epoch, Terms: *k.terms, Name: name})
 	}
@@ -102,7 +105,7 @@ func (m *membership) appendTermed(k *call, h wire.Header, name []byte) []byte {
 func (c *client) amend(m *membership) bool {
 	for _, h := range m.holds {
 		if !h.released && c.dice.permille(500) {
-			t := c.terms()
+			t := c.dice.terms()
 			c.value(m, h, t)
 			m.ask(&call{q: check.Question{Kind: wire.KindAmend, Name: h.name, Token: h.token,
 				Target: h.request, Session: h.owner}, hold: h, terms: t})

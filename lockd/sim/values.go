@@ -58,22 +58,22 @@ func (m *membership) grantedValue(k *call, x *wire.Response) {
 		return
 	}
 	if v := m.c.w.models[m.group].At(k.q.Name, x.Slot); !v.Vague {
-		m.sawValue(k, x, &got, v.Value)
+		m.c.w.sawValue(&k.q, x, &got, v.Value)
 	}
 }
 
 // sawValue compares a value in an answer with what the log says.
-func (m *membership) sawValue(k *call, x *wire.Response, got *wire.LockValue, want string) {
-	w := m.c.w
+func (w *World) sawValue(q *check.Question, x *wire.Response, got *wire.LockValue,
+	want string) {
 	if text := check.ValueText(got); text != want {
 		w.failf("I24: %v of %q in group %d at slot %d shows the value %q, the log says %q",
-			k.q.Kind, k.q.Name, m.group, x.Slot, text, want)
+			q.Kind, q.Name, q.Group, x.Slot, text, want)
 		return
 	}
 	if len(got.Data) > 0 {
 		w.covered["value read"]++
 	}
-	if len(got.Data) > 0 && k.q.Kind != wire.KindGet {
+	if len(got.Data) > 0 && q.Kind != wire.KindGet {
 		w.covered["value with a grant"]++
 	}
 	if got.Flags&wire.ValueDoubtful != 0 {

@@ -116,7 +116,7 @@
 //	                       0 u16 | name
 //	19 Force               token u64 | client name | reason text | name
 //	20 AcquireAll          session u64 | owner u64 | epoch u32 | weight u8 |
-//	                       0 u8 | n u16 | n × (mode u8 | name)
+//	                       0 u8 | terms | n u16 | n × (mode u8 | name)
 //	21 ReleaseAll          session u64 | token u64 | target u64 | epoch u32
 //	22 Watch               from u64 | session u64 | target u64 | scope u8 | 0 u8 |
 //	                       name
@@ -145,7 +145,7 @@
 //	SessionClaims session u64 | epoch u32 | lease ms u32 | more u8 | 0 u8 |
 //	              n u16 | n × (request u64 | token u64 | owner u64 |
 //	              permits u32 | capacity u32 | mode u8 |
-//	              flags u8 (1: max hold) | name)
+//	              flags u8 (1: max hold, 2: of several) | name)
 //	Blockage      position u32 | samples u32 | usual ms u32 | estimate ms u32 |
 //	              LockInfo as in version 3
 //	TopPage       n u16 | n × (score u32 | waits u64 | refusals u64 | usual ms u32 |
@@ -179,7 +179,9 @@
 // none, says who waits with it, and who has what it grants, where circles are looked for
 // (flag 32, Chase). It enters nothing: what the owner has already is in the way like
 // anything else, and an Enter of the owner waits behind what the AcquireAll has. A
-// SessionClaims tells no owner of it, since no Leave gives it back.
+// SessionClaims tells no owner of it, since no Leave gives it back. The terms, as an Ask
+// has them, are those of each name: a max hold ends all at one moment, and a Lost tells
+// each, by its token.
 //
 // The flag 32 of an Acquire, Take or Enter, of an Ask that is one, of an AcquireAll and of
 // a Convert says together with wait that its owner gives nothing back until it has the
@@ -344,7 +346,9 @@
 //
 // Scope 2 is one request, target, that session has in the queue: a Waiting says what
 // it waits for, when its position or the first holder has become another, a few
-// times a second at most.
+// times a second at most. Of an AcquireAll, whose first name the Watch has, it is about
+// the first name at which something is in the way, which it says; each name beyond the
+// first counts as a watch, and if there is no room for them it is told of the first only.
 //
 // Slots rise from push to push of one lock, over changes of leaders too, if the client
 // asks the next leader when it hears Moved or the conn ends. A Watch of the same

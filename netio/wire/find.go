@@ -47,8 +47,14 @@ type Claim struct {
 // ClaimFlags say what is rare of a Claim; append-only.
 type ClaimFlags uint8
 
-// ClaimMaxHold: the hold has a max hold. A CheckTokens says what is left of it.
-const ClaimMaxHold ClaimFlags = 1 << 0
+const (
+	// ClaimMaxHold: the hold has a max hold. A CheckTokens says what is left of it.
+	ClaimMaxHold ClaimFlags = 1 << 0
+	// ClaimPart: it was asked for with others, by an AcquireAll. No Convert changes it.
+	ClaimPart ClaimFlags = 1 << 1
+
+	knownClaims = ClaimMaxHold | ClaimPart
+)
 
 const claimBytes = 36
 
@@ -96,7 +102,7 @@ func DecodeSessionClaims(payload []byte) (SessionClaims, error) {
 		y.Request, y.Token, y.Owner = c.u64(), c.u64(), c.u64()
 		y.Permits, y.Capacity = c.u32(), c.u32()
 		y.Mode = c.mode()
-		if y.Flags = ClaimFlags(c.u8()); y.Flags&^ClaimMaxHold != 0 {
+		if y.Flags = ClaimFlags(c.u8()); y.Flags&^knownClaims != 0 {
 			c.fail(ErrField)
 		}
 		y.Name = c.text(MaxNameBytes)

@@ -37,8 +37,14 @@ const (
 	// MaxListed bounds the holders and, separately, the waiters that a LockInfo
 	// lists; its counts are exact whatever their number.
 	MaxListed = 64
-	// MaxPage bounds the entries of a ListPage.
+	// MaxPage bounds the entries of a TopPage, and those of a ListPage of which nobody
+	// has said how many it may have.
 	MaxPage = 64
+	// MaxListPage bounds the entries of a ListPage, and MaxListBytes what they take
+	// together. A node looks at every lock of a group for a page, so that a long list
+	// costs the less the longer its pages are.
+	MaxListPage  = 1024
+	MaxListBytes = 48 << 10
 	// MinLeaseMillis and MaxLeaseMillis bound a session lease, as long as no Welcome
 	// has said other bounds.
 	MinLeaseMillis = 1_000
@@ -60,8 +66,7 @@ const (
 		MaxNameBytes + MaxListed*(holderFixedBytes+claimKindBytes+MaxClientNameBytes+dataFixedBytes) +
 		MaxListedDataBytes +
 		MaxListed*(waiterFixedBytes+claimKindBytes+MaxClientNameBytes)
-	maxListPageBytes = HeaderBytes + responseFixedBytes + listPageFixedBytes +
-		MaxPage*(listEntryFixedBytes+permitBytes+gateInfoBytes+MaxNameBytes+MaxClientNameBytes)
+	maxListPageBytes   = HeaderBytes + responseFixedBytes + listPageFixedBytes + MaxListBytes
 	maxAcquireAllBytes = HeaderBytes + acquireAllFixedBytes + MaxWants*(wantFixedBytes+MaxNameBytes)
 	maxCircleBytes     = HeaderBytes + responseFixedBytes + circleFixedBytes +
 		MaxSteps*(stepFixedBytes+MaxClientNameBytes+MaxNameBytes)
@@ -73,6 +78,7 @@ const (
 	_ = uint(MaxFrameBytes - maxKeepaliveBytes)
 	_ = uint(MaxFrameBytes - maxLockInfoBytes - blockageBytes)
 	_ = uint(MaxFrameBytes - maxListPageBytes)
+	_ = uint(MaxListBytes - maxListEntryBytes)
 	_ = uint(MaxFrameBytes - maxAcquireAllBytes)
 	_ = uint(MaxFrameBytes - maxCircleBytes)
 	_ = uint(MaxFrameBytes - maxStatusBytes)

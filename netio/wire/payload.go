@@ -11,6 +11,8 @@ const (
 	waiterFixedBytes    = 20
 	listPageFixedBytes  = 4
 	listEntryFixedBytes = 30
+	maxListEntryBytes   = listEntryFixedBytes + permitBytes + gateInfoBytes + MaxNameBytes +
+		MaxClientNameBytes
 	// permitBytes is what version 2 adds to a LockInfo and to a ListEntry,
 	// claimKindBytes what it adds to a Holder and to a Waiter.
 	permitBytes    = 8
@@ -327,8 +329,13 @@ type ListPage struct {
 	Entries []ListEntry
 }
 
+// Bytes is what the entry takes in a page, in whatever version.
+func (e *ListEntry) Bytes() int {
+	return listEntryFixedBytes + permitBytes + gateInfoBytes + len(e.Name) + len(e.Client)
+}
+
 // AppendListPage appends the payload of a List, as version 1 has it. Requires:
-// at most MaxPage entries.
+// at most MaxListPage entries, of MaxListBytes together.
 func AppendListPage(dst []byte, x *ListPage) []byte {
 	return appendListPage(dst, x, MinVersion)
 }
@@ -389,7 +396,7 @@ func decodeListPage(payload []byte, version uint16) (ListPage, error) {
 	if x.More > MorePages {
 		c.fail(ErrField)
 	}
-	if n := c.count(MaxPage, listEntryFixedBytes); n > 0 {
+	if n := c.count(MaxListPage, listEntryFixedBytes); n > 0 {
 		x.Entries = make([]ListEntry, n)
 	}
 	for i := range x.Entries {

@@ -236,7 +236,7 @@ func DecodeGet(body []byte) (Get, error) {
 
 // List asks a group for its locks with a prefix, in the order of their bytes.
 type List struct {
-	Limit  uint16 // of entries; the node may return fewer, at most MaxPage
+	Limit  uint16 // of entries; zero is MaxPage; the node may return fewer, at most MaxListPage
 	Prefix []byte // borrowed when decoded
 	After  []byte // the last name of the page before, empty for the first
 }

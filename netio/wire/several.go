@@ -8,7 +8,7 @@ import "encoding/binary"
 const MaxWants = 64
 
 const (
-	acquireAllFixedBytes = 24
+	acquireAllFixedBytes = 24 + askTermsBytes
 	// wantFixedBytes is the least that a want takes.
 	wantFixedBytes = 3
 )
@@ -56,6 +56,7 @@ type AcquireAll struct {
 	Owner   uint64 // who asks, as far as circles go; it enters nothing. Zero is nobody
 	Epoch   uint32
 	Weight  uint8 // of the request in every queue; larger first
+	Terms   Terms // of each name, as in an Ask
 	Wants   Wants // ascending by the bytes of their names; borrowed when decoded
 }
 
@@ -67,7 +68,7 @@ func AppendAcquireAll(dst []byte, h Header, x *AcquireAll) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, x.Session)
 	dst = binary.LittleEndian.AppendUint64(dst, x.Owner)
 	dst = binary.LittleEndian.AppendUint32(dst, x.Epoch)
-	dst = append(dst, x.Weight, 0)
+	dst = appendTerms(append(dst, x.Weight, 0), &x.Terms)
 	dst = binary.LittleEndian.AppendUint16(dst, uint16(x.Wants.Len()))
 	return finish(append(dst, x.Wants...), start)
 }
@@ -77,8 +78,9 @@ func DecodeAcquireAll(body []byte) (AcquireAll, error) {
 	c := cursor{b: body}
 	x := AcquireAll{Session: c.u64(), Owner: c.u64(), Epoch: c.u32(), Weight: c.u8()}
 	c.zero(1)
+	x.Terms = c.terms()
 	n := c.count(MaxWants, wantFixedBytes)
-	if c.err == nil && n == 0 {
+	if c.err == nil && (n == 0 || x.Terms.Fields&^askTerms != 0) {
 		c.fail(ErrField)
 	}
 	rest := c.b

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Terms are what an Ask says beyond an Acquire, Take or Enter, and what an Amend
-// changes.
+// Terms are what an Ask says beyond an Acquire, Take or Enter, and an AcquireAll of each
+// of its names, and what an Amend changes.
 type Terms struct {
 	Fields  TermFields // which of the others are there
 	Payload []byte     // at most MaxPayloadBytes; borrowed when decoded
@@ -36,6 +36,9 @@ const (
 
 	askTerms   = TermPayload | TermLabels | TermMaxHold | TermMinHold | TermDelay
 	knownTerms = askTerms | TermValue
+
+	// askTermsBytes is the most that the terms of a request take.
+	askTermsBytes = 2 + 2 + MaxPayloadBytes + 2 + MaxLabelBytes + 3*4
 )
 
 func appendTerms(dst []byte, t *Terms) []byte {

@@ -32,6 +32,13 @@ func (c *Claim) knows(t lockfsm.Token) bool {
 // name and token.
 func (s *step) named(c *lockfsm.Command, request lockfsm.RequestID) *Claim {
 	k := s.claims[claimKey{c.Session, request, isDetached(c)}]
+	if k != nil && c.Op == lockfsm.OpAmend {
+		for _, p := range k.parts() { // each has data of its own
+			if p.name == string(c.Name) {
+				k = p
+			}
+		}
+	}
 	if k == nil || k.hold != nil || k.name != string(c.Name) {
 		return nil
 	}

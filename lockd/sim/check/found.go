@@ -39,7 +39,7 @@ func (h *History) found(q *Question, x *wire.Response) error {
 				"the log says %v", got.Session, q.Group, c.Name, c.Token, x.Slot, v.Live)
 		}
 	}
-	if got.More != 0 {
+	if got.More != 0 || q.Target != 0 {
 		return nil // the rest is on other pages
 	}
 	for _, ref := range m.heldBy(lives.ID, x.Slot) {

@@ -79,8 +79,8 @@ type Question struct {
 	Group   uint16
 	Session uint64
 	Request uint64
-	// Target is the request a Cancel or a Leave names, Token the one a Release,
-	// a Leave or a RenewHold names.
+	// Target is the request a Cancel or a Leave names, or after which a FindSession goes
+	// on, Token the one a Release, a Leave or a RenewHold names.
 	Target, Token uint64
 	// Name is that of the lock, or the prefix of a List, After where that goes on.
 	Name, After string
@@ -94,8 +94,9 @@ type Question struct {
 	Checks []TokenRef
 	// OfNode says that a node is asked what it knows of all groups, as of no slot.
 	OfNode bool
-	// Left says that it asks what is left of max holds too.
-	Left bool
+	// Left says that it asks what is left of max holds too, Value that a grant is to
+	// bring the value of the lock.
+	Left, Value bool
 	// Floor is what Began said when the question was first put.
 	Floor uint64
 }

@@ -52,7 +52,7 @@ func (s *step) part(c *Claim, how lostOr) {
 	if how == isLost {
 		s.doubt(h)
 	}
-	if c.base == nil && len(c.levels) == 0 && c.all == nil {
+	if c.base == nil && len(c.levels) == 0 {
 		if until := s.keptUntil(h, how); until > 0 {
 			s.keep(h, h.key.request, until)
 			return
@@ -69,6 +69,9 @@ func (s *step) keep(c *Claim, request lockfsm.RequestID, until uint64) {
 	}
 	s.dropTurn(c)
 	delete(s.claims, c.key)
+	if c.all != nil {
+		s.leaveParts(c)
+	}
 	if c.session != nil {
 		c.session.claims--
 	}

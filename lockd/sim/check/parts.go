@@ -88,6 +88,7 @@ func (s *step) newParts(c *lockfsm.Command, p *Session) []*Claim {
 		*all = append(*all, &Claim{key: claimKey{c.Session, c.Request, false}, name: string(x.Name),
 			mode: x.Mode, weight: c.Weight, session: p, owner: c.Terms.Owner, part: len(*all) + 1, all: all,
 			detects: c.Flags&lockfsm.Detect != 0})
+		(*all)[len(*all)-1].terms.take(&c.Terms)
 	}
 	return *all
 }
@@ -238,10 +239,19 @@ func (s *step) releaseAll(c *lockfsm.Command, r *lockfsm.Result) error {
 			"holds: %v", c.Request, c.Session, c.Token, r.Code, holds)
 	case holds:
 		for _, p := range slices.Clone(k.parts()) {
-			s.drop(p)
+			s.part(p, isReleased)
 		}
 	}
 	return nil
+}
+
+// leaveParts makes a part that is kept after its end one no more.
+func (s *step) leaveParts(c *Claim) {
+	*c.all = without(*c.all, c)
+	if len(*c.all) > 0 {
+		s.claims[c.key] = (*c.all)[0]
+	}
+	c.all, c.part = nil, 0
 }
 
 // dropPart takes a part out that holds, or all of those that wait.

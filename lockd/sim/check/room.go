@@ -75,7 +75,7 @@ func (s *step) taken(c *lockfsm.Command, r *lockfsm.Result) (have, limit int) {
 	case lockfsm.CodeTooManyWaiters:
 		return s.waitersOf(c, r), int(l.WaitersPerLock)
 	case lockfsm.CodeTooManyDetached:
-		return s.detached() + 1, int(l.Detached)
+		return s.detached() + max(1, c.Parts.Len()), int(l.Detached)
 	case lockfsm.CodeTooManyLocks:
 		return s.inUse() + asks, int(l.Locks)
 	}
