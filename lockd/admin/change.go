@@ -38,8 +38,8 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if c.Kind == placement.Replace && !force && h.isUp(c.Node) {
-		fail(w, http.StatusConflict, fmt.Sprintf("node %d is up, and to replace it gives its disk up for "+
-			"ever: stop it first if it is the one that is meant, or ask again with force", c.Node))
+		fail(w, http.StatusConflict, fmt.Sprintf("node %d is up, and to replace it gives its disk up "+
+			"for ever: stop it first if it is the one that is meant, or ask again with force", c.Node))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 2*requestTimeout)

@@ -125,7 +125,7 @@ func (n *Node) proposeTick(g *group) {
 func (n *Node) outbid(g *group) bool {
 	latest := g.machine.Clock()
 	by := n.clockOf(g)
-	if by == (lockfsm.Clock{}) || !by.Before(latest) || plantedIs("leader-not-outbid") {
+	if by == (lockfsm.Clock{}) || !by.Before(latest) {
 		return false
 	}
 	g.replica.Outbid(latest.Round)

@@ -79,7 +79,6 @@ func ofNode() []Planting {
 		{"lease-without-step", "I21 a lease begins at a step of log time"},
 		{"renewal-answered-from-memory", "I21 a renewal is answered when it is applied"},
 		{"expiry-from-leader-memory", "I21 a new leader counts from its own beginning"},
-		{"leader-not-outbid", "I31 a leader's ballot is above those that moved log time"},
 		{"stalled-disk-leads", "I30 no heartbeat while the log stands still"},
 	}
 }
