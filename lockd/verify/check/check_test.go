@@ -132,6 +132,8 @@ func TestRules(t *testing.T) {
 			lock(3, 1, 9, 8), in(Shared, refused(2, 2, 3, 5)), unlock(1, 4, 5, 5)}},
 		{"refused what it has", RuleRefusal, []Operation{owned(7, lock(1, 0, 1, 5)),
 			owned(7, refused(1, 2, 3, 5))}},
+		{"refused because of one nobody heard of", "", []Operation{permits(2, unheard(1, 0)),
+			permits(2, lock(3, 1, 2, 5)), permits(1, refused(2, 3, 4, 5))}},
 		{"gets", "", []Operation{get(2, 0, 1), lock(1, 2, 3, 5), get(2, 4, 5, 5)}},
 		{"get is late", RuleGet, []Operation{lock(1, 0, 1, 5), unlock(1, 2, 3, 5), get(2, 4, 5, 5)}},
 		{"get misses the holder", RuleGet, []Operation{lock(1, 0, 1, 5), get(2, 2, 3)}},

@@ -34,7 +34,9 @@
 // any moment after its call, once, and given back at any moment after that. So
 // may one that was asked anew because a session was lost, besides what it was
 // told (Again). Who waits is not part of the lock's state: whether somebody may
-// have waited is worked out from the calls alone, and in doubt somebody did.
+// have waited is worked out from the calls alone, and in doubt somebody did. So it
+// is with a refusal that names a hold which would not be in the way by itself: if
+// an Acquire without an outcome was called before, that may have been.
 //
 // # How
 //

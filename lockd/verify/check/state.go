@@ -220,7 +220,7 @@ func (w *walk) refuses(c *config, s *step) bool {
 	if s.Token != 0 && (s.grant < 0 || c.at(s.grant) < 0) {
 		return false
 	}
-	return s.crowded || s.Token == 0 && s.excused || w.full(c, s)
+	return s.crowded || s.excused || w.full(c, s)
 }
 
 // lists reports whether the present holds are those that a Get lists.
