@@ -101,6 +101,7 @@ spec: go-present ## search the models of lockd/spec, wrong variants included (ap
 .PHONY: plant
 plant: go-present ## plant each bug, PLANTS=all, and print in how many worlds it is found
 	$(GO) test -tags plant,invariants -run Plant ./...
+	$(GO) test -tags plant -run Planted ./lockd/verify # whom no invariant stops before
 	$(GO) run -tags plant,invariants ./lockd/sim/run -plants $(PLANTS) -seeds 1000
 
 .PHONY: mutants

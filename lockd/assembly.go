@@ -44,6 +44,7 @@ type assembly struct {
 	links  *netio.Links
 	admin  net.Listener // nil when there is none
 	locks  *lazyClient
+	faults *faults // nil unless the node may do any to itself
 
 	// failed receives what stops the node. Everything that can fail by itself
 	// sends once, and there is room for all.
@@ -86,6 +87,9 @@ func (a *assembly) open() error {
 		a.onClose(func() error { close(stop); return nil })
 	}
 
+	if err := a.allowFaults(); err != nil {
+		return err
+	}
 	recovery, err := a.recover(&o)
 	if err != nil {
 		return err
@@ -93,6 +97,7 @@ func (a *assembly) open() error {
 	log := newLogPort(a.syncer, a.cfg.WALSegmentBytes)
 	clients := clientHandler{&clientPort{inbox: a.inbox, flush: log.flush}}
 	peers := newPeerPort(a.inbox, a.log, a.cfg.PeerAddresses())
+	peers.faults = a.faults
 	a.node, err = node.New(o, node.Deps{
 		Log:         log,
 		Peers:       peers,
@@ -111,9 +116,26 @@ func (a *assembly) open() error {
 	}
 	a.keeper.start()
 	a.onClose(a.keeper.end)
-	a.engine = node.Start(a.node, bootNanos, a.server.Wake)
+	a.engine = node.Start(a.node, a.faults.clock(bootNanos), a.server.Wake)
 	awaitEngine(a.engine, a.failed)
 	a.onClose(func() error { a.engine.Stop(); return nil })
+	if a.faults != nil {
+		a.faults.send, a.faults.reset = a.links.Send, a.links.Reset
+		a.faults.start()
+		a.onClose(a.faults.end)
+	}
+	return nil
+}
+
+// allowFaults prepares for faults of the node's own, if they are allowed.
+func (a *assembly) allowFaults() error {
+	secret, err := a.cfg.FaultsSecret()
+	if err != nil || secret == nil {
+		return err
+	}
+	a.log.Warn("faults.allow is true: who knows the secret of faults.secret_file can cut this node "+
+		"off, stall its disk, pause it and kill it", "admin", a.cfg.AdminListen)
+	a.faults = newFaults(secret, a.log)
 	return nil
 }
 
@@ -149,7 +171,7 @@ func (a *assembly) recover(o *node.Options) (*node.Recovery, error) {
 	walOpts.Stamp = uint64(id.Disk)
 	walOpts.Clock = disk.BootNanos
 	records := 0
-	w, err := wal.Open(dir.log, walOpts, func(lsn wal.LSN, r wal.Record) error {
+	w, err := wal.Open(a.faults.disk(dir.log), walOpts, func(lsn wal.LSN, r wal.Record) error {
 		records++
 		return recovery.Replay(lsn, r)
 	})
@@ -273,6 +295,7 @@ func (a *assembly) listenAdmin() error {
 		Locks:   a.locks.get,
 		Change:  a.change,
 		Drain:   a.drainAside,
+		Faults:  a.faults.options(),
 		Build:   build(),
 	}), a.failed)
 	return nil

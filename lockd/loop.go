@@ -187,3 +187,25 @@ func (k *heapKeeper) start(stop <-chan struct{}) {
 		}
 	}()
 }
+
+// start runs the loop of a node's own faults. The assembly starts it if they are
+// allowed; a fault that begins or is healed, its deadline and frames that are late
+// wake it; a round is one of these; end stops it and ends the fault.
+func (f *faults) start() { go f.run() }
+
+func (f *faults) run() {
+	defer close(f.done)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		timer.Reset(f.step(time.Now()))
+		select {
+		case <-f.wake:
+		case <-timer.C:
+		case <-f.stop:
+			f.Heal()
+			f.step(time.Now())
+			return
+		}
+	}
+}

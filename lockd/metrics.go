@@ -19,6 +19,16 @@ func (a *assembly) samples() []admin.Sample {
 			float64(cfg.Memory().Sum())),
 		gauge("disk_bound_bytes", "What the bounds of the directory add up to.",
 			float64(cfg.Disk().Sum())))
+	allowed, lasts := 0.0, 0.0
+	if a.faults != nil {
+		if allowed = 1; a.faults.active.Load() != nil {
+			lasts = 1
+		}
+	}
+	all = append(all,
+		gauge("faults_allowed", "1 if the node does faults to itself on request (faults.allow).",
+			allowed),
+		gauge("fault_active", "1 while the node does a fault to itself.", lasts))
 	all = append(all, serverSamples(a.server.Stats())...)
 	all = append(all, linkSamples(a.links.Stats())...)
 	return append(all,

@@ -155,6 +155,7 @@ type peerPort struct {
 	links   *netio.Links
 	log     *slog.Logger
 	refused repeats
+	faults  *faults // nil unless the node may do any to itself
 	// configured are the peer addresses of this node's configuration.
 	configured map[uint16]string
 	// met are the addresses that Meet was told, until Part. They are the engine's.
@@ -186,7 +187,11 @@ func newPeerPort(inbox *node.Inbox, log *slog.Logger, configured map[uint16]stri
 }
 
 // Send makes it a node.Peers.
-func (p *peerPort) Send(to uint16, frame []byte) { p.links.Send(to, frame) }
+func (p *peerPort) Send(to uint16, frame []byte) {
+	if !p.faults.takes(to, frame) {
+		p.links.Send(to, frame)
+	}
+}
 
 // Meet has a node linked that the cluster's record names. The engine may be on an
 // event loop that reads links, which must not change them, so a loop does it. A
@@ -264,6 +269,9 @@ func (p *peerPort) PeerDown(n uint16, cause netio.DownCause) {
 
 // PeerFrame passes on one frame.
 func (p *peerPort) PeerFrame(n uint16, kind wire.PeerKind, payload []byte) {
+	if p.faults.loses(n) {
+		return
+	}
 	p.inbox.PeerFrame(n, uint8(kind), payload)
 }
 

@@ -43,9 +43,9 @@ func verbs() []verb {
 	return []verb{
 		serveVerb(), devVerb(), runVerb(), lockVerb(), tryVerb(), renewVerb(), releaseVerb(),
 		getVerb(), listVerb(), watchVerb(), whyVerb(), waitersVerb(), topVerb(),
-		electionRunVerb(), electionObserveVerb(), benchVerb(), statusVerb(), addVerb(), removeVerb(),
-		replaceVerb(), moveVerb(), drainVerb(), dumpVerb(), configCheckVerb(), completionVerb(),
-		versionVerb(),
+		electionRunVerb(), electionObserveVerb(), benchVerb(), verifyVerb(), statusVerb(), addVerb(),
+		removeVerb(), replaceVerb(), moveVerb(), drainVerb(), dumpVerb(), configCheckVerb(),
+		completionVerb(), versionVerb(),
 	}
 }
 

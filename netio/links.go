@@ -230,6 +230,16 @@ func (ls *Links) RemovePeer(node uint16) {
 	}
 }
 
+// Reset ends the link to a peer, of every peer if node is zero, as one that does not
+// answer; it comes anew. What was on its way is lost with it.
+func (ls *Links) Reset(node uint16) {
+	for n, p := range *ls.peers.Load() { // order: each for itself
+		if l := p.up.Load(); l != nil && (node == 0 || node == n) {
+			l.shut(DownTimeout)
+		}
+	}
+}
+
 // Close ends every link and the peer port, after what was sent before has been
 // handed to the kernel or ctx has ended. It returns when no handler runs any
 // more; do not call it from one.

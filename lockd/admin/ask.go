@@ -72,6 +72,8 @@ type Progress struct {
 	// groups that it leads.
 	Draining bool
 	Leads    []int
+	// TakesFaults says that it does faults to itself (faults.allow).
+	TakesFaults bool
 	// Moving counts the groups that are not at home yet.
 	Moving int
 	// Record is the version of the cluster's record, States what it says of each
@@ -95,6 +97,7 @@ func AskProgress(ctx context.Context, address string) (Progress, error) {
 	}
 	p.Cluster, p.Node = string(v.GetStringBytes("cluster")), v.GetInt("node")
 	p.Draining = v.GetBool("draining")
+	p.TakesFaults = v.GetBool("faults_allowed")
 	for _, x := range v.GetArray("groups") {
 		if x.GetBool("leading") {
 			p.Leads = append(p.Leads, x.GetInt("group"))
@@ -114,9 +117,17 @@ func AskProgress(ctx context.Context, address string) (Progress, error) {
 }
 
 func ask(ctx context.Context, method, address string) (*fastjson.Value, error) {
+	return askWith(ctx, method, address, "")
+}
+
+// askWith is ask of what needs a secret.
+func askWith(ctx context.Context, method, address, secret string) (*fastjson.Value, error) {
 	req, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
 		return nil, err
+	}
+	if secret != "" {
+		req.Header.Set("Authorization", "Bearer "+secret)
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -133,7 +144,13 @@ func ask(ctx context.Context, method, address string) (*fastjson.Value, error) {
 	if res.Header.Get(retryAfter) != "" {
 		return nil, fmt.Errorf("%w: %s", ErrAskAgain, v.GetStringBytes("error"))
 	}
-	if res.StatusCode != http.StatusOK {
+	switch res.StatusCode {
+	case http.StatusOK:
+	case http.StatusUnauthorized:
+		return nil, fmt.Errorf("%w: %s", ErrFaultSecret, v.GetStringBytes("error"))
+	case http.StatusForbidden:
+		return nil, fmt.Errorf("%w: %s", ErrFaultsOff, v.GetStringBytes("error"))
+	default:
 		return nil, fmt.Errorf("%w: %s", ErrAsk, v.GetStringBytes("error"))
 	}
 	return v, nil

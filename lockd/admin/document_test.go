@@ -221,6 +221,16 @@ func jsonSamples() map[string][][]byte {
 		AppendLeader(nil, &client.Leader{Client: odd, Token: 7, Value: []byte(odd)}, time.Now())}
 	all["bench"] = [][]byte{AppendBench(nil, 8, time.Second,
 		[]BenchRow{{What: "lock"}, {What: "unlock"}, {What: "pair"}})}
+	violated := func(v VerifiedViolation) []byte {
+		return AppendVerified(nil, &Verified{Faults: make([]VerifiedFault, 1),
+			Violations: []VerifiedViolation{v}})
+	}
+	all["verified"] = [][]byte{AppendVerified(nil, &Verified{}), violated(VerifiedViolation{}),
+		AppendVerified(nil, &Verified{Workers: 1, Prefix: odd, Unwell: "x", Unexpected: "x",
+			Gaps: make([]BenchRow, 1), Faults: []VerifiedFault{{Err: "x"}}}),
+		violated(VerifiedViolation{Name: odd, Note: "x", Operation: VerifiedOperation{Return: 1},
+			Against: new(VerifiedOperation)}),
+		violated(VerifiedViolation{Against: &VerifiedOperation{Return: 1}})}
 	return all
 }
 
@@ -236,13 +246,22 @@ func clusterSamples() map[string][][]byte {
 		"cluster": {
 			AppendCluster(nil, []client.NodeStatus{{Groups: make([]client.GroupStatus, 1)}}),
 			AppendCluster(nil, []client.NodeStatus{{Err: errors.New("down")}})},
-		"status": {appendNode(nil, born, "v"), appendNode(nil, bound, "v"),
-			appendNode(nil, &node.Status{}, "v")},
+		"status": {appendNode(nil, born, takesFaults()), appendNode(nil, bound, &Options{Build: "v"}),
+			appendNode(nil, &node.Status{}, &Options{Build: "v"})},
+		"fault": {appendFault(nil, Fault{Kind: FaultCut, For: time.Second}),
+			appendFault(nil, Fault{Kind: "heal"})},
 		"changed": {appendChanged(nil, &placement.Change{Kind: placement.Add}),
 			appendChanged(nil, &placement.Change{Kind: placement.Move})},
 		"drain": {appendDraining(nil, node.DrainAside)},
 		"error": {appendError(nil, "no")},
 	}
+}
+
+// takesFaults are the options of a node that does a fault to itself.
+func takesFaults() *Options {
+	return &Options{Build: "v", Faults: &Faults{Active: func() (Fault, time.Duration) {
+		return Fault{Kind: FaultCut}, time.Second
+	}}}
 }
 
 // withoutLock leaves out what a why has of the lock.

@@ -171,11 +171,11 @@ func appendError(dst []byte, text string) []byte {
 }
 
 // appendNode appends a picture of a node as it knows itself.
-func appendNode(dst []byte, s *node.Status, build string) []byte {
+func appendNode(dst []byte, s *node.Status, opts *Options) []byte {
 	o := newObject(new(fastjson.Arena))
 	o.number("node", uint64(s.Node))
 	o.text("cluster", s.Cluster)
-	o.text("build", build)
+	o.text("build", opts.Build)
 	o.truth("ready", truth(s.Ready()))
 	if reason := NotReady(s); reason != "" {
 		o.text("reason", reason)
@@ -183,6 +183,7 @@ func appendNode(dst []byte, s *node.Status, build string) []byte {
 	o.truth("born", truth(s.Born))
 	o.truth("draining", truth(s.Draining))
 	o.truth("disk_stalled", truth(s.Stalled))
+	o.faults(opts.Faults)
 	o.text("disk", fmt.Sprintf("%016x", uint64(s.Disk)))
 	o.millis("uptime_ms", time.Duration(s.Uptime))
 	o.number("durable", s.Durable)

@@ -38,6 +38,8 @@ type Options struct {
 	Change func(ctx context.Context, c placement.Change) error
 	// Drain tells the node how to drain: node.DrainAside or node.NotDraining.
 	Drain func(ctx context.Context, to node.Draining) error
+	// Faults does faults to the node on request; nil if it takes none.
+	Faults *Faults
 	// Build is the version of the program.
 	Build string
 }
@@ -61,6 +63,7 @@ func NewHandler(o Options) http.Handler {
 	mux.HandleFunc("GET /v1/lock", h.lock)
 	mux.HandleFunc("POST /v1/cluster/{change}", h.change)
 	mux.HandleFunc("POST /v1/cluster/drain", h.drain)
+	mux.HandleFunc("POST /v1/faults/{kind}", h.fault)
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
@@ -142,7 +145,7 @@ func (h *handler) status(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusServiceUnavailable, "the node is starting")
 		return
 	}
-	write(w, appendNode(nil, s, h.opts.Build))
+	write(w, appendNode(nil, s, &h.opts))
 }
 
 func (h *handler) locks(w http.ResponseWriter, r *http.Request) {

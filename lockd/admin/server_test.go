@@ -253,7 +253,7 @@ func TestLeadersOfGroups(t *testing.T) {
 	s.Record = &placement.Record{Homes: [][]paxos.NodeID{{1, 2}, {3, 1}, {2, 3}}}
 	want := `"leaders":[{"group":0,"leader":1,"preferred":1},{"group":1,"leader":3,"preferred":3},` +
 		`{"group":2,"leader":0,"preferred":2}]`
-	if got := string(appendNode(nil, s, "v")); !strings.Contains(got, want) {
+	if got := string(appendNode(nil, s, &Options{Build: "v"})); !strings.Contains(got, want) {
 		t.Errorf("got %s, want %s in it", got, want)
 	}
 }
@@ -304,7 +304,7 @@ func TestBytesInJSON(t *testing.T) {
 func TestJSONOfTheCommandLine(t *testing.T) {
 	now := time.Now()
 	for name, b := range map[string][]byte{
-		"node": appendNode(nil, picture(), "v"),
+		"node": appendNode(nil, picture(), &Options{Build: "v"}),
 		"lock": AppendLock(nil, &client.LockInfo{Name: "x\n\"", Holders: []client.Holder{{Since: now}},
 			Waiters: []client.Waiter{{Client: "\xff"}}}),
 		"semaphore": AppendLock(nil, &client.LockInfo{Name: "gpu", Capacity: 8, Taken: 6,

@@ -40,6 +40,10 @@ type Config struct {
 	LogLevel, LogFormat string
 	// DrainTimeout bounds how long a stop may take.
 	DrainTimeout time.Duration
+	// AllowFaults is true if the node does faults to itself on request, of who
+	// knows the secret in FaultsSecretFile; else false.
+	AllowFaults      string
+	FaultsSecretFile string
 
 	// Heartbeat, ElectionTimeout and RankDelay are lengths on this node's
 	// clock, whole numbers of ticks.
@@ -104,6 +108,7 @@ func Defaults() Config {
 		LogLevel:     "info",
 		LogFormat:    "text",
 		DrainTimeout: 10 * time.Second,
+		AllowFaults:  "false",
 
 		Heartbeat:            ticks(n.HeartbeatTicks),
 		ElectionTimeout:      ticks(n.ElectionTicks),

@@ -151,6 +151,12 @@ func TestComplaintsNameThePlaceAndWhatIsAllowed(t *testing.T) {
 		{"log shorter than a round of checkpoints", "checkpoint = \"193MiB\"\n",
 			[]string{"node.checkpoint is 193MiB, must be at most 192MiB: " +
 				"node.wal_segments of 4, less one, of 64MiB"}},
+		{"faults for everybody", "[faults]\nallow = true\n",
+			[]string{"lockd.toml:13: faults.allow is true, and faults.secret_file is missing"}},
+		{"faults for nobody", "admin_listen = \"off\"\n[faults]\nallow = \"true\"\nsecret_file = \"s\"\n",
+			[]string{"faults.allow is true, and node.admin_listen is off"}},
+		{"neither true nor false", "[faults]\nallow = \"perhaps\"\n",
+			[]string{"\"perhaps\" is not one of false, true"}},
 		{"syntax", "window = = 3\n", []string{"lockd.toml:12:"}},
 		{"both at once", "window = 0\nbatsh = 3\n",
 			[]string{"lockd.toml:12:", "lockd.toml:13: unknown key node.batsh"}},

@@ -57,6 +57,9 @@ func (f *file) apply(c *Config) []problem {
 			continue
 		}
 		text, err := plainText(f.value(key))
+		if truth, ok := f.value(key).(bool); ok && all[i].kind == kindChoice {
+			text, err = strconv.FormatBool(truth), nil
+		}
 		if err == nil {
 			err = all[i].set(c, text)
 		}
@@ -72,7 +75,7 @@ func (f *file) apply(c *Config) []problem {
 // which applyNodes looks at.
 func (f *file) isTable(name string) bool {
 	switch name {
-	case "cluster", "cluster.limits", "node", nodesKey,
+	case "cluster", "cluster.limits", "node", "faults", nodesKey,
 		nodesKey + ".id", nodesKey + ".peer", nodesKey + ".client":
 		return true
 	}

@@ -314,6 +314,13 @@ func (c *Config) checkRelations() []error {
 			formatBytes(c.CheckpointBytes), formatBytes(most), c.WALTarget,
 			formatBytes(c.WALSegmentBytes))
 	}
+	if c.AllowFaults == "true" && c.FaultsSecretFile == "" {
+		add("faults.allow is true, and faults.secret_file is missing: whoever reaches the admin " +
+			"listener could stop the node")
+	}
+	if c.AllowFaults == "true" && c.AdminListen == "off" {
+		add("faults.allow is true, and node.admin_listen is off: nobody could ask for faults")
+	}
 	return append(problems, c.checkLimits()...)
 }
 

@@ -95,9 +95,18 @@ func (c *Config) LinkOptions() (netio.LinkOptions, error) {
 	if c.SecretFile == "" {
 		return o, nil
 	}
-	secret, err := readSecret(c.SecretFile)
+	secret, err := ReadSecret("node.secret_file", c.SecretFile)
 	o.Secret = secret
 	return o, err
+}
+
+// FaultsSecret returns the secret that who asks for faults must know, nil if the node
+// takes none. The error says why it cannot be read.
+func (c *Config) FaultsSecret() ([]byte, error) {
+	if c.AllowFaults != "true" {
+		return nil, nil
+	}
+	return ReadSecret("faults.secret_file", c.FaultsSecretFile)
 }
 
 func first(a, b string) string {
@@ -107,24 +116,24 @@ func first(a, b string) string {
 	return b
 }
 
-// readSecret returns the first line of a file. An empty secret would be no
-// secret, so it is refused.
-func readSecret(path string) ([]byte, error) {
+// ReadSecret returns the first line of a file, which is given by the setting or the
+// flag what. An empty secret would be no secret, so it is refused.
+func ReadSecret(what, path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("config: reading node.secret_file: %w", err)
+		return nil, fmt.Errorf("config: reading %s: %w", what, err)
 	}
 	line, err := bufio.NewReader(io.LimitReader(f, 4*kib)).ReadString('\n')
 	if closeErr := f.Close(); closeErr != nil {
-		return nil, fmt.Errorf("config: reading node.secret_file: %w", closeErr)
+		return nil, fmt.Errorf("config: reading %s: %w", what, closeErr)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("config: reading node.secret_file: %w", err)
+		return nil, fmt.Errorf("config: reading %s: %w", what, err)
 	}
 	secret := strings.TrimSpace(line)
 	if len(secret) < 16 {
-		return nil, fmt.Errorf("config: node.secret_file %s: the secret has %d bytes, must have "+
-			"at least 16", path, len(secret))
+		return nil, fmt.Errorf("config: %s %s: the secret has %d bytes, must have "+
+			"at least 16", what, path, len(secret))
 	}
 	return []byte(secret), nil
 }

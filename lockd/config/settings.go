@@ -96,7 +96,8 @@ func settings() []setting {
 	all := clusterSettings()
 	all = append(all, limitSettings()...)
 	all = append(all, nodeSettings()...)
-	return append(all, tuningSettings()...)
+	all = append(all, tuningSettings()...)
+	return append(all, faultSettings()...)
 }
 
 func clusterSettings() []setting {
@@ -214,5 +215,17 @@ func nodeSettings() []setting {
 			min: 0, max: 600 * sec,
 			usage: "how long a stop may take to move leaderships and answer what is in flight",
 			at:    func(c *Config) any { return &c.DrainTimeout }},
+	}
+}
+
+func faultSettings() []setting {
+	return []setting{
+		{key: "faults.allow", flag: "allow-faults", kind: kindChoice, choices: []string{"false", "true"},
+			usage: "whether the node does faults to itself when lockd verify asks for them: cuts and " +
+				"slows its links, stalls its disk, pauses, crashes; not where that may cost anything",
+			at: func(c *Config) any { return &c.AllowFaults }},
+		{key: "faults.secret_file", flag: "faults-secret-file", kind: kindPath, max: 4096,
+			usage: "file with the secret that who asks for faults must know; its first line counts",
+			at:    func(c *Config) any { return &c.FaultsSecretFile }},
 	}
 }

@@ -41,6 +41,8 @@ func floors() []floor {
 		{dir: "lockd/admin", number: 4, may: []string{
 			"paxos/...", "lockfsm", "wal", "netio/wire", "client", "lockd/node",
 			"lockd/placement"}},
+		{dir: "lockd/verify/check", number: 0},
+		{dir: "lockd/verify", number: 4, may: []string{"client", "netio/wire", "lockd/verify/..."}},
 		{dir: "lockd/sim", number: 5, may: []string{
 			"paxos/...", "lockfsm", "wal/...", "netio/wire", "client", "lockd/node",
 			"lockd/placement",
@@ -84,7 +86,8 @@ func (fl floor) allows(dir, target string) bool {
 
 // purePackages decide and never act: same input, same output, same bytes.
 func purePackages() []string {
-	return []string{"paxos", "paxos/quorum", "lockfsm", "netio/wire", "lockd/placement"}
+	return []string{"paxos", "paxos/quorum", "lockfsm", "netio/wire", "lockd/placement",
+		"lockd/verify/check"}
 }
 
 // impure lists what a pure package must not import, with what to do instead.
