@@ -222,7 +222,7 @@ func (f *moveFault) away(ctx context.Context, group, from int, nodes []int) erro
 // move asks for one move, again for as long as another change is being made.
 func (f *moveFault) move(ctx context.Context, group, to int) error {
 	c := &placement.Change{Kind: placement.Move, Group: paxos.GroupID(group), Node: paxos.NodeID(to)}
-	return admin.Ask(ctx, f.address, c)
+	return admin.Ask(ctx, f.address, &admin.ChangeRequest{Change: *c})
 }
 
 // Heal makes it a verify.Fault.
