@@ -1,0 +1,161 @@
+package history
+
+import (
+	"sort"
+
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+)
+
+const (
+	// beatMillis is how far the two clocks may drift apart before it is noted.
+	beatMillis = 100
+	// maxClocks bounds what is remembered of a group, carriedClocks what is written
+	// anew with each segment.
+	maxClocks     = 512
+	carriedClocks = 16
+)
+
+// sighting is log time beside the clock of turns and the wall clock, as differences
+// in milliseconds.
+type sighting struct {
+	at         lockfsm.Time
+	turn, wall int64
+}
+
+// near reports whether two sightings belong to one run of log time.
+func (s *sighting) near(o *sighting) bool {
+	return abs(s.turn-o.turn) <= beatMillis && abs(s.wall-o.wall) <= beatMillis
+}
+
+func abs(x int64) int64 {
+	if x < 0 {
+		return -x
+	}
+	return x
+}
+
+// clocks tell of one group when a log time was. It belongs to the Store.
+type clocks struct {
+	all []clock // ascending
+	// settled is the sighting behind the last of all, if this process has had one.
+	settled  sighting
+	settling bool // the last sighting was not near it
+	isSet    bool
+	// maybe is what may be the next: it is, once the same is seen a beat later. While the
+	// node applies what it missed log time runs ahead of all clocks, and nothing settles.
+	maybe  sighting
+	jumped bool // it is not known since when maybe is so
+	last   lockfsm.Time
+	seen   lockfsm.Time // the last that was near settled
+	found  clock        // by the last see that made one
+}
+
+// see takes a sighting, and reports whether it makes a new clock.
+func (c *clocks) see(s sighting) bool {
+	if s.at <= c.last {
+		return false
+	}
+	c.last = s.at
+	if c.isSet && s.near(&c.settled) {
+		c.settling, c.seen = false, s.at
+		return false
+	}
+	if !c.settling || !s.near(&c.maybe) {
+		// A first one of this process, or one that follows a sighting which does not agree,
+		// says nothing about what was before.
+		c.jumped = c.settling || !c.isSet
+		c.maybe, c.settling = s, true
+		return false
+	}
+	if s.at-c.maybe.at < beatMillis {
+		return false
+	}
+	c.found = clock{at: c.maybe.at, offset: c.maybe.wall, jumped: c.jumped && len(c.all) > 0}
+	if c.found.jumped {
+		c.found.seen = max(c.seen, c.all[len(c.all)-1].at)
+	}
+	c.settled, c.isSet, c.settling, c.seen = c.maybe, true, false, s.at
+	return true
+}
+
+// add takes a clock over, which may have been known.
+func (c *clocks) add(x clock) {
+	if n := len(c.all); n > 0 && c.all[n-1].at >= x.at {
+		return
+	}
+	if len(c.all) >= maxClocks {
+		c.all = append(c.all[:0], c.all[maxClocks/4:]...)
+	}
+	c.all = append(c.all, x)
+}
+
+// carried are the last clocks.
+func (c *clocks) carried() []clock { return c.all[max(0, len(c.all)-carriedClocks):] }
+
+// copied returns clocks that tell the same and belong to the caller.
+func (c *clocks) copied() clocks {
+	x := *c
+	x.all = append([]clock(nil), c.all...)
+	return x
+}
+
+// doubt says whether the clocks were good when something was noted.
+type doubt uint8
+
+const (
+	// sure: log time was seen to go with the last clock then.
+	sure doubt = iota
+	// late: it was noted while the node applied what it had missed.
+	late
+)
+
+// doubts says what is noted now.
+func (c *clocks) doubts() doubt {
+	if c.isSet && !c.settling {
+		return sure
+	}
+	return late
+}
+
+// same reports whether one clock stands for two log times.
+func (c *clocks) same(a, b lockfsm.Time) bool { return c.index(a) == c.index(b) }
+
+// index returns which clock stands for a log time, -1 for none.
+func (c *clocks) index(at lockfsm.Time) int {
+	return sort.Search(len(c.all), func(i int) bool { return c.all[i].at > at }) - 1
+}
+
+// when returns what time it was at a log time, in milliseconds since 1970, and by how
+// much later it may have been; wire.UnknownMillis if it may have been any time before.
+// Without any clock it was now at the latest.
+func (c *clocks) when(at lockfsm.Time, now int64, d doubt) (ms int64, about uint32) {
+	i := c.index(at)
+	switch {
+	case i < 0 && len(c.all) > 0:
+		return min(int64(at)+c.all[0].offset, now), wire.UnknownMillis
+	case i < 0 && c.settling:
+		return min(int64(at)+c.maybe.wall, now), wire.UnknownMillis
+	case i < 0:
+		return now, wire.UnknownMillis
+	}
+	off := c.all[i].offset
+	most := off
+	switch newest := i+1 == len(c.all); {
+	case d == sure:
+	case !newest && c.all[i+1].jumped && c.all[i+1].seen < at:
+		most = c.all[i+1].offset
+	case !newest || c.doubts() == sure:
+	case c.settling && c.maybe.at <= at:
+		most = c.maybe.wall
+	case !c.isSet:
+		most = now - int64(at) // it was applied again, and nothing was seen yet
+	}
+	if most-off > beatMillis {
+		about = uint32(min(most-off, maxAbout))
+	}
+	return int64(at) + off, about
+}
+
+// maxAbout is the most that is said, some weeks.
+const maxAbout = 1<<32 - 2
