@@ -198,17 +198,7 @@ func TestEveryEnd(t *testing.T) {
 	check("one level", x.apply(0, leave(3)), "")
 	check("last level", x.apply(0, leave(4)), "e released EX by s1 [20,20]")
 
-	x.apply(0, acquire(1, 5, "c", ModePR))
-	held := token()
-	convert := func(r RequestID, to Mode) Command {
-		return Command{Op: OpConvert, Flags: Wait, Session: 1, Request: r, Target: 5, Token: held,
-			Name: n("c"), Mode: to}
-	}
-	check("stronger", x.apply(10, convert(6, ModeEX)), "c converted PR>EX by s1 [20,30]")
-	check("weaker", x.apply(0, convert(7, ModeCR)), "c converted EX>CR flags=1000 by s1 [20,30]")
-	got = x.apply(0, Command{Op: OpGiveBack, Session: 1, Target: 5, Token: held, Name: n("c")})
-	check("converted", got, "c released CR flags=1000 by s1 [20,30]")
-
+	convertedEnds(t, x, acquire)
 	all := Command{Op: OpAcquireAll, Session: 1, Request: 8}
 	all.Parts = all.Parts.AppendPart(Part{ModeEX, n("x")}).AppendPart(Part{ModePR, n("y")})
 	x.apply(0, all)
@@ -240,6 +230,27 @@ func TestEveryEnd(t *testing.T) {
 		t.Errorf("max hold: got %q", ends)
 	}
 	lastEnds(t, x, acquire)
+}
+
+// convertedEnds is about a hold that goes through three modes.
+func convertedEnds(t *testing.T, x *ender,
+	acquire func(SessionID, RequestID, string, Mode) Command) {
+	check := func(what, got, want string) {
+		t.Helper()
+		if got != want {
+			t.Errorf("%s: got %q, want %q", what, got, want)
+		}
+	}
+	x.apply(0, acquire(1, 5, "c", ModePR))
+	held := x.out.Results[0].Token
+	convert := func(r RequestID, to Mode) Command {
+		return Command{Op: OpConvert, Flags: Wait, Session: 1, Request: r, Target: 5, Token: held,
+			Name: []byte("c"), Mode: to}
+	}
+	check("stronger", x.apply(10, convert(6, ModeEX)), "c converted PR>EX by s1 [20,30]")
+	check("weaker", x.apply(0, convert(7, ModeCR)), "c converted EX>CR flags=1000 by s1 [20,30]")
+	got := x.apply(0, Command{Op: OpGiveBack, Session: 1, Target: 5, Token: held, Name: []byte("c")})
+	check("converted", got, "c released CR flags=1000 by s1 [20,30]")
 }
 
 // lastEnds is about what stays taken, and about sessions that end.
