@@ -27,7 +27,7 @@ type HistoryNote struct {
 	// Before is the log time at After, LogTime that at To.
 	Before, LogTime lockfsm.Time
 	// Now is the clock of the turn, zero while the log of an earlier run is applied: then
-	// it says nothing about when it was.
+	// it says nothing about when it was. If it is there and To is zero, the group is born.
 	Now   Nanos
 	Ended []lockfsm.Ended // borrowed
 }
@@ -79,6 +79,34 @@ func (n *Node) noteEnds(g *group, x *HistoryNote, out *lockfsm.Outcome) {
 	n.deps.History.Note(x)
 }
 
+// noteStart tells the history where a group stands from which on all is told: it is known
+// that nothing ended before the first slot. At the birth of the cluster, which is in a
+// turn, log time begins, too.
+func (n *Node) noteStart(g *group) {
+	if n.deps.History == nil {
+		return
+	}
+	n.ended = HistoryNote{Group: uint16(g.id), After: g.told.slot, To: g.told.slot,
+		Before: g.told.at, LogTime: g.told.at}
+	if n.recovery != nil {
+		n.ended.Now = n.now
+	}
+	n.deps.History.Note(&n.ended)
+}
+
+// noteAll tells the history of the slots that ended nothing, up to now: before a
+// checkpoint, from which on the log is applied again.
+func (n *Node) noteAll(g *group) {
+	at := toldOf(g.machine)
+	if n.deps.History == nil || at.slot <= g.told.slot {
+		return
+	}
+	n.ended = HistoryNote{Group: uint16(g.id), After: g.told.slot, To: at.slot,
+		Before: g.told.at, LogTime: at.at, Now: n.now}
+	g.told = at
+	n.deps.History.Note(&n.ended)
+}
+
 // onHistory puts a question to the history. It is this node's own: nobody need lead.
 func (n *Node) onHistory(c *conn, h wire.Header, body []byte) {
 	x, err := wire.DecodeHistory(body)
@@ -96,6 +124,9 @@ func (n *Node) onHistory(c *conn, h wire.Header, body []byte) {
 	x.Name = append([]byte(nil), x.Name...)
 	r := HistoryRequest{Group: wire.GroupOf("", x.Name, uint16(n.opts.Groups)), Conn: c.id,
 		Request: h.Request, History: x}
+	if g := n.group(r.Group); g != nil {
+		n.noteAll(g) // so the answer says up to where it goes
+	}
 	if !n.deps.History.Ask(r) {
 		n.busy(c, h)
 		return
