@@ -30,8 +30,6 @@ const (
 
 	// tableSlots bounds the texts of a block that are found again: half as many.
 	tableSlots = 1 << 13
-
-	clockJumped = 1
 )
 
 // checksum is CRC-32C.
@@ -55,16 +53,9 @@ type clock struct {
 	group  uint16
 	at     lockfsm.Time
 	offset int64 // milliseconds from log time to those since 1970
-	// jumped says that it is not known when, after seen, the offset changed to this one.
-	jumped bool
-	seen   lockfsm.Time
-}
-
-func (c *clock) flags() byte {
-	if c.jumped {
-		return clockJumped
-	}
-	return 0
+	// seen is the last log time of which it is known that it was before the offset
+	// changed: when it stood still, and since when, is not.
+	seen lockfsm.Time
 }
 
 // text is a text of a block: bytes of its body.
@@ -251,10 +242,7 @@ func (b *builder) seal(kind byte) ([]byte, blockInfo) {
 		d = binary.AppendUvarint(d, uint64(c.group))
 		d = binary.AppendUvarint(d, uint64(c.at))
 		d = binary.AppendVarint(d, c.offset)
-		d = append(d, c.flags())
-		if c.jumped {
-			d = binary.AppendUvarint(d, uint64(c.seen))
-		}
+		d = binary.AppendUvarint(d, uint64(c.seen))
 	}
 	d = binary.AppendUvarint(d, uint64(len(b.hashes)))
 	for _, h := range b.hashes {

@@ -38,42 +38,40 @@ func abs(x int64) int64 {
 // clocks tell of one group when a log time was. It belongs to the Store.
 type clocks struct {
 	all []clock // ascending
-	// settled is the sighting behind the last of all, if this process has had one.
-	settled  sighting
-	settling bool // the last sighting was not near it
-	isSet    bool
-	// maybe is what may be the next: it is, once the same is seen a beat later. While the
-	// node applies what it missed log time runs ahead of all clocks, and nothing settles.
-	maybe  sighting
-	jumped bool // it is not known since when maybe is so
-	last   lockfsm.Time
-	seen   lockfsm.Time // the last that was near settled
-	found  clock        // by the last see that made one
+	// settled is the sighting behind the last of all, if isSet: this process has had one.
+	settled sighting
+	isSet   bool
+	// maybe is what may be the next, while settling: it is, once the same is seen a beat
+	// later. While the node applies what it missed, log time runs ahead of all clocks, and
+	// nothing settles.
+	maybe    sighting
+	settling bool
+	// last is the log time of the last sighting, seen of the last that was near settled, and
+	// step how far log time went between the last two.
+	last, seen, step lockfsm.Time
+	found            clock // by the last see that made one
 }
 
-// see takes a sighting, and reports whether it makes a new clock.
+// see takes a sighting, and reports whether it makes a new clock, found.
 func (c *clocks) see(s sighting) bool {
 	if s.at <= c.last {
 		return false
 	}
-	c.last = s.at
+	c.step, c.last = s.at-c.last, s.at
 	if c.isSet && s.near(&c.settled) {
 		c.settling, c.seen = false, s.at
 		return false
 	}
 	if !c.settling || !s.near(&c.maybe) {
-		// A first one of this process, or one that follows a sighting which does not agree,
-		// says nothing about what was before.
-		c.jumped = c.settling || !c.isSet
 		c.maybe, c.settling = s, true
 		return false
 	}
 	if s.at-c.maybe.at < beatMillis {
 		return false
 	}
-	c.found = clock{at: c.maybe.at, offset: c.maybe.wall, jumped: c.jumped && len(c.all) > 0}
-	if c.found.jumped {
-		c.found.seen = max(c.seen, c.all[len(c.all)-1].at)
+	c.found = clock{at: c.maybe.at, offset: c.maybe.wall, seen: c.seen}
+	if n := len(c.all); n > 0 {
+		c.found.seen = max(c.seen, c.all[n-1].at)
 	}
 	c.settled, c.isSet, c.settling, c.seen = c.maybe, true, false, s.at
 	return true
@@ -106,17 +104,24 @@ type doubt uint8
 const (
 	// sure: log time was seen to go with the last clock then.
 	sure doubt = iota
-	// late: it was noted while the node applied what it had missed.
+	// late: it was noted while the node applied what it had missed, or after log time had
+	// stood still.
 	late
 )
 
-// doubts says what is noted now.
-func (c *clocks) doubts() doubt {
-	if c.isSet && !c.settling {
+// judge says what is noted at a moment: log time may stand still for a step of it.
+func (c *clocks) judge(s sighting) doubt {
+	behind := s.turn - c.settled.turn
+	if c.isSet && !c.settling && behind >= -beatMillis &&
+		behind <= int64(min(c.step, maxStep))+beatMillis {
 		return sure
 	}
 	return late
 }
+
+// maxStep is the longest step of log time that passes for one, in milliseconds: two beats
+// by default.
+const maxStep = 400
 
 // same reports whether one clock stands for two log times.
 func (c *clocks) same(a, b lockfsm.Time) bool { return c.index(a) == c.index(b) }
@@ -143,10 +148,10 @@ func (c *clocks) when(at lockfsm.Time, now int64, d doubt) (ms int64, about uint
 	most := off
 	switch newest := i+1 == len(c.all); {
 	case d == sure:
-	case !newest && c.all[i+1].jumped && c.all[i+1].seen < at:
+	case !newest && c.all[i+1].seen <= at:
 		most = c.all[i+1].offset
-	case !newest || c.doubts() == sure:
-	case c.settling && c.maybe.at <= at:
+	case !newest || c.isSet && !c.settling:
+	case c.settling && c.seen <= at:
 		most = c.maybe.wall
 	case !c.isSet:
 		most = now - int64(at) // it was applied again, and nothing was seen yet

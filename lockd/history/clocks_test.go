@@ -47,6 +47,8 @@ func TestLogTimeStops(t *testing.T) {
 	expect(t, &c, 1000, sure, 11_000, 0)
 	expect(t, &c, 2200, sure, 12_200, 0)
 	expect(t, &c, 4000, sure, 14_000, 0)
+	expect(t, &c, 3999, late, 13_999, 0)
+	expect(t, &c, 4000, late, 14_000, 3000) // before it stopped, or after
 	expect(t, &c, 4200, sure, 17_200, 0)
 	expect(t, &c, 6200, sure, 13_000-60_000+6200, 0)
 	if len(c.all) != 3 {
@@ -65,16 +67,19 @@ func TestCatchesUp(t *testing.T) {
 	for at := lockfsm.Time(2200); at <= 57_000; at += 200 {
 		see(&c, moment(at, 112_000, 72_000))
 	}
-	if got := c.doubts(); got != late {
+	if got := c.judge(moment(57_000, 112_000, 72_000)); got != late {
 		t.Errorf("doubts while it catches up: got %d, want late", got)
 	}
 	for at := lockfsm.Time(57_200); at <= 60_000; at += 200 {
 		see(&c, moment(at, 55_000+int64(at), 15_000+int64(at)))
 	}
-	if got := c.doubts(); got != sure {
+	if got := c.judge(moment(60_000, 115_150, 75_150)); got != sure {
 		t.Errorf("doubts: got %d, want sure", got)
 	}
-	expect(t, &c, 2000, late, 12_000, 0)
+	if got := c.judge(moment(60_000, 116_150, 76_150)); got != late {
+		t.Errorf("doubts after a second without a step: got %d, want late", got)
+	}
+	expect(t, &c, 1999, late, 11_999, 0)
 	expect(t, &c, 30_000, late, 40_000, 5000)
 	expect(t, &c, 58_000, sure, 73_000, 0)
 	if len(c.all) != 2 {

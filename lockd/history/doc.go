@@ -18,8 +18,9 @@
 // clocks of a group tell: moments at which log time and the wall clock of this node were
 // seen together while the node was up to date. Log time stops when nobody leads, so the
 // difference of the two grows in steps; within one it is exact to beatMillis and a beat of
-// log time. While a node applies what it missed it sees no such moment, and what lies in
-// between is told with how far it may be off.
+// log time. What began at the log time at which it stopped may have done so before or after.
+// While a node applies what it missed it sees no such moment, and what lies in between is
+// told with how far it may be off.
 //
 // # Files
 //
@@ -33,7 +34,7 @@
 //	         0 [12] | head | body
 //	head     n v | n × span | n v | n × clock | n v | n × name hash u32, ascending
 //	span     group v | after v | slots v | log time v | length v
-//	clock    group v | log time v | offset z | flags u8 (1: jumped) | seen v if it jumped
+//	clock    group v | log time v | offset z | seen v
 //	body     hold*
 //	hold     how u8 | flags u8 | mode u8 | to u8 | group v | slots since the last hold of
 //	         the group in the block v | log time since that v | length v | token since that z |

@@ -10,16 +10,17 @@ import (
 const (
 	// maxAsked bounds the questions that wait.
 	maxAsked = 16
-	// writeAgain is how long after a write that failed the next is tried.
-	writeAgain = time.Second
+	// keepEvery is how much a process that is killed may lose of what the log does not say
+	// once more: when it was. It is also how long after a write that failed the next is tried.
+	keepEvery = time.Second
 )
 
 // ErrStopped is returned by Sync after Stop.
 var ErrStopped = errors.New("history: stopped")
 
 // Loop is a Store that works beside an engine. One goroutine writes: it is woken when a
-// block is full or a Sync is asked for, and writes what waits. Another answers questions,
-// one at a time. Both are started by Start and ended by Stop.
+// block is full, when a Sync is asked for, and each keepEvery, and writes what waits.
+// Another answers questions, one at a time. Both are started by Start and ended by Stop.
 type Loop struct {
 	store  *Store
 	report func(error)
@@ -83,23 +84,27 @@ func (l *Loop) Stop() error {
 
 func (l *Loop) write() {
 	defer close(l.written)
-	retry := time.NewTimer(writeAgain)
-	retry.Stop()
-	defer retry.Stop()
+	beat := time.NewTicker(keepEvery)
+	defer beat.Stop()
 	for {
 		select {
 		case <-l.stop:
 			l.err = l.store.Close()
 			return
 		case <-l.store.more:
-		case <-retry.C:
+			if err := l.store.Write(); err != nil {
+				l.report(err)
+			}
+		case <-beat.C:
+			if err := l.store.Keep(); err != nil {
+				l.report(err)
+			}
 		case done := <-l.syncs:
-			done <- l.store.Sync()
-			continue
-		}
-		if err := l.store.Write(); err != nil {
-			l.report(err)
-			retry.Reset(writeAgain)
+			err := l.store.Sync()
+			if err != nil {
+				l.report(err)
+			}
+			done <- err
 		}
 	}
 }

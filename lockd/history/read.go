@@ -48,7 +48,16 @@ func decodeHead(b []byte) (head, error) {
 	if b[4] != blockVersion {
 		return h, fmt.Errorf("%w: block of version %d", ErrTooNew, b[4])
 	}
-	r := varints{b: b[headerBytes:]}
+	h, ok := parseHead(b[headerBytes:])
+	if !ok {
+		return h, errDamaged
+	}
+	return h, nil
+}
+
+// parseHead reads a head by itself.
+func parseHead(b []byte) (h head, ok bool) {
+	r := varints{b: b}
 	for n := r.count(5); n > 0; n-- {
 		s := span{group: r.group(), after: r.uint()}
 		s.to = s.after + r.uint()
@@ -58,18 +67,12 @@ func decodeHead(b []byte) (head, error) {
 	}
 	for n := r.count(4); n > 0; n-- {
 		c := clock{group: r.group(), at: lockfsm.Time(r.uint()), offset: r.int(),
-			jumped: r.byte()&clockJumped != 0}
-		if c.jumped {
-			c.seen = lockfsm.Time(r.uint())
-		}
+			seen: lockfsm.Time(r.uint())}
 		h.clocks = append(h.clocks, c)
 	}
 	n := r.count(4)
 	h.hashes = r.take(4 * n)
-	if r.bad || len(r.b) > 0 {
-		return h, errDamaged
-	}
-	return h, nil
+	return h, !r.bad && len(r.b) == 0
 }
 
 // mayHave reports whether the block may have holds of a name.

@@ -46,9 +46,9 @@ func MemoryBytes(size int64, groups int) uint64 {
 	if size <= 0 {
 		return 0
 	}
-	const perBlock, perGroup = 96, maxClocks*32 + maxSpans*48
+	const perBlock, perGroup = 96, maxClocks*40 + maxSpans*48
 	return maxQueuedBytes + 4*blockBytes + uint64(size)/blockBytes*perBlock +
-		uint64(groups)*perGroup/8
+		uint64(groups)*perGroup
 }
 
 // groupState is what is known of a group.
@@ -118,8 +118,8 @@ type Stats struct {
 	Bytes   int64  // of segments
 }
 
-// Store keeps what ended. It is steppable: Note only remembers, Write and Sync write, and
-// Answer reads; the first is quick, the others may wait for a disk. One goroutine at a time
+// Store keeps what ended. It is steppable: Note only remembers, Write, Keep and Sync write,
+// and Answer reads; the first is quick, the others may wait for a disk. One goroutine at a time
 // writes.
 type Store struct {
 	opts  Options
@@ -130,6 +130,9 @@ type Store struct {
 	// writer belongs to who writes.
 	writer struct {
 		dirty bool // something was written since the last sync
+		// kept is the block that was last written before it was full, made how much was in it.
+		kept uint64
+		made int
 	}
 	mu struct {
 		sync.Mutex
@@ -191,12 +194,13 @@ func (s *Store) note(x *node.HistoryNote, wall int64) (full bool) {
 		s.mu.stats.Dropped += uint64(len(x.Ended))
 		return true
 	}
-	if x.Now != 0 && g.clocks.see(sighting{at: x.LogTime,
-		turn: int64(x.Now/node.Millisecond) - int64(x.LogTime), wall: wall - int64(x.LogTime)}) {
-		c := g.clocks.found
-		c.group = x.Group
-		g.clocks.add(c)
-		b.clocks = append(b.clocks, c)
+	seen := sighting{at: x.LogTime, wall: wall - int64(x.LogTime),
+		turn: int64(x.Now/node.Millisecond) - int64(x.LogTime)}
+	switch {
+	case x.Now != 0 && x.To == 0: // log time begins
+		s.addClock(x.Group, clock{at: x.LogTime, offset: seen.wall})
+	case x.Now != 0 && g.clocks.see(seen):
+		s.addClock(x.Group, g.clocks.found)
 	}
 	add := span{group: x.Group, after: x.After, to: x.To, before: x.Before, at: x.LogTime}
 	if any && add.after < slot {
@@ -207,7 +211,7 @@ func (s *Store) note(x *node.HistoryNote, wall int64) (full bool) {
 	b.last = max(b.last, wall)
 	where := holdAt{group: x.Group, slot: x.To, at: x.LogTime, doubt: late}
 	if x.Now != 0 {
-		where.doubt = g.clocks.doubts()
+		where.doubt = g.clocks.judge(seen)
 	}
 	for i := range x.Ended {
 		e := &x.Ended[i]
@@ -224,6 +228,13 @@ func (s *Store) note(x *node.HistoryNote, wall int64) (full bool) {
 	}
 	s.seal()
 	return true
+}
+
+// addClock adds a clock of a group. Requires: mu is held.
+func (s *Store) addClock(group uint16, c clock) {
+	c.group = group
+	s.group(group).clocks.add(c)
+	s.mu.open.clocks = append(s.mu.open.clocks, c)
 }
 
 // seal puts the open block into the queue and begins the next. Requires: mu is held.

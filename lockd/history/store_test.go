@@ -61,8 +61,9 @@ func ended(name string, token lockfsm.Token, held int64) lockfsm.Ended {
 func (w *world) note(group uint16, later int64, holds ...lockfsm.Ended) {
 	w.wall += later
 	x := w.group[group]
+	passed := w.wall - epoch
 	x = node.HistoryNote{Group: group, After: x.To, To: x.To + 1, Before: x.LogTime,
-		LogTime: lockfsm.Time(w.wall - epoch + 1000), Now: node.Nanos(w.wall-epoch+5000) * node.Millisecond,
+		LogTime: lockfsm.Time(passed + 1000), Now: node.Nanos(passed+5000) * node.Millisecond,
 		Ended: holds}
 	for i := range x.Ended {
 		x.Ended[i].Since = x.LogTime - min(x.Ended[i].Since, x.LogTime)
@@ -201,6 +202,38 @@ func TestCrashAtEveryByte(t *testing.T) {
 	}
 	if len(w.damaged) != 0 {
 		t.Errorf("torn ends: got %v told as damage", w.damaged)
+	}
+}
+
+// A block that is not full yet is kept where it will be, longer each time, and a process that
+// is killed loses nothing that was kept.
+func TestKeep(t *testing.T) {
+	w := newWorld(t, MinBytes)
+	w.beats(1)
+	size := func() int { return len(w.files.(*memory).mu.files[1].mu.b) }
+	for token := lockfsm.Token(1); token <= 40; token++ {
+		w.note(1, 10, ended(fmt.Sprintf("name-%d", token), token, 5))
+		if err := w.s.Keep(); err != nil {
+			t.Fatal(err)
+		}
+		before := size()
+		if err := w.s.Keep(); err != nil || size() != before {
+			t.Fatalf("nothing new: got %v, %d bytes after %d", err, size(), before)
+		}
+		if token%10 == 5 {
+			w.sync()
+		}
+		if token%10 != 0 {
+			continue
+		}
+		w.open() // what was not kept is lost
+		for n := lockfsm.Token(1); n <= token; n++ {
+			got, page := w.ask(wire.History{ToMillis: 1 << 62, Name: fmt.Append(nil, "name-", n)})
+			if len(got) != 1 || got[0].EndAbout != 0 || len(page.Spans) != 1 {
+				t.Fatalf("after %d, name-%d: got %+v, spans %v", token, n, got, page.Spans)
+			}
+		}
+		w.beats(1)
 	}
 }
 

@@ -21,10 +21,7 @@ func (s *Store) Write() error {
 		next := s.mu.queue[0]
 		s.mu.Unlock()
 		if err := s.append(next); err != nil {
-			s.mu.Lock()
-			s.mu.stats.Failed++
-			s.mu.Unlock()
-			return err
+			return s.failed(err)
 		}
 	}
 }
@@ -46,6 +43,54 @@ func (s *Store) Sync() error {
 		return fmt.Errorf("history: syncing: %w", err)
 	}
 	s.writer.dirty = false
+	return nil
+}
+
+// Keep writes what waits, and behind it the block that is being made, as far as it is: one
+// that is longer will be written over it. A process that is killed loses no more than
+// came since; who loses power may lose the block.
+func (s *Store) Keep() error {
+	if err := s.Write(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	made := int(s.mu.open.holds) + len(s.mu.open.clocks)
+	same := s.writer.kept == s.mu.open.number && s.writer.made == made
+	if same || made == 0 {
+		s.mu.Unlock()
+		return nil
+	}
+	number := s.mu.open.number
+	bytes, _ := s.mu.open.seal(kindHolds)
+	s.mu.Unlock()
+	if err := s.room(number); err != nil {
+		return s.failed(err)
+	}
+	at := s.newest()
+	if _, err := at.file.WriteAt(bytes, at.bytes); err != nil {
+		return s.failed(fmt.Errorf("history: writing segment %016x: %w", at.number, err))
+	}
+	s.writer.kept, s.writer.made, s.writer.dirty = number, made, true
+	return nil
+}
+
+// failed counts a write that failed.
+func (s *Store) failed(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.stats.Failed++
+	return err
+}
+
+// room begins a segment for the block of a number if there is none, or it is full. So a
+// block that was kept is written again where it was.
+func (s *Store) room(number uint64) error {
+	s.mu.Lock()
+	none := len(s.mu.segments) == 0
+	s.mu.Unlock()
+	if none || s.newest().bytes >= s.segmentBytes() {
+		return s.begin(number)
+	}
 	return nil
 }
 
@@ -77,13 +122,8 @@ func (s *Store) segmentBytes() int64 { return min(s.opts.Bytes/segmentsAtLeast, 
 
 // append writes the first block of the queue, which is next, and takes it out.
 func (s *Store) append(next sealed) error {
-	s.mu.Lock()
-	none := len(s.mu.segments) == 0
-	s.mu.Unlock()
-	if none || s.newest().bytes >= s.segmentBytes() {
-		if err := s.begin(next.info.number); err != nil {
-			return err
-		}
+	if err := s.room(next.info.number); err != nil {
+		return err
 	}
 	if err := s.trim(int64(len(next.bytes))); err != nil {
 		return err
