@@ -21,6 +21,7 @@ func (a *assembly) samples() []admin.Sample {
 			float64(cfg.Disk().Sum())))
 	all = append(all, serverSamples(a.server.Stats())...)
 	all = append(all, linkSamples(a.links.Stats())...)
+	all = append(all, a.historySamples()...)
 	return append(all,
 		gauge("checkpoint_buffer_bytes", "Memory of the checkpoints' write buffers and cache.",
 			float64(a.store.BufferBytes())),

@@ -57,6 +57,9 @@ type Config struct {
 	// SnapshotRate is how many bytes of snapshots leave in a second at most.
 	SnapshotRate int64
 
+	// HistoryBytes is what a node keeps of holds that ended, 0 for nothing.
+	HistoryBytes int64
+
 	// WALSegmentBytes is the size of a segment, WALTarget the segments before
 	// the oldest is freed, and WALBound the most there may be.
 	WALSegmentBytes     int64
@@ -115,6 +118,8 @@ func Defaults() Config {
 		CheckpointBytes:      n.CheckpointBytes,
 		CheckpointCacheBytes: 64 << 20,
 		SnapshotRate:         n.SnapshotBytesPerSecond,
+
+		HistoryBytes: 256 << 20,
 
 		WALSegmentBytes: 64 << 20,
 		WALTarget:       4,

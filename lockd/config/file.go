@@ -72,7 +72,7 @@ func (f *file) apply(c *Config) []problem {
 // which applyNodes looks at.
 func (f *file) isTable(name string) bool {
 	switch name {
-	case "cluster", "cluster.limits", "node", nodesKey,
+	case "cluster", "cluster.limits", "node", "history", nodesKey,
 		nodesKey + ".id", nodesKey + ".peer", nodesKey + ".client":
 		return true
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"lockd/lockd/history"
 	"lockd/lockd/node"
 	"lockd/lockfsm"
 	"lockd/netio"
@@ -53,6 +54,7 @@ func (c *Config) Memory() Parts {
 		{"inbox, and what waits for its turn", "node.inbox", 9 * uint64(c.InboxBytes) / 4},
 		{"conns of clients", "node.conns, node.event_loops, node.outbound", server.MemoryBytes()},
 		{"watches, and contended names", "cluster.groups", node.WatchBytes(c.Groups)},
+		{"history", historyKey, history.MemoryBytes(c.HistoryBytes, c.Groups)},
 		{"links to peers", "cluster.nodes", links.MemoryBytes()},
 		{"checkpoints", "node.checkpoint_cache, cluster.limits",
 			uint64(c.CheckpointCacheBytes) + writeBuffers + 2*group},
@@ -80,6 +82,7 @@ func (c *Config) Disk() Parts {
 			uint64(c.WALBound+2) * uint64(c.WALSegmentBytes)},
 		// The store merges: old and new of it are there together, and some more.
 		{"checkpoints", "cluster.limits, cluster.groups", 3 * machines},
+		{"history", historyKey, uint64(c.HistoryBytes)},
 		{"snapshots that arrive", "cluster.limits",
 			2 * uint64(max(0, len(c.Nodes)-1)) * c.Limits.MemoryBytes()},
 	}
