@@ -42,7 +42,7 @@ type action func(sh *shell, args []string) error
 func verbs() []verb {
 	return []verb{
 		serveVerb(), devVerb(), runVerb(), lockVerb(), tryVerb(), renewVerb(), releaseVerb(),
-		getVerb(), listVerb(), watchVerb(), whyVerb(), waitersVerb(), topVerb(),
+		getVerb(), listVerb(), historyVerb(), watchVerb(), whyVerb(), waitersVerb(), topVerb(),
 		electionRunVerb(), electionObserveVerb(), benchVerb(), statusVerb(), addVerb(), removeVerb(),
 		replaceVerb(), moveVerb(), drainVerb(), dumpVerb(), configCheckVerb(), completionVerb(),
 		versionVerb(),
