@@ -19,21 +19,21 @@ const (
 	// Standing: it has not ended.
 	Standing HoldEnd = 0
 	// EndReleased: its holder gave it back.
-	EndReleased = HoldEnd(wire.EndReleased)
+	EndReleased HoldEnd = 1
 	// EndClosed: its session was closed by its client.
-	EndClosed = HoldEnd(wire.EndClosed)
+	EndClosed HoldEnd = 2
 	// EndExpired: the lease of its session ran out, or it was let go with its conn.
-	EndExpired = HoldEnd(wire.EndExpired)
+	EndExpired HoldEnd = 3
 	// EndTTL: it was detached, and its own time ran out.
-	EndTTL = HoldEnd(wire.EndTTL)
+	EndTTL HoldEnd = 4
 	// EndMaxHold: it had lasted as long as it may.
-	EndMaxHold = HoldEnd(wire.EndMaxHold)
+	EndMaxHold HoldEnd = 5
 	// EndForced: somebody else ended it.
-	EndForced = HoldEnd(wire.EndForced)
+	EndForced HoldEnd = 6
 	// EndConverted: it went on in another mode.
-	EndConverted = HoldEnd(wire.EndConverted)
+	EndConverted HoldEnd = 7
 	// EndFreed: it was over, and had stayed taken for its min hold or lock delay.
-	EndFreed = HoldEnd(wire.EndFreed)
+	EndFreed HoldEnd = 8
 )
 
 // String returns the end in a word or two: standing, released, session closed, session

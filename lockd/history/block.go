@@ -61,6 +61,7 @@ type clock struct {
 // text is a text of a block: bytes of its body.
 type text struct {
 	from, to int
+	named    bool // its hash is among those of names
 }
 
 // last is what the next hold of a group is counted from.
@@ -159,7 +160,8 @@ func (b *builder) addHold(x holdAt, e *lockfsm.Ended) {
 		d = binary.AppendUvarint(d, uint64(e.Owner))
 	}
 	b.body = d
-	if b.addText(e.Name) {
+	if n := b.addText(e.Name); !b.texts[n-1].named {
+		b.texts[n-1].named = true
 		b.hashes = append(b.hashes, uint32(hashText(e.Name)))
 	}
 	b.addText(e.Client)
@@ -171,8 +173,8 @@ func (b *builder) addHold(x holdAt, e *lockfsm.Ended) {
 	g.slot, g.at, g.token = x.slot, x.at, e.Token
 }
 
-// addText appends a text, by its number if it was there before, and reports if not.
-func (b *builder) addText(t []byte) (fresh bool) {
+// addText appends a text, by its number if it was there before. It returns the number.
+func (b *builder) addText(t []byte) int {
 	hash := hashText(t)
 	at := int(hash>>32) & (tableSlots - 1)
 	for ; b.table[at] != 0; at = (at + 1) & (tableSlots - 1) {
@@ -180,7 +182,7 @@ func (b *builder) addText(t []byte) (fresh bool) {
 		known := b.texts[n-1]
 		if bytes.Equal(b.body[known.from:known.to], t) {
 			b.body = binary.AppendUvarint(b.body, uint64(n))
-			return false
+			return int(n)
 		}
 	}
 	b.body = append(b.body, 0)
@@ -191,7 +193,7 @@ func (b *builder) addText(t []byte) (fresh bool) {
 	if n := len(b.texts); n <= tableSlots/2 {
 		b.table[at] = uint16(n)
 	}
-	return true
+	return len(b.texts)
 }
 
 // hashText hashes a text, eight bytes at a time, the last ones padded with zeros. Its

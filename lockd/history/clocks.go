@@ -10,6 +10,9 @@ import (
 const (
 	// beatMillis is how far the two clocks may drift apart before it is noted.
 	beatMillis = 100
+	// settleMillis is for how long the two must have gone together until that counts: long
+	// enough that log time which runs ahead would have parted from the wall clock.
+	settleMillis = 4 * beatMillis
 	// maxClocks bounds what is remembered of a group, carriedClocks what is written
 	// anew with each segment.
 	maxClocks     = 512
@@ -41,8 +44,8 @@ type clocks struct {
 	// settled is the sighting behind the last of all, if isSet: this process has had one.
 	settled sighting
 	isSet   bool
-	// maybe is what may be the next, while settling: it is, once the same is seen a beat
-	// later. While the node applies what it missed, log time runs ahead of all clocks, and
+	// maybe is what may be the next, while settling: it is, once the same is seen
+	// settleMillis later. While the node applies what it missed, log time runs ahead of all clocks, and
 	// nothing settles.
 	maybe    sighting
 	settling bool
@@ -66,7 +69,7 @@ func (c *clocks) see(s sighting) bool {
 		c.maybe, c.settling = s, true
 		return false
 	}
-	if s.at-c.maybe.at < beatMillis {
+	if s.at-c.maybe.at < settleMillis {
 		return false
 	}
 	c.found = clock{at: c.maybe.at, offset: c.maybe.wall, seen: c.seen}

@@ -87,6 +87,26 @@ func TestCatchesUp(t *testing.T) {
 	}
 }
 
+// Log time that runs ahead in small steps, as it does where its beat is short, settles nothing
+// either, be it that the node catches up at twice the speed.
+func TestShortBeatsSettleNothing(t *testing.T) {
+	for _, speed := range []int64{1_000_000, 2} {
+		var c clocks
+		for at := int64(50); at <= 60_000; at += 50 {
+			see(&c, moment(lockfsm.Time(at), 112_000+at/speed, 72_000+at/speed))
+			if len(c.all) > 0 {
+				t.Fatalf("speed %d: got a clock at %d: %+v", speed, at, c.all)
+			}
+		}
+		for at := int64(60_050); at <= 61_000; at += 50 {
+			see(&c, moment(lockfsm.Time(at), 55_000+at, 15_000+at))
+		}
+		if len(c.all) != 1 || c.all[0].offset != 15_000 {
+			t.Errorf("speed %d: got %+v, want one clock", speed, c.all)
+		}
+	}
+}
+
 // After a restart what is applied again is as uncertain as the time since the last clock,
 // until the clocks settle.
 func TestClocksAfterRestart(t *testing.T) {

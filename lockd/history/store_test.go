@@ -166,6 +166,18 @@ func TestFound(t *testing.T) {
 	}
 }
 
+// A lock may have the name of a client that was met before it.
+func TestNameOfAClientAndALock(t *testing.T) {
+	w := newWorld(t, MinBytes)
+	w.beats(1)
+	e := ended("a", 1, 5)
+	e.Client = []byte("twice")
+	w.note(1, 10, e, ended("twice", 2, 5))
+	if got := w.tokens("twice"); !slices.Equal(got, []uint64{2}) {
+		t.Errorf("got %v, want token 2", got)
+	}
+}
+
 // After a crash that leaves any part of what was written last, all that was synced before is
 // there, and what is noted again is there once.
 func TestCrashAtEveryByte(t *testing.T) {
