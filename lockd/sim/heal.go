@@ -78,6 +78,7 @@ func (w *World) heal() {
 		Time(w.opts.Lease)*millisecond+20*second, w.allFree)
 	w.judgeWatchers()
 	w.await("I32: machines equal", 30*second, w.allEqual)
+	w.judgePast()
 	if w.failure == nil {
 		w.bounded()
 		w.note("healed", uint64(w.agenda.Now()-began))

@@ -93,7 +93,7 @@ const (
 )
 
 const (
-	pastFixedBytes        = 74
+	pastFixedBytes        = 72
 	spanBytes             = 36
 	historyPageFixedBytes = 26
 	// MaxSpans bounds the spans of a HistoryPage.
