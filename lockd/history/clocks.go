@@ -45,8 +45,8 @@ type clocks struct {
 	settled sighting
 	isSet   bool
 	// maybe is what may be the next, while settling: it is, once the same is seen
-	// settleMillis later. While the node applies what it missed, log time runs ahead of all clocks, and
-	// nothing settles.
+	// settleMillis later. While the node applies what it missed, log time runs ahead of all
+	// clocks, and nothing settles.
 	maybe    sighting
 	settling bool
 	// last is the log time of the last sighting, seen of the last that was near settled, and

@@ -78,7 +78,6 @@ func (w *World) heal() {
 		Time(w.opts.Lease)*millisecond+20*second, w.allFree)
 	w.judgeWatchers()
 	w.await("I32: machines equal", 30*second, w.allEqual)
-	w.judgePast()
 	if w.failure == nil {
 		w.bounded()
 		w.note("healed", uint64(w.agenda.Now()-began))
@@ -341,8 +340,10 @@ func (w *World) allEqual() string {
 	return lack
 }
 
-// bounded checks that logs have not grown without limit (I22).
+// bounded checks what nodes tell of the past, which is bounded, too, and that logs have not
+// grown without limit (I22).
 func (w *World) bounded() {
+	w.judgePast()
 	for _, s := range w.sites {
 		if s.proc == nil {
 			continue
