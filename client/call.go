@@ -57,7 +57,7 @@ type Call struct {
 	Limit    uint16        // of a List
 	Checks   []NameToken   // of a CheckTokens: 1 to wire.MaxChecks, all of Group
 	Group    uint16        // of a List, CheckTokens and FindSession; else the Core sets it
-	Node     uint16        // of a Status, a Top and a Chase that asks a node
+	Node     uint16        // of a Status, a Top, a History and a Chase that asks a node
 	Flows    []wire.Flow   // of a Chase
 	Skip     uint32        // of a Chase that goes on: the Next of the one before
 	View     *View         // of a Watch: what it was told
@@ -78,6 +78,8 @@ type Call struct {
 
 	// Find is what a FindSession asks for.
 	Find wire.FindSession
+	// Past is what a History asks for, of Node.
+	Past *wire.History
 	// Use is the caller's, to tell uses of one Call apart in Ready.Lost.
 	Use uint64
 	// Session is the session the hold belongs to, or the owner id, which the
@@ -155,7 +157,7 @@ func (x *Call) needsSession() bool {
 
 // direct reports whether the Call is put to a node, not to a group.
 func (x *Call) direct() bool {
-	return x.Kind == wire.KindStatus || x.Kind == wire.KindTop ||
+	return x.Kind == wire.KindStatus || x.Kind == wire.KindTop || x.Kind == wire.KindHistory ||
 		x.Kind == wire.KindChase && x.Node != 0
 }
 
@@ -170,7 +172,7 @@ func (x *Call) needsVersion() uint16 {
 	case wire.KindCheckTokens, wire.KindConvert, wire.KindGiveBack, wire.KindAcquireAll,
 		wire.KindReleaseAll, wire.KindFindSession, wire.KindAwait, wire.KindCountDown,
 		wire.KindSetGate, wire.KindResetGate, wire.KindWatch, wire.KindUnwatch, wire.KindWhy,
-		wire.KindTop, wire.KindChase, wire.KindForce, wire.KindLetGo:
+		wire.KindTop, wire.KindHistory, wire.KindChase, wire.KindForce, wire.KindLetGo:
 		return wire.VersionWhole
 	default:
 		return wire.MinVersion

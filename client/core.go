@@ -298,6 +298,8 @@ func (c *Core) admit(x *Call) error {
 	switch x.Kind {
 	case wire.KindStatus, wire.KindTop:
 		return nil
+	case wire.KindHistory:
+		return checkName(x.Name, &c.limits)
 	case wire.KindWatch:
 		if x.View.prefix && int(x.Group) < len(c.groups) && len(x.Name) <= wire.MaxNameBytes {
 			return nil

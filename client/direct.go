@@ -46,6 +46,8 @@ func (c *Core) sendDirect(e *endpoint, x *Call) {
 	case e.version >= x.needsVersion() && x.Kind == wire.KindChase:
 		e.out = wire.AppendChase(e.out, h, &wire.Chase{Scope: wire.ChaseNode, After: x.Skip,
 			Flows: x.Flows})
+	case e.version >= x.needsVersion() && x.Kind == wire.KindHistory:
+		e.out = wire.AppendHistory(e.out, h, x.Past)
 	case e.version >= x.needsVersion():
 		e.out = wire.AppendTop(e.out, h, &wire.Top{Limit: x.Limit})
 	default:

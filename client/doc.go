@@ -22,6 +22,7 @@
 //	for what a lock guards      Held.Token, Client.CheckToken; package fence
 //	what others see of a hold   LockOptions.Payload, Labels; what stays: Held.SetValue
 //	who holds it, who waits     Client.Get, List, Locks, Why, Top; LockOptions.OnWait
+//	who held it then            Client.History
 //	what becomes of it          Client.Watch, WatchAndLock
 //	to end somebody else's      Client.ForceRelease
 //	whom I am in a circle with  LockOptions.Detect, DeadlockError

@@ -77,6 +77,8 @@ var (
 	ErrMaxHold = errors.New("client: held for its max hold")
 	// ErrForced: somebody else ended the hold by force: the cause of a LostError.
 	ErrForced = errors.New("client: released by force")
+	// ErrNoHistory: no node that answered keeps which holds ended.
+	ErrNoHistory = errors.New("client: no node keeps a history")
 	// ErrStaleToken: no present hold has the token. See StaleTokenError.
 	ErrStaleToken = errors.New("client: no present hold has this token")
 	// ErrRefused: a node does not talk to this client. The text says why.

@@ -29,8 +29,9 @@ func sentinels() map[string]error {
 		"ErrUnsupported": ErrUnsupported, "ErrRefused": ErrRefused, "ErrDeadlock": ErrDeadlock,
 		"ErrAlreadySet": ErrAlreadySet, "ErrNotWriter": ErrNotWriter, "ErrBroken": ErrBroken,
 		"ErrTooMuchData": ErrTooMuchData, "ErrSessionFile": ErrSessionFile,
-		"ErrMaxHold": ErrMaxHold,
-		"ErrForced":  ErrForced, "ErrStaleToken": ErrStaleToken,
+		"ErrMaxHold":   ErrMaxHold,
+		"ErrNoHistory": ErrNoHistory,
+		"ErrForced":    ErrForced, "ErrStaleToken": ErrStaleToken,
 	}
 }
 
@@ -180,6 +181,10 @@ func methods() map[string]func(ctx context.Context, w *walk) error {
 		},
 		"Client.Why": func(ctx context.Context, w *walk) error {
 			_, err := w.c.Why(ctx, w.name)
+			return err
+		},
+		"Client.History": func(ctx context.Context, w *walk) error {
+			_, err := w.c.History(ctx, w.name, HistoryOptions{})
 			return err
 		},
 		"Client.Top": func(ctx context.Context, w *walk) error {

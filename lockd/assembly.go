@@ -15,6 +15,7 @@ import (
 
 	"lockd/lockd/admin"
 	"lockd/lockd/config"
+	"lockd/lockd/history"
 	"lockd/lockd/node"
 	"lockd/lockd/placement"
 	"lockd/lockfsm/checkpoint"
@@ -37,14 +38,19 @@ type assembly struct {
 	store  *checkpoint.Store
 	syncer *wal.Syncer
 	keeper *keeper
-	inbox  *node.Inbox
-	node   *node.Node
-	engine *node.Loop
-	server *netio.Server
-	links  *netio.Links
-	admin  net.Listener // nil when there is none
-	locks  *lazyClient
-	faults *faults // nil unless the node may do any to itself
+	// history is nil if the node keeps none, be it that it could not be opened.
+	history *history.Loop
+	record  *history.Store
+	// historyTold is what was said of writes that failed; the history's loop owns it.
+	historyTold repeats
+	inbox       *node.Inbox
+	node        *node.Node
+	engine      *node.Loop
+	server      *netio.Server
+	links       *netio.Links
+	admin       net.Listener // nil when there is none
+	locks       *lazyClient
+	faults      *faults // nil unless the node may do any to itself
 
 	// failed receives what stops the node. Everything that can fail by itself
 	// sends once, and there is room for all.
@@ -98,14 +104,18 @@ func (a *assembly) open() error {
 	clients := clientHandler{&clientPort{inbox: a.inbox, flush: log.flush}}
 	peers := newPeerPort(a.inbox, a.log, a.cfg.PeerAddresses())
 	peers.faults = a.faults
-	a.node, err = node.New(o, node.Deps{
+	deps := node.Deps{
 		Log:         log,
 		Peers:       peers,
 		Clients:     clients.clientPort,
 		Checkpoints: a.keeper,
 		Superblock:  a.dir,
 		Observe:     a.events.observe,
-	}, a.inbox, recovery)
+	}
+	if a.history != nil {
+		deps.History = a.history
+	}
+	a.node, err = node.New(o, deps, a.inbox, recovery)
 	if err != nil {
 		return err
 	}
@@ -166,6 +176,7 @@ func (a *assembly) recover(o *node.Options) (*node.Recovery, error) {
 	}
 	a.inbox = node.NewInbox(o.MaxInboxBytes)
 	a.keeper = newKeeper(a.store, a.inbox, recovery.Limits())
+	a.openHistory()
 
 	walOpts := a.cfg.WALOptions()
 	walOpts.Stamp = uint64(id.Disk)

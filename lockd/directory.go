@@ -23,11 +23,13 @@ import (
 //	             what differs when the digest in IDENTITY does
 //	wal/         the log (wal/FORMAT.md)
 //	checkpoint/  the machines at rest (Pebble)
+//	history/     which holds ended (lockd/history); nothing else depends on it
 const (
 	identityName   = "IDENTITY"
 	settingsName   = "SETTINGS"
 	walName        = "wal"
 	checkpointName = "checkpoint"
+	historyName    = "history"
 )
 
 // directory is an open and locked data directory.

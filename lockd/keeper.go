@@ -29,6 +29,9 @@ type keeper struct {
 	store  *checkpoint.Store
 	inbox  *node.Inbox
 	limits lockfsm.Limits
+	// before, which may be nil, is called before a checkpoint is saved, for what must be
+	// durable by then; that it fails keeps no checkpoint from being saved.
+	before func() error
 	// jobs holds the requests of the engine, which sends; it is never closed.
 	jobs chan any
 	stop chan struct{} // closed by end
@@ -144,6 +147,9 @@ func (k *keeper) step(job any) {
 }
 
 func (k *keeper) save(r node.SaveRequest) error {
+	if k.before != nil {
+		_ = k.before() // who is asked tells of it
+	}
 	var b checkpoint.Batch
 	for _, kv := range lastWords(r.Changes) {
 		if kv.Adds {

@@ -31,6 +31,7 @@ func (a *assembly) samples() []admin.Sample {
 		gauge("fault_active", "1 while the node does a fault to itself.", lasts))
 	all = append(all, serverSamples(a.server.Stats())...)
 	all = append(all, linkSamples(a.links.Stats())...)
+	all = append(all, a.historySamples()...)
 	return append(all,
 		gauge("checkpoint_buffer_bytes", "Memory of the checkpoints' write buffers and cache.",
 			float64(a.store.BufferBytes())),

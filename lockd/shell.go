@@ -42,9 +42,9 @@ type action func(sh *shell, args []string) error
 func verbs() []verb {
 	return []verb{
 		serveVerb(), devVerb(), runVerb(), lockVerb(), tryVerb(), renewVerb(), releaseVerb(),
-		getVerb(), listVerb(), watchVerb(), whyVerb(), waitersVerb(), topVerb(),
-		electionRunVerb(), electionObserveVerb(), benchVerb(), verifyVerb(), statusVerb(), addVerb(),
-		removeVerb(), replaceVerb(), moveVerb(), drainVerb(), dumpVerb(), configCheckVerb(),
+		getVerb(), listVerb(), historyVerb(), watchVerb(), whyVerb(), waitersVerb(),
+		topVerb(), electionRunVerb(), electionObserveVerb(), benchVerb(), verifyVerb(), statusVerb(),
+		addVerb(), removeVerb(), replaceVerb(), moveVerb(), drainVerb(), dumpVerb(), configCheckVerb(),
 		completionVerb(), versionVerb(),
 	}
 }

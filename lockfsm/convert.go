@@ -212,6 +212,7 @@ func (m *Machine) weaken(hold ref, to Mode, res Result, out *Outcome) Result {
 	}
 	m.touchLock(h.lock)
 	if h.mode != to {
+		m.noteConverted(hold, to)
 		m.setMode(h, to)
 		m.pump(h.lock, 0, out)
 	}
@@ -328,6 +329,7 @@ func (m *Machine) strengthen(r ref) {
 	l := m.locks.at(h.lock)
 	m.undetect(r)
 	c.state = claimConverted
+	m.noteConverted(hold, c.mode)
 	m.setMode(h, c.mode)
 	m.noteHold(hold, ChangedGrant)
 	if plantedIs("upgrade-keeps-token") {

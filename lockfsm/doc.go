@@ -180,7 +180,8 @@
 // # For those who look on
 //
 // Note has every Apply say which locks it touched, and what was granted or given
-// back; note.go. No result depends on it, and it is no part of the state.
+// back; note.go. NoteEnds has it say which holds ended, and how; ended.go. No result
+// depends on either, and they are no part of the state.
 //
 // # At rest
 //

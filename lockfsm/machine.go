@@ -95,6 +95,9 @@ type Machine struct {
 	// it is to note what it touches.
 	noting Noting
 	noted  *Outcome
+	// notingEnds and ends are the same for NoteEnds.
+	notingEnds Noting
+	ends       *Outcome
 	// adds is what AddsRecord reports.
 	adds bool
 
@@ -175,10 +178,13 @@ func (m *Machine) Apply(slot uint64, value []byte, out *Outcome) error {
 	if m.noting == NotingOn {
 		m.noted = out
 	}
+	if m.notingEnds == NotingOn {
+		m.ends = out
+	}
 	if len(value) > 0 {
 		m.run(value, out)
 	}
-	m.noted = nil
+	m.noted, m.ends = nil, nil
 	if checkInvariants {
 		m.mustBeValid(len(out.Results))
 	}

@@ -21,6 +21,9 @@ type Outcome struct {
 	Steps []Step
 	// Forced are the holds that were ended by force, one for each EventForced.
 	Forced []Forced
+	// Ended are the holds that ended, in order, if the machine notes that: the same,
+	// in the same order, on every replica.
+	Ended []Ended
 
 	names []byte
 }
@@ -32,6 +35,7 @@ func (o *Outcome) reset() {
 	o.Touched = o.Touched[:0]
 	o.Steps = o.Steps[:0]
 	o.Forced = o.Forced[:0]
+	o.Ended = o.Ended[:0]
 	o.names = o.names[:0]
 }
 

@@ -130,8 +130,10 @@ func (m *Machine) renewHold(c *Command) Result {
 func (m *Machine) dropClaim(r ref, how ending, out *Outcome) int {
 	m.doubt(m.claims.at(r), how)
 	if until := m.keptUntil(r, how); until > m.logTime {
+		m.noteEnd(r, how, EndedStays)
 		return m.linger(r, until, out)
 	}
+	m.noteEnd(r, how, 0)
 	c := m.claims.at(r)
 	of := c.session
 	s := m.sessions.at(of)

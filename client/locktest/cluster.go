@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"lockd/client"
+	"lockd/lockd/history"
 	"lockd/lockd/node"
 	"lockd/lockd/placement"
 	"lockd/lockfsm"
@@ -66,7 +67,8 @@ func New(t testing.TB, opts Options) *Cluster {
 		if err != nil {
 			t.Fatalf("locktest: %v", err)
 		}
-		m := &member{cluster: c, id: uint16(i + 1), listener: ln, accepted: make(chan struct{})}
+		m := &member{cluster: c, id: uint16(i + 1), listener: ln, accepted: make(chan struct{}),
+			past: history.Memory()}
 		m.accept()
 		c.members = append(c.members, m)
 		c.opts.Nodes = append(c.opts.Nodes, node.Peer{ID: m.id, ClientAddress: ln.Addr().String()})

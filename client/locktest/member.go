@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
+	"lockd/lockd/history"
 	"lockd/lockd/node"
 	"lockd/paxos"
 	"lockd/wal"
@@ -26,6 +28,7 @@ type member struct {
 	records  []wal.Record // record i has position i+1
 	durable  int          // records that were flushed
 	identity []byte
+	past     history.Files
 
 	mu struct {
 		sync.Mutex
@@ -40,6 +43,7 @@ type life struct {
 	inbox  *node.Inbox
 	node   *node.Node
 	engine *node.Loop
+	past   *history.Loop
 
 	lock struct {
 		sync.Mutex
@@ -91,11 +95,17 @@ func (m *member) begin() error {
 	l := &life{member: m, inbox: node.NewInbox(o.MaxInboxBytes)}
 	l.lock.conns = make(map[node.ConnID]*conn)
 	l.lock.links = make(map[uint16]*link)
-	l.node, err = node.New(o, node.Deps{Log: memoryLog{l}, Peers: peers{l}, Clients: clients{l},
-		Checkpoints: noCheckpoints{l}, Superblock: superblock{m}, Observe: func(node.Event) {}},
-		l.inbox, recovery)
+	store, err := history.Open(m.past, history.Options{Bytes: historyBytes,
+		Wall: func() int64 { return time.Now().UnixMilli() }})
 	if err != nil {
 		return err
+	}
+	l.past = history.Start(store, l.inbox.Recalled, func(error) {}) // memory does not fail
+	l.node, err = node.New(o, node.Deps{Log: memoryLog{l}, Peers: peers{l}, Clients: clients{l},
+		Checkpoints: noCheckpoints{l}, Superblock: superblock{m}, History: l.past,
+		Observe: func(node.Event) {}}, l.inbox, recovery)
+	if err != nil {
+		return errors.Join(err, l.past.Stop())
 	}
 	l.node.CatchUp(node.OneByOne)
 	l.engine = node.Start(l.node, clock(), nil)
@@ -104,6 +114,9 @@ func (m *member) begin() error {
 	m.mu.Unlock()
 	return nil
 }
+
+// historyBytes bounds the history of a node.
+const historyBytes = 64 << 20
 
 // stop ends the node that runs, if any: its conns end, and its peers hear why. The
 // error is what the node failed of, if it did.
@@ -116,6 +129,9 @@ func (m *member) stop(cause node.DownCause) error {
 	m.mu.life = nil
 	m.mu.Unlock()
 	l.engine.Stop()
+	if err := l.past.Stop(); err != nil {
+		return fmt.Errorf("node %d: %w", m.id, err)
+	}
 	l.lock.Lock()
 	l.lock.dead = true
 	conns, links := l.lock.conns, l.lock.links

@@ -7,6 +7,7 @@
 //	GET /v1/status                      the node as JSON
 //	GET /v1/locks?prefix=&after=&limit= locks of the cluster by name, a page at a time
 //	GET /v1/lock?name=                  holders and queue of one lock
+//	GET /v1/history?name=&at=&from=&to=&limit= who held one lock
 //	POST /v1/cluster/{add,remove,replace} a change of the cluster's nodes
 //	POST /v1/cluster/move               another node is to lead a group
 //	POST /v1/cluster/drain              this node gives its leaderships away

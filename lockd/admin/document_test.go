@@ -214,6 +214,7 @@ func jsonSamples() map[string][][]byte {
 		AppendEvent(nil, &client.WatchEvent{Name: odd, Client: odd, Holders: 1, Capacity: 8, Kept: true,
 			Detached: true, Stands: true}, time.Now()),
 		AppendEvent(nil, &client.WatchEvent{Name: "a"}, time.Now())}
+	all["history"] = historySamples()
 	all["top"] = [][]byte{AppendTop(nil, []client.TopEntry{{Name: odd}}),
 		AppendTop(nil, []client.TopEntry{{Name: "a", Usual: -1}})}
 	all["hold"] = [][]byte{AppendHold(nil, client.DetachedHold{Name: odd}, time.Now())}
@@ -232,6 +233,29 @@ func jsonSamples() map[string][][]byte {
 			Against: new(VerifiedOperation)}),
 		violated(VerifiedViolation{Against: &VerifiedOperation{Return: 1}})}
 	return all
+}
+
+// historySamples are those of a history: one with all there can be in a hold that ended,
+// one that stands, and one of which nothing is known.
+func historySamples() [][]byte {
+	const odd = "\xff"
+	now := time.Now()
+	bad := errors.New("down")
+	past := client.PastHold{Client: odd, Mode: client.Shared, Permits: 2, Owner: 7, Detached: true,
+		Start: now, End: now, StartAbout: -1, EndAbout: client.About(time.Second), Moved: true,
+		Stays: true}
+	other := past
+	past.How, past.To = client.EndConverted, client.Exclusive
+	other.How, other.Who, other.Reason = client.EndForced, odd, odd
+	other.StartAbout, other.EndAbout = other.EndAbout, -1
+	all := [][]byte{AppendHistory(nil, &client.History{Name: "a"})}
+	for _, p := range []client.PastHold{past, other, {Client: "b", Kept: true, Start: now}} {
+		all = append(all, AppendHistory(nil, &client.History{Name: odd, Holds: []client.PastHold{p},
+			More: true, Since: now, Unknown: []client.Period{{From: now, To: now}},
+			Silent: []client.NodeError{{Node: 3, Err: bad}}, Current: bad}))
+	}
+	return append(all, AppendHistory(nil, &client.History{Name: "a",
+		Unknown: []client.Period{{To: now}}}))
 }
 
 // clusterSamples are those about nodes.

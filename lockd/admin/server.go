@@ -21,6 +21,8 @@ type Locks interface {
 	Get(ctx context.Context, name string) (*client.LockInfo, error)
 	// List describes a page of locks in the order of their names.
 	List(ctx context.Context, prefix string, opts client.ListOptions) ([]client.ListEntry, error)
+	// History says who held a lock; client.ErrNoHistory when no node keeps one.
+	History(ctx context.Context, name string, opts client.HistoryOptions) (*client.History, error)
 }
 
 // Options say what the handler looks at. Every function may be called from any
@@ -61,6 +63,7 @@ func NewHandler(o Options) http.Handler {
 	mux.HandleFunc("GET /v1/status", h.status)
 	mux.HandleFunc("GET /v1/locks", h.locks)
 	mux.HandleFunc("GET /v1/lock", h.lock)
+	mux.HandleFunc("GET /v1/history", h.history)
 	mux.HandleFunc("POST /v1/cluster/{change}", h.change)
 	mux.HandleFunc("POST /v1/cluster/drain", h.drain)
 	mux.HandleFunc("POST /v1/faults/{kind}", h.fault)
@@ -210,7 +213,10 @@ func (h *handler) lock(w http.ResponseWriter, r *http.Request) {
 func failWith(w http.ResponseWriter, err error) {
 	code := http.StatusBadGateway
 	switch {
-	case errors.Is(err, client.ErrBadName), errors.Is(err, client.ErrNameTooLong):
+	case errors.Is(err, client.ErrNotFound), errors.Is(err, client.ErrNoHistory):
+		code = http.StatusNotFound
+	case errors.Is(err, client.ErrBadName), errors.Is(err, client.ErrNameTooLong),
+		errors.Is(err, client.ErrOptions):
 		code = http.StatusBadRequest
 	case errors.Is(err, client.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		code = http.StatusServiceUnavailable

@@ -35,6 +35,33 @@ func (f *fakeLocks) List(_ context.Context, prefix string,
 	return []client.ListEntry{{Name: "a\xff", Token: 1 << 60}, {Name: "b"}}, f.err
 }
 
+func (f *fakeLocks) History(_ context.Context, name string,
+	o client.HistoryOptions) (*client.History, error) {
+	f.asked = fmt.Sprintf("%s at %d from %d to %d limit %d", name, o.At.Unix(), o.From.Unix(),
+		o.To.Unix(), o.Limit)
+	return &client.History{Name: name, Holds: []client.PastHold{{Client: "me", Token: 7}}}, f.err
+}
+
+func TestHistoryOverHTTP(t *testing.T) {
+	s := &site{status: picture()}
+	zero := time.Time{}.Unix()
+	code, body := s.get("/v1/history?name=a%2Fb&at=2026-11-28T14:03:07Z&limit=3")
+	if want := fmt.Sprintf("a/b at 1795874587 from %d to %d limit 3", zero, zero); code != 200 ||
+		s.locks.asked != want || !strings.Contains(body, `"token":7`) {
+		t.Errorf("got %d %s, asked %q, want %q", code, body, s.locks.asked, want)
+	}
+	for _, query := range []string{"", "name=a&at=yesterday", "name=a&from=14:03:07",
+		"name=a&limit=0"} {
+		if code, body := s.get("/v1/history?" + query); code != 400 {
+			t.Errorf("%q: got %d %s, want 400", query, code, body)
+		}
+	}
+	s.locks.err = client.ErrNoHistory
+	if code, body := s.get("/v1/history?name=a"); code != 404 {
+		t.Errorf("no history: got %d %s, want 404", code, body)
+	}
+}
+
 // picture is a node that can serve.
 func picture() *node.Status {
 	return &node.Status{Node: 1, Cluster: "c", Born: true,

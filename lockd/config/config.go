@@ -61,6 +61,9 @@ type Config struct {
 	// SnapshotRate is how many bytes of snapshots leave in a second at most.
 	SnapshotRate int64
 
+	// HistoryBytes is what a node keeps of holds that ended, 0 for nothing.
+	HistoryBytes int64
+
 	// WALSegmentBytes is the size of a segment, which must have room for a slot of any
 	// node of the cluster; WALTarget the segments before the oldest is freed, and
 	// WALBound the most there may be.
@@ -119,8 +122,10 @@ func Defaults() Config {
 		RetainSlots:          n.RetainSlots,
 		RetainBytes:          n.RetainBytes,
 		CheckpointBytes:      n.CheckpointBytes,
-		CheckpointCacheBytes: 64 << 20,
+		CheckpointCacheBytes: 48 << 20,
 		SnapshotRate:         n.SnapshotBytesPerSecond,
+
+		HistoryBytes: 256 << 20,
 
 		WALSegmentBytes: 64 << 20,
 		WALTarget:       4,

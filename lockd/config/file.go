@@ -75,7 +75,7 @@ func (f *file) apply(c *Config) []problem {
 // which applyNodes looks at.
 func (f *file) isTable(name string) bool {
 	switch name {
-	case "cluster", "cluster.limits", "node", "faults", nodesKey,
+	case "cluster", "cluster.limits", "node", "faults", "history", nodesKey,
 		nodesKey + ".id", nodesKey + ".peer", nodesKey + ".client":
 		return true
 	}

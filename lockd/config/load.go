@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"lockd/lockd/history"
 	"lockd/lockfsm"
 )
 
@@ -302,6 +303,10 @@ func (c *Config) checkRelations() []error {
 		add("node.wal_segment is %s, which has room for records of %d bytes; a slot may hold two "+
 			"node.batch of %s, %d bytes", formatBytes(c.WALSegmentBytes), o.MaxRecordBytes(),
 			formatBytes(c.BatchBytes), need)
+	}
+	if c.HistoryBytes != 0 && c.HistoryBytes < history.MinBytes {
+		add("%s is %s, must be 0, for none, or at least %s", historyKey, formatBytes(c.HistoryBytes),
+			formatBytes(history.MinBytes))
 	}
 	if c.WALTarget >= c.WALBound {
 		add("node.wal_segments is %d, must be below node.wal_segments_max of %d",

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"lockd/lockd/history"
 	"lockd/lockd/node"
 	"lockd/lockfsm"
 	"lockd/netio"
@@ -54,6 +55,7 @@ func (c *Config) Memory() Parts {
 		{"conns of clients", "node.conns, node.event_loops, node.outbound", server.MemoryBytes()},
 		{"watches, and contended names", "cluster.groups", node.WatchBytes(c.Groups)},
 		{"questions that wait for an answer", "", node.QuestionBytes()},
+		{"history", historyKey, history.MemoryBytes(c.HistoryBytes, c.Groups)},
 		{"links to peers", "cluster.nodes", links.MemoryBytes()},
 		{"checkpoints", "node.checkpoint_cache, cluster.limits",
 			uint64(c.CheckpointCacheBytes) + writeBuffers + 2*group},
@@ -81,6 +83,7 @@ func (c *Config) Disk() Parts {
 			uint64(c.WALBound+2) * uint64(c.WALSegmentBytes)},
 		// The store merges: old and new of it are there together, and some more.
 		{"checkpoints", "cluster.limits, cluster.groups", 3 * machines},
+		{"history", historyKey, uint64(c.HistoryBytes)},
 		{"snapshots that arrive", "cluster.limits",
 			2 * uint64(max(0, len(c.Nodes)-1)) * c.Limits.MemoryBytes()},
 	}

@@ -97,8 +97,16 @@ func settings() []setting {
 	all = append(all, limitSettings()...)
 	all = append(all, nodeSettings()...)
 	all = append(all, tuningSettings()...)
-	return append(all, faultSettings()...)
+	all = append(all, faultSettings()...)
+	return append(all, setting{key: historyKey, flag: "history-size", kind: kindBytes,
+		min: 0, max: 1 << 40,
+		usage: "what a node keeps of holds that ended, for lockd history: some 20 to 60 bytes for " +
+			"each; the oldest go first; 0 keeps none",
+		at: func(c *Config) any { return &c.HistoryBytes }})
 }
+
+// historyKey is the setting that is about the history.
+const historyKey = "history.size"
 
 func clusterSettings() []setting {
 	return []setting{

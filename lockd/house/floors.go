@@ -33,27 +33,29 @@ func floors() []floor {
 		{dir: "lockd/placement", number: 2, may: []string{"paxos"}},
 		{dir: "lockd/node", number: 3, may: []string{
 			"paxos/...", "lockfsm", "wal", "netio/wire", "lockd/placement"}},
-		{dir: "client/locktest", number: 4, may: []string{
-			"client", "netio/wire", "lockd/node", "lockd/placement", "lockfsm", "paxos", "wal"}},
-		{dir: "lockd/config", number: 4, may: []string{
+		{dir: "lockd/history", number: 4, may: []string{"lockfsm", "netio/wire", "lockd/node"}},
+		{dir: "client/locktest", number: 5, may: []string{
+			"client", "netio/wire", "lockd/node", "lockd/history", "lockd/placement", "lockfsm",
+			"paxos", "wal"}},
+		{dir: "lockd/config", number: 5, may: []string{
 			"paxos/...", "lockfsm/...", "wal/...", "netio/...", "client", "lockd/node",
-			"lockd/admin", "lockd/placement"}},
+			"lockd/history", "lockd/admin", "lockd/placement"}},
 		{dir: "lockd/admin", number: 4, may: []string{
 			"paxos/...", "lockfsm", "wal", "netio/wire", "client", "lockd/node",
 			"lockd/placement"}},
 		{dir: "lockd/verify/check", number: 0},
 		{dir: "lockd/verify", number: 4, may: []string{"client", "netio/wire", "lockd/verify/..."}},
-		{dir: "lockd/sim", number: 5, may: []string{
+		{dir: "lockd/sim", number: 6, may: []string{
 			"paxos/...", "lockfsm", "wal/...", "netio/wire", "client", "lockd/node",
-			"lockd/placement",
+			"lockd/placement", "lockd/history",
 			"lockd/sim/...", "lockd/faulttest/history"}},
 		{dir: "lockd/faulttest/history", number: 0},
 		{dir: "lockd/faulttest/ports", number: 0},
-		{dir: "lockd/faulttest", number: 5, may: []string{
+		{dir: "lockd/faulttest", number: 6, may: []string{
 			"client/...", "netio/wire", "lockd/faulttest/...", "lockd/sim/..."}},
 		{dir: "perf", number: 5, may: []string{
 			"client", "netio/wire", "lockd/faulttest/ports", "perf/..."}},
-		{dir: "lockd", number: 5, may: []string{
+		{dir: "lockd", number: 6, may: []string{
 			"paxos/...", "lockfsm/...", "wal/...", "netio/...", "client/...", "lockd/..."}},
 	}
 }

@@ -31,10 +31,13 @@ func (n *Node) admitFrame(c *conn, h wire.Header, body, frame []byte) {
 	case wire.KindSeen:
 		n.onSeen(c, body)
 		return
-	case wire.KindStatus, wire.KindTop:
+	case wire.KindStatus, wire.KindTop, wire.KindHistory:
 		switch {
-		case len(c.out) > maxAnswerBytes:
+		case len(c.out) > maxAnswerBytes ||
+			h.Kind == wire.KindHistory && c.inFlight >= n.opts.MaxInFlight:
 			n.busy(c, h)
+		case h.Kind == wire.KindHistory:
+			n.onHistory(c, h, body)
 		case h.Kind == wire.KindTop:
 			n.onTop(c, h, body)
 		default:

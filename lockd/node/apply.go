@@ -14,6 +14,7 @@ import (
 func (n *Node) apply(g *group, e *paxos.Entry) {
 	n.stats.Applied++
 	g.machine.Note(n.noting(g))
+	g.machine.NoteEnds(n.notingEnds())
 	err := g.machine.Apply(uint64(e.Slot), e.Value, &n.outcome)
 	if err != nil && !errors.Is(err, lockfsm.ErrMalformed) {
 		n.fail(fmt.Errorf("node: applying slot %d of group %d: %w", e.Slot, g.id, err))
@@ -25,6 +26,10 @@ func (n *Node) apply(g *group, e *paxos.Entry) {
 		n.observe(Event{Kind: EventMalformed, Group: g.id, Slot: e.Slot, Text: err.Error()})
 	}
 	n.probeApplied(g, e)
+	if n.deps.History != nil {
+		n.ended.Now = n.now
+		n.noteEnds(g, &n.ended, &n.outcome)
+	}
 	for i := range n.outcome.Events {
 		if ev := &n.outcome.Events[i]; ev.Kind == lockfsm.EventWritten {
 			n.onWritten(g, string(ev.Name))

@@ -203,6 +203,9 @@ func (n *Node) adopt(g *group, d InstallDone) {
 			g.id, slot, d.Machine.Applied()))
 	}
 	g.machine, g.changes, g.saved = d.Machine, nil, slot
+	if at := toldOf(g.machine); at.slot > g.told.slot {
+		g.told = at // what ended between, nobody here saw
+	}
 	for s := slot + 1; s <= applied && !plantedIs("snapshot-goes-back"); s++ {
 		n.applyAgain(g, s)
 	}

@@ -35,6 +35,8 @@ func OneByOne(n int, fn func(i int)) {
 // is shared by groups it touches nothing.
 func (n *Node) catchUp(g *group) (slots uint64) {
 	var out lockfsm.Outcome
+	var ended HistoryNote
+	g.machine.NoteEnds(n.notingEnds())
 	g.replica.CatchUp(func(e *paxos.Entry) bool {
 		if !g.machine.Plain(e.Value) {
 			return false
@@ -45,6 +47,9 @@ func (n *Node) catchUp(g *group) (slots uint64) {
 		}
 		if n.deps.Probe != nil {
 			n.deps.Probe.Applied(g.id, e, g.machine, &out)
+		}
+		if n.deps.History != nil {
+			n.noteEnds(g, &ended, &out)
 		}
 		slots++
 		return true

@@ -61,6 +61,7 @@ func (n *Node) collect() {
 		g.saved = paxos.Slot(g.changes.Slot)
 		n.release(g)
 	}
+	n.noteAll(g)
 	n.deps.Checkpoints.Save(*g.changes)
 }
 

@@ -209,6 +209,8 @@ type Deps struct {
 	Clients     Clients
 	Checkpoints Checkpoints
 	Superblock  Superblock
+	// History keeps which holds ended, nil for none.
+	History History
 	// Observe is told what happened, within a turn. It must be
 	// quick and must not call back.
 	Observe func(Event)

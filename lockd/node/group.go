@@ -88,6 +88,7 @@ type group struct {
 	id      paxos.GroupID
 	replica *paxos.Replica
 	machine *lockfsm.Machine
+	told    toldSlot
 	dirty   bool
 	leading bool
 	leader  paxos.NodeID
@@ -164,6 +165,7 @@ func newGroup(id paxos.GroupID, r *paxos.Replica, m *lockfsm.Machine) *group {
 		id:      id,
 		replica: r,
 		machine: m,
+		told:    toldOf(m),
 		saved:   paxos.Slot(m.Applied()),
 		bound:   make(map[lockfsm.SessionID]binding),
 		waits:   make(map[waitKey]ConnID),

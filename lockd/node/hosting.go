@@ -107,6 +107,7 @@ func (n *Node) openGroup(id paxos.GroupID, machine *lockfsm.Machine, recovered *
 		return nil, err
 	}
 	g := newGroup(id, replica, machine)
+	n.noteStart(g)
 	g.seats, g.seatsVersion, g.forgotten = seats, version, forgotten
 	n.groups[id] = g
 	at, _ := slices.BinarySearchFunc(n.hosted, id, func(g *group, id paxos.GroupID) int {

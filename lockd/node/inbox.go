@@ -30,6 +30,7 @@ const (
 	itemDrain
 	itemChange
 	itemDropped
+	itemRecalled
 )
 
 // item is one thing that happened, in arrival order. Bytes, where it has any,
@@ -305,6 +306,12 @@ func (in *Inbox) Drain(to Draining, done func(error)) {
 // Dropped completes a Drop.
 func (in *Inbox) Dropped(d DropDone) {
 	in.put(item{kind: itemDropped, done: d}, nil)
+	in.Wake()
+}
+
+// Recalled completes a HistoryRequest.
+func (in *Inbox) Recalled(d HistoryDone) {
+	in.put(item{kind: itemRecalled, done: d}, nil)
 	in.Wake()
 }
 

@@ -125,6 +125,7 @@ type Node struct {
 	answeredIn   uint64 // turn in which statusAnswer was made
 	startedAt    Nanos
 	outcome      lockfsm.Outcome
+	ended        HistoryNote     // scratch for noteEnds
 	command      lockfsm.Command // scratch for admission
 	ticker       lockfsm.BatchBuilder
 	outboxes     paxos.Outboxes

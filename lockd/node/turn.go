@@ -141,6 +141,8 @@ func (n *Node) dispatch(it *item) {
 		n.onDrain(it.done.(drainRequest))
 	case itemDropped:
 		n.onDropped(it.done.(DropDone))
+	case itemRecalled:
+		n.onRecalled(it.done.(HistoryDone))
 	case itemChange:
 		n.onChange(it.done.(changeRequest))
 	default:

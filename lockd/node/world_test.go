@@ -68,6 +68,8 @@ type testNode struct {
 	batchBytes int
 	// broken is the failure that the log tells of beside a turn that appends to it.
 	broken error
+	// past takes what ends, nil if nobody does.
+	past *pastNotes
 	// wantStop is the error with which it may stop, stopped that with which it
 	// did.
 	wantStop, stopped error
@@ -140,9 +142,13 @@ func (n *testNode) start() {
 	n.shelf.open = make(map[uint16]*openSnapshot)
 	n.inbox = NewInbox(o.MaxInboxBytes)
 	n.flushed = false
-	node, err := New(o, Deps{Log: n, Peers: testPeers{n}, Clients: testClients{n},
+	deps := Deps{Log: n, Peers: testPeers{n}, Clients: testClients{n},
 		Checkpoints: n, Superblock: n,
-		Observe: func(e Event) { n.events = append(n.events, e) }}, n.inbox, rec)
+		Observe: func(e Event) { n.events = append(n.events, e) }}
+	if n.past != nil {
+		deps.History = n.past
+	}
+	node, err := New(o, deps, n.inbox, rec)
 	if err != nil {
 		n.w.t.Fatal(err)
 	}

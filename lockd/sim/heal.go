@@ -364,8 +364,10 @@ func (w *World) allEqual() string {
 	return lack
 }
 
-// bounded checks that logs have not grown without limit (I22).
+// bounded checks what nodes tell of the past, which is bounded, too, and that logs have not
+// grown without limit (I22).
 func (w *World) bounded() {
+	w.judgePast()
 	for _, s := range w.sites {
 		if s.proc == nil {
 			continue

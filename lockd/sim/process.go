@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 
+	"lockd/lockd/history"
 	"lockd/lockd/node"
 	"lockd/lockfsm"
 	"lockd/netio/wire"
@@ -23,6 +24,8 @@ type process struct {
 	inbox  *node.Inbox
 	log    *nodeLog
 	store  *checkpoints
+	past   *history.Store
+	notes  int // that past was given
 	dir    disk.Dir
 	conns  []*conn
 	waking bool

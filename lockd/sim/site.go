@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"lockd/lockd/history"
 	"lockd/lockd/node"
 	"lockd/lockd/sim/check"
 	"lockd/paxos"
@@ -20,6 +21,7 @@ type site struct {
 	id    uint16
 	drive *simdisk.Disk
 	store *store
+	past  history.Files
 	clock clock
 	disk  *check.Disk
 	// number is that of the disk, -1 before there is one.
@@ -65,6 +67,7 @@ func newSite(w *World, id uint16) *site {
 		w: w, id: id, number: -1,
 		drive: simdisk.New(d.IntN),
 		store: newStore(),
+		past:  history.Memory(),
 		clock: newClock(newDice(w.opts.Seed, fmt.Sprint("clock ", id)), w.opts.Drift),
 		heard: make([]wal.LSN, w.opts.Nodes+w.opts.Spares),
 	}
@@ -171,8 +174,12 @@ func (s *site) open(p *process) error {
 	}
 	p.store = &checkpoints{p: p, limits: rec.Limits(), sending: make(map[uint16]*sending)}
 	p.inbox = node.NewInbox(o.MaxInboxBytes)
+	if err := p.openPast(); err != nil {
+		return err
+	}
 	p.node, err = node.New(o, node.Deps{
 		Log: p.log, Peers: peers{p}, Clients: clients{p}, Checkpoints: p.store,
+		History:    remembers{p},
 		Superblock: superblock{p}, Observe: p.observe, Probe: probe{p},
 	}, p.inbox, rec)
 	if err != nil {

@@ -164,6 +164,7 @@ func (c *checkpoints) Save(r node.SaveRequest) {
 	c.saving = &r
 	c.job(func() {
 		c.saving = nil
+		c.p.w.check(c.p.past.Sync())
 		done := node.SaveDone{Request: r}
 		if c.fails() {
 			done.Err = errStore

@@ -40,6 +40,7 @@ type World struct {
 	models  []*check.Model
 	witness *witness // nil if nobody searches
 	history *check.History
+	past    past // which holds ended, as nodes tell it
 	// firstApplied is when each slot of each group was.
 	firstApplied [][]Time
 	// crossing has the core clients do nothing but wait for each other.
@@ -99,7 +100,7 @@ func New(o Options, log io.Writer) *World {
 	for g := range uint16(o.Groups) {
 		w.models = append(w.models, check.NewModel(g, limits))
 	}
-	w.history = check.NewHistory(w.models)
+	w.history, w.past = check.NewHistory(w.models), newPast()
 	if o.Search {
 		w.witness = newWitness(w)
 	}

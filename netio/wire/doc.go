@@ -132,6 +132,8 @@
 //	34 LetGo               session u64 | epoch u32 | grace ms u32
 //	35 Chase               scope u8 | 0 u8 | after u32 | n u16 | n × flow
 //	                       flow: client u64 | owner u64
+//	36 History             from ms u64 | to ms u64 | block u64 | index u32 |
+//	                       limit u16 | name
 //
 //	135 Watched            slot u64 | token u64 | session u64 | held ms u64 |
 //	                       data u64 | holders u32 | waiters u32 | capacity u32 | taken u32 |
@@ -139,7 +141,8 @@
 //	136 WatchSynced        slot u64 | phase u8 | 0 u8
 //	137 Waiting            slot u64 | Blockage
 //
-// Payloads of Responses with StatusOK to CheckTokens, FindSession, Why, Top and Chase:
+// Payloads of Responses with StatusOK to CheckTokens, FindSession, Why, Top, Chase and
+// History:
 //
 //	TokenStates   n u16 | n × (newest u64 | standing u8 | 0 u8)
 //	SessionClaims session u64 | epoch u32 | lease ms u32 | more u8 | 0 u8 |
@@ -150,6 +153,13 @@
 //	              LockInfo as in version 3
 //	TopPage       n u16 | n × (score u32 | waits u64 | refusals u64 | usual ms u32 |
 //	              name)
+//	HistoryPage   now ms u64 | block u64 | index u32 | flags u8 (1: damaged) | 0 u8 |
+//	              n u16 | n × (after slot u64 | to slot u64 | after ms u64 | to ms u64 |
+//	              about ms u32) |
+//	              n u16 | n × (slot u64 | index u16 | how u8 | flags u8 | mode u8 | to u8 |
+//	              permits u32 | session u64 | token u64 | owner u64 | start ms u64 |
+//	              end ms u64 | start about ms u32 | end about ms u32 |
+//	              client name | who | reason text)
 //	Chased        next u32 | n u16 | n × (flow | session u64 | request u64 |
 //	              group u16 | weight u8 | near u8 | client name | name |
 //	              n u16 | n × (flow | session u64 | request u64 | token u64))
@@ -367,6 +377,23 @@
 // queue; both are all ones if unknown.
 // Top asks a node, in no group, for the names of its groups that were waited for or
 // refused most; the score counts those and is halved every minute.
+//
+// History asks a node, in no group, which holds of a name it knows that ended and of which
+// some part lies between from and to, both included; newest first. It is answered by every
+// node that keeps a history, whether or not it keeps the group now, out of what it
+// wrote down itself; one that keeps none answers NotFound, one that is asked too much at a
+// time Busy. Times are in ms since 1970, by the clock of the node when the end was applied
+// there; an about says by how much the moment may be later than is said, all ones that
+// it may be earlier by any length. If block is not zero the answer goes on: the same
+// question with that block and index is answered with what follows. Spans are the slots
+// of the group, above after and up to to, of which the node knows all that ended, at most
+// the 64 newest: what lies between two it does not know. Slot and index name a hold of a
+// group, on all nodes alike, so what several nodes say is merged by them. How: 1 released,
+// 2 session closed, 3 session expired or let go with its conn, 4 its time to live was
+// over, 5 its max hold was, 6 forced, 7 converted to the mode to, 8 what had stayed taken
+// came free. Flags: 1 detached, 2 what ended was over and stayed taken, 4 the lock stays
+// taken after it, 8 it had been converted before, and begins with its first grant.
+// Holds that stand are not in it: a Get before it tells them.
 //
 // # Rules of the conversation
 //

@@ -59,6 +59,7 @@ const (
 	KindFindSession Kind = 33
 	KindLetGo       Kind = 34
 	KindChase       Kind = 35
+	KindHistory     Kind = 36
 )
 
 // Frames from node to client.
@@ -81,7 +82,7 @@ const (
 func (k Kind) IsRequest() bool {
 	return k >= KindHello && k <= KindSeen ||
 		k.AtGate() || k == KindCheckTokens || k == KindFindSession || k == KindChase ||
-		k == KindLetGo
+		k == KindLetGo || k == KindHistory
 }
 
 // Acquires reports whether k asks for a lock.
@@ -169,6 +170,8 @@ func (k Kind) String() string {
 		return "ResetGate"
 	case KindChase:
 		return "Chase"
+	case KindHistory:
+		return "History"
 	case KindWatch:
 		return "Watch"
 	case KindUnwatch:

@@ -20,6 +20,8 @@ func watchSamples() []sample {
 		frame("unwatch", Header{KindUnwatch, 0, 10, 18}, Unwatch{15}, AppendUnwatch, DecodeUnwatch),
 		frame("why", Header{KindWhy, 0, 10, 19}, Why{9, 2, ModeEX, orders}, AppendWhy, DecodeWhy),
 		frame("top", Header{Kind: KindTop, Request: 20}, Top{10}, AppendTop, DecodeTop),
+		frame("history", Header{Kind: KindHistory, Request: 22}, History{1764338400000,
+			1764338587000, 7, 41, 64, orders}, AppendHistory, DecodeHistory),
 		frame("seen", Header{Kind: KindSeen, Request: 21}, Seen{64}, AppendSeen, DecodeSeen),
 		frame("watched", Header{KindWatched, 0, 10, 15}, Watched{Slot: 4712, Token: 88123,
 			Session: 9, HeldMillis: 500, Data: 77, Holders: 1, Waiters: 3, Change: ChangeAcquired,
@@ -35,6 +37,13 @@ func watchSamples() []sample {
 			Status: StatusOK}, blockage, AppendBlockage, DecodeBlockage),
 		response("response_top", Header{Kind: KindResponse, Request: 20}, Response{Status: StatusOK},
 			TopPage{[]TopEntry{{17, 1000, 3, UnknownMillis, orders}}}, AppendTopPage, DecodeTopPage),
+		response("response_history", Header{Kind: KindResponse, Request: 22},
+			Response{Status: StatusOK}, HistoryPage{NowMillis: 1764338600000, Block: 6, Index: 3,
+				Spans: []Span{{10, 4711, 1764338000000, 1764338599900, 0}},
+				Holds: []PastHold{{Slot: 4700, Index: 1, How: EndForced, Flags: PastMoved, Mode: ModeEX,
+					Session: 9, Token: 88123, StartMillis: 1764338500000, EndMillis: 1764338560000,
+					StartAbout: UnknownMillis, Client: []byte("ci"), Who: []byte("ops"),
+					Reason: []byte("stuck")}}}, AppendHistoryPage, DecodeHistoryPage),
 	}
 }
 
@@ -49,4 +58,6 @@ func watchesAgain(t *testing.T, b []byte) {
 	again(t, b, DecodeWatchSynced, AppendWatchSynced)
 	again(t, b, DecodeWaiting, AppendWaiting)
 	again(t, b, DecodeTopPage, payload(AppendTopPage))
+	again(t, b, DecodeHistory, AppendHistory)
+	again(t, b, DecodeHistoryPage, payload(AppendHistoryPage))
 }

@@ -74,6 +74,9 @@ const (
 		MaxGroups*groupStatusBytes
 	maxTopBytes = HeaderBytes + responseFixedBytes + 2 + MaxPage*(topEntryFixedBytes+MaxNameBytes)
 
+	maxHistoryBytes = HeaderBytes + responseFixedBytes + historyPageFixedBytes +
+		MaxSpans*spanBytes + MaxPage*(pastFixedBytes+2*MaxClientNameBytes+MaxReasonBytes)
+
 	_ = uint(MaxFrameBytes - maxWelcomeBytes)
 	_ = uint(MaxFrameBytes - maxKeepaliveBytes)
 	_ = uint(MaxFrameBytes - maxLockInfoBytes - blockageBytes)
@@ -83,6 +86,7 @@ const (
 	_ = uint(MaxFrameBytes - maxCircleBytes)
 	_ = uint(MaxFrameBytes - maxStatusBytes)
 	_ = uint(MaxFrameBytes - maxTopBytes)
+	_ = uint(MaxFrameBytes - maxHistoryBytes)
 )
 
 // Limits is what a node announces in its Welcome.

@@ -1,0 +1,250 @@
+package history
+
+import (
+	"errors"
+	"os"
+	"slices"
+
+	"lockd/lockd/node"
+	"lockd/lockfsm"
+	"lockd/netio/wire"
+)
+
+const (
+	// maxHeads and maxBodies bound how many blocks are looked at for one page, by their
+	// heads and as a whole.
+	maxHeads  = 1024
+	maxBodies = 64
+	// slackMillis is how much the wall clock may be set without that a block is passed
+	// over that should not be.
+	slackMillis = 10_000
+)
+
+// question is one History while it is answered.
+type question struct {
+	*wire.History
+	s      *Store
+	group  uint16
+	hash   uint32
+	now    int64
+	clocks clocks
+	spans  []span
+	page   wire.HistoryPage
+	limit  int
+}
+
+// Answer answers a question. It reads a bounded part of what there is; the page says
+// where to go on.
+func (s *Store) Answer(r *node.HistoryRequest) node.HistoryDone {
+	q := question{History: &r.History, s: s, group: r.Group, hash: uint32(hashText(r.Name)),
+		now: s.opts.Wall(), limit: int(r.Limit)}
+	if q.limit == 0 || q.limit > wire.MaxPage {
+		q.limit = wire.MaxPage
+	}
+	blocks, waiting := q.begin()
+	q.look(blocks, waiting)
+	q.page.NowMillis = millisOf(q.now)
+	for i := range q.spans {
+		q.page.Spans = append(q.page.Spans, q.span(&q.spans[i]))
+	}
+	return node.HistoryDone{Conn: r.Conn, Request: r.Request,
+		Page: wire.AppendHistoryPage(nil, &q.page)}
+}
+
+func millisOf(ms int64) uint64 { return uint64(max(ms, 0)) }
+
+// begin takes down what there is to look at: the blocks that are written, oldest first, and
+// behind them those that are not.
+func (q *question) begin() ([]blockInfo, []sealed) {
+	s := q.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.stats.Asked++
+	if int(q.group) < len(s.mu.groups) {
+		g := &s.mu.groups[q.group]
+		q.clocks, q.spans = g.clocks.copied(), slices.Clone(g.spans)
+	}
+	blocks := s.mu.blocks
+	if q.Block != 0 {
+		end := len(blocks)
+		for end > 0 && blocks[end-1].number > q.Block {
+			end--
+		}
+		blocks = blocks[:end]
+	}
+	// What is older than it asks for is passed over without a look, and so is what is not
+	// reached by this page.
+	var reach []blockInfo
+	for i := len(blocks) - 1; i >= 0 && len(reach) < maxHeads; i-- {
+		if q.wants(&blocks[i]) {
+			reach = append(reach, blocks[i])
+		}
+	}
+	slices.Reverse(reach)
+	waiting := slices.Clone(s.mu.queue)
+	if s.mu.open.holds > 0 && s.mu.open.mayHave(q.hash) {
+		// Sealing sorts and pads; the block goes on.
+		bytes, info := s.mu.open.seal(kindHolds)
+		waiting = append(waiting, sealed{info, bytes})
+	}
+	return reach, waiting
+}
+
+// wants reports whether some of the holds of a block may be asked for.
+func (q *question) wants(x *blockInfo) bool {
+	return x.last+slackMillis >= int64(min(q.FromMillis, 1<<62)) &&
+		x.least-slackMillis <= int64(min(q.ToMillis, 1<<62)) && x.holds > 0
+}
+
+// look goes through the blocks from the newest on until the page is full.
+func (q *question) look(blocks []blockInfo, waiting []sealed) {
+	for i := len(waiting) - 1; i >= 0; i-- {
+		w := &waiting[i]
+		if q.Block != 0 && w.info.number > q.Block || !q.wants(&w.info) {
+			continue
+		}
+		from := headerBytes + w.info.head
+		if q.take(w.info.number, w.bytes[from:from+w.info.body]) {
+			return
+		}
+	}
+	bodies := 0
+	for i := len(blocks) - 1; i >= 0; i-- {
+		x := &blocks[i]
+		body, h, err := q.read(x)
+		switch {
+		case errors.Is(err, os.ErrClosed):
+			return // the oldest segments are gone
+		case err != nil:
+			q.lose(x, &h)
+			continue
+		case body == nil:
+			continue
+		}
+		if q.take(x.number, body) {
+			return
+		}
+		if bodies++; bodies == maxBodies && i > 0 {
+			q.page.Block, q.page.Index = x.number, 0
+			return
+		}
+	}
+	if len(blocks) == maxHeads {
+		q.page.Block, q.page.Index = blocks[0].number, 0
+	}
+}
+
+// read returns the holds of a written block, nil if the name is not among them.
+func (q *question) read(x *blockInfo) ([]byte, head, error) {
+	q.s.mu.Lock()
+	i := slices.IndexFunc(q.s.mu.segments, func(g segment) bool { return g.number == x.segment })
+	if i < 0 {
+		q.s.mu.Unlock()
+		return nil, head{}, os.ErrClosed
+	}
+	file := q.s.mu.segments[i].file
+	q.s.mu.Unlock()
+	_, h, err := q.s.readHead(file, x.offset)
+	if err != nil || !h.mayHave(q.hash) {
+		return nil, h, err
+	}
+	body, err := q.s.readBody(file, x.offset, x)
+	return body, h, err
+}
+
+// lose notes that a block cannot be read: what it had is not known.
+func (q *question) lose(x *blockInfo, h *head) {
+	q.s.damaged(x.segment, x.offset)
+	q.page.Flags |= wire.HistoryDamaged
+	if h.spans == nil { // it may have had anything up to what is known of it now
+		q.spans = nil
+		return
+	}
+	for _, gone := range h.spans {
+		if gone.group == q.group {
+			q.spans = without(q.spans, gone)
+		}
+	}
+}
+
+// without takes a range out of spans.
+func without(spans []span, gone span) []span {
+	var rest []span
+	for _, x := range spans {
+		if gone.to <= x.after || gone.after >= x.to {
+			rest = append(rest, x)
+			continue
+		}
+		if x.after < gone.after {
+			rest = append(rest, span{x.group, x.after, gone.after, x.before, gone.before})
+		}
+		if gone.to < x.to {
+			rest = append(rest, span{x.group, gone.to, x.to, gone.at, x.at})
+		}
+	}
+	return rest[max(0, len(rest)-maxSpans):]
+}
+
+// take adds the holds of a block, newest first, and reports whether the page is full.
+func (q *question) take(number uint64, body []byte) bool {
+	holds, err := holdsOf(body, q.Name)
+	if err != nil {
+		q.page.Flags |= wire.HistoryDamaged
+		return false
+	}
+	for i := len(holds) - 1; i >= 0; i-- {
+		h := &holds[i]
+		if h.group != q.group || number == q.Block && h.place >= q.Index {
+			continue
+		}
+		p := q.past(h)
+		if !q.asks(&p) {
+			continue
+		}
+		q.page.Holds = append(q.page.Holds, p)
+		if len(q.page.Holds) == q.limit {
+			q.page.Block, q.page.Index = number, h.place
+			return true
+		}
+	}
+	return false
+}
+
+// asks reports whether some part of a hold may lie within what is asked for.
+func (q *question) asks(p *wire.PastHold) bool {
+	if p.EndMillis < q.FromMillis &&
+		(p.EndAbout == wire.UnknownMillis || p.EndMillis+uint64(p.EndAbout) < q.FromMillis) {
+		return false
+	}
+	return p.StartMillis <= q.ToMillis || p.StartAbout == wire.UnknownMillis
+}
+
+// past puts a hold into the form in which it is told.
+func (q *question) past(h *hold) wire.PastHold {
+	began := late // one that began before the clock of its end is judged by itself
+	if q.clocks.same(h.Since, h.at) {
+		began = h.doubt
+	}
+	start, startAbout := q.clocks.when(h.Since, q.now, began)
+	end, endAbout := q.clocks.when(h.at, q.now, h.doubt)
+	p := wire.PastHold{Slot: h.slot, Index: uint16(min(h.index, 1<<16-1)), How: wire.HoldEnd(h.How),
+		Flags: wire.PastFlags(h.Flags), Mode: wire.Mode(h.Mode), To: wire.Mode(h.To),
+		Permits: uint32(h.Permits), Session: uint64(h.Session), Token: uint64(h.Token),
+		Owner: uint64(h.Owner), StartMillis: millisOf(start), EndMillis: millisOf(end),
+		StartAbout: startAbout, EndAbout: endAbout, Client: h.Client, Who: h.Who, Reason: h.Reason}
+	if h.Flags&(lockfsm.EndedDetached|lockfsm.EndedKept) != 0 {
+		p.Session |= wire.DetachedOwner
+	}
+	return p
+}
+
+// span puts a span into the form in which it is told.
+func (q *question) span(x *span) wire.Span {
+	before, about := q.clocks.when(x.before, q.now, late)
+	to, _ := q.clocks.when(x.at, q.now, late)
+	if about == wire.UnknownMillis {
+		about = 0 // it may be earlier, and then more is known
+	}
+	return wire.Span{After: x.after, To: x.to, AfterMillis: millisOf(before),
+		ToMillis: millisOf(to), AboutMillis: about}
+}

@@ -1,0 +1,163 @@
+package history
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// load reads the heads of all blocks, and cuts a torn end of the last segment.
+func (s *Store) load() error {
+	numbers, err := s.files.List()
+	if err != nil {
+		return err
+	}
+	for i, number := range numbers {
+		file, err := s.files.Open(number)
+		if err != nil {
+			return err
+		}
+		size, err := file.Size()
+		if err != nil {
+			return errors.Join(err, file.Close())
+		}
+		s.mu.segments = append(s.mu.segments, segment{number: number, file: file, bytes: alignBytes})
+		last := numbers[len(numbers)-1]
+		if err := s.loadSegment(size, last); err != nil {
+			return err
+		}
+		newest := number == last
+		at := &s.mu.segments[len(s.mu.segments)-1]
+		if !newest {
+			at.bytes = size
+		}
+		if newest && at.carry == nil && at.bytes == alignBytes {
+			// It has nothing yet, be it because its first write was torn.
+			s.mu.segments = s.mu.segments[:i]
+			if err := errors.Join(file.Close(), s.files.Remove(number)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// loadSegment reads the heads of the last of s.mu.segments, which has so many bytes, and
+// says up to where it is whole. Of the newest segment, whose end may be torn, it reads
+// all; what is damaged of others is found when it is asked for.
+func (s *Store) loadSegment(size int64, newest uint64) error {
+	seg := &s.mu.segments[len(s.mu.segments)-1]
+	start := make([]byte, len(segmentMagic)+8)
+	if _, err := seg.file.ReadAt(start, 0); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("history: reading segment %016x: %w", seg.number, err)
+	}
+	if string(start[:len(segmentMagic)]) != segmentMagic ||
+		binary.LittleEndian.Uint64(start[len(segmentMagic):]) != seg.number {
+		if size > 0 {
+			s.damaged(seg.number, 0)
+		}
+	}
+	bad := int64(-1) // where what cannot be read begins
+	for at := int64(alignBytes); at+headerBytes <= size; {
+		info, h, err := s.readHead(seg.file, at)
+		switch {
+		case errors.Is(err, ErrTooNew):
+			return fmt.Errorf("history: segment %016x at %d: %w", seg.number, at, err)
+		case err == nil && at+headerBytes+int64(info.head+info.body) > size:
+			err = errDamaged
+		case err == nil && seg.number == newest:
+			_, err = s.readBody(seg.file, at, &info)
+		}
+		if err != nil && !errors.Is(err, errDamaged) {
+			return err
+		}
+		if err != nil {
+			if bad < 0 {
+				bad = at
+			}
+			at += alignBytes
+			continue
+		}
+		if bad >= 0 {
+			s.damaged(seg.number, bad)
+			bad = -1
+		}
+		info.segment, info.offset = seg.number, at
+		s.take(seg, &info, &h)
+		at += info.bytes()
+		seg.bytes = at
+	}
+	if bad >= 0 && seg.number != newest {
+		s.damaged(seg.number, bad)
+	}
+	return nil
+}
+
+// take takes a block in that is read.
+func (s *Store) take(seg *segment, info *blockInfo, h *head) {
+	for _, x := range h.spans {
+		s.group(x.group).add(x)
+	}
+	for _, c := range h.clocks {
+		s.group(c.group).clocks.add(c)
+	}
+	if info.kind == kindCarry {
+		if seg.carry = h.spans; seg.carry == nil {
+			seg.carry = []span{}
+		}
+		return
+	}
+	s.mu.number = max(s.mu.number, info.number)
+	s.mu.blocks = append(s.mu.blocks, *info)
+}
+
+// readHead reads the header and the head of a block. The error is errDamaged, ErrTooNew
+// or that of the file.
+func (s *Store) readHead(file File, at int64) (blockInfo, head, error) {
+	b := make([]byte, headerBytes)
+	if err := readFull(file, b, at); err != nil {
+		return blockInfo{}, head{}, err
+	}
+	info, err := decodeHeader(b)
+	if err != nil {
+		return info, head{}, err
+	}
+	size, err := file.Size()
+	if err != nil {
+		return info, head{}, err
+	}
+	if at+headerBytes+int64(info.head) > size {
+		return info, head{}, errDamaged
+	}
+	b = append(b, make([]byte, info.head)...)
+	if err := readFull(file, b[headerBytes:], at+headerBytes); err != nil {
+		return info, head{}, err
+	}
+	h, err := decodeHead(b)
+	return info, h, err
+}
+
+// readBody reads the holds of a block.
+func (s *Store) readBody(file File, at int64, info *blockInfo) ([]byte, error) {
+	b := make([]byte, info.body)
+	if err := readFull(file, b, at+headerBytes+int64(info.head)); err != nil {
+		return nil, err
+	}
+	if checksum(b) != info.sum {
+		return nil, errDamaged
+	}
+	return b, nil
+}
+
+// readFull fills b. What is missing at the end of the file is damage.
+func readFull(file File, b []byte, at int64) error {
+	switch _, err := file.ReadAt(b, at); {
+	case errors.Is(err, io.EOF):
+		return errDamaged
+	case err != nil:
+		return fmt.Errorf("history: reading: %w", err)
+	default:
+		return nil
+	}
+}
