@@ -264,3 +264,60 @@ func TestPaperStepsDown(t *testing.T) {
 		t.Errorf("got %v from ConfirmRead, want ErrNotLeader", err)
 	}
 }
+
+// "Paxos Made Simple", §3: phase 1 is done for all later instances at once, and the
+// servers of an instance are those that the state α instances before it names. So phase 1
+// is over when those of the next slot have promised too: what is taken over may end where
+// a configuration ends, and the next slot have been chosen, and answered for, by others.
+func TestPaperServesOnceTheNextConfigurationHasPromised(t *testing.T) {
+	rec, old := &Recovered{}, Ballot{1, 3}
+	for s := Slot(1); s <= 4; s++ {
+		if err := rec.Add(accepted(s, old, "taken over")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := rec.Add(Record{Kind: RecordChosen, Slot: 1, Data: []byte{recordVersion}}); err != nil {
+		t.Fatal(err)
+	}
+	r := newReplica(t, 1, rec)
+	takeTurn(r)
+	next := Configuration{From: 5, Acceptors: []Acceptor{{1, 1}, {3, 3}, {4, 4}}}
+	if err := r.Configure(next); err != nil {
+		t.Fatal(err)
+	}
+	b := prepared(t, r)
+	step(r, Message{Kind: KindPromise, From: 2, Ballot: b, Slot: 2})
+	out := step(r, Message{Kind: KindAccepted, From: 2, Ballot: b, Slot: 2, Last: 4})
+	if len(out.chosen) != 3 {
+		t.Fatalf("got %d slots chosen, want 2 to 4", len(out.chosen))
+	}
+	if s := r.Status(); s.Serving || r.CanPropose() {
+		t.Errorf("got %+v, want a leader that serves nobody before 3 or 4 has promised slot 5", s)
+	}
+	beat := func() uint64 {
+		for r.Tick(); r.ticks%r.cfg.HeartbeatTicks != 0; {
+			r.Tick()
+		}
+		seq := takeTurn(r).find(t, KindHeartbeat, 3).Seq
+		step(r, Message{Kind: KindHeartbeatAck, From: 3, Ballot: b, Seq: seq})
+		return r.reads.confirmed
+	}
+	if _, err := r.ConfirmRead(); err != nil {
+		t.Fatal(err)
+	}
+	if round := beat(); round != 0 {
+		t.Errorf("round %d of reads is confirmed, and slot 5 may have been answered for", round)
+	}
+	out = step(r, Message{Kind: KindPromise, From: 4, Ballot: b, Slot: 5, Last: 5, Chosen: 4,
+		Entries: []Entry{{Slot: 5, Ballot: old, Value: []byte("answered")}}})
+	if got := out.find(t, KindAccept, 4).Entries; len(got) != 1 || string(got[0].Value) != "answered" {
+		t.Errorf("got %+v proposed, want what slot 5 held", got)
+	}
+	step(r, Message{Kind: KindAccepted, From: 4, Ballot: b, Slot: 5, Last: 5})
+	if s := r.Status(); !s.Serving || s.Chosen != 5 {
+		t.Errorf("got %+v, want a leader that serves from slot 5 on", s)
+	}
+	if beat() == 0 {
+		t.Error("no round of reads is confirmed")
+	}
+}

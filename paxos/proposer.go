@@ -112,10 +112,12 @@ func (r *Replica) pump() {
 		}
 		return
 	}
+	// Until a prepare quorum of the next slot has promised, that slot may have been
+	// chosen, and answered for, in a configuration that phase 1 did not ask.
+	if !r.mayPropose() {
+		return
+	}
 	if r.lead.first == 0 || r.lead.next-1 < r.lead.first {
-		if !r.mayPropose() {
-			return
-		}
 		r.propose(nil)
 	}
 	r.lead.opened = r.lead.next - 1
