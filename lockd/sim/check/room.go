@@ -55,7 +55,7 @@ func (s *step) unsettled() bool {
 			return true
 		}
 	}
-	return s.pending
+	return s.pending || s.wasPending
 }
 
 // taken returns how many there would be at most, with what a command asks for, and how
