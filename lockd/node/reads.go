@@ -226,7 +226,7 @@ func (n *Node) answerReads(g *group, confirmed uint64) {
 	for k < len(g.reads) && g.reads[k].seq != 0 &&
 		(g.reads[k].seq <= g.confirmed || plantedIs("read-without-round")) &&
 		g.reads[k].behind <= g.landed {
-		if n.turnstile.spent > answerCost {
+		if n.turnstile.spent > n.turnstile.most {
 			n.leaveLate(g)
 			break
 		}
