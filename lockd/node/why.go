@@ -228,11 +228,11 @@ func (n *Node) tellPlace(q *queueWatch, w *watch, x *wire.Waiting) {
 	}
 	c := n.conns.find(w.key.conn)
 	if c == nil || c.closed || !w.fresh && w.position == x.Position && w.blocker == blocker &&
-		w.at == q.name ||
-		!c.mayTell(w) {
+		w.at == q.name || !c.mayTell(w) {
 		return
 	}
 	w.fresh, w.position, w.blocker, w.at = false, x.Position, blocker, q.name
-	c.out = wire.AppendWaiting(c.out, wire.Header{Group: uint16(q.group.id), Request: w.key.request}, x)
+	h := wire.Header{Group: uint16(q.group.id), Request: w.key.request}
+	c.out = wire.AppendWaiting(c.out, h, x)
 	n.pushed(c)
 }
