@@ -541,7 +541,6 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 	}
 	if !x.detached() {
 		c.receive(g, x)
-		c.doubtSeveral(g, x)
 		return nil
 	}
 	x.cappedUntil = 0

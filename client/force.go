@@ -191,11 +191,11 @@ func (c *Core) startRecheck(g *group) {
 	c.askRecheck(g)
 }
 
-// doubtSeveral has the next Tick ask about a grant of several names that was asked for
-// more than once. The grant may be an old one, of which one name was forced since: the
-// answer says nothing of that, as long as another is left.
+// doubtSeveral has the next Tick ask about a grant of several names that was made a while
+// ago, as far as is known: one name may have been forced since. The answer to the request
+// says nothing of that, as long as another is left.
 func (c *Core) doubtSeveral(g *group, x *Call) {
-	if x.Wants != nil && x.sends > 1 {
+	if x.Wants != nil {
 		g.recheck.due = true
 		c.schedule(0)
 	}

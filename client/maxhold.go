@@ -38,6 +38,9 @@ func (c *Core) receive(g *group, x *Call) {
 		return
 	}
 	c.grantUntil(g, x, until)
+	if x.unsure {
+		c.doubtSeveral(g, x)
+	}
 }
 
 // grantUntil hands out a grant that counts as lost at a moment.
@@ -111,6 +114,7 @@ func (c *Core) onLeft(g *group, q *Call, r *wire.Response) error {
 		return nil
 	}
 	c.grantUntil(g, x, until)
+	c.doubtSeveral(g, x) // the push of a loss was of none that is held, the answer of the first
 	return nil
 }
 

@@ -248,3 +248,55 @@ func TestSessionEndsBeforeItsTimeIsKnown(t *testing.T) {
 	b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 10})
 	b.respond(1, b.one(1, wire.KindAsk), wire.Response{Status: wire.StatusOK, Token: 2})
 }
+
+// TestForcedBeforeSeveralAreHandedOut proves that who was granted several names with a max
+// hold long ago, and lost one by force while he asked how long they may last, hears of it:
+// the push of the loss came before he had them, and the answer is about the first (I25).
+func TestForcedBeforeSeveralAreHandedOut(t *testing.T) {
+	b := newBench(t)
+	for _, e := range b.core.endpoints {
+		e.version = wire.Version
+	}
+	x := &Call{Kind: wire.KindAcquireAll, Flags: wire.FlagWait, Name: "a",
+		Terms: &wire.Terms{Fields: wire.TermMaxHold, MaxHoldMillis: 4000}}
+	for _, name := range []string{"a", "b"} {
+		x.Wants = x.Wants.Append(wire.Want{Mode: wire.ModeEX, Name: []byte(name)})
+	}
+	b.core.Start(x)
+	b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 9})
+	asked := b.one(1, wire.KindAcquireAll)
+	b.after(time.Second)
+	b.respond(1, asked, wire.Response{Status: wire.StatusOK, Token: 5})
+	left := b.one(1, wire.KindCheckTokens)
+	b.receive(1, wire.AppendLost(nil, wire.Header{},
+		&wire.Lost{Session: 9, Token: 6, Reason: wire.ReasonForced}))
+	b.respond(1, left, wire.Response{Status: wire.StatusOK, Payload: wire.AppendTokensLeft(nil,
+		&wire.TokenStates{States: []wire.TokenState{{Standing: wire.TokenCurrent, LeftMillis: 3500}}})})
+	b.respond(1, b.one(1, wire.KindCheckTokens), wire.Response{Status: wire.StatusOK,
+		Payload: wire.AppendTokenStates(nil, &wire.TokenStates{States: []wire.TokenState{
+			{Standing: wire.TokenCurrent}, {Standing: wire.TokenStale}}})})
+	if x.state != StateLost || !errors.Is(x.lost, ErrForced) {
+		t.Errorf("got state %v, %v, want it lost by force", x.state, x.lost)
+	}
+}
+
+// TestRefusedSeveralAreNotDoubted proves that a grant of several names is not asked about
+// if all that was sent before is known to have done nothing: overload would have each
+// such grant ask about all that the session holds.
+func TestRefusedSeveralAreNotDoubted(t *testing.T) {
+	b := newBench(t)
+	for _, e := range b.core.endpoints {
+		e.version = wire.Version
+	}
+	x := &Call{Kind: wire.KindAcquireAll, Name: "a",
+		Wants: wire.Wants(nil).Append(wire.Want{Mode: wire.ModeEX, Name: []byte("a")})}
+	b.core.Start(x)
+	b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 9})
+	b.respond(1, b.one(1, wire.KindAcquireAll), wire.Response{Status: wire.StatusBusy,
+		RetryMillis: 20})
+	b.after(time.Second)
+	b.respond(1, b.one(1, wire.KindAcquireAll), wire.Response{Status: wire.StatusOK, Token: 5})
+	if got := len(b.sent(1, wire.KindCheckTokens)); x.state != StateHeld || got > 0 {
+		t.Errorf("got state %v and %d questions, want it held and none", x.state, got)
+	}
+}

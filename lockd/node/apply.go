@@ -71,7 +71,7 @@ func (n *Node) onResult(g *group, slot uint64, o *origin, r *lockfsm.Result) {
 		case o.change != 0:
 			n.onChangeResult(o.change, r)
 		case o.name == registerSeats:
-			g.stepping = false
+			g.stepping--
 		}
 		return // proposed by this node itself
 	}

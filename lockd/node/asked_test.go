@@ -52,3 +52,18 @@ func TestQuestionsOfAllGroupsHaveOneBound(t *testing.T) {
 		}
 	}
 }
+
+// What a group had room for in a flood is given back when few questions are left, be it
+// that the group is asked something all the time: floods of one group after the other
+// would else keep room in each (I22).
+func TestRoomOfAFloodIsGivenBackBesideAQuestion(t *testing.T) {
+	g := &group{}
+	for range 4096 {
+		g.reads = append(g.reads, read{})
+	}
+	g.reads[0].request = 7
+	g.keepReads(1)
+	if got := cap(g.reads); got > 256 || len(g.reads) != 1 || g.reads[0].request != 7 {
+		t.Errorf("got room for %d questions beside the %d that are left", got, len(g.reads))
+	}
+}

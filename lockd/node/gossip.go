@@ -82,7 +82,7 @@ func (n *Node) gossip() {
 // is not applied may name a disk that was given up since it was proposed, by this
 // leader or by one before it: nobody is to count on the seats as they are before it.
 func (n *Node) knowsSeats(g *group) bool {
-	return g.leading && !g.stepping && g.replica.TookOver()
+	return g.leading && g.stepping == 0 && g.replica.TookOver()
 }
 
 // settledHome reports whether nothing is left to do for a group that this node

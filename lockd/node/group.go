@@ -107,8 +107,9 @@ type group struct {
 	// forgotten is that of the last departure from this node.
 	forgotten   paxos.Slot
 	reseatAfter Nanos
-	// stepping is set while a step that this leader proposed is not applied.
-	stepping bool
+	// stepping counts the steps that this leader proposed and that are not applied: one
+	// that takes long is proposed again.
+	stepping int
 	// changes is a change set that is being saved, or could not be saved yet.
 	changes *SaveRequest
 

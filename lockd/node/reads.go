@@ -226,7 +226,7 @@ func (n *Node) answerReads(g *group, confirmed uint64) {
 	for k < len(g.reads) && g.reads[k].seq != 0 &&
 		(g.reads[k].seq <= g.confirmed || plantedIs("read-without-round")) &&
 		g.reads[k].behind <= g.landed {
-		if n.turnstile.spent > answerCost {
+		if n.turnstile.spent > n.turnstile.most {
 			n.leaveLate(g)
 			break
 		}
@@ -243,11 +243,11 @@ func (n *Node) answerReads(g *group, confirmed uint64) {
 }
 
 // keepReads keeps the first questions, and the memory of a flood only as long as it
-// lasts.
+// lasts: not for the few that may wait at any time.
 func (g *group) keepReads(count int) {
 	const keep = 256
-	if g.reads = g.reads[:count]; count == 0 && cap(g.reads) > keep {
-		g.reads = nil
+	if g.reads = g.reads[:count]; cap(g.reads) > max(keep, 4*count) {
+		g.reads = append([]read(nil), g.reads...)
 	}
 }
 

@@ -178,7 +178,8 @@ func (n *Node) reseat(g *group) bool {
 		Op: lockfsm.OpWrite, Name: []byte(registerSeats), Token: lockfsm.Token(g.seatsVersion),
 		Value: value,
 	}, origin{name: registerSeats})
-	g.reseatAfter, g.stepping = n.now+reseatAgain, true
+	g.reseatAfter = n.now + reseatAgain
+	g.stepping++
 	return true
 }
 

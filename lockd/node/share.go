@@ -16,7 +16,8 @@ const (
 	// and what is served of those that have. A turn of both takes some 3 ms.
 	turnCost = 512
 	// answerCost is the cost of a turn from which on questions that could be
-	// answered are left for the next.
+	// answered are left for the next, unless requests have cost nearly as much: they
+	// leave turnCost for answers.
 	answerCost = 3 * turnCost
 	// mostOwed is how many questions may wait for their answers before a conn with
 	// leastQuantum of them has what else it sends wait. It is what two turns answer:
@@ -64,6 +65,7 @@ func checkCost(body []byte) int { return len(body) / 512 }
 // turnstile serves the conns that have requests waiting. The engine owns it.
 type turnstile struct {
 	spent int     // cost of this turn so far
+	most  int     // cost of this turn from which on no question is answered any more
 	ring  []*conn // conns with requests waiting, in the order they are served
 	bytes int     // of the requests that wait
 	owed  int     // questions that wait for an answer, as many as conns have asked
@@ -228,9 +230,11 @@ func (n *Node) admitCost(cost int) bool {
 	return true
 }
 
-// answerLate answers questions that were left by the turn before.
+// answerLate answers questions that were left by the turn before. It comes when the
+// requests of this turn have been served: one of them may cost more than a turn.
 func (n *Node) answerLate() {
 	t := &n.turnstile
+	t.most = max(answerCost, t.spent+turnCost)
 	late := t.late
 	t.late = nil
 	for _, g := range late {

@@ -65,7 +65,7 @@ type watch struct {
 	claim    waitKey
 	position uint32
 	blocker  uint64
-	at       string
+	at       string // as the queue has it: no name of its own
 	spread   bool
 	more     []string
 }

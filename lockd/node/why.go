@@ -169,7 +169,7 @@ func (n *Node) tellQueue(g *group, q *queueWatch) int {
 			if c.Part > 0 && !n.stopsAt(g, w, q) {
 				continue
 			}
-			n.tellPlace(g, w, &wire.Waiting{Slot: g.machine.Applied(), Blockage: wire.Blockage{
+			n.tellPlace(q, w, &wire.Waiting{Slot: g.machine.Applied(), Blockage: wire.Blockage{
 				Position: uint32(i + 1), Samples: uint32(v.known), UsualMillis: v.usual,
 				EstimateMillis: estimate, Info: x}})
 		}
@@ -220,19 +220,19 @@ func (n *Node) spreadWatch(g *group, w *watch) {
 	c.moreWatches += len(w.more)
 }
 
-// tellPlace pushes one Waiting, if it says anything new.
-func (n *Node) tellPlace(g *group, w *watch, x *wire.Waiting) {
+// tellPlace pushes one Waiting about a queue, if it says anything new.
+func (n *Node) tellPlace(q *queueWatch, w *watch, x *wire.Waiting) {
 	blocker := uint64(0)
 	if len(x.Info.Holders) > 0 {
 		blocker = x.Info.Holders[0].Token
 	}
 	c := n.conns.find(w.key.conn)
 	if c == nil || c.closed || !w.fresh && w.position == x.Position && w.blocker == blocker &&
-		w.at == string(x.Info.Name) ||
-		!c.mayTell(w) {
+		w.at == q.name || !c.mayTell(w) {
 		return
 	}
-	w.fresh, w.position, w.blocker, w.at = false, x.Position, blocker, string(x.Info.Name)
-	c.out = wire.AppendWaiting(c.out, wire.Header{Group: uint16(g.id), Request: w.key.request}, x)
+	w.fresh, w.position, w.blocker, w.at = false, x.Position, blocker, q.name
+	h := wire.Header{Group: uint16(q.group.id), Request: w.key.request}
+	c.out = wire.AppendWaiting(c.out, h, x)
 	n.pushed(c)
 }

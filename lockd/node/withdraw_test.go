@@ -360,7 +360,7 @@ func TestFM1StepUnderWayIsNotSpokenOf(t *testing.T) {
 	w.until("an observer is to accept", func() bool {
 		for _, n := range w.nodes {
 			for _, g := range n.node.hosted {
-				if g.id != 0 && g.stepping && len(g.seats.Now.Observers) > 0 {
+				if g.id != 0 && g.stepping > 0 && len(g.seats.Now.Observers) > 0 {
 					led = g
 				}
 			}
@@ -382,9 +382,27 @@ func TestFM1StepUnderWayIsNotSpokenOf(t *testing.T) {
 			}
 		}
 	}
-	if !led.leading || !led.stepping {
+	if !led.leading || led.stepping == 0 {
 		t.Fatal("no step is under way any more")
 	}
 	w.drop = nil
 	w.settle("all at home", w.atHome)
+}
+
+// A step that takes long is proposed again, and what became of the first, or of the one
+// too many, does not say that none is under way.
+func TestFM1StepIsUnderWayUntilTheLastIsApplied(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.leaderOf(1).node
+	g := n.group(1)
+	g.stepping = 2 // as after two proposals
+	for _, code := range []lockfsm.Code{lockfsm.CodeOK, lockfsm.CodeConflict} {
+		if n.knowsSeats(g) {
+			t.Errorf("%d steps are under way, and the seats pass for known", g.stepping)
+		}
+		n.onResult(g, 0, &origin{name: registerSeats}, &lockfsm.Result{Code: code})
+	}
+	if !n.knowsSeats(g) {
+		t.Error("no step is under way, and the seats do not pass for known")
+	}
 }
