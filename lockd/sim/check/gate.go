@@ -43,7 +43,8 @@ type gates struct {
 	// kept are the answers to all requests that had an effect, for ever: a second
 	// effect of one would be a second execution (I19).
 	kept map[claimKey]kept
-	// order is that in which they were given.
+	// order is that in which they were given, or may have been: a reset of which only
+	// waits of ended sessions were left may have been what ended them.
 	order []claimKey
 	// done is below which number each session has said it is answered.
 	done map[lockfsm.SessionID]lockfsm.RequestID
@@ -305,10 +306,12 @@ func (s *step) resetGate(g *gateModel, c *lockfsm.Command, r *lockfsm.Result) er
 	if r.Code != lockfsm.CodeOK {
 		return s.bad("reset of %v %q answered %v", g.kind, c.Name, r.Code)
 	}
+	key := claimKey{c.Session, c.Request, false}
 	if !g.stands && (g.kind == lockfsm.GateEvent || len(g.waiters) == 0) {
+		s.gates.order = append(s.gates.order, key)
 		return nil
 	}
-	s.gates.keep(claimKey{c.Session, c.Request, false}, kept{c.Op, r.Code, 0})
+	s.gates.keep(key, kept{c.Op, r.Code, 0})
 	g.stands = false
 	return s.letThrough(g, nil, kept{lockfsm.OpAwait, lockfsm.CodeBroken, 0})
 }

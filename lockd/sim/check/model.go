@@ -41,10 +41,7 @@ type Model struct {
 	levels int
 	// pending: the machine says that it has endings left to do. It has for so many time
 	// steps, and there was so much at most that could end.
-	pending bool
-	// wasPending is what it said before the last slot, in which the rest may have ended
-	// behind the commands.
-	wasPending        bool
+	pending           bool
 	endless, couldEnd int
 	// Grants and Ends are what the last slot granted and ended.
 	Grants []Grant
@@ -248,7 +245,7 @@ func (m *Model) Apply(slot uint64, value []byte, out *lockfsm.Outcome, pending P
 	if slot != m.slot+1 {
 		return s.bad("I6: slot %d follows", slot)
 	}
-	m.slot, m.wasPending, m.pending = slot, m.pending, pending == StillEnding
+	m.slot, m.pending = slot, pending == StillEnding
 	b, err := DecodeBatch(value)
 	if err != nil {
 		return s.bad("value of %d bytes: %v", len(value), err)

@@ -55,7 +55,7 @@ func (s *step) unsettled() bool {
 			return true
 		}
 	}
-	return s.pending || s.wasPending
+	return s.pending
 }
 
 // taken returns how many there would be at most, with what a command asks for, and how
