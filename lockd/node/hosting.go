@@ -177,6 +177,9 @@ func (n *Node) retire(g *group, forgotten paxos.Slot) {
 		n.collector, n.saving = collector{}, -1
 	}
 	n.mark(g.id, mark{kind: markLeft, forgotten: forgotten})
+	if plantedIs("left-released-before-marked") {
+		n.deps.Log.Release(uint16(g.id), ^uint64(0))
+	}
 	n.dropCheckpoint(g.id)
 	n.observe(Event{Kind: EventRetired, Group: g.id})
 }

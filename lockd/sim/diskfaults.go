@@ -82,6 +82,15 @@ func (s *site) unstick() {
 	}
 }
 
+// cutOnLeaving takes the power, now and then, while the log takes note that a group
+// has left: what it drops then must not be missed if the note is lost (I10).
+func (s *site) cutOnLeaving() {
+	if d := s.w.dice.disk; s.proc != nil && s.w.faulty(FaultPower) && d.permille(600) {
+		s.w.covered["power planned to go as a group left"]++
+		s.plan(d.between(1, 20), simdisk.ErrCut)
+	}
+}
+
 // hang lets a sync never return, until somebody ends the process. Who watches it
 // leaves a process alone whose disk has moved again.
 func (w *World) hang(s *site) {

@@ -17,6 +17,8 @@
 //	world.go     the run; time.go and agenda the order of events; clock.go, dice.go
 //	site.go      a place where a node lives: disk, clock, crashes and starts
 //	process.go   one life of a node, and what it touches; log.go, store.go
+//	flush.go     how the log writes: the world goes on between two operations of
+//	             the disk
 //	link.go      between nodes; conn.go between clients and nodes
 //	client.go    a client that follows the epoch rule; hear.go what it is told,
 //	             tasks.go what it wants

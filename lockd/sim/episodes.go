@@ -235,12 +235,12 @@ func (w *World) losesLeaderships(x *site) {
 	x.stall(12 * w.election())
 	quiet := func() bool { return w.slots == slots && w.agenda.Now() >= began+2*second }
 	w.await("a sync that stalls", 3*second, func() string {
-		if len(own) > 0 && x.proc.log.started == 0 && !quiet() {
+		if len(own) > 0 && x.proc.log.SyncingSince() == 0 && !quiet() {
 			return "none begins"
 		}
 		return ""
 	})
-	if len(own) > 0 && x.proc.log.started == 0 {
+	if len(own) > 0 && x.proc.log.SyncingSince() == 0 {
 		w.covered["no sync to stall"]++
 		x.stalledUntil = w.agenda.Now()
 		return

@@ -9,21 +9,24 @@ import (
 	"lockd/wal/disk/simdisk"
 )
 
-// nodeLog is the WAL of one life of a node: a real Writer on the simulated
-// disk, whose syncs take a drawn time. Like the Syncer of production it lets
-// the node append while a sync runs, and tells it of the sync only afterwards.
+// nodeLog is the WAL of one life of a node: a real Writer on the simulated disk.
+// Like the Syncer of production it lets the node append, release and die between
+// any two operations of a flush, and tells it of a sync as soon as that is done.
 type nodeLog struct {
 	p      *process
 	writer *wal.Writer
-	// last is the newest record, target the newest one that the running sync
-	// covers; started is when it began, zero if none runs.
-	last, target wal.LSN
-	started      node.Nanos
-	again        bool // a flush was asked for while one runs
-	failed       bool
-	idle         int  // raised by each sync; an older wait for a seal is void
-	stuck        bool // the running sync waits for the disk to move again
-	preparing    bool // a spare segment is to be made
+	flush  flush
+	// last is the newest record, told the newest one that the node was told is
+	// durable.
+	last, told wal.LSN
+	again      bool // a flush was asked for while one runs
+	failed     bool
+	// quiet is when the last flush ended; sealing says that somebody looks later
+	// whether that is long ago.
+	quiet     Time
+	sealing   bool
+	sealed    bool // the flush that runs is a seal
+	preparing bool // a spare segment is to be made
 	// marks are the records that say that a group has left the node.
 	marks map[uint16]wal.LSN
 	// saved is by group the slot of the checkpoint on which the log says that it
@@ -61,89 +64,97 @@ func (l *nodeLog) Reopen(group uint16) {
 
 // Flush implements node.Log.
 func (l *nodeLog) Flush() {
-	if !l.p.output() || l.failed {
-		return
+	if l.p.output() {
+		l.wake()
 	}
-	if l.started != 0 {
+}
+
+// wake has what was appended made durable, now or once the flush that runs has ended.
+func (l *nodeLog) wake() {
+	switch {
+	case l.failed:
+	case l.flush.planned:
 		l.again = true
+	default:
+		l.begin(l.writer.Flush)
+	}
+}
+
+// synced tells the node what has become durable since it was last told.
+func (l *nodeLog) synced() {
+	w, durable := l.p.w, l.writer.Durable()
+	if durable == l.told {
 		return
 	}
-	l.begin()
-}
-
-func (l *nodeLog) begin() {
-	w := l.p.w
-	l.started, l.target, l.again = l.p.site.clock.read(w.agenda.Now()), l.last, false
-	took := w.opts.SyncTime/2 + w.dice.disk.around(w.opts.SyncTime/2)
-	w.agenda.After(took, func() {
-		if !l.p.alive {
-			return
-		}
-		if l.stuck = l.p.site.stalledUntil > w.agenda.Now(); !l.stuck {
-			l.finish()
-		}
-	})
-}
-
-// unstick completes a sync that a stalled disk kept waiting.
-func (l *nodeLog) unstick() {
-	if l.stuck && l.p.alive {
-		l.stuck = false
-		l.finish()
+	l.told = durable
+	w.check(l.p.site.disk.Synced(durable))
+	w.note("synced", uint64(l.p.site.id), uint64(durable))
+	if c := l.p.site.copied; c != nil && c.drive == nil && l.last == durable {
+		l.p.site.copied = l.p.site.duplicate()
 	}
+	l.p.inbox.Durable(durable)
+	l.p.wake()
 }
 
-// finish makes the sync happen and tells the node. Records that were appended
-// while it ran are on the disk too, but the node hears of them only after the
-// next one.
-func (l *nodeLog) finish() {
-	w := l.p.w
-	durable, err := l.writer.Flush()
-	l.started = 0
-	if err != nil {
+// ended goes on after a flush, or after the seal that comes when nothing does.
+func (l *nodeLog) ended(err error) {
+	w, sealed := l.p.w, l.sealed
+	l.sealed = false
+	switch {
+	case errors.Is(err, simdisk.ErrCut):
+		w.covered["power cut inside a flush"]++
+		w.stopped(l.p, err)
+		return
+	case err != nil:
 		l.failed = true
 		w.note("sync failed", uint64(l.p.site.id))
 		l.p.inbox.Failed(err)
 		l.p.wake()
 		return
 	}
-	if l.target < l.last {
-		durable = l.target
+	l.prepare(w.opts.SyncTime)
+	l.quiet = w.agenda.Now()
+	switch {
+	case l.again:
+		l.again = false
+		l.begin(l.writer.Flush)
+	case !sealed:
+		l.sealLater(sealDelay)
 	}
-	w.check(l.p.site.disk.Synced(durable))
-	w.note("synced", uint64(l.p.site.id), uint64(durable))
-	if c := l.p.site.copied; c != nil && c.drive == nil && l.last == l.writer.Durable() {
-		l.p.site.copied = l.p.site.duplicate()
-	}
-	l.p.inbox.Durable(durable)
-	l.p.wake()
-	l.prepare(l.p.w.opts.SyncTime)
-	if l.again {
-		l.begin()
-		return
-	}
-	l.idle++
-	idle := l.idle
-	w.agenda.After(sealDelay, func() {
-		if l.idle == idle && l.p.alive {
-			l.seal()
-		}
-	})
 }
 
 // sealDelay is how long the log is left alone before it is sealed, as the
 // Syncer does it.
 const sealDelay = 200 * millisecond
 
-// seal marks what is durable, unless something waits to be written.
+// sealLater seals the log in a while, unless something is written until then.
+func (l *nodeLog) sealLater(wait Time) {
+	if l.sealing {
+		return
+	}
+	l.sealing = true
+	l.p.w.agenda.After(wait, func() {
+		l.sealing = false
+		if !l.p.alive || l.failed || l.flush.planned {
+			return
+		}
+		if rest := l.quiet + sealDelay - l.p.w.agenda.Now(); rest > 0 {
+			l.sealLater(rest)
+			return
+		}
+		l.sealed = true
+		l.begin(func() (wal.LSN, error) { return 0, l.writer.Seal() })
+	})
+}
+
+// seal has the log freed at once of what nobody needs, unless a flush runs or
+// something waits to be written.
 func (l *nodeLog) seal() {
-	if l.started != 0 || l.failed || l.last > l.writer.Durable() {
+	if l.flush.planned || l.failed || l.last > l.writer.Durable() {
 		return
 	}
 	if err := l.writer.Seal(); err != nil {
-		l.failed = true
-		l.p.inbox.Failed(err)
-		l.p.wake()
+		l.ended(err)
 	}
 }
 
@@ -164,6 +175,7 @@ func (l *nodeLog) Release(group uint16, slot uint64) {
 	}
 	l.writer.Release(group, slot)
 	l.p.site.released(group, slot)
+	l.wake()
 }
 
 // prepare makes a spare segment after a while, as the Syncer's other loop does.
@@ -204,4 +216,4 @@ func (l *nodeLog) Cramped() bool {
 }
 
 // SyncingSince implements node.Log.
-func (l *nodeLog) SyncingSince() node.Nanos { return l.started }
+func (l *nodeLog) SyncingSince() node.Nanos { return node.Nanos(l.writer.SyncStarted()) }

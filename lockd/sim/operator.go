@@ -233,6 +233,19 @@ func (w *World) seats(g paxos.GroupID, slot paxos.Slot, c *lockfsm.Command, r *l
 			w.caughtUp(g, slot, w.sites[a.Node-1])
 		}
 	}
+	w.stallLeavers(before &^ w.chosen.Seats(g))
+}
+
+// stallLeavers has the disks of some who accept no longer stand still, so that much waits
+// to be written when the group leaves them.
+func (w *World) stallLeavers(leaving check.Disks) {
+	for _, s := range w.sites {
+		if d := w.dice.disk; s.proc != nil && s.number >= 0 && leaving&(1<<s.number) != 0 &&
+			w.faulty(FaultStall) && d.permille(400) {
+			w.covered["disk of a leaver stalled"]++
+			s.stall(d.length(second, 6*second))
+		}
+	}
 }
 
 // caughtUp checks of a node that is made an acceptor that it has nearly all that

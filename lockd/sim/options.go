@@ -198,7 +198,18 @@ func Draw(seed uint64) Options {
 	// What waits for a checkpoint is live and must leave room to copy the rest.
 	o.Node.CheckpointBytes = min(o.Node.CheckpointBytes,
 		o.Log.SegmentBytes*int64(o.Log.TargetSegments)/8)
+	o.Log.MaxBatchBytes = drawBatch(&o)
 	return o
+}
+
+// drawBatch decides what one batch of a log holds at most, zero for the log's default.
+// Small ones have what waits written by several, between which the power may go. The
+// largest slot of a node fits into one.
+func drawBatch(o *Options) int {
+	if o.Spares == 0 && newDice(o.Seed, "log batch").permille(500) {
+		return 0
+	}
+	return 2*o.Node.MaxBatchBytes + 4096
 }
 
 func drawNode(d dice, o *Options) node.Options {

@@ -70,6 +70,7 @@ func ofNode() []Planting {
 		{"observer-promoted-early", "I28 an observer catches up before it accepts"},
 		{"released-before-settled", "I5 a leaver goes when a quorum can do without it"},
 		{"dropped-before-marked", "I12 a checkpoint goes after its mark is synced"},
+		{"left-released-before-marked", "I10 a group that left is dropped after its mark is synced"},
 		{"released-before-marked", "I12 the log names a checkpoint before it drops for its sake"},
 		{"log-cut-before-checkpoint", "I12 the log is cut after the checkpoint is durable"},
 		{"snapshot-goes-back", "I13 the applied slot never goes back"},

@@ -246,6 +246,7 @@ func (p *process) observe(e node.Event) {
 		p.w.covered["record of a stranger believed"]++
 	case node.EventRetired:
 		p.w.leftBehind(p.site, e.Group)
+		p.site.cutOnLeaving()
 	}
 	if e.Kind == node.EventMalformed {
 		p.w.failf("node %d applied a value that is no batch: group %d slot %d: %s",

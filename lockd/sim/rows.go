@@ -12,7 +12,8 @@ type Row struct {
 // the two against each other.
 func Rows() []Row {
 	return []Row{
-		{"F-D1", []string{"fault power", "power cut", "power cut at start"}},
+		{"F-D1", []string{"fault power", "power cut", "power cut at start",
+			"power cut inside a flush", "died between two operations of a flush"}},
 		{"F-D3", []string{"fault damage", "damage: flipped bit", "damage: zeroed sector",
 			"damage: garbage", "damage found", "damage found at work"}},
 		{"F-D4", []string{"damage: misdirected write", "damage: lost write"}},

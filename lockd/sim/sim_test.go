@@ -56,6 +56,7 @@ func TestShortSeedsAreClean(t *testing.T) {
 		return true
 	})
 	for _, name := range []string{"held", "checkpoint", "snapshot", "power cut", "session expired",
+		"power cut inside a flush", "died between two operations of a flush",
 		"cancel lost to grant", "command park", "command renew", "damage found",
 		"disk error stopped a node", "peer refused", "records copied forward"} {
 		if total[name] == 0 {

@@ -154,8 +154,9 @@ func (s *site) open(p *process) error {
 	found := check.NewFound(s.w.opts.Groups)
 	logOptions := s.w.opts.Log
 	logOptions.Stamp = uint64(id.Disk)
-	p.log = &nodeLog{p: p, marks: make(map[uint16]wal.LSN), saved: make(map[uint16]uint64)}
-	writer, err := wal.Open(dir, logOptions, func(lsn wal.LSN, r wal.Record) error {
+	logOptions.Clock = func() int64 { return int64(s.clock.read(s.w.agenda.Now())) }
+	p.log = newLog(p)
+	writer, err := wal.Open(stepDir{dir, p.log}, logOptions, func(lsn wal.LSN, r wal.Record) error {
 		p.log.marked(&r)
 		return errors.Join(found.Add(&r), rec.Replay(lsn, r))
 	})
@@ -168,7 +169,7 @@ func (s *site) open(p *process) error {
 			return err
 		}
 	}
-	p.log.writer, p.log.last = writer, writer.Durable()
+	p.log.opened(writer)
 	for g := range uint16(s.w.opts.Groups) {
 		s.released(g, s.store.slot(g))
 	}
@@ -260,15 +261,12 @@ func (s *site) crash(why string) {
 	s.proc = nil
 	s.pausedUntil, s.stalledUntil = 0, 0
 	p.store.died()
-	power := p.dark || w.faulty(FaultPower) && w.dice.faults.permille(600)
-	if p.log.started != 0 && !p.dark && w.dice.disk.permille(600) {
-		if power {
-			s.plan(w.dice.disk.between(1, 8), simdisk.ErrCut)
-		}
-		// Whether it fails or not, nobody hears of it.
-		_, _ = p.log.writer.Flush()
+	of := deathAlone
+	if p.dark || w.faulty(FaultPower) && w.dice.faults.permille(600) {
+		of = deathByPower
 	}
-	if power {
+	p.log.die(of)
+	if of == deathByPower {
 		w.covered["power cut"]++
 		s.drive.PowerCut()
 	} else {

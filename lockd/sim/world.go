@@ -169,6 +169,11 @@ func (w *World) Run() (r Report) {
 		if broken := recover(); broken != nil {
 			w.failf("panic: %v\n%s", broken, debug.Stack())
 		}
+		for _, s := range w.sites {
+			if s.proc != nil {
+				s.proc.log.abandon()
+			}
+		}
 		r = w.report()
 	}()
 	for _, s := range w.sites {
