@@ -103,8 +103,8 @@ type History struct {
 	// for Unknown; Since is zero if nothing is known.
 	Complete bool
 	Since    time.Time
-	// Unknown are parts of the time that was asked for of which no node that answered
-	// knows all holds, oldest first.
+	// Unknown are times of which no node that answered knows what ended in them, oldest
+	// first. They may be later than what was asked for: what ended then may have stood in it.
 	Unknown []Period
 	// Silent are nodes that did not answer, or that keep no history: they may know more.
 	Silent []NodeError
@@ -288,12 +288,34 @@ func (t *tale) take(limit int) (busy bool) {
 	for i := range page.Holds {
 		t.holds = append(t.holds, newPastHold(&page.Holds[i]))
 	}
-	if t.next.Block == 0 || page.Flags&wire.HistoryDamaged != 0 {
+	if t.next.Block == 0 {
 		t.spans = page.Spans
+	} else { // what a later page cannot read, or the node has no more, is not known
+		t.spans = inBoth(t.spans, page.Spans)
 	}
 	t.next.Block, t.next.Index = page.Block, page.Index
 	t.done = page.Block == 0 || len(t.holds) >= limit
 	return false
+}
+
+// inBoth returns the slots that are in a and in b, both of which are ascending.
+func inBoth(a, b []wire.Span) []wire.Span {
+	var both []wire.Span
+	for len(a) > 0 && len(b) > 0 {
+		s, end := a[0], b[0]
+		if s.After < b[0].After {
+			s.After, s.AfterMillis, s.AboutMillis = b[0].After, b[0].AfterMillis, b[0].AboutMillis
+		}
+		if a[0].To <= b[0].To {
+			end, a = a[0], a[1:]
+		} else {
+			b = b[1:]
+		}
+		if s.To, s.ToMillis = end.To, end.ToMillis; s.After < s.To {
+			both = append(both, s)
+		}
+	}
+	return both
 }
 
 func unixMillis(t time.Time) uint64 {
@@ -360,8 +382,10 @@ func (h *History) merge(tales []tale) {
 	past := make([]PastHold, 0, len(best))
 	for key, p := range best { // order: sorted below
 		// Who knows less exactly when it was tells more. A node that has the hold, and does
-		// not tell of it, knows that it is none of what was asked for.
-		if !slices.ContainsFunc(tales, func(t tale) bool { return t.leavesOut(key) }) {
+		// not tell of it, knows that it is none of what was asked for. But its clock may be
+		// wrong: it does not overrule one that is sure.
+		if p.doubt() == 0 ||
+			!slices.ContainsFunc(tales, func(t tale) bool { return t.leavesOut(key) }) {
 			past = append(past, p)
 		}
 	}
@@ -463,20 +487,26 @@ func (h *History) know(tales []tale, asked Period, slot uint64) {
 		h.unknown(Period{asked.From, h.Since}, asked)
 	}
 	for i := 1; i < len(known); i++ {
-		h.unknown(Period{pastTime(known[i-1].ToMillis), since(&known[i])}, asked)
+		p := Period{pastTime(known[i-1].ToMillis), since(&known[i])}
+		if p.From.After(p.To) { // they are of two clocks
+			p.From, p.To = p.To, p.From
+		}
+		h.unknown(p, asked)
 	}
 	if last := &known[len(known)-1]; last.To < slot { // who leads did not answer
-		h.unknown(Period{pastTime(last.ToMillis), asked.To}, asked)
+		p := Period{pastTime(last.ToMillis), asked.To}
+		if p.From.After(p.To) {
+			p.To = time.Now()
+		}
+		h.unknown(p, asked)
 	}
 }
 
-// unknown notes the part of a period that was asked for.
+// unknown notes a period of which it is not known what ended in it. What ended before the
+// time that was asked for did not stand in it; what ended later may have.
 func (h *History) unknown(p, asked Period) {
 	if p.From.Before(asked.From) {
 		p.From = asked.From
-	}
-	if p.To.After(asked.To) {
-		p.To = asked.To
 	}
 	if !p.From.After(p.To) {
 		h.Unknown = append(h.Unknown, p)

@@ -78,6 +78,8 @@ func TestHistoriesAreMerged(t *testing.T) {
 			"unknown 0-30", 30},
 		{"far enough for what is asked", Period{time.Unix(55, 0), time.Unix(60, 0)}, 9, []tale{
 			taleOf(1, []wire.Span{knownSlots(0, 3), knownSlots(5, 9)})}, "", 0},
+		{"what stood then may have ended in a later gap", Period{time.Unix(20, 0), time.Unix(25, 0)},
+			9, []tale{taleOf(1, []wire.Span{knownSlots(0, 3), knownSlots(7, 9)})}, "unknown 30-70", 0},
 		{"who leads is silent", all, 12, []tale{taleOf(1, []wire.Span{knownSlots(0, 9)})},
 			"unknown 90-1000", 0},
 		{"nobody knows anything", all, 0, []tale{taleOf(1, nil)}, "unknown 0-1000", -1},
@@ -90,6 +92,13 @@ func TestHistoriesAreMerged(t *testing.T) {
 		{"one that does not have it knows nothing", all, 9, []tale{
 			taleOf(1, []wire.Span{knownSlots(0, 9)}, vague), taleOf(2, []wire.Span{knownSlots(4, 9)})},
 			"4:41-42", 0},
+		{"a wrong clock overrules nobody who is sure", all, 9, []tale{
+			taleOf(1, []wire.Span{knownSlots(0, 9)}, pastHold(4, 30, 40)),
+			taleOf(2, []wire.Span{knownSlots(0, 9)})}, "4:30-40", 0},
+		{"a gap between two clocks", all, 9, []tale{
+			taleOf(1, []wire.Span{knownSlots(0, 3)}),
+			taleOf(2, []wire.Span{{After: 5, To: 9, AfterMillis: 29_000, ToMillis: 90_000}})},
+			"unknown 29-30", 0},
 	} {
 		h := merged(row.asked, row.slot, 10, row.tales...)
 		if got := historyText(h); got != row.want {
@@ -146,6 +155,25 @@ func TestHistoryOfAConvertedHold(t *testing.T) {
 	h.begin()
 	if !h.Holds[0].Stands() || h.Holds[0].Start.Unix() != 40 {
 		t.Errorf("standing: got %+v", h.Holds)
+	}
+}
+
+// What is known is what every page says: one may meet a damaged block, another a second,
+// and the oldest may go while the pages are read.
+func TestHistoryOfSeveralPages(t *testing.T) {
+	x := tale{node: 1}
+	for i, spans := range [][]wire.Span{
+		{knownSlots(0, 9)}, {knownSlots(0, 6), knownSlots(7, 9)},
+		{knownSlots(0, 3), knownSlots(4, 9)}, {knownSlots(1, 12)}} {
+		page := wire.HistoryPage{Block: uint64(9 - i), Spans: spans}
+		x.call = &Call{Response: wire.Response{Payload: wire.AppendHistoryPage(nil, &page)}}
+		if x.take(10); x.err != nil {
+			t.Fatal(x.err)
+		}
+	}
+	want := []wire.Span{knownSlots(1, 3), knownSlots(4, 6), knownSlots(7, 9)}
+	if !slices.Equal(x.spans, want) {
+		t.Errorf("got %v, want %v", x.spans, want)
 	}
 }
 

@@ -28,8 +28,7 @@ type faults struct {
 	reset func(peer uint16)
 	// active is the present fault, nil if there is none; Begin and the loop write it.
 	active atomic.Pointer[fault]
-	// late counts frames that are not sent yet; it rises under mu, and falls after the
-	// loop has sent one, so that none passes another.
+	// late counts frames that are not sent yet; it changes under mu.
 	late atomic.Int64
 	wake chan struct{} // capacity 1: there is something for the loop
 	stop chan struct{} // closed by end
@@ -39,6 +38,9 @@ type faults struct {
 		sync.Mutex
 		queue []lateFrame
 		bytes int // of queue
+		// lateTo has those of late by their peer; it falls after the loop has sent one, so
+		// that none passes another to the same peer.
+		lateTo map[uint16]int
 	}
 }
 
@@ -62,7 +64,7 @@ type lateFrame struct {
 const maxLateBytes = 64 << 20
 
 func newFaults(secret []byte, log *slog.Logger) *faults {
-	return &faults{
+	f := &faults{
 		secret: secret,
 		log:    log,
 		crash:  func() { _ = syscall.Kill(syscall.Getpid(), syscall.SIGKILL) },
@@ -70,6 +72,8 @@ func newFaults(secret []byte, log *slog.Logger) *faults {
 		stop:   make(chan struct{}),
 		done:   make(chan struct{}),
 	}
+	f.mu.lateTo = make(map[uint16]int)
+	return f
 }
 
 // options are what the admin listener needs, nil if there are no faults.
@@ -174,7 +178,10 @@ func (f *faults) sendLate(now time.Time) time.Duration {
 		f.mu.bytes -= len(first.frame)
 		f.mu.Unlock()
 		f.send(first.to, first.frame)
+		f.mu.Lock()
+		f.mu.lateTo[first.to]--
 		f.late.Add(-1)
+		f.mu.Unlock()
 	}
 }
 
@@ -202,9 +209,14 @@ func (f *faults) takes(to uint16, frame []byte) bool {
 		late.due = late.due.Add(x.Delay)
 	}
 	f.mu.Lock()
+	if !slow && f.mu.lateTo[to] == 0 {
+		f.mu.Unlock()
+		return false
+	}
 	if f.mu.bytes+len(frame) <= maxLateBytes {
 		f.mu.queue = append(f.mu.queue, late)
 		f.mu.bytes += len(frame)
+		f.mu.lateTo[to]++
 		f.late.Add(1)
 	}
 	first := len(f.mu.queue) == 1

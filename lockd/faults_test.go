@@ -118,6 +118,9 @@ func TestFaultSlow(t *testing.T) {
 		frame := []byte("a")
 		f.takes(2, frame)
 		frame[0] = 'x' // it is the caller's again
+		if f.takes(3, []byte("other")) {
+			t.Error("a frame is late behind those to another peer, which is slow")
+		}
 		time.Sleep(20 * time.Millisecond)
 		f.takes(2, []byte("b"))
 		time.Sleep(40 * time.Millisecond)

@@ -166,7 +166,11 @@ func printPast(sh *shell, h *client.History, o *client.HistoryOptions) error {
 		if len(h.Unknown) > 0 && h.Since.IsZero() || coversAll(h, o) {
 			return failf(exitFailure, "lock %q: nothing is known of that time", h.Name)
 		}
-		_, err := fmt.Fprintf(sh.out, "nobody held %s%s\n", strconv.Quote(h.Name), whenText(h, o))
+		held := "nobody held"
+		if len(h.Unknown) > 0 || h.Current != nil {
+			held = "nobody is known to have held"
+		}
+		_, err := fmt.Fprintf(sh.out, "%s %s%s\n", held, strconv.Quote(h.Name), whenText(h, o))
 		return err
 	}
 	return pastTable(h).print(sh)

@@ -106,6 +106,16 @@ func TestHistoryIsPrinted(t *testing.T) {
 		t.Errorf("nobody: got %q, %v", out.String(), err)
 	}
 	for _, h := range []*client.History{
+		{Name: "a", Complete: true, Since: at(0), Unknown: []client.Period{{From: at(9), To: at(10)}}},
+		{Name: "a", Complete: true, Since: at(0), Current: errors.New("down")},
+	} {
+		out.Reset()
+		if err := printPast(sh, h, o); err != nil ||
+			!strings.HasPrefix(out.String(), "nobody is known to have held \"a\" from ") {
+			t.Errorf("%+v: got %q, %v", h, out.String(), err)
+		}
+	}
+	for _, h := range []*client.History{
 		{Name: "a", Unknown: []client.Period{{From: at(7), To: at(8)}}},
 		{Name: "a", Since: at(9), Unknown: []client.Period{{From: at(7), To: at(8)}}},
 	} {

@@ -233,6 +233,9 @@ func verdict(r *verify.Report, interrupted error) error {
 	if r.Unwell != nil {
 		problems = append(problems, r.Unwell.Error())
 	}
+	if r.Unwritten != nil {
+		problems = append(problems, r.Unwritten.Error())
+	}
 	if len(r.Verdict.Undecided) > 0 {
 		problems = append(problems, fmt.Sprintf("%d locks had too much under way to be judged: fewer "+
 			"--workers or more --locks", len(r.Verdict.Undecided)))

@@ -181,7 +181,9 @@ const movedAtOnce = 4
 type moveFault struct {
 	address string
 	turn    int
-	moved   map[int]int // group to who was to lead it
+	// moved are the groups that a move was asked for, and who was to lead each; one that
+	// was not moved may be moved back all the same.
+	moved map[int]int
 }
 
 // Begin makes it a verify.Fault.
@@ -195,10 +197,10 @@ func (f *moveFault) Begin(ctx context.Context) (string, error) {
 	f.moved = map[int]int{}
 	for k := range min(movedAtOnce, len(groups)) {
 		group := groups[(f.turn*movedAtOnce+k)%len(groups)]
+		f.moved[group] = p.Preferred[group] // before: a move without an answer may be made
 		if err := f.away(ctx, group, p.Preferred[group], nodes); err != nil {
 			return fmt.Sprintf("%d groups move", len(f.moved)), err
 		}
-		f.moved[group] = p.Preferred[group]
 	}
 	f.turn++
 	return fmt.Sprintf("%s are led by other nodes", groupsText(f.moved)), nil

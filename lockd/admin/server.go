@@ -80,7 +80,8 @@ func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, "the admin port of a lockd node\n\n"+
 		"/metrics\n/healthz\n/readyz\n/v1/status\n/v1/locks?prefix=&after=&limit=\n/v1/lock?name=\n"+
-		"/debug/pprof/\nPOST /v1/cluster/add, remove, replace, move, drain\n")
+		"/v1/history?name=&at=&from=&to=&limit=\n/debug/pprof/\n"+
+		"POST /v1/cluster/add, remove, replace, move, drain\n")
 }
 
 // ownSite refuses what a browser sends on behalf of another site: there is no

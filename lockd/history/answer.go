@@ -114,7 +114,8 @@ func (q *question) look(blocks []blockInfo, waiting []sealed) {
 		body, h, err := q.read(x)
 		switch {
 		case errors.Is(err, os.ErrClosed):
-			return // the oldest segments are gone
+			q.forget() // the oldest segments are gone
+			return
 		case err != nil:
 			q.lose(x, &h)
 			continue
@@ -167,6 +168,17 @@ func (q *question) lose(x *blockInfo, h *head) {
 	}
 }
 
+// forget takes out of what is told as known what the Store has forgotten meanwhile.
+func (q *question) forget() {
+	q.s.mu.Lock()
+	defer q.s.mu.Unlock()
+	if int(q.group) >= len(q.s.mu.groups) || len(q.s.mu.groups[q.group].spans) == 0 {
+		return
+	}
+	first := &q.s.mu.groups[q.group].spans[0]
+	q.spans = without(q.spans, span{group: q.group, to: first.after, at: first.before})
+}
+
 // without takes a range out of spans.
 func without(spans []span, gone span) []span {
 	var rest []span
@@ -188,8 +200,9 @@ func without(spans []span, gone span) []span {
 // take adds the holds of a block, newest first, and reports whether the page is full.
 func (q *question) take(number uint64, body []byte) bool {
 	holds, err := holdsOf(body, q.Name)
-	if err != nil {
+	if err != nil { // be it that a later version wrote of an end that is not known here
 		q.page.Flags |= wire.HistoryDamaged
+		q.spans = nil
 		return false
 	}
 	for i := len(holds) - 1; i >= 0; i-- {

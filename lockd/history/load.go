@@ -58,6 +58,7 @@ func (s *Store) loadSegment(size int64, newest uint64) error {
 			s.damaged(seg.number, 0)
 		}
 	}
+	stood := s.standing()
 	bad := int64(-1) // where what cannot be read begins
 	for at := int64(alignBytes); at+headerBytes <= size; {
 		info, h, err := s.readHead(seg.file, at)
@@ -91,7 +92,21 @@ func (s *Store) loadSegment(size int64, newest uint64) error {
 	if bad >= 0 && seg.number != newest {
 		s.damaged(seg.number, bad)
 	}
+	if seg.carry == nil && (seg.number != newest || seg.bytes > alignBytes) {
+		seg.carry = stood // it is damaged; what is forgotten with the segment before is known
+	}
 	return nil
+}
+
+// standing is where each group stands: what the carry of a segment says that begins here.
+func (s *Store) standing() []span {
+	all := []span{}
+	for id := range s.mu.groups {
+		if slot, at, any := s.mu.groups[id].known(); any {
+			all = append(all, span{group: uint16(id), after: slot, to: slot, before: at, at: at})
+		}
+	}
+	return all
 }
 
 // take takes a block in that is read.

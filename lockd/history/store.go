@@ -192,7 +192,7 @@ func (s *Store) note(x *node.HistoryNote, wall int64) (full bool) {
 	}
 	if s.mu.closed || len(s.mu.queue) >= maxQueued || s.mu.queued >= maxQueuedBytes {
 		s.mu.stats.Dropped += uint64(len(x.Ended))
-		return true
+		return false // who writes was told of what waits, and tries again each keepEvery
 	}
 	seen := sighting{at: x.LogTime, wall: wall - int64(x.LogTime),
 		turn: int64(x.Now/node.Millisecond) - int64(x.LogTime)}

@@ -412,6 +412,10 @@ func TestNothingCanBeWritten(t *testing.T) {
 	broken.err = errors.New("no space")
 	token := lockfsm.Token(1)
 	for w.s.Stats().Dropped == 0 {
+		select {
+		case <-w.s.more:
+		default:
+		}
 		token++
 		w.note(1, 1, ended(fmt.Sprintf("name-%d", token), token, 0))
 		if token%10_000 == 0 && !errors.Is(w.s.Write(), broken.err) {
@@ -420,6 +424,9 @@ func TestNothingCanBeWritten(t *testing.T) {
 		if token > 1<<20 {
 			t.Fatal("got nothing dropped")
 		}
+	}
+	if len(w.s.more) != 0 {
+		t.Error("what is dropped wakes who writes: it would try, and fail, without a pause")
 	}
 	broken.err = nil
 	if err := w.s.Write(); err != nil {

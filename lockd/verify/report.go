@@ -36,6 +36,9 @@ type Report struct {
 	// Unwell is why the cluster was not well at the end, nil if it was, or if nobody
 	// asked for faults.
 	Unwell error
+	// Unwritten is why Options.History has not all of the record, nil if it has, or if
+	// nobody wanted it.
+	Unwritten error
 	// Interrupted says that somebody ended the run early.
 	Interrupted bool
 }
@@ -45,8 +48,8 @@ func (r *Report) Violated() bool {
 	return len(r.Verdict.Violations) > 0 || r.Unexpected != nil
 }
 
-// report writes the history and has it judged.
-func (r *run) report() (*Report, error) {
+// report writes the history and has it judged, be it written or not.
+func (r *run) report() *Report {
 	took := time.Since(r.began)
 	all := r.history()
 	rep := &Report{Prefix: r.prefix, Workers: r.opts.Workers, Clients: r.opts.Clients,
@@ -54,7 +57,7 @@ func (r *run) report() (*Report, error) {
 		Interrupted: r.interrupted}
 	if r.opts.History != nil {
 		if err := Write(r.opts.History, all); err != nil {
-			return nil, fmt.Errorf("verify: writing the history: %w", err)
+			rep.Unwritten = fmt.Errorf("verify: writing the history: %w", err)
 		}
 	}
 	began := time.Now()
@@ -75,7 +78,7 @@ func (r *run) report() (*Report, error) {
 	rep.Unexpected = errors.Join(rep.Unexpected, r.probes.mu.err)
 	r.probes.mu.Unlock()
 	rep.Unwell = r.unwell()
-	return rep, nil
+	return rep
 }
 
 // whoLed says who led the group of a violation, when its operations were answered.

@@ -65,7 +65,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	r.awaitFree()
 	r.tidy()
 	r.interrupted = ctx.Err() != nil
-	return r.report()
+	return r.report(), nil
 }
 
 // work runs load and faults, one beside the other.

@@ -95,12 +95,20 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// fullDisk takes nothing.
+type fullDisk struct{}
+
+var errFull = errors.New("no space")
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errFull }
+
 // TestSplitBrainIsFound: of two clusters each takes itself for the whole, and half of
-// the clients talk to either. Every lock is granted twice, and verify says so.
+// the clients talk to either. Every lock is granted twice, and verify says so, also if
+// the record cannot be written.
 func TestSplitBrainIsFound(t *testing.T) {
 	c, other := locktest.New(t, locktest.Options{}), locktest.New(t, locktest.Options{})
 	o := options(c)
-	o.For = time.Second
+	o.For, o.History = time.Second, fullDisk{}
 	o.Dial = func(i int) Dialer {
 		return func(ctx context.Context, address string) (net.Conn, error) {
 			if n := slices.Index(c.Addrs(), address); n >= 0 && i%2 == 1 {
@@ -116,6 +124,9 @@ func TestSplitBrainIsFound(t *testing.T) {
 	rules := map[check.Rule]bool{}
 	for _, v := range r.Verdict.Violations {
 		rules[v.Rule] = true
+	}
+	if !errors.Is(r.Unwritten, errFull) {
+		t.Errorf("got %v of the record, want %v", r.Unwritten, errFull)
 	}
 	if !r.Violated() || len(r.Notes) != len(r.Verdict.Violations) {
 		t.Errorf("got %d violations with %d notes, want some", len(r.Verdict.Violations), len(r.Notes))
