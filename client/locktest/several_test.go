@@ -13,6 +13,15 @@ import (
 	"lockd/client/locktest"
 )
 
+// wantsOf asks for each of some names for itself alone.
+func wantsOf(names []string) []client.Want {
+	wants := make([]client.Want, len(names))
+	for i, name := range names {
+		wants[i].Name = name
+	}
+	return wants
+}
+
 // TestLockAllTerms proves on a cluster of three, over several groups, that a LockAll brings
 // what a Lock does to each of its locks: others read its data, it ends by its max hold, and
 // what it gives back early stays taken.
@@ -22,10 +31,7 @@ func TestLockAllTerms(t *testing.T) {
 	ctx := within(t)
 	a, b := cluster.Client(t, client.Options{}), cluster.Client(t, client.Options{})
 	names := []string{"a", "b", "c", "d", "e", "f"}
-	wants := make([]client.Want, len(names))
-	for i, name := range names {
-		wants[i].Name = name
-	}
+	wants := wantsOf(names)
 	const span = time.Second
 	began := time.Now()
 	all, err := a.TryLockAllWith(ctx, wants, client.LockAllOptions{Payload: []byte("job"),
@@ -125,10 +131,7 @@ func TestLockAllOnWait(t *testing.T) {
 	for _, name := range names[1:] {
 		held[name] = lock(ctx, t, a, name)
 	}
-	wants := make([]client.Want, len(names))
-	for i, name := range names {
-		wants[i].Name = name
-	}
+	wants := wantsOf(names)
 	stops := make(chan client.WhyInfo, 64)
 	done := make(chan error, 1)
 	go func() {
@@ -243,10 +246,7 @@ func TestLockAllOutlasted(t *testing.T) {
 	ctx := within(t)
 	a, b := cluster.Client(t, client.Options{}), cluster.Client(t, client.Options{})
 	names := []string{"a", "b", "c", "d", "e", "f"}
-	wants := make([]client.Want, len(names))
-	for i, name := range names {
-		wants[i].Name = name
-	}
+	wants := wantsOf(names)
 	outlasted := 0
 	for _, name := range names { // the group of some is not the first that is asked
 		h := lock(ctx, t, a, name)
