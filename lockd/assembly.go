@@ -293,7 +293,8 @@ func (a *assembly) listenAdmin() error {
 	}
 	ln, err := net.Listen("tcp", a.cfg.AdminListen)
 	if err != nil {
-		return fmt.Errorf("listening for admin HTTP (node.admin_listen, --admin or LOCKD_ADMIN): %w", err)
+		return fmt.Errorf("listening for admin HTTP (node.admin_listen, --admin-listen or "+
+			"LOCKD_ADMIN_LISTEN): %w", err)
 	}
 	a.admin = ln
 	a.onClose(ln.Close)

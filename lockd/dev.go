@@ -120,7 +120,7 @@ func (d *devCluster) flags(i int) []config.Given {
 		{Flag: "cluster", Value: "dev"},
 		{Flag: "id", Value: strconv.Itoa(i + 1)},
 		{Flag: "data", Value: filepath.Join(d.dir, "node"+strconv.Itoa(i+1))},
-		{Flag: "admin", Value: d.address(i, 2)},
+		{Flag: "admin-listen", Value: d.address(i, 2)},
 		{Flag: "wal-segment", Value: "4MiB"},
 		{Flag: "checkpoint", Value: "8MiB"},
 		{Flag: "checkpoint-cache", Value: "8MiB"},

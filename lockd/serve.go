@@ -23,7 +23,7 @@ func serveVerb() verb {
 Settings come from flags, LOCKD_* variables, the file given by --config, and
 defaults, in this order. Three nodes on one machine, each in a terminal:
 
-  lockd serve --id 1 --data d1 --admin 127.0.0.1:7602 --cluster demo \
+  lockd serve --id 1 --data d1 --admin-listen 127.0.0.1:7602 --cluster demo \
     --node 1=127.0.0.1:7601/127.0.0.1:7600 \
     --node 2=127.0.0.1:7611/127.0.0.1:7610 \
     --node 3=127.0.0.1:7621/127.0.0.1:7620

@@ -219,6 +219,7 @@ func TestComplaintsAboutNodes(t *testing.T) {
 func TestEnvironmentOfOthersIsLeftAlone(t *testing.T) {
 	from := Sources{File: write(t, example), Env: []string{"LOCKD_NAME=a", "LOCKD_TOKEN=7",
 		"LOCKD_TOKENS=7 a", "LOCKD_SESSION=1", "LOCKD_UNTIL=x", "LOCKD_ADDR=a:1", "LOCKD_CONFIG=f",
+		"LOCKD_ADMIN=127.0.0.1:1",
 		"LOCKD_PORT=tcp://10.0.0.9:7600", "LOCKD_PORT_7600_TCP_ADDR=10.0.0.9",
 		"LOCKD_SERVICE_HOST=10.0.0.9", "LOCKD_SERVICE_PORT_PEER=1", "LOCKD_WINDWO=", "HOME=/"}}
 	if _, warnings, err := Load(from); err != nil || len(warnings) > 0 {
@@ -292,7 +293,7 @@ func TestPrintedConfigurationReadsBackTheSame(t *testing.T) {
 	from := Sources{File: write(t, example), Flags: []Given{
 		{"wal-segment", "128KiB"}, {"batch", "16KiB"}, {"checkpoint", "256KiB"},
 		{"log-tick", "100ms"}, {"limit-sessions", "12"},
-		{"admin", "off"}, {"election-timeout", "1500ms"}}}
+		{"admin-listen", "off"}, {"election-timeout", "1500ms"}}}
 	c, _, err := Load(from)
 	if err != nil {
 		t.Fatal(err)
@@ -369,9 +370,10 @@ func TestSecretComesFromAFile(t *testing.T) {
 }
 
 func TestNearest(t *testing.T) {
-	words := []string{"serve", "status", "get", "dump"}
+	words := []string{"serve", "status", "get", "dump", "log-level", "log-format"}
 	for word, want := range map[string]string{
 		"srve": "serve", "sttaus": "status", "got": "get", "xyz": "", "dmup": "dump", "s": "",
+		"log": "log-level", "": "", "lo": "",
 	} {
 		if got := Nearest(word, words); got != want {
 			t.Errorf("Nearest(%q): got %q, want %q", word, got, want)

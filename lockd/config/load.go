@@ -181,9 +181,9 @@ func MistypedEnv(env []string, name string) string {
 // clients and the command line read, what lockd run, lock and try hand on, and what
 // container platforms set for a service of this name.
 func notSettings(name string) bool {
-	return slices.Contains([]string{"LOCKD_ADDR", "LOCKD_CONFIG", "LOCKD_NAME", "LOCKD_TOKEN",
-		"LOCKD_TOKENS", "LOCKD_SESSION", "LOCKD_UNTIL", "LOCKD_PORT", "LOCKD_SERVICE_HOST",
-		"LOCKD_SERVICE_PORT"}, name) ||
+	return slices.Contains([]string{"LOCKD_ADDR", "LOCKD_ADMIN", "LOCKD_CONFIG", "LOCKD_NAME",
+		"LOCKD_TOKEN", "LOCKD_TOKENS", "LOCKD_SESSION", "LOCKD_UNTIL", "LOCKD_PORT",
+		"LOCKD_SERVICE_HOST", "LOCKD_SERVICE_PORT"}, name) ||
 		strings.HasPrefix(name, "LOCKD_PORT_") || strings.HasPrefix(name, "LOCKD_SERVICE_PORT_")
 }
 

@@ -1,8 +1,19 @@
 package config
 
+import (
+	"slices"
+	"strings"
+)
+
 // Nearest returns the word of words that word was probably meant to be, empty
-// when none is close: more than a third of its letters would have to change.
+// when none is close: more than a third of its letters would have to change, and it is
+// not the beginning, up to a dash, of one of them.
 func Nearest(word string, words []string) string {
+	if i := slices.IndexFunc(words, func(w string) bool {
+		return strings.HasPrefix(w, word+"-")
+	}); i >= 0 && word != "" {
+		return words[i]
+	}
 	best, bestCost := "", max(1, len(word)/3)+1
 	for _, w := range words {
 		if cost := distance(word, w); cost < bestCost {

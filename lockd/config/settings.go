@@ -205,7 +205,7 @@ func nodeSettings() []setting {
 		{key: "node.peer_listen", flag: "peer-listen", kind: kindAddress,
 			usage: "where to listen for peers, if not at the address in cluster.nodes",
 			at:    func(c *Config) any { return &c.PeerListen }},
-		{key: "node.admin_listen", flag: "admin", kind: kindAddress, choices: []string{"off"},
+		{key: "node.admin_listen", flag: "admin-listen", kind: kindAddress, choices: []string{"off"},
 			usage: "where to serve metrics, health and JSON over HTTP; it asks for no password",
 			at:    func(c *Config) any { return &c.AdminListen }},
 		{key: "node.secret_file", flag: "secret-file", kind: kindPath, max: 4096,

@@ -73,7 +73,7 @@ func (n *Node) start(args []string) error {
 
 // Args is the command line of the node.
 func (n *Node) Args() []string {
-	args := []string{"serve", "--id", strconv.Itoa(n.ID), "--data", n.Dir, "--admin", n.Admin,
+	args := []string{"serve", "--id", strconv.Itoa(n.ID), "--data", n.Dir, "--admin-listen", n.Admin,
 		"--cluster", n.cluster.opts.Name}
 	for _, other := range n.cluster.Nodes {
 		peer := other.Peer

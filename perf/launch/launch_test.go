@@ -139,7 +139,7 @@ func TestLockdCommandLine(t *testing.T) {
 		t.Fatal("a server that cannot listen: got no error")
 	}
 	for _, want := range []string{"lockd-1", "serve --cluster perf --id 1 --data " + dir,
-		"--node 1=127.0.0.1:", "--admin 127.0.0.1:", "--log-level no-address"} {
+		"--node 1=127.0.0.1:", "--admin-listen 127.0.0.1:", "--log-level no-address"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("got %q, want it to contain %q", err, want)
 		}

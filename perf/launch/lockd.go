@@ -55,7 +55,7 @@ func (l Lockd) Start(ctx context.Context, dir string) (*Cluster, error) {
 			return nil, errors.Join(err, c.Stop())
 		}
 		args := []string{"serve", "--cluster", "perf", "--id", fmt.Sprint(i + 1), "--data", own,
-			"--admin", admins[i], "--log-level", "warn"}
+			"--admin-listen", admins[i], "--log-level", "warn"}
 		args = append(append(args, everyone...), l.Flags...)
 		c.Admin = append(c.Admin, "http://"+admins[i])
 		commands = append(commands, Command{
