@@ -369,6 +369,29 @@ func TestSecretComesFromAFile(t *testing.T) {
 	}
 }
 
+func TestListenersHaveTheirOwnPorts(t *testing.T) {
+	for _, row := range []struct {
+		flags []Given
+		want  int
+	}{
+		{[]Given{{"client-listen", "0.0.0.0:7602"}}, 1},
+		{[]Given{{"client-listen", "0.0.0.0:1"}, {"peer-listen", "127.0.0.1:1"},
+			{"admin-listen", "[::]:1"}}, 3},
+		{[]Given{{"client-listen", "127.0.0.2:7602"}}, 0},
+		{[]Given{{"client-listen", "127.0.0.1:0"}, {"admin-listen", "127.0.0.1:0"}}, 0},
+		{[]Given{{"admin-listen", "off"}}, 0},
+	} {
+		_, _, err := Load(Sources{File: write(t, example), Flags: row.flags})
+		got := 0
+		if err != nil {
+			got = strings.Count(err.Error(), "give each a port of its own")
+		}
+		if got != row.want || (err == nil) != (got == 0) {
+			t.Errorf("%v: got %v, want %d complaints", row.flags, err, row.want)
+		}
+	}
+}
+
 func TestNearest(t *testing.T) {
 	words := []string{"serve", "status", "get", "dump", "log-level", "log-format"}
 	for word, want := range map[string]string{

@@ -265,6 +265,7 @@ func (c *Config) check() []error {
 		problems = append(problems, fmt.Errorf("node.id is %d, must be one of %s: %s; write all "+
 			"nodes, this one too, into %s", c.ID, nodesKey, nodeIDs(c.Nodes), nodesKey))
 	}
+	problems = append(problems, c.checkListeners()...)
 	return append(problems, c.checkRelations()...)
 }
 

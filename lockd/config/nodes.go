@@ -63,3 +63,37 @@ func (c *Config) checkNodes() []error {
 	}
 	return problems
 }
+
+// checkListeners finds two listeners of this node that want the same port.
+func (c *Config) checkListeners() []error {
+	type listener struct{ what, address string }
+	self := c.Self()
+	all := []listener{
+		{"clients (node.client_listen, cluster.nodes)", first(c.ClientListen, self.Client)},
+		{"peers (node.peer_listen, cluster.nodes)", first(c.PeerListen, self.Peer)},
+		{"admin HTTP (node.admin_listen)", c.AdminListen},
+	}
+	var problems []error
+	for i, a := range all {
+		for _, b := range all[i+1:] {
+			listed := a.address == self.Client && b.address == self.Peer // said by checkNodes
+			if !listed && overlap(a.address, b.address) {
+				problems = append(problems, fmt.Errorf("the listener for %s is %s and the one for "+
+					"%s is %s; give each a port of its own", a.what, a.address, b.what, b.address))
+			}
+		}
+	}
+	return problems
+}
+
+// overlap reports whether only one of two listeners can have its address: one port, and
+// the same host or all of them. Port 0 is another one each time.
+func overlap(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || portA == "0" {
+		return false
+	}
+	all := []string{"", "0.0.0.0", "::"}
+	return hostA == hostB || slices.Contains(all, hostA) || slices.Contains(all, hostB)
+}
