@@ -303,8 +303,6 @@ func (s *site) mend() {
 func (s *site) wipe() {
 	s.w.note("wipe", uint64(s.id))
 	s.lost, s.copied = true, nil
-	for _, name := range s.drive.Names() {
-		s.drive.Lose(name)
-	}
+	s.drive.Empty()
 	s.store = newStore()
 }
