@@ -259,7 +259,9 @@ func (s *site) crash(why string) {
 	w.say("node %d dies %s", s.id, why)
 	p.alive = false
 	s.proc = nil
+	// The next process takes turns at once, and its clock must not stand still.
 	s.pausedUntil, s.stalledUntil = 0, 0
+	s.clock.wake(w.agenda.Now())
 	p.store.died()
 	of := deathAlone
 	if p.dark || w.faulty(FaultPower) && w.dice.faults.permille(600) {
