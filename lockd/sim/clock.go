@@ -30,6 +30,9 @@ func (c *clock) freeze(now, then Time) {
 	c.held, c.thaw = now, then
 }
 
+// wake ends a freeze at now at the latest.
+func (c *clock) wake(now Time) { c.thaw = min(c.thaw, now) }
+
 // read is what the clock shows at the true time t, which never goes back.
 func (c *clock) read(t Time) node.Nanos {
 	if c.thaw != 0 && t >= c.thaw {

@@ -32,6 +32,9 @@ type conn struct {
 	// owed is how many answers may come to a request: an answer does not say
 	// which send of it is meant.
 	owed map[uint64]int
+	// versions are those in which a Core asks here to be answered, by request. A Core
+	// speaks one version on a conn, and another where it asks again.
+	versions map[uint64]uint16
 }
 
 // stream is one direction: chunks on their way, oldest first.
@@ -73,7 +76,7 @@ func (w *World) openConn(from caller, s *site) *conn {
 	}
 	w.nextConn++
 	c := &conn{w: w, id: w.nextConn, caller: from, p: p, nodeOpen: true, clientOpen: true,
-		owed: make(map[uint64]int)}
+		owed: make(map[uint64]int), versions: make(map[uint64]uint16)}
 	p.conns = append(p.conns, c)
 	return c
 }

@@ -221,6 +221,7 @@ func (c *coreClient) send(id lockclient.ConnID) {
 		if h.Kind == wire.KindHello {
 			c.w.agenda.After(c.w.dice.network.around(c.w.opts.Latency), conn.greet)
 		} else {
+			conn.versions[h.Request] = h.Version()
 			c.overhear(h, body)
 			if c.muted > c.w.agenda.Now() {
 				conn.toNode.clog = c.muted

@@ -245,12 +245,11 @@ func overhearGate(q *check.Question, body []byte) error {
 
 // overhear remembers what the client asks.
 func (c *coreClient) overhear(h wire.Header, body []byte) {
-	if q := c.asked[h.Request]; q != nil {
-		q.Versions = append(q.Versions, h.Version())
+	if c.asked[h.Request] != nil {
 		return
 	}
 	q := &check.Question{Kind: h.Kind, Group: h.Group, Request: h.Request,
-		Versions: []uint16{h.Version()}, Value: h.Flags&wire.FlagValue != 0}
+		Value: h.Flags&wire.FlagValue != 0}
 	if q.Left = h.Kind == wire.KindCheckTokens && h.Flags&wire.FlagDetails != 0; q.Left {
 		c.w.covered["core asked what is left"]++
 	}
@@ -430,6 +429,7 @@ func (c *coreClient) listen(from *conn, frames []byte) {
 		switch x.Status {
 		case wire.StatusNotLeader, wire.StatusUncertain, wire.StatusStopping, wire.StatusBusy:
 		default:
+			q.Version = from.versions[h.Request]
 			c.w.check(c.w.history.Witnessed(q, &x))
 			if q.Kind == wire.KindWhy && x.Status == wire.StatusOK {
 				c.w.blocked(h.Group, q.Name, x.Slot, x.Payload)

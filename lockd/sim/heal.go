@@ -30,7 +30,7 @@ func (w *World) heal() {
 		s.mend()
 		s.free()
 		s.unstick()
-		s.clock.thaw = min(s.clock.thaw, w.agenda.Now())
+		s.clock.wake(w.agenda.Now())
 		if s.proc != nil && s.proc.doomed >= 0 {
 			s.proc.doomed = -1
 		}

@@ -259,7 +259,9 @@ func (s *site) crash(why string) {
 	w.say("node %d dies %s", s.id, why)
 	p.alive = false
 	s.proc = nil
+	// The next process takes turns at once, and its clock must not stand still.
 	s.pausedUntil, s.stalledUntil = 0, 0
+	s.clock.wake(w.agenda.Now())
 	p.store.died()
 	of := deathAlone
 	if p.dark || w.faulty(FaultPower) && w.dice.faults.permille(600) {
@@ -303,8 +305,6 @@ func (s *site) mend() {
 func (s *site) wipe() {
 	s.w.note("wipe", uint64(s.id))
 	s.lost, s.copied = true, nil
-	for _, name := range s.drive.Names() {
-		s.drive.Lose(name)
-	}
+	s.drive.Empty()
 	s.store = newStore()
 }

@@ -85,9 +85,9 @@ type Question struct {
 	// Name is that of the lock, or the prefix of a List, After where that goes on.
 	Name, After string
 	Mode        lockfsm.Mode
-	// Versions are those in which the answer may come, of each send one; none is the
-	// first.
-	Versions []uint16
+	// Version is the one in which the answer at hand was asked for, that of the send on
+	// the conn on which it came; zero is the first.
+	Version uint16
 	// Nonce is that of the session that a FindSession asks for, or an OpenSession opens.
 	Nonce wire.Nonce
 	// Checks are what a CheckTokens asks about.

@@ -142,3 +142,33 @@ func TestHistoryJudgesLists(t *testing.T) {
 		})
 	}
 }
+
+// A List that is asked again elsewhere is answered in another version. A page of one
+// may decode in another, which says nothing of what was told.
+func TestListIsReadInTheVersionOfItsConn(t *testing.T) {
+	open := lockfsm.Command{Op: lockfsm.OpOpenSession, Nonce: lockfsm.Nonce{1}, Lease: 1000, Epoch: 1}
+	lock := lockfsm.Command{Op: lockfsm.OpAcquire, Session: 1, Epoch: 1, Request: 1,
+		Name: []byte("a"), Mode: lockfsm.ModeEX}
+	also := lock
+	also.Request, also.Name = 2, []byte("b")
+	h := played(t, open, lock, also)
+	page := wire.ListPage{Entries: []wire.ListEntry{
+		{Token: 1, HolderCount: 1, Mode: wire.ModeEX, Name: lock.Name},
+		// This time is where version 1 has two lengths, of no name and of all that follows.
+		{Token: 2, HolderCount: 1, Mode: wire.ModeEX, Name: also.Name, HeldMillis: 30 << 40},
+	}}
+	payload := wire.AppendListPage3(nil, &page)
+	if _, err := wire.DecodeListPage(payload); err != nil {
+		t.Fatalf("the page does not decode in version 1: %v", err)
+	}
+	q := Question{Kind: wire.KindList, Version: wire.MinVersion}
+	wants(t, h.Witnessed(&q, &wire.Response{Status: wire.StatusOK, Slot: 1,
+		Payload: wire.AppendListPage(nil, &page)}), "")
+	q.Version = wire.VersionKinds
+	wants(t, h.Witnessed(&q, &wire.Response{Status: wire.StatusOK, Slot: 1,
+		Payload: wire.AppendListPage2(nil, &page)}), "")
+	q.Version = wire.VersionWhole
+	wants(t, h.Witnessed(&q, &wire.Response{Status: wire.StatusOK, Slot: 1, Payload: payload}), "")
+	q.Version = wire.MinVersion
+	wants(t, h.Witnessed(&q, &wire.Response{Status: wire.StatusOK, Slot: 1, Payload: payload}), "I23")
+}

@@ -3,7 +3,6 @@ package check
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"strings"
 
 	"lockd/lockfsm"
@@ -48,19 +47,15 @@ func (h *History) listed(q *Question, x *wire.Response) error {
 	return nil
 }
 
-// page decodes the answer to a List in one of the versions in which it was asked.
-func (q *Question) page(b []byte) (page wire.ListPage, err error) {
-	for _, v := range append(slices.Clone(q.Versions), wire.MinVersion) {
-		decode := wire.DecodeListPage
-		switch {
-		case v >= wire.VersionWhole:
-			decode = wire.DecodeListPage3
-		case v >= wire.VersionKinds:
-			decode = wire.DecodeListPage2
-		}
-		if page, err = decode(b); err == nil {
-			return page, nil
-		}
+// page decodes the answer to a List in the version in which it was asked for: one of
+// another may decode too, as what nobody said.
+func (q *Question) page(b []byte) (wire.ListPage, error) {
+	switch {
+	case q.Version >= wire.VersionWhole:
+		return wire.DecodeListPage3(b)
+	case q.Version >= wire.VersionKinds:
+		return wire.DecodeListPage2(b)
+	default:
+		return wire.DecodeListPage(b)
 	}
-	return page, err
 }

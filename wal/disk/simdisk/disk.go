@@ -211,6 +211,14 @@ func (d *Disk) Lose(name string) {
 	delete(d.durable, name)
 }
 
+// Empty makes every file vanish for good, also one whose name is durable and not
+// visible any more: no power cut brings it back.
+func (d *Disk) Empty() {
+	d.changes = nil
+	clear(d.names)
+	clear(d.durable)
+}
+
 // FlipBit damages one bit of a file. Bits count from the lowest of byte 0.
 func (d *Disk) FlipBit(name string, bit int64) {
 	d.names[name].data[bit/8] ^= 1 << (bit % 8)

@@ -78,6 +78,19 @@ func TestLostFileStaysLost(t *testing.T) {
 	}
 }
 
+// A name that was changed, but not durably, does not come back to an emptied disk.
+func TestEmptiedDiskStaysEmpty(t *testing.T) {
+	d := New(script())
+	dir := mount(t, d)
+	create(t, dir, "a")
+	must(t, errors.Join(dir.Sync(), dir.Rename("a", "b")))
+	d.Empty()
+	d.PowerCut()
+	if names := d.Names(); len(names) != 0 {
+		t.Errorf("names: got %q, want none", names)
+	}
+}
+
 func TestUnmountKeepsUnsyncedVisible(t *testing.T) {
 	d := New(script(1, 1, 1, 1, 1, 1, 1, 1))
 	dir := mount(t, d)
