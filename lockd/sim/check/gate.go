@@ -43,9 +43,10 @@ type gates struct {
 	// kept are the answers to all requests that had an effect, for ever: a second
 	// effect of one would be a second execution (I19).
 	kept map[claimKey]kept
-	// order is that in which they were given, or may have been: a reset of which only
+	// unread are by session the requests of which the machine may still keep the answer,
+	// in the order in which they were given, or may have been: a reset of which only
 	// waits of ended sessions were left may have been what ended them.
-	order []claimKey
+	unread map[lockfsm.SessionID][]lockfsm.RequestID
 	// done is below which number each session has said it is answered.
 	done map[lockfsm.SessionID]lockfsm.RequestID
 }
@@ -55,6 +56,7 @@ func newGates() gates {
 		byName: make(map[string]*gateModel),
 		waits:  make(map[claimKey]*gateWait),
 		kept:   make(map[claimKey]kept),
+		unread: make(map[lockfsm.SessionID][]lockfsm.RequestID),
 		done:   make(map[lockfsm.SessionID]lockfsm.RequestID),
 	}
 }
@@ -62,27 +64,28 @@ func newGates() gates {
 // keep notes the answer to a request that had an effect.
 func (g *gates) keep(key claimKey, k kept) {
 	g.kept[key] = k
-	g.order = append(g.order, key)
+	g.mayKeep(key)
 }
 
-// answers counts by session the answers that a machine still keeps: of each all from
-// the first on that its client has not said it has.
-func (g *gates) answers() map[lockfsm.SessionID]int {
-	n := make(map[lockfsm.SessionID]int)
-	for _, key := range g.order {
-		if n[key.session] > 0 || key.request >= g.done[key.session] {
-			n[key.session]++
-		}
-	}
-	return n
+// mayKeep notes that the machine may keep an answer to a request.
+func (g *gates) mayKeep(key claimKey) {
+	g.unread[key.session] = append(g.unread[key.session], key.request)
 }
 
 // confirmed takes in what a command at a gate says has been answered, whether or not
-// it is refused for want of room.
+// it is refused for want of room. It goes for the answers that have been given: one to
+// a wait that its client has given up may come later, and is kept until the next command.
 func (s *step) confirmed(c *lockfsm.Command) {
-	if c.Gate != 0 && c.Done <= c.Request {
-		s.gates.done[c.Session] = max(s.gates.done[c.Session], c.Done)
+	if c.Gate == 0 || c.Done > c.Request {
+		return
 	}
+	g := &s.gates
+	g.done[c.Session] = max(g.done[c.Session], c.Done)
+	unread := g.unread[c.Session]
+	for len(unread) > 0 && unread[0] < c.Done {
+		unread = unread[1:]
+	}
+	g.unread[c.Session] = unread
 }
 
 // gate judges a command at a gate.
@@ -308,7 +311,7 @@ func (s *step) resetGate(g *gateModel, c *lockfsm.Command, r *lockfsm.Result) er
 	}
 	key := claimKey{c.Session, c.Request, false}
 	if !g.stands && (g.kind == lockfsm.GateEvent || len(g.waiters) == 0) {
-		s.gates.order = append(s.gates.order, key)
+		s.gates.mayKeep(key)
 		return nil
 	}
 	s.gates.keep(key, kept{c.Op, r.Code, 0})

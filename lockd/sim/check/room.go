@@ -102,9 +102,9 @@ func (s *step) claimed(of lockfsm.SessionID, gate lockfsm.GateKind) int {
 	if gate == 0 {
 		return n
 	}
-	for id, kept := range s.gates.answers() { // order: counts
+	for id, unread := range s.gates.unread { // order: counts
 		if s.sessions[id] != nil && (of == 0 || id == of) {
-			n += kept
+			n += len(unread)
 		}
 	}
 	return n

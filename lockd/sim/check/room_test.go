@@ -104,6 +104,52 @@ func TestModelCountsWhatLimitsCount(t *testing.T) {
 	}
 }
 
+// What a client says has been answered goes for what has been: the answer to a wait that
+// it gave up, which came later, takes room until the client speaks again.
+func TestModelCountsAnswersToWaitsGivenUp(t *testing.T) {
+	limits := lockfsm.DefaultLimits()
+	limits.Claims, limits.ClaimsPerSession, limits.WaitersPerLock, limits.Detached = 3, 3, 2, 0
+	machine, err := lockfsm.New(limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	model := NewModel(0, limits)
+	open := lockfsm.Command{Op: lockfsm.OpOpenSession, Nonce: lockfsm.Nonce{1}, Lease: 1000, Epoch: 1}
+	arrive := lockfsm.Command{Op: lockfsm.OpAwait, Gate: lockfsm.GateBarrier, Session: 1, Epoch: 1,
+		Request: 1, Done: 1, Count: 2, Name: []byte("b"), Flags: lockfsm.Wait}
+	last, other := arrive, arrive
+	last.Request, last.Done = 2, 2 // nobody asks for the first any more
+	other.Session, other.Name = 2, []byte("c")
+	second := open
+	second.Nonce = lockfsm.Nonce{2}
+	lock := lockfsm.Command{Op: lockfsm.OpAcquire, Session: 1, Epoch: 1, Request: 3,
+		Name: []byte("a"), Mode: lockfsm.ModeEX}
+	for i, c := range []struct {
+		command lockfsm.Command
+		want    lockfsm.Code
+	}{
+		{open, lockfsm.CodeOK},
+		{second, lockfsm.CodeOK},
+		{arrive, lockfsm.CodeQueued},
+		{last, lockfsm.CodeOK},
+		{lock, lockfsm.CodeOK},
+		{other, lockfsm.CodeTooManyClaims}, // a hold and two answers
+		{last, lockfsm.CodeOK},             // now it has the first of them
+		{other, lockfsm.CodeQueued},
+	} {
+		var b lockfsm.BatchBuilder
+		b.Append(&c.command)
+		var out lockfsm.Outcome
+		if err := machine.Apply(uint64(i+1), b.Bytes(), &out); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.Results[0].Code; got != c.want {
+			t.Errorf("command %d is answered %v, want %v", i, got, c.want)
+		}
+		wants(t, model.Apply(uint64(i+1), b.Bytes(), &out, AllDone), "")
+	}
+}
+
 // Who is refused is told which hold is in the way, and who waits how many do.
 func TestModelJudgesWhatIsTold(t *testing.T) {
 	name := []byte("a")
