@@ -308,6 +308,9 @@ func (d *dumbCluster) lead(group int, node uint16) {
 		}
 	}
 	clear(g.touched)
+	for _, s := range g.sessions {
+		s.conn = -1 // until it is renewed here
+	}
 	g.forgetGrace()
 	g.watches = nil
 	for i := range d.pipe {

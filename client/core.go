@@ -103,6 +103,7 @@ type group struct {
 	via     int     // endpoint it is, or is to be, attached to; -1 is none
 	left    int     // endpoint it was attached to before; -1 is none
 	live    bool    // attached: via is up and open calls have been sent to it
+	heard   bool    // the session was opened or renewed there since: pushes come
 	tries   int     // detaches since the last answer
 	barren  int     // sessions that ended since the last answer of another kind
 	opens   uint64  // sessions asked for

@@ -209,6 +209,17 @@ func (c *Core) RecheckGroup(group uint16) {
 	}
 }
 
+// recheckOnceHeard has the next Tick ask again once a session has been renewed on the conn
+// that its group has come to: the leader tells of a force from then on, and one after the
+// answer to the first question and before that would be heard of by nobody.
+func (c *Core) recheckOnceHeard(g *group) {
+	if !g.heard && g.session.holds.head != nil {
+		g.recheck.due = true
+		c.schedule(0)
+	}
+	g.heard = true
+}
+
 // askRecheck asks about the next tokens, as many as one question takes.
 func (c *Core) askRecheck(g *group) {
 	g.recheck.call = nil

@@ -139,6 +139,36 @@ func TestForcedWhileAway(t *testing.T) {
 	})
 }
 
+// TestForcedBeforeTheFirstRenewal proves that a hold is lost which was forced when its
+// client had asked the new leader what still stands, and had not renewed its session
+// there yet: no conn is the session's then, so nobody is told.
+func TestForcedBeforeTheFirstRenewal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		a, ops := n.client(t, Options{Lease: 9 * time.Second}), n.client(t, Options{Name: "ops"})
+		h, other := lock(t, a, "a"), lock(t, a, sameGroup("a"))
+		n.with(func(d *dumbCluster) {
+			g := groupOf("a")
+			d.lead(g, d.groups[g].leader%3+1)
+		})
+		synctest.Wait()
+		if err := ops.ForceRelease(t.Context(), "a", h.Token(), "host dead"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if lost(h) {
+			t.Fatal("the holder was told: this test shows nothing")
+		}
+		<-time.After(4 * time.Second) // a third of the lease, and a question
+		if !lost(h) || !errors.Is(h.Unlock(t.Context()), ErrForced) {
+			t.Errorf("forced: got lost %t, %v", lost(h), h.Unlock(t.Context()))
+		}
+		if lost(other) || !other.Valid() {
+			t.Error("the other is lost as well")
+		}
+	})
+}
+
 // sameGroup is another name of the group of one.
 func sameGroup(name string) string {
 	other := name + "'"

@@ -169,7 +169,7 @@ func (c *Core) attach(g *group) {
 		return
 	}
 	g.forgive(e.conn)
-	g.live = true
+	g.live, g.heard = true, false
 	g.epoch++
 	if g.session.state == sessionOpen {
 		e.renewAt = min(e.renewAt, g.session.renewedAt.Add(c.beat))

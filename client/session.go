@@ -64,6 +64,7 @@ func (c *Core) opened(x *Call, g *group, r *wire.Response) {
 	}
 	s := &g.session
 	s.state, s.id, s.validUntil, s.renewedAt = sessionOpen, r.Token, valid, sent
+	g.heard = true
 	e := c.endpoints[g.via]
 	e.renewAt = min(e.renewAt, sent.Add(c.beat))
 	c.schedule(min(e.renewAt, valid))
@@ -233,6 +234,9 @@ func (c *Core) onRenewal(i int, g *group, r wire.Renewal, sent Instant) {
 			s.askedAt = 0
 		}
 		g.tries = 0
+		if g.live && g.via == i {
+			c.recheckOnceHeard(g)
+		}
 	case wire.CodeUnknown:
 		c.endSession(g, fmt.Errorf("%w: group %d does not know session %d",
 			ErrSessionEnded, r.Group, r.Session))

@@ -364,10 +364,12 @@ func (r *Replica) PeerDown(node NodeID) {
 }
 
 // PeerUp is the hint that a conn to node stands. What was sent to it before may
-// be lost, so a leader sends again.
+// be lost, so a leader sends again. Nor does what it had said of itself count: it may have
+// been started again, and what it had learned need not have been durable.
 func (r *Replica) PeerUp(node NodeID) {
 	if p := r.peer(node); p != nil {
 		p.down = false
+		p.chosen = 0
 		r.rewind(p)
 	}
 }

@@ -256,6 +256,26 @@ func TestNodeThatComesBackHasNothing(t *testing.T) {
 	}
 }
 
+// TestFM2PeerThatComesAgainHasLearnedNothing: what a node said of the slots it has does not
+// count when it comes again on a new conn: it may have been started again without them.
+func TestFM2PeerThatComesAgainHasLearnedNothing(t *testing.T) {
+	r := newReplica(t, 1, nil)
+	b := leading(t, r)
+	said := func(n Slot) { step(r, Message{Kind: KindHeartbeatAck, From: 3, Ballot: b, Chosen: n}) }
+	said(1)
+	r.PeerDown(3)
+	r.PeerUp(3)
+	said(0)
+	if got, ok := r.PeerChosen(3); !ok || got != 0 {
+		t.Errorf("got slot %d, %v of node 3 that came again without them, want slot 0", got, ok)
+	}
+	said(1)
+	said(0) // overtaken by the one before
+	if got, _ := r.PeerChosen(3); got != 1 {
+		t.Errorf("got slot %d of node 3, want slot 1", got)
+	}
+}
+
 // TestLearnsFromWhoJoinedSince: a replica that is far behind does not know who
 // accepts now. It asks such a one too for what is chosen, although the watermark
 // of another, who is gone, was higher.
