@@ -104,10 +104,15 @@ func (w *World) powerOff(s *site) {
 	w.restart(s)
 }
 
-// restart starts a site again after a while.
+// restart starts a site again after a while; at once if everything is being healed and it
+// has only now been told what it ran into before.
 func (w *World) restart(s *site) {
 	d := w.dice.faults
-	w.agenda.After(pick(d, d.around(100*millisecond), d.around(3*second)), func() {
+	away := pick(d, d.around(100*millisecond), d.around(3*second))
+	if w.healing {
+		away = millisecond
+	}
+	w.agenda.After(away, func() {
 		if !s.lost || !w.healing {
 			s.start()
 		}

@@ -167,7 +167,7 @@ func (c *client) response(conn *conn, h wire.Header, x *wire.Response) {
 		return
 	case wire.StatusBusy:
 		k.conn, k.busyIn = nil, m.epoch
-		if k.q.Kind == wire.KindOpenSession {
+		if k.q.Kind == wire.KindOpenSession && k.sends == 1 {
 			k.began = 0 // nothing was opened: the lease counts from the next send
 		}
 		k.retryAt = c.w.agenda.Now() + Time(x.RetryMillis)*millisecond<<k.backoff
