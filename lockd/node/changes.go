@@ -120,11 +120,25 @@ func (n *Node) onChange(q changeRequest) {
 	}
 }
 
+// groupZeroLeader is who leads group 0 as far as is known here. A replica that the
+// seats do not name yet may hear nobody, for as long as the move to it cannot begin.
 func (n *Node) groupZeroLeader() paxos.NodeID {
-	if g := n.group(0); g != nil {
-		return g.replica.Leader()
+	g := n.group(0)
+	if g == nil {
+		return n.leaderHint(0)
 	}
-	return n.leaderHint(0)
+	leader := g.replica.Leader()
+	if leader == paxos.NoNode && !g.names(n.acceptor()) {
+		return n.leaderHint(0)
+	}
+	return leader
+}
+
+// names reports whether the seats that are known here have an acceptor or an observer
+// in its place.
+func (g *group) names(a paxos.Acceptor) bool {
+	return slices.Contains(g.seats.Now.Acceptors, a) ||
+		slices.Contains(g.seats.Now.Observers, a.Node)
 }
 
 // onPeerChange takes a change that was asked for at another node.

@@ -542,3 +542,27 @@ func TestFM1InvitedNodeMeetsThoseWhoJoinedBefore(t *testing.T) {
 		t.Errorf("got peer %v and birth %v, want a peer and a node that waits", five.peer(4), five.birth)
 	}
 }
+
+// A node that is to keep group 0, and is not named by its seats yet, hears from nobody
+// who leads it. It passes changes on to the leader that others tell of (F-M1).
+func TestFM1ChangeAtAnUnnamedNodeFindsTheLeader(t *testing.T) {
+	w := newWorld(t, testOptions())
+	w.settle("all at home", w.atHome)
+	n := w.nodes[3].node
+	if n.group(0).leading {
+		t.Fatal("node 3 leads group 0, want one that follows")
+	}
+	w.run(gossipEvery)
+	n.retire(n.group(0), 0)
+	w.settle("the checkpoint is gone", func() bool { return !n.dropping[0] })
+	if n.group(0) == nil {
+		n.takeIn(&paxos.Message{Kind: paxos.KindHeartbeat, Group: 0})
+	}
+	g := n.group(0)
+	if g.names(n.acceptor()) || g.replica.Leader() != paxos.NoNode {
+		t.Fatalf("got leader %d and seats %+v, want none and others", g.replica.Leader(), g.seats)
+	}
+	if got, want := n.groupZeroLeader(), paxos.NodeID(w.leaderOf(0).id); got != want {
+		t.Errorf("got leader %d, want %d", got, want)
+	}
+}

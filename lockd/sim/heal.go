@@ -92,28 +92,34 @@ func (p *process) rouse() {
 	}
 }
 
-// snapshotsFirst reports whether there is a group of which too few replicas run
-// that have what no log has any more.
+// snapshotsFirst reports whether there is a group of which too few acceptors run
+// that have what no log has any more. An observer that has it leads nobody.
 func (w *World) snapshotsFirst() bool {
-	applied := make([][]paxos.Slot, w.opts.Groups)
+	if !w.configured {
+		return true
+	}
+	applied := make([]map[int]paxos.Slot, w.opts.Groups) // by disk
 	needed := make([]paxos.Slot, w.opts.Groups)
 	for _, s := range w.sites {
-		if s.proc == nil {
+		if s.proc == nil || s.number < 0 {
 			continue
 		}
 		s.proc.node.ForEachGroup(func(g node.GroupView) {
-			applied[g.ID] = append(applied[g.ID], paxos.Slot(g.Machine.Applied()))
+			if applied[g.ID] == nil {
+				applied[g.ID] = make(map[int]paxos.Slot)
+			}
+			applied[g.ID][s.number] = paxos.Slot(g.Machine.Applied())
 			needed[g.ID] = max(needed[g.ID], g.Replica.Status().Lowest-1)
 		})
 	}
 	for g, at := range applied {
-		ready := 0
-		for _, slot := range at {
+		var ready []int
+		for disk, slot := range at { // order: it is a set
 			if slot >= needed[g] {
-				ready++
+				ready = append(ready, disk)
 			}
 		}
-		if ready < w.opts.Node.Replicas/2+1 {
+		if !w.chosen.Survives(paxos.GroupID(g), ready) {
 			return true
 		}
 	}
@@ -341,6 +347,9 @@ func (w *World) allFree() string {
 	return lack
 }
 
+// allEqual wants equal machines of all whom a group's seats name. One that is to keep
+// the group, and is not named yet, has nothing until the move begins, and that waits for
+// as long as another newcomer is down.
 func (w *World) allEqual() string {
 	type state struct{ applied, digest uint64 }
 	first := make([]*state, w.opts.Groups)
@@ -352,6 +361,7 @@ func (w *World) allEqual() string {
 		s.proc.node.Digests(func(group uint16, applied, digest uint64) {
 			have := &state{applied, digest}
 			switch {
+			case !w.seated(paxos.GroupID(group), s):
 			case first[group] == nil:
 				first[group] = have
 			case *first[group] != *have:

@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"lockd/lockd/node"
 	"lockd/lockd/placement"
@@ -228,12 +229,23 @@ func (w *World) seats(g paxos.GroupID, slot paxos.Slot, c *lockfsm.Command, r *l
 	w.covered["seats changed"]++
 	before := w.chosen.Seats(g)
 	w.check(w.chosen.Configure(g, from, w.diskSet(s.Now.Acceptors)))
+	w.observers[g] = s.Now.Observers
 	for _, a := range s.Now.Acceptors {
 		if before&(1<<w.number(a.Disk)) == 0 {
 			w.caughtUp(g, slot, w.sites[a.Node-1])
 		}
 	}
 	w.stallLeavers(before &^ w.chosen.Seats(g))
+}
+
+// accepts reports whether a site is an acceptor of a group's newest seats, and seated
+// whether they name it at all.
+func (w *World) accepts(g paxos.GroupID, s *site) bool {
+	return s.number >= 0 && w.chosen.Seats(g)&(1<<s.number) != 0
+}
+
+func (w *World) seated(g paxos.GroupID, s *site) bool {
+	return w.accepts(g, s) || slices.Contains(w.observers[g], paxos.NodeID(s.id))
 }
 
 // stallLeavers has the disks of some who accept no longer stand still, so that much waits

@@ -114,7 +114,7 @@ func (w *World) breakCut(why node.DownCause) {
 func (w *World) progresses(g paxos.GroupID) bool {
 	var seats []*site
 	for _, s := range w.sites {
-		if s.number >= 0 && w.chosen.Seats(g)&(1<<s.number) != 0 {
+		if w.accepts(g, s) {
 			seats = append(seats, s)
 		}
 	}

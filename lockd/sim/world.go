@@ -54,7 +54,9 @@ type World struct {
 	// the checkers know which of them accept.
 	disks      map[paxos.DiskID]int
 	configured bool
-	operator   operator
+	// observers are those of each group's newest seats.
+	observers map[paxos.GroupID][]paxos.NodeID
+	operator  operator
 	// records are the cluster's records that were chosen, by version.
 	records map[uint64]string
 	// crowded is set while a crowd comes and goes: leases that were renewed after it
@@ -93,6 +95,7 @@ func New(o Options, log io.Writer) *World {
 	w.disks = make(map[paxos.DiskID]int)
 	w.operator = operator{w: w}
 	w.records = make(map[uint64]string)
+	w.observers = make(map[paxos.GroupID][]paxos.NodeID)
 	w.leases = check.NewLeases(o.Drift + 1000)
 	w.registers, w.granted = make(map[lockName]*register), make(map[grantName]grantOf)
 	limits := o.Node.Limits
