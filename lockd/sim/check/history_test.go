@@ -59,14 +59,21 @@ func TestHistoryKnowsSessionsByTheirNonces(t *testing.T) {
 	wants(t, h.Answered(&q, &wire.Response{Status: wire.StatusOK, Slot: 1, Token: 2}), "")
 }
 
+// playedTwo is of a session that holds "a" with token 1 and "b" with token 2, and how it
+// asked for them.
+func playedTwo(t *testing.T) (h *History, lock, also lockfsm.Command) {
+	open := lockfsm.Command{Op: lockfsm.OpOpenSession, Nonce: lockfsm.Nonce{1}, Lease: 1000, Epoch: 1}
+	lock = lockfsm.Command{Op: lockfsm.OpAcquire, Session: 1, Epoch: 1, Request: 1,
+		Name: []byte("a"), Mode: lockfsm.ModeEX}
+	also = lock
+	also.Request, also.Name = 2, []byte("b")
+	h = played(t, open, lock, also)
+	return h, lock, also
+}
+
 // A client that was started again must hear of its session and of all that it holds.
 func TestHistoryWantsSessionsFound(t *testing.T) {
-	open := lockfsm.Command{Op: lockfsm.OpOpenSession, Nonce: lockfsm.Nonce{1}, Lease: 1000, Epoch: 1}
-	lock := lockfsm.Command{Op: lockfsm.OpAcquire, Session: 1, Epoch: 1, Request: 1,
-		Name: []byte("a"), Mode: lockfsm.ModeEX}
-	also := lock
-	also.Request, also.Name = 2, []byte("b")
-	h := played(t, open, lock, also)
+	h, lock, also := playedTwo(t)
 	a := wire.Claim{Request: 1, Token: 1, Mode: wire.ModeEX, Name: lock.Name}
 	b := wire.Claim{Request: 2, Token: 2, Mode: wire.ModeEX, Name: also.Name}
 	found := func(session uint64, more wire.More, claims ...wire.Claim) *wire.Response {
@@ -146,12 +153,7 @@ func TestHistoryJudgesLists(t *testing.T) {
 // A List that is asked again elsewhere is answered in another version. A page of one
 // may decode in another, which says nothing of what was told.
 func TestListIsReadInTheVersionOfItsConn(t *testing.T) {
-	open := lockfsm.Command{Op: lockfsm.OpOpenSession, Nonce: lockfsm.Nonce{1}, Lease: 1000, Epoch: 1}
-	lock := lockfsm.Command{Op: lockfsm.OpAcquire, Session: 1, Epoch: 1, Request: 1,
-		Name: []byte("a"), Mode: lockfsm.ModeEX}
-	also := lock
-	also.Request, also.Name = 2, []byte("b")
-	h := played(t, open, lock, also)
+	h, lock, also := playedTwo(t)
 	page := wire.ListPage{Entries: []wire.ListEntry{
 		{Token: 1, HolderCount: 1, Mode: wire.ModeEX, Name: lock.Name},
 		// This time is where version 1 has two lengths, of no name and of all that follows.
