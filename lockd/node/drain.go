@@ -122,4 +122,7 @@ func (n *Node) drainOver(p *peer) {
 
 // moveSoon has a group go to its preferred leader as soon as that is able to lead,
 // whatever became of an earlier move.
-func (n *Node) moveSoon(g *group) { g.moveAfter = min(g.moveAfter, n.now+n.settle()) }
+func (n *Node) moveSoon(g *group) {
+	g.moveAfter = min(g.moveAfter, n.now+n.settle())
+	g.failed = g.failed[:0]
+}

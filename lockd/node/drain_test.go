@@ -342,3 +342,28 @@ func TestDrainIsToldInVersion3(t *testing.T) {
 		}
 	}
 }
+
+// All others drain, too, and the only node that does not has no links to a quorum: it is
+// asked once, not for ever, since each time the group has no leader for a while. It leads
+// soon after it is able to.
+func TestFM1DrainKeepsWhatNobodyElseCanLead(t *testing.T) {
+	o := fiveNodes()
+	o.Replicas = 5
+	w := newWorld(t, o)
+	w.settle("all at home", w.atHome)
+	w.drop = func(f testFrame) bool { return f.from != 1 && f.to != 1 }
+	w.settle("node 1 leads all", func() bool { return w.leads(1) == o.Groups })
+	for id := uint16(4); id > 0; id-- {
+		_ = w.drain(id, DrainAside)
+	}
+	n := w.nodes[1]
+	w.run(20 * Second)
+	if got := n.count(EventDeposed); got != o.Groups {
+		t.Errorf("leaderships given up in vain in 20 s: got %d, want one a group, %d", got, o.Groups)
+	}
+	if got := w.leads(1); got != o.Groups {
+		t.Errorf("groups led: got %d, want all %d", got, o.Groups)
+	}
+	w.drop = nil
+	w.settle("node 5 leads all", func() bool { return w.leads(5) == o.Groups })
+}

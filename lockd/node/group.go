@@ -97,6 +97,11 @@ type group struct {
 	// moveAfter is the moment before which the group is not moved to its
 	// preferred leader.
 	moveAfter Nanos
+	// asked was told to take over and has not led since; gave says that this node
+	// leads no more for its sake. failed are those of whom nothing came.
+	asked  paxos.NodeID
+	gave   bool
+	failed []failedMove
 	// saved is the slot of the durable checkpoint.
 	saved paxos.Slot
 	// seats are who accepts, as the machine knows it, and seatsVersion the
@@ -104,6 +109,7 @@ type group struct {
 	// is proposed again.
 	seats        placement.Seats
 	seatsVersion uint64
+	progress     progress
 	// forgotten is that of the last departure from this node.
 	forgotten   paxos.Slot
 	reseatAfter Nanos

@@ -17,6 +17,7 @@ func (n *Node) noteLeadership(g *group) {
 	was := g.leading
 	g.leading = leading
 	g.movingTo = paxos.NoNode
+	n.judgeMove(g)
 	if leader != g.leader {
 		g.leader = leader
 		n.statusAt = 0
@@ -24,6 +25,7 @@ func (n *Node) noteLeadership(g *group) {
 	}
 	switch {
 	case leading && !was:
+		g.progress = progress{taken: n.now, recent: g.replica.Chosen(), before: g.replica.Chosen()}
 		g.counting = plantedIs("expiry-from-leader-memory") && g.lastTick > 0
 		g.moveAfter = max(g.moveAfter, n.now+n.settle())
 		n.observe(Event{Kind: EventLeading, Group: g.id})
@@ -178,12 +180,45 @@ func (n *Node) caughtUp(g *group, id paxos.NodeID, least paxos.Slot) bool {
 	return ok && chosen+maxTransferGap >= g.replica.Chosen() && chosen+1 >= least
 }
 
+// failedMove is a node that was told to take a group over and did not come to lead
+// it, and until when it is not asked again. It may have no links to a quorum, which
+// shows to itself alone.
+type failedMove struct {
+	node  paxos.NodeID
+	until Nanos
+}
+
+// judgeMove sees what became of a hand-over that this node began. One that the
+// replica gave up, and led on, costs little and may be tried again.
+func (n *Node) judgeMove(g *group) {
+	leading := g.replica.Role() == paxos.RoleLeading
+	switch {
+	case g.asked == paxos.NoNode:
+	case g.leader == g.asked:
+		g.asked, g.gave = paxos.NoNode, false
+	case !leading:
+		g.gave = true
+	case g.replica.Status().Transfer == paxos.NoNode:
+		if g.gave {
+			g.failed = append(g.failed, failedMove{g.asked, n.now + moveAgain})
+		}
+		g.asked, g.gave = paxos.NoNode, false
+	}
+}
+
+// hasFailed reports whether a node lately did not take a group over.
+func (n *Node) hasFailed(g *group, id paxos.NodeID) bool {
+	g.failed = slices.DeleteFunc(g.failed, func(f failedMove) bool { return f.until <= n.now })
+	return slices.ContainsFunc(g.failed, func(f failedMove) bool { return f.node == id })
+}
+
 // transfer begins to hand a group over, or goes on with it, and reports whether
 // the target can be asked. Whether it worked shows in who leads.
 func (n *Node) transfer(g *group, to paxos.NodeID) bool {
 	if err := g.replica.TransferLead(to); err != nil {
 		return false
 	}
+	g.asked = to
 	if g.movingTo != to {
 		g.movingTo = to
 		n.observe(Event{Kind: EventTransfer, Group: g.id, Node: to})
@@ -205,12 +240,14 @@ func (n *Node) handOverTo(g *group) []paxos.NodeID {
 }
 
 // handOver begins to hand a group to its first successor that can take it, and
-// reports whether any peer may be able to.
+// reports whether any peer may be able to. One that was asked lately, and did not
+// come to lead, may not: each try costs the group its leader for a while.
 func (n *Node) handOver(g *group) bool {
+	n.judgeMove(g)
 	found := false
 	for _, id := range n.handOverTo(g) {
 		p := n.peer(uint16(id))
-		if p == nil || !p.up || p.leaving {
+		if p == nil || !p.up || p.leaving || n.hasFailed(g, id) {
 			continue
 		}
 		found = true

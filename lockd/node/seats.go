@@ -110,6 +110,7 @@ func (n *Node) reseatGroups() {
 	n.nextReseat = n.now + reseatEvery
 	moving := 0
 	for _, g := range n.hosted {
+		g.progress.note(n.now, g.replica.Chosen(), n.settle()/2)
 		if g.leading && len(g.seats.Now.Observers) > 0 {
 			if some, up := n.newcomers(g); some && up {
 				moving++
@@ -187,15 +188,32 @@ func (n *Node) reseat(g *group) bool {
 // the register's version sees to it that it is taken once.
 const reseatAgain = Second
 
+// progress is what a leader had chosen a while ago: taken is when it had chosen recent,
+// and before is from an election timeout earlier, or from when it began to lead.
+type progress struct {
+	taken          Nanos
+	recent, before paxos.Slot
+}
+
+func (p *progress) note(now Nanos, chosen paxos.Slot, timeout Nanos) {
+	if now-p.taken >= timeout {
+		p.taken, p.recent, p.before = now, chosen, p.recent
+	}
+}
+
 // isCurrent reports whether an observer, on the disk that is to accept, has all
 // but the newest slots, among them those that made it one: in a short log that
-// takes more than to be near its end.
+// takes more than to be near its end. In a rush it is never near: it hears once a
+// heartbeat what it is to learn, and says as seldom what it has. Then it is to have
+// what was chosen before the last election timeout (Ongaro, §4.2.1).
 func (n *Node) isCurrent(g *group, a paxos.Acceptor) bool {
 	if a.Node == n.identity.Node {
 		return a.Disk == n.identity.Disk
 	}
 	p := n.peer(uint16(a.Node))
-	return p != nil && p.up && p.disk == a.Disk && n.caughtUp(g, a.Node, g.seats.Now.From)
+	chosen, ok := g.replica.PeerChosen(a.Node)
+	return ok && p != nil && p.up && p.disk == a.Disk && chosen+1 >= g.seats.Now.From &&
+		(chosen+maxTransferGap >= g.replica.Chosen() || chosen >= g.progress.before)
 }
 
 // proposeNothing fills a slot with an empty batch.
