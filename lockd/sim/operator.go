@@ -261,16 +261,17 @@ func (w *World) stallLeavers(leaving check.Disks) {
 }
 
 // caughtUp checks of a node that is made an acceptor that it has nearly all that
-// is chosen (F-M2). One that has just started may not know yet what it has: then its disk
-// tells. What it has learned need not be durable yet, so nothing is known of one that has
-// died meanwhile.
+// is chosen, or what was a while ago (F-M2). One that has just started may not know yet
+// what it has: then its disk tells. What it has learned need not be durable yet, so
+// nothing is known of one that has died meanwhile.
 func (w *World) caughtUp(g paxos.GroupID, slot paxos.Slot, s *site) {
 	const nearly = 64
 	if s.proc == nil {
 		return
 	}
 	young := w.agenda.Now()-s.began < 10*second
-	least := slot - min(slot, nearly+2+paxos.Slot(w.opts.Node.Window))
+	ahead := 2 + paxos.Slot(w.opts.Node.Window) // of what was chosen when the seats were proposed
+	least := min(slot-min(slot, nearly+ahead), w.before(g, slot-min(slot, ahead)))
 	keeps := young && (s.bad() || s.disk.Holds(g, least))
 	s.proc.node.ForEachGroup(func(v node.GroupView) {
 		if v.ID != g {
@@ -289,6 +290,15 @@ func (w *World) caughtUp(g paxos.GroupID, slot paxos.Slot, s *site) {
 		w.failf("F-M2: group %d slot %d: node %d is made an acceptor and does not keep the group",
 			g, slot, s.id)
 	}
+}
+
+// before is the last slot that was applied somewhere when a leader that began with a
+// slot looked last but one what it had chosen: that is two election timeouts earlier, and
+// as long again as it may have been paused.
+func (w *World) before(g paxos.GroupID, slot paxos.Slot) paxos.Slot {
+	then := w.firstApplied[g][slot] - 8*w.election()
+	at, _ := slices.BinarySearch(w.firstApplied[g], then)
+	return paxos.Slot(max(at, 1) - 1)
 }
 
 // leftBehind checks of a group that a node keeps no longer that those who accept now
