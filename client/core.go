@@ -47,7 +47,7 @@ const (
 	// A conn that owes answers and is silent for pingAfter is asked for a sign
 	// of life, and closed pingTimeout later.
 	pingAfter   = 500 * time.Millisecond
-	pingTimeout = 1 * time.Second
+	pingTimeout = 700 * time.Millisecond
 )
 
 // Core is the client without sockets, goroutines and clocks: it routes requests,
