@@ -155,7 +155,7 @@ func (q *question) read(x *blockInfo) ([]byte, head, error) {
 
 // lose notes that a block cannot be read: what it had is not known.
 func (q *question) lose(x *blockInfo, h *head) {
-	q.s.damaged(x.segment, x.offset)
+	q.s.damagedBlock(x)
 	q.page.Flags |= wire.HistoryDamaged
 	if h.spans == nil { // it may have had anything up to what is known of it now
 		q.spans = nil

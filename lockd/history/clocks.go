@@ -91,6 +91,19 @@ func (c *clocks) add(x clock) {
 	c.all = append(c.all, x)
 }
 
+// doubt notes that from a log time on clocks may be missing, which is not before the last.
+func (c *clocks) doubt(from lockfsm.Time) {
+	n := len(c.all)
+	if n == 0 {
+		return // all is uncertain as it is
+	}
+	if x := c.all[n-1]; x.at < from {
+		c.add(clock{group: x.group, at: from, offset: x.offset, seen: from})
+		n = len(c.all)
+	}
+	c.all[n-1].unsure = true
+}
+
 // carried are the last clocks.
 func (c *clocks) carried() []clock { return c.all[max(0, len(c.all)-carriedClocks):] }
 
@@ -150,6 +163,10 @@ func (c *clocks) when(at lockfsm.Time, now int64, d doubt) (ms int64, about uint
 	off := c.all[i].offset
 	most := off
 	switch newest := i+1 == len(c.all); {
+	case c.all[i].unsure && newest:
+		most = now - int64(at)
+	case c.all[i].unsure:
+		most = c.all[i+1].offset
 	case d == sure:
 	case !newest && c.all[i+1].seen <= at:
 		most = c.all[i+1].offset

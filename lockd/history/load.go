@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // load reads the heads of all blocks, and cuts a torn end of the last segment.
@@ -60,6 +61,7 @@ func (s *Store) loadSegment(size int64, newest uint64) error {
 	}
 	stood := s.standing()
 	bad := int64(-1) // where what cannot be read begins
+	var lost []span  // where the groups stood then of which nothing was read since
 	for at := int64(alignBytes); at+headerBytes <= size; {
 		info, h, err := s.readHead(seg.file, at)
 		switch {
@@ -83,8 +85,10 @@ func (s *Store) loadSegment(size int64, newest uint64) error {
 		if bad >= 0 {
 			s.damaged(seg.number, bad)
 			bad = -1
+			lost = s.standing()
 		}
 		info.segment, info.offset = seg.number, at
+		lost = s.doubt(lost, &info, &h)
 		s.take(seg, &info, &h)
 		at += info.bytes()
 		seg.bytes = at
@@ -96,6 +100,22 @@ func (s *Store) loadSegment(size int64, newest uint64) error {
 		seg.carry = stood // it is damaged; what is forgotten with the segment before is known
 	}
 	return nil
+}
+
+// doubt has the clocks be uncertain of the groups of a block that comes after one which
+// could not be read: that may have had clocks of those of which it had slots. It returns
+// the groups of which nothing was read yet. A carry repeats the last clocks.
+func (s *Store) doubt(lost []span, info *blockInfo, h *head) []span {
+	if len(lost) == 0 || info.kind == kindCarry {
+		return nil
+	}
+	return slices.DeleteFunc(lost, func(was span) bool {
+		i := slices.IndexFunc(h.spans, func(x span) bool { return x.group == was.group })
+		if i >= 0 && h.spans[i].after > was.to {
+			s.group(was.group).clocks.doubt(was.at)
+		}
+		return i >= 0
+	})
 }
 
 // standing is where each group stands: what the carry of a segment says that begins here.

@@ -257,6 +257,22 @@ func (s *Store) Stats() Stats {
 	return x
 }
 
+// damagedBlock tells once of a block that is written and does not read back.
+func (s *Store) damagedBlock(x *blockInfo) {
+	s.mu.Lock()
+	told := true // one that went meanwhile is of no interest
+	for i := range s.mu.blocks {
+		if b := &s.mu.blocks[i]; b.segment == x.segment && b.offset == x.offset {
+			told, b.damaged = b.damaged, true
+			break
+		}
+	}
+	s.mu.Unlock()
+	if !told {
+		s.damaged(x.segment, x.offset)
+	}
+}
+
 // damaged counts and tells of a block that is passed over.
 func (s *Store) damaged(segment uint64, offset int64) {
 	s.mu.Lock()
