@@ -32,7 +32,7 @@ func TestVerify(t *testing.T) {
 		writePID(t, n, pid(n))
 	}
 	history := filepath.Join(dir, "history")
-	kinds := []string{"crash", "exec", "conns", "pause-client", "move", "drain", "cut", "cut-in",
+	kinds := []string{"crash", "exec", "conns", "pause-client", "force", "move", "drain", "cut", "cut-in",
 		"cut-out", "slow", "disk", "pause"}
 	cmd := exec.Command(lockdPath, "verify", "--addr", strings.Join(c.Addresses(), ","), "--admin",
 		strings.Join(admins, ","), "--faults-secret-file", secret, "--for", "70s", "-o", "json",

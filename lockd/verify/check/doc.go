@@ -21,6 +21,7 @@
 //	exclusion  a grant gets along with all present holds: by the matrix of modes, or
 //	           by permits and capacity
 //	release    what is given back was held
+//	force      what was ended by force is over, be it that it was before
 //	refusal    a try is refused because of present holds, or because somebody waits;
 //	           the token it names is that of a present hold
 //	get        an answer lists the present holds, all of them and nothing else
@@ -28,7 +29,7 @@
 //	value      what is read is what was written last; only a holder writes
 //
 // A hold begins with its grant and ends with its Release. If that has no outcome
-// it may end at any moment after the call, or never. If the hold was lost it may
+// or a Force of it has none it may end at any moment after the call, or never. If the hold was lost it may
 // end at any moment from the Call of its Loss on, or never: that is the moment
 // until which its holder was promised it. An Acquire without an outcome may have been granted at
 // any moment after its call, once, and given back at any moment after that. So
