@@ -279,7 +279,7 @@ func (w *worker) granted(i int, err error) {
 		o := w.record.end(i, check.Done)
 		o.Token = lost.Token
 		w.record.lost(*o, o.Call)
-	case errors.As(err, &bound) && bound.Least > maxHold: // nothing has happened
+	case errors.As(err, &bound): // nothing has happened
 		w.endless = true
 		w.record.forget(i)
 	default:

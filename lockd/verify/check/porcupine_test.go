@@ -357,8 +357,9 @@ func (d *drawn) act(client int) {
 	o.Call = max(c.free+1, d.now-d.Int64N(3*d.rest/2))
 	o.Return = d.now + d.Int64N(3*d.rest/2)
 	c.free = o.Return
-	if d.IntN(12) == 0 && (o.Kind == Release || o.Kind == Force || o.Kind == Write || o.Kind == Acquire &&
-		o.Outcome == Done && (c.times < 2 || d.ask == asTheyLike)) {
+	changes := o.Kind == Release || o.Kind == Force || o.Kind == Write
+	if d.IntN(12) == 0 && (changes || o.Kind == Acquire && o.Outcome == Done &&
+		(c.times < 2 || d.ask == asTheyLike)) {
 		d.unheard(&o, c)
 	}
 	d.all = append(d.all, o)
