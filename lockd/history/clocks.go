@@ -41,6 +41,8 @@ func abs(x int64) int64 {
 // clocks tell of one group when a log time was. It belongs to the Store.
 type clocks struct {
 	all []clock // ascending
+	// dropped says that there were more, older ones: the segments have them.
+	dropped bool
 	// settled is the sighting behind the last of all, if isSet: this process has had one.
 	settled sighting
 	isSet   bool
@@ -86,7 +88,7 @@ func (c *clocks) add(x clock) {
 		return
 	}
 	if len(c.all) >= maxClocks {
-		c.all = append(c.all[:0], c.all[maxClocks/4:]...)
+		c.all, c.dropped = append(c.all[:0], c.all[maxClocks/4:]...), true
 	}
 	c.all = append(c.all, x)
 }
@@ -102,6 +104,11 @@ func (c *clocks) doubt(from lockfsm.Time) {
 		n = len(c.all)
 	}
 	c.all[n-1].unsure = true
+}
+
+// reaches reports whether what time it was at a log time is told as well as it can be.
+func (c *clocks) reaches(at lockfsm.Time) bool {
+	return !c.dropped || len(c.all) == 0 || c.all[0].at <= at
 }
 
 // carried are the last clocks.

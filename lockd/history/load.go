@@ -185,6 +185,49 @@ func (s *Store) readBody(file File, at int64, info *blockInfo) ([]byte, error) {
 	return b, nil
 }
 
+// oldest is the number of the oldest segment, zero if there is none.
+func (s *Store) oldest() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.mu.segments) == 0 {
+		return 0
+	}
+	return s.mu.segments[0].number
+}
+
+// clocksOf returns the clocks of a group that a segment has: those that its carry repeats, and
+// behind them those of its blocks, of maxHeads at most. The last is unsure if there is more
+// that was not, or cannot be, read.
+func (s *Store) clocksOf(number uint64, group uint16) []clock {
+	s.mu.Lock()
+	i := slices.IndexFunc(s.mu.segments, func(g segment) bool { return g.number == number })
+	if i < 0 {
+		s.mu.Unlock()
+		return nil
+	}
+	seg := s.mu.segments[i]
+	s.mu.Unlock()
+	var all []clock
+	heads := 0
+	at := int64(alignBytes)
+	for ; at+headerBytes <= seg.bytes && heads < maxHeads; heads++ {
+		info, h, err := s.readHead(seg.file, at)
+		if err != nil {
+			break
+		}
+		for _, c := range h.clocks {
+			if n := len(all); c.group == group && (n == 0 || all[n-1].at < c.at) {
+				all = append(all, c)
+			}
+		}
+		at += info.bytes()
+	}
+	if n := len(all); n > 0 && at+headerBytes <= seg.bytes {
+		all[n-1].unsure = true
+	}
+	return all
+}
+
 // readFull fills b. What is missing at the end of the file is damage.
 func readFull(file File, b []byte, at int64) error {
 	switch _, err := file.ReadAt(b, at); {
