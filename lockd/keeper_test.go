@@ -129,6 +129,27 @@ func TestKeeperSavesChangeSets(t *testing.T) {
 	}
 }
 
+// What the history cannot make durable keeps no checkpoint from being saved, and it is asked
+// before.
+func TestKeeperSavesWithoutAHistory(t *testing.T) {
+	k := newTestKeeper(t)
+	m := machine(t, 20)
+	asked := 0
+	k.before = func() error {
+		if asked++; asked > 1 {
+			k.mustHold(t, 4, m)
+			extend(t, m, 5)
+		}
+		return errors.New("history: no space")
+	}
+	mustSave(t, k, m)
+	r := node.SaveRequest{Group: 4, Slot: m.Applied(), Changes: [][]node.KeyValue{changes(m.Dirty)}}
+	was := m.Applied()
+	if err := k.save(r); err != nil || asked != 2 || m.Applied() == was {
+		t.Errorf("got %v, asked %d times, want the checkpoint saved after it", err, asked)
+	}
+}
+
 func mustSave(t *testing.T, k *keeper, m *lockfsm.Machine) {
 	t.Helper()
 	err := k.save(node.SaveRequest{Group: 4, Slot: m.Applied(),

@@ -38,6 +38,7 @@ Faults (--faults, comma-separated, or auto, or none):
   conns         all conns of its own clients are cut
   pause-client  one of its own clients neither hears nor says anything until its lease
                 is over: its locks are lost, and it must know that first
+  force         some holds of its own clients are ended by force
 With the admin address of some node (--admin):
   move          some groups are led by other nodes, and then by theirs again
   drain         one node gives its leaderships away
@@ -313,7 +314,7 @@ func (v *verifier) choose(sh *shell) error {
 // possible are the kinds that can be done, but for crash, after which somebody must
 // start the node.
 func (v *verifier) possible() []string {
-	kinds := []string{verify.KindConns, verify.KindPause}
+	kinds := []string{verify.KindConns, verify.KindPause, verify.KindForce}
 	if len(v.pages) > 0 {
 		kinds = append(kinds, kindMove, kindDrain)
 	}
@@ -332,10 +333,10 @@ func (v *verifier) possible() []string {
 
 // add adds one kind, or says what it lacks.
 func (v *verifier) add(sh *shell, kind string) error {
-	known := []string{"auto", "none", verify.KindConns, verify.KindPause, kindMove, kindDrain,
-		kindExec, "all-nodes"}
+	known := []string{"auto", "none", verify.KindConns, verify.KindPause, verify.KindForce, kindMove,
+		kindDrain, kindExec, "all-nodes"}
 	switch {
-	case kind == verify.KindConns, kind == verify.KindPause:
+	case kind == verify.KindConns, kind == verify.KindPause, kind == verify.KindForce:
 		v.opts.Faults = append(v.opts.Faults, kind)
 		return nil
 	case kind == kindExec && len(v.begin) == 0:

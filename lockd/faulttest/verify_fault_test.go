@@ -32,8 +32,8 @@ func TestVerify(t *testing.T) {
 		writePID(t, n, pid(n))
 	}
 	history := filepath.Join(dir, "history")
-	kinds := []string{"crash", "exec", "conns", "pause-client", "move", "drain", "cut", "cut-in",
-		"cut-out", "slow", "disk", "pause"}
+	kinds := []string{"crash", "exec", "conns", "pause-client", "force", "move", "drain", "cut",
+		"cut-in", "cut-out", "slow", "disk", "pause"}
 	cmd := exec.Command(lockdPath, "verify", "--addr", strings.Join(c.Addresses(), ","), "--admin",
 		strings.Join(admins, ","), "--faults-secret-file", secret, "--for", "70s", "-o", "json",
 		"--faults", strings.Join(kinds, ","), "--fault-length", "1500ms", "--fault-rest", "500ms",

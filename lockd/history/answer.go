@@ -28,9 +28,11 @@ type question struct {
 	hash   uint32
 	now    int64
 	clocks clocks
-	spans  []span
-	page   wire.HistoryPage
-	limit  int
+	// older are the clocks of segments that have some which were dropped.
+	older map[uint64]*clocks
+	spans []span
+	page  wire.HistoryPage
+	limit int
 }
 
 // Answer answers a question. It reads a bounded part of what there is; the page says
@@ -104,7 +106,7 @@ func (q *question) look(blocks []blockInfo, waiting []sealed) {
 			continue
 		}
 		from := headerBytes + w.info.head
-		if q.take(w.info.number, w.bytes[from:from+w.info.body]) {
+		if q.take(&w.info, w.bytes[from:from+w.info.body]) {
 			return
 		}
 	}
@@ -122,7 +124,7 @@ func (q *question) look(blocks []blockInfo, waiting []sealed) {
 		case body == nil:
 			continue
 		}
-		if q.take(x.number, body) {
+		if q.take(x, body) {
 			return
 		}
 		if bodies++; bodies == maxBodies && i > 0 {
@@ -155,7 +157,7 @@ func (q *question) read(x *blockInfo) ([]byte, head, error) {
 
 // lose notes that a block cannot be read: what it had is not known.
 func (q *question) lose(x *blockInfo, h *head) {
-	q.s.damaged(x.segment, x.offset)
+	q.s.damagedBlock(x)
 	q.page.Flags |= wire.HistoryDamaged
 	if h.spans == nil { // it may have had anything up to what is known of it now
 		q.spans = nil
@@ -198,7 +200,7 @@ func without(spans []span, gone span) []span {
 }
 
 // take adds the holds of a block, newest first, and reports whether the page is full.
-func (q *question) take(number uint64, body []byte) bool {
+func (q *question) take(x *blockInfo, body []byte) bool {
 	holds, err := holdsOf(body, q.Name)
 	if err != nil { // be it that a later version wrote of an end that is not known here
 		q.page.Flags |= wire.HistoryDamaged
@@ -207,16 +209,16 @@ func (q *question) take(number uint64, body []byte) bool {
 	}
 	for i := len(holds) - 1; i >= 0; i-- {
 		h := &holds[i]
-		if h.group != q.group || number == q.Block && h.place >= q.Index {
+		if h.group != q.group || x.number == q.Block && h.place >= q.Index {
 			continue
 		}
-		p := q.past(h)
+		p := q.past(h, q.clocksAt(x.segment, h.Since))
 		if !q.asks(&p) {
 			continue
 		}
 		q.page.Holds = append(q.page.Holds, p)
 		if len(q.page.Holds) == q.limit {
-			q.page.Block, q.page.Index = number, h.place
+			q.page.Block, q.page.Index = x.number, h.place
 			return true
 		}
 	}
@@ -232,14 +234,43 @@ func (q *question) asks(p *wire.PastHold) bool {
 	return p.StartMillis <= q.ToMillis || p.StartAbout == wire.UnknownMillis
 }
 
+// clocksAt returns the clocks that say when a log time was of which a segment tells: those in
+// memory, unless it was before these. Between the last that the segment has and the first
+// in memory some may be missing.
+func (q *question) clocksAt(segment uint64, at lockfsm.Time) *clocks {
+	if q.clocks.reaches(at) {
+		return &q.clocks
+	}
+	if c := q.older[segment]; c != nil {
+		return c
+	}
+	c := q.clocks
+	c.all = q.s.clocksOf(segment, q.group)
+	own := len(c.all)
+	for _, x := range q.clocks.all {
+		if own > 0 && x.at <= c.all[own-1].at {
+			continue
+		}
+		if len(c.all) == own && x.at == q.clocks.all[0].at {
+			x.seen = 0 // what is missing may come before
+		}
+		c.all = append(c.all, x)
+	}
+	if q.older == nil {
+		q.older = make(map[uint64]*clocks)
+	}
+	q.older[segment] = &c
+	return &c
+}
+
 // past puts a hold into the form in which it is told.
-func (q *question) past(h *hold) wire.PastHold {
+func (q *question) past(h *hold, c *clocks) wire.PastHold {
 	began := late // one that began before the clock of its end is judged by itself
-	if q.clocks.same(h.Since, h.at) {
+	if c.same(h.Since, h.at) {
 		began = h.doubt
 	}
-	start, startAbout := q.clocks.when(h.Since, q.now, began)
-	end, endAbout := q.clocks.when(h.at, q.now, h.doubt)
+	start, startAbout := c.when(h.Since, q.now, began)
+	end, endAbout := c.when(h.at, q.now, h.doubt)
 	p := wire.PastHold{Slot: h.slot, Index: uint16(min(h.index, 1<<16-1)), How: wire.HoldEnd(h.How),
 		Flags: wire.PastFlags(h.Flags), Mode: wire.Mode(h.Mode), To: wire.Mode(h.To),
 		Permits: uint32(h.Permits), Session: uint64(h.Session), Token: uint64(h.Token),
@@ -253,7 +284,7 @@ func (q *question) past(h *hold) wire.PastHold {
 
 // span puts a span into the form in which it is told.
 func (q *question) span(x *span) wire.Span {
-	before, about := q.clocks.when(x.before, q.now, late)
+	before, about := q.clocksAt(q.s.oldest(), x.before).when(x.before, q.now, late)
 	to, _ := q.clocks.when(x.at, q.now, late)
 	if about == wire.UnknownMillis {
 		about = 0 // it may be earlier, and then more is known

@@ -66,3 +66,79 @@ func BenchmarkNote(b *testing.B) {
 		b.ReportMetric(float64(s.Stats().Bytes)/float64(n), "B/hold")
 	}
 }
+
+// BenchmarkPair says what the machine of a replica and the history take for a lock and its
+// unlock, with and without the history: sixteen callers in a slot.
+func BenchmarkPair(b *testing.B) {
+	for _, how := range []string{"off", "on"} {
+		b.Run("history="+how, func(b *testing.B) { benchPairs(b, how == "on") })
+	}
+}
+
+func benchPairs(b *testing.B, on bool) {
+	wall := int64(epoch)
+	s, err := Open(nowhere{Memory()}, Options{Bytes: 64 << 20, Wall: func() int64 { return wall }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	m, err := lockfsm.New(lockfsm.DefaultLimits())
+	if err != nil {
+		b.Fatal(err)
+	}
+	if on {
+		m.NoteEnds(lockfsm.NotingOn)
+	}
+	var batch lockfsm.BatchBuilder
+	var out lockfsm.Outcome
+	note := node.HistoryNote{Group: 1}
+	apply := func() {
+		if err := m.Apply(m.Applied()+1, batch.Bytes(), &out); err != nil {
+			b.Fatal(err)
+		}
+		batch.Reset()
+		if on && len(out.Ended) > 0 {
+			note.After, note.To, note.Ended = note.To, m.Applied(), out.Ended
+			note.Now = node.Nanos(note.To) * node.Millisecond
+			s.Note(&note)
+		}
+	}
+	batch.Append(&lockfsm.Command{Op: lockfsm.OpOpenSession, Lease: 10_000, Nonce: lockfsm.Nonce{1}})
+	apply()
+	session := out.Results[0].Session
+	names := make([][]byte, 10_000)
+	for i := range names {
+		names[i] = fmt.Appendf(nil, "orders/%d", 100_000+i)
+	}
+	const callers = 16
+	var tokens [callers]lockfsm.Token
+	b.ReportAllocs()
+	request, k := lockfsm.RequestID(0), 0
+	for i := 0; b.Loop(); i++ {
+		if i%callers != 0 {
+			continue // done with the first of them
+		}
+		for c := range callers {
+			request++
+			batch.Append(&lockfsm.Command{Op: lockfsm.OpAcquire, Session: session, Request: request,
+				Mode: lockfsm.ModeEX, Name: names[(k+c)%len(names)]})
+		}
+		apply()
+		for c := range callers {
+			tokens[c] = out.Results[c].Token
+		}
+		for c := range callers {
+			request++
+			batch.Append(&lockfsm.Command{Op: lockfsm.OpRelease, Session: session, Request: request,
+				Token: tokens[c], Name: names[(k+c)%len(names)]})
+		}
+		apply()
+		if k += callers; on && k%1008 == 0 {
+			if err := s.Write(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	if got := s.Stats().Holds; on && got+callers < uint64(request)/2 {
+		b.Errorf("holds: got %d of %d", got, request/2)
+	}
+}

@@ -56,6 +56,9 @@ type clock struct {
 	// seen is the last log time of which it is known that it was before the offset
 	// changed: when it stood still, and since when, is not.
 	seen lockfsm.Time
+	// unsure says that clocks after this one may be missing, which were in a block that is
+	// damaged: up to the next that is there, the offset may have been larger.
+	unsure bool
 }
 
 // text is a text of a block: bytes of its body.
@@ -244,7 +247,11 @@ func (b *builder) seal(kind byte) ([]byte, blockInfo) {
 		d = binary.AppendUvarint(d, uint64(c.group))
 		d = binary.AppendUvarint(d, uint64(c.at))
 		d = binary.AppendVarint(d, c.offset)
-		d = binary.AppendUvarint(d, uint64(c.seen))
+		seen := c.seen
+		if c.unsure {
+			seen = c.at + 1
+		}
+		d = binary.AppendUvarint(d, uint64(seen))
 	}
 	d = binary.AppendUvarint(d, uint64(len(b.hashes)))
 	for _, h := range b.hashes {
@@ -279,6 +286,7 @@ type blockInfo struct {
 	head, body  int
 	holds, sum  uint32
 	kind        byte
+	damaged     bool // and told so
 }
 
 // bytes is how long the block is, with what it is padded with.

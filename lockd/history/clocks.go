@@ -41,6 +41,8 @@ func abs(x int64) int64 {
 // clocks tell of one group when a log time was. It belongs to the Store.
 type clocks struct {
 	all []clock // ascending
+	// dropped says that there were more, older ones: the segments have them.
+	dropped bool
 	// settled is the sighting behind the last of all, if isSet: this process has had one.
 	settled sighting
 	isSet   bool
@@ -86,9 +88,27 @@ func (c *clocks) add(x clock) {
 		return
 	}
 	if len(c.all) >= maxClocks {
-		c.all = append(c.all[:0], c.all[maxClocks/4:]...)
+		c.all, c.dropped = append(c.all[:0], c.all[maxClocks/4:]...), true
 	}
 	c.all = append(c.all, x)
+}
+
+// doubt notes that from a log time on clocks may be missing, which is not before the last.
+func (c *clocks) doubt(from lockfsm.Time) {
+	n := len(c.all)
+	if n == 0 {
+		return // all is uncertain as it is
+	}
+	if x := c.all[n-1]; x.at < from {
+		c.add(clock{group: x.group, at: from, offset: x.offset, seen: from})
+		n = len(c.all)
+	}
+	c.all[n-1].unsure = true
+}
+
+// reaches reports whether what time it was at a log time is told as well as it can be.
+func (c *clocks) reaches(at lockfsm.Time) bool {
+	return !c.dropped || len(c.all) == 0 || c.all[0].at <= at
 }
 
 // carried are the last clocks.
@@ -150,6 +170,10 @@ func (c *clocks) when(at lockfsm.Time, now int64, d doubt) (ms int64, about uint
 	off := c.all[i].offset
 	most := off
 	switch newest := i+1 == len(c.all); {
+	case c.all[i].unsure && newest:
+		most = now - int64(at)
+	case c.all[i].unsure:
+		most = c.all[i+1].offset
 	case d == sure:
 	case !newest && c.all[i+1].seen <= at:
 		most = c.all[i+1].offset

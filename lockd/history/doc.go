@@ -34,7 +34,8 @@
 //	         0 [12] | head | body
 //	head     n v | n × span | n v | n × clock | n v | n × name hash u32, ascending
 //	span     group v | after v | slots v | log time v | length v
-//	clock    group v | log time v | offset z | seen v
+//	clock    group v | log time v | offset z | seen v, which is above the log time if clocks
+//	         between this one and the next may be missing
 //	body     hold*
 //	hold     how u8 | flags u8 | mode u8 | to u8 | group v | slots since the last hold of
 //	         the group in the block v | log time since that v | length v | token since that z |

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // load reads the heads of all blocks, and cuts a torn end of the last segment.
@@ -60,6 +61,7 @@ func (s *Store) loadSegment(size int64, newest uint64) error {
 	}
 	stood := s.standing()
 	bad := int64(-1) // where what cannot be read begins
+	var lost []span  // where the groups stood then of which nothing was read since
 	for at := int64(alignBytes); at+headerBytes <= size; {
 		info, h, err := s.readHead(seg.file, at)
 		switch {
@@ -83,8 +85,10 @@ func (s *Store) loadSegment(size int64, newest uint64) error {
 		if bad >= 0 {
 			s.damaged(seg.number, bad)
 			bad = -1
+			lost = s.standing()
 		}
 		info.segment, info.offset = seg.number, at
+		lost = s.doubt(lost, &info, &h)
 		s.take(seg, &info, &h)
 		at += info.bytes()
 		seg.bytes = at
@@ -96,6 +100,22 @@ func (s *Store) loadSegment(size int64, newest uint64) error {
 		seg.carry = stood // it is damaged; what is forgotten with the segment before is known
 	}
 	return nil
+}
+
+// doubt has the clocks be uncertain of the groups of a block that comes after one which
+// could not be read: that may have had clocks of those of which it had slots. It returns
+// the groups of which nothing was read yet. A carry repeats the last clocks.
+func (s *Store) doubt(lost []span, info *blockInfo, h *head) []span {
+	if len(lost) == 0 || info.kind == kindCarry {
+		return nil
+	}
+	return slices.DeleteFunc(lost, func(was span) bool {
+		i := slices.IndexFunc(h.spans, func(x span) bool { return x.group == was.group })
+		if i >= 0 && h.spans[i].after > was.to {
+			s.group(was.group).clocks.doubt(was.at)
+		}
+		return i >= 0
+	})
 }
 
 // standing is where each group stands: what the carry of a segment says that begins here.
@@ -163,6 +183,49 @@ func (s *Store) readBody(file File, at int64, info *blockInfo) ([]byte, error) {
 		return nil, errDamaged
 	}
 	return b, nil
+}
+
+// oldest is the number of the oldest segment, zero if there is none.
+func (s *Store) oldest() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.mu.segments) == 0 {
+		return 0
+	}
+	return s.mu.segments[0].number
+}
+
+// clocksOf returns the clocks of a group that a segment has: those that its carry repeats, and
+// behind them those of its blocks, of maxHeads at most. The last is unsure if there is more
+// that was not, or cannot be, read.
+func (s *Store) clocksOf(number uint64, group uint16) []clock {
+	s.mu.Lock()
+	i := slices.IndexFunc(s.mu.segments, func(g segment) bool { return g.number == number })
+	if i < 0 {
+		s.mu.Unlock()
+		return nil
+	}
+	seg := s.mu.segments[i]
+	s.mu.Unlock()
+	var all []clock
+	heads := 0
+	at := int64(alignBytes)
+	for ; at+headerBytes <= seg.bytes && heads < maxHeads; heads++ {
+		info, h, err := s.readHead(seg.file, at)
+		if err != nil {
+			break
+		}
+		for _, c := range h.clocks {
+			if n := len(all); c.group == group && (n == 0 || all[n-1].at < c.at) {
+				all = append(all, c)
+			}
+		}
+		at += info.bytes()
+	}
+	if n := len(all); n > 0 && at+headerBytes <= seg.bytes {
+		all[n-1].unsure = true
+	}
+	return all
 }
 
 // readFull fills b. What is missing at the end of the file is damage.

@@ -68,6 +68,9 @@ func parseHead(b []byte) (h head, ok bool) {
 	for n := r.count(4); n > 0; n-- {
 		c := clock{group: r.group(), at: lockfsm.Time(r.uint()), offset: r.int(),
 			seen: lockfsm.Time(r.uint())}
+		if c.seen > c.at {
+			c.seen, c.unsure = c.at, true
+		}
 		h.clocks = append(h.clocks, c)
 	}
 	n := r.count(4)

@@ -69,7 +69,7 @@ func (g *groupState) known() (slot uint64, at lockfsm.Time, any bool) {
 func (g *groupState) add(s span) {
 	n := len(g.spans)
 	switch {
-	case n > 0 && s.after <= g.spans[n-1].to:
+	case n > 0 && (s.after <= g.spans[n-1].to || plantedIs("history-gap-untold")):
 		if s.to > g.spans[n-1].to {
 			g.spans[n-1].to, g.spans[n-1].at = s.to, s.at
 		}
@@ -187,7 +187,7 @@ func (s *Store) Note(x *node.HistoryNote) {
 func (s *Store) note(x *node.HistoryNote, wall int64) (full bool) {
 	g, b := s.group(x.Group), &s.mu.open
 	slot, at, any := g.known()
-	if any && x.To <= slot {
+	if any && x.To <= slot && !plantedIs("history-told-twice") {
 		return false // it was noted before
 	}
 	if s.mu.closed || len(s.mu.queue) >= maxQueued || s.mu.queued >= maxQueuedBytes {
@@ -255,6 +255,22 @@ func (s *Store) Stats() Stats {
 		x.Bytes += s.mu.segments[i].bytes
 	}
 	return x
+}
+
+// damagedBlock tells once of a block that is written and does not read back.
+func (s *Store) damagedBlock(x *blockInfo) {
+	s.mu.Lock()
+	told := true // one that went meanwhile is of no interest
+	for i := range s.mu.blocks {
+		if b := &s.mu.blocks[i]; b.segment == x.segment && b.offset == x.offset {
+			told, b.damaged = b.damaged, true
+			break
+		}
+	}
+	s.mu.Unlock()
+	if !told {
+		s.damaged(x.segment, x.offset)
+	}
 }
 
 // damaged counts and tells of a block that is passed over.

@@ -20,6 +20,7 @@ type world struct {
 	opts    Options
 	s       *Store
 	wall    int64
+	stood   int64                       // for how long log time stood still
 	group   map[uint16]node.HistoryNote // the last of each
 	notes   []node.HistoryNote
 	damaged []int64
@@ -63,7 +64,7 @@ func (w *world) note(group uint16, later int64, holds ...lockfsm.Ended) {
 	x := w.group[group]
 	passed := w.wall - epoch
 	x = node.HistoryNote{Group: group, After: x.To, To: x.To + 1, Before: x.LogTime,
-		LogTime: lockfsm.Time(passed + 1000), Now: node.Nanos(passed+5000) * node.Millisecond,
+		LogTime: lockfsm.Time(passed + 1000 - w.stood), Now: node.Nanos(passed+5000) * node.Millisecond,
 		Ended: holds}
 	for i := range x.Ended {
 		x.Ended[i].Since = x.LogTime - min(x.Ended[i].Since, x.LogTime)

@@ -53,10 +53,16 @@ func (s *Store) Keep() error {
 	if err := s.Write(); err != nil {
 		return err
 	}
+	return s.keepOpen()
+}
+
+// keepOpen writes the block that is being made, unless one that has become full since waits to
+// be written where it would be.
+func (s *Store) keepOpen() error {
 	s.mu.Lock()
 	made := int(s.mu.open.holds) + len(s.mu.open.clocks)
 	same := s.writer.kept == s.mu.open.number && s.writer.made == made
-	if same || made == 0 {
+	if same || made == 0 || len(s.mu.queue) > 0 {
 		s.mu.Unlock()
 		return nil
 	}
@@ -64,6 +70,9 @@ func (s *Store) Keep() error {
 	bytes, _ := s.mu.open.seal(kindHolds)
 	s.mu.Unlock()
 	if err := s.room(number); err != nil {
+		return s.failed(err)
+	}
+	if err := s.trim(int64(len(bytes))); err != nil {
 		return s.failed(err)
 	}
 	at := s.newest()

@@ -115,6 +115,11 @@ func TestReplicasTellTheSameHistory(t *testing.T) {
 		u.want(u.force(forced, u.lock(forced).Token), wire.StatusOK)
 		w.run(Second)
 		leader := w.leaderOf(0)
+		notes := leader.past.known[0]
+		at, told := leader.node.group(0).machine.LogTime(), notes[len(notes)-1].LogTime
+		if at-told > 200 {
+			t.Errorf("got told of log time %d, it is %d: nobody knows when that was", told, at)
+		}
 		for _, id := range []uint16{1, 2, 3} {
 			if id == leader.id {
 				continue

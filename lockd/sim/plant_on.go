@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	lockclient "lockd/client"
+	"lockd/lockd/history"
 	"lockd/lockd/node"
 	"lockd/lockfsm"
 	"lockd/paxos"
@@ -25,6 +26,7 @@ func plantable() []buggy {
 		{&wal.Planted, ofLog()},
 		{&lockfsm.Planted, ofMachine()},
 		{&lockclient.Planted, ofClient()},
+		{&history.Planted, ofHistory()},
 	}
 }
 
@@ -150,6 +152,14 @@ func ofClient() []Planting {
 		{"circle-not-chased", "I17 who waits in a circle over several groups is told"},
 		{"circle-not-looked-at-twice", "I17 a circle over several groups stood at one moment"},
 		{"lease-counted-from-answer", "I25 a client counts its lease from the send"},
+	}
+}
+
+// ofHistory are the bugs of what nodes keep of holds that ended.
+func ofHistory() []Planting {
+	return []Planting{
+		{"history-told-twice", "I13 what is applied again is told once"},
+		{"history-gap-untold", "I13 slots that were left out are not known"},
 	}
 }
 

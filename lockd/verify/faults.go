@@ -122,6 +122,10 @@ func (f *ownFault) Begin(context.Context) (string, error) {
 		}
 		return fmt.Sprintf("%d conns of %d clients cut", n, len(f.run.lines)), nil
 	}
+	if f.kind == KindForce {
+		f.run.forcing.Store(true)
+		return "holds are ended by force", nil
+	}
 	// The last line is the probes'.
 	i := f.number % (len(f.run.lines) - 1)
 	f.paused = f.run.lines[i]
@@ -131,6 +135,7 @@ func (f *ownFault) Begin(context.Context) (string, error) {
 
 // Heal makes it a Fault.
 func (f *ownFault) Heal(context.Context) error {
+	f.run.forcing.Store(false)
 	if f.paused != nil {
 		f.paused.resume()
 	}

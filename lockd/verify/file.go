@@ -64,7 +64,8 @@ type fileValue struct {
 // The words of a file, by number.
 func opWords() []string {
 	return []string{check.Acquire: "acquire", check.Release: "release", check.Get: "get",
-		check.Test: "check-token", check.Write: "set-value", check.Loss: "may-be-lost"}
+		check.Test: "check-token", check.Write: "set-value", check.Loss: "may-be-lost",
+		check.Force: "force"}
 }
 
 func outcomeWords() []string {

@@ -34,6 +34,7 @@ const (
 const (
 	KindConns = "conns"        // all conns are cut
 	KindPause = "pause-client" // one client neither hears nor says anything until its lease is over
+	KindForce = "force"        // some of the holds of all clients are ended by force
 )
 
 // Fault is a fault that needs more than a client. A run calls its methods one after
@@ -66,7 +67,7 @@ type Options struct {
 	// does. Timeout bounds a call that does not wait for its turn.
 	Lease, Timeout time.Duration
 	// Faults are the kinds that are injected, in turn and again from the first:
-	// KindConns, KindPause and those of Outside. None is no faults.
+	// KindConns, KindPause, KindForce and those of Outside. None is no faults.
 	Faults  []string
 	Outside map[string]Fault
 	// Length is how long a fault lasts that does not last by itself, Rest how long
@@ -116,7 +117,7 @@ func (o *Options) Validate() error {
 	}
 	for i, kind := range o.Faults {
 		_, known := o.Outside[kind]
-		if !known && kind != KindConns && kind != KindPause {
+		if !known && kind != KindConns && kind != KindPause && kind != KindForce {
 			return bad("fault %q is not known", kind)
 		}
 		if slices.Contains(o.Faults[:i], kind) {

@@ -77,3 +77,26 @@ func (w *worker) write(ctx context.Context, k *held) {
 	}
 	w.record.end(i, check.Done)
 }
+
+// force ends the newest hold of a lock that anybody was told of, which may be over. That no
+// hold has the token any more is the answer to a question.
+func (w *worker) force(ctx context.Context, name string) {
+	w.pace(ctx)
+	token := w.run.newest[name].Load()
+	if token == 0 || ctx.Err() != nil {
+		return
+	}
+	i := w.record.begin(check.Operation{Kind: check.Force, Name: name, Token: token,
+		Client: w.client, Worker: w.number})
+	err := w.c.ForceRelease(ctx, name, token, "lockd verify")
+	var stale *client.StaleTokenError
+	switch {
+	case err == nil:
+		w.record.end(i, check.Done)
+	case errors.As(err, &stale):
+		o := w.record.end(i, check.Done)
+		o.Kind, o.Newest = check.Test, stale.Present
+	default:
+		w.failed(i, err)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"lockd/client"
@@ -35,6 +36,10 @@ type run struct {
 	began       time.Time
 	injected    []Injected
 	interrupted bool // somebody ended the run early
+	// newest is the newest token of each name that a worker was told; the workers write it.
+	newest map[string]*atomic.Uint64
+	// forcing is while workers are to end holds by force; inject writes it.
+	forcing atomic.Bool
 
 	telling sync.Mutex // held while somebody is told something
 	mu      struct {
@@ -153,9 +158,7 @@ func (r *run) prepare(ctx context.Context) error {
 	if r.groups == 0 {
 		return fmt.Errorf("%w: no group is known", ErrUnhealthy)
 	}
-	for i := range r.opts.Locks {
-		r.names = append(r.names, r.prefix+string("mrsov"[i%lockKinds])+"/"+strconv.Itoa(i/lockKinds))
-	}
+	r.nameLocks()
 	r.probes = newProbes(r.prefix, r.groups, float64(r.opts.Rate))
 	for i := range r.opts.Workers {
 		w := &worker{run: r, number: i, client: i % r.opts.Clients, c: r.clients[i%r.opts.Clients],
@@ -166,6 +169,22 @@ func (r *run) prepare(ctx context.Context) error {
 		r.workers = append(r.workers, w)
 	}
 	return nil
+}
+
+// nameLocks names the locks. Two mutexes after each other are of one group, so that who asks
+// for both does so in one request.
+func (r *run) nameLocks() {
+	r.newest = make(map[string]*atomic.Uint64)
+	for i := range r.opts.Locks {
+		name := r.prefix + string("mrsov"[i%lockKinds]) + "/" + strconv.Itoa(i/lockKinds)
+		if i%lockKinds == kindMutex && i/lockKinds%2 == 1 {
+			plain, group := name, r.groupOf(r.names[i-lockKinds])
+			for k := 1; r.groupOf(name) != group; k++ {
+				name = plain + "." + strconv.Itoa(k)
+			}
+		}
+		r.names, r.newest[name] = append(r.names, name), new(atomic.Uint64)
+	}
 }
 
 // reads reports whether a name has a value that is read.

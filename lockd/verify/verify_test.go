@@ -49,7 +49,7 @@ func TestRun(t *testing.T) {
 	o := options(c)
 	moves := &leaderMoves{c: c}
 	o.Outside = map[string]Fault{"move": moves}
-	o.Faults = []string{KindPause, KindConns, "move"}
+	o.Faults = []string{KindPause, KindConns, "move", KindForce}
 	o.For, o.Workers, o.Clients = 5*time.Second, 16, 2 // so that who is paused holds something
 	var file bytes.Buffer
 	o.History = &file
@@ -68,7 +68,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("got %d operations, %d definite, of %d names: too few", r.Operations, r.Definite,
 			r.Verdict.Names)
 	}
-	for _, kind := range []string{baseline, KindConns, KindPause, "move"} {
+	for _, kind := range []string{baseline, KindConns, KindPause, "move", KindForce} {
 		if !slices.ContainsFunc(r.Gaps, func(g Gap) bool { return g.Kind == kind && g.Max > 0 }) {
 			t.Errorf("nothing is told of %q: %+v", kind, r.Gaps)
 		}

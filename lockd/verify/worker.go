@@ -37,6 +37,8 @@ type worker struct {
 	every  time.Duration // between two operations
 	next   time.Time     // when the next may begin
 	writes int
+	// endless says that the cluster takes no hold as short as maxHold.
+	endless bool
 }
 
 // held is a hold of a worker.
@@ -50,6 +52,10 @@ type held struct {
 func (w *worker) work(ctx context.Context) {
 	for ctx.Err() == nil && len(w.record.all) < w.record.limit {
 		i := w.draw.IntN(w.run.opts.Locks)
+		if w.run.forcing.Load() && w.draw.IntN(4) == 0 {
+			w.force(ctx, w.run.names[i])
+			continue
+		}
 		switch name := w.run.names[i]; i % lockKinds {
 		case kindMutex:
 			w.mutex(ctx, name)
@@ -80,9 +86,28 @@ func (w *worker) mutex(ctx context.Context, name string) {
 		w.get(ctx, name)
 	case n == 1:
 		w.several(ctx, name)
+	case n == 2 && !w.endless && w.draw.IntN(6) == 0:
+		w.outlast(ctx, name)
 	default:
 		w.hold(ctx, name, client.LockOptions{})
 	}
+}
+
+// maxHold is that of the holds which are to end by themselves.
+const maxHold = 100 * time.Millisecond
+
+// outlast holds a lock for longer than it asked for: it is lost, and others have it.
+func (w *worker) outlast(ctx context.Context, name string) {
+	k := w.acquire(ctx, name, client.LockOptions{MaxHold: maxHold})
+	if k == nil {
+		return
+	}
+	k.safe = max(k.safe, w.record.promised(k.h))
+	select {
+	case <-k.h.Lost():
+	case <-ctx.Done():
+	}
+	w.release(ctx, k)
 }
 
 func (w *worker) modes(ctx context.Context, name string) {
@@ -232,6 +257,7 @@ func (w *worker) ask(ctx context.Context, o check.Operation, limit time.Duration
 	}
 	done := &w.record.all[i]
 	done.Token = h.Token()
+	w.run.newest[o.Name].Store(done.Token)
 	if w.run.reads(o.Name) {
 		v := h.Value()
 		done.Reads = &check.Value{Data: string(v.Data), Token: v.Token}
@@ -243,6 +269,7 @@ func (w *worker) ask(ctx context.Context, o check.Operation, limit time.Duration
 func (w *worker) granted(i int, err error) {
 	var refused *client.HeldError
 	var lost *client.LostError
+	var bound *client.BoundError
 	switch {
 	case err == nil:
 		w.record.end(i, check.Done)
@@ -252,6 +279,9 @@ func (w *worker) granted(i int, err error) {
 		o := w.record.end(i, check.Done)
 		o.Token = lost.Token
 		w.record.lost(*o, o.Call)
+	case errors.As(err, &bound): // nothing has happened
+		w.endless = true
+		w.record.forget(i)
 	default:
 		w.failed(i, err)
 	}

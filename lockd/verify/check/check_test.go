@@ -31,6 +31,10 @@ func unlock(client int, call, back int64, token uint64) Operation {
 	return at(client, call, back, Operation{Kind: Release, Token: token, Outcome: Done})
 }
 
+func force(client int, call, back int64, token uint64) Operation {
+	return at(client, call, back, Operation{Kind: Force, Token: token, Outcome: Done})
+}
+
 func loss(call int64, token uint64) Operation {
 	return at(0, call, Open, Operation{Kind: Loss, Token: token})
 }
@@ -123,6 +127,21 @@ func TestRules(t *testing.T) {
 			lock(2, 3, 4, 8)}},
 		{"given back later", RuleExclusion, []Operation{lock(1, 0, 1, 5), lock(2, 2, 3, 8),
 			unlock(1, 4, Open, 5)}},
+		{"forced", "", []Operation{lock(1, 0, 1, 5), force(2, 2, 3, 5), lock(3, 4, 5, 8)}},
+		{"forced once all was entered", "", []Operation{owned(7, lock(1, 0, 1, 5)),
+			owned(7, lock(1, 2, 3, 5)), force(2, 4, 5, 5), lock(3, 6, 7, 8)}},
+		{"forced, and over before", "", []Operation{lock(1, 0, 1, 5), unlock(1, 2, 3, 5),
+			force(2, 4, 5, 5), lock(3, 6, 7, 8)}},
+		{"forced later", RuleExclusion, []Operation{lock(1, 0, 1, 5), lock(3, 2, 3, 8),
+			force(2, 4, 5, 5)}},
+		{"forced and still held", RuleGet, []Operation{lock(1, 0, 1, 5), force(2, 2, 3, 5),
+			get(3, 4, 5, 5)}},
+		{"forced and given back", RuleRelease, []Operation{lock(1, 0, 1, 5), force(2, 2, 3, 5),
+			unlock(1, 4, 5, 5)}},
+		{"another one forced", RuleExclusion, []Operation{lock(1, 0, 1, 5), unlock(1, 2, 3, 5),
+			lock(1, 4, 5, 8), force(2, 6, 7, 5), lock(3, 8, 9, 11)}},
+		{"forced without an answer", "", []Operation{lock(1, 0, 1, 5), force(2, 2, Open, 5),
+			get(3, 4, 5, 5), lock(3, 6, 7, 8)}},
 		{"refused", "", []Operation{lock(1, 0, 1, 5), refused(2, 2, 3, 5)}},
 		{"refused by nobody", RuleRefusal, []Operation{lock(1, 0, 1, 5), unlock(1, 2, 3, 5),
 			refused(2, 4, 5, 5)}},

@@ -21,18 +21,19 @@
 //	exclusion  a grant gets along with all present holds: by the matrix of modes, or
 //	           by permits and capacity
 //	release    what is given back was held
+//	force      what was ended by force is over, be it that it was before
 //	refusal    a try is refused because of present holds, or because somebody waits;
 //	           the token it names is that of a present hold
 //	get        an answer lists the present holds, all of them and nothing else
 //	test       a token is current if a hold has it; newest is the largest of a hold
 //	value      what is read is what was written last; only a holder writes
 //
-// A hold begins with its grant and ends with its Release. If that has no outcome
-// it may end at any moment after the call, or never. If the hold was lost it may
-// end at any moment from the Call of its Loss on, or never: that is the moment
-// until which its holder was promised it. An Acquire without an outcome may have been granted at
-// any moment after its call, once, and given back at any moment after that. So
-// may one that was asked anew because a session was lost, besides what it was
+// A hold begins with its grant and ends with its Release or a Force. If one of these
+// has no outcome it may end at any moment after the call, or never. If the hold was
+// lost it may end at any moment from the Call of its Loss on, or never: that is the
+// moment until which its holder was promised it. An Acquire without an outcome may
+// have been granted at any moment after its call, once, and given back at any moment
+// after that. So may one that was asked anew because a session was lost, besides what it was
 // told (Again). Who waits is not part of the lock's state: whether somebody may
 // have waited is worked out from the calls alone, and in doubt somebody did. So it
 // is with a refusal that names a hold which would not be in the way by itself: if

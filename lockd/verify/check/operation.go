@@ -28,6 +28,9 @@ const (
 	// Loss is the end of the hold with Token unasked, from Call on. Nobody is
 	// answered: it has no outcome.
 	Loss
+	// Force ends the hold with Token, of whoever has it, with all that was entered. It
+	// may have been over before.
+	Force
 )
 
 // Outcome is how an operation ended.
@@ -170,6 +173,8 @@ func (o *Operation) asked() string {
 		return fmt.Sprintf("check token %d of %q", o.Token, o.Name)
 	case Write:
 		return fmt.Sprintf("set value %q of %q with token %d", o.Value, o.Name, o.Token)
+	case Force:
+		return fmt.Sprintf("force token %d of %q", o.Token, o.Name)
 	case Loss:
 		return fmt.Sprintf("token %d of %q may be lost", o.Token, o.Name)
 	default:

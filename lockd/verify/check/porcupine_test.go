@@ -74,6 +74,16 @@ func (p plain) step(o *plainOp) []plain {
 			next = append(next, p.less(i, o.Kind == Release)...)
 		}
 		return next
+	case o.Kind == Force:
+		next := []plain{}
+		i := p.at(o.Token)
+		if i >= 0 {
+			next = p.less(i, false)
+		}
+		if i < 0 || o.Outcome == Uncertain {
+			next = append(next, p)
+		}
+		return next
 	case o.Kind == Release:
 		i := p.at(o.Token)
 		if i < 0 || p.holds[i].count == 0 {
@@ -321,9 +331,13 @@ func (d *drawn) act(client int) {
 	if d.shape == drawnOwners {
 		o.Owner = uint64(client + 1)
 	}
-	switch n := d.IntN(10); {
+	switch n, of := d.IntN(10), &d.clients[d.IntN(len(d.clients))]; {
 	case n < 2:
 		d.question(&o)
+	case n == 2 && of.token != 0:
+		o.Kind, o.Token = Force, of.token
+		d.lock = d.lock.less(d.lock.at(of.token), false)[0]
+		of.token, of.times = 0, 0
 	case c.token != 0 && d.shape == drawnOwners && n < 4 && c.times < 3:
 		o.Kind, o.Token = Acquire, c.token
 		d.lock = d.lock.enter(&plainOp{Operation: &o}, c.token)[0]
@@ -343,8 +357,9 @@ func (d *drawn) act(client int) {
 	o.Call = max(c.free+1, d.now-d.Int64N(3*d.rest/2))
 	o.Return = d.now + d.Int64N(3*d.rest/2)
 	c.free = o.Return
-	if d.IntN(12) == 0 && (o.Kind == Release || o.Kind == Write || o.Kind == Acquire &&
-		o.Outcome == Done && (c.times < 2 || d.ask == asTheyLike)) {
+	changes := o.Kind == Release || o.Kind == Force || o.Kind == Write
+	if d.IntN(12) == 0 && (changes || o.Kind == Acquire && o.Outcome == Done &&
+		(c.times < 2 || d.ask == asTheyLike)) {
 		d.unheard(&o, c)
 	}
 	d.all = append(d.all, o)

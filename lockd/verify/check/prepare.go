@@ -226,10 +226,11 @@ func (h *history) valuesSeen(all []*Operation) map[string]bool {
 // add takes an operation in, unless it makes no difference to anybody.
 func (h *history) add(o *Operation, seen map[string]bool) {
 	s := step{Operation: o, grant: h.find(o.Token), bit: -1}
-	s.changes = o.Kind == Release || o.Kind == Write || o.Kind == Acquire && o.Outcome != Refused
+	s.changes = o.Kind == Release || o.Kind == Force || o.Kind == Write ||
+		o.Kind == Acquire && o.Outcome != Refused
 	s.optional = o.Outcome == Uncertain
 	switch {
-	case o.Kind == Loss:
+	case o.Kind == Loss, o.Kind == Force && s.optional:
 		h.loosen(s.grant, o.Call)
 		return
 	case o.Kind == Release && s.optional:

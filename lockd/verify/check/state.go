@@ -83,6 +83,8 @@ func (w *walk) apply(c *config, s *step) []*config {
 		return w.enter(c, s)
 	case Release:
 		return w.leave(c, s)
+	case Force:
+		return w.force(c, s)
 	case Write:
 		if s.grant < 0 || c.at(s.grant) < 0 {
 			return nil
@@ -131,6 +133,17 @@ func (w *walk) leave(c *config, s *step) []*config {
 		left = append(left, c.counting(i, 0))
 	}
 	return left
+}
+
+// force ends a hold with all that its owner entered, if it is not over.
+func (w *walk) force(c *config, s *step) []*config {
+	if s.grant >= 0 {
+		if i := c.at(s.grant); i >= 0 {
+			return []*config{c.without(i)}
+		}
+	}
+	d := *c
+	return []*config{&d}
 }
 
 // mayStay reports whether a hold may have been entered once more than was heard.

@@ -44,6 +44,9 @@ func (h *history) run() (most int, v *Violation, decided bool) {
 			return w.most, w.explain(before, s), true
 		}
 		w.end(e.step)
+		if s.Kind == Force {
+			w.retire() // whether they came before makes no difference any more
+		}
 	}
 	return w.most, nil, true
 }
