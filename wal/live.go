@@ -43,6 +43,9 @@ type groupLive struct {
 	hintSlot uint64
 	// released is the last slot whose entry is not needed any more.
 	released uint64
+	// newest is at or above the slots of all entries: where the next one goes is known
+	// without a look at the last, which has long left the processor's caches.
+	newest uint64
 	// entries[head:] are the live entries, by slot. Slots come almost in order
 	// and leave in order.
 	entries []slotLive
@@ -233,6 +236,11 @@ func (g *groupLive) find(slot uint64) int {
 
 // entry returns the entry of slot, making one if needed.
 func (g *groupLive) entry(slot uint64) *slotLive {
+	if slot > g.newest {
+		g.newest = slot
+		g.entries = append(g.entries, slotLive{slot: slot})
+		return &g.entries[len(g.entries)-1]
+	}
 	i := g.find(slot)
 	if i == len(g.entries) || g.entries[i].slot != slot {
 		g.entries = append(g.entries, slotLive{})

@@ -85,6 +85,7 @@ type builder struct {
 	spans  []span
 	clocks []clock
 	hashes []uint32
+	spare  []uint32 // scratch of their sort
 	texts  []text
 	table  []uint16 // of texts by hash, plus one
 	groups []last
@@ -163,9 +164,9 @@ func (b *builder) addHold(x holdAt, e *lockfsm.Ended) {
 		d = binary.AppendUvarint(d, uint64(e.Owner))
 	}
 	b.body = d
-	if n := b.addText(e.Name); !b.texts[n-1].named {
+	if n, hash := b.addText(e.Name); !b.texts[n-1].named {
 		b.texts[n-1].named = true
-		b.hashes = append(b.hashes, uint32(hashText(e.Name)))
+		b.hashes = append(b.hashes, uint32(hash))
 	}
 	b.addText(e.Client)
 	if flags&flagForced != 0 {
@@ -176,8 +177,9 @@ func (b *builder) addHold(x holdAt, e *lockfsm.Ended) {
 	g.slot, g.at, g.token = x.slot, x.at, e.Token
 }
 
-// addText appends a text, by its number if it was there before. It returns the number.
-func (b *builder) addText(t []byte) int {
+// addText appends a text, by its number if it was there before. It returns the number
+// and the hash of the text.
+func (b *builder) addText(t []byte) (int, uint64) {
 	hash := hashText(t)
 	at := int(hash>>32) & (tableSlots - 1)
 	for ; b.table[at] != 0; at = (at + 1) & (tableSlots - 1) {
@@ -185,7 +187,7 @@ func (b *builder) addText(t []byte) int {
 		known := b.texts[n-1]
 		if bytes.Equal(b.body[known.from:known.to], t) {
 			b.body = binary.AppendUvarint(b.body, uint64(n))
-			return int(n)
+			return int(n), hash
 		}
 	}
 	b.body = append(b.body, 0)
@@ -196,7 +198,7 @@ func (b *builder) addText(t []byte) int {
 	if n := len(b.texts); n <= tableSlots/2 {
 		b.table[at] = uint16(n)
 	}
-	return len(b.texts)
+	return len(b.texts), hash
 }
 
 // hashText hashes a text, eight bytes at a time, the last ones padded with zeros. Its
@@ -226,9 +228,33 @@ func mix(h uint64) uint64 {
 // mayHave reports whether the block that is being made may have holds of a name.
 func (b *builder) mayHave(name uint32) bool { return slices.Contains(b.hashes, name) }
 
+// sortHashes sorts the hashes of names byte by byte, the last byte first: there are a
+// thousand of them in a block, which are spread evenly, and a turn waits meanwhile.
+func (b *builder) sortHashes() {
+	b.spare = slices.Grow(b.spare[:0], len(b.hashes))
+	from, to := b.hashes, b.spare[:len(b.hashes)]
+	for shift := 0; shift < 32; shift += 8 { // an even number of times
+		var places [256]uint32
+		for _, h := range from {
+			places[uint8(h>>shift)]++
+		}
+		next := uint32(0)
+		for i, n := range places {
+			places[i] = next
+			next += n
+		}
+		for _, h := range from {
+			at := &places[uint8(h>>shift)]
+			to[*at] = h
+			*at++
+		}
+		from, to = to, from
+	}
+}
+
 // seal returns the block, whole and padded, and what is remembered of it.
 func (b *builder) seal(kind byte) ([]byte, blockInfo) {
-	slices.Sort(b.hashes)
+	b.sortHashes()
 	b.hashes = slices.Compact(b.hashes)
 	le := binary.LittleEndian
 	d := make([]byte, headerBytes, headerBytes+len(b.body)+32*len(b.spans)+4*len(b.hashes)+alignBytes)

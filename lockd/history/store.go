@@ -127,6 +127,12 @@ type Store struct {
 	// more is told when there is something to write. Capacity 1.
 	more chan struct{}
 
+	// turn is when Note was last called within a turn, and what the wall clock said then.
+	// It belongs to who runs turns.
+	turn struct {
+		now  node.Nanos
+		wall int64
+	}
 	// writer belongs to who writes.
 	writer struct {
 		dirty bool // something was written since the last sync
@@ -171,7 +177,7 @@ func (s *Store) group(g uint16) *groupState {
 
 // Note takes in some slots of a group; see node.History.
 func (s *Store) Note(x *node.HistoryNote) {
-	wall := s.opts.Wall()
+	wall := s.wallAt(x.Now)
 	s.mu.Lock()
 	full := s.note(x, wall)
 	s.mu.Unlock()
@@ -181,6 +187,17 @@ func (s *Store) Note(x *node.HistoryNote) {
 		default:
 		}
 	}
+}
+
+// wallAt asks for the wall clock, once a turn: a turn notes dozens of slots.
+func (s *Store) wallAt(now node.Nanos) int64 {
+	if now == 0 {
+		return s.opts.Wall()
+	}
+	if now != s.turn.now {
+		s.turn.now, s.turn.wall = now, s.opts.Wall()
+	}
+	return s.turn.wall
 }
 
 // note reports whether there is something to write. Requires: mu is held.
