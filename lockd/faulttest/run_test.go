@@ -108,6 +108,7 @@ func TestRun(t *testing.T) {
 	t.Run("RestOfGroup", func(t *testing.T) { runRestOfGroup(t, c, cl) })
 	t.Run("RestOfGroupStopped", func(t *testing.T) { runRestOfGroupStopped(t, c, cl) })
 	t.Run("RestOfGroupWithoutParent", func(t *testing.T) { runRestOfGroupWithoutParent(t, c) })
+	t.Run("KilledBeforeItsGuardKnows", func(t *testing.T) { runKilledBeforeItsGuardKnows(t, c) })
 	t.Run("LeftBehind", func(t *testing.T) { runLeftBehind(t, c, cl) })
 	t.Run("InheritedSignals", func(t *testing.T) { runInheritedSignals(t, c) })
 	t.Run("Terminal", func(t *testing.T) { runOnTerminal(t, c) })
