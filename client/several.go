@@ -259,8 +259,13 @@ func (a *HeldAll) Token(name string) uint64 {
 func (a *HeldAll) Lost() <-chan struct{} { return a.lost }
 
 // Context returns a context that ends with the hold. If a lock was lost, its cause
-// is a *LostError; after Unlock it is ErrUnlocked.
-func (a *HeldAll) Context() context.Context { return a.ctx }
+// is a *LostError; after Unlock, and of what was never granted, it is ErrUnlocked.
+func (a *HeldAll) Context() context.Context {
+	if a.ctx == nil {
+		return neverHeld()
+	}
+	return a.ctx
+}
 
 // SafeUntil returns until when nobody else can be granted any of the locks, by what
 // is known now. The zero time if they are not all held any more.
