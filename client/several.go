@@ -147,6 +147,14 @@ func (c *Client) acquireAll(ctx context.Context, wants []Want, opts LockAllOptio
 	asking, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer context.AfterFunc(a.ctx, func() { stop(context.Cause(a.ctx)) })()
+	asked := false
+	defer func() {
+		if !asked { // OnWait panics
+			a.end()
+			stop(nil)
+			_ = a.giveBack(asking, nil)
+		}
+	}()
 	for _, in := range groups {
 		h := &Held{all: a}
 		if err = h.prepareAll(c, in, opts, flags); err == nil {
@@ -160,6 +168,7 @@ func (c *Client) acquireAll(ctx context.Context, wants []Want, opts LockAllOptio
 			a.tokens = append(a.tokens, NameToken{Name: w.Name, Token: h.Token() + uint64(i)})
 		}
 	}
+	asked = true
 	if lost := a.lostErr(); lost != nil && (err == nil || ctx.Err() == nil) {
 		err = lost // which ended the wait for the others
 	}

@@ -64,6 +64,35 @@ func TestLockAllData(t *testing.T) {
 	}
 }
 
+// TestLockAllPanics proves that nothing of several locks stays taken whose caller's OnWait
+// panics.
+func TestLockAllPanics(t *testing.T) {
+	t.Parallel()
+	cluster := locktest.New(t, locktest.Options{Groups: 4})
+	ctx := within(t)
+	a, b := cluster.Client(t, client.Options{}), cluster.Client(t, client.Options{})
+	names := []string{"a", "b", "c", "d", "e", "f"}
+	held, err := b.LockAll(ctx, names[3:]...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic came through")
+			}
+		}()
+		_, _ = a.LockAllWith(ctx, wantsOf(names), client.LockAllOptions{
+			OnWait: func(client.WhyInfo) { panic("boom") }})
+	}()
+	if err := held.Unlock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.LockAll(ctx, names...); err != nil {
+		t.Errorf("got %v, want all free", err)
+	}
+}
+
 // TestLockAllTerms proves on a cluster of three, over several groups, that a LockAll brings
 // what a Lock does to each of its locks: others read its data, it ends by its max hold, and
 // what it gives back early stays taken.
