@@ -49,7 +49,8 @@ func startVerb(t *testing.T, c *Cluster, args ...string) *started {
 // may have two words.
 func atCluster(c *Cluster, args []string) []string {
 	words := 1
-	if args[0] == "election" || args[0] == "cluster" {
+	switch args[0] {
+	case "election", "cluster", "latch", "event", "barrier", "value":
 		words = 2
 	}
 	return slices.Insert(slices.Clone(args), words, "--addr", strings.Join(c.Addresses(), ","))
