@@ -15,9 +15,9 @@ func checkTokenVerb() verb {
 		args:  "NAME",
 		brief: "say whether a token is that of a present hold of a lock",
 		help: `
-Prints "current" or "stale" and the largest token of a present hold, 0 if nobody holds the
-lock. That is true of a moment, which is over when it is printed: what must not be
-written twice compares tokens where it writes.
+Prints "current" or "stale" and the largest token of a present hold, 0 if nobody
+holds the lock. That is true of a moment, which is over when it is printed: what
+must not be written twice compares tokens where it writes.
 
 Exit codes:
     0  a present hold has the token

@@ -50,8 +50,8 @@ func valueSetVerb() verb {
 		args:  "NAME TEXT",
 		brief: "take a lock, write its value, and give it back",
 		help: `
-Waits for the lock in its turn, as lockd run does; an empty TEXT takes the value away. Do
-not call it under a lockd run of the same lock: it would wait for that.
+Waits for the lock in its turn, as lockd run does; an empty TEXT takes the value
+away. Do not call it under a lockd run of the same lock: it would wait for that.
 
 Exit codes:
     1  others hold the lock and -w is over, or the value was refused

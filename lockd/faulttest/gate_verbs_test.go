@@ -33,7 +33,8 @@ func TestGateVerbs(t *testing.T) {
 	}
 	steps([][]string{{"latch wait l", "0", ""}, {"latch set l 3", "0", ""},
 		{"latch set l 3", "1", "count of 3"}, {"latch wait -w 300ms l", "1", "in vain"},
-		{"latch down l", "0", "2\n"}, {"get l", "0", "latch, 2 to count"}, {"latch set l x", "2", "above 0"},
+		{"latch down l", "0", "2\n"}, {"get l", "0", "latch, 2 to count"},
+		{"latch set l x", "2", "above 0"},
 		{"latch down l 0", "2", "above 0"}, {"try l", "1", "in use as a latch"}})
 	s := startVerb(t, c, "latch", "wait", "l")
 	awaitWaiters(t, cl, "l", 1)
@@ -44,7 +45,8 @@ func TestGateVerbs(t *testing.T) {
 	steps([][]string{{"latch reset m", "0", ""}, {"event wait -w 300ms e", "1", "in vain"}})
 	ends(s, 1, "broken")
 	steps([][]string{{"event set e", "0", ""}, {"event wait e", "0", ""}, {"event reset e", "0", ""},
-		{"event wait -w 300ms e", "1", "in vain"}, {"barrier wait --parties 2 -w 300ms b", "1", "in vain"}})
+		{"event wait -w 300ms e", "1", "in vain"},
+		{"barrier wait --parties 2 -w 300ms b", "1", "in vain"}})
 	first := startVerb(t, c, "barrier", "wait", "--parties", "2", "b")
 	second := startVerb(t, c, "barrier", "wait", "--parties", "2", "b")
 	ends(first, 0, "\n")
@@ -70,7 +72,8 @@ func TestValueAndTokenVerbs(t *testing.T) {
 		{[]string{"check-token", "v", "--token", "7"}, 1, "stale\t0\n"},
 		{[]string{"check-token", "v"}, 2, "--token is missing"},
 	} {
-		if code, out := onCluster(t, c, row.args...); code != row.code || !strings.Contains(out, row.want) {
+		code, out := onCluster(t, c, row.args...)
+		if code != row.code || !strings.Contains(out, row.want) {
 			t.Errorf("%q: got exit code %d and %q, want %d and %q", row.args, code, out, row.code, row.want)
 		}
 	}
