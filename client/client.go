@@ -275,8 +275,7 @@ func (c *Client) wait(ctx context.Context, x *Call) {
 	case <-x.wake:
 	case <-done:
 		c.mu.Lock()
-		c.mu.core.Abandon(x, fmt.Errorf("client: gave up %s %q: %w",
-			x.Kind, x.Name, ended(ctx)))
+		c.mu.core.Abandon(x, c.mu.core.gaveUp(x, ended(ctx)))
 		c.kick()
 		c.mu.Unlock()
 		<-x.wake

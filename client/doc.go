@@ -42,7 +42,9 @@
 // Conns that break and leaders that move are not errors. A Lock that waits goes
 // on waiting, and keeps its place in the queue as long as the client's session
 // lives; if the session was lost it queues anew. Every error matches one of the Err
-// variables below, or both the error and the cause of the caller's context. An
+// variables below, or both the error and the cause of the caller's context; the latter
+// matches ErrUnavailable too, and says what is wrong at each address, if no leader could
+// have answered. An
 // outcome that is not known is never guessed: the request is sent again until it is,
 // and if the caller has gone by then, a lock found granted is given back.
 //

@@ -215,6 +215,9 @@ func (h *Held) granted(err error) error {
 	defer h.mu.Unlock()
 	if err != nil {
 		h.mu.state = heldNew
+		if h.mu.cancel != nil {
+			h.mu.cancel(err) // who asked for the context meanwhile waits for its end
+		}
 		var refused *HeldError
 		if errors.As(err, &refused) && refused.Info != nil {
 			refused.Info.date(time.Now())
@@ -322,13 +325,15 @@ func (h *Held) Lost() <-chan struct{} {
 }
 
 // Context returns a context that ends with the hold. If the hold was lost, its
-// cause is a *LostError; after Unlock it is ErrUnlocked.
+// cause is a *LostError; after Unlock, and of what was never granted, it is ErrUnlocked.
 func (h *Held) Context() context.Context {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.mu.ctx == nil {
 		h.mu.ctx, h.mu.cancel = context.WithCancelCause(context.Background())
 		switch h.mu.state {
+		case heldNew:
+			h.mu.cancel(errNeverHeld)
 		case heldLost:
 			h.mu.cancel(h.mu.err)
 		case heldReleasing, heldReleased:

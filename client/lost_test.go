@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -65,6 +66,28 @@ func TestLostWhileAskedAnew(t *testing.T) {
 		<-told
 		if err := <-granted; err != nil || !h.Valid() {
 			t.Errorf("got %v, valid %v: want the other lock", err, h.Valid())
+		}
+	})
+}
+
+// TestContextOfALockThatFailed proves that the context of a lock that was asked for in the
+// background ends if it is not granted.
+func TestContextOfALockThatFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newNodes(t, 4).client(t, Options{})
+		lock(t, c, "a")
+		var h Held
+		failed := make(chan error, 1)
+		c.LockAsync(&h, "a", LockOptions{}, func(_ *Held, err error) { failed <- err })
+		ctx := h.Context()
+		if ctx.Err() != nil {
+			t.Errorf("got %v before the outcome, want none", ctx.Err())
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-failed; context.Cause(ctx) != err || !errors.Is(err, ErrClosed) {
+			t.Errorf("got %v, want %v", context.Cause(ctx), err)
 		}
 	})
 }

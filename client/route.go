@@ -426,8 +426,31 @@ func (c *Core) unavailable(x *Call) error {
 		return fmt.Errorf("%w: %s: group %d: node %d at %s has not answered",
 			ErrUnavailable, about, x.Group, e.node, e.address)
 	}
-	return fmt.Errorf("%w: %s: no leader of group %d found: %w",
-		ErrUnavailable, about, x.Group, c.trouble())
+	return fmt.Errorf("%w: %s: %w", ErrUnavailable, about, c.leaderless(g))
+}
+
+// gaveUp is the error of a call whose caller waits no more, because of ended. It says
+// besides if nobody could have answered, and why.
+func (c *Core) gaveUp(x *Call, ended error) error {
+	err := fmt.Errorf("client: gave up %s %q: %w", x.Kind, x.Name, ended)
+	if x.state != StateOpen || x.direct() {
+		return err
+	}
+	g := &c.groups[x.Group]
+	if !g.live {
+		return fmt.Errorf("%w: %w: %w", err, ErrUnavailable, c.leaderless(g))
+	}
+	if e := c.endpoints[g.via]; e.pingedAt != 0 && e.heard < e.pingedAt {
+		return fmt.Errorf("%w: %w: group %d: node %d at %s is silent", err, ErrUnavailable, x.Group,
+			e.node, e.address)
+	}
+	return err
+}
+
+// leaderless says why no leader of a group is found, and what it takes.
+func (c *Core) leaderless(g *group) error {
+	return fmt.Errorf("no leader of group %d found (a majority of its nodes must run and reach each "+
+		"other and one of them be reached, see lockd cluster status): %w", g.number, c.trouble())
 }
 
 // refusedLease returns the error of a lease that every node of which an address is known
@@ -458,16 +481,22 @@ func (c *Core) troubleOf(node uint16) error {
 	return errors.Join(all...)
 }
 
-// trouble returns what last went wrong with each endpoint that is not up.
+// trouble returns what is known of each endpoint that somebody has tried: what last went
+// wrong there, or how far it has come.
 func (c *Core) trouble() error {
 	var all []error
 	for _, e := range c.endpoints {
-		if e.state != connUp && e.err != nil {
+		switch {
+		case e.state == connUp:
+			all = append(all, fmt.Errorf("%s: node %d is up", e.address, e.node))
+		case e.err != nil:
 			all = append(all, fmt.Errorf("%s: %w", e.address, e.err))
+		case e.state != connNone:
+			all = append(all, fmt.Errorf("%s: no answer yet", e.address))
 		}
 	}
 	if all == nil {
-		return errors.New("the nodes are up, but none says that it leads")
+		return errors.New("no address was tried yet")
 	}
 	return errors.Join(all...)
 }

@@ -147,6 +147,14 @@ func (c *Client) acquireAll(ctx context.Context, wants []Want, opts LockAllOptio
 	asking, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer context.AfterFunc(a.ctx, func() { stop(context.Cause(a.ctx)) })()
+	asked := false
+	defer func() {
+		if !asked { // OnWait panics
+			a.end()
+			stop(nil)
+			_ = a.giveBack(asking, nil)
+		}
+	}()
 	for _, in := range groups {
 		h := &Held{all: a}
 		if err = h.prepareAll(c, in, opts, flags); err == nil {
@@ -160,6 +168,7 @@ func (c *Client) acquireAll(ctx context.Context, wants []Want, opts LockAllOptio
 			a.tokens = append(a.tokens, NameToken{Name: w.Name, Token: h.Token() + uint64(i)})
 		}
 	}
+	asked = true
 	if lost := a.lostErr(); lost != nil && (err == nil || ctx.Err() == nil) {
 		err = lost // which ended the wait for the others
 	}
@@ -259,8 +268,13 @@ func (a *HeldAll) Token(name string) uint64 {
 func (a *HeldAll) Lost() <-chan struct{} { return a.lost }
 
 // Context returns a context that ends with the hold. If a lock was lost, its cause
-// is a *LostError; after Unlock it is ErrUnlocked.
-func (a *HeldAll) Context() context.Context { return a.ctx }
+// is a *LostError; after Unlock, and of what was never granted, it is ErrUnlocked.
+func (a *HeldAll) Context() context.Context {
+	if a.ctx == nil {
+		return neverHeld()
+	}
+	return a.ctx
+}
 
 // SafeUntil returns until when nobody else can be granted any of the locks, by what
 // is known now. The zero time if they are not all held any more.

@@ -185,7 +185,7 @@ func (h *Held) amended(ctx context.Context, t *wire.Terms) (uint64, error) {
 func (x *Call) amends() {
 	h := x.Hold
 	x.Session, x.Flags, x.target = h.Session, h.Flags&wire.FlagDetached, h.target
-	x.Owner, x.Token = h.Owner, h.Token
+	x.Owner, x.Token = h.Owner, h.tokenOf(x.Name)
 }
 
 // amendTurn waits until no other amend of the hold is under way; who has received from

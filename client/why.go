@@ -120,9 +120,16 @@ func newTopEntry(e *wire.TopEntry, node uint16) TopEntry {
 }
 
 // callTold is call for a lock whose caller wants to hear meanwhile: hear is called
-// when there may be news, of which the call's channel tells.
+// when there may be news, of which the call's channel tells. If it panics the call is
+// given up, and what it was granted given back.
 func (c *Client) callTold(ctx context.Context, x *Call, hear func()) error {
 	c.begin(x)
+	heard := false
+	defer func() {
+		if !heard {
+			c.forsake(x)
+		}
+	}()
 	for {
 		select {
 		case <-x.told:
@@ -132,8 +139,22 @@ func (c *Client) callTold(ctx context.Context, x *Call, hear func()) error {
 			x.wake <- struct{}{} // for wait
 		case <-ctx.Done():
 		}
+		heard = true
 		c.wait(ctx, x)
 		return x.Err
+	}
+}
+
+// forsake ends the call of a lock for which nobody waits any more, and gives back, in the
+// background, what it was granted.
+func (c *Client) forsake(x *Call) {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	c.wait(over, x)
+	if h := x.held; h.granted(x.Err) == nil && h.release() == nil {
+		c.begin(x)
+		c.wait(over, x)
+		_ = h.released(x.Err) // nobody is left to be told
 	}
 }
 

@@ -37,12 +37,11 @@ func (r *runner) underLock(sh *shell, h *taken, command []string) error {
 	defer g.stop()
 	terminal := lendTerminal(sh, cmd)
 	defer takeBack(terminal)
-	if err := cmd.Start(); err != nil {
+	if err := startGuarded(cmd, g); err != nil {
 		return startFailure(command[0], err)
 	}
 	w := watch{runner: r, sh: sh, held: h, terminal: terminal, group: cmd.Process.Pid,
 		ended: awaitChild(cmd)}
-	g.watch(w.group)
 	err := w.run()
 	if w.lost {
 		text := h.what + " was lost while the command ran"

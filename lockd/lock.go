@@ -31,6 +31,9 @@ Nobody else is granted the lock before LOCKD_UNTIL; let what it protects refuse 
 smaller LOCKD_TOKEN than it has seen. To run one command, lockd run is safer: it
 keeps the lock for as long as the command takes and stops it if that fails.
 
+If the lines cannot be printed the lock is given back, and the exit code is not 0; where
+standard output is closed it is not taken at all.
+
 A detached hold has no client whose name others could see, so it gets a label
 by=USER@HOST, unless a --label by= is given or there is no room for it.
 `
@@ -135,6 +138,9 @@ func (l *locker) run(sh *shell, args []string) error {
 	if err := l.want.check(l.verb); err != nil {
 		return err
 	}
+	if err := checkRead(l.verb, sh.out); err != nil {
+		return err
+	}
 	l.patience.timeout, l.by = l.cluster.timeout, takenBy(sh)
 	defer l.patience.listen(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)()
 	c, err := l.patience.dial(&l.cluster, sh, client.Options{Name: clientName()})
@@ -153,7 +159,7 @@ func (l *locker) run(sh *shell, args []string) error {
 	if err != nil {
 		err = l.patience.failure(c, []string{name}, err)
 		if h != nil {
-			return errors.Join(err, l.giveBack(h))
+			return l.undo(sh, h, err)
 		}
 		return err
 	}
@@ -169,7 +175,7 @@ func (l *locker) print(sh *shell, name string, h *client.Held) error {
 	}
 	d := client.DetachedHold{Name: name, Session: h.Session(), Token: h.Token()}
 	if err := printHold(sh, l.out, d, until); err != nil {
-		return errors.Join(err, l.giveBack(h))
+		return l.undo(sh, h, err)
 	}
 	return nil
 }

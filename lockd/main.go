@@ -22,6 +22,9 @@ var version = unknownVersion
 const unknownVersion = "unknown"
 
 func main() {
+	if os.Args[0] == starterName {
+		os.Exit(beStarter(os.Args))
+	}
 	// A reader that goes away ends the output, not the process in the middle
 	// of an unlock: writes return EPIPE instead. A signal that is ignored would be so
 	// by a command that is run, too; one that goes to a channel is not.

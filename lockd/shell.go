@@ -40,13 +40,16 @@ type action func(sh *shell, args []string) error
 
 // verbs lists everything in the order of the help.
 func verbs() []verb {
-	return []verb{
+	all := []verb{
 		serveVerb(), devVerb(), runVerb(), lockVerb(), tryVerb(), renewVerb(), releaseVerb(),
 		getVerb(), listVerb(), historyVerb(), watchVerb(), whyVerb(), waitersVerb(),
-		topVerb(), electionRunVerb(), electionObserveVerb(), benchVerb(), verifyVerb(), statusVerb(),
+		topVerb(), checkTokenVerb(), valueGetVerb(), valueSetVerb(), electionRunVerb(),
+		electionObserveVerb(), benchVerb(), verifyVerb(), statusVerb(),
 		addVerb(), removeVerb(), replaceVerb(), moveVerb(), drainVerb(), dumpVerb(), configCheckVerb(),
 		completionVerb(), versionVerb(),
 	}
+	at := slices.IndexFunc(all, func(v verb) bool { return v.name == "bench" })
+	return slices.Insert(all, at, gateVerbs()...)
 }
 
 // run carries out one command line and returns the exit code.

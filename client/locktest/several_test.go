@@ -22,6 +22,77 @@ func wantsOf(names []string) []client.Want {
 	return wants
 }
 
+// TestLockAllData proves that what others read of several locks can be changed while they
+// are held, of each of them, be they of one group or of several.
+func TestLockAllData(t *testing.T) {
+	t.Parallel()
+	cluster := locktest.New(t, locktest.Options{Groups: 2})
+	ctx := within(t)
+	a, b := cluster.Client(t, client.Options{}), cluster.Client(t, client.Options{})
+	names := []string{"a", "b", "c", "d", "e", "f"}
+	all, err := a.LockAllWith(ctx, wantsOf(names), client.LockAllOptions{Payload: []byte("0 %")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"50 %", ""} {
+		labels := map[string]string{"step": "of " + want}
+		if err := errors.Join(all.SetPayload(ctx, []byte(want)), all.SetLabels(ctx, labels)); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			x, err := b.Get(ctx, name)
+			if err != nil || string(x.Holders[0].Payload) != want ||
+				x.Holders[0].Labels["step"] != "of "+want {
+				t.Errorf("%s: got %+v, %v, want %q", name, x, err, want)
+			}
+		}
+	}
+	if err := all.SetPayload(ctx, make([]byte, 5000)); !errors.Is(err, client.ErrOptions) {
+		t.Errorf("too long: got %v, want %v", err, client.ErrOptions)
+	}
+	if err := b.ForceRelease(ctx, "c", all.Token("c"), "test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := all.SetLabels(ctx, nil); !errors.Is(err, client.ErrForced) {
+		t.Errorf("forced: got %v, want it lost by force", err)
+	}
+	if err := all.Unlock(ctx); !errors.Is(err, client.ErrLost) {
+		t.Errorf("unlock: got %v, want it lost", err)
+	}
+	if err := all.SetPayload(ctx, nil); !errors.Is(err, client.ErrLost) {
+		t.Errorf("after the end: got %v, want it lost", err)
+	}
+}
+
+// TestLockAllPanics proves that nothing of several locks stays taken whose caller's OnWait
+// panics.
+func TestLockAllPanics(t *testing.T) {
+	t.Parallel()
+	cluster := locktest.New(t, locktest.Options{Groups: 4})
+	ctx := within(t)
+	a, b := cluster.Client(t, client.Options{}), cluster.Client(t, client.Options{})
+	names := []string{"a", "b", "c", "d", "e", "f"}
+	held, err := b.LockAll(ctx, names[3:]...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic came through")
+			}
+		}()
+		_, _ = a.LockAllWith(ctx, wantsOf(names), client.LockAllOptions{
+			OnWait: func(client.WhyInfo) { panic("boom") }})
+	}()
+	if err := held.Unlock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.LockAll(ctx, names...); err != nil {
+		t.Errorf("got %v, want all free", err)
+	}
+}
+
 // TestLockAllTerms proves on a cluster of three, over several groups, that a LockAll brings
 // what a Lock does to each of its locks: others read its data, it ends by its max hold, and
 // what it gives back early stays taken.

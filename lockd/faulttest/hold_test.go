@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,6 +27,7 @@ func TestHolds(t *testing.T) {
 	t.Run("Failover", func(t *testing.T) { holdsAfterAFailover(t, c, cl) })
 	t.Run("Over", func(t *testing.T) { holdsThatAreOver(t, c, cl) })
 	t.Run("Modes", func(t *testing.T) { holdsInModes(t, c, cl) })
+	t.Run("Unread", func(t *testing.T) { holdsThatNobodyReadsOf(t, c, cl) })
 	t.Run("Unavailable", func(t *testing.T) { holdsOfNoCluster(t, c) })
 }
 
@@ -244,6 +246,43 @@ func holdsInModes(t *testing.T, c *Cluster, cl *client.Client) {
 	}
 	if code, out := onCluster(t, c, "release", "permits", "--token", p.token()); code != 0 {
 		t.Errorf("release: got exit code %d and %q", code, out)
+	}
+}
+
+// holdsThatNobodyReadsOf has no way to say what was taken: it is not left held, unless
+// somebody asked for that.
+func holdsThatNobodyReadsOf(t *testing.T, c *Cluster, cl *client.Client) {
+	for _, row := range []struct {
+		script string
+		want   int
+		says   string
+	}{
+		{`"$@" >&-`, 2, "token"},
+		{`"$@" <&- >&-`, 2, "token"},
+		{`"$@" <>/dev/null >&0`, 2, ">/dev/null"},
+		{`"$@" >/dev/full`, 1, "no space left"},
+		{`mkfifo "$FIFO"; : <"$FIFO" & exec 3>"$FIFO"; wait; rm "$FIFO"; "$@" >&3`, 141, ""},
+	} {
+		for _, verb := range []string{"try", "lock"} {
+			cmd := exec.CommandContext(within(t, 20*time.Second), "sh", append([]string{"-c", row.script,
+				"x", lockdPath}, atCluster(c, []string{verb, "unread", "--ttl", "1h"})...)...)
+			cmd.Env = append(cmd.Environ(), "FIFO="+filepath.Join(t.TempDir(), "fifo"))
+			out, _ := cmd.CombinedOutput() // the exit code says it
+			if got := cmd.ProcessState.ExitCode(); got != row.want ||
+				!strings.Contains(string(out), row.says) {
+				t.Errorf("%s %s: got exit code %d and %q, want %d and %q", verb, row.script, got, out,
+					row.want, row.says)
+			}
+			free(t, cl, "unread")
+		}
+	}
+	wanted := exec.CommandContext(within(t, 20*time.Second), "sh", append([]string{"-c",
+		`"$@" >/dev/null`, "x", lockdPath}, atCluster(c, []string{"try", "unread", "--ttl", "1h"})...)...)
+	if out, err := wanted.CombinedOutput(); err != nil {
+		t.Errorf(">/dev/null: got %v and %q, want it held", err, out)
+	}
+	if _, err := cl.TryLock(within(t, 10*time.Second), "unread"); !errors.Is(err, client.ErrHeld) {
+		t.Errorf(">/dev/null: got %v, want it held", err)
 	}
 }
 

@@ -49,7 +49,8 @@ func startVerb(t *testing.T, c *Cluster, args ...string) *started {
 // may have two words.
 func atCluster(c *Cluster, args []string) []string {
 	words := 1
-	if args[0] == "election" || args[0] == "cluster" {
+	switch args[0] {
+	case "election", "cluster", "latch", "event", "barrier", "value":
 		words = 2
 	}
 	return slices.Insert(slices.Clone(args), words, "--addr", strings.Join(c.Addresses(), ","))
@@ -108,6 +109,7 @@ func TestRun(t *testing.T) {
 	t.Run("RestOfGroup", func(t *testing.T) { runRestOfGroup(t, c, cl) })
 	t.Run("RestOfGroupStopped", func(t *testing.T) { runRestOfGroupStopped(t, c, cl) })
 	t.Run("RestOfGroupWithoutParent", func(t *testing.T) { runRestOfGroupWithoutParent(t, c) })
+	t.Run("KilledBeforeItsGuardKnows", func(t *testing.T) { runKilledBeforeItsGuardKnows(t, c) })
 	t.Run("LeftBehind", func(t *testing.T) { runLeftBehind(t, c, cl) })
 	t.Run("InheritedSignals", func(t *testing.T) { runInheritedSignals(t, c) })
 	t.Run("Terminal", func(t *testing.T) { runOnTerminal(t, c) })

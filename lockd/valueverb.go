@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"syscall"
+
+	"lockd/client"
+)
+
+func valueGetVerb() verb {
+	return verb{
+		name:  "value get",
+		args:  "NAME",
+		brief: "print the value of a lock as it is",
+		help: `
+Prints the bytes and nothing else; without a value the exit code is 1. Whose token wrote
+it, and whether it is doubtful, lockd get NAME says, with -o json too.`,
+		begin: func(flags *flag.FlagSet) action {
+			var cluster clusterFlags
+			cluster.declare(flags)
+			return func(sh *shell, args []string) error {
+				if err := needArgs(args, "NAME"); err != nil {
+					return err
+				}
+				ctx := context.Background()
+				c, err := cluster.dial(ctx, sh, client.Options{Name: clientName()})
+				if err != nil {
+					return err
+				}
+				defer closeClient(c)
+				info, err := c.Get(ctx, args[0])
+				if errors.Is(err, client.ErrNotFound) || err == nil && len(info.Value.Data) == 0 {
+					return failf(exitFailure, "lock %q has no value", args[0])
+				}
+				if err != nil {
+					return clientFailure(err)
+				}
+				_, err = sh.out.Write(info.Value.Data)
+				return err
+			}
+		},
+	}
+}
+
+func valueSetVerb() verb {
+	return verb{
+		name:  "value set",
+		args:  "NAME TEXT",
+		brief: "take a lock, write its value, and give it back",
+		help: `
+Waits for the lock in its turn, as lockd run does; an empty TEXT takes the value
+away. Do not call it under a lockd run of the same lock: it would wait for that.
+
+Exit codes:
+    1  others hold the lock and -w is over, or the value was refused
+    2  the command line is wrong
+   69  no node answers for the lock; the value may have been written
+   75  the lock was lost before the value was written
+   77  ` + notPermitted + `
+  128+N  signal N ended the wait`,
+		begin: func(flags *flag.FlagSet) action {
+			var cluster clusterFlags
+			var p patience
+			cluster.declare(flags)
+			p.declare(flags, "lock")
+			return func(sh *shell, args []string) error {
+				if err := needArgs(args, "NAME", "TEXT"); err != nil {
+					return err
+				}
+				p.timeout = cluster.timeout
+				defer p.listen(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)()
+				c, err := p.dial(&cluster, sh, client.Options{Name: clientName()})
+				if err != nil {
+					return err
+				}
+				names := args[:1]
+				p.notice = newNotice(sh, c, names, cluster.timeout)
+				h, err := acquire(&p, func(ctx context.Context) (*client.Held, error) {
+					if p.wait == 0 {
+						return c.TryLock(ctx, args[0])
+					}
+					return c.Lock(ctx, args[0])
+				})
+				if err == nil {
+					err = h.SetValue(context.Background(), []byte(args[1]))
+				}
+				err = p.failure(c, names, err)
+				if h == nil {
+					closeClient(c)
+					return err
+				}
+				return errors.Join(err, giveBack(c, h))
+			}
+		},
+	}
+}
