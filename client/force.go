@@ -95,6 +95,11 @@ func (c *Core) onLost(h wire.Header, body []byte) error {
 	if err != nil {
 		return err
 	}
+	for x := c.groups[h.Group].calls.head; x != nil; x = x.next {
+		if x.left != nil && x.Session == m.Session && x.has(m.Token) {
+			x.lost = lostCause(m.Reason) // it is not handed out yet: onLeft tells
+		}
+	}
 	l := &c.groups[h.Group].session.holds
 	if m.Session&wire.DetachedOwner != 0 {
 		l = &c.detached

@@ -82,7 +82,7 @@ func (c *Core) grantedUntil(g *group, x *Call) (until Instant, known bool) {
 func (c *Core) askLeft(x *Call) {
 	q := &Call{Kind: wire.KindCheckTokens, Flags: wire.FlagDetails, Group: x.Group, of: x,
 		Checks: []NameToken{{Name: x.Name, Token: x.Token}}}
-	x.left = q
+	x.left, x.lost = q, nil
 	c.startBackground(q)
 }
 
@@ -110,12 +110,25 @@ func (c *Core) onLeft(g *group, q *Call, r *wire.Response) error {
 	until := c.Lasting(sent, s.States[0].LeftMillis)
 	if s.States[0].Standing != wire.TokenCurrent || until <= c.now {
 		c.giveBack(x, x.Token)
-		c.end(x, &LostError{Name: x.Name, Token: x.Token, Cause: ErrMaxHold})
+		c.end(x, &LostError{Name: x.Name, Token: x.Token, Cause: c.endedBy(x)})
 		return nil
 	}
 	c.grantUntil(g, x, until)
 	c.doubtSeveral(g, x) // the push of a loss was of none that is held, the answer of the first
 	return nil
+}
+
+// endedBy is why a hold is over that was never handed out: what the push said that came
+// meanwhile or, without one, the max hold if that can be over. An owner's began earlier.
+func (c *Core) endedBy(x *Call) error {
+	switch {
+	case x.lost != nil:
+		return x.lost
+	case x.Owner == 0 && c.now < x.firstSent.Add(c.ttlSpan(x.maxHold())):
+		return x.unknown()
+	default:
+		return ErrMaxHold
+	}
 }
 
 // Lasting returns until when a hold counts of which the nodes, asked at sent, say how

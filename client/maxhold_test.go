@@ -280,6 +280,37 @@ func TestForcedBeforeSeveralAreHandedOut(t *testing.T) {
 	}
 }
 
+// TestForcedBeforeItIsHandedOut proves that who was granted a lock with a max hold long
+// ago, and lost it by force while he asked how long it may last, hears that, by the push
+// or, if that was lost with a conn, because the max hold cannot be over (I25).
+func TestForcedBeforeItIsHandedOut(t *testing.T) {
+	for _, pushed := range []wire.Reason{wire.ReasonForced, 0} {
+		b := newBench(t)
+		for _, e := range b.core.endpoints {
+			e.version = wire.Version
+		}
+		x := &Call{Kind: wire.KindAcquire, Flags: wire.FlagWait, Name: "a",
+			Terms: &wire.Terms{Fields: wire.TermMaxHold, MaxHoldMillis: 4000}}
+		b.core.Start(x)
+		b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 9})
+		asked := b.one(1, wire.KindAsk)
+		b.after(2 * time.Second)
+		b.respond(1, asked, wire.Response{Status: wire.StatusOK, Token: 5})
+		left := b.one(1, wire.KindCheckTokens)
+		if pushed != 0 {
+			b.receive(1, wire.AppendLost(nil, wire.Header{},
+				&wire.Lost{Session: 9, Token: 5, Reason: pushed}))
+			b.after(3 * time.Second)
+		}
+		b.respond(1, left, wire.Response{Status: wire.StatusOK,
+			Payload: wire.AppendTokensLeft(nil, &wire.TokenStates{States: make([]wire.TokenState, 1)})})
+		var lost *LostError
+		if !errors.As(x.Err, &lost) || !errors.Is(x.Err, ErrForced) {
+			t.Errorf("pushed %d: got %v, want it lost by force", pushed, x.Err)
+		}
+	}
+}
+
 // TestRefusedSeveralAreNotDoubted proves that a grant of several names is not asked about
 // if all that was sent before is known to have done nothing: overload would have each
 // such grant ask about all that the session holds.

@@ -25,6 +25,8 @@ type crashRun struct {
 	// seed chooses; settle, if not nil, decides what a power cut leaves.
 	seed   uint64
 	settle simdisk.Draw
+	// large is how long every 20th record or so is, zero for none.
+	large int
 }
 
 func (c *crashRun) at(k int) (reached bool, err error) {
@@ -36,6 +38,7 @@ func (c *crashRun) at(k int) (reached bool, err error) {
 	d := simdisk.New(settle)
 	d.Plan(k, c.fault)
 	m := newModel()
+	m.large = c.large
 	w, _, err := open(mustMount(d), c.opts)
 	if err == nil {
 		err = m.work(w, drawFrom(c.seed+1), crashSteps)

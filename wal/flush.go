@@ -36,7 +36,7 @@ func (w *Writer) cut() (job, bool, error) {
 	}
 	bytes := int64(disk.RoundUp(len(b.buf)))
 	fits := f.offset+bytes <= f.currentSize-reservedBytes
-	if !fits && w.starved() {
+	if !fits && w.starved(bytes) {
 		return w.planSeal(), true, nil
 	}
 	if len(f.full) > 0 {
@@ -64,11 +64,12 @@ func (w *Writer) plain() bool {
 		w.firstNeeded() == f.oldest
 }
 
-// starved says that a rotation would fail or need a file, although a segment
-// can be recycled as soon as a batch has said so.
-func (w *Writer) starved() bool {
+// starved says that a rotation for a batch of so many bytes would fail or need a
+// file, although a segment can be recycled as soon as a batch has said so.
+func (w *Writer) starved(bytes int64) bool {
 	f := &w.front
-	full := len(f.spares) == 0 || w.segments() >= w.opts.MaxSegments
+	full := len(f.spares) == 0 || w.segments() >= w.opts.MaxSegments ||
+		w.segmentFor(bytes) > w.opts.SegmentBytes
 	return full && w.firstNeeded() > f.oldest && f.offset < f.currentSize
 }
 
@@ -118,7 +119,8 @@ func (w *Writer) planRotation(j *job) error {
 		return fmt.Errorf("%w: %d of %d, oldest %d with %d live records",
 			ErrFull, w.segments(), w.opts.MaxSegments, f.oldest, f.live.stretches[0].records)
 	}
-	if n := len(f.spares); n > 0 {
+	j.size = w.segmentFor(int64(disk.RoundUp(len(j.batch.buf))))
+	if n := len(f.spares); n > 0 && j.size == w.opts.SegmentBytes {
 		j.rotation = rotateSpare
 		j.spare, f.spares = f.spares[n-1], f.spares[:n-1]
 	} else {
@@ -126,9 +128,15 @@ func (w *Writer) planRotation(j *job) error {
 		j.spare = w.freshName()
 	}
 	f.current++
-	f.offset, f.currentSize = chunkBytes, w.opts.SegmentBytes
+	f.offset, f.currentSize = chunkBytes, j.size
 	j.segment = f.current
 	return nil
+}
+
+// segmentFor is the size of a new segment for a batch of so many bytes: that of all
+// segments or, if none has room for it, what it needs. Such a one is removed later on.
+func (w *Writer) segmentFor(bytes int64) int64 {
+	return max(w.opts.SegmentBytes, chunkBytes+bytes+reservedBytes)
 }
 
 // firstNeeded is the number of the oldest segment that a crash at this moment
@@ -197,7 +205,9 @@ func (w *Writer) finish(j *job) {
 	f.stats.Syncs++
 	f.stats.WrittenBytes += uint64(len(b.buf))
 	f.stats.LastSyncNanos = j.nanos
-	f.idle = append(f.idle, b)
+	if cap(b.buf) <= 2*w.opts.MaxBatchBytes+chunkBytes {
+		f.idle = append(f.idle, b)
+	}
 
 	if n := int(j.oldest - f.oldest); n > 0 {
 		f.live.drop(n)

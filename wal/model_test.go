@@ -51,6 +51,8 @@ type model struct {
 	durable, last LSN
 	// released is what Release was told.
 	released map[uint16]uint64
+	// large is how long every 20th record or so is, zero for none.
+	large int
 }
 
 func newModel() *model {
@@ -211,6 +213,10 @@ func (m *model) work(w *Writer, draw simdisk.Draw, steps int) error {
 func (m *model) appendDrawn(w *Writer, draw simdisk.Draw) {
 	group := uint16(draw(3))
 	slot := m.serial + 1
+	if m.large > 0 && draw(20) == 0 {
+		m.append(w, Record{Group: group, Kind: KindEntry, Slot: slot}, m.large)
+		return
+	}
 	switch draw(8) {
 	case 0:
 		m.append(w, Record{Group: group, Kind: KindState}, draw(60))

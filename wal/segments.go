@@ -81,7 +81,7 @@ func (w *Writer) rotate(j *job) error {
 	err = nameSegment(w.back.dir, file, j.spare, segmentHeader{
 		number: j.segment,
 		stamp:  w.opts.Stamp,
-		size:   w.opts.SegmentBytes,
+		size:   j.size,
 		first:  j.batch.first,
 		oldest: j.oldest,
 	})
@@ -90,7 +90,7 @@ func (w *Writer) rotate(j *job) error {
 	}
 	w.back.files = append(w.back.files, segmentFile{
 		number: j.segment,
-		size:   w.opts.SegmentBytes,
+		size:   j.size,
 		first:  j.batch.first,
 		file:   file,
 	})
@@ -102,7 +102,7 @@ func (w *Writer) openSpare(j *job) (disk.File, error) {
 	if j.rotation == rotateSpare {
 		return w.back.dir.Open(j.spare)
 	}
-	return w.back.dir.Create(j.spare, w.opts.SegmentBytes)
+	return w.back.dir.Create(j.spare, j.size)
 }
 
 // nameSegment turns the spare into the segment that h describes.

@@ -48,7 +48,7 @@ type Record struct {
 	Kind Kind
 	// Slot is the slot of a KindEntry; the log only keeps it for other kinds.
 	Slot uint64
-	// Data is opaque. At most Options.MaxRecordBytes.
+	// Data is opaque. At most MaxDataBytes.
 	Data []byte
 }
 
@@ -58,6 +58,9 @@ type Record struct {
 //	MaxBatchBytes + 3·4096 ≤ SegmentBytes
 //	TargetSegments < MaxSegments
 //	disk used ≤ (MaxSegments + Spares) · SegmentBytes
+//
+// but for records that are longer than MaxRecordBytes: each has a batch of its own
+// and, if no segment of this size has room for that, a segment of its own.
 type Options struct {
 	// Stamp ties every byte of the log to one disk: the node's random disk id.
 	// A log with another stamp is refused with ErrStamp. Zero is allowed.
@@ -137,8 +140,12 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// MaxRecordBytes is the longest Record.Data that a Writer with these options
-// takes, zero if the options are not valid.
+// MaxDataBytes is the longest Record.Data that a Writer takes, whatever its options.
+const MaxDataBytes = 1 << 30
+
+// MaxRecordBytes is the longest Record.Data that shares its batch and segment with
+// others, zero if the options are not valid. A longer one costs a file that is made,
+// written and removed for it alone, which the flush has to wait for.
 func (o Options) MaxRecordBytes() int {
 	o, err := o.withDefaults()
 	if err != nil {

@@ -89,6 +89,8 @@ type job struct {
 	// and spare is the name of the file it is made of.
 	rotation rotation
 	spare    string
+	// size is that of the segment, if it has to be made.
+	size int64
 	// durable and oldest go into the header.
 	durable LSN
 	oldest  uint64
@@ -111,13 +113,13 @@ const (
 // copies Data and does no I/O. After a failure it still counts, but nothing it
 // is given becomes durable.
 //
-// Requires: len(r.Data) ≤ Options.MaxRecordBytes and a Kind of this package.
+// Requires: len(r.Data) ≤ MaxDataBytes and a Kind of this package.
 func (w *Writer) Append(r Record) LSN {
 	if r.Kind < KindState || r.Kind > KindHint {
 		panic(fmt.Sprintf("wal: unknown record kind: have %d, want 1 to 3", r.Kind))
 	}
-	if limit := w.opts.maxRecordBytes(); len(r.Data) > limit {
-		panic(fmt.Sprintf("wal: record too long: have %d bytes, limit %d", len(r.Data), limit))
+	if len(r.Data) > MaxDataBytes {
+		panic(fmt.Sprintf("wal: record too long: have %d bytes, limit %d", len(r.Data), MaxDataBytes))
 	}
 	return w.add(&r, 0)
 }
@@ -126,7 +128,7 @@ func (w *Writer) Append(r Record) LSN {
 func (w *Writer) add(r *Record, flags uint8) LSN {
 	f := &w.front
 	need := recordBytes(len(r.Data))
-	if len(f.filling.buf)+need > w.opts.MaxBatchBytes&^(chunkBytes-1) {
+	if f.filling.count > 0 && len(f.filling.buf)+need > w.opts.MaxBatchBytes&^(chunkBytes-1) {
 		f.full = append(f.full, f.filling)
 		w.newBatch()
 	}

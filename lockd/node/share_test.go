@@ -228,6 +228,39 @@ func TestFN5QuestionsOfAFloodWaitTheirTurn(t *testing.T) {
 	}
 }
 
+// TestFN5RenewalsPassQuestionsThatWait: what a conn renews does not wait behind what it
+// has asked of a leader that is not confirmed. Its sessions may be of other groups,
+// whose log time goes on (I33).
+func TestFN5RenewalsPassQuestionsThatWait(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.leaderOf(0)
+	w.drop = func(f testFrame) bool { return f.to == n.id }
+	const flooders, questions = 8, 2500
+	askFlood(w, n, flooders, questions)
+	for range 10 {
+		w.step()
+	}
+	c := n.node.conns.find(1)
+	if len(c.waiting) == 0 || !n.node.turnstile.owesEnough(c) {
+		t.Fatalf("%d bytes wait of a conn that asked %d questions, want it to wait for answers",
+			len(c.waiting), c.asked)
+	}
+	n.inbox.Request(1, wire.AppendKeepalive(nil, wire.Header{Request: 9999}, nil))
+	w.step()
+	acks := 0
+	n.frames(1, func(h wire.Header, _ []byte) {
+		if h.Kind == wire.KindKeepaliveAck && h.Request == 9999 {
+			acks++
+		}
+	})
+	if acks != 1 {
+		t.Errorf("got %d answers to a keepalive in the turn that took it, want one", acks)
+	}
+	if len(c.waiting) == 0 {
+		t.Error("the questions do not wait any more, want them to")
+	}
+}
+
 // TestFN5ConnThatIsBehindIsNotRead: of a conn that asks for a little in each turn, and
 // is served less, enough waits in the end. It is not read then until all of that has
 // been served, however little comes at a time (I22).

@@ -252,6 +252,9 @@ func (n *Node) tellPage(g *group, c *conn, w *watch) int {
 		n.pushLock(g, c, w, name, wire.ChangePresent, &now)
 	}
 	if k := len(n.names); k == wire.MaxPage {
+		if w.after == nil {
+			w.after = make([]byte, 0, wire.MaxNameBytes) // it would grow to twice that
+		}
 		w.after = append(w.after[:0], n.names[k-1]...)
 	} else {
 		w.telling = tellingNot

@@ -14,7 +14,7 @@ import (
 // Unwatch, its conn or the leadership; the client then asks the next leader.
 
 const (
-	// maxWatches bounds those of a node, and with that their memory: 6 MiB with names
+	// maxWatches bounds those of a node, and with that their memory: 12 MiB with names
 	// of the greatest length.
 	maxWatches = 1 << 13
 	// maxConnWatches bounds those of one conn.
@@ -33,8 +33,10 @@ const (
 // WatchBytes bounds the memory of watches, and of what is remembered of contended
 // names, on a node of so many groups.
 func WatchBytes(groups int) uint64 {
-	const entry = 512 + 256 // a name of the greatest length, and what is kept with it
-	return entry * (maxWatches + maxContended + 2*maxChanged*uint64(groups))
+	// A name of the greatest length, and what is kept with it: of a watch the places in
+	// three maps, and how far a prefix has been told.
+	const watched, entry = 512 + 1024, 512 + 256
+	return watched*maxWatches + entry*(maxContended+2*maxChanged*uint64(groups))
 }
 
 // watchKey names a watch: the conn and the request that asked for it.

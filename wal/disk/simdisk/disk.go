@@ -3,6 +3,7 @@ package simdisk
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"lockd/wal/disk"
@@ -200,15 +201,25 @@ func (d *Disk) Put(name string, data []byte) {
 	d.names[name], d.durable[name] = f, f
 }
 
-// Lose makes a name vanish for good, as a damaged directory would: no change of its
-// file that is not durable yet brings it back.
+// Lose makes a name vanish for good, as a damaged directory would: no change of a
+// name that is not durable yet brings back a file that bears it or did. Such a file
+// that has another name now keeps that, durably.
 func (d *Disk) Lose(name string) {
-	visible, durable := d.names[name], d.durable[name]
-	d.changes = slices.DeleteFunc(d.changes, func(c change) bool {
-		return c.file == visible || c.file == durable
-	})
+	bore := map[*file]bool{d.names[name]: true, d.durable[name]: true}
+	for _, c := range d.changes {
+		if c.from == name || c.to == name {
+			bore[c.file] = true
+		}
+	}
+	delete(bore, nil)
 	delete(d.names, name)
-	delete(d.durable, name)
+	d.changes = slices.DeleteFunc(d.changes, func(c change) bool { return bore[c.file] })
+	maps.DeleteFunc(d.durable, func(at string, f *file) bool { return at == name || bore[f] })
+	for at, f := range d.names { // order: fills a map
+		if bore[f] {
+			d.durable[at] = f
+		}
+	}
 }
 
 // Empty makes every file vanish for good, also one whose name is durable and not
