@@ -105,10 +105,18 @@ func NewView(name string, from Version) *View {
 }
 
 // NewPrefixView returns the view, for a Call, of all locks of a group whose names begin
-// alike.
-func NewPrefixView() *View {
+// alike. known is as in WatchOptions, of names of that group with that prefix alone; it
+// is copied.
+func NewPrefixView(known map[string]Version) *View {
 	v := newView()
-	v.prefix = true
+	v.prefix, v.synced = true, known != nil
+	free := fingerprint(&wire.Watched{})
+	for name, last := range known { // order: a map is built
+		if last.State != free {
+			// What counts is the state: who begins is told by a leader that is confirmed.
+			v.of[name] = Version{State: last.State}
+		}
+	}
 	return v
 }
 

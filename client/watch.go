@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"strings"
 
 	"lockd/netio/wire"
 )
@@ -16,6 +17,14 @@ type WatchOptions struct {
 	// From leaves out what is known already: the Version of an event of that lock that
 	// was seen before, by whatever client. Not with Prefix. Default: nothing is known.
 	From Version
+	// Known is the same for Prefix: of each name the Version of the last event that was
+	// seen, by whatever client. Names that were free may be missing. The watch then
+	// begins with one event for each lock that is not as it is known, those that have
+	// become free among them: what happened meanwhile is told as how it stands, not one by
+	// one. Others than those of the prefix do not count. It is copied when the
+	// loop begins. Default: nothing is
+	// known, and the watch begins with all that are in use.
+	Known map[string]Version
 }
 
 // Prefixed says whether a name stands for itself or for all that begin with it.
@@ -75,14 +84,18 @@ func (c *Client) watch(name string, opts WatchOptions) (*watcher, error) {
 	defer c.mu.Unlock()
 	switch opts.Prefix {
 	case ExactName:
+		if opts.Known != nil {
+			return nil, fmt.Errorf("%w: Known without a prefix", ErrOptions)
+		}
 		w.calls = []*Call{{Kind: wire.KindWatch, Name: name, View: NewView(name, opts.From)}}
 	case NamePrefix:
 		if opts.From != (Version{}) {
-			return nil, fmt.Errorf("%w: From with a prefix", ErrOptions)
+			return nil, fmt.Errorf("%w: From with a prefix, which has Known", ErrOptions)
 		}
+		known := knownOf(name, opts.Known, c.mu.core.Groups())
 		for g := range c.mu.core.Groups() {
 			w.calls = append(w.calls, &Call{Kind: wire.KindWatch, Name: name, Group: uint16(g),
-				View: NewPrefixView()})
+				View: NewPrefixView(known[g])})
 		}
 	default:
 		return nil, fmt.Errorf("%w: Prefix %d", ErrOptions, opts.Prefix)
@@ -93,6 +106,23 @@ func (c *Client) watch(name string, opts WatchOptions) (*watcher, error) {
 	}
 	c.settle()
 	return w, nil
+}
+
+// knownOf sorts what is known of a prefix by group.
+func knownOf(prefix string, all map[string]Version, groups int) []map[string]Version {
+	known := make([]map[string]Version, groups)
+	if all == nil {
+		return known
+	}
+	for g := range known {
+		known[g] = make(map[string]Version)
+	}
+	for name, v := range all { // order: maps are built
+		if strings.HasPrefix(name, prefix) {
+			known[wire.GroupOf("", []byte(name), uint16(groups))][name] = v
+		}
+	}
+	return known
 }
 
 // settle has carried out what was just started. Requires: c.mu is held. If no loop

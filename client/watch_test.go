@@ -384,3 +384,49 @@ func TestVersionText(t *testing.T) {
 		}
 	}
 }
+
+// A watch of a prefix that goes on from what another was told hears at first of what
+// is not as it is known, each name once, free ones too, and of nothing else.
+func TestWatchPrefixFromWhatIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		a, b := n.client(t, Options{Name: "a"}), n.client(t, Options{Name: "b"})
+		stays, goes, again := lock(t, a, "p/stays"), lock(t, a, "p/goes"), lock(t, a, "p/again")
+		next, stop := follow(t, b, "p/", WatchOptions{Prefix: NamePrefix})
+		known := map[string]Version{"other": {1, 2}, "p/was free": {1, fingerprint(&wire.Watched{})}}
+		for range 3 {
+			e := next()
+			known[e.Name] = e.Version
+		}
+		stop()
+		unlock(t, goes)
+		unlock(t, again)
+		again, come := lock(t, a, "p/again"), lock(t, a, "p/come")
+		opts := WatchOptions{Prefix: NamePrefix, Known: known}
+		next, stop = follow(t, n.client(t, Options{Name: "c"}), "p/", opts)
+		defer stop()
+		got := map[string]WatchEvent{}
+		for range 3 {
+			e := next()
+			got[e.Name] = e
+		}
+		if e := got["p/goes"]; e.Change != LockReleased || !e.Free() {
+			t.Errorf("gone: got %+v", e)
+		}
+		if e := got["p/again"]; e.Token != again.Token() || e.Change != LockAcquired {
+			t.Errorf("taken again: got %+v, want token %d", e, again.Token())
+		}
+		if e := got["p/come"]; e.Token != come.Token() || e.Change != LockAcquired {
+			t.Errorf("new: got %+v, want token %d", e, come.Token())
+		}
+		unlock(t, stays)
+		if e := next(); e.Name != "p/stays" || !e.Free() {
+			t.Errorf("after that: got %+v, want that p/stays is free", e)
+		}
+		for e, err := range b.Watch(t.Context(), "p/stays", WatchOptions{Known: map[string]Version{}}) {
+			if !errors.Is(err, ErrOptions) {
+				t.Errorf("one name: got %+v, %v", e, err)
+			}
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"math"
+	"os"
 	"os/signal"
 	"strconv"
 	"strings"
@@ -24,7 +25,9 @@ func watchVerb() verb {
 The first line says how the lock stands, or with --prefix each lock that is in use;
 then comes a line for each change. Of what changes faster than it can be told only
 the last is. A node that dies or is restarted does not show. The version of a line
-can be given to --from later, to go on from there: of one lock, not with --prefix.
+can be given to --from later, to go on from there: of one lock. Of a prefix, what was
+printed with -o json can be given to --known: then each lock that is not as the last line
+of it says comes at first, those that are free now too, and what is so does not.
 HOLDER is the newest: "nobody (stays taken)" is a lock whose holder is gone and which is
 kept for its min hold or lock delay, "nobody (stands)" a latch that has a count or an
 event that is set. It ends with a signal.`,
@@ -35,6 +38,7 @@ event that is set. It ends with a signal.`,
 			out.declare(flags)
 			prefix := flags.Bool("prefix", false, "watch all locks whose names begin with NAME")
 			from := flags.String("from", "", "leave out what is known at this `version`")
+			known := flags.String("known", "", "with --prefix, leave out what stands in this `file`")
 			var count int
 			declareNumber(flags, number{to: &count, least: 0, most: math.MaxInt32}, "events", 0,
 				"end after so `many` lines; 0 is never")
@@ -49,18 +53,11 @@ event that is set. It ends with a signal.`,
 				if *prefix {
 					opts.Prefix = client.NamePrefix
 				}
-				if *prefix && *from != "" {
-					return failf(exitUsage, "watch: --prefix and --from exclude each other: a version "+
-						"is of one lock")
-				}
 				if err := checkPrefix("NAME", args[0]); err != nil {
 					return err
 				}
-				if *from != "" {
-					var err error
-					if opts.From, err = client.ParseVersion(*from); err != nil {
-						return clientFailure(err)
-					}
+				if err := goOn(&opts, *from, *known); err != nil {
+					return err
 				}
 				ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGINT,
 					syscall.SIGTERM)
@@ -78,6 +75,32 @@ event that is set. It ends with a signal.`,
 			}
 		},
 	}
+}
+
+// goOn reads what is known already.
+func goOn(opts *client.WatchOptions, from, known string) (err error) {
+	prefix := opts.Prefix == client.NamePrefix
+	switch {
+	case prefix && from != "":
+		return failf(exitUsage, "watch: --prefix and --from exclude each other: a version is of one "+
+			"lock; --known is for many")
+	case !prefix && known != "":
+		return failf(exitUsage, "watch: --known is for --prefix; --from is for one lock")
+	case from != "":
+		if opts.From, err = client.ParseVersion(from); err != nil {
+			return clientFailure(err)
+		}
+	case known != "":
+		f, err := os.Open(known)
+		if err != nil {
+			return failf(exitUsage, "watch: --known: %v", err)
+		}
+		defer f.Close()
+		if opts.Known, err = admin.ReadKnown(f); err != nil {
+			return failf(exitUsage, "watch: --known %s: %v", known, err)
+		}
+	}
+	return nil
 }
 
 // watchPrinter prints events as they come.

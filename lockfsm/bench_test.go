@@ -173,13 +173,15 @@ func BenchmarkNames(b *testing.B) {
 			for range b.N {
 				found := 0
 				var after []byte
+				var s *Search
 				for more := true; more; {
-					names = w.m.Names(names[:0], Page{After: after, Limit: entries + 1})
-					if more = len(names) > entries; more {
-						names = names[:entries]
+					if s == nil || !s.Covers(nil, after) {
+						s = w.m.Search(nil, after, SearchBounds{2048, 64 << 10})
+						s.Look(w.m, live)
 					}
+					names, after = s.Names(names[:0], w.m, after, entries)
+					more = after != nil
 					found += len(names)
-					after = append(after[:0], names[len(names)-1]...)
 				}
 				if found < live {
 					b.Fatalf("got %d names, want at least %d", found, live)

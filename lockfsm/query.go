@@ -1,10 +1,5 @@
 package lockfsm
 
-import (
-	"bytes"
-	"slices"
-)
-
 // ClaimInfo describes one hold or wait.
 type ClaimInfo struct {
 	Session  SessionID
@@ -146,7 +141,7 @@ func (m *Machine) CheckToken(name []byte, token Token) TokenState {
 }
 
 // ForEachLock calls fn with every lock in use, by name, until it returns false.
-// It sorts all names first; for a page of them use Names. info is reused.
+// It sorts all names first; for some of them use Search. info is reused.
 func (m *Machine) ForEachLock(fn func(info *LockInfo) bool) {
 	m.orderLocks()
 	var info LockInfo
@@ -156,47 +151,6 @@ func (m *Machine) ForEachLock(fn func(info *LockInfo) bool) {
 			return
 		}
 	}
-}
-
-// Page selects names: those that begin with Prefix and sort after After, at
-// most Limit of them. An empty After starts at the first.
-type Page struct {
-	Prefix, After []byte
-	Limit         int
-}
-
-// Names appends the page's names to dst in order. They are borrowed from the
-// machine until its next Apply or Dirty. It looks at every lock once.
-func (m *Machine) Names(dst [][]byte, p Page) [][]byte {
-	base := len(dst)
-	if p.Limit <= 0 {
-		return dst
-	}
-	var beyond []byte // the last of so many names; none behind it is of the page
-	for r := ref(1); r <= m.locks.used; r++ {
-		l := m.locks.at(r)
-		if l.flags&entryUsed == 0 || l.ghost() {
-			continue
-		}
-		name := m.lockName(l)
-		if !bytes.HasPrefix(name, p.Prefix) || bytes.Compare(name, p.After) <= 0 ||
-			beyond != nil && bytes.Compare(name, beyond) > 0 {
-			continue
-		}
-		dst = append(dst, name)
-		if len(dst)-base == 2*p.Limit {
-			dst = firstNames(dst, base, p.Limit)
-			beyond = dst[len(dst)-1]
-		}
-	}
-	return firstNames(dst, base, p.Limit)
-}
-
-// firstNames sorts the names from base on and keeps the first of them. To do so when
-// twice as many have come costs the same in whatever order they stand.
-func firstNames(dst [][]byte, base, limit int) [][]byte {
-	slices.SortFunc(dst[base:], bytes.Compare)
-	return dst[:min(len(dst), base+limit)]
 }
 
 // SessionInfo describes one session. Name is borrowed from the machine until

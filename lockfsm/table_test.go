@@ -193,16 +193,12 @@ func TestNamesPage(t *testing.T) {
 		b.acquire(RequestID(i+1), fmt.Appendf(nil, "%c/%03d", 'a'+byte(i%3), i*7%300), ModeEX)
 	}
 	var all []string
-	after := []byte(nil)
-	for {
-		page := b.m.Names(nil, Page{Prefix: []byte("b/"), After: after, Limit: 7})
+	for after, more := []byte(nil), true; more; more = after != nil {
+		var page [][]byte
+		page, after = searched(b.m, "b/", string(after), 7)
 		for _, n := range page {
 			all = append(all, string(n))
 		}
-		if len(page) < 7 {
-			break
-		}
-		after = bytes.Clone(page[6])
 	}
 	if len(all) != 100 || all[0] > all[1] || all[0][:2] != "b/" {
 		t.Fatalf("pages: got %d names from %q, want 100", len(all), all[:2])

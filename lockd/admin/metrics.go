@@ -138,6 +138,8 @@ func nodeSamples(s *node.Status) []Sample {
 		count("reads", "Questions answered after a confirmation.", s.Stats.Reads),
 		gauge("watches", "Watches of clients that are told of here.", float64(s.Watches)),
 		count("watch_pushes", "Changes that watches were told of.", s.Stats.Pushes),
+		count("searches", "Times that all names of a group were looked at, for lists and watches of "+
+			"many.", s.Stats.Searches),
 		count("watch_retellings", "Watches of a prefix that were told all anew.", s.Stats.Retold),
 		count("forced_releases", "Holds ended by force at this node's hands.", s.Stats.Forced),
 		count("slots_proposed", "Slots proposed by this node.", s.Stats.Proposed),

@@ -54,6 +54,7 @@ func (c *Config) Memory() Parts {
 		{"inbox, and what waits for its turn", "node.inbox", 9 * uint64(c.InboxBytes) / 4},
 		{"conns of clients", "node.conns, node.event_loops, node.outbound", server.MemoryBytes()},
 		{"watches, and contended names", "cluster.groups", node.WatchBytes(c.Groups)},
+		{"names found for lists", "", node.SearchBytes()},
 		{"questions that wait for an answer", "", node.QuestionBytes()},
 		{"history", historyKey, history.MemoryBytes(c.HistoryBytes, c.Groups)},
 		{"links to peers", "cluster.nodes", links.MemoryBytes()},

@@ -87,9 +87,31 @@ func TestTools(t *testing.T) {
 	if code, out := lockd(t, "get", "--addr", addr, "nobody's"); code != 1 {
 		t.Errorf("get of a free lock: got exit code %d and %q, want 1", code, out)
 	}
+	goesOnFromKnown(t, addr)
 	t.Run("Admin", func(t *testing.T) { adminPages(t, c) })
 	t.Run("StatusWithANodeDown", func(t *testing.T) { statusWithANodeDown(t, c) })
 	t.Run("Dump", func(t *testing.T) { dumpDirectory(t, c.Nodes[2]) })
+}
+
+// goesOnFromKnown watches from what was printed before, of which one line is missing.
+func goesOnFromKnown(t *testing.T, addr string) {
+	t.Helper()
+	watch := []string{"watch", "--addr", addr, "--prefix", "-o", "json", "--events"}
+	_, out := lockd(t, append(watch, "3", "tools/")...)
+	kept := ""
+	for line := range strings.Lines(out) {
+		if !strings.Contains(line, "tools/gpu") {
+			kept += line
+		}
+	}
+	file := filepath.Join(t.TempDir(), "known")
+	if err := os.WriteFile(file, []byte(kept), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out := lockd(t, append(watch, "1", "--known", file, "tools/")...)
+	if code != 0 || !strings.Contains(out, `"name":"tools/gpu"`) || kept == out {
+		t.Errorf("got exit code %d and %s, want tools/gpu alone", code, out)
+	}
 }
 
 func adminPages(t *testing.T, c *Cluster) {

@@ -95,16 +95,12 @@ func clientName(m *lockfsm.Machine, c *lockfsm.ClaimInfo) []byte {
 	return s.Name
 }
 
-// listPage encodes one page of a group's locks, as many as fit a frame.
+// listPage encodes one page of a group's locks, as many as fit a frame. Requires: their
+// names were found just now.
 func (n *Node) listPage(g *group, r *read) []byte {
-	limit := listLimit(r.limit)
-	n.names = g.machine.Names(n.names[:0], lockfsm.Page{
-		Prefix: r.name, After: r.after, Limit: limit + 1,
-	})
 	page := wire.ListPage{}
-	if len(n.names) > limit {
+	if n.moreNames {
 		page.More = wire.MorePages
-		n.names = n.names[:limit]
 	}
 	room := wire.MaxListBytes
 	for _, name := range n.names {

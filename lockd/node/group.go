@@ -124,7 +124,10 @@ type group struct {
 	flights []flight             // proposed and not applied, in slot order
 	idle    []flight             // spent flights, for their memory
 	reads   []read
-	parks   []lockfsm.Command // sessions to be parked or let go as the batch has room
+	lists   []read // confirmed, of which names are looked for
+	// searches are what is found of names, or being looked for.
+	searches []*search
+	parks    []lockfsm.Command // sessions to be parked or let go as the batch has room
 	// confirmed is the highest read round confirmed; launched and landed count
 	// the flights of this node since it last began to lead.
 	confirmed        uint64

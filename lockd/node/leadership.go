@@ -77,6 +77,11 @@ func (n *Node) abandon(g *group) {
 	}
 	clear(g.reads)
 	g.keepReads(0)
+	for i := range g.lists {
+		n.leave(g.lists[i].conn, moved)
+		n.countOff(&g.lists[i])
+	}
+	g.lists, g.searches = nil, nil
 	for _, id := range sortedConns(moved) {
 		c := n.conns.find(id)
 		if c == nil {

@@ -3,6 +3,7 @@ package node
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 
 	"lockd/netio/wire"
@@ -56,5 +57,77 @@ func TestListPages(t *testing.T) {
 	}
 	if len(found) != len(names) || pages < 2 || pages > 3 {
 		t.Errorf("got %d names in %d pages, want %d in two or three", len(found), pages, len(names))
+	}
+}
+
+// list asks for all pages of group 0 and returns the names on them, and has other work
+// done before each.
+func (u *user) list(limit uint16, before func()) (names []string, pages int) {
+	u.w.t.Helper()
+	var after []byte
+	for more := wire.MorePages; more == wire.MorePages; pages++ {
+		before()
+		h := u.header(wire.KindList)
+		h.Flags = wire.FlagVersion3
+		r := u.w.call(u.conn, h, wire.AppendList(nil, h, &wire.List{Limit: limit, After: after}))
+		page, err := wire.DecodeListPage3(r.Payload)
+		if r.Status != wire.StatusOK || err != nil {
+			u.w.t.Fatalf("page %d: got %v, %v", pages, r.Status, err)
+		}
+		for i := range page.Entries {
+			after = append([]byte(nil), page.Entries[i].Name...)
+			names = append(names, string(after))
+		}
+		more = page.More
+	}
+	return names, pages
+}
+
+// The names of a list are looked for a piece a turn, and what was found serves the
+// pages that follow: names that come are there, names that have gone are not. Who lists
+// more than is found at once has it looked for again.
+func TestListLooksInPieces(t *testing.T) {
+	const locks, step, kept, limit = 200, 10, 50, 7
+	o := testOptions()
+	o.SearchStep, o.SearchNames = step, kept
+	w := newWorld(t, o)
+	a := w.lasting(1, 0, 60_000)
+	var names []string
+	tokens := map[string]uint64{}
+	for i := range locks {
+		name := string(w.nameIn(0, i))
+		names, tokens[name] = append(names, name), a.lock([]byte(name)).Token
+	}
+	slices.Sort(names)
+	n := w.leaderOf(0).node
+	before := n.Stats()
+	got, pages := a.list(limit, func() {})
+	if !slices.Equal(got, names) || pages < locks/limit {
+		t.Fatalf("got %d names on %d pages, want %d, in order", len(got), pages, locks)
+	}
+	now := n.Stats()
+	searches, turns := now.Searches-before.Searches, now.Turns-before.Turns
+	if least := uint64(locks / kept); searches < least || searches > 2*least {
+		t.Errorf("got %d searches for %d pages, want about %d", searches, pages, least)
+	}
+	if turns < searches*locks/step {
+		t.Errorf("got %d turns for %d searches of %d locks, %d in each", turns, searches, locks, step)
+	}
+
+	// Behind where the list has come one name goes before each page, and stays away.
+	gone, ahead := map[string]bool{}, 20 // how many pages the list does not come there for
+	got, _ = a.list(limit, func() {
+		if k := len(names) - 1 - 2*len(gone); len(gone) < ahead {
+			gone[names[k]] = true
+			a.release([]byte(names[k]), tokens[names[k]])
+		}
+	})
+	want := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return gone[name] })
+	if !slices.Equal(got, want) {
+		t.Errorf("got %d names, want the %d in use, in order", len(got), len(want))
+	}
+	w.run(searchKept + Second)
+	if k := len(n.group(0).searches); k != 0 {
+		t.Errorf("got %d searches that nobody uses, want none", k)
 	}
 }

@@ -42,6 +42,7 @@ func (n *Node) onClock() {
 		n.announceRoster()
 	}
 	n.tellQueues()
+	n.dropSearches()
 	n.watchDisk()
 	n.cramped = n.deps.Log.Cramped()
 	n.beat()

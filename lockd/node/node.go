@@ -80,6 +80,7 @@ type Node struct {
 	conns             connTable
 	watching          int           // watches of all groups
 	asked             int           // bytes of the questions of all groups that wait
+	moreNames         bool          // behind names
 	toTell            []*group      // whose watches have something to be told
 	tellLater         []*queueWatch // that were told a moment ago
 	contention        contention

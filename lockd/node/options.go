@@ -90,6 +90,11 @@ type Options struct {
 	// lockfsm.FormatLatest. Less makes it stand for an older build: what is newer
 	// is refused to clients and stops the node when it stands in the log.
 	Format uint8
+	// SearchStep is how many locks of a group are looked at at once for a list or a
+	// watch of many, 1 to 65536: what others wait for meanwhile. SearchNames is how many
+	// names are found so for the pages that follow, 1 to 2048. More takes memory and
+	// makes long lists of large groups cheaper.
+	SearchStep, SearchNames int
 	// Seed feeds the jitter of elections and the hash tables of the machines.
 	Seed uint64
 }
@@ -114,6 +119,8 @@ func Defaults() Options {
 		RetainSlots:     4096,
 		RetainBytes:     64 << 20,
 		CheckpointBytes: 128 << 20,
+		SearchStep:      16 << 10,
+		SearchNames:     mostSearchNames,
 
 		SnapshotBytesPerSecond: 32 << 20,
 	}
@@ -190,6 +197,11 @@ func (o *Options) validateTimes() error {
 	if o.SnapshotBytesPerSecond < 64<<10 || o.SnapshotBytesPerSecond > 64<<30 {
 		return fmt.Errorf("%w: snapshots at %d bytes a second, must be 64 KiB to 64 GiB",
 			ErrOptions, o.SnapshotBytesPerSecond)
+	}
+	if o.SearchStep < 1 || o.SearchStep > 64<<10 || o.SearchNames < 1 ||
+		o.SearchNames > mostSearchNames {
+		return fmt.Errorf("%w: %d locks looked at once, must be 1 to 65536; %d names kept, must be "+
+			"1 to %d", ErrOptions, o.SearchStep, o.SearchNames, mostSearchNames)
 	}
 	if o.Window < 1 || o.MaxBatchBytes < 4096 || o.MaxInFlight < 1 ||
 		o.MaxInboxBytes < o.MaxBatchBytes || o.CheckpointBytes < 1 {

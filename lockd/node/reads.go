@@ -230,11 +230,16 @@ func (n *Node) answerReads(g *group, confirmed uint64) {
 			n.leaveLate(g)
 			break
 		}
-		n.turnstile.spent += 1 + g.reads[k].cost
-		n.countOff(&g.reads[k])
-		n.answerRead(g, &g.reads[k])
+		if r := &g.reads[k]; r.kind == wire.KindList {
+			g.lists = append(g.lists, *r)
+		} else {
+			n.turnstile.spent += 1 + r.cost
+			n.countOff(r)
+			n.answerRead(g, r)
+		}
 		k++
 	}
+	n.answerLists(g)
 	if k > 0 {
 		rest := copy(g.reads, g.reads[k:])
 		clear(g.reads[rest:])

@@ -46,7 +46,7 @@ func answerUnits(bytes int) int { return bytes / 1024 }
 // listCost is what one page of a group costs, of so many entries at most.
 func listCost(g *group, entries int) int {
 	locks := int(g.machine.Stats().Locks)
-	return 16 + min(entries, locks)/4 + locks/64
+	return pageCost(min(entries, locks)) + locks/placesPerUnit
 }
 
 // listLimit is how many entries the page may have that a List asks for. Who does not say

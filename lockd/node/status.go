@@ -19,6 +19,9 @@ type Stats struct {
 	Proposed, Applied uint64
 	// MessagesIn and MessagesOut count messages of replicas.
 	MessagesIn, MessagesOut uint64
+	// Searches counts how often all names of a group were looked at, for lists and for
+	// watches of many.
+	Searches uint64
 	// Pushes counts what watches were told, Retold how often one was told all that
 	// is in use because more had changed than is kept.
 	Pushes, Retold uint64

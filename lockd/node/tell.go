@@ -204,7 +204,10 @@ func (n *Node) tellPrefix(g *group, c *conn, w *watch, left int) int {
 	}
 	cost := n.tellChanged(g, c, w)
 	for w.telling == tellingOn && w.next == ws.end() && cost < left && c.mayTell(w) {
-		cost += n.tellPage(g, c, w)
+		told, units := n.tellPage(g, c, w)
+		if cost += units; !told {
+			break
+		}
 	}
 	if (w.telling != tellingNot || w.next < ws.end()) && !w.due {
 		n.watchDue(g, w)
@@ -243,22 +246,30 @@ func (n *Node) tellChanged(g *group, c *conn, w *watch) int {
 	return 1 + len(news)
 }
 
-// tellPage tells the next names of a prefix, as they stand.
-func (n *Node) tellPage(g *group, c *conn, w *watch) int {
-	n.names = g.machine.Names(n.names[:0],
-		lockfsm.Page{Prefix: []byte(w.name), After: w.after, Limit: wire.MaxPage})
+// tellPage tells the next names of a prefix, as they stand, unless they have to be
+// looked for in another turn, and returns what that cost.
+func (n *Node) tellPage(g *group, c *conn, w *watch) (told bool, cost int) {
+	more, ready, cost := n.namesBehind(g, []byte(w.name), w.after, wire.MaxPage)
+	if !ready {
+		return false, cost
+	}
 	for _, name := range n.names {
 		now := g.machine.Summary(name)
 		n.pushLock(g, c, w, name, wire.ChangePresent, &now)
 	}
+<<<<<<< HEAD
 	if k := len(n.names); k == wire.MaxPage {
 		if w.after == nil {
 			w.after = make([]byte, 0, wire.MaxNameBytes) // it would grow to twice that
 		}
 		w.after = append(w.after[:0], n.names[k-1]...)
+=======
+	if more {
+		w.after = append(w.after[:0], n.names[len(n.names)-1]...)
+>>>>>>> w-ls
 	} else {
 		w.telling = tellingNot
 		n.pushSynced(g, c, w, wire.PhaseEnd)
 	}
-	return listCost(g, wire.MaxPage)
+	return true, cost
 }

@@ -241,6 +241,10 @@ func drawNode(d dice, o *Options) node.Options {
 		n.MaxInboxBytes = 1 << 20
 	}
 	n.CheckpointBytes = pick[int64](d, 1<<10, 4<<10, 32<<10)
+	// Small ones have lists and watches look for names over many turns.
+	search := newDice(o.Seed, "search")
+	n.SearchStep = pick(search, 1, 3, n.SearchStep)
+	n.SearchNames = pick(search, 1, 3, n.SearchNames)
 	// Small ones cut the answers to a new leader into pieces.
 	n.MaxMessageBytes = pick(newDice(o.Seed, "messages"), 600, 1<<20)
 	l := &n.Limits

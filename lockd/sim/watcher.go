@@ -17,6 +17,8 @@ type watcher struct {
 	*coreClient
 	watches []*standing
 	last    map[toldName]told
+	// ended is the prefix of a watch that has ended, and what it was told.
+	ended standing
 }
 
 // standing is one watch.
@@ -24,6 +26,8 @@ type standing struct {
 	lockclient.Call
 	// told is what it heard last of each name.
 	told map[string]lockclient.WatchEvent
+	// resumed says that it went on from what another was told.
+	resumed bool
 }
 
 // toldName is a lock as one watch sees it, toldPush a push by its request.
@@ -84,14 +88,34 @@ func (x *watcher) watch() {
 	s.Kind, s.Name = wire.KindWatch, x.lockName()
 	s.View = lockclient.NewView(s.Name, lockclient.Version{})
 	if x.dice.permille(400) {
-		s.View, s.Group = lockclient.NewPrefixView(), uint16(x.dice.IntN(x.w.opts.Groups))
+		s.View, s.Group = lockclient.NewPrefixView(nil), uint16(x.dice.IntN(x.w.opts.Groups))
 		s.Name = s.Name[:x.dice.IntN(len(s.Name))]
+		if x.ended.told != nil {
+			s = x.again()
+		}
 	}
 	x.watches = append(x.watches, s)
 	x.core.Start(&s.Call)
 }
 
+// again returns a watch of many that goes on from what one that has ended was told:
+// it must hear of nothing that it knows, and know the last in the end.
+func (x *watcher) again() *standing {
+	s := &standing{told: x.ended.told, resumed: true}
+	s.Kind, s.Name, s.Group = wire.KindWatch, x.ended.Name, x.ended.Group
+	known := make(map[string]lockclient.Version, len(s.told))
+	for name, e := range s.told { // order: a map is built
+		known[name] = e.Version
+	}
+	s.View, x.ended = lockclient.NewPrefixView(known), standing{}
+	return s
+}
+
 func (x *watcher) end(i int) {
+	if s := x.watches[i]; s.Prefix() {
+		x.ended = standing{told: s.told}
+		x.ended.Name, x.ended.Group = s.Name, s.Group
+	}
 	x.core.Abandon(&x.watches[i].Call, errGaveUp)
 	x.watches = slices.Delete(x.watches, i, i+1)
 }
@@ -120,6 +144,13 @@ func (x *watcher) heard(s *standing, e *lockclient.WatchEvent) {
 	if known && e.Version.Slot < last.Version.Slot {
 		x.w.failf("%s: watch of %q goes back from slot %d to %d", x.name(), e.Name,
 			last.Version.Slot, e.Version.Slot)
+	}
+	if s.resumed {
+		x.w.covered["watch told on from what is known"]++
+	}
+	if s.resumed && known && e.Version.State == last.Version.State {
+		x.w.failf("%s: watch of %q is told of %q at slot %d what it knew at slot %d", x.name(), s.Name,
+			e.Name, e.Version.Slot, last.Version.Slot)
 	}
 	x.w.check(x.w.models[s.Group].Told(e.Name, e.Version.Slot, check.Told{Holders: e.Holders,
 		Waiters: e.Waiters, Token: lockfsm.Token(e.Token)}))

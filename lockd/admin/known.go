@@ -1,0 +1,63 @@
+package admin
+
+import (
+	"bufio"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/valyala/fastjson"
+
+	"lockd/client"
+)
+
+// ErrNoEvent is wrapped by what is said of a line that is no event.
+var ErrNoEvent = errors.New("admin: no event")
+
+// maxEventBytes bounds a line of an event: names may come twice, one of them escaped.
+const maxEventBytes = 64 << 10
+
+// ReadKnown reads events as AppendEvent wrote them, one a line, and returns of each
+// name the version of the last. A last line that is not whole, as who was stopped while
+// it wrote leaves it, does not count.
+func ReadKnown(r io.Reader) (map[string]client.Version, error) {
+	known := make(map[string]client.Version)
+	lines := bufio.NewReaderSize(r, maxEventBytes)
+	for k := 1; ; k++ {
+		line, err := lines.ReadSlice('\n')
+		if err == io.EOF {
+			return known, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("admin: line %d of events: %w", k, err)
+		}
+		name, v, err := parseEvent(line)
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", k, err)
+		}
+		known[name] = v
+	}
+}
+
+// parseEvent returns the name and the version of an event.
+func parseEvent(line []byte) (string, client.Version, error) {
+	x, err := fastjson.ParseBytes(line)
+	if err != nil {
+		return "", client.Version{}, fmt.Errorf("%w: %w", ErrNoEvent, err)
+	}
+	name := x.GetStringBytes("name")
+	if coded := x.GetStringBytes("name_base64"); coded != nil {
+		if name, err = base64.StdEncoding.DecodeString(string(coded)); err != nil {
+			return "", client.Version{}, fmt.Errorf("%w: name: %w", ErrNoEvent, err)
+		}
+	}
+	if name == nil {
+		return "", client.Version{}, fmt.Errorf("%w: it has no name", ErrNoEvent)
+	}
+	v, err := client.ParseVersion(string(x.GetStringBytes("version")))
+	if err != nil {
+		return "", v, fmt.Errorf("%w: %w", ErrNoEvent, err)
+	}
+	return string(name), v, nil
+}
