@@ -304,6 +304,9 @@ func (d *Disk) Restarted(f *Found) error {
 			return fmt.Errorf("I8: node %d group %d: promise %v found, %v was the highest made",
 				d.node, i, have.promised, g.appended)
 		}
+		if g.gone && have.gone {
+			continue // its mark is found, be it synced or not
+		}
 		if g.stay == 0 && g.hinted > g.released && have.hinted < g.hinted {
 			return fmt.Errorf("I10: node %d group %d: found to be chosen up to slot %d, %d was synced",
 				d.node, i, have.hinted, g.hinted)
@@ -328,6 +331,7 @@ func (d *Disk) Restarted(f *Found) error {
 		g.promised, g.appended, g.hinted = have.promised, have.promised, have.hinted
 		if g.gone {
 			g.hinted = 0
+			clear(g.accepted)
 		}
 		for slot, e := range have.accepted { // order: each stands alone
 			if slot <= g.released {
