@@ -113,6 +113,8 @@ type group struct {
 	// forgotten is that of the last departure from this node.
 	forgotten   paxos.Slot
 	reseatAfter Nanos
+	// stepDue says that a step may be due for which no slot had room.
+	stepDue bool
 	// stepping counts the steps that this leader proposed and that are not applied: one
 	// that takes long is proposed again.
 	stepping int
@@ -243,6 +245,7 @@ const maxRounds = 4
 // for more to come: the batch is whatever arrived while earlier slots were on
 // their way.
 func (n *Node) propose(g *group) {
+	n.reseatLate(g)
 	if len(g.parks) > 0 {
 		n.batchParks(g)
 	}

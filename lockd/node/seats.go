@@ -108,7 +108,23 @@ func (n *Node) reseatGroups() {
 		return
 	}
 	n.nextReseat = n.now + reseatEvery
-	moving := 0
+	moving := n.onTheMove()
+	for _, g := range n.hosted {
+		if n.mayReseat(g, moving) && n.reseat(g) && len(g.seats.Now.Observers) == 0 {
+			moving++
+		}
+	}
+}
+
+// reseatLate looks again at a group whose step was due while no slot had room for it.
+func (n *Node) reseatLate(g *group) {
+	if g.stepDue && n.mayReseat(g, n.onTheMove()) {
+		n.reseat(g)
+	}
+}
+
+// onTheMove counts the groups that this node is moving.
+func (n *Node) onTheMove() (moving int) {
 	for _, g := range n.hosted {
 		g.progress.note(n.now, g.replica.Chosen(), n.settle()/2)
 		if g.leading && len(g.seats.Now.Observers) > 0 {
@@ -117,17 +133,21 @@ func (n *Node) reseatGroups() {
 			}
 		}
 	}
-	for _, g := range n.hosted {
-		if !g.leading || n.now < g.reseatAfter {
-			continue
-		}
-		if _, up := n.newcomers(g); len(g.seats.Now.Observers) == 0 && (moving >= maxMoves || !up) {
-			continue // one that is on the move goes on first
-		}
-		if n.reseat(g) && len(g.seats.Now.Observers) == 0 {
-			moving++
-		}
+	return moving
+}
+
+// mayReseat reports whether a group may take a step beside so many that are on the move.
+// It may while a slot has room for it, so that what the step goes by is true when it is
+// proposed: one that waited could make an acceptor of a node that has died meanwhile.
+func (n *Node) mayReseat(g *group, moving int) bool {
+	if !g.leading || n.now < g.reseatAfter {
+		return false
 	}
+	if _, up := n.newcomers(g); len(g.seats.Now.Observers) == 0 && (moving >= maxMoves || !up) {
+		return false // one that is on the move goes on first
+	}
+	g.stepDue = !g.replica.CanPropose() || g.timed && n.outbid(g)
+	return !g.stepDue
 }
 
 // newcomers reports whether a group is to be kept by some who do not accept for it

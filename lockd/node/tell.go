@@ -257,16 +257,11 @@ func (n *Node) tellPage(g *group, c *conn, w *watch) (told bool, cost int) {
 		now := g.machine.Summary(name)
 		n.pushLock(g, c, w, name, wire.ChangePresent, &now)
 	}
-<<<<<<< HEAD
-	if k := len(n.names); k == wire.MaxPage {
+	if more {
 		if w.after == nil {
 			w.after = make([]byte, 0, wire.MaxNameBytes) // it would grow to twice that
 		}
-		w.after = append(w.after[:0], n.names[k-1]...)
-=======
-	if more {
 		w.after = append(w.after[:0], n.names[len(n.names)-1]...)
->>>>>>> w-ls
 	} else {
 		w.telling = tellingNot
 		n.pushSynced(g, c, w, wire.PhaseEnd)

@@ -15,10 +15,12 @@ type link struct {
 	a, b *site
 	// ends are the processes that the conn joins. A conn that broke is noticed
 	// by each end in its own time; up says that neither has yet.
-	ends  [2]*process
-	up    bool
-	conn  uint64 // number of the conn; frames of an older one never arrive
-	lanes [2]lane
+	ends [2]*process
+	// joined are those of the newest conn, whether it stands or not.
+	joined [2]*process
+	up     bool
+	conn   uint64 // number of the conn; frames of an older one never arrive
+	lanes  [2]lane
 	// slow is added to the time of every frame.
 	slow  Time
 	flaps Time // until when it breaks again and again
@@ -94,6 +96,7 @@ func (l *link) dial() {
 	l.up = true
 	l.conn++
 	l.ends = [2]*process{a, b}
+	l.joined = l.ends
 	l.lanes = [2]lane{}
 	l.w.note("link", uint64(l.a.id), uint64(l.b.id), l.conn)
 	a.inbox.PeerUp(l.b.id, &fromB)

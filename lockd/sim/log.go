@@ -46,6 +46,7 @@ func (l *nodeLog) Append(r wal.Record) wal.LSN {
 		l.marks[r.Group-leftMark] = l.last
 	}
 	l.p.w.check(l.p.site.disk.Appended(l.last, &r))
+	l.p.noteStep(&r)
 	return l.last
 }
 

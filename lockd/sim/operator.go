@@ -216,8 +216,9 @@ func (w *World) birth() {
 }
 
 // seats tells the checkers who accepts from which slot on, when a slot says so.
-func (w *World) seats(g paxos.GroupID, slot paxos.Slot, c *lockfsm.Command, r *lockfsm.Result) {
-	if c.Op != lockfsm.OpWrite || r.Code != lockfsm.CodeOK || string(c.Name) != "replicas" {
+func (w *World) seats(g paxos.GroupID, e *paxos.Entry, c *lockfsm.Command, r *lockfsm.Result) {
+	slot := e.Slot
+	if c.Op != lockfsm.OpWrite || r.Code != lockfsm.CodeOK || string(c.Name) != registerSeats {
 		return
 	}
 	from := slot + paxos.Slot(w.opts.Node.Window)
@@ -232,7 +233,7 @@ func (w *World) seats(g paxos.GroupID, slot paxos.Slot, c *lockfsm.Command, r *l
 	w.observers[g] = s.Now.Observers
 	for _, a := range s.Now.Acceptors {
 		if before&(1<<w.number(a.Disk)) == 0 {
-			w.caughtUp(g, slot, w.sites[a.Node-1])
+			w.caughtUp(g, e, a, paxos.Slot(c.Token))
 		}
 	}
 	w.stallLeavers(before &^ w.chosen.Seats(g))
@@ -258,47 +259,6 @@ func (w *World) stallLeavers(leaving check.Disks) {
 			s.stall(d.length(second, 6*second))
 		}
 	}
-}
-
-// caughtUp checks of a node that is made an acceptor that it has nearly all that
-// is chosen, or what was a while ago (F-M2). One that has just started may not know yet
-// what it has: then its disk tells. What it has learned need not be durable yet, so
-// nothing is known of one that has died meanwhile.
-func (w *World) caughtUp(g paxos.GroupID, slot paxos.Slot, s *site) {
-	const nearly = 64
-	if s.proc == nil {
-		return
-	}
-	young := w.agenda.Now()-s.began < 10*second
-	ahead := 2 + paxos.Slot(w.opts.Node.Window) // of what was chosen when the seats were proposed
-	least := min(slot-min(slot, nearly+ahead), w.before(g, slot-min(slot, ahead)))
-	keeps := young && (s.bad() || s.disk.Holds(g, least))
-	s.proc.node.ForEachGroup(func(v node.GroupView) {
-		if v.ID != g {
-			return
-		}
-		if v.Replica.Chosen() < least && !keeps {
-			w.failf("F-M2: group %d slot %d: node %d is made an acceptor and has come to slot %d",
-				g, slot, s.id, v.Replica.Chosen())
-		}
-		keeps = true
-	})
-	if young {
-		w.covered["young acceptor"]++
-	}
-	if !keeps {
-		w.failf("F-M2: group %d slot %d: node %d is made an acceptor and does not keep the group",
-			g, slot, s.id)
-	}
-}
-
-// before is the last slot that was applied somewhere when a leader that began with a
-// slot looked last but one what it had chosen: that is two election timeouts earlier, and
-// as long again as it may have been paused.
-func (w *World) before(g paxos.GroupID, slot paxos.Slot) paxos.Slot {
-	then := w.firstApplied[g][slot] - 8*w.election()
-	at, _ := slices.BinarySearch(w.firstApplied[g], then)
-	return paxos.Slot(max(at, 1) - 1)
 }
 
 // leftBehind checks of a group that a node keeps no longer that those who accept now

@@ -244,7 +244,9 @@ func (s *site) shows(d paxos.DiskID) {
 }
 
 func (s *site) released(group uint16, slot uint64) {
-	s.disk.Released(paxos.GroupID(group), paxos.Slot(slot))
+	if err := s.disk.Released(paxos.GroupID(group), paxos.Slot(slot)); !s.lost {
+		s.w.check(err)
+	}
 }
 
 // crash ends the process. What it had appended and not synced may reach the

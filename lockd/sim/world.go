@@ -57,6 +57,8 @@ type World struct {
 	// observers are those of each group's newest seats.
 	observers map[paxos.GroupID][]paxos.NodeID
 	operator  operator
+	// steps are the proposals that change who accepts.
+	steps map[stepKey]step
 	// records are the cluster's records that were chosen, by version.
 	records map[uint64]string
 	// crowded is set while a crowd comes and goes: leases that were renewed after it
@@ -95,6 +97,7 @@ func New(o Options, log io.Writer) *World {
 	w.disks = make(map[paxos.DiskID]int)
 	w.operator = operator{w: w}
 	w.records = make(map[uint64]string)
+	w.steps = make(map[stepKey]step)
 	w.observers = make(map[paxos.GroupID][]paxos.NodeID)
 	w.leases = check.NewLeases(o.Drift + 1000)
 	w.registers, w.granted = make(map[lockName]*register), make(map[grantName]grantOf)
@@ -319,7 +322,7 @@ func (w *World) applied(
 	b, _ := check.DecodeBatch(e.Value)
 	for i := range out.Results {
 		w.ops[out.Results[i].Op]++
-		w.seats(g, e.Slot, &b.Commands[i], &out.Results[i])
+		w.seats(g, e, &b.Commands[i], &out.Results[i])
 		w.noteRecord(g, e.Slot, &b.Commands[i], &out.Results[i])
 	}
 	w.covered["gate opened for several"] += model.Opened

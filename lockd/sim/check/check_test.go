@@ -31,6 +31,12 @@ func record(kind wal.Kind, slot, round uint64, value string) *wal.Record {
 	return &wal.Record{Kind: kind, Slot: slot, Data: append(data, value...)}
 }
 
+// mark says that the group has left the node, 1, or is back, 2.
+func mark(kind byte) *wal.Record {
+	data := append([]byte{kind}, make([]byte, 8)...)
+	return &wal.Record{Group: marks, Kind: wal.KindState, Data: data}
+}
+
 // chosenBy makes the checker of one group that some disks keep.
 func chosenBy(t *testing.T, disks ...int) *Chosen {
 	t.Helper()
@@ -84,7 +90,8 @@ func TestDiskJudgesWhatWasSaidBeforeAGroupLeft(t *testing.T) {
 	wants(t, d.Appended(2, record(wal.KindEntry, 1, 3, "x")), "")
 	wants(t, d.Synced(2), "")
 	wants(t, d.Appended(3, record(wal.KindEntry, 2, 3, "y")), "")
-	d.Released(0, dropped)
+	wants(t, d.Appended(4, mark(1)), "")
+	wants(t, d.Released(0, dropped), "")
 	wants(t, d.Sent(accepted), "I4")
 	wants(t, d.Synced(3), "")
 	wants(t, d.Sent(accepted), "")
@@ -92,6 +99,41 @@ func TestDiskJudgesWhatWasSaidBeforeAGroupLeft(t *testing.T) {
 	wants(t, d.Sent(accepted), "")
 	accepted.Last = 3
 	wants(t, d.Sent(accepted), "I4")
+}
+
+// A start that finds the mark of a group that has left may end before the node has
+// dropped the group again, and the log drop what the node needs no longer all the same.
+func TestDiskAsksForNothingOfAGroupThatLeft(t *testing.T) {
+	d := NewDisk(1, 1, 1, chosenBy(t, 1, 2))
+	promise, accept := record(wal.KindState, 0, 3, ""), record(wal.KindEntry, 1, 3, "x")
+	left, back := mark(1), mark(2)
+	wants(t, d.Appended(1, promise), "")
+	wants(t, d.Appended(2, accept), "")
+	wants(t, d.Synced(2), "")
+	wants(t, d.Released(0, dropped), "I10")
+	wants(t, d.Appended(3, left), "")
+	wants(t, d.Synced(3), "")
+	wants(t, d.Released(0, dropped), "")
+	for _, records := range [][]*wal.Record{
+		{promise, accept, left}, {promise, left}, {promise, accept, left, accept, back}, {promise, back},
+		{promise, left},
+	} {
+		f := NewFound(1)
+		for _, r := range records {
+			wants(t, f.Add(r), "")
+		}
+		wants(t, d.Restarted(f), "")
+	}
+	wants(t, d.Appended(4, back), "")
+	d.Reopened(0)
+	wants(t, d.Released(0, 1), "") // a checkpoint covers it
+	if d.Holds(0, 1) {
+		t.Error("got slot 1 held, and a start would find that the group has left")
+	}
+	wants(t, d.Synced(4), "")
+	if !d.Holds(0, 1) {
+		t.Error("got slot 1 not held, and all is synced")
+	}
 }
 
 func TestDiskHoldsAStartAgainstWhatWasSynced(t *testing.T) {

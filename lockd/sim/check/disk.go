@@ -16,6 +16,7 @@ type Disk struct {
 	chosen *Chosen
 	// waiting are the records appended and not synced, in order.
 	waiting []waitingRecord
+	durable wal.LSN
 	groups  []diskGroup
 }
 
@@ -37,6 +38,11 @@ type diskGroup struct {
 	released paxos.Slot
 	// hinted is up to where the log says that all is chosen.
 	hinted paxos.Slot
+	// gone says that the newest mark in the log has the group gone from the node. A later
+	// mark has it back: until that one, back, is synced, a start finds nothing of the group,
+	// whatever else is durable.
+	gone bool
+	back wal.LSN
 	// stay counts how often the group has left the node. What it said before may
 	// still wait for its sync when it leaves, and is judged by what was accepted
 	// then, which need not be remembered any longer.
@@ -68,8 +74,8 @@ func NewDisk(node uint16, number, groups int, c *Chosen) *Disk {
 	return d
 }
 
-// decodeRecord reads the data of a promise or accept record.
-func decodeRecord(r *wal.Record) (paxos.Entry, error) {
+// DecodeRecord reads the data of a promise or accept record.
+func DecodeRecord(r *wal.Record) (paxos.Entry, error) {
 	e := paxos.Entry{Slot: paxos.Slot(r.Slot)}
 	if r.Kind == wal.KindHint {
 		return e, nil
@@ -85,13 +91,31 @@ func decodeRecord(r *wal.Record) (paxos.Entry, error) {
 	return e, nil
 }
 
-// Appended notes a record handed to the log. Records of no group are the node's
-// own marks.
+// Marks of a group stand in the log under its number and this. One with data says whether
+// the node keeps the group, and begins with goneMark if not.
+const (
+	marks    = 1 << 10
+	goneMark = 1
+)
+
+// marked returns the group of a mark, and whether it says that the group has gone.
+func marked(r *wal.Record, groups int) (group int, gone, ok bool) {
+	group = int(r.Group) - marks
+	return group, len(r.Data) > 0 && r.Data[0] == goneMark, group >= 0 && group < groups
+}
+
+// Appended notes a record handed to the log.
 func (d *Disk) Appended(lsn wal.LSN, r *wal.Record) error {
-	if int(r.Group) >= len(d.groups) {
-		return nil
+	if i, gone, ok := marked(r, len(d.groups)); ok {
+		if d.groups[i].gone && !gone {
+			d.groups[i].back = lsn
+		}
+		d.groups[i].gone = gone
 	}
-	e, err := decodeRecord(r)
+	if int(r.Group) >= len(d.groups) {
+		return nil // what the node notes of itself
+	}
+	e, err := DecodeRecord(r)
 	if err != nil {
 		return err
 	}
@@ -121,6 +145,7 @@ func (d *Disk) Appended(lsn wal.LSN, r *wal.Record) error {
 
 // Synced notes that all records up to lsn are durable.
 func (d *Disk) Synced(lsn wal.LSN) error {
+	d.durable = lsn
 	n := 0
 	for n < len(d.waiting) && d.waiting[n].lsn <= lsn {
 		if err := d.keep(&d.waiting[n]); err != nil {
@@ -161,9 +186,13 @@ func (d *Disk) keep(w *waitingRecord) error {
 const dropped = ^paxos.Slot(0)
 
 // Released notes that a durable checkpoint covers a group up to slot, or that the
-// node keeps the group no longer.
-func (d *Disk) Released(group paxos.GroupID, slot paxos.Slot) {
+// node keeps the group no longer. Of one that it does keep nothing may be dropped (I10).
+func (d *Disk) Released(group paxos.GroupID, slot paxos.Slot) error {
 	g := &d.groups[group]
+	if slot == dropped && !g.gone && (g.released > 0 && g.released != dropped || len(g.accepted) > 0) {
+		return fmt.Errorf("I10: node %d releases all of group %d, which its log says it keeps", d.node,
+			group)
+	}
 	if slot == dropped && g.released != dropped {
 		g.stay++
 		for _, e := range g.accepted { // order: the newest of each slot is kept
@@ -178,6 +207,7 @@ func (d *Disk) Released(group paxos.GroupID, slot paxos.Slot) {
 		}
 	}
 	g.released = max(g.released, slot)
+	return nil
 }
 
 // Reopened notes that the node keeps a group anew, from its first slot.
@@ -201,7 +231,7 @@ func (d *Disk) Bound(group paxos.GroupID, promised paxos.Ballot) error {
 // log or in the checkpoint.
 func (d *Disk) Holds(group paxos.GroupID, last paxos.Slot) bool {
 	g := &d.groups[group]
-	if g.released == dropped {
+	if g.released == dropped || g.gone || g.back > d.durable {
 		return false
 	}
 	for s := g.released + 1; s <= last; s++ {
@@ -228,10 +258,18 @@ func NewFound(groups int) *Found {
 
 // Add notes one record of the replay.
 func (f *Found) Add(r *wal.Record) error {
+	if i, gone, ok := marked(r, len(f.groups)); ok {
+		g := &f.groups[i]
+		if gone || g.gone { // what stands before is of an earlier stay
+			clear(g.accepted)
+			g.hinted = 0
+		}
+		g.gone = gone
+	}
 	if int(r.Group) >= len(f.groups) {
 		return nil
 	}
-	e, err := decodeRecord(r)
+	e, err := DecodeRecord(r)
 	if err != nil {
 		return err
 	}
@@ -266,6 +304,9 @@ func (d *Disk) Restarted(f *Found) error {
 			return fmt.Errorf("I8: node %d group %d: promise %v found, %v was the highest made",
 				d.node, i, have.promised, g.appended)
 		}
+		if g.gone && have.gone {
+			continue // its mark is found, be it synced or not
+		}
 		if g.stay == 0 && g.hinted > g.released && have.hinted < g.hinted {
 			return fmt.Errorf("I10: node %d group %d: found to be chosen up to slot %d, %d was synced",
 				d.node, i, have.hinted, g.hinted)
@@ -284,14 +325,21 @@ func (d *Disk) Restarted(f *Found) error {
 		clear(g.left.accepted)
 		g.left.released = 0
 		if g.released == dropped {
-			g.released = 0 // whether it really is the node says again
+			g.released = 0 // if it really is the mark says
 		}
+		g.gone, g.back = have.gone, 0
 		g.promised, g.appended, g.hinted = have.promised, have.promised, have.hinted
+		if g.gone {
+			g.hinted = 0
+			clear(g.accepted)
+		}
 		for slot, e := range have.accepted { // order: each stands alone
 			if slot <= g.released {
 				continue
 			}
-			g.accepted[slot] = e
+			if !g.gone { // else the log may drop it at any time
+				g.accepted[slot] = e
+			}
 			if err := d.chosen.Synced(d.number, paxos.GroupID(i), &e); err != nil {
 				return err
 			}
