@@ -157,7 +157,7 @@ func (n *Node) balance() {
 		}
 		first := n.home(g.id)[0]
 		p := n.peer(uint16(first))
-		if p == nil || !p.up || p.leaving || n.now-p.upSince < n.settle() || !n.caughtUp(g, first, 0) {
+		if p == nil || !p.up || p.leaving || n.now-p.upSince < n.settle() || !n.caughtUp(g, first) {
 			continue
 		}
 		g.movingTo = paxos.NoNode
@@ -179,10 +179,10 @@ const moveAgain = 30 * Second
 const maxTransferGap = 64
 
 // caughtUp reports whether a peer speaks in a group and has all but the newest
-// slots of it, those below least in any case.
-func (n *Node) caughtUp(g *group, id paxos.NodeID, least paxos.Slot) bool {
+// slots of it.
+func (n *Node) caughtUp(g *group, id paxos.NodeID) bool {
 	chosen, ok := g.replica.PeerChosen(id)
-	return ok && chosen+maxTransferGap >= g.replica.Chosen() && chosen+1 >= least
+	return ok && chosen+maxTransferGap >= g.replica.Chosen()
 }
 
 // failedMove is a node that was told to take a group over and did not come to lead
@@ -256,7 +256,7 @@ func (n *Node) handOver(g *group) bool {
 			continue
 		}
 		found = true
-		if n.caughtUp(g, id, 0) && n.transfer(g, id) {
+		if n.caughtUp(g, id) && n.transfer(g, id) {
 			break
 		}
 	}

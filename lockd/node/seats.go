@@ -108,6 +108,9 @@ func (n *Node) reseatGroups() {
 		return
 	}
 	n.nextReseat = n.now + reseatEvery
+	for _, g := range n.hosted {
+		g.progress.note(n.now, g.replica.Chosen(), n.settle()/2)
+	}
 	moving := n.onTheMove()
 	for _, g := range n.hosted {
 		if n.mayReseat(g, moving) && n.reseat(g) && len(g.seats.Now.Observers) == 0 {
@@ -126,7 +129,6 @@ func (n *Node) reseatLate(g *group) {
 // onTheMove counts the groups that this node is moving.
 func (n *Node) onTheMove() (moving int) {
 	for _, g := range n.hosted {
-		g.progress.note(n.now, g.replica.Chosen(), n.settle()/2)
 		if g.leading && len(g.seats.Now.Observers) > 0 {
 			if some, up := n.newcomers(g); some && up {
 				moving++
