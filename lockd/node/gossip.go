@@ -26,6 +26,7 @@ type heardSeats struct {
 	// standing is how the group stands to its home.
 	standing standing
 	nodes    []paxos.NodeID
+	at       Nanos // when it was heard
 }
 
 // standing says how a group stands to its home. The numbers are on the wire; an
@@ -60,7 +61,7 @@ func (n *Node) gossip() {
 		}
 		h := heardSeats{leader: n.identity.Node, version: g.seatsVersion, record: n.identity.Version}
 		h.standing, h.nodes = n.standingOf(g)
-		n.heard[g.id] = h
+		n.hear(g.id, &h)
 		b = binary.LittleEndian.AppendUint16(b, uint16(g.id))
 		b = binary.LittleEndian.AppendUint64(b, h.version)
 		b = append(b, byte(h.standing), byte(len(h.nodes)))
@@ -176,8 +177,22 @@ func (n *Node) onSeats(p *peer, b []byte) {
 		}
 		b = b[seatsHeadBytes+2*k:]
 		if int(id) < len(n.heard) && h.version >= n.heard[id].version {
-			n.heard[id] = h
+			n.hear(paxos.GroupID(id), &h)
 			n.retireIfLeft(paxos.GroupID(id))
+		}
+	}
+}
+
+// hear notes what the leader of a group says, and which leaving nodes it needs.
+func (n *Node) hear(id paxos.GroupID, h *heardSeats) {
+	h.at = n.now
+	n.heard[id] = *h
+	if h.record < n.identity.Version {
+		n.oldRecordAt = n.now
+	}
+	for _, k := range h.nodes {
+		if x := n.listed(k); x != nil && x.State == placement.Leaving {
+			n.neededAt[k] = n.now
 		}
 	}
 }
@@ -208,16 +223,24 @@ func (n *Node) retireIfLeft(id paxos.GroupID) {
 	n.retire(g, paxos.Slot(h.version)+paxos.Slot(n.opts.Window))
 }
 
-// releaseLeavers lets a leaving node go once no group names it.
+// releaseLeavers lets a leaving node go once no group names it, and none has for a
+// while. A leader that was deposed says for up to an election timeout how the seats were,
+// and the next one may have begun to move the group by an older record: it says so within
+// the time of two gossips, and is told the newest.
 func (n *Node) releaseLeavers() {
 	g := n.group(0)
 	if g == nil || !g.leading {
 		return
 	}
 	r := n.identity.Record
+	if n.heardFor != n.identity.Version {
+		n.heardFor, n.oldRecordAt = n.identity.Version, n.now
+	}
 	for i := range r.Nodes {
 		x := &r.Nodes[i]
-		if x.State == placement.Leaving && n.keptNothing(x.ID) {
+		needed := max(n.neededAt[x.ID], n.oldRecordAt)
+		if x.State == placement.Leaving && n.now-needed >= n.settle()+2*gossipEvery &&
+			n.keptNothing(x.ID) {
 			n.proposeOwn(g, &placement.Change{Kind: placement.Release, Node: x.ID})
 			return
 		}
@@ -225,12 +248,12 @@ func (n *Node) releaseLeavers() {
 }
 
 // keptNothing reports whether every group's leader, knowing the newest record,
-// said that its seats do not name a node.
+// said of late that its seats do not name a node.
 func (n *Node) keptNothing(id paxos.NodeID) bool {
 	for g := range n.heard {
 		h := &n.heard[g]
 		if h.leader == paxos.NoNode || h.record < n.identity.Version ||
-			slices.Contains(h.nodes, id) {
+			n.now-h.at >= n.settle() || slices.Contains(h.nodes, id) {
 			return false
 		}
 	}

@@ -57,21 +57,26 @@ type Node struct {
 	invited  atomic.Pointer[placement.Record]
 	recovery *Recovery // what startGroups builds replicas from
 
-	peers      []*peer // ascending by id, without self
-	peerOf     [1 << 16]uint16
-	groups     []*group // by id, nil for those this node does not keep
-	hosted     []*group // the others, ascending
-	heard      []heardSeats
-	departed   map[paxos.GroupID]departure // groups that have left
-	dropping   map[paxos.GroupID]bool      // whose checkpoints are being removed
-	dropAgain  []paxos.GroupID             // whose removal failed
-	drops      []pendingDrop               // that wait for the mark to be synced
-	changes    map[uint64]*pendingChange
-	lastChange uint64
-	nextReseat Nanos // before which no group is looked at for a move
-	nextGossip Nanos
-	parting    []parting // nodes that were let go, by time
-	strangers  []stranger
+	peers  []*peer // ascending by id, without self
+	peerOf [1 << 16]uint16
+	groups []*group // by id, nil for those this node does not keep
+	hosted []*group // the others, ascending
+	heard  []heardSeats
+	// neededAt is when a leader last named a node that leaves; oldRecordAt when one last
+	// did not know the newest record, which is heardFor.
+	neededAt    map[paxos.NodeID]Nanos
+	oldRecordAt Nanos
+	heardFor    uint64
+	departed    map[paxos.GroupID]departure // groups that have left
+	dropping    map[paxos.GroupID]bool      // whose checkpoints are being removed
+	dropAgain   []paxos.GroupID             // whose removal failed
+	drops       []pendingDrop               // that wait for the mark to be synced
+	changes     map[uint64]*pendingChange
+	lastChange  uint64
+	nextReseat  Nanos // before which no group is looked at for a move
+	nextGossip  Nanos
+	parting     []parting // nodes that were let go, by time
+	strangers   []stranger
 	// notOurs is why a peer does not take this directory for the node's, and
 	// notOursAt when it said so first; for a node that is not born.
 	notOurs           error
@@ -160,6 +165,7 @@ func New(o Options, d Deps, inbox *Inbox, rec *Recovery) (*Node, error) {
 	inbox.durable.Store(uint64(rec.lastLSN))
 	n.groups = make([]*group, o.Groups)
 	n.heard = make([]heardSeats, o.Groups)
+	n.neededAt = make(map[paxos.NodeID]Nanos)
 	n.departed = make(map[paxos.GroupID]departure)
 	n.dropping = make(map[paxos.GroupID]bool)
 	n.changes = make(map[uint64]*pendingChange)
