@@ -197,7 +197,7 @@ func (c *Client) Close(ctx context.Context) error {
 	c.mu.core.Close()
 	c.kick()
 	c.mu.Unlock()
-	err := c.until(ctx, func(core *Core) bool { return core.Closing() == 0 })
+	err := c.until(ctx, func(core *Core) bool { return core.Closing() == 0 || c.mu.stopped })
 	c.stop()
 	c.closeSessionFile(c.opts.SessionFile)
 	return err
@@ -209,6 +209,7 @@ func (c *Client) stop() {
 	if !c.mu.stopped {
 		c.mu.stopped = true
 		close(c.quit)
+		c.change() // another Close may wait for what will not come
 		for _, conn := range c.mu.conns {
 			conn.close()
 		}

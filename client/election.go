@@ -85,6 +85,16 @@ func (e Election) leader(ctx context.Context) (Leader, uint64, error) {
 	return Leader{Client: h.Client, Value: h.Payload, Token: h.Token, Since: h.Since}, slot, nil
 }
 
+// leaderNow asks until a node answers, as a watch goes on until one does.
+func (e Election) leaderNow(ctx context.Context) (l Leader, slot uint64, err error) {
+	for {
+		l, slot, err = e.leader(ctx)
+		if ctx.Err() != nil || !errors.Is(err, ErrUnavailable) {
+			return l, slot, err
+		}
+	}
+}
+
 // Observe yields who leads, at first and then whenever that has changed, or the value
 // has; the zero Leader when nobody does. Who leads now is never missed; of several
 // changes in a row only the last need be told. It ends as Client.Watch does.
@@ -102,7 +112,7 @@ func (e Election) Observe(ctx context.Context) iter.Seq2[Leader, error] {
 			}
 			var now Leader
 			if !ev.Free() {
-				if now, asked, err = e.leader(ctx); err != nil {
+				if now, asked, err = e.leaderNow(ctx); err != nil {
 					yield(Leader{}, err)
 					return
 				}

@@ -161,24 +161,27 @@ func (h *Held) SetLabels(ctx context.Context, labels map[string]string) error {
 
 // amend changes what t names.
 func (h *Held) amend(ctx context.Context, t *wire.Terms) error {
-	_, err := h.amended(ctx, t)
-	return err
+	return h.amended(ctx, t, func(uint64) {})
 }
 
-// amended does so, and returns the token of the hold for which it did.
-func (h *Held) amended(ctx context.Context, t *wire.Terms) (uint64, error) {
+// amended does so, and then has note take the token of the hold for which it did, before
+// any other amend of the hold.
+func (h *Held) amended(ctx context.Context, t *wire.Terms, note func(token uint64)) error {
 	if err := h.present(); err != nil {
-		return 0, err
+		return err
 	}
 	turn, err := h.amendTurn(ctx)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { <-turn }()
 	x := &Call{Kind: wire.KindAmend, Name: h.name, Terms: t, Hold: &h.call,
 		Timeout: h.c.opts.RequestTimeout}
-	err = h.c.call(ctx, x)
-	return x.Token, err
+	if err := h.c.call(ctx, x); err != nil {
+		return err
+	}
+	note(x.Token)
+	return nil
 }
 
 // amends makes an Amend one of its Hold, as that is now.

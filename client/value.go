@@ -60,18 +60,16 @@ func (h *Held) SetValue(ctx context.Context, value []byte) error {
 			wire.MaxValueBytes)
 	}
 	value = bytes.Clone(value)
-	token, err := h.amended(ctx, &wire.Terms{Fields: wire.TermValue, Value: value})
-	if err != nil {
-		return err
-	}
-	v := &LockValue{Data: value, Token: token}
-	if len(value) == 0 {
-		v = nil
-	}
-	h.c.mu.Lock()
-	defer h.c.mu.Unlock()
-	h.call.Value = v
-	return nil
+	t := &wire.Terms{Fields: wire.TermValue, Value: value}
+	return h.amended(ctx, t, func(token uint64) {
+		v := &LockValue{Data: value, Token: token}
+		if len(value) == 0 {
+			v = nil
+		}
+		h.c.mu.Lock()
+		defer h.c.mu.Unlock()
+		h.call.Value = v
+	})
 }
 
 // asksValue reports whether an Acquire asks for the value of the lock.

@@ -87,6 +87,7 @@ func (c *Client) Top(ctx context.Context, limit int) ([]TopEntry, error) {
 	}
 	var all []TopEntry
 	var failures []error
+	var broken error
 	for i, x := range calls {
 		c.wait(ctx, x)
 		if x.Err != nil {
@@ -95,11 +96,15 @@ func (c *Client) Top(ctx context.Context, limit int) ([]TopEntry, error) {
 		}
 		page, err := wire.DecodeTopPage(x.Response.Payload)
 		if err != nil {
-			return nil, fmt.Errorf("%w: top of node %d: %w", ErrProtocol, nodes[i].Node, err)
+			broken = fmt.Errorf("%w: top of node %d: %w", ErrProtocol, nodes[i].Node, err)
+			continue // the others are waited for, and given up with ctx
 		}
 		for _, e := range page.Entries {
 			all = append(all, newTopEntry(&e, nodes[i].Node))
 		}
+	}
+	if broken != nil {
+		return nil, broken
 	}
 	if len(failures) == len(calls) {
 		return nil, errors.Join(append(failures, fmt.Errorf("%w: top", ErrUnavailable))...)

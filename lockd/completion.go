@@ -4,43 +4,56 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 func completionVerb() verb {
 	return verb{
 		name:  "completion",
-		args:  "bash|zsh",
+		args:  "bash|zsh|fish",
 		brief: "print a script that completes verbs and flags in a shell",
 		help: `
 bash:  lockd completion bash > /etc/bash_completion.d/lockd
-zsh:   lockd completion zsh > ~/.lockd.zsh, and in ~/.zshrc: source ~/.lockd.zsh`,
+zsh:   lockd completion zsh > ~/.lockd.zsh, and in ~/.zshrc: source ~/.lockd.zsh
+fish:  lockd completion fish > ~/.config/fish/completions/lockd.fish`,
 		begin: func(*flag.FlagSet) action {
 			return func(sh *shell, args []string) error {
 				if len(args) != 1 {
-					return failf(exitUsage, "completion: which shell? lockd completion bash, or zsh")
+					return failf(exitUsage, "completion: which shell? lockd completion bash, zsh, or fish")
 				}
+				var script string
 				switch args[0] {
 				case "bash":
+					script = bashCompletion()
 				case "zsh":
-					fmt.Fprint(sh.out, "autoload -U +X bashcompinit && bashcompinit\n")
+					script = "autoload -U +X bashcompinit && bashcompinit\n" + bashCompletion()
+				case "fish":
+					script = fishCompletion()
 				default:
-					return failf(exitUsage, "completion: shell %q is not known; bash and zsh are", args[0])
+					return failf(exitUsage, "completion: shell %q is not known; bash, zsh and fish are",
+						args[0])
 				}
-				_, err := fmt.Fprint(sh.out, completion())
+				_, err := fmt.Fprint(sh.out, script)
 				return err
 			}
 		},
 	}
 }
 
-// completion is the script: a case for each verb, longer names first, and the rest
-// of a command after lockd run … -- as the shell completes commands. The word after a
-// flag that takes one of a few is completed too.
-func completion() string {
+// completed says what may come after a command line without its first word. The line
+// ends with a space; in a pattern * stands for anything.
+type completed struct {
+	patterns []string
+	words    []string
+}
+
+// completions is what may come after what, the first that fits counts: the word after a
+// flag that takes one of a few, then those of each verb, longer names first.
+func completions() []completed {
 	all := verbs()
 	slices.SortFunc(all, func(a, b verb) int { return strings.Compare(b.name, a.name) })
-	var values, cases strings.Builder
+	var values, cases []completed
 	firsts, seconds := []string{"help"}, map[string][]string{}
 	for _, v := range all {
 		flags := flag.NewFlagSet(v.name, flag.ContinueOnError)
@@ -49,14 +62,14 @@ func completion() string {
 		flags.VisitAll(func(f *flag.Flag) {
 			words = append(words, dashed(f.Name))
 			if c, ok := f.Value.(*choice); ok {
-				fmt.Fprintf(&values, "    %q*%q) words=%q ;;\n", v.name, " "+dashed(f.Name)+" ",
-					strings.Join(c.words, " "))
+				values = append(values,
+					completed{[]string{v.name + "* " + dashed(f.Name) + " "}, c.words})
 			}
 		})
 		if words == nil && strings.Contains(v.args, "|") {
 			words = strings.Split(v.args, "|")
 		}
-		fmt.Fprintf(&cases, "    %q*) words=%q ;;\n", v.name+" ", strings.Join(words, " "))
+		cases = append(cases, completed{[]string{v.name + " *"}, words})
 		first, second, two := strings.Cut(v.name, " ")
 		firsts = append(firsts, first)
 		if two {
@@ -68,9 +81,29 @@ func completion() string {
 	for _, first := range firsts {
 		if words := seconds[first]; words != nil {
 			slices.Sort(words)
-			fmt.Fprintf(&cases, "    %q|%q) words=%q ;;\n", first+" ", "help "+first+" ",
-				strings.Join(words, " "))
+			cases = append(cases, completed{[]string{first + " ", "help " + first + " "}, words})
 		}
+	}
+	return slices.Concat(values, cases, []completed{{[]string{" ", "help "}, firsts}})
+}
+
+// bashCompletion is the script for bash; it leaves what comes after lockd run … -- to
+// the shell, as the others do.
+func bashCompletion() string {
+	var cases strings.Builder
+	for _, c := range completions() {
+		var patterns []string
+		for _, p := range c.patterns {
+			quoted := strings.Split(p, "*")
+			for i, part := range quoted {
+				if part != "" {
+					quoted[i] = strconv.Quote(part)
+				}
+			}
+			patterns = append(patterns, strings.Join(quoted, "*"))
+		}
+		fmt.Fprintf(&cases, "    %s) words=%q ;;\n", strings.Join(patterns, "|"),
+			strings.Join(c.words, " "))
 	}
 	return fmt.Sprintf(`_lockd() {
   local cur="${COMP_WORDS[COMP_CWORD]}" words=""
@@ -78,10 +111,36 @@ func completion() string {
   case "$line" in
     "run "*" -- "|"election run "*" -- ") COMPREPLY=($(compgen -c -- "$cur")); return ;;
     "run "*" -- "*|"election run "*" -- "*) COMPREPLY=($(compgen -f -- "$cur")); return ;;
-%s%s    " "|"help ") words=%q ;;
-  esac
+%s  esac
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
 }
 complete -o default -F _lockd lockd
-`, values.String(), cases.String(), strings.Join(firsts, " "))
+`, cases.String())
+}
+
+// fishCompletion is the script for fish. Where lockd has nothing to offer, files are.
+func fishCompletion() string {
+	var cases strings.Builder
+	for _, c := range completions() {
+		fmt.Fprintf(&cases, "        case '%s'\n            set offered %s\n",
+			strings.Join(c.patterns, "' '"), strings.Join(c.words, " "))
+	}
+	return fmt.Sprintf(`function __lockd_offers
+    set -l before (commandline -opc)
+    set -l line (string join ' ' -- $before[2..-1])' '
+    set -l offered
+    switch $line
+        case 'run * -- *' 'election run * -- *'
+            set -l command $before[(math (contains -i -- -- $before) + 1)..-1]
+            complete -C (string join ' ' -- $command (commandline -ct))
+            return
+%s    end
+    if test (count $offered) -gt 0
+        string join \n -- $offered
+    else
+        __fish_complete_path (commandline -ct)
+    end
+end
+complete -c lockd -f -a '(__lockd_offers)'
+`, cases.String())
 }

@@ -23,6 +23,50 @@ func complete(t *testing.T, words ...string) []string {
 	return strings.Fields(string(out))
 }
 
+// completeFish asks fish.
+func completeFish(t *testing.T, words ...string) (got []string) {
+	t.Helper()
+	fish, err := exec.LookPath("fish")
+	if err != nil {
+		t.Skip("NOT RUN: there is no fish; apt-get install fish")
+	}
+	_, script, _ := call("completion", "fish")
+	script += "complete -C $argv[1]"
+	out, err := exec.Command(fish, "--no-config", "-c", script, strings.Join(words, " ")).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		word, _, _ := strings.Cut(strings.TrimSpace(line), "\t")
+		got = append(got, word)
+	}
+	return got
+}
+
+// Fish is offered what bash is.
+func TestFishCompletion(t *testing.T) {
+	for _, x := range [][]string{
+		{"lockd", "ru", "run"},
+		{"lockd", "cluster", "rem", "remove"},
+		{"lockd", "cluster", "drain", "--un", "--undo"},
+		{"lockd", "run", "-n", "name", "--on", "--on-lost"},
+		{"lockd", "help", "cluster", "sta", "status"},
+		{"lockd", "get", "name", "-o", "ta", "table"},
+		{"lockd", "run", "--on-lost", "w", "warn"},
+		{"lockd", "completion", "f", "fish"},
+	} {
+		typed, want := x[:len(x)-1], x[len(x)-1]
+		if got := completeFish(t, typed...); len(got) != 1 || got[0] != want {
+			t.Errorf("%q: got %q, want %q", typed, got, want)
+		}
+	}
+	for _, verb := range []string{"run", "election run"} {
+		if got := completeFish(t, "lockd", verb, "name", "--", "tru"); !slices.Contains(got, "true") {
+			t.Errorf("%s: got %q, want commands", verb, got)
+		}
+	}
+}
+
 func TestCompletion(t *testing.T) {
 	for _, x := range []struct {
 		words []string
