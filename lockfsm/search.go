@@ -114,7 +114,9 @@ func (m *Machine) inUse(name []byte) bool {
 // Names appends the first names in use behind after to dst, at most limit of them, in
 // order. covered says up to which name that is all: nil if it is all there are, else
 // the last of them, or the end of what the search covers, behind which another search
-// finds more. Requires: Done, and Covers. The names stay valid.
+// finds more. That end may have moved before after, by names that came since Covers was
+// asked: then there are no names, and another search has to begin behind after.
+// Requires: Done, and Covers. The names stay valid.
 func (s *Search) Names(dst [][]byte, m *Machine, after []byte, limit int) (
 	names [][]byte, covered []byte) {
 	s.order(m)

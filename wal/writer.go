@@ -307,7 +307,8 @@ func (w *Writer) Stats() Stats {
 // Room is how many bytes can be written before a file has to be made or the
 // reserve has to be used. Records take their length plus 32 bytes at most, and
 // each flush rounds up to 4 KiB. A caller that admits nothing new when Room is
-// near zero never meets ErrFull or a full disk in the middle of a flush.
+// near zero never meets ErrFull or a full disk in the middle of a flush, but for
+// records that no segment has room for: each takes one of MaxSegments for itself.
 func (w *Writer) Room() int64 {
 	f := &w.front
 	room := max(0, f.currentSize-reservedBytes-f.offset) // seals go into the reserve

@@ -64,9 +64,9 @@ type Config struct {
 	// HistoryBytes is what a node keeps of holds that ended, 0 for nothing.
 	HistoryBytes int64
 
-	// WALSegmentBytes is the size of a segment, which must have room for a slot of any
-	// node of the cluster; WALTarget the segments before the oldest is freed, and
-	// WALBound the most there may be.
+	// WALSegmentBytes is the size of a segment, which should have room for a slot of any
+	// node of the cluster, since one that has not takes a segment for itself. WALTarget
+	// are the segments before the oldest is freed, and WALBound the most there may be.
 	WALSegmentBytes     int64
 	WALTarget, WALBound int
 	// Conns is the most conns of clients, 0 for what the file limit leaves;

@@ -344,8 +344,8 @@ func TestDrainIsToldInVersion3(t *testing.T) {
 }
 
 // All others drain, too, and the only node that does not has no links to a quorum: it is
-// asked once, not for ever, since each time the group has no leader for a while. It leads
-// soon after it is able to.
+// asked seldom, since each time the group has no leader for a while. It leads soon after
+// it is able to.
 func TestFM1DrainKeepsWhatNobodyElseCanLead(t *testing.T) {
 	o := fiveNodes()
 	o.Replicas = 5

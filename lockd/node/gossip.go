@@ -239,7 +239,7 @@ func (n *Node) releaseLeavers() {
 	for i := range r.Nodes {
 		x := &r.Nodes[i]
 		needed := max(n.neededAt[x.ID], n.oldRecordAt)
-		if x.State == placement.Leaving && n.now-needed >= n.settle()+2*gossipEvery &&
+		if x.State == placement.Leaving && n.now-needed >= n.saidFor() &&
 			n.keptNothing(x.ID) {
 			n.proposeOwn(g, &placement.Change{Kind: placement.Release, Node: x.ID})
 			return
@@ -247,13 +247,17 @@ func (n *Node) releaseLeavers() {
 	}
 }
 
+// saidFor is how long what leaders say counts, and how long all have to say so before a
+// node is let go.
+func (n *Node) saidFor() Nanos { return n.settle() + 2*gossipEvery }
+
 // keptNothing reports whether every group's leader, knowing the newest record,
 // said of late that its seats do not name a node.
 func (n *Node) keptNothing(id paxos.NodeID) bool {
 	for g := range n.heard {
 		h := &n.heard[g]
 		if h.leader == paxos.NoNode || h.record < n.identity.Version ||
-			n.now-h.at >= n.settle() || slices.Contains(h.nodes, id) {
+			n.now-h.at >= n.saidFor() || slices.Contains(h.nodes, id) {
 			return false
 		}
 	}

@@ -99,9 +99,10 @@ type group struct {
 	moveAfter Nanos
 	// asked was told to take over and has not led since; gave says that this node
 	// leads no more for its sake. failed are those of whom nothing came.
-	asked  paxos.NodeID
-	gave   bool
-	failed []failedMove
+	asked   paxos.NodeID
+	askedAt Nanos
+	gave    bool
+	failed  []failedMove
 	// saved is the slot of the durable checkpoint.
 	saved paxos.Slot
 	// seats are who accepts, as the machine knows it, and seatsVersion the

@@ -25,7 +25,7 @@ func (n *Node) noteLeadership(g *group) {
 	}
 	switch {
 	case leading && !was:
-		g.progress = progress{taken: n.now, recent: g.replica.Chosen(), before: g.replica.Chosen()}
+		g.progress.begin(n.now, g.replica.Chosen())
 		g.counting = plantedIs("expiry-from-leader-memory") && g.lastTick > 0
 		g.moveAfter = max(g.moveAfter, n.now+n.settle())
 		n.observe(Event{Kind: EventLeading, Group: g.id})
@@ -199,12 +199,13 @@ func (n *Node) judgeMove(g *group) {
 	leading := g.replica.Role() == paxos.RoleLeading
 	switch {
 	case g.asked == paxos.NoNode:
-	case g.leader == g.asked:
-		g.asked, g.gave = paxos.NoNode, false
+	case g.leader == g.asked || n.now-g.askedAt > 2*n.settle():
+		g.asked, g.gave = paxos.NoNode, false // it leads, or it is too long ago to tell
 	case !leading:
 		g.gave = true
 	case g.replica.Status().Transfer == paxos.NoNode:
 		if g.gave {
+			g.failed = slices.DeleteFunc(g.failed, func(f failedMove) bool { return f.node == g.asked })
 			g.failed = append(g.failed, failedMove{g.asked, n.now + moveAgain})
 		}
 		g.asked, g.gave = paxos.NoNode, false
@@ -223,7 +224,7 @@ func (n *Node) transfer(g *group, to paxos.NodeID) bool {
 	if err := g.replica.TransferLead(to); err != nil {
 		return false
 	}
-	g.asked = to
+	g.asked, g.askedAt = to, n.now
 	if g.movingTo != to {
 		g.movingTo = to
 		n.observe(Event{Kind: EventTransfer, Group: g.id, Node: to})

@@ -131,3 +131,30 @@ func TestListLooksInPieces(t *testing.T) {
 		t.Errorf("got %d searches that nobody uses, want none", k)
 	}
 }
+
+// Names that come while a client pages, before where it has come, push out what was
+// found behind it: that is looked for again, and no name is listed twice or out of order.
+func TestListBehindWhatCameSince(t *testing.T) {
+	o := testOptions()
+	o.SearchNames = 3
+	w := newWorld(t, o)
+	a := w.lasting(1, 0, 60_000)
+	names := longNames(o.Groups, 8)
+	for _, name := range names[2:] {
+		a.lock(name)
+	}
+	pages := 0
+	got, _ := a.list(2, func() {
+		if pages++; pages == 2 {
+			a.lock(names[0])
+			a.lock(names[1])
+		}
+	})
+	var want []string
+	for _, name := range names[2:] {
+		want = append(want, string(name))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %.14q, want %.14q", got, want)
+	}
+}

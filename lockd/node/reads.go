@@ -22,7 +22,7 @@ func (n *Node) admitRead(g *group, c *conn, h wire.Header, body []byte) {
 	}
 	switch h.Kind {
 	case wire.KindList:
-		r.cost = listCost(g, listLimit(r.limit))
+		r.cost = n.listCost(g, listLimit(r.limit))
 	case wire.KindCheckTokens:
 		r.cost = checkCost(body)
 	case wire.KindChase:

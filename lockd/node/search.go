@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"slices"
 
 	"lockd/lockfsm"
@@ -17,8 +18,10 @@ const (
 	searchBytes = 64 << 10
 	// mostSearchNames is the largest Options.SearchNames.
 	mostSearchNames = 2 << 10
-	// searchKept is how long one is kept that nobody uses.
+	// searchKept is how long one is kept that nobody uses, and searchIdle how long one
+	// that another could use the room of: who waits for it uses it in each turn.
 	searchKept = 2 * Second
+	searchIdle = 100 * Millisecond
 	// placesPerUnit is how many places of locks are looked at for one unit of share.go.
 	placesPerUnit = 64
 )
@@ -49,11 +52,15 @@ func (n *Node) namesBehind(g *group, prefix, after []byte, limit int) (more, rea
 			}
 			n.stats.Searches++
 		}
-		n.names, after = s.Names(n.names[:0], g.machine, after, limit)
-		if len(n.names) > 0 || after == nil {
-			return after != nil, true, cost + pageCost(len(n.names))
+		names, covered := s.Names(n.names[:0], g.machine, after, limit)
+		n.names = names
+		if len(names) > 0 || covered == nil {
+			return covered != nil, true, cost + pageCost(len(names))
 		}
-		cost++ // all that it found have gone since
+		cost++ // all that it found have gone since, or what came since stands before after
+		if bytes.Compare(covered, after) > 0 {
+			after = covered
+		}
 	}
 }
 
@@ -87,7 +94,7 @@ func (n *Node) roomToSearch() bool {
 	for _, g := range n.hosted {
 		all += len(g.searches)
 		for _, s := range g.searches {
-			free := s.Done() || n.now-s.used > Second
+			free := s.Done() || n.now-s.used > searchIdle
 			if free && (oldest == nil || s.used < oldest.used) {
 				of, oldest = g, s
 			}

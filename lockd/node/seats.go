@@ -109,7 +109,11 @@ func (n *Node) reseatGroups() {
 	}
 	n.nextReseat = n.now + reseatEvery
 	for _, g := range n.hosted {
-		g.progress.note(n.now, g.replica.Chosen(), n.settle()/2)
+		if g.replica.TookOver() {
+			g.progress.note(n.now, g.replica.Chosen(), n.settle()/2)
+		} else { // what is chosen is known when it has taken over
+			g.progress.begin(n.now, g.replica.Chosen())
+		}
 	}
 	moving := n.onTheMove()
 	for _, g := range n.hosted {
@@ -211,10 +215,14 @@ func (n *Node) reseat(g *group) bool {
 const reseatAgain = Second
 
 // progress is what a leader had chosen a while ago: taken is when it had chosen recent,
-// and before is from an election timeout earlier, or from when it began to lead.
+// and before is from an election timeout earlier, or from when it had taken over.
 type progress struct {
 	taken          Nanos
 	recent, before paxos.Slot
+}
+
+func (p *progress) begin(now Nanos, chosen paxos.Slot) {
+	*p = progress{taken: now, recent: chosen, before: chosen}
 }
 
 func (p *progress) note(now Nanos, chosen paxos.Slot, timeout Nanos) {

@@ -19,6 +19,9 @@ const (
 	// answered are left for the next, unless requests have cost nearly as much: they
 	// leave turnCost for answers.
 	answerCost = 3 * turnCost
+	// passingCost is what renewals may cost in a turn that pass what their conns wait
+	// for: the rest of it is for those who wait.
+	passingCost = turnCost / 4
 	// mostOwed is how many questions may wait for their answers before a conn with
 	// leastQuantum of them has what else it sends wait. It is what two turns answer:
 	// who asks next is answered in the third, at most.
@@ -27,8 +30,8 @@ const (
 	// conns wait.
 	leastQuantum = 8
 	// listsCost bounds what the lists, and the long questions about tokens, cost
-	// that wait for an answer. Who asks for more is told Busy: a page looks at
-	// every lock of its group, and a question is kept until it is answered.
+	// that wait for an answer. Who asks for more is told Busy: a page looks at many
+	// locks of its group in a turn, and a question is kept until it is answered.
 	listsCost = 4 * turnCost
 )
 
@@ -43,10 +46,10 @@ func costOf(k wire.Kind, frame []byte) int {
 // answerUnits is what so many bytes of answers cost.
 func answerUnits(bytes int) int { return bytes / 1024 }
 
-// listCost is what one page of a group costs, of so many entries at most.
-func listCost(g *group, entries int) int {
+// listCost is what one page of a group, of so many entries at most, costs one turn.
+func (n *Node) listCost(g *group, entries int) int {
 	locks := int(g.machine.Stats().Locks)
-	return pageCost(min(entries, locks)) + locks/placesPerUnit
+	return pageCost(min(entries, locks)) + min(locks, n.opts.SearchStep)/placesPerUnit
 }
 
 // listLimit is how many entries the page may have that a List asks for. Who does not say
@@ -64,12 +67,14 @@ func checkCost(body []byte) int { return len(body) / 512 }
 
 // turnstile serves the conns that have requests waiting. The engine owns it.
 type turnstile struct {
-	spent int     // cost of this turn so far
-	most  int     // cost of this turn from which on no question is answered any more
-	ring  []*conn // conns with requests waiting, in the order they are served
-	bytes int     // of the requests that wait
-	owed  int     // questions that wait for an answer, as many as conns have asked
-	lists int     // cost of the lists and checks that wait for an answer
+	spent int // cost of this turn so far
+	// passed is what of it renewals cost that have passed what their conns wait for.
+	passed int
+	most   int     // cost of this turn from which on no question is answered any more
+	ring   []*conn // conns with requests waiting, in the order they are served
+	bytes  int     // of the requests that wait
+	owed   int     // questions that wait for an answer, as many as conns have asked
+	lists  int     // cost of the lists and checks that wait for an answer
 	// paused are conns that are not read until they have been served.
 	paused []*conn
 	// late are groups with questions that could be answered and are not yet.
@@ -92,10 +97,10 @@ func (n *Node) arrive(id ConnID, frame []byte) {
 	}
 	t := &n.turnstile
 	switch {
-	case h.Kind == wire.KindKeepalive && t.spent < 2*turnCost:
+	case h.Kind == wire.KindKeepalive && t.passed < passingCost:
 		// What it renews may be of other groups than what the conn waits for, and it
 		// depends on nothing that comes before it: who renews has been told of the session.
-		n.serve(c, frame)
+		t.passed += n.serve(c, frame)
 		return
 	case !n.roomToWait(c, frame):
 		// A conn above its share is told so. A keepalive is not answered: its

@@ -261,6 +261,34 @@ func TestFN5RenewalsPassQuestionsThatWait(t *testing.T) {
 	}
 }
 
+// TestFN5FloodOfRenewalsStarvesNobody: what passes leaves most of a turn to those who
+// wait, however many sign their lives without end (I33).
+func TestFN5FloodOfRenewalsStarvesNobody(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.nodes[1]
+	const polite, rounds = 99, 20
+	for round := range rounds {
+		for i := range 1600 {
+			c := ConnID(1 + i%8)
+			n.inbox.Request(c, wire.AppendKeepalive(nil, wire.Header{Request: uint64(i + 1)}, nil))
+		}
+		flooder(n, polite, 1)
+		for range 3 {
+			if err := n.node.Turn(w.now); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 1600 {
+				c := ConnID(1 + i%8)
+				n.inbox.Request(c, wire.AppendKeepalive(nil, wire.Header{Request: uint64(i + 1)}, nil))
+			}
+		}
+		if got := answered(n, polite); got != round+1 {
+			t.Fatalf("round %d: got %d answers to the polite conn in three turns, want %d", round, got,
+				round+1)
+		}
+	}
+}
+
 // TestFN5ConnThatIsBehindIsNotRead: of a conn that asks for a little in each turn, and
 // is served less, enough waits in the end. It is not read then until all of that has
 // been served, however little comes at a time (I22).

@@ -153,6 +153,42 @@ func TestSnapshotThatWasOutrunTakesNothingBack(t *testing.T) {
 	}
 }
 
+// A node that leads a group by the time a snapshot of it is installed goes on with another
+// machine: a list that was looking through the old one begins again (I24).
+func TestListOverAnInstalledSnapshot(t *testing.T) {
+	o := testOptions()
+	o.SearchStep = 1
+	w := newWorld(t, o)
+	u := w.user(1, 0)
+	n := w.leaderOf(0)
+	g := n.node.groups[0]
+	var tokens []uint64
+	for i := range 25 {
+		tokens = append(tokens, u.lock(w.nameIn(0, i)).Token)
+	}
+	for i := range 20 { // what stays is at the end of the old machine, alone in the new one
+		u.unlock(w.nameIn(0, i), tokens[i])
+	}
+	w.run(200 * Millisecond)
+	for range 10 {
+		if _, ready, _ := n.node.namesBehind(g, nil, nil, 9); ready {
+			t.Fatal("all names were found too soon")
+		}
+	}
+	then := make(map[string][]byte)
+	g.machine.All(func(key, value []byte) { then[string(key)] = bytes.Clone(value) })
+	n.saved[0], n.slots[0] = then, g.machine.Applied()
+	n.inbox.Installed(InstallDone{Group: 0, Peer: 2, Slot: g.machine.Applied(), Last: true,
+		Machine: n.load(then)})
+	w.step()
+	for ready := false; !ready; {
+		_, ready, _ = n.node.namesBehind(g, nil, nil, 9)
+	}
+	if got := len(n.node.names); got != 5 {
+		t.Errorf("names found: got %d, want 5", got)
+	}
+}
+
 // What is kept for peers that lag has a bound in bytes, too (I22).
 func TestLogKeptForPeersIsBoundInBytes(t *testing.T) {
 	o := testOptions()

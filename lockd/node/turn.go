@@ -36,7 +36,7 @@ func (n *Node) Turn(now Nanos) error {
 	if n.heedLog(); n.failure != nil {
 		return n.failure
 	}
-	n.turnstile.spent = 0
+	n.turnstile.spent, n.turnstile.passed = 0, 0
 	for i := range n.box.items {
 		n.dispatch(&n.box.items[i])
 	}

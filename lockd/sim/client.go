@@ -432,7 +432,7 @@ func (m *membership) send(k *call) {
 func (k *call) appendQuestion(h wire.Header) []byte {
 	switch k.q.Kind {
 	case wire.KindList:
-		return wire.AppendList(nil, h, &wire.List{Limit: 3})
+		return wire.AppendList(nil, h, &wire.List{Limit: 3, After: []byte(k.q.After)})
 	case wire.KindStatus:
 		return wire.AppendStatus(nil, h)
 	case wire.KindFindSession:

@@ -60,8 +60,9 @@ func (c *coreClient) task() {
 		c.start(&coreCall{Call: lockclient.Call{Kind: wire.KindGet, Name: c.lockName(),
 			Timeout: c.timeout()}})
 	case n < 98 && len(c.calls) < maxCalls:
+		g := uint16(c.dice.IntN(c.w.opts.Groups))
 		c.start(&coreCall{Call: lockclient.Call{Kind: wire.KindList, Limit: 2, Timeout: c.timeout(),
-			Group: uint16(c.dice.IntN(c.w.opts.Groups))}})
+			Group: g, After: c.w.cursor(c.dice, g)}})
 	case n == 98 && len(c.calls) < maxCalls && c.w.opts.Faults&FaultMixed == 0:
 		c.checkTokens()
 	}

@@ -61,7 +61,7 @@ func (c *client) task() {
 	case n < 88 && !full:
 		m.ask(c.get(m))
 	case n < 91 && !full:
-		m.ask(&call{q: check.Question{Kind: wire.KindList}})
+		m.ask(&call{q: check.Question{Kind: wire.KindList, After: c.w.cursor(c.dice, m.group)}})
 	case n < 92 && !full:
 		m.ask(&call{q: check.Question{Kind: wire.KindStatus}})
 	case n < 95 && !full && !c.w.opts.Search:

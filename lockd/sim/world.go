@@ -132,6 +132,14 @@ func New(o Options, log io.Writer) *World {
 	return w
 }
 
+// cursor is where a list of a group goes on: at its beginning, or behind some name.
+func (w *World) cursor(d dice, g uint16) string {
+	if d.permille(500) {
+		return ""
+	}
+	return w.names[g][d.IntN(len(w.names[g]))]
+}
+
 // drawNames finds lock names that belong to each group.
 func (w *World) drawNames() {
 	w.names = make([][]string, w.opts.Groups)
