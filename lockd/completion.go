@@ -127,9 +127,10 @@ func fishCompletion() string {
 	}
 	return fmt.Sprintf(`function __lockd_offers
     set -l before (commandline -opc)
-    set -l line (string join ' ' -- $before[2..-1])' '
+    set -e before[1]
+    set -l line "$before "
     set -l offered
-    switch $line
+    switch "$line"
         case 'run * -- *' 'election run * -- *'
             set -l command $before[(math (contains -i -- -- $before) + 1)..-1]
             complete -C (string join ' ' -- $command (commandline -ct))
