@@ -276,7 +276,7 @@ func (c *Client) wait(ctx context.Context, x *Call) {
 	case <-x.wake:
 	case <-done:
 		c.mu.Lock()
-		c.mu.core.Abandon(x, c.mu.core.gaveUp(x, ended(ctx)))
+		c.mu.core.Abandon(x, c.mu.core.gaveUp(c.clock(), x, ended(ctx)))
 		c.kick()
 		c.mu.Unlock()
 		<-x.wake

@@ -211,24 +211,33 @@ func (h *Held) prepare(c *Client, name string, opts LockOptions, flags wire.Flag
 // granted takes the outcome of the Acquire. A hold may be lost between its
 // grant and this moment: then it is lost, not granted.
 func (h *Held) granted(err error) error {
+	if err != nil {
+		return h.refused(err)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if err != nil {
-		h.mu.state = heldNew
-		if h.mu.cancel != nil {
-			h.mu.cancel(err) // who asked for the context meanwhile waits for its end
-		}
-		var refused *HeldError
-		if errors.As(err, &refused) && refused.Info != nil {
-			refused.Info.date(time.Now())
-		}
-		return err
-	}
 	if h.mu.state == heldLost {
 		return h.mu.err
 	}
 	h.mu.state = heldGranted
 	return nil
+}
+
+// refused takes the error of an Acquire, and ends the context with it that somebody may
+// have asked for meanwhile.
+func (h *Held) refused(err error) error {
+	h.mu.Lock()
+	h.mu.state = heldNew
+	cancel := h.mu.cancel
+	h.mu.Unlock()
+	if cancel != nil {
+		cancel(err) // what waits for that may ask about the hold
+	}
+	var refused *HeldError
+	if errors.As(err, &refused) && refused.Info != nil {
+		refused.Info.date(time.Now())
+	}
+	return err
 }
 
 // lose marks the hold lost and tells everybody who watches it.
@@ -325,7 +334,9 @@ func (h *Held) Lost() <-chan struct{} {
 }
 
 // Context returns a context that ends with the hold. If the hold was lost, its
-// cause is a *LostError; after Unlock, and of what was never granted, it is ErrUnlocked.
+// cause is a *LostError; after Unlock, and of what was never asked for, it is ErrUnlocked.
+// Of a LockAsync that fails it is the error of that, or ErrUnlocked if it was asked for
+// after.
 func (h *Held) Context() context.Context {
 	h.mu.Lock()
 	defer h.mu.Unlock()

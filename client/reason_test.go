@@ -16,9 +16,10 @@ func TestWhyNobodyAnswered(t *testing.T) {
 		n := newNodes(t, 4)
 		c := n.client(t, Options{})
 		h := lock(t, c, "a")
+		wait := 2 * time.Second
 		ended := func(what string, call func(ctx context.Context) error) error {
 			t.Helper()
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), wait)
 			defer cancel()
 			err := call(ctx)
 			if !errors.Is(err, context.DeadlineExceeded) {
@@ -46,11 +47,13 @@ func TestWhyNobodyAnswered(t *testing.T) {
 		n.resetNode(3)
 		says("no majority", ended("no majority", again), "node1: node 1 is up", "node2: node 2 is up",
 			"node3: connection refused", "a majority")
+		n.with(func(d *dumbCluster) { d.lead(groupOf("a"), 1) })
+		unlock(t, lock(t, c, "a"))
 		n.setCut(true)
 		get := func(ctx context.Context) error { _, err := c.Get(ctx, "a"); return err }
-		says("silence", ended("silence", get), "is silent")
+		wait = pingAfter + pingTimeout - 100*time.Millisecond
+		says("silence", ended("silence", get), "node 1 at node1 is silent")
 		n.setCut(false)
-		n.with(func(d *dumbCluster) { d.lead(groupOf("a"), 1) })
 	})
 }
 
@@ -68,4 +71,49 @@ func TestWhyNoNodeWasFound(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestGaveUpBetweenPingAndPong proves that a node which has been asked for a sign of life
+// just now is not called silent, nor is one while this process has been away.
+func TestGaveUpBetweenPingAndPong(t *testing.T) {
+	b := newBench(t)
+	b.hung = true
+	x := b.acquire("a")
+	gaveUp := func(at Instant) error { return b.core.gaveUp(at, x, context.Canceled) }
+	b.after(pingAfter + time.Millisecond)
+	if err := gaveUp(b.now); errors.Is(err, ErrUnavailable) || !errors.Is(err, context.Canceled) {
+		t.Errorf("right after a ping: got %v, want no more than that it was given up", err)
+	}
+	for _, row := range []struct {
+		later  time.Duration
+		silent bool
+	}{{pingTimeout/2 - 2*time.Millisecond, false}, {pingTimeout/2 - time.Millisecond, true},
+		{10 * time.Second, false}} {
+		err := gaveUp(b.now.Add(row.later))
+		silent := errors.Is(err, ErrUnavailable) && strings.Contains(err.Error(), "is silent")
+		if silent != row.silent {
+			t.Errorf("%v after a ping without a tick since: got %v, want silent: %v", row.later, err,
+				row.silent)
+		}
+	}
+}
+
+// TestGaveUpMatchesItsEndAlone proves that a call which was given up says what went wrong
+// at each address, and is told apart from a call that failed so.
+func TestGaveUpMatchesItsEndAlone(t *testing.T) {
+	b := newBench(t)
+	x := b.acquire("a")
+	causes := []error{context.DeadlineExceeded, ErrOptions}
+	for i, cause := range causes {
+		b.core.Disconnected(b.now, ConnID(i+1), cause)
+	}
+	err := b.core.gaveUp(b.now, x, context.Canceled)
+	if !errors.Is(err, context.Canceled) || !errors.Is(err, ErrUnavailable) {
+		t.Errorf("got %v, want canceled and unavailable", err)
+	}
+	for _, cause := range causes {
+		if errors.Is(err, cause) || !strings.Contains(err.Error(), cause.Error()) {
+			t.Errorf("got %v, want %q in its text alone", err, cause)
+		}
+	}
 }

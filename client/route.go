@@ -430,21 +430,30 @@ func (c *Core) unavailable(x *Call) error {
 }
 
 // gaveUp is the error of a call whose caller waits no more, because of ended. It says
-// besides if nobody could have answered, and why.
-func (c *Core) gaveUp(x *Call, ended error) error {
+// besides if nobody could have answered, and why. What has gone wrong at each address is
+// told, and matches nothing: the call has ended by its caller.
+func (c *Core) gaveUp(now Instant, x *Call, ended error) error {
 	err := fmt.Errorf("client: gave up %s %q: %w", x.Kind, x.Name, ended)
 	if x.state != StateOpen || x.direct() {
 		return err
 	}
 	g := &c.groups[x.Group]
 	if !g.live {
-		return fmt.Errorf("%w: %w: %w", err, ErrUnavailable, c.leaderless(g))
+		return fmt.Errorf("%w: %w: %v", err, ErrUnavailable, c.leaderless(g))
 	}
-	if e := c.endpoints[g.via]; e.pingedAt != 0 && e.heard < e.pingedAt {
+	if e := c.endpoints[g.via]; c.isSilent(now, e) {
 		return fmt.Errorf("%w: %w: group %d: node %d at %s is silent", err, ErrUnavailable, x.Group,
 			e.node, e.address)
 	}
 	return err
+}
+
+// isSilent reports whether a node has been asked for a sign of life for longer than that
+// takes, and not because this process itself has been away.
+func (c *Core) isSilent(now Instant, e *endpoint) bool {
+	const enough = pingTimeout / 2
+	return e.pingedAt != 0 && e.heard < e.pingedAt && now.Sub(e.pingedAt) >= enough &&
+		now.Sub(c.alarm) <= enough
 }
 
 // leaderless says why no leader of a group is found, and what it takes.

@@ -268,7 +268,7 @@ func (a *HeldAll) Token(name string) uint64 {
 func (a *HeldAll) Lost() <-chan struct{} { return a.lost }
 
 // Context returns a context that ends with the hold. If a lock was lost, its cause
-// is a *LostError; after Unlock, and of what was never granted, it is ErrUnlocked.
+// is a *LostError; after Unlock, and of a zero HeldAll, it is ErrUnlocked.
 func (a *HeldAll) Context() context.Context {
 	if a.ctx == nil {
 		return neverHeld()

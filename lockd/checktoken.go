@@ -21,9 +21,10 @@ must not be written twice compares tokens where it writes.
 
 Exit codes:
     0  a present hold has the token
-    1  none has it
+    1  it is stale: none has it, and nothing else has this code
     2  the command line is wrong
-   69  no node answers for the lock
+   69  no node answers for the lock, or it fails otherwise: the token may be either
+   74  what was found could not be printed
    77  ` + notPermitted,
 		begin: func(flags *flag.FlagSet) action {
 			var cluster clusterFlags
@@ -40,22 +41,31 @@ Exit codes:
 				ctx := context.Background()
 				c, err := cluster.dial(ctx, sh, client.Options{Name: clientName()})
 				if err != nil {
-					return err
+					return notStale(err)
 				}
 				defer closeClient(c)
 				s, err := c.CheckToken(ctx, args[0], hold.token)
 				if err != nil {
-					return clientFailure(err)
+					return notStale(err)
 				}
 				word, fate := "current", error(nil)
 				if !s.Current {
 					word, fate = "stale", &failure{code: exitFailure}
 				}
 				if _, err := fmt.Fprintf(sh.out, "%s\t%d\n", word, s.Newest); err != nil {
-					return err
+					return failf(exitUnprinted, "the token is %s, which could not be printed: %w", word, err)
 				}
 				return fate
 			}
 		},
 	}
+}
+
+// notStale gives an error that leaves open how a token stands a code other than that of
+// one that is stale.
+func notStale(err error) error {
+	if err = clientFailure(err); exitCode(err) == exitFailure {
+		return &failure{code: exitUnavailable, err: err}
+	}
+	return err
 }

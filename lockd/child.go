@@ -31,13 +31,13 @@ func (r *runner) underLock(sh *shell, h *taken, command []string) error {
 	cmd.Env = append(append([]string(nil), sh.env...), h.env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if !h.Valid() {
-		return failf(exitLostBefore, "%s was lost before the command started", h.what)
+		return h.lostBefore()
 	}
 	g := startGuard(sh)
 	defer g.stop()
 	terminal := lendTerminal(sh, cmd)
 	defer takeBack(terminal)
-	if err := startGuarded(cmd, g); err != nil {
+	if err := startGuarded(cmd, g, h); err != nil {
 		return startFailure(command[0], err)
 	}
 	w := watch{runner: r, sh: sh, held: h, terminal: terminal, group: cmd.Process.Pid,
@@ -54,16 +54,29 @@ func (r *runner) underLock(sh *shell, h *taken, command []string) error {
 }
 
 // startFailure follows the shell: 127 for a command that is not there, 126 for
-// one that cannot be run.
+// one that cannot be run. What has an exit code keeps it.
 func startFailure(name string, err error) error {
-	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-		return failf(exitNotFound, "%s: command not found", name)
+	var known *failure
+	if errors.As(err, &known) {
+		return known
 	}
 	var path *fs.PathError
-	if errors.As(err, &path) {
+	named := errors.As(err, &path)
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		if named && exists(path.Path) {
+			return failf(exitNotFound, "%s: its interpreter is not found", name)
+		}
+		return failf(exitNotFound, "%s: command not found", name)
+	}
+	if named {
 		err = path.Err // it has the name once more, and calls that a fork
 	}
 	return failf(exitNotRunnable, "%s: %w", name, err)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // childFailure turns the end of the command into an exit code.

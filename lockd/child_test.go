@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"lockd/client"
+	"lockd/netio/wire"
 )
 
 // lostHold was granted and is lost.
@@ -149,5 +150,76 @@ func TestCommandIsOverWhereLockdInherits(t *testing.T) {
 		case <-limit:
 			t.Fatal("nothing but what has ended is left, and it is not over")
 		}
+	}
+}
+
+// A call at a latch, an event or a barrier that may have had its effect is not told as one
+// that was refused, which a script may repeat.
+func TestExitCodesAtGates(t *testing.T) {
+	g := &gateCall{}
+	ended := fmt.Errorf("latch: it may have had its effect: %w", client.ErrSessionEnded)
+	for _, row := range []struct {
+		err  error
+		want int
+		says string
+	}{
+		{ended, exitUnavailable, "may have counted"},
+		{fmt.Errorf("%w: why", client.ErrUnavailable), exitUnavailable, "why"},
+		{fmt.Errorf("%w: why", errWaited), exitFailure, "in vain"},
+		{fmt.Errorf("%w: why", client.ErrBroken), exitFailure, "why"},
+		{&failure{code: 130}, 130, ""},
+	} {
+		if got := g.failure("latch down", "a", row.err); exitCode(got) != row.want ||
+			!strings.Contains(got.Error(), row.says) {
+			t.Errorf("%v: got %v with exit code %d, want %d and %q", row.err, got, exitCode(got), row.want,
+				row.says)
+		}
+	}
+}
+
+// A value that is written is not told as one that is not, whatever becomes of the lock.
+func TestFateOfAValue(t *testing.T) {
+	lost := &client.LostError{Name: "a", Cause: errors.New("why")}
+	silent := fmt.Errorf("%w: why", client.ErrUnavailable)
+	for _, row := range []struct {
+		wrote, back error
+		want        int
+		says, told  string
+	}{
+		{nil, nil, exitOK, "", ""},
+		{nil, lost, exitOK, "", ""},
+		{nil, silent, exitOK, "", "could not be given back"},
+		{&failure{code: exitLostBefore, err: lost}, lost, exitLostBefore, "may have been written", ""},
+		{&failure{code: exitUnavailable, err: silent}, silent, exitUnavailable, "why", ""},
+	} {
+		var told bytes.Buffer
+		got := valueFate(&shell{err: &told}, row.wrote, row.back)
+		text := fmt.Sprint(got)
+		if exitCode(got) != row.want || !strings.Contains(text, row.says) ||
+			!strings.Contains(told.String(), row.told) || row.told == "" && told.Len() > 0 {
+			t.Errorf("%v, %v: got %v with exit code %d and %q, want %d", row.wrote, row.back, got,
+				exitCode(got), &told, row.want)
+		}
+	}
+}
+
+// Of all exit codes of check-token one says that a token is stale: no error has it.
+func TestErrorIsNoStaleToken(t *testing.T) {
+	for want, err := range map[int]error{
+		exitUnavailable: errors.New("garbled"), exitUsage: client.ErrBadName,
+		exitPermission: client.ErrPermission,
+	} {
+		if got := exitCode(notStale(err)); got != want {
+			t.Errorf("%v: got exit code %d, want %d", err, got, want)
+		}
+	}
+}
+
+// A value that is too long is refused before anybody is asked.
+func TestLongValueIsRefusedAtOnce(t *testing.T) {
+	text := strings.Repeat("x", wire.MaxValueBytes+1)
+	code, _, problems := call("value", "set", "--addr", "127.0.0.1:1", "--timeout", "100ms", "a", text)
+	if code != exitUsage || !strings.Contains(problems, "TEXT has 4097 bytes, limit 4096") {
+		t.Errorf("got exit code %d and %q, want %d and the limit", code, problems, exitUsage)
 	}
 }

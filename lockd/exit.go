@@ -12,6 +12,7 @@ const (
 	exitFailure     = 1  // also: the lock is held, with run -n or -w
 	exitUsage       = 2  // the command line or the configuration is wrong
 	exitUnavailable = 69 // no node answers for the lock
+	exitUnprinted   = 74 // it is done, and what it found could not be printed
 	exitLostBefore  = 75 // the lock was lost before the command started
 	exitPermission  = 77 // see notPermitted
 	exitLostRunning = 79 // the lock was lost while the command ran
@@ -33,7 +34,9 @@ func exitMeanings() []exitMeaning {
 		{"1", "refused or failed, as the message says: others hold the lock, it is not known, and so on"},
 		{"2", "the command line or the configuration is wrong; nothing happened"},
 		{"69", "no node answers, or no majority of those that keep the lock"},
-		{"75", "the lock was lost before the command started, or before the hold was printed"},
+		{"74", "it had its effect, but what there is to print could not be printed: do not repeat it"},
+		{"75", "the lock was lost before the command started, before the hold was printed, or " +
+			"while a value was written"},
 		{"77", notPermitted},
 		{"79", "the lock was lost: while the command ran, or before release or renew came"},
 		{"126", "the command cannot be run"},

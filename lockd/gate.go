@@ -23,7 +23,9 @@ Exit codes:
     1  refused or in vain: the wait of -w is over, the latch has a count already, it
        was reset or ran out while one waited, or the name is in use as something else
     2  the command line is wrong
-   69  no node answers for the name
+   69  no node answers for the name, or not before the session is over: set, down, reset
+       and barrier wait may have had their effect, or have it yet
+   74  it had its effect, but what it prints could not be printed: do not repeat it
    77  ` + notPermitted + `
   128+N  signal N ended the wait`
 
@@ -33,6 +35,8 @@ type gateCall struct {
 	patience patience
 	ttl      time.Duration
 	parties  int
+	waits    bool // the verb has -w
+	meets    bool // and --parties
 }
 
 // gateUse is what a verb does there. What it prints is empty if nothing.
@@ -67,8 +71,12 @@ func (g *gateCall) run(sh *shell, verb, args string, given []string, use gateUse
 	if len(needs) > 1 {
 		var err error
 		if n, err = strconv.Atoi(given[1]); err != nil || n < 1 || n > math.MaxInt32 {
-			return failf(exitUsage, "%s: N is %q, must be a whole number above 0", verb, given[1])
+			return failf(exitUsage, "%s: N is %q, must be a whole number above 0 and at most %d", verb,
+				given[1], math.MaxInt32)
 		}
+	}
+	if g.meets && g.parties == 0 {
+		return failf(exitUsage, "--parties is missing: how many have to arrive, 1 to %d", math.MaxInt32)
 	}
 	g.patience.timeout = g.cluster.timeout
 	defer g.patience.listen(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)()
@@ -77,19 +85,35 @@ func (g *gateCall) run(sh *shell, verb, args string, given []string, use gateUse
 		return err
 	}
 	defer closeClient(c)
+	if g.waits {
+		g.patience.notice = newNotice(sh, c, given[:1], g.cluster.timeout)
+	}
 	text, err := acquire(&g.patience, func(ctx context.Context) (string, error) {
 		return use(ctx, c, given[0], n)
 	})
-	if errors.Is(err, errWaited) && !errors.Is(err, client.ErrUnavailable) {
-		return failf(exitFailure, "waited %s for %q in vain", spanText(g.patience.wait), given[0])
-	}
 	if err != nil {
-		return clientFailure(err)
+		return g.failure(verb, given[0], err)
 	}
 	if text != "" {
 		_, err = fmt.Fprintln(sh.out, text)
 	}
-	return err
+	if err != nil {
+		return failf(exitUnprinted, "%s %q had its effect, but %s could not be printed: %w", verb,
+			given[0], text, err)
+	}
+	return nil
+}
+
+// failure gives what kept us from going on its exit code. Who repeats what has failed
+// must know whether it may have counted.
+func (g *gateCall) failure(verb, name string, err error) error {
+	switch {
+	case errors.Is(err, errWaited) && !errors.Is(err, client.ErrUnavailable):
+		return failf(exitFailure, "waited %s for %q in vain", spanText(g.patience.wait), name)
+	case errors.Is(err, client.ErrSessionEnded):
+		return failf(exitUnavailable, "%s %q may have counted: %w", verb, name, oneLine{err})
+	}
+	return clientFailure(err)
 }
 
 func (g *gateCall) declareTTL(flags *flag.FlagSet) {
@@ -98,14 +122,16 @@ func (g *gateCall) declareTTL(flags *flag.FlagSet) {
 }
 
 func (g *gateCall) declareWait(flags *flag.FlagSet) {
+	g.waits = true
 	declareSpan(flags, span{to: &g.patience.wait, least: time.Millisecond}, "w", waitsForEver,
 		"wait at most this `long`")
 }
 
 func (g *gateCall) declareMeeting(flags *flag.FlagSet) {
 	g.declareWait(flags)
-	declareNumber(flags, number{to: &g.parties, least: 1, most: math.MaxInt32}, "parties", 1,
-		"how `many` have to arrive: all who use the name say the same")
+	g.meets = true
+	declareNumber(flags, number{to: &g.parties, least: 1, most: math.MaxInt32}, "parties", 0,
+		"how `many` have to arrive: required, and the same for all who use the name")
 }
 
 // gateVerbs lists the verbs of latches, events and barriers.

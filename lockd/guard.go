@@ -37,11 +37,10 @@ func startGuard(sh *shell) *guard {
 	return g
 }
 
-// watch tells it which group it is to kill. One that is gone hears of none.
-func (g *guard) watch(group int) {
-	if g != nil {
-		_, _ = fmt.Fprintln(g.pipe, group)
-	}
+// watch tells it which group it is to kill. The error is that it has ended.
+func (g *guard) watch(group int) error {
+	_, err := fmt.Fprintln(g.pipe, group)
+	return err
 }
 
 // stop ends it, before it can take the end of lockd run for one that was not meant.

@@ -71,7 +71,8 @@ func (n *notice) begin() (text <-chan string, stop func()) {
 func (n *notice) print(text string) { fmt.Fprintf(n.to, "lockd: waiting: %s\n", text) }
 
 // inTheWay says who holds the first of the locks that another client than ours
-// holds. The error says why nothing is known of one, which is silent.
+// holds, or what one waits for where nobody holds anything. The error says why nothing
+// is known of one, which is silent.
 func inTheWay(ctx context.Context, c *client.Client, names []string) (text, silent string,
 	err error) {
 	ours := clientName()
@@ -81,6 +82,8 @@ func inTheWay(ctx context.Context, c *client.Client, names []string) (text, sile
 		case errors.Is(err, client.ErrUnsupported): // nothing is known
 		case err != nil:
 			return "", name, err
+		case w.Gate != 0 && text == "":
+			text = gateWait(w)
 		case len(w.Holders) > 0 && w.Holders[0].Client != ours && text == "":
 			held := client.HeldError{Name: name, Info: &w.LockInfo}
 			text = held.Error()

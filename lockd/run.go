@@ -233,6 +233,11 @@ type taken struct {
 	what string // as lock "a"
 }
 
+// lostBefore is the failure of a command that is not started, for the lock is lost.
+func (t *taken) lostBefore() error {
+	return failf(exitLostBefore, "%s was lost before the command started", t.what)
+}
+
 // spent reports whether it is the max hold that ends the hold, and not the lease.
 func (t *taken) spent() bool {
 	if t.most == nil {

@@ -87,9 +87,9 @@ func declareNumber(flags *flag.FlagSet, n number, name string, value int, usage 
 	flags.Var(&n, name, usage)
 }
 
-// String makes it a flag.Value.
+// String makes it a flag.Value. A default below the least shows as none.
 func (n *number) String() string {
-	if n.to == nil {
+	if n.to == nil || *n.to < n.least {
 		return ""
 	}
 	return strconv.Itoa(*n.to)

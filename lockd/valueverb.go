@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"syscall"
 
 	"lockd/client"
+	"lockd/netio/wire"
 )
 
 func valueGetVerb() verb {
@@ -54,10 +56,11 @@ Waits for the lock in its turn, as lockd run does; an empty TEXT takes the value
 away. Do not call it under a lockd run of the same lock: it would wait for that.
 
 Exit codes:
+    0  the value is written; that the lock could not be given back is only told
     1  others hold the lock and -w is over, or the value was refused
-    2  the command line is wrong
+    2  the command line is wrong, as by a TEXT of more than 4096 bytes
    69  no node answers for the lock; the value may have been written
-   75  the lock was lost before the value was written
+   75  the lock was lost before it was known that the value is written: it may be
    77  ` + notPermitted + `
   128+N  signal N ended the wait`,
 		begin: func(flags *flag.FlagSet) action {
@@ -68,6 +71,9 @@ Exit codes:
 			return func(sh *shell, args []string) error {
 				if err := needArgs(args, "NAME", "TEXT"); err != nil {
 					return err
+				}
+				if n := len(args[1]); n > wire.MaxValueBytes {
+					return failf(exitUsage, "value set: TEXT has %d bytes, limit %d", n, wire.MaxValueBytes)
 				}
 				p.timeout = cluster.timeout
 				defer p.listen(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT)()
@@ -83,16 +89,34 @@ Exit codes:
 					}
 					return c.Lock(ctx, args[0])
 				})
-				if err == nil {
-					err = h.SetValue(context.Background(), []byte(args[1]))
+				if err != nil {
+					err = p.failure(c, names, err)
+					if h == nil {
+						closeClient(c)
+						return err
+					}
+					return errors.Join(err, giveBack(c, h))
 				}
-				err = p.failure(c, names, err)
-				if h == nil {
-					closeClient(c)
-					return err
-				}
-				return errors.Join(err, giveBack(c, h))
+				err = p.failure(c, names, h.SetValue(context.Background(), []byte(args[1])))
+				return valueFate(sh, err, giveBack(c, h))
 			}
 		},
 	}
+}
+
+// valueFate is what became of a value: the error of its write, or nothing, and that of
+// giving the lock back. Who is told that a write has failed repeats it.
+func valueFate(sh *shell, wrote, back error) error {
+	var f *failure
+	switch {
+	case wrote == nil && (back == nil || errors.Is(back, client.ErrLost)):
+		return nil
+	case wrote == nil:
+		fmt.Fprintf(sh.err, "lockd: the value is written, but the lock could not be given back, its "+
+			"lease will run out: %v\n", oneLine{back})
+		return nil
+	case errors.As(wrote, &f) && f.code == exitLostBefore:
+		return failf(exitLostBefore, "the value may have been written: %w", oneLine{wrote})
+	}
+	return errors.Join(wrote, back)
 }

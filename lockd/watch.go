@@ -27,7 +27,8 @@ then comes a line for each change. Of what changes faster than it can be told on
 the last is. A node that dies or is restarted does not show. The version of a line
 can be given to --from later, to go on from there: of one lock. Of a prefix, what was
 printed with -o json can be given to --known: then each lock that is not as its last
-line says comes at first, those that are free now too, and what is so does not.
+line says comes at first, those that are free now too, and what is so does not. It may
+go on in the same file (>>): a line that was cut off counts as not there.
 HOLDER is the newest: "nobody (stays taken)" is a lock whose holder is gone and which is
 kept for its min hold or lock delay, "nobody (stands)" a latch that has a count or an
 event that is set. It ends with a signal.`,

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -18,9 +19,14 @@ var ErrNoEvent = errors.New("admin: no event")
 // maxEventBytes bounds a line of an event: names may come twice, one of them escaped.
 const maxEventBytes = 64 << 10
 
+// eventBegin is how AppendEvent begins, which is nowhere else in a line: in a text every
+// quotation mark has a backslash before it.
+const eventBegin = `{"at":`
+
 // ReadKnown reads events as AppendEvent wrote them, one a line, and returns of each
-// name the version of the last. A last line that is not whole, as who was stopped while
-// it wrote leaves it, does not count.
+// name the version of the last. A line that is not whole, as who was stopped while it
+// wrote leaves it, does not count: neither at the end nor, where somebody wrote on, before
+// the event that it then has on its line. What it told is told anew.
 func ReadKnown(r io.Reader) (map[string]client.Version, error) {
 	known := make(map[string]client.Version)
 	lines := bufio.NewReaderSize(r, maxEventBytes)
@@ -33,6 +39,9 @@ func ReadKnown(r io.Reader) (map[string]client.Version, error) {
 			return nil, fmt.Errorf("admin: line %d of events: %w", k, err)
 		}
 		name, v, err := parseEvent(line)
+		if at := bytes.LastIndex(line, []byte(eventBegin)); err != nil && at > 0 {
+			name, v, err = parseEvent(line[at:])
+		}
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", k, err)
 		}

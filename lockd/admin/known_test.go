@@ -28,6 +28,16 @@ func TestReadKnown(t *testing.T) {
 			t.Errorf("torn %q: got %v, %v", torn, known, err)
 		}
 	}
+	// Who goes on in the same file begins behind a torn line.
+	for cut := 1; cut < last; cut++ {
+		if text[cut-1] == '\n' {
+			continue
+		}
+		known, err := ReadKnown(bytes.NewReader(append(bytes.Clone(text[:cut]), text[last:]...)))
+		if err != nil || known["a"] != (client.Version{Slot: 3, State: 1<<63 + 2}) {
+			t.Fatalf("torn in the middle, at %d: got %v, %v", cut, known, err)
+		}
+	}
 	for _, bad := range []string{"\n", "[]\n", `{"name":"a"}` + "\n", `{"version":"1-1"}` + "\n",
 		`{"name":"a","name_base64":"*","version":"1-1"}` + "\n"} {
 		if known, err := ReadKnown(strings.NewReader(bad)); !errors.Is(err, ErrNoEvent) {

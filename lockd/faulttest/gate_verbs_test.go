@@ -1,8 +1,11 @@
 package faulttest
 
 import (
+	"errors"
+	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,11 +49,52 @@ func TestGateVerbs(t *testing.T) {
 	ends(s, 1, "broken")
 	steps([][]string{{"event set e", "0", ""}, {"event wait e", "0", ""}, {"event reset e", "0", ""},
 		{"event wait -w 300ms e", "1", "in vain"},
-		{"barrier wait --parties 2 -w 300ms b", "1", "in vain"}})
+		{"barrier wait --parties 2 -w 300ms b", "1", "in vain"},
+		{"barrier wait b", "2", "--parties is missing"}})
+	nobody := func(info *client.LockInfo) bool { return info == nil }
+	awaitGate(t, cl, "b", nobody)
+	s = startVerb(t, c, "barrier", "wait", "--parties", "2", "b")
+	one := func(info *client.LockInfo) bool { return info != nil && info.WaiterCount == 1 }
+	awaitGate(t, cl, "b", one)
+	if err := s.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	ends(s, 128+int(syscall.SIGINT), "")
+	awaitGate(t, cl, "b", nobody)
 	first := startVerb(t, c, "barrier", "wait", "--parties", "2", "b")
 	second := startVerb(t, c, "barrier", "wait", "--parties", "2", "b")
 	ends(first, 0, "\n")
 	ends(second, 0, first.out.String())
+
+	steps([][]string{{"event set --ttl 2s short", "0", ""}, {"event wait short", "0", ""},
+		{"latch set --ttl 2s brief 1", "0", ""}, {"latch wait brief", "1", "broken"},
+		{"latch wait brief", "0", ""}})
+	awaitGate(t, cl, "short", nobody)
+	steps([][]string{{"event wait -w 300ms short", "1", "in vain"}, {"latch set full 2", "0", ""}})
+	full := exec.CommandContext(within(t, 20*time.Second), "sh", append([]string{"-c",
+		`"$@" >/dev/full`, "x", lockdPath}, atCluster(c, []string{"latch", "down", "full"})...)...)
+	out, _ := full.CombinedOutput() // the exit code says it
+	if got := full.ProcessState.ExitCode(); got != 74 ||
+		!strings.Contains(string(out), "had its effect") {
+		t.Errorf("a print that failed: got exit code %d and %q, want 74", got, out)
+	}
+	steps([][]string{{"latch down full", "0", "0\n"}})
+}
+
+// awaitGate waits until something is so of a name, of which nil is known if it is at rest.
+func awaitGate(t *testing.T, cl *client.Client, name string, is func(*client.LockInfo) bool) {
+	t.Helper()
+	ctx := within(t, 20*time.Second)
+	for {
+		info, err := cl.Get(ctx, name)
+		if err != nil && !errors.Is(err, client.ErrNotFound) {
+			t.Fatal(err)
+		}
+		if is(info) {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 // TestValueAndTokenVerbs writes and reads the value of a lock, and asks about tokens.
@@ -69,6 +113,7 @@ func TestValueAndTokenVerbs(t *testing.T) {
 		{[]string{"value", "set", "v", ""}, 0, ""},
 		{[]string{"value", "get", "v"}, 1, "has no value"},
 		{[]string{"value", "set", "v"}, 2, "TEXT is missing"},
+		{[]string{"check-token", strings.Repeat("x", 600), "--token", "7"}, 2, "512"},
 		{[]string{"check-token", "v", "--token", "7"}, 1, "stale\t0\n"},
 		{[]string{"check-token", "v"}, 2, "--token is missing"},
 	} {

@@ -149,6 +149,7 @@ func runWithoutMajority(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer problems.Close()
+	latch := startVerb(t, c, "latch", "wait", "--timeout", "1s", "d")
 	s := &started{}
 	s.cmd = exec.CommandContext(within(t, 60*time.Second), lockdPath,
 		atCluster(c, []string{"run", "--timeout", "1s", "c", "--", "true"})...)
@@ -167,5 +168,10 @@ func runWithoutMajority(t *testing.T) {
 	}
 	if got := s.code(t); got != 0 {
 		t.Errorf("got exit code %d after %q, want 0 once the nodes are back", got, said)
+	}
+	if got := latch.code(t); got != 0 ||
+		!strings.HasPrefix(latch.out.String(), `lockd: waiting: lock "d": no leader of its group`) {
+		t.Errorf("latch: got exit code %d and %q, want 0 and what it waited for", got,
+			latch.out.String())
 	}
 }

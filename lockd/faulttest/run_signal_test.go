@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -51,6 +52,35 @@ func runInheritedSignals(t *testing.T, c *Cluster) {
 	_ = cmd.Wait()
 	if got := cmd.ProcessState.ExitCode(); got != 128+int(syscall.SIGTERM) {
 		t.Errorf("got exit code %d, want %d", got, 128+15)
+	}
+}
+
+// runInheritedFiles: what is open where lockd is started is open to the command under
+// the same number, and nothing else is.
+func runInheritedFiles(t *testing.T, c *Cluster) {
+	dir := t.TempDir()
+	call := func(args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(within(t, 20*time.Second), "sh", append([]string{"-c",
+			`exec 3>"$DIR/3" 4>"$DIR/4" 7</dev/null; exec "$@"`, "x"}, args...)...)
+		cmd.Env = append(os.Environ(), "DIR="+dir)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("%q: %v and %s", args, err, out)
+		}
+		return string(out)
+	}
+	under := []string{lockdPath, "run", "--addr", c.Nodes[0].Client, "files", "--"}
+	look := []string{"ls", "/proc/self/fd"}
+	want := call(look...)
+	if got := call(slices.Concat(under, look)...); got != want {
+		t.Errorf("got %q open, want %q as without lockd", got, want)
+	}
+	call(slices.Concat(under, []string{"sh", "-c", "echo 3 >&3; echo 4 >&4"})...)
+	for _, name := range []string{"3", "4"} {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != name+"\n" {
+			t.Errorf("got %q and %v in the file that is open as %s", got, err, name)
+		}
 	}
 }
 

@@ -112,6 +112,7 @@ func TestRun(t *testing.T) {
 	t.Run("KilledBeforeItsGuardKnows", func(t *testing.T) { runKilledBeforeItsGuardKnows(t, c) })
 	t.Run("LeftBehind", func(t *testing.T) { runLeftBehind(t, c, cl) })
 	t.Run("InheritedSignals", func(t *testing.T) { runInheritedSignals(t, c) })
+	t.Run("InheritedFiles", func(t *testing.T) { runInheritedFiles(t, c) })
 	t.Run("Terminal", func(t *testing.T) { runOnTerminal(t, c) })
 	t.Run("SignalsReachTheGroup", func(t *testing.T) { runSignals(t, c, cl) })
 	t.Run("SignalWhileWaiting", func(t *testing.T) { runSignalWhileWaiting(t, c, cl) })

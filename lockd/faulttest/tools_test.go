@@ -93,24 +93,24 @@ func TestTools(t *testing.T) {
 	t.Run("Dump", func(t *testing.T) { dumpDirectory(t, c.Nodes[2]) })
 }
 
-// goesOnFromKnown watches from what was printed before, of which one line is missing.
+// goesOnFromKnown watches from each line of what was printed before: the others come, and
+// it does not.
 func goesOnFromKnown(t *testing.T, addr string) {
 	t.Helper()
 	watch := []string{"watch", "--addr", addr, "--prefix", "-o", "json", "--events"}
-	_, out := lockd(t, append(watch, "3", "tools/")...)
-	kept := ""
-	for line := range strings.Lines(out) {
-		if !strings.Contains(line, "tools/gpu") {
-			kept += line
-		}
-	}
+	_, all := lockd(t, append(watch, "3", "tools/")...)
+	names := []string{`"name":"tools/a b"`, `"name":"tools/gpu"`, `"name":"tools/job"`}
 	file := filepath.Join(t.TempDir(), "known")
-	if err := os.WriteFile(file, []byte(kept), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	code, out := lockd(t, append(watch, "1", "--known", file, "tools/")...)
-	if code != 0 || !strings.Contains(out, `"name":"tools/gpu"`) || kept == out {
-		t.Errorf("got exit code %d and %s, want tools/gpu alone", code, out)
+	for line := range strings.Lines(all) {
+		if err := os.WriteFile(file, []byte(line), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, out := lockd(t, append(watch, "2", "--known", file, "tools/")...)
+		for _, name := range names {
+			if want := !strings.Contains(line, name); code != 0 || strings.Contains(out, name) != want {
+				t.Errorf("known %sgot exit code %d and %s, want %s: %v", line, code, out, name, want)
+			}
+		}
 	}
 }
 
