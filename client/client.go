@@ -186,7 +186,7 @@ func (c *Client) until(ctx context.Context, done func(*Core) bool) error {
 // everything when the leases run out. As with Held.Unlock, a context that has ended
 // already does not prevent it: then only RequestTimeout bounds the call. Detached
 // holds stay with the nodes, but this client counts them as lost. A second Close
-// does nothing.
+// does nothing, and returns nil when the first has returned.
 func (c *Client) Close(ctx context.Context) error {
 	if ctx.Err() != nil {
 		ctx = context.WithoutCancel(ctx)

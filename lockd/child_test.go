@@ -164,6 +164,7 @@ func TestExitCodesAtGates(t *testing.T) {
 		says string
 	}{
 		{ended, exitUnavailable, "may have counted"},
+		{fmt.Errorf("%w: why", client.ErrProtocol), exitUnavailable, "may have counted"},
 		{fmt.Errorf("%w: why", client.ErrUnavailable), exitUnavailable, "why"},
 		{fmt.Errorf("%w: why", errWaited), exitFailure, "in vain"},
 		{fmt.Errorf("%w: why", client.ErrBroken), exitFailure, "why"},

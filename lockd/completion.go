@@ -133,7 +133,7 @@ func fishCompletion() string {
     switch "$line"
         case 'run * -- *' 'election run * -- *'
             set -l command $before[(math (contains -i -- -- $before) + 1)..-1]
-            complete -C (string join ' ' -- $command (commandline -ct))
+            complete -C (string join ' ' -- (string escape -- $command) (commandline -ct))
             return
 %s    end
     if test (count $offered) -gt 0

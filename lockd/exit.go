@@ -34,7 +34,7 @@ func exitMeanings() []exitMeaning {
 		{"1", "refused or failed, as the message says: others hold the lock, it is not known, and so on"},
 		{"2", "the command line or the configuration is wrong; nothing happened"},
 		{"69", "no node answers, or no majority of those that keep the lock"},
-		{"74", "it had its effect, but what there is to print could not be printed: do not repeat it"},
+		{"74", "what there is to print could not be printed; the rest is done: do not repeat it"},
 		{"75", "the lock was lost before the command started, before the hold was printed, or " +
 			"while a value was written"},
 		{"77", notPermitted},

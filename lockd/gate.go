@@ -110,7 +110,7 @@ func (g *gateCall) failure(verb, name string, err error) error {
 	switch {
 	case errors.Is(err, errWaited) && !errors.Is(err, client.ErrUnavailable):
 		return failf(exitFailure, "waited %s for %q in vain", spanText(g.patience.wait), name)
-	case errors.Is(err, client.ErrSessionEnded):
+	case errors.Is(err, client.ErrSessionEnded), errors.Is(err, client.ErrProtocol):
 		return failf(exitUnavailable, "%s %q may have counted: %w", verb, name, oneLine{err})
 	}
 	return clientFailure(err)

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // starterName is what a process of ours is called that waits to become a command. Its
@@ -54,7 +55,7 @@ func startGuarded(cmd *exec.Cmd, g *guard, h *taken) error {
 	if !h.Valid() { // it takes a while to start two processes
 		return s.giveUp(h.lostBefore())
 	}
-	return s.begin()
+	return s.begin(h)
 }
 
 // newStarter starts the starter of a command. Its pipes have whatever numbers are free,
@@ -105,12 +106,34 @@ func (s *starter) giveUp(err error) error {
 	return err
 }
 
-// begin has it become the command, and returns when it has.
-func (s *starter) begin() error {
+// begin has it become the command, and returns when it has. One that is stopped, as from
+// a terminal, is told to go on, as the command would be; it is ended if the lock is lost.
+func (s *starter) begin(h *taken) error {
 	// One that has ended is told nothing, and tells nothing.
 	_, _ = s.told.Write([]byte{'\n'})
 	s.told.Close()
-	text, _ := io.ReadAll(s.failed)
+	said := make(chan []byte, 1)
+	inBackground(func() {
+		text, _ := io.ReadAll(s.failed)
+		said <- text
+	})
+	look := time.NewTicker(watchEvery)
+	defer look.Stop()
+	for {
+		select {
+		case text := <-said:
+			return s.fate(text)
+		case <-look.C:
+			if !h.Valid() {
+				return s.giveUp(h.lostBefore())
+			}
+			_ = s.cmd.Process.Signal(syscall.SIGCONT) // one that has ended needs none
+		}
+	}
+}
+
+// fate is what has become of one that has said so much.
+func (s *starter) fate(text []byte) error {
 	switch len(text) {
 	case 0:
 		return s.ended()

@@ -115,6 +115,8 @@ func valueFate(sh *shell, wrote, back error) error {
 		fmt.Fprintf(sh.err, "lockd: the value is written, but the lock could not be given back, its "+
 			"lease will run out: %v\n", oneLine{back})
 		return nil
+	case errors.Is(wrote, client.ErrProtocol):
+		return failf(exitUnavailable, "the value may have been written: %w", oneLine{wrote})
 	case errors.As(wrote, &f) && f.code == exitLostBefore:
 		return failf(exitLostBefore, "the value may have been written: %w", oneLine{wrote})
 	}

@@ -111,6 +111,7 @@ type group struct {
 	seats        placement.Seats
 	seatsVersion uint64
 	progress     progress
+	paced        bool // progress has begun: this leader has taken over
 	// forgotten is that of the last departure from this node.
 	forgotten   paxos.Slot
 	reseatAfter Nanos

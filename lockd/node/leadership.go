@@ -25,7 +25,7 @@ func (n *Node) noteLeadership(g *group) {
 	}
 	switch {
 	case leading && !was:
-		g.progress.begin(n.now, g.replica.Chosen())
+		g.paced = false
 		g.counting = plantedIs("expiry-from-leader-memory") && g.lastTick > 0
 		g.moveAfter = max(g.moveAfter, n.now+n.settle())
 		n.observe(Event{Kind: EventLeading, Group: g.id})

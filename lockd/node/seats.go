@@ -109,17 +109,26 @@ func (n *Node) reseatGroups() {
 	}
 	n.nextReseat = n.now + reseatEvery
 	for _, g := range n.hosted {
-		if g.replica.TookOver() {
-			g.progress.note(n.now, g.replica.Chosen(), n.settle()/2)
-		} else { // what is chosen is known when it has taken over
-			g.progress.begin(n.now, g.replica.Chosen())
-		}
+		n.pace(g)
 	}
 	moving := n.onTheMove()
 	for _, g := range n.hosted {
 		if n.mayReseat(g, moving) && n.reseat(g) && len(g.seats.Now.Observers) == 0 {
 			moving++
 		}
+	}
+}
+
+// pace notes how far a group has come. What is chosen is known once this leader has taken
+// over.
+func (n *Node) pace(g *group) {
+	switch {
+	case !g.replica.TookOver():
+		g.paced = false
+	case !g.paced:
+		g.paced, g.progress = true, progress{n.now, g.replica.Chosen(), g.replica.Chosen()}
+	default:
+		g.progress.note(n.now, g.replica.Chosen(), n.settle()/2)
 	}
 }
 
@@ -221,10 +230,6 @@ type progress struct {
 	recent, before paxos.Slot
 }
 
-func (p *progress) begin(now Nanos, chosen paxos.Slot) {
-	*p = progress{taken: now, recent: chosen, before: chosen}
-}
-
 func (p *progress) note(now Nanos, chosen paxos.Slot, timeout Nanos) {
 	if now-p.taken >= timeout {
 		p.taken, p.recent, p.before = now, chosen, p.recent
@@ -242,7 +247,7 @@ func (n *Node) isCurrent(g *group, a paxos.Acceptor) bool {
 	}
 	p := n.peer(uint16(a.Node))
 	chosen, ok := g.replica.PeerChosen(a.Node)
-	return ok && p != nil && p.up && p.disk == a.Disk && chosen+1 >= g.seats.Now.From &&
+	return ok && g.paced && p != nil && p.up && p.disk == a.Disk && chosen+1 >= g.seats.Now.From &&
 		(chosen+maxTransferGap >= g.replica.Chosen() || chosen >= g.progress.before)
 }
 
