@@ -128,6 +128,7 @@ func (in *Installer) write(h chunkHeader, plain []byte) error {
 	if err := pb.Commit(in.durability(pb.Len())); err != nil {
 		return in.s.judge(err)
 	}
+	in.s.noteBuffers()
 	if !h.last {
 		in.s.setStage(in.group, st)
 	}

@@ -70,6 +70,7 @@ type Store struct {
 	cache   *pebble.Cache
 	health  io.Closer
 	damaged atomic.Bool // set by Pebble's goroutines, read by all
+	buffers atomic.Uint64
 	pace    pace
 	// stageSyncBytes is stageSyncBytes, and less in tests.
 	stageSyncBytes int
@@ -132,6 +133,7 @@ func open(fs vfs.FS, dir string, opts Options) (*Store, error) {
 	if err := s.readMarkers(); err != nil {
 		return nil, errors.Join(fmt.Errorf("checkpoint: open %s: %w", dir, err), s.Close())
 	}
+	s.noteBuffers()
 	return s, nil
 }
 
@@ -142,11 +144,16 @@ func (s *Store) Close() error {
 	return errors.Join(err, s.health.Close())
 }
 
-// BufferBytes is what the write buffers and the cache take now. They grow to the
-// bounds that Options give, whatever is stored.
-func (s *Store) BufferBytes() uint64 {
+// BufferBytes is what the write buffers and the cache took when something was last
+// written, or read as a whole. They grow to the bounds that Options give, whatever is
+// stored. It waits for nobody: Pebble knows better, and keeps its lock while a disk that
+// stands still is to take the end of a log.
+func (s *Store) BufferBytes() uint64 { return s.buffers.Load() }
+
+// noteBuffers is for those who wait for the disk anyway.
+func (s *Store) noteBuffers() {
 	m := s.db.Metrics()
-	return m.MemTable.Size + m.MemTable.ZombieSize + uint64(max(0, m.BlockCache.Size))
+	s.buffers.Store(m.MemTable.Size + m.MemTable.ZombieSize + uint64(max(0, m.BlockCache.Size)))
 }
 
 // judge marks an error of Pebble that means damage.
@@ -364,6 +371,7 @@ func (s *Store) commit(pb *pebble.Batch, group uint16, mk marker) error {
 		s.forgetStage(group)
 	}
 	s.setMarker(group, mk)
+	s.noteBuffers()
 	return pb.Close()
 }
 
@@ -383,6 +391,7 @@ func (s *Store) Load(group uint16, fn func(key, value []byte) error) (uint64, er
 	if err := s.walk(group, mk, fn); err != nil {
 		return 0, err
 	}
+	s.noteBuffers()
 	return mk.slot, nil
 }
 
