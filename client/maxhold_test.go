@@ -225,6 +225,18 @@ func TestMaxHoldResumed(t *testing.T) {
 	})
 }
 
+// grantedLate starts a call with a max hold in session 9, and has it granted two seconds
+// later. It returns the question how long the hold may last still.
+func (b *bench) grantedLate(x *Call, token uint64) (left wire.Header) {
+	b.t.Helper()
+	b.core.Start(x)
+	b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 9})
+	asked := b.one(1, wire.KindAsk)
+	b.after(2 * time.Second)
+	b.respond(1, asked, wire.Response{Status: wire.StatusOK, Token: token})
+	return b.one(1, wire.KindCheckTokens)
+}
+
 // TestSessionEndsBeforeItsTimeIsKnown proves that a lock whose session ends while the
 // nodes are asked how long it may last is asked for anew.
 func TestSessionEndsBeforeItsTimeIsKnown(t *testing.T) {
@@ -232,12 +244,7 @@ func TestSessionEndsBeforeItsTimeIsKnown(t *testing.T) {
 	b.core.endpoints[0].version = wire.VersionWhole
 	x := &Call{Kind: wire.KindAcquire, Flags: wire.FlagWait, Name: "a", Mode: wire.ModeEX,
 		Terms: &wire.Terms{Fields: wire.TermMaxHold, MaxHoldMillis: 16_000}}
-	b.core.Start(x)
-	b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 9})
-	asked := b.one(1, wire.KindAsk)
-	b.after(2 * time.Second)
-	b.respond(1, asked, wire.Response{Status: wire.StatusOK, Token: 1})
-	left := b.one(1, wire.KindCheckTokens)
+	left := b.grantedLate(x, 1)
 	b.receive(1, wire.AppendSessionLost(nil, wire.Header{},
 		&wire.SessionLost{Session: 9, Reason: wire.ReasonExpired}))
 	b.respond(1, left, wire.Response{Status: wire.StatusOK,
@@ -291,12 +298,7 @@ func TestForcedBeforeItIsHandedOut(t *testing.T) {
 		}
 		x := &Call{Kind: wire.KindAcquire, Flags: wire.FlagWait, Name: "a",
 			Terms: &wire.Terms{Fields: wire.TermMaxHold, MaxHoldMillis: 4000}}
-		b.core.Start(x)
-		b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 9})
-		asked := b.one(1, wire.KindAsk)
-		b.after(2 * time.Second)
-		b.respond(1, asked, wire.Response{Status: wire.StatusOK, Token: 5})
-		left := b.one(1, wire.KindCheckTokens)
+		left := b.grantedLate(x, 5)
 		if pushed != 0 {
 			b.receive(1, wire.AppendLost(nil, wire.Header{},
 				&wire.Lost{Session: 9, Token: 5, Reason: pushed}))

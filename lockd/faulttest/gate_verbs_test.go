@@ -93,7 +93,7 @@ func awaitGate(t *testing.T, cl *client.Client, name string, is func(*client.Loc
 		if is(info) {
 			return
 		}
-		time.Sleep(5 * time.Millisecond)
+		pause(ctx, 5*time.Millisecond)
 	}
 }
 
