@@ -2,6 +2,7 @@ package wal
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"lockd/wal/disk/simdisk"
@@ -201,5 +202,66 @@ func TestFD10BacklogBeyondTheReserve(t *testing.T) {
 	}
 	if err := m.check(got); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestFD10WhatStaysLeavesNoRoom appends what nothing releases, as while no checkpoint
+// can be saved, and looks at Room only now and then, as its caller does. Room ends
+// while the log can still be tidied up: what is not new has a segment's worth of
+// places left, and no flush meets ErrFull (I33).
+//
+// It fails if Room counts only what is not written yet: a log of which all is alive
+// is copied forward for ever, and that frees nothing.
+func TestFD10WhatStaysLeavesNoRoom(t *testing.T) {
+	for _, most := range []int{3, 4, 6, 8, 16} {
+		t.Run(fmt.Sprint(most), func(t *testing.T) { fillUp(t, most) })
+	}
+}
+
+// fillUp appends records that stay to a log of so many segments at most.
+func fillUp(t *testing.T, most int) {
+	t.Helper()
+	opts := Options{Stamp: 0x1234, SegmentBytes: 64 * chunkBytes, MaxBatchBytes: 16 * chunkBytes,
+		TargetSegments: 2, MaxSegments: most, Spares: 1}
+	w, _, err := open(mustMount(simdisk.New(drawFrom(1))), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newModel()
+	flush := func() {
+		t.Helper()
+		if err := w.Prepare(); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.flush(w); err != nil {
+			t.Fatalf("after %d records: %v, stats %+v", m.serial, err, w.Stats())
+		}
+	}
+	full := int64(0)
+	for refused := 0; refused < 400; {
+		if w.Room() < opts.SegmentBytes/2 {
+			full = max(full, w.Stats().LiveBytes)
+			m.append(w, Record{Kind: KindEntry, Slot: m.serial + 1}, 100) // a renewal
+			flush()
+			refused++
+			continue
+		}
+		for range 8 { // until it looks again: a quarter of a segment at most
+			for range 8 {
+				m.append(w, Record{Kind: KindEntry, Slot: m.serial + 1}, 1000)
+			}
+			flush()
+		}
+	}
+	if want := int64(most-3) * opts.SegmentBytes / 2; full < want {
+		t.Errorf("room ended with %d bytes of records, want at least %d", full, want)
+	}
+	m.released[0] = m.serial
+	m.releaseAll(w)
+	if err := w.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	if w.Room() < opts.SegmentBytes/2 {
+		t.Errorf("got room %d after all was released, want at least half a segment", w.Room())
 	}
 }

@@ -171,8 +171,7 @@ type Stats struct {
 	Pending int
 	// LiveRecords and LiveBytes are what a removal would have to copy.
 	LiveRecords, LiveBytes int64
-	// RoomBytes is what can be written before a file has to be made, the
-	// reserve not counted. Near zero means: admit nothing new.
+	// RoomBytes is what Room says. Near zero means: admit nothing new.
 	RoomBytes int64
 	// Records, Batches, Syncs, WrittenBytes and CopiedRecords count work done.
 	// WrittenBytes includes headers and padding.

@@ -304,11 +304,12 @@ func (w *Writer) Stats() Stats {
 	return s
 }
 
-// Room is how many bytes can be written before a file has to be made or the
-// reserve has to be used. Records take their length plus 32 bytes at most, and
-// each flush rounds up to 4 KiB. A caller that admits nothing new when Room is
-// near zero never meets ErrFull or a full disk in the middle of a flush, but for
-// records that no segment has room for: each takes one of MaxSegments for itself.
+// Room is how many bytes can be written before a file has to be made, the reserve
+// has to be used, or so much stays that copying it forward frees nothing. Records
+// take their length plus 32 bytes at most, and each flush rounds up to 4 KiB. A
+// caller that admits nothing new when Room is near zero never meets ErrFull or a
+// full disk in the middle of a flush, but for records that no segment has room for:
+// each takes one of MaxSegments for itself.
 func (w *Writer) Room() int64 {
 	f := &w.front
 	room := max(0, f.currentSize-reservedBytes-f.offset) // seals go into the reserve
@@ -319,7 +320,17 @@ func (w *Writer) Room() int64 {
 	for _, b := range f.full {
 		room -= int64(disk.RoundUp(len(b.buf)))
 	}
-	return max(0, room-int64(disk.RoundUp(len(f.filling.buf))))
+	room -= int64(disk.RoundUp(len(f.filling.buf)))
+	return max(0, min(room, w.roomToStay()))
+}
+
+// roomToStay is how many bytes more may stay until they are released. What stays is
+// copied forward for ever: if it were all that there is, each copy would take as much
+// as it frees. So it may fill all segments but three, one of which is being filled,
+// one is copied from, and one is the reserve.
+func (w *Writer) roomToStay() int64 {
+	segments := max(1, w.opts.MaxSegments-3)
+	return int64(segments)*(w.opts.SegmentBytes-chunkBytes-reservedBytes) - w.front.live.bytes
 }
 
 // segments is how many segments are in use.
