@@ -57,6 +57,7 @@ type options struct {
 	holds     []time.Duration
 	rates     []float64
 	reads     []int
+	thinks    []time.Duration
 	held      []int
 	payloads  []int
 	keys      int
@@ -72,7 +73,7 @@ type options struct {
 }
 
 // lists are flags that are lists, as they are written.
-type lists struct{ targets, loads, workers, holds, rates, reads, held, payloads string }
+type lists struct{ targets, loads, workers, holds, thinks, rates, reads, held, payloads string }
 
 // runFlags defines the flags of perf run.
 func runFlags(o *options, l *lists, help io.Writer) *flag.FlagSet {
@@ -84,6 +85,8 @@ func runFlags(o *options, l *lists, help io.Writer) *flag.FlagSet {
 		strings.Join(workload.Names(), ", "))
 	flags.StringVar(&l.workers, "workers", "1,20,80,320", "`numbers` of callers, with commas")
 	flags.StringVar(&l.holds, "hold", "0", "how long contended locks and permits are held: "+
+		"`times`, with commas")
+	flags.StringVar(&l.thinks, "think", "0", "pause of a worker before each uncontended pair: "+
 		"`times`, with commas")
 	flags.StringVar(&l.rates, "rate", "10000", "pairs begun per second of an open loop: "+
 		"`numbers`, with commas")
@@ -128,10 +131,11 @@ func parseOptions(args []string, help io.Writer) (options, error) {
 	}
 	o.targets, o.workloads = split(l.targets), split(l.loads)
 	o.lockdFlags = strings.Fields(o.flagText)
-	var errs [6]error
+	var errs [7]error
 	o.workers, errs[0] = numbers("--workers", l.workers, 1, 100_000)
 	o.reads, errs[1] = numbers("--reads", l.reads, 0, 100)
-	o.holds, errs[2] = durations(l.holds)
+	o.holds, errs[2] = durations("--hold", l.holds)
+	o.thinks, errs[6] = durations("--think", l.thinks)
 	o.rates, errs[3] = rates(l.rates)
 	o.held, errs[4] = numbers("--held", l.held, 0, 100_000_000)
 	o.payloads, errs[5] = numbers("--payload", l.payloads, 0, 1<<20)
@@ -204,17 +208,17 @@ func rates(text string) ([]float64, error) {
 }
 
 // durations reads a list of times.
-func durations(text string) ([]time.Duration, error) {
+func durations(flagName, text string) ([]time.Duration, error) {
 	var list []time.Duration
 	for _, part := range split(text) {
 		d, err := time.ParseDuration(part)
 		if err != nil || d < 0 {
-			return nil, fmt.Errorf("--hold: want times like 0 or 50ms, got %q", part)
+			return nil, fmt.Errorf("%s: want times like 0 or 50ms, got %q", flagName, part)
 		}
 		list = append(list, d)
 	}
 	if len(list) == 0 {
-		return nil, errors.New("--hold: want at least one time")
+		return nil, fmt.Errorf("%s: want at least one time", flagName)
 	}
 	return list, nil
 }
@@ -246,9 +250,9 @@ func (o *options) loads() []workload.Load {
 }
 
 // orZero is the list, or zero alone where there is none.
-func orZero(list []int) []int {
+func orZero[T any](list []T) []T {
 	if len(list) == 0 {
-		return []int{0}
+		return make([]T, 1)
 	}
 	return list
 }
@@ -276,9 +280,11 @@ func (o *options) variants(load workload.Load) []workload.Load {
 			add(func(l *workload.Load) { l.Keys, l.Reads = o.keys, reads })
 		}
 	case "uncontended":
-		for _, held := range orZero(o.held) {
-			for _, payload := range orZero(o.payloads) {
-				add(func(l *workload.Load) { l.Held, l.Payload = held, payload })
+		for _, think := range orZero(o.thinks) {
+			for _, held := range orZero(o.held) {
+				for _, payload := range orZero(o.payloads) {
+					add(func(l *workload.Load) { l.Think, l.Held, l.Payload = think, held, payload })
+				}
 			}
 		}
 	case "open":

@@ -112,6 +112,9 @@ func suite(e extent) []step {
 			of(workers(1024), "open"), e.rounds},
 		{[]string{"lockd", "lockd-one", "redis", "redlock", "etcd", "zookeeper"},
 			append(of(workers(150, 1500), "contended"), of(nil, "handoff")...), e.rounds},
+		{[]string{"fsync-3", "echo"}, of(func(o *options) {
+			o.workers, o.thinks = []int{1}, []time.Duration{workload.QueuePause}
+		}, "uncontended"), e.rounds},
 		{[]string{"lockd", "lockd-one"}, append(of(workers(1000, 16000), "async"),
 			of(workers(80), "readwrite", "semaphore")...), e.rounds},
 		{[]string{"lockd", "lockd-one", "redis", "redis-mux"}, of(func(o *options) {

@@ -78,6 +78,8 @@ func goals() []goal {
 		{"1,500 workers, the same", least(295, "pairs/s"), contended(1500, 50*time.Millisecond), rate},
 		{"hand-over, p50, × (2 echoes + 1 sync of three at once)", most(1.3, ""), handoff,
 			overFloor(lockP50, floor{echoes: 2, syncs: 1})},
+		{"the same, × that floor after the pause that precedes each hand-over", most(1.3, ""), handoff,
+			overPausedFloor},
 		{"320 workers, processor time of a pair, nodes and client", most(14, "µs"), uncontended(320),
 			processor},
 		{"a leader is killed: longest wait after it, p99 of the kills", most(300, "ms"), failover,
@@ -99,8 +101,13 @@ func lockP99(r Round) time.Duration { return r.Lock.P99 }
 func uncontended(workers int) fits {
 	return func(l workload.Load) bool {
 		return l.Workload == "uncontended" && l.Workers == workers && l.Clients == 0 &&
-			l.Held == 0 && l.Payload == 0
+			l.Held == 0 && l.Payload == 0 && l.Think == 0
 	}
+}
+
+// paused is one worker that pauses before each pair as the clients of a hand-over do.
+func paused(l workload.Load) bool {
+	return l.Workload == "uncontended" && l.Workers == 1 && l.Think == workload.QueuePause
 }
 
 func contended(workers int, hold time.Duration) fits {
@@ -156,6 +163,20 @@ func overFloor(of latency, f floor) figure {
 		least := time.Duration(f.echoes)*echo.Rounds[0].Lock.P50 + time.Duration(f.syncs)*sync
 		return float64(of(a)) / float64(least), true
 	}
+}
+
+// overPausedFloor is a hand-over over two echoes and a sync that begin, as it does,
+// after a pause: processors that sleep, and threads, take their time to wake.
+func overPausedFloor(r *Report, a Round) (float64, bool) {
+	echo, disk := r.measured("echo", paused), r.measured("fsync-3", paused)
+	if echo == nil || disk == nil {
+		return 0, false
+	}
+	least := echo.Rounds[0].Pair.P50 + disk.Rounds[0].Lock.P50
+	if least <= 0 {
+		return 0, false
+	}
+	return float64(a.Lock.P50) / float64(least), true
 }
 
 // rate is lockd's rate.

@@ -290,12 +290,19 @@ func TestGoals(t *testing.T) {
 	add("lockd", workload.Load{Workload: "contended", Workers: 150, Keys: 15}, 15_000, 0, 0)
 	add("lockd", workload.Load{Workload: "contended", Workers: 1500, Keys: 15}, 15_000, 0, 0)
 	r.Cells[len(r.Cells)-1].Rounds[0].Errors = 2
+	paused := workload.Load{Workload: "uncontended", Workers: 1, Think: workload.QueuePause}
+	add("lockd", workload.Load{Workload: "handoff", Workers: 1}, 250, 0, 600*time.Microsecond)
+	add("echo", paused, 290, 150*time.Microsecond, 80*time.Microsecond)
+	add("fsync-3", paused, 220, 800*time.Microsecond, 350*time.Microsecond)
 	var b strings.Builder
 	if err := r.WriteMarkdown(&b); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"| 1 worker, × etcd | ≥ 4 | 4.50 | yes | – | – |",
+		"| hand-over, p50, × (2 echoes + 1 sync of three at once) | ≤ 1.30 | 1.50 | no | – | – |",
+		"| the same, × that floor after the pause that precedes each hand-over | ≤ 1.30 | 1.20 | " +
+			"yes | – | – |",
 		"| 1 worker, p50 of a pair, × (4 echoes + 2 syncs of three at once) | ≤ 1.50 | 1.88 | " +
 			"no | – | – |",
 		"| 320 workers, × Redis in memory | ≥ 1.50 | 0.50 | no | 1.50 | yes |",

@@ -19,9 +19,15 @@ const errorPause = time.Millisecond
 // none in all the time, for then most wait longer than the latencies say.
 func closed(ctx context.Context, s Subject, load Load, began func()) Result {
 	t, since := newTally(), make([]atomic.Int64, load.Workers)
+	if s.Sleep != nil {
+		t.sleep = s.Sleep
+	}
 	take := load.taker(s)
 	work := func(ctx context.Context, worker int) {
 		for ctx.Err() == nil {
+			if load.Think > 0 {
+				pause(ctx, load.Think)
+			}
 			now := time.Now()
 			since[worker].Store(now.UnixNano())
 			if !t.onePair(ctx, take, worker, load.Hold, now) {
@@ -59,15 +65,18 @@ const waitedThroughout = "workers that had no pair in all the time"
 // do what the load wants.
 func (l Load) taker(s Subject) taker {
 	locker := s.Clients[0]
-	key := func() string {
-		return fmt.Sprintf("perf/%s/%s/%d", l.Workload, s.Keys, rand.IntN(l.Keys))
-	}
+	name := func(n int) string { return fmt.Sprintf("perf/%s/%s/%d", l.Workload, s.Keys, n) }
+	key := func() string { return name(rand.IntN(l.Keys)) }
 	switch l.Workload {
 	case "contended":
-		return func(ctx context.Context) (target.Hold, error) { return locker.Lock(ctx, key()) }
+		// Each worker stays with a key: of 150 that draw one of 15 anew for every pair
+		// a twelfth of the keys has nobody at any moment, and no service could do more.
+		return func(ctx context.Context, worker int) (target.Hold, error) {
+			return locker.Lock(ctx, name(worker%l.Keys))
+		}
 	case "readwrite":
 		reader := locker.(target.Reader)
-		return func(ctx context.Context) (target.Hold, error) {
+		return func(ctx context.Context, _ int) (target.Hold, error) {
 			if rand.IntN(100) < l.Reads {
 				return reader.RLock(ctx, key())
 			}
@@ -75,13 +84,13 @@ func (l Load) taker(s Subject) taker {
 		}
 	case "semaphore":
 		counter := locker.(target.Counter)
-		return func(ctx context.Context) (target.Hold, error) {
+		return func(ctx context.Context, _ int) (target.Hold, error) {
 			return counter.Acquire(ctx, key(), l.Permits)
 		}
 	}
 	if l.Payload > 0 {
 		carrier, payload := locker.(target.Carrier), make([]byte, l.Payload)
-		return func(ctx context.Context) (target.Hold, error) {
+		return func(ctx context.Context, _ int) (target.Hold, error) {
 			return carrier.LockCarrying(ctx, freshKey(), payload)
 		}
 	}

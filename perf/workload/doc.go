@@ -1,8 +1,10 @@
 // Package workload runs a load against a client and measures it.
 //
-//	uncontended  each worker locks and unlocks a fresh random key, closed loop
+//	uncontended  each worker locks and unlocks a fresh random key, closed loop, at
+//	             once or after a pause
 //	async        the same by asynchronous calls, without a goroutine per worker
-//	contended    the same on a few shared keys, so that workers queue
+//	contended    the same on a few shared keys, so that workers queue; each worker
+//	             stays with one of them
 //	readwrite    the same, some of the pairs only to read
 //	semaphore    the same with a few permits of each key
 //	open         pairs begin at a fixed rate whether or not earlier ones ended;

@@ -7,9 +7,9 @@ import (
 	"lockd/perf/target"
 )
 
-// queuePause is how long a holder waits before it releases, so that the other
-// client's request has surely reached the queue.
-const queuePause = 3 * time.Millisecond
+// QueuePause is how long the holder of a handoff waits before it releases, so that
+// the other client's request has surely reached the queue.
+const QueuePause = 3 * time.Millisecond
 
 // handoff passes one lock between two clients. Lock and Pair of the result are
 // both the time from the release to the other client's grant, both seen by this
@@ -44,7 +44,7 @@ func passOn(ctx context.Context, t *tally, clients [2]target.Locker, key string)
 			hold, err := waiting.Lock(ctx, key)
 			granted <- grant{hold: hold, at: time.Now(), err: err}
 		})
-		pause(ctx, queuePause)
+		pause(ctx, QueuePause)
 		released := time.Now()
 		if err := held.Unlock(context.WithoutCancel(ctx)); err != nil {
 			t.failed(ctx, err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"time"
 
 	"lockd/perf/launch"
 	"lockd/perf/target"
@@ -31,6 +32,8 @@ type Subject struct {
 	// what calls that were given up at the end of another have left behind, which some
 	// services keep for half a minute, is in nobody's way.
 	Keys string
+	// Sleep is how a lock is held for a time; nil waits for the kernel's own timer.
+	Sleep func(time.Duration)
 }
 
 // NewKeys returns what no other measurement has for Keys.

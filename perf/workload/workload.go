@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"lockd/perf/measure"
 	"lockd/perf/target"
 )
@@ -30,6 +32,8 @@ type Load struct {
 	Permits int `json:"permits,omitempty"`
 	// Hold is how long each lock is held on purpose.
 	Hold time.Duration `json:"hold_ns,omitempty"`
+	// Think is how long each worker pauses before a pair; of uncontended only.
+	Think time.Duration `json:"think_ns,omitempty"`
 	// Rate is the pairs begun per second of an open loop.
 	Rate float64 `json:"rate,omitempty"`
 	// Count is how many waiters, sessions or locks there are.
@@ -55,6 +59,9 @@ func (l Load) String() string {
 	}
 	if l.Payload > 0 {
 		text += fmt.Sprintf(", payload of %d B", l.Payload)
+	}
+	if l.Think > 0 {
+		text += fmt.Sprintf(", each after %v", l.Think)
 	}
 	if l.Clients > 0 {
 		text += fmt.Sprintf(", %d client processes", l.Clients)
@@ -155,10 +162,11 @@ type tally struct {
 	firstError atomic.Pointer[string]
 	// ended, if it is set, is called when a measurement ends, before its sum.
 	ended func(at time.Time)
+	sleep func(time.Duration)
 }
 
 func newTally() *tally {
-	return &tally{pair: measure.NewRecorder(), lock: measure.NewRecorder()}
+	return &tally{pair: measure.NewRecorder(), lock: measure.NewRecorder(), sleep: keep}
 }
 
 // done records a pair that just ended.
@@ -199,19 +207,21 @@ func (t *tally) result(elapsed time.Duration) Result {
 	return r
 }
 
-// taker takes one lock.
-type taker func(ctx context.Context) (target.Hold, error)
+// taker takes one lock for a worker.
+type taker func(ctx context.Context, worker int) (target.Hold, error)
 
 // fresh takes a lock that nobody else wants.
 func fresh(locker target.Locker) taker {
-	return func(ctx context.Context) (target.Hold, error) { return locker.Lock(ctx, freshKey()) }
+	return func(ctx context.Context, _ int) (target.Hold, error) {
+		return locker.Lock(ctx, freshKey())
+	}
 }
 
 // onePair takes and gives up one lock and records it, from the moment began. It
 // says whether the pair went well.
 func (t *tally) onePair(ctx context.Context, take taker, worker int, hold time.Duration,
 	began time.Time) bool {
-	held, err := take(ctx)
+	held, err := take(ctx, worker)
 	if err != nil {
 		t.failed(ctx, err)
 		return false
@@ -219,7 +229,7 @@ func (t *tally) onePair(ctx context.Context, take taker, worker int, hold time.D
 	granted := time.Now()
 	released := granted
 	if hold > 0 {
-		pause(ctx, hold)
+		t.sleep(hold)
 		released = time.Now()
 	}
 	// The lock is given back even when the run is over.
@@ -230,6 +240,15 @@ func (t *tally) onePair(ctx context.Context, take taker, worker int, hold time.D
 	lock := granted.Sub(began)
 	t.done(worker, lock, lock+time.Since(released))
 	return true
+}
+
+// keep waits for d, which is short, whatever else ends. The runtime's timers are up to
+// a millisecond late, which would be a fiftieth of a hold of 50 ms; the kernel's are
+// late by some tens of microseconds. It takes a thread for as long.
+func keep(d time.Duration) {
+	left := unix.NsecToTimespec(int64(d))
+	for unix.Nanosleep(&left, &left) == unix.EINTR {
+	}
 }
 
 // pause waits for a length of time or the end of ctx.
