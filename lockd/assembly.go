@@ -241,6 +241,7 @@ func (a *assembly) openStore(recovery *node.Recovery) error {
 // die ends the process when the store cannot go on and must not return. The
 // store may be in the middle of anything, so nothing else is closed.
 func (a *assembly) die(err error) {
+	silence()
 	err = advise(fmt.Errorf("node %d stopped: the checkpoints failed: %w", a.cfg.ID, err))
 	fmt.Fprintf(os.Stderr, "lockd: %v\n", err)
 	os.Exit(exitFailure)

@@ -12,6 +12,7 @@ package main
 import (
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 )
 
@@ -22,6 +23,10 @@ var version = unknownVersion
 const unknownVersion = "unknown"
 
 func main() {
+	// The process's first thread, on which main begins, runs main alone. The kernel
+	// gives that thread every signal that comes from outside, whatever it does, and
+	// while it waited for a disk that does not move, nobody would hear of one.
+	runtime.LockOSThread()
 	if os.Args[0] == starterName {
 		os.Exit(beStarter(os.Args))
 	}

@@ -85,6 +85,7 @@ func serve(sh *shell, log *slog.Logger, begin func() (*assembly, error)) error {
 // endServe reports what stopped a node. Nothing is closed in order: a node that
 // failed must not say anything more, and the process ends.
 func endServe(a *assembly, err error) error {
+	silence()
 	if err == nil {
 		err = errors.New("the engine ended without a reason")
 	}
@@ -156,6 +157,7 @@ func (a *assembly) closeUnless(signals <-chan os.Signal) error {
 	case err := <-closed:
 		return err
 	case sig := <-signals:
+		silence()
 		return failf(exitFailure, "a further signal (%v) while the node was being closed", sig)
 	}
 }

@@ -5,8 +5,11 @@ package faulttest
 import (
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,6 +84,79 @@ func TestFD10LogAtItsBound(t *testing.T) {
 	r.intact(t, "with checkpoints again")
 	t.Logf("served %v after checkpoints went on, %v requests refused as busy",
 		time.Since(freed).Round(time.Millisecond), busy()-before)
+	r.finish(t)
+}
+
+// TestFD8NodeThatCannotEndTakesNobody has the checkpoints' disk of one node stand while
+// a second signal ends it: a thread that waits for the disk keeps the process until the
+// disk moves again. Whoever connects meanwhile is refused at once and goes elsewhere.
+//
+// It fails if the node only exits (silence).
+func TestFD8NodeThatCannotEndTakesNobody(t *testing.T) {
+	images, _ := imagesFor(t, imageBytes, Ext4)
+	c := newCluster(t, 3)
+	moveCheckpoints(t, c.Nodes[2], images[0])
+	if err := c.Start(within(t, 20*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if images[0].frozen {
+			_ = images[0].Thaw() // or the node cannot be killed
+		}
+	})
+	r := startRig(t, c, 102)
+	n := c.Nodes[2]
+	if err := images[0].Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	slow := func() bool { return strings.Contains(n.Log(), "checkpoints: slow disk") }
+	for ctx := within(t, 60*time.Second); !slow(); pause(ctx, 100*time.Millisecond) {
+		if ctx.Err() != nil {
+			t.Fatalf("no write of node %d waits for its disk:\n%s", n.ID, n.Log())
+		}
+	}
+	stop := func() {
+		t.Helper()
+		if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := len(n.Log())
+	stop()
+	moved := func() bool { return strings.Contains(n.Log()[before:], "leaderships moved") }
+	for ctx := within(t, 30*time.Second); !moved(); pause(ctx, 50*time.Millisecond) {
+		if ctx.Err() != nil {
+			t.Fatalf("node %d does not stop:\n%s", n.ID, n.Log())
+		}
+	}
+	stop() // it is being closed, which the disk keeps from ending
+	for ctx := within(t, 3*time.Second); ; pause(ctx, 20*time.Millisecond) {
+		conn, err := net.DialTimeout("tcp", n.Client, time.Second)
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			break
+		}
+		if err == nil {
+			err = conn.Close()
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("node %d is still connected to, running %v (%v):\n%s", n.ID, n.Running(), err,
+				n.Log())
+		}
+	}
+	if !n.Running() {
+		t.Fatalf("node %d has ended: the disk kept no thread, and this shows nothing", n.ID)
+	}
+	r.intact(t, "while a node cannot end")
+	if err := images[0].Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	if code, err := n.Wait(within(t, 20*time.Second)); err != nil || code != 1 {
+		t.Errorf("the node ended with %d, %v; want 1", code, err)
+	}
+	if err := n.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.serves(t)
 	r.finish(t)
 }
 
