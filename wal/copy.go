@@ -4,10 +4,11 @@ import "fmt"
 
 // copyStepBytes is how much of the oldest segment one flush reads at least, to
 // find what has to be copied forward. It also reads twice what it writes, so
-// that a segment is emptied before half a new one is full.
+// that a segment is emptied before half a new one is full. When only the reserve is
+// left a flush reads the segment to its end, step by step.
 const copyStepBytes = 64 << 10
 
-// copier walks the oldest segment, a step per flush.
+// copier walks the oldest segment, a step at a time.
 type copier struct {
 	// segment is what reader reads; zero if it reads nothing.
 	segment uint64
@@ -30,11 +31,12 @@ type foundRecord struct {
 // victim or it has been read to its end.
 func (w *Writer) gather() ([]foundRecord, error) {
 	b := &w.back
+	c := &b.copier
+	c.trim(2 * max(copyStepBytes, w.opts.MaxBatchBytes))
 	if b.victim == 0 {
 		return nil, nil
 	}
 	defer w.waited(w.wait())
-	c := &b.copier
 	if c.segment != b.victim {
 		reader, err := w.victimReader()
 		if err != nil {
@@ -63,13 +65,36 @@ func (w *Writer) victimReader() (*segmentReader, error) {
 	return r, nil
 }
 
-// copyBudget is how many bytes of the victim the next flush reads.
+// copyBudget is how many bytes of the victim the next step reads.
 func (w *Writer) copyBudget() int64 {
-	oldest, last := w.back.files[0], w.back.files[len(w.back.files)-1]
-	if int(last.number-oldest.number)+1 >= w.opts.MaxSegments-1 {
-		return oldest.size
+	if w.onReserve() {
+		return max(copyStepBytes, int64(w.opts.MaxBatchBytes))
 	}
 	return max(copyStepBytes, 2*int64(len(w.back.vector[0])))
+}
+
+// onReserve is pressed, as the back half knows it.
+func (w *Writer) onReserve() bool {
+	oldest, last := w.back.files[0], w.back.files[len(w.back.files)-1]
+	return int(last.number-oldest.number)+1 >= w.opts.MaxSegments-1
+}
+
+// behind says that a flush has to take another step, because there is no room for
+// the next one to go on where it stopped.
+func (w *Writer) behind() bool {
+	b := &w.back
+	return b.victim != 0 && b.victim == b.copier.segment && w.onReserve() &&
+		b.copier.next < b.files[1].first
+}
+
+// trim gives up buffers that a large record has made large.
+func (c *copier) trim(keep int) {
+	if cap(c.bytes) > keep {
+		c.found, c.bytes = nil, nil
+	}
+	if c.reader != nil && cap(c.reader.buf) > keep {
+		c.reader.buf, c.reader.window = nil, nil
+	}
 }
 
 // step reads up to budget bytes of batches, at least one, and returns their

@@ -265,3 +265,45 @@ func fillUp(t *testing.T, most int) {
 		t.Errorf("got room %d after all was released, want at least half a segment", w.Room())
 	}
 }
+
+// TestCopyOfASegmentTakesLittleMemory: however much of the oldest segment is alive, a
+// flush that has to free it copies it in steps, and a large record that was copied
+// leaves no large buffer behind.
+func TestCopyOfASegmentTakesLittleMemory(t *testing.T) {
+	opts := Options{Stamp: 0x1234, SegmentBytes: 1 << 20, MaxBatchBytes: 4 * chunkBytes,
+		TargetSegments: 2, MaxSegments: 5, Spares: 1}
+	w, _, err := open(mustMount(simdisk.New(drawFrom(1))), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newModel()
+	flush := func() {
+		t.Helper()
+		if err := m.flush(w); err != nil {
+			t.Fatalf("after %d records: %v, stats %+v", m.serial, err, w.Stats())
+		}
+	}
+	m.append(w, Record{Group: 9, Kind: KindState}, 600<<10)
+	flush()
+	most := 0
+	for m.serial < 9000 && w.Stats().Recycled < 4 {
+		for range 8 {
+			m.append(w, Record{Kind: KindEntry, Slot: m.serial + 1}, 1700)
+		}
+		flush()
+		if w.Stats().Recycled > 1 { // the large record was copied with the first
+			most = max(most, cap(w.back.copier.bytes)+cap(w.back.copier.reader.buf))
+		}
+		if m.serial%800 == 1 {
+			m.released[0] = m.serial / 2
+			m.releaseAll(w)
+		}
+	}
+	s := w.Stats()
+	if s.Recycled < 4 || s.CopiedRecords < 100 {
+		t.Fatalf("got %d segments recycled and %d records copied, want more", s.Recycled, s.CopiedRecords)
+	}
+	if limit := 600 << 10; most > limit {
+		t.Errorf("copying keeps %d bytes, want at most %d", most, limit)
+	}
+}

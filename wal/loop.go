@@ -254,25 +254,32 @@ func (s *Syncer) sealsIn() time.Duration {
 // flush is Writer.Flush with the lock held only in the front steps.
 func (s *Syncer) flush() error {
 	w := s.writer
-	found, err := w.gather()
-	if err != nil {
-		return s.fail(err)
-	}
-	s.mu.Lock()
-	w.forward(found)
-	s.mu.Unlock()
-	for {
-		s.mu.Lock()
-		j, ok, err := w.cut()
-		s.mu.Unlock()
+	for again := true; again; again = w.behind() {
+		found, err := w.gather()
 		if err != nil {
 			return s.fail(err)
 		}
-		if !ok {
-			return nil
-		}
-		if err := s.carryOut(&j); err != nil {
+		s.mu.Lock()
+		w.forward(found)
+		s.mu.Unlock()
+		if err := s.writeAll(); err != nil {
 			return s.fail(err)
+		}
+	}
+	return nil
+}
+
+// writeAll is Writer.writeAll with the lock held only in the front steps.
+func (s *Syncer) writeAll() error {
+	for {
+		s.mu.Lock()
+		j, ok, err := s.writer.cut()
+		s.mu.Unlock()
+		if err == nil && ok {
+			err = s.carryOut(&j)
+		}
+		if err != nil || !ok {
+			return err
 		}
 	}
 }

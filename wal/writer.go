@@ -190,21 +190,28 @@ func (w *Writer) Flush() (LSN, error) {
 	if w.front.failed != nil {
 		return w.front.durable, w.front.failed
 	}
-	found, err := w.gather()
-	if err != nil {
-		return w.fail(err)
-	}
-	w.forward(found)
-	for {
-		j, ok, err := w.cut()
+	for again := true; again; again = w.behind() {
+		found, err := w.gather()
 		if err != nil {
 			return w.fail(err)
 		}
-		if !ok {
-			return w.front.durable, nil
-		}
-		if err := w.carryOut(&j); err != nil {
+		w.forward(found)
+		if err := w.writeAll(); err != nil {
 			return w.fail(err)
+		}
+	}
+	return w.front.durable, nil
+}
+
+// writeAll writes and syncs what waits, batch by batch.
+func (w *Writer) writeAll() error {
+	for {
+		j, ok, err := w.cut()
+		if err == nil && ok {
+			err = w.carryOut(&j)
+		}
+		if err != nil || !ok {
+			return err
 		}
 	}
 }
