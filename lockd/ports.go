@@ -71,6 +71,10 @@ func (p logPort) SyncingSince() node.Nanos          { return node.Nanos(p.syncer
 // Cramped leaves new work out while the WAL is nearly full.
 func (p logPort) Cramped() bool { return p.syncer.Stats().RoomBytes < p.leastRoom }
 
+// Full has peers' entries left out while the disk stands and what waits for it would
+// not fit into the log, nor, without a bound, into memory.
+func (p logPort) Full() bool { return p.syncer.Stats().RoomBytes == 0 }
+
 // clientPort carries frames between the client port and the engine.
 type clientPort struct {
 	node  *node.Node

@@ -181,6 +181,9 @@ func (l memoryLog) Reopen(uint16) {}
 // Cramped implements node.Log.
 func (l memoryLog) Cramped() bool { return false }
 
+// Full implements node.Log.
+func (l memoryLog) Full() bool { return false }
+
 // SyncingSince implements node.Log.
 func (l memoryLog) SyncingSince() node.Nanos { return 0 }
 

@@ -31,6 +31,9 @@ type Log interface {
 	// Cramped reports that the log has so little room that nothing new should
 	// be admitted. It is asked once a beat of the protocol clock.
 	Cramped() bool
+	// Full reports that what waits for the disk takes all the room that there is. It
+	// is asked while the disk does not move.
+	Full() bool
 	// SyncingSince is the moment since which the log waits for the disk, zero when
 	// it does not.
 	SyncingSince() Nanos

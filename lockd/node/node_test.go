@@ -353,6 +353,35 @@ func TestStalledDiskCostsLeadership(t *testing.T) {
 	}
 }
 
+// A follower whose disk does not move is not needed for a quorum, and what the leader
+// goes on to say would have to be kept until the disk moves: it takes what its log has
+// room for, and learns the rest afterwards (I22).
+func TestFD8BacklogOfAStalledDiskIsBounded(t *testing.T) {
+	w := newWorld(t, testOptions())
+	u := w.lasting(1, 0, 60_000)
+	led := w.leaderOf(0)
+	idle := w.nodes[1+led.id%3]
+	w.run(Second)
+	idle.syncing = w.now
+	taken := 0
+	for end := w.now + 20*Second; w.now < end; taken++ {
+		u.acquire(w.nameIn(0, taken%7), wire.FlagWait)
+		w.run(4 * Millisecond)
+	}
+	if taken < 2*logRoom {
+		t.Fatalf("got %d requests, want more than the log has room for", taken)
+	}
+	if got, most := idle.backlog(), logRoom+100; got > most || got < logRoom/2 {
+		t.Errorf("%d records wait for the disk, want at most %d, and what there is room for", got, most)
+	}
+	idle.syncing = 0
+	chosen := led.node.group(0).replica.Chosen()
+	w.run(3 * Second)
+	if got := idle.node.group(0).replica.Chosen(); got < chosen {
+		t.Errorf("3 s after the disk moved: got slot %d, want at least %d", got, chosen)
+	}
+}
+
 func TestDrainMovesEveryGroup(t *testing.T) {
 	w := newWorld(t, testOptions())
 	w.nodes[1].inbox.Drain(DrainToStop, nil)

@@ -260,6 +260,7 @@ func (l *lean) Flush()                    { l.inbox.Durable(l.lsn) }
 func (l *lean) Release(uint16, uint64)    {}
 func (l *lean) Reopen(uint16)             {}
 func (l *lean) Cramped() bool             { return false }
+func (l *lean) Full() bool                { return false }
 func (l *lean) SyncingSince() Nanos       { return 0 }
 
 type leanClients struct{ sent int }

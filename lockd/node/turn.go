@@ -251,6 +251,11 @@ func (n *Node) onPeerFrame(id uint16, kind wire.PeerKind, b []byte) {
 	}
 }
 
+// brings says that messages of a kind bring entries, each of which costs a record.
+func brings(k paxos.Kind) bool {
+	return k == paxos.KindAccept || k == paxos.KindLearned
+}
+
 func (n *Node) onMessages(p *peer, b []byte) {
 	if len(b) < messagesHeadBytes {
 		n.stats.BadFrames++
@@ -278,6 +283,9 @@ func (n *Node) onMessages(p *peer, b []byte) {
 		}
 		m.Disk = p.disk
 		n.stats.MessagesIn++
+		if n.stalled && brings(m.Kind) && n.deps.Log.Full() {
+			continue // it comes again; until the disk moves it had to be kept in memory
+		}
 		if m.Kind == paxos.KindLearn {
 			n.onLearn(p, g, m)
 			continue

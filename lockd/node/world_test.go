@@ -220,9 +220,15 @@ func (n *testNode) Release(group uint16, slot uint64) {
 	}
 }
 
+// logRoom is how many records may wait for the disk of a testNode.
+const logRoom = 1000
+
+func (n *testNode) backlog() int { return len(n.records) - int(n.durable) }
+
 func (n *testNode) Flush()                         { n.flushed = true }
 func (n *testNode) Reopen(uint16)                  {}
 func (n *testNode) Cramped() bool                  { return n.cramped }
+func (n *testNode) Full() bool                     { return n.backlog() >= logRoom }
 func (n *testNode) SyncingSince() Nanos            { return n.syncing }
 func (n *testNode) Store(b []byte) error           { n.stored = bytes.Clone(b); return nil }
 func (n *testNode) CloseConn(ConnID)               {}

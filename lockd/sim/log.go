@@ -216,5 +216,14 @@ func (l *nodeLog) Cramped() bool {
 	return cramped
 }
 
+// Full implements node.Log by the rule of production.
+func (l *nodeLog) Full() bool {
+	full := l.writer.Room() == 0
+	if full {
+		l.p.w.covered["log full on a stalled disk"]++
+	}
+	return full
+}
+
 // SyncingSince implements node.Log.
 func (l *nodeLog) SyncingSince() node.Nanos { return node.Nanos(l.writer.SyncStarted()) }

@@ -44,6 +44,9 @@ func (l *siteLog) Cramped() bool {
 	return l.writer.Room() < min(enough, segmentBytes/2)
 }
 
+// Full implements node.Log by the rule of production.
+func (l *siteLog) Full() bool { return l.writer.Room() == 0 }
+
 // flush begins a sync, or has one follow the one that runs.
 func (l *siteLog) flush() {
 	if l.started != 0 {
