@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
+	"slices"
+	"sync"
 	"time"
 
 	"lockd/netio/wire"
@@ -92,6 +95,64 @@ func (ls *Links) checkWelcome(
 	return h, nil
 }
 
+// handshakes are the accepted conns that are not links yet, maxHandshakes at most.
+type handshakes struct {
+	mu struct {
+		sync.Mutex
+		silent  []*net.TCPConn // have not said hello
+		greeted []*net.TCPConn
+	}
+}
+
+// errCrowded ends a handshake that was given up for a newer one.
+var errCrowded = errors.New("netio: handshake given up: too many at a time")
+
+// enter takes a conn in. If there are too many, one of them has to be closed for it,
+// rather one that has said nothing: a peer says hello at once, and who does not would
+// else keep all peers out for as long as a handshake may take. Which one is drawn: the
+// oldest would be everybody, where strangers come faster than a peer can speak.
+func (h *handshakes) enter(conn *net.TCPConn) (crowded *net.TCPConn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.mu.silent)+len(h.mu.greeted) >= maxHandshakes {
+		from := &h.mu.silent
+		if len(*from) == 0 {
+			from = &h.mu.greeted
+		}
+		i := rand.IntN(len(*from))
+		crowded = (*from)[i]
+		*from = slices.Delete(*from, i, i+1)
+	}
+	h.mu.silent = append(h.mu.silent, conn)
+	return crowded
+}
+
+// greet notes that a conn has said hello.
+func (h *handshakes) greet(conn *net.TCPConn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if without(&h.mu.silent, conn) {
+		h.mu.greeted = append(h.mu.greeted, conn)
+	}
+}
+
+// leave takes a conn out and reports false if it was closed for another.
+func (h *handshakes) leave(conn *net.TCPConn) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return without(&h.mu.silent, conn) || without(&h.mu.greeted, conn)
+}
+
+// without takes a conn out of a list and reports whether it was there.
+func without(list *[]*net.TCPConn, conn *net.TCPConn) bool {
+	i := slices.Index(*list, conn)
+	if i < 0 {
+		return false
+	}
+	*list = slices.Delete(*list, i, i+1)
+	return true
+}
+
 // shakeAccepted is the handshake of the side that was dialed. The peer it finds
 // is known and may have a link; the place is not taken before the proof, so that
 // nobody can end a link by claiming to be its peer.
@@ -103,6 +164,7 @@ func (ls *Links) shakeAccepted(conn *net.TCPConn) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("netio: hello from %s: %w", conn.RemoteAddr(), err)
 	}
+	ls.handshakes.greet(conn)
 	p, hello, refusal := ls.checkHello(kind, helloPayload)
 	if refusal == nil {
 		refusal = ls.check(p, hello)

@@ -22,8 +22,8 @@ const (
 
 	// handshakeFrameBytes bounds every frame before a link is up.
 	handshakeFrameBytes = 2 << 10
-	// maxHandshakes bounds the conns of the peer port that are not links yet. A
-	// further one is closed at once and comes again after its backoff.
+	// maxHandshakes bounds the conns of the peer port that are not links yet. For a
+	// further one another is closed.
 	maxHandshakes = 64
 	// silentAfter is how long a link must not have brought a byte before another
 	// incarnation of the same node may take its place. Peers send heartbeats

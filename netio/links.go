@@ -91,8 +91,8 @@ type Links struct {
 	began       time.Time // zero of the links' clock
 
 	peers      atomic.Pointer[map[uint16]*peer] // replaced as a whole under mu
-	handshakes chan struct{}                    // holds one token per conn not yet a link
-	ctx        context.Context                  // ends with Close
+	handshakes handshakes
+	ctx        context.Context // ends with Close
 	cancel     context.CancelFunc
 	running    sync.WaitGroup // every goroutine of the links
 	counters   linkCounters
@@ -151,7 +151,6 @@ func OpenLinks(opts LinkOptions, h PeerHandler) (*Links, error) {
 		listener:    ln.(*net.TCPListener),
 		incarnation: random64(),
 		began:       time.Now(),
-		handshakes:  make(chan struct{}, maxHandshakes),
 		ctx:         ctx,
 		cancel:      cancel,
 	}

@@ -68,14 +68,12 @@ func (ls *Links) acceptLoop() {
 		}
 		pause = ls.opts.BackoffMin
 		ls.counters.accepted.Add(1)
-		select {
-		case ls.handshakes <- struct{}{}:
-			ls.running.Add(1)
-			go ls.answer(conn)
-		default:
+		if crowded := ls.handshakes.enter(conn); crowded != nil {
 			ls.counters.crowded.Add(1)
-			_ = conn.Close()
+			_ = crowded.Close()
 		}
+		ls.running.Add(1)
+		go ls.answer(conn)
 	}
 }
 
@@ -85,13 +83,15 @@ func (ls *Links) answer(conn *net.TCPConn) {
 	defer ls.running.Done()
 	stop := context.AfterFunc(ls.ctx, func() { _ = conn.Close() })
 	l, err := ls.shakeAccepted(conn)
+	if !ls.handshakes.leave(conn) && err == nil {
+		err = errCrowded
+	}
 	if err == nil {
 		if r := ls.admitAccepted(l); r != nil {
 			err = ls.refuse(conn, r)
 		}
 	}
 	stop()
-	<-ls.handshakes
 	if err != nil {
 		ls.counters.failed.Add(1)
 		_ = conn.Close()

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"lockd/wal/disk/simdisk"
 )
@@ -118,6 +120,38 @@ func reopenFull(t *testing.T, d *simdisk.Disk, m *model) {
 			t.Fatalf("after release: %v, stats %+v", err, w.Stats())
 		}
 	}
+}
+
+// TestFD10IdleLogMakesItsSpare: room on a full disk is found by a log to which nothing
+// is written, because its owner admits nothing until there is room.
+func TestFD10IdleLogMakesItsSpare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := simdisk.New(drawFrom(1))
+		d.SetCapacity(smallOptions().SegmentBytes)
+		w, _, err := open(mustMount(d), smallOptions())
+		if err != nil {
+			t.Fatal(err)
+		}
+		failed := 0
+		s := StartSyncer(w, SyncerOptions{
+			OnDurable:       func(LSN) {},
+			OnFailed:        func(err error) { t.Error(err) },
+			OnPrepareFailed: func(error) { failed++ },
+		})
+		time.Sleep(10*time.Second + time.Millisecond)
+		synctest.Wait()
+		if failed < 10 || failed > 12 {
+			t.Errorf("in ten seconds without space: got %d attempts, want one a second", failed)
+		}
+		d.SetCapacity(100 * smallOptions().SegmentBytes)
+		time.Sleep(2 * spareRetryDelay)
+		if got := s.Stats().Spares; got == 0 {
+			t.Error("there is space, and no spare was made")
+		}
+		if err := s.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 // TestFD10SealsTakeNoRoomFromSpares: a segment that seals have filled beyond what

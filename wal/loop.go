@@ -25,7 +25,7 @@ type SyncerOptions struct {
 	OnFailed func(error)
 	// OnPrepareFailed is called when no spare segment could be made. Nothing
 	// is lost yet; Stats().RoomBytes says how much still fits. It is tried again
-	// after a second, if a spare is still wanted by a flush. May be nil.
+	// every second for as long as a spare is wanted. May be nil.
 	OnPrepareFailed func(error)
 }
 
@@ -35,8 +35,9 @@ type SyncerOptions struct {
 // StartSyncer starts two loops and Stop ends them. The flush loop is woken by
 // Submit, Release, the first FlushHere after a seal, the idle timer and Stop; one
 // round is one Flush or Seal. The spare loop is woken after a round that took a
-// spare; one round makes one file. OnPrepareFailed comes from the spare loop. No
-// callback may block or call the Syncer.
+// spare, and by itself a second after it could not make one; one round makes one
+// file. OnPrepareFailed comes from the spare loop. No callback may block or call the
+// Syncer.
 type Syncer struct {
 	opts SyncerOptions
 	// wake and wakeSpare hold at most one signal each; whoever submits, releases
@@ -358,7 +359,18 @@ func (s *Syncer) spareLoop() {
 				s.opts.OnPrepareFailed(err)
 			}
 			s.pause(spareRetryDelay)
+			s.askSpare()
 		}
+	}
+}
+
+// askSpare wakes the spare loop if a spare is wanted.
+func (s *Syncer) askSpare() {
+	s.mu.Lock()
+	wanted := s.mu.writer.NeedsSpare()
+	s.mu.Unlock()
+	if wanted {
+		signal(s.wakeSpare)
 	}
 }
 

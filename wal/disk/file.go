@@ -47,7 +47,10 @@ func (r *realFile) fill(sizeBytes int64) error {
 	if sizeBytes == 0 {
 		return r.Sync()
 	}
-	err := unix.Fallocate(int(r.f.Fd()), 0, 0, sizeBytes)
+	var err error = unix.EINTR
+	for errors.Is(err, unix.EINTR) {
+		err = unix.Fallocate(int(r.f.Fd()), 0, 0, sizeBytes)
+	}
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
 		return fmt.Errorf("disk: reserve %d bytes for %s: %w", sizeBytes, r.f.Name(), err)
 	}
