@@ -69,11 +69,12 @@ func (r *Replica) tickPassive() {
 	}
 }
 
-// nextBallot returns a ballot above all this replica ever used or heard of. Its
+// nextBallot returns a ballot above all this replica ever used, or heard of in the life
+// of the process: below that of a leader it would not be listened to by who heard both. Its
 // own ones are among the promised, which are durable before they are used, so
 // no ballot is used twice, restarts included (I2).
 func (r *Replica) nextBallot() Ballot {
-	round := max(r.promised.Round, r.elect.round)
+	round := max(r.promised.Round, r.elect.round, r.leaderBallot.Round)
 	if plantedIs("ballot-reused") && r.promised.Node == r.cfg.Self && round == r.promised.Round {
 		return r.promised
 	}

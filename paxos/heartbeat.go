@@ -121,8 +121,16 @@ func (r *Replica) onHeartbeatAck(m *Message) {
 // confirm moves reads.confirmed to the last round that an accept quorum of each
 // live configuration answered. A later leader needs a prepare quorum, which
 // meets that one in an acceptor that had not promised it when it answered.
+//
+// That holds of leaders in higher ballots. Acceptors whom a configuration has brought
+// in may know no ballot of those before, and one of them may have led in a lower one:
+// until a prepare quorum of the next slot's has promised this ballot, and what they
+// reported is chosen, an answer of theirs proves nothing.
 func (r *Replica) confirm() {
 	if r.role != RoleLeading || !r.ownChosen() && !plantedIs("read-before-own-slot") {
+		return
+	}
+	if !r.promisedTo(r.configOf(r.log.chosen+1)) || r.log.chosen < r.lead.reported {
 		return
 	}
 	reached := r.reads.seq

@@ -70,7 +70,7 @@ func (n *Node) abandon(g *group) {
 	g.origins, g.renewals = g.origins[:0], g.renewals[:0]
 	g.parks = g.parks[:0]
 	g.batch.Reset()
-	g.tickDue, g.timed, g.stepping = false, false, 0
+	g.tickDue, g.timed, g.stepping, g.strangers = false, false, 0, 0
 	for i := range g.reads {
 		n.leave(g.reads[i].conn, moved)
 		n.countOff(&g.reads[i])
