@@ -297,11 +297,11 @@ func (a *assembly) listenAdmin() error {
 		return fmt.Errorf("listening for admin HTTP (node.admin_listen, --admin-listen or "+
 			"LOCKD_ADMIN_LISTEN): %w", err)
 	}
-	a.admin = ln
-	a.onClose(ln.Close)
+	a.admin = newPlaces(ln, adminConns)
+	a.onClose(a.admin.Close)
 	a.locks = &lazyClient{address: a.server.Addr().String()}
 	a.onClose(a.locks.close)
-	serveAdmin(ln, admin.NewHandler(admin.Options{
+	serveAdmin(a.admin, admin.NewHandler(admin.Options{
 		Status:  a.node.Status,
 		Failed:  a.stoppedBy,
 		Samples: a.samples,
