@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"lockd/client"
+	"lockd/lockd/admin"
 )
 
 func checkTokenVerb() verb {
@@ -29,7 +30,9 @@ Exit codes:
 		begin: func(flags *flag.FlagSet) action {
 			var cluster clusterFlags
 			var hold holdFlags
+			var out format
 			cluster.declare(flags)
+			out.declareFor(flags, "text", "the word and the number")
 			flags.Func("token", "`token` that somebody showed", identity(&hold.token))
 			return func(sh *shell, args []string) error {
 				if err := needArgs(args, "NAME"); err != nil {
@@ -52,7 +55,11 @@ Exit codes:
 				if !s.Current {
 					word, fate = "stale", &failure{code: exitFailure}
 				}
-				if _, err := fmt.Fprintf(sh.out, "%s\t%d\n", word, s.Newest); err != nil {
+				text := fmt.Appendf(nil, "%s\t%d\n", word, s.Newest)
+				if out == "json" {
+					text = admin.AppendToken(nil, args[0], hold.token, &s)
+				}
+				if _, err := sh.out.Write(text); err != nil {
 					return failf(exitUnprinted, "the token is %s, which could not be printed: %w", word, err)
 				}
 				return fate

@@ -25,7 +25,9 @@ draining. With --wait the command ends when the node leads nothing; with --undo 
 that is stopped hands its leaderships over by itself.
 
 The exit code is 1 when the node leads something after --wait, and when it stops and
-cannot be told --undo; 69 when it does not answer.`,
+cannot be told --undo; 69 when it does not answer; 74 when what was done could not be
+printed. With -o json there is one object, and exit code 0 says with --wait that it
+is so.`,
 		begin: func(flags *flag.FlagSet) action {
 			var a adminFlags
 			a.declare(flags)
@@ -57,13 +59,16 @@ func (a *adminFlags) drain(sh *shell, to node.Draining) error {
 	if err := admin.AskDrain(ctx, a.address, to); err != nil {
 		return adminFailure(err)
 	}
+	next, end := "drains: it hands its leaderships over and takes none", leadsNothing(p.Node)
 	if to == node.NotDraining {
-		fmt.Fprintf(sh.out, "node %d of cluster %s leads again what falls to it\n", p.Node, p.Cluster)
-		return a.await(sh, leadsAgain(p.Node))
+		next, end = "leads again what falls to it", leadsAgain(p.Node)
 	}
-	fmt.Fprintf(sh.out, "node %d of cluster %s drains: it hands its leaderships over and takes none\n",
-		p.Node, p.Cluster)
-	return a.await(sh, leadsNothing(p.Node))
+	err = a.say(sh, fmt.Sprintf("node %d of cluster %s %s", p.Node, p.Cluster, next),
+		admin.AppendDraining(nil, to, &p))
+	if err != nil {
+		return err
+	}
+	return a.await(sh, end)
 }
 
 // leadsNothing is that a node drains and has nothing left.

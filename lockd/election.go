@@ -28,7 +28,7 @@ is run, and stopped when the lead is lost, as by lockd run, with the same enviro
 and exit codes: LOCKD_TOKEN is larger for every later leader. It leads once: let what
 starts it start it again.`,
 		begin: func(flags *flag.FlagSet) action {
-			r := &runner{verb: "election run", noun: "lead"}
+			r := &runner{verb: "election run", noun: "lead", kind: "election"}
 			r.declareCommand(flags)
 			flags.StringVar(&r.terms.payload, "value", "",
 				"`text` for observers to read, such as an address, at most 4096 bytes")

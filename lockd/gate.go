@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"lockd/client"
+	"lockd/lockd/admin"
 )
 
 // gateHelp is what the verbs of latches, events and barriers have in common.
@@ -37,10 +38,18 @@ type gateCall struct {
 	parties  int
 	waits    bool // the verb has -w
 	meets    bool // and --parties
+	out      format
 }
 
-// gateUse is what a verb does there. What it prints is empty if nothing.
-type gateUse func(ctx context.Context, c *client.Client, name string, n int) (string, error)
+// gateUse is what a verb does there, and the number it prints, if it has one.
+type gateUse func(ctx context.Context, c *client.Client, name string, n int) (gateNumber, error)
+
+// gateNumber is what a verb has to tell: what is left of a latch, or the round of a
+// barrier, by the name that JSON has for it. Without a name it is nothing.
+type gateNumber struct {
+	name  string
+	value uint64
+}
 
 // gateVerb is a verb that takes a name, and a count too if args names one.
 func (g *gateCall) verb(name, args, brief, help string, declare func(*flag.FlagSet),
@@ -86,22 +95,33 @@ func (g *gateCall) run(sh *shell, verb, args string, given []string, use gateUse
 	}
 	defer closeClient(c)
 	if g.waits {
-		g.patience.notice = newNotice(sh, c, given[:1], g.cluster.timeout)
+		kind, _, _ := strings.Cut(verb, " ")
+		g.patience.notice = newNotice(sh, c, awaited{kind, given[:1]}, g.cluster.timeout)
 	}
-	text, err := acquire(&g.patience, func(ctx context.Context) (string, error) {
+	said, err := acquire(&g.patience, func(ctx context.Context) (gateNumber, error) {
 		return use(ctx, c, given[0], n)
 	})
 	if err != nil {
 		return g.failure(verb, given[0], err)
 	}
-	if text != "" {
-		_, err = fmt.Fprintln(sh.out, text)
-	}
-	if err != nil {
-		return failf(exitUnprinted, "%s %q had its effect, but %s could not be printed: %w", verb,
-			given[0], text, err)
+	if err := g.print(sh, given[0], said); err != nil {
+		return failf(exitUnprinted, "%s %q had its effect, but %d could not be printed: %w", verb,
+			given[0], said.value, err)
 	}
 	return nil
+}
+
+// print prints what a verb has to tell.
+func (g *gateCall) print(sh *shell, name string, said gateNumber) error {
+	if said.name == "" {
+		return nil
+	}
+	text := strconv.AppendUint(nil, said.value, 10)
+	if text = append(text, '\n'); g.out == "json" {
+		text = admin.AppendGate(nil, name, said.name, said.value)
+	}
+	_, err := sh.out.Write(text)
+	return err
 }
 
 // failure gives what kept us from going on its exit code. Who repeats what has failed
@@ -127,8 +147,13 @@ func (g *gateCall) declareWait(flags *flag.FlagSet) {
 		"wait at most this `long`")
 }
 
+func (g *gateCall) declareOut(flags *flag.FlagSet) {
+	g.out.declareFor(flags, "text", "the number alone")
+}
+
 func (g *gateCall) declareMeeting(flags *flag.FlagSet) {
 	g.declareWait(flags)
+	g.declareOut(flags)
 	g.meets = true
 	declareNumber(flags, number{to: &g.parties, least: 1, most: math.MaxInt32}, "parties", 0,
 		"how `many` have to arrive: required, and the same for all who use the name")
@@ -137,57 +162,58 @@ func (g *gateCall) declareMeeting(flags *flag.FlagSet) {
 // gateVerbs lists the verbs of latches, events and barriers.
 func gateVerbs() []verb {
 	g := func() *gateCall { return &gateCall{} }
-	set, event, latch, up, meet := g(), g(), g(), g(), g()
+	set, down, event, latch, up, meet := g(), g(), g(), g(), g(), g()
+	none := gateNumber{}
 	return []verb{
 		set.verb("latch set", "NAME N", "give a latch a count, which it must not have", "",
 			set.declareTTL, func(ctx context.Context, c *client.Client, name string, n int) (
-				string, error) {
-				return "", c.Latch(name).SetWith(ctx, n, client.GateOptions{TTL: set.ttl})
+				gateNumber, error) {
+				return none, c.Latch(name).SetWith(ctx, n, client.GateOptions{TTL: set.ttl})
 			}),
-		g().verb("latch down", "NAME [N]", "count a latch down, and print what is left", `
+		down.verb("latch down", "NAME [N]", "count a latch down, and print what is left", `
 Takes N, or 1, from the count. At zero all who wait are let through. If no answer
 comes it may have counted, or count yet: do not repeat it then.
-`, nil, func(ctx context.Context, c *client.Client, name string, n int) (
-			string, error) {
+`, down.declareOut, func(ctx context.Context, c *client.Client, name string, n int) (
+			gateNumber, error) {
 			left, err := c.Latch(name).CountDown(ctx, n)
-			return strconv.Itoa(left), err
+			return gateNumber{"left", uint64(left)}, err
 		}),
 		latch.verb("latch wait", "NAME", "wait until the count of a latch is zero", `
 A latch that nobody has set is at zero: who comes too early is let through.
 `, latch.declareWait, func(ctx context.Context, c *client.Client, name string, _ int) (
-			string, error) {
-			return "", c.Latch(name).Wait(ctx)
+			gateNumber, error) {
+			return none, c.Latch(name).Wait(ctx)
 		}),
 		g().verb("latch reset", "NAME", "take the count of a latch away; who waits is told", "", nil,
 			func(ctx context.Context, c *client.Client, name string, _ int) (
-				string, error) {
-				return "", c.Latch(name).Reset(ctx)
+				gateNumber, error) {
+				return none, c.Latch(name).Reset(ctx)
 			}),
 		event.verb("event set", "NAME", "let through all who wait for an event, and who comes", "",
 			event.declareTTL, func(ctx context.Context, c *client.Client, name string, _ int) (
-				string, error) {
-				return "", c.Event(name).SetWith(ctx, client.GateOptions{TTL: event.ttl})
+				gateNumber, error) {
+				return none, c.Event(name).SetWith(ctx, client.GateOptions{TTL: event.ttl})
 			}),
 		up.verb("event wait", "NAME", "wait until an event is set", "", up.declareWait,
 			func(ctx context.Context, c *client.Client, name string, _ int) (
-				string, error) {
-				return "", c.Event(name).Wait(ctx)
+				gateNumber, error) {
+				return none, c.Event(name).Wait(ctx)
 			}),
 		g().verb("event reset", "NAME", "have who comes from now on wait for an event", "", nil,
 			func(ctx context.Context, c *client.Client, name string, _ int) (
-				string, error) {
-				return "", c.Event(name).Reset(ctx)
+				gateNumber, error) {
+				return none, c.Event(name).Reset(ctx)
 			}),
 		meet.verb("barrier wait", "NAME", "wait until all parties have arrived, print the round", "",
 			meet.declareMeeting, func(ctx context.Context, c *client.Client, name string, _ int) (
-				string, error) {
+				gateNumber, error) {
 				round, err := c.Barrier(name, meet.parties).Wait(ctx)
-				return strconv.FormatUint(round, 10), err
+				return gateNumber{"round", round}, err
 			}),
 		g().verb("barrier reset", "NAME", "break the round that waits at a barrier", "", nil,
 			func(ctx context.Context, c *client.Client, name string, _ int) (
-				string, error) {
-				return "", c.Barrier(name, 1).Reset(ctx)
+				gateNumber, error) {
+				return none, c.Barrier(name, 1).Reset(ctx)
 			}),
 	}
 }

@@ -149,7 +149,7 @@ func (l *locker) run(sh *shell, args []string) error {
 	}
 	defer closeClient(c)
 	name := args[0]
-	l.patience.notice = newNotice(sh, c, []string{name}, l.cluster.timeout)
+	l.patience.notice = newNotice(sh, c, awaited{"lock", []string{name}}, l.cluster.timeout)
 	h, err := acquire(&l.patience, func(ctx context.Context) (*client.Held, error) {
 		if l.patience.wait == 0 {
 			return l.try(ctx, c, name)

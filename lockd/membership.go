@@ -22,6 +22,7 @@ const defaultAdmin = "127.0.0.1:7602"
 type adminFlags struct {
 	address, cluster string
 	wait             time.Duration
+	out              format
 }
 
 func (a *adminFlags) declare(flags *flag.FlagSet) {
@@ -31,6 +32,7 @@ func (a *adminFlags) declare(flags *flag.FlagSet) {
 	flags.StringVar(&a.cluster, "cluster", "", "change nothing unless the cluster has this `name`")
 	declareSpan(flags, span{to: &a.wait}, "wait", 0,
 		"wait so `long` for the change to be carried out, groups moved included")
+	a.out.declareFor(flags, "text", "a line for each thing done")
 }
 
 // find settles which node is asked. It is not guessed while a cluster is named
@@ -109,8 +111,10 @@ of clients. It passes the change on. One node joins or is replaced at a time. Th
 answer names the cluster; with --cluster NAME nothing is changed in any other.
 
 What is refused only because another change has just been made is asked for again, for
-up to 5 s, and said on standard error. The exit code is 1 when the cluster refuses, 69
-when the node does not answer.`,
+up to 5 s, and said on standard error. The exit code is 1 when the cluster refuses, or
+--wait is over before all is done, 69 when the node does not answer, 74 when what was
+done could not be printed. With -o json there is one object, and exit code 0 says with
+--wait that all is done.`,
 		begin: func(flags *flag.FlagSet) action {
 			var a adminFlags
 			a.declare(flags)
@@ -195,11 +199,30 @@ func (a *adminFlags) change(sh *shell, c *admin.ChangeRequest) error {
 		placement.Move:    fmt.Sprintf("is to lead group %d", c.Group),
 		placement.Keep:    "stays; groups come back to it",
 	}
-	fmt.Fprintf(sh.out, "node %d of cluster %s %s\n", c.Node, p.Cluster, next[c.Kind])
+	err = a.say(sh, fmt.Sprintf("node %d of cluster %s %s", c.Node, p.Cluster, next[c.Kind]),
+		admin.AppendChanged(nil, p.Cluster, &c.Change))
+	if err != nil {
+		return err
+	}
 	if c.Kind == placement.Move {
 		return a.await(sh, movedTo(int(c.Group), int(c.Node)))
 	}
 	return a.await(sh, settled(&c.Change))
+}
+
+// say prints what is done, as text or as an object of JSON; as that nothing if there is
+// none.
+func (a *adminFlags) say(sh *shell, text string, object []byte) error {
+	if a.out != "json" {
+		object = append([]byte(text), '\n')
+	}
+	if len(object) == 0 {
+		return nil
+	}
+	if _, err := sh.out.Write(object); err != nil {
+		return failf(exitUnprinted, "%s, which could not be printed: %w", text, err)
+	}
+	return nil
 }
 
 // changePatience is how long a change is asked for again that is refused for what
@@ -324,8 +347,7 @@ func (a *adminFlags) await(sh *shell, g goal) error {
 		if err == nil {
 			last = &p
 			if g.reached(&p) {
-				fmt.Fprintln(sh.out, g.done(&p))
-				return nil
+				return a.say(sh, g.done(&p), nil)
 			}
 		}
 		select {

@@ -32,24 +32,31 @@ const noticeAnswer = 2 * time.Second
 const noLeader = "no leader of its group answers: a majority of its nodes may be missing " +
 	"(lockd cluster status)"
 
-// newNotice returns the notice of a wait for locks. At a terminal it tells who is in
+// awaited is what a verb waits for, and what kind of thing that is: a lock, an election,
+// a latch and so on.
+type awaited struct {
+	kind  string
+	names []string
+}
+
+// newNotice returns the notice of a wait. At a terminal it tells who is in
 // the way. Elsewhere that is nobody's concern, and it tells only if nobody answered
 // for as long as an answer may take.
-func newNotice(sh *shell, c *client.Client, names []string, timeout time.Duration) notice {
+func newNotice(sh *shell, c *client.Client, what awaited, timeout time.Duration) notice {
 	n := notice{after: timeout, to: sh.err}
 	watched := isTerminal(sh.err)
 	if watched {
 		n.after = min(noticeAfter, timeout)
 	}
 	n.ask = func(ctx context.Context) string {
-		text, silent, err := inTheWay(ctx, c, names)
+		text, silent, err := inTheWay(ctx, c, what.names)
 		switch {
 		case errors.Is(err, client.ErrClosed), errors.Is(err, context.Canceled):
 			return ""
 		case errors.Is(err, client.ErrBusy):
-			return fmt.Sprintf("lock %q: %v", silent, oneLine{err})
+			return fmt.Sprintf("%s %q: %v", what.kind, silent, oneLine{err})
 		case err != nil:
-			return fmt.Sprintf("lock %q: %s: %v", silent, noLeader, oneLine{err})
+			return fmt.Sprintf("%s %q: %s: %v", what.kind, silent, noLeader, oneLine{err})
 		case !watched:
 			return ""
 		}

@@ -55,7 +55,7 @@ Exit codes other than the command's own:
   127  the command is not found
   128+N  the command was ended by signal N`,
 		begin: func(flags *flag.FlagSet) action {
-			r := &runner{verb: "run", noun: "lock"}
+			r := &runner{verb: "run", noun: "lock", kind: "lock"}
 			r.declare(flags)
 			return r.run
 		},
@@ -65,6 +65,7 @@ Exit codes other than the command's own:
 // runner is one call of lockd run.
 type runner struct {
 	verb, noun   string // of the verb: what it is called, and what it holds
+	kind         string // of its names: lock or election
 	cluster      clusterFlags
 	patience     patience
 	try          bool
@@ -121,7 +122,7 @@ func (r *runner) run(sh *shell, args []string) error {
 	if err != nil {
 		return err
 	}
-	r.patience.notice = newNotice(sh, c, r.names, r.cluster.timeout)
+	r.patience.notice = newNotice(sh, c, awaited{r.kind, r.names}, r.cluster.timeout)
 	t, err := acquire(&r.patience, func(ctx context.Context) (*taken, error) {
 		return r.lock(ctx, c)
 	})

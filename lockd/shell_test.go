@@ -35,7 +35,7 @@ func TestDocumentedVerbs(t *testing.T) {
 		t.Fatal(err)
 	}
 	named := map[string]bool{}
-	for _, m := range regexp.MustCompile("`lockd ([a-z ]+) -o json").FindAllSubmatch(b, -1) {
+	for _, m := range regexp.MustCompile("`lockd ([a-z-]+(?: [a-z]+)?) -o json").FindAllSubmatch(b, -1) {
 		named[string(m[1])] = true
 	}
 	for _, v := range verbs() {

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"lockd/client"
+	"lockd/lockd/admin"
 	"lockd/netio/wire"
 )
 
@@ -17,11 +18,13 @@ func valueGetVerb() verb {
 		args:  "NAME",
 		brief: "print the value of a lock as it is",
 		help: `
-Prints the bytes and nothing else; without a value the exit code is 1. Whose token wrote
-it, and whether it is doubtful, lockd get NAME says, with -o json too.`,
+Prints the bytes and nothing else; without a value the exit code is 1. With which token
+it was written, and whether it is doubtful, -o json says, and lockd get NAME.`,
 		begin: func(flags *flag.FlagSet) action {
 			var cluster clusterFlags
+			var out format
 			cluster.declare(flags)
+			out.declareFor(flags, "raw", "the bytes alone")
 			return func(sh *shell, args []string) error {
 				if err := needArgs(args, "NAME"); err != nil {
 					return err
@@ -39,7 +42,11 @@ it, and whether it is doubtful, lockd get NAME says, with -o json too.`,
 				if err != nil {
 					return clientFailure(err)
 				}
-				_, err = sh.out.Write(info.Value.Data)
+				text := info.Value.Data
+				if out == "json" {
+					text = admin.AppendValue(nil, info)
+				}
+				_, err = sh.out.Write(text)
 				return err
 			}
 		},
@@ -82,7 +89,7 @@ Exit codes:
 					return err
 				}
 				names := args[:1]
-				p.notice = newNotice(sh, c, names, cluster.timeout)
+				p.notice = newNotice(sh, c, awaited{"lock", names}, cluster.timeout)
 				h, err := acquire(&p, func(ctx context.Context) (*client.Held, error) {
 					if p.wait == 0 {
 						return c.TryLock(ctx, args[0])

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"lockd/lockd/admin"
 	"lockd/netio/wire"
 )
 
@@ -13,12 +14,20 @@ func versionVerb() verb {
 	return verb{
 		name:  "version",
 		brief: "print the version and what it speaks",
-		begin: func(*flag.FlagSet) action {
+		begin: func(flags *flag.FlagSet) action {
+			var out format
+			out.declareFor(flags, "text", "a line")
 			return func(sh *shell, args []string) error {
 				if err := needArgs(args); err != nil {
 					return err
 				}
-				return printVersion(sh)
+				if out != "json" {
+					return printVersion(sh)
+				}
+				_, err := sh.out.Write(admin.AppendVersion(nil, &admin.Version{Build: build(),
+					Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
+					Client: wire.Version, Peer: wire.PeerVersion}))
+				return err
 			}
 		},
 	}

@@ -56,3 +56,49 @@ func AppendBench(dst []byte, workers int, took time.Duration, rows []BenchRow) [
 	}
 	return o.end(dst)
 }
+
+// AppendGate appends what a verb at a latch or a barrier has to tell: a number with a
+// name.
+func AppendGate(dst []byte, name, key string, number uint64) []byte {
+	o := newObject(new(fastjson.Arena))
+	o.name("name", name)
+	o.number(key, number)
+	return o.end(dst)
+}
+
+// AppendValue appends the value of a lock that has one.
+func AppendValue(dst []byte, info *client.LockInfo) []byte {
+	o := newObject(new(fastjson.Arena))
+	o.name("name", info.Name)
+	o.lockValue(&info.Value)
+	return o.end(dst)
+}
+
+// AppendToken appends how a token of a lock stands.
+func AppendToken(dst []byte, name string, token uint64, s *client.TokenState) []byte {
+	o := newObject(new(fastjson.Arena))
+	o.name("name", name)
+	o.number("token", token)
+	o.truth("current", truth(s.Current))
+	o.number("newest", s.Newest)
+	return o.end(dst)
+}
+
+// Version is what a binary is and speaks.
+type Version struct {
+	Build, Go, OS, Arch string
+	// Client and Peer are the newest protocols it speaks.
+	Client, Peer uint16
+}
+
+// AppendVersion appends what a binary is.
+func AppendVersion(dst []byte, v *Version) []byte {
+	o := newObject(new(fastjson.Arena))
+	o.text("build", v.Build)
+	o.text("go", v.Go)
+	o.text("os", v.OS)
+	o.text("arch", v.Arch)
+	o.number("client_protocol", uint64(v.Client))
+	o.number("peer_protocol", uint64(v.Peer))
+	return o.end(dst)
+}

@@ -46,7 +46,7 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	switch err := h.opts.Change(ctx, c); {
 	case err == nil, c.Kind == placement.Move && errors.Is(err, placement.ErrNoChange):
-		write(w, appendChanged(nil, &c))
+		write(w, AppendChanged(nil, "", &c))
 	case errors.Is(err, placement.ErrSoon):
 		w.Header().Set(retryAfter, "1")
 		fail(w, http.StatusConflict, err.Error())
@@ -102,14 +102,24 @@ func parseChange(r *http.Request) (placement.Change, error) {
 	return c, nil
 }
 
-func appendChanged(dst []byte, c *placement.Change) []byte {
+// AppendChanged appends a change that was made, and the name of the cluster if that was
+// asked for before.
+func AppendChanged(dst []byte, cluster string, c *placement.Change) []byte {
 	o := newObject(new(fastjson.Arena))
 	o.text("change", c.Kind.String())
+	o.cluster(cluster)
 	o.number("node", uint64(c.Node))
 	if c.Kind == placement.Move {
 		o.number("group", uint64(c.Group))
 	}
 	return o.end(dst)
+}
+
+// cluster adds the name of a cluster, unless it is empty.
+func (o object) cluster(name string) {
+	if name != "" {
+		o.text("cluster", name)
+	}
 }
 
 // toggle reads a parameter that is true or false, or left out.
@@ -144,7 +154,7 @@ func (h *handler) drain(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	switch err := h.opts.Drain(ctx, to); {
 	case err == nil:
-		write(w, appendDraining(nil, to))
+		write(w, AppendDraining(nil, to, nil))
 	case errors.Is(err, node.ErrStopping):
 		fail(w, http.StatusConflict, err.Error())
 	default: // no answer in time
@@ -152,8 +162,14 @@ func (h *handler) drain(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func appendDraining(dst []byte, to node.Draining) []byte {
+// AppendDraining appends how a node was told to drain, and which node of which cluster
+// it is, unless by is nil.
+func AppendDraining(dst []byte, to node.Draining, by *Progress) []byte {
 	o := newObject(new(fastjson.Arena))
 	o.truth("draining", to != node.NotDraining)
+	if by != nil {
+		o.cluster(by.Cluster)
+		o.count("node", by.Node)
+	}
 	return o.end(dst)
 }

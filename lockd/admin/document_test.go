@@ -220,6 +220,11 @@ func jsonSamples() map[string][][]byte {
 	all["hold"] = [][]byte{AppendHold(nil, client.DetachedHold{Name: odd}, time.Now())}
 	all["leader"] = [][]byte{AppendLeader(nil, &client.Leader{}, time.Now()),
 		AppendLeader(nil, &client.Leader{Client: odd, Token: 7, Value: []byte(odd)}, time.Now())}
+	all["left"] = [][]byte{AppendGate(nil, odd, "left", 2)}
+	all["round"] = [][]byte{AppendGate(nil, odd, "round", 7)}
+	all["value"] = [][]byte{AppendValue(nil, &full)}
+	all["token"] = [][]byte{AppendToken(nil, odd, 7, &client.TokenState{Newest: 8})}
+	all["version"] = [][]byte{AppendVersion(nil, &Version{Build: "v"})}
 	all["bench"] = [][]byte{AppendBench(nil, 8, time.Second,
 		[]BenchRow{{What: "lock"}, {What: "unlock"}, {What: "pair"}})}
 	violated := func(v VerifiedViolation) []byte {
@@ -274,9 +279,10 @@ func clusterSamples() map[string][][]byte {
 			appendNode(nil, &node.Status{}, &Options{Build: "v"})},
 		"fault": {appendFault(nil, Fault{Kind: FaultCut, For: time.Second}),
 			appendFault(nil, Fault{Kind: "heal"})},
-		"changed": {appendChanged(nil, &placement.Change{Kind: placement.Add}),
-			appendChanged(nil, &placement.Change{Kind: placement.Move})},
-		"drain": {appendDraining(nil, node.DrainAside)},
+		"changed": {AppendChanged(nil, "", &placement.Change{Kind: placement.Add}),
+			AppendChanged(nil, "c", &placement.Change{Kind: placement.Move})},
+		"drain": {AppendDraining(nil, node.DrainAside, nil),
+			AppendDraining(nil, node.NotDraining, &Progress{Cluster: "c", Node: 1})},
 		"error": {appendError(nil, "no")},
 	}
 }

@@ -290,10 +290,8 @@ func lockObject(info *client.LockInfo) object {
 	o.count("waiters", info.WaiterCount)
 	o.permits(info.Taken, info.Capacity)
 	o.gate(info.Gate.String(), info.Number)
-	if v := &info.Value; len(v.Data) > 0 {
-		o.name("value", string(v.Data))
-		o.number("value_token", v.Token)
-		o.truth("value_doubtful", truth(v.Doubtful))
+	if len(info.Value.Data) > 0 {
+		o.lockValue(&info.Value)
 	}
 	o.list("held_by", len(info.Holders), func(i int) *fastjson.Value {
 		h := newObject(o.arena)
@@ -321,6 +319,13 @@ func lockObject(info *client.LockInfo) object {
 		return w.value
 	})
 	return o
+}
+
+// lockValue adds the value of a lock.
+func (o object) lockValue(v *client.LockValue) {
+	o.name("value", string(v.Data))
+	o.number("value_token", v.Token)
+	o.truth("value_doubtful", truth(v.Doubtful))
 }
 
 // AppendCluster appends what every node says of itself.

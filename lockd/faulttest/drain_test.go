@@ -51,7 +51,8 @@ func TestMoveAndDrain(t *testing.T) {
 	verb(1, fmt.Sprintf("its groups are 0 to %d", groups-1), "move", "99", "2", "--admin",
 		c.Nodes[1].Admin)
 	n := c.Nodes[2]
-	verb(0, "node 3 leads nothing\n", "drain", "--wait", "20s", "--admin", n.Admin)
+	verb(0, `{"draining":true,"cluster":"fault","node":3}`, "drain", "-o", "json", "--wait", "20s",
+		"--admin", n.Admin)
 	verb(0, "\tdraining\t0\t", "status", "--addr", addr)
 	verb(0, `"draining":true`, "status", "--addr", addr, "-o", "json")
 	if code, body := page(t, "GET", n.Admin+"/readyz"); code != 503 ||

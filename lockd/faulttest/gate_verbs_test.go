@@ -78,7 +78,10 @@ func TestGateVerbs(t *testing.T) {
 		!strings.Contains(string(out), "had its effect") {
 		t.Errorf("a print that failed: got exit code %d and %q, want 74", got, out)
 	}
-	steps([][]string{{"latch down full", "0", "0\n"}})
+	steps([][]string{{"latch down -o json full", "0", `{"name":"full","left":0}`}})
+	first = startVerb(t, c, "barrier", "wait", "-o", "json", "--parties", "2", "b")
+	ends(startVerb(t, c, "barrier", "wait", "--parties", "2", "b"), 0, "\n")
+	ends(first, 0, `{"name":"b","round":`)
 }
 
 // awaitGate waits until something is so of a name, of which nil is known if it is at rest.
@@ -110,11 +113,15 @@ func TestValueAndTokenVerbs(t *testing.T) {
 		{[]string{"value", "get", "v"}, 1, "has no value"},
 		{[]string{"value", "set", "v", "so far\n"}, 0, ""},
 		{[]string{"value", "get", "v"}, 0, "so far\n"},
+		{[]string{"value", "get", "-o", "json", "v"}, 0,
+			`{"name":"v","value":"so far\u000a","value_token":1,"value_doubtful":false}`},
 		{[]string{"value", "set", "v", ""}, 0, ""},
 		{[]string{"value", "get", "v"}, 1, "has no value"},
 		{[]string{"value", "set", "v"}, 2, "TEXT is missing"},
 		{[]string{"check-token", strings.Repeat("x", 600), "--token", "7"}, 2, "512"},
 		{[]string{"check-token", "v", "--token", "7"}, 1, "stale\t0\n"},
+		{[]string{"check-token", "-o", "json", "v", "--token", "7"}, 1,
+			`{"name":"v","token":7,"current":false,"newest":0}`},
 		{[]string{"check-token", "v"}, 2, "--token is missing"},
 	} {
 		code, out := onCluster(t, c, row.args...)

@@ -170,7 +170,7 @@ func runWithoutMajority(t *testing.T) {
 		t.Errorf("got exit code %d after %q, want 0 once the nodes are back", got, said)
 	}
 	if got := latch.code(t); got != 0 ||
-		!strings.HasPrefix(latch.out.String(), `lockd: waiting: lock "d": no leader of its group`) {
+		!strings.HasPrefix(latch.out.String(), `lockd: waiting: latch "d": no leader of its group`) {
 		t.Errorf("latch: got exit code %d and %q, want 0 and what it waited for", got,
 			latch.out.String())
 	}
