@@ -35,7 +35,8 @@ func TestDocumentedVerbs(t *testing.T) {
 		t.Fatal(err)
 	}
 	named := map[string]bool{}
-	for _, m := range regexp.MustCompile("`lockd ([a-z-]+(?: [a-z]+)?) -o json").FindAllSubmatch(b, -1) {
+	verb := regexp.MustCompile("`lockd ([a-z-]+(?: [a-z]+)?) -o json")
+	for _, m := range verb.FindAllSubmatch(b, -1) {
 		named[string(m[1])] = true
 	}
 	for _, v := range verbs() {

@@ -8,6 +8,8 @@
 //	GET /v1/locks?prefix=&after=&limit= locks of the cluster by name, a page at a time
 //	GET /v1/lock?name=                  holders and queue of one lock
 //	GET /v1/history?name=&at=&from=&to=&limit= who held one lock
+//	GET /v1/watch?name=&prefix=&from=&events=&for= what becomes of a lock, event by event
+//	POST /v1/watch?name=&prefix=true    the same, with what is known in the body
 //	POST /v1/cluster/{add,remove,replace} a change of the cluster's nodes
 //	POST /v1/cluster/move               another node is to lead a group
 //	POST /v1/cluster/drain              this node gives its leaderships away

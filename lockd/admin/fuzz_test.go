@@ -18,6 +18,8 @@ func FuzzRequest(f *testing.F) {
 	f.Add("GET", "/v1/locks", "prefix=a&after=b&limit=3", "")
 	f.Add("GET", "/v1/lock", "name=a%00b", "")
 	f.Add("GET", "/v1/history", "name=a&from=2026-11-28T14:03:07Z&to=x&limit=7", "")
+	f.Add("GET", "/v1/watch", "name=a&from=7-a&events=2&for=1s", "")
+	f.Add("POST", "/v1/watch", "name=a&prefix=true&from=x", "")
 	f.Add("POST", "/v1/cluster/add", "node=4&peer=h:1&client=h:2", "")
 	f.Add("POST", "/v1/cluster/remove", "", "node=4")
 	f.Add("POST", "/v1/cluster/remove", "undo=true", "node=4")

@@ -1,10 +1,8 @@
 package admin
 
 import (
-	"context"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/valyala/fastjson"
@@ -101,33 +99,11 @@ func (o object) about(key string, a client.About) {
 	}
 }
 
-// history answers who held a lock.
-func (h *handler) history(w http.ResponseWriter, r *http.Request) {
-	opts, err := historyOptions(r)
-	if err != nil {
-		fail(w, http.StatusBadRequest, err.Error())
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-	defer cancel()
-	locks, err := h.opts.Locks(ctx)
-	if err != nil {
-		failWith(w, err)
-		return
-	}
-	past, err := locks.History(ctx, r.FormValue("name"), opts)
-	if err != nil {
-		failWith(w, err)
-		return
-	}
-	write(w, AppendHistory(nil, past))
-}
-
 // historyOptions reads what is asked for: name, at, from, to and limit.
 func historyOptions(r *http.Request) (client.HistoryOptions, error) {
 	var o client.HistoryOptions
-	if r.FormValue("name") == "" {
-		return o, fmt.Errorf("name is missing: /v1/history?name=…")
+	if err := needName(r); err != nil {
+		return o, err
 	}
 	for _, x := range []struct {
 		key string
@@ -144,12 +120,7 @@ func historyOptions(r *http.Request) (client.HistoryOptions, error) {
 		}
 		*x.to = at
 	}
-	if text := r.FormValue("limit"); text != "" {
-		limit, err := strconv.Atoi(text)
-		if err != nil || limit < 1 || limit > maxPage {
-			return o, fmt.Errorf("limit is %q, must be 1 to %d", text, maxPage)
-		}
-		o.Limit = limit
-	}
-	return o, nil
+	var err error
+	o.Limit, err = atMost(r, "limit", 0, maxPage)
+	return o, err
 }

@@ -2,13 +2,11 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/http/pprof"
-	"strconv"
-	"time"
 
 	"lockd/client"
 	"lockd/lockd/node"
@@ -23,6 +21,9 @@ type Locks interface {
 	List(ctx context.Context, prefix string, opts client.ListOptions) ([]client.ListEntry, error)
 	// History says who held a lock; client.ErrNoHistory when no node keeps one.
 	History(ctx context.Context, name string, opts client.HistoryOptions) (*client.History, error)
+	// Watch yields what becomes of a lock, or of all that begin so, until ctx ends.
+	Watch(ctx context.Context, name string,
+		opts client.WatchOptions) iter.Seq2[client.WatchEvent, error]
 }
 
 // Options say what the handler looks at. Every function may be called from any
@@ -34,7 +35,7 @@ type Options struct {
 	Failed func() error
 	// Samples returns the values of /metrics.
 	Samples func() []Sample
-	// Locks returns what /v1/locks and /v1/lock ask.
+	// Locks returns what /v1/locks, /v1/lock, /v1/history and /v1/watch ask.
 	Locks func(ctx context.Context) (Locks, error)
 	// Change asks for a change of the cluster and returns what became of it.
 	Change func(ctx context.Context, c placement.Change) error
@@ -46,15 +47,9 @@ type Options struct {
 	Build string
 }
 
-// requestTimeout bounds a question about locks.
-const requestTimeout = 5 * time.Second
-
-// maxPage bounds the locks of one answer.
-const maxPage = 10_000
-
 // NewHandler returns the handler of the admin listener.
 func NewHandler(o Options) http.Handler {
-	h := &handler{opts: o}
+	h := &handler{opts: o, seats: make(chan struct{}, maxWatches)}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", newMetrics(o))
 	mux.HandleFunc("GET /healthz", h.health)
@@ -64,6 +59,8 @@ func NewHandler(o Options) http.Handler {
 	mux.HandleFunc("GET /v1/locks", h.locks)
 	mux.HandleFunc("GET /v1/lock", h.lock)
 	mux.HandleFunc("GET /v1/history", h.history)
+	mux.HandleFunc("GET /v1/watch", h.watch)
+	mux.HandleFunc("POST /v1/watch", h.watch)
 	mux.HandleFunc("POST /v1/cluster/{change}", h.change)
 	mux.HandleFunc("POST /v1/cluster/drain", h.drain)
 	mux.HandleFunc("POST /v1/faults/{kind}", h.fault)
@@ -80,7 +77,8 @@ func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, "the admin port of a lockd node\n\n"+
 		"/metrics\n/healthz\n/readyz\n/v1/status\n/v1/locks?prefix=&after=&limit=\n/v1/lock?name=\n"+
-		"/v1/history?name=&at=&from=&to=&limit=\n/debug/pprof/\n"+
+		"/v1/history?name=&at=&from=&to=&limit=\n/v1/watch?name=&prefix=&from=&events=&for=\n"+
+		"/debug/pprof/\n"+
 		"POST /v1/cluster/add, remove, replace, move, drain\n")
 }
 
@@ -94,7 +92,11 @@ func ownSite(h http.Handler) http.Handler {
 	return guard.Handler(h)
 }
 
-type handler struct{ opts Options }
+type handler struct {
+	opts Options
+	// seats has one entry for each watch that goes on.
+	seats chan struct{}
+}
 
 func (h *handler) health(w http.ResponseWriter, _ *http.Request) {
 	if err := h.opts.Failed(); err != nil {
@@ -150,81 +152,6 @@ func (h *handler) status(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	write(w, appendNode(nil, s, &h.opts))
-}
-
-func (h *handler) locks(w http.ResponseWriter, r *http.Request) {
-	limit, err := pageLimit(r.FormValue("limit"))
-	if err != nil {
-		fail(w, http.StatusBadRequest, err.Error())
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-	defer cancel()
-	locks, err := h.opts.Locks(ctx)
-	if err != nil {
-		failWith(w, err)
-		return
-	}
-	list, err := locks.List(ctx, r.FormValue("prefix"),
-		client.ListOptions{After: r.FormValue("after"), Limit: limit})
-	if err != nil {
-		failWith(w, err)
-		return
-	}
-	write(w, AppendList(nil, list, limit))
-}
-
-func pageLimit(text string) (int, error) {
-	if text == "" {
-		return 1000, nil
-	}
-	limit, err := strconv.Atoi(text)
-	if err != nil || limit < 1 || limit > maxPage {
-		return 0, fmt.Errorf("limit is %q, must be 1 to %d", text, maxPage)
-	}
-	return limit, nil
-}
-
-func (h *handler) lock(w http.ResponseWriter, r *http.Request) {
-	name := r.FormValue("name")
-	if name == "" {
-		fail(w, http.StatusBadRequest, "name is missing: /v1/lock?name=…")
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-	defer cancel()
-	locks, err := h.opts.Locks(ctx)
-	if err != nil {
-		failWith(w, err)
-		return
-	}
-	info, err := locks.Get(ctx, name)
-	if errors.Is(err, client.ErrNotFound) {
-		fail(w, http.StatusNotFound, fmt.Sprintf("lock %q: nobody holds it or waits for it", name))
-		return
-	}
-	if err != nil {
-		failWith(w, err)
-		return
-	}
-	write(w, AppendLock(nil, info))
-}
-
-// failWith answers with an error of the client.
-func failWith(w http.ResponseWriter, err error) {
-	code := http.StatusBadGateway
-	switch {
-	case errors.Is(err, client.ErrNotFound), errors.Is(err, client.ErrNoHistory):
-		code = http.StatusNotFound
-	case errors.Is(err, client.ErrBadName), errors.Is(err, client.ErrNameTooLong),
-		errors.Is(err, client.ErrOptions):
-		code = http.StatusBadRequest
-	case errors.Is(err, client.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		code = http.StatusServiceUnavailable
-	case errors.Is(err, client.ErrBusy):
-		code = http.StatusTooManyRequests
-	}
-	fail(w, code, err.Error())
 }
 
 func fail(w http.ResponseWriter, code int, text string) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -40,6 +41,14 @@ func (f *fakeLocks) History(_ context.Context, name string,
 	f.asked = fmt.Sprintf("%s at %d from %d to %d limit %d", name, o.At.Unix(), o.From.Unix(),
 		o.To.Unix(), o.Limit)
 	return &client.History{Name: name, Holds: []client.PastHold{{Client: "me", Token: 7}}}, f.err
+}
+
+func (f *fakeLocks) Watch(_ context.Context, name string,
+	_ client.WatchOptions) iter.Seq2[client.WatchEvent, error] {
+	f.asked = name
+	return func(yield func(client.WatchEvent, error) bool) {
+		yield(client.WatchEvent{}, client.ErrClosed)
+	}
 }
 
 func TestHistoryOverHTTP(t *testing.T) {
@@ -363,7 +372,7 @@ func TestPagesAreFound(t *testing.T) {
 			continue
 		}
 		want := 200
-		if path == "/v1/lock" || path == "/v1/history" {
+		if path == "/v1/lock" || path == "/v1/history" || path == "/v1/watch" {
 			want = 400 // they need a name
 		}
 		if code, _ := s.get(path); code != want {

@@ -88,7 +88,7 @@ func TestTools(t *testing.T) {
 		t.Errorf("get of a free lock: got exit code %d and %q, want 1", code, out)
 	}
 	goesOnFromKnown(t, addr)
-	t.Run("Admin", func(t *testing.T) { adminPages(t, c) })
+	t.Run("Admin", func(t *testing.T) { adminPages(t, c, cl) })
 	t.Run("StatusWithANodeDown", func(t *testing.T) { statusWithANodeDown(t, c) })
 	t.Run("Dump", func(t *testing.T) { dumpDirectory(t, c.Nodes[2]) })
 }
@@ -114,7 +114,7 @@ func goesOnFromKnown(t *testing.T, addr string) {
 	}
 }
 
-func adminPages(t *testing.T, c *Cluster) {
+func adminPages(t *testing.T, c *Cluster, cl *client.Client) {
 	get := func(path string) (int, string) {
 		t.Helper()
 		resp, err := http.Get("http://" + c.Nodes[0].Admin + path)
@@ -145,6 +145,7 @@ func adminPages(t *testing.T, c *Cluster) {
 		{"/v1/lock?name=tools/a%20b", 200, `"waiter":"next"`},
 		{"/v1/lock?name=none", 404, `error`},
 		{"/v1/lock", 400, `name is missing`},
+		{"/v1/watch?events=3&prefix=true&name=tools/", 200, `"name":"tools/gpu"`},
 		{"/debug/pprof/", 200, "goroutine"},
 		{"/nothing", 404, ""},
 	} {
@@ -153,6 +154,7 @@ func adminPages(t *testing.T, c *Cluster) {
 			t.Errorf("%s: got %d and %.300q, want %d and %q", row.path, code, body, row.code, row.want)
 		}
 	}
+	watchesOverHTTP(t, cl, get)
 	_, body := get("/metrics")
 	if strings.Contains(body, "tools/a b") {
 		t.Error("the name of a lock is in the metrics")
@@ -162,6 +164,38 @@ func adminPages(t *testing.T, c *Cluster) {
 	if got, err := strconv.Atoi(number); err != nil || got < runtime.GOMAXPROCS(0)+3 {
 		t.Errorf("%q processors, want %d and one for each thread that waits in the kernel",
 			number, runtime.GOMAXPROCS(0))
+	}
+}
+
+// watchesOverHTTP goes on from the version seen last: nothing comes while the lock is as
+// it was, and what it has become when it is another.
+func watchesOverHTTP(t *testing.T, cl *client.Client, get func(string) (int, string)) {
+	t.Helper()
+	h, err := cl.Lock(within(t, 10*time.Second), "tools/watched")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := func(query string) (version, change string) {
+		t.Helper()
+		code, body := get("/v1/watch?name=tools/watched&events=1&" + query)
+		var e struct{ Version, Change string }
+		if err := json.Unmarshal([]byte(body), &e); code != 200 || body != "" && err != nil {
+			t.Errorf("%s: got %d %q, %v", query, code, body, err)
+		}
+		return e.Version, e.Change
+	}
+	version, change := seen("for=10s")
+	if change != "present" {
+		t.Errorf("got %q at first, want how it stands", change)
+	}
+	if again, _ := seen("for=300ms&from=" + version); again != "" {
+		t.Errorf("got version %s after %s, want nothing", again, version)
+	}
+	if err := h.Unlock(within(t, 10*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, change := seen("for=10s&from=" + version); change != "released" {
+		t.Errorf("got %q from %s on, want that it was released", change, version)
 	}
 }
 

@@ -1,0 +1,126 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"lockd/client"
+)
+
+// requestTimeout bounds a question about locks.
+const requestTimeout = 5 * time.Second
+
+// maxPage bounds the locks of one answer.
+const maxPage = 10_000
+
+// unknownLock is what is said of a lock that the cluster does not know, by its name.
+type unknownLock string
+
+func (n unknownLock) Error() string {
+	return fmt.Sprintf("lock %q: nobody holds it or waits for it", string(n))
+}
+
+// ask answers a request with what a question says, or with why it could not be put:
+// wrong is what is wrong with the request itself.
+func (h *handler) ask(w http.ResponseWriter, r *http.Request, wrong error,
+	question func(context.Context, Locks) ([]byte, error)) {
+	if wrong != nil {
+		fail(w, http.StatusBadRequest, wrong.Error())
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+	defer cancel()
+	locks, err := h.opts.Locks(ctx)
+	var body []byte
+	if err == nil {
+		body, err = question(ctx, locks)
+	}
+	if err != nil {
+		failWith(w, err)
+		return
+	}
+	write(w, body)
+}
+
+func (h *handler) locks(w http.ResponseWriter, r *http.Request) {
+	limit, err := atMost(r, "limit", 1000, maxPage)
+	h.ask(w, r, err, func(ctx context.Context, locks Locks) ([]byte, error) {
+		list, err := locks.List(ctx, r.FormValue("prefix"),
+			client.ListOptions{After: r.FormValue("after"), Limit: limit})
+		return AppendList(nil, list, limit), err
+	})
+}
+
+func (h *handler) lock(w http.ResponseWriter, r *http.Request) {
+	h.ask(w, r, needName(r), func(ctx context.Context, locks Locks) ([]byte, error) {
+		info, err := locks.Get(ctx, r.FormValue("name"))
+		if errors.Is(err, client.ErrNotFound) {
+			return nil, unknownLock(r.FormValue("name"))
+		}
+		if err != nil {
+			return nil, err
+		}
+		return AppendLock(nil, info), nil
+	})
+}
+
+// history answers who held a lock.
+func (h *handler) history(w http.ResponseWriter, r *http.Request) {
+	opts, err := historyOptions(r)
+	h.ask(w, r, err, func(ctx context.Context, locks Locks) ([]byte, error) {
+		past, err := locks.History(ctx, r.FormValue("name"), opts)
+		if err != nil {
+			return nil, err
+		}
+		return AppendHistory(nil, past), nil
+	})
+}
+
+// needName refuses a request about one lock that names none.
+func needName(r *http.Request) error {
+	if r.FormValue("name") == "" {
+		return fmt.Errorf("name is missing: %s?name=…", r.URL.Path)
+	}
+	return nil
+}
+
+// atMost reads a parameter that is a number from 1 to most; it is value if it is left
+// out.
+func atMost(r *http.Request, key string, value, most int) (int, error) {
+	text := r.FormValue(key)
+	if text == "" {
+		return value, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > most {
+		return 0, fmt.Errorf("%s is %q, must be 1 to %d", key, text, most)
+	}
+	return n, nil
+}
+
+// failWith answers with an error of the client.
+func failWith(w http.ResponseWriter, err error) {
+	fail(w, statusOf(err), err.Error())
+}
+
+// statusOf is the status of an error of the client.
+func statusOf(err error) int {
+	var unknown unknownLock
+	switch {
+	case errors.As(err, &unknown), errors.Is(err, client.ErrNotFound),
+		errors.Is(err, client.ErrNoHistory):
+		return http.StatusNotFound
+	case errors.Is(err, client.ErrBadName), errors.Is(err, client.ErrNameTooLong),
+		errors.Is(err, client.ErrOptions):
+		return http.StatusBadRequest
+	case errors.Is(err, client.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return http.StatusServiceUnavailable
+	case errors.Is(err, client.ErrBusy):
+		return http.StatusTooManyRequests
+	}
+	return http.StatusBadGateway
+}
