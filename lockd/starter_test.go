@@ -121,6 +121,46 @@ func TestStarterThatEndsBeforeItIsTheCommand(t *testing.T) {
 	}
 }
 
+// stopReady stops a process that waits to become a command, when it is ready.
+func stopReady(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	awaits(t, "ready", func() bool { return waitsToBegin(cmd) })
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	pid := strconv.Itoa(cmd.Process.Pid)
+	awaits(t, "its stop", func() bool { return readProcess(pid).state == "T" })
+}
+
+// A process that was stopped before it is the command is told to go on, and becomes it.
+// If the lock is lost first it is ended, and has never run.
+func TestStarterThatIsStopped(t *testing.T) {
+	ran := filepath.Join(t.TempDir(), "ran")
+	for _, row := range []struct {
+		loses bool
+		code  int
+	}{{true, exitLostBefore}, {false, 0}} {
+		cmd := exec.Command("touch", ran)
+		asked := 0
+		err := startAsked(t, cmd, func() bool {
+			if asked++; asked == 1 {
+				stopReady(t, cmd)
+			}
+			return asked == 1 || !row.loses
+		})
+		if err == nil {
+			err = cmd.Wait()
+		}
+		if exitCode(err) != row.code || exists(ran) == row.loses {
+			t.Errorf("lock lost %v: got %v, ran: %v, want exit code %d", row.loses, err, exists(ran),
+				row.code)
+		}
+		if pid := cmd.Process.Pid; syscall.Kill(pid, 0) != syscall.ESRCH {
+			t.Errorf("lock lost %v: process %d is left", row.loses, pid)
+		}
+	}
+}
+
 // A lock that is lost while the processes start is found lost before the command begins.
 func TestLostWhileTheCommandIsStarted(t *testing.T) {
 	ran := filepath.Join(t.TempDir(), "ran")

@@ -110,6 +110,7 @@ func TestRun(t *testing.T) {
 	t.Run("RestOfGroupStopped", func(t *testing.T) { runRestOfGroupStopped(t, c, cl) })
 	t.Run("RestOfGroupWithoutParent", func(t *testing.T) { runRestOfGroupWithoutParent(t, c) })
 	t.Run("KilledBeforeItsGuardKnows", func(t *testing.T) { runKilledBeforeItsGuardKnows(t, c) })
+	t.Run("StoppedBeforeItBegins", func(t *testing.T) { runStoppedBeforeItBegins(t, c, cl) })
 	t.Run("LeftBehind", func(t *testing.T) { runLeftBehind(t, c, cl) })
 	t.Run("InheritedSignals", func(t *testing.T) { runInheritedSignals(t, c) })
 	t.Run("InheritedFiles", func(t *testing.T) { runInheritedFiles(t, c) })
@@ -401,8 +402,6 @@ func runPaused(t *testing.T, c *Cluster, cl *client.Client) {
 	}
 }
 
-// runLost takes the whole cluster away. The command must be dead before the
-// lease, counted from the last renewal that can have been answered, has passed.
 // runMaxHold: with --max-hold the command is stopped in time, and who waits gets
 // the lock no later than that, although everything works.
 func runMaxHold(t *testing.T, c *Cluster, cl *client.Client) {
@@ -473,6 +472,8 @@ func runForced(t *testing.T, c *Cluster, cl *client.Client) {
 	}
 }
 
+// runLost takes the whole cluster away. The command must be dead before the
+// lease, counted from the last renewal that can have been answered, has passed.
 func runLost(t *testing.T, c *Cluster) {
 	const lease = 3 * time.Second
 	pidFile := filepath.Join(t.TempDir(), "pid")
