@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"os/exec"
 	"slices"
 	"strings"
@@ -64,6 +65,38 @@ func TestFishCompletion(t *testing.T) {
 		if got := completeFish(t, "lockd", verb, "name", "--", "tru"); !slices.Contains(got, "true") {
 			t.Errorf("%s: got %q, want commands", verb, got)
 		}
+	}
+}
+
+// Every verb is offered, and behind it each of its flags and each word of a flag that
+// takes one of a few: nothing of the command line is left out of the scripts.
+func TestCompletionOfEverything(t *testing.T) {
+	for name, ask := range map[string]func(*testing.T, ...string) []string{"bash": complete,
+		"fish": completeFish} {
+		t.Run(name, func(t *testing.T) {
+			for _, v := range verbs() {
+				words := append([]string{"lockd"}, strings.Fields(v.name)...)
+				if got, last := ask(t, words...), words[len(words)-1]; !slices.Contains(got, last) {
+					t.Errorf("%q: got %q, want %q among them", words, got, last)
+				}
+				flags := flag.NewFlagSet(v.name, flag.ContinueOnError)
+				v.begin(flags)
+				flags.VisitAll(func(f *flag.Flag) {
+					if c, ok := f.Value.(*choice); ok {
+						got := ask(t, append(slices.Clone(words), dashed(f.Name), "")...)
+						if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(c.words))) {
+							t.Errorf("%s %s: got %q, want %q", v.name, dashed(f.Name), got, c.words)
+						}
+					}
+				})
+				got := ask(t, append(words, "-")...)
+				flags.VisitAll(func(f *flag.Flag) {
+					if !slices.Contains(got, dashed(f.Name)) {
+						t.Errorf("%s: got %q, want %s among them", v.name, got, dashed(f.Name))
+					}
+				})
+			}
+		})
 	}
 }
 
