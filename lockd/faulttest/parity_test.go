@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -27,17 +26,17 @@ type pair struct {
 }
 
 // TestWLockParity expresses WLock's client API in ours, method by method, on a
-// cluster of processes: how a client is made (parity_client_test.go), its locks, its
-// watches (parity_watch_test.go), and what calls return (parity_result_test.go). Where
-// ours differs on purpose the row says so. What belongs to WLock's registry, tenants
+// cluster of processes: how a client is made (parity_client_test.go), its locks and
+// their kinds (parity_kind_test.go), its watches (parity_watch_test.go), and what calls
+// return (parity_result_test.go). That nothing is left out, parity_names_test.go says.
+// Where ours differs on purpose the row says so. What belongs to WLock's registry, tenants
 // and their migration, has no row.
 func TestWLockParity(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3)
 	p := pair{c: c, a: dial(t, c, client.Options{Name: "a"}),
 		b: dial(t, c, client.Options{Name: "b"}), lease: 30 * time.Second}
-	for _, row := range slices.Concat(clientRows(), lockRows(), readWriteRows(),
-		watchRows(), resultRows(), annotationRows()) {
+	for _, row := range parityRows() {
 		t.Run(row.method, func(t *testing.T) {
 			p.name = "parity/" + row.method
 			if err := row.prove(within(t, 20*time.Second), p); err != nil {
