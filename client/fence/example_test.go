@@ -2,6 +2,7 @@ package fence_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net/http"
@@ -31,6 +32,25 @@ func ExampleMemory() {
 	// <nil>
 	// fence: token 33 of "account/7" is stale: 34 was seen
 	// true 70
+}
+
+// A table beside the data keeps the largest token of each name, and the transaction that
+// writes raises it: whoever comes with a smaller one writes nothing.
+func ExampleSQL() {
+	pay := func(ctx context.Context, db *sql.DB, h fence.Hold) error {
+		guard, err := fence.NewSQL(db, fence.SQLOptions{})
+		if err != nil {
+			return err
+		}
+		if err := guard.CreateTable(ctx); err != nil { // once, where tables are made
+			return err
+		}
+		return guard.Do(ctx, h, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, "UPDATE orders SET paid = 1 WHERE id = 42")
+			return err
+		})
+	}
+	_ = pay // with a database, and the *client.Held of "orders/42"
 }
 
 // A service asks those who write for the token of the lock that guards what they
