@@ -341,6 +341,7 @@ func (a *adminFlags) await(sh *shell, g goal) error {
 	defer cancel()
 	poll := time.NewTicker(200 * time.Millisecond)
 	defer poll.Stop()
+	far := newProgress(sh)
 	var last *admin.Progress
 	for {
 		p, err := a.progress()
@@ -349,6 +350,7 @@ func (a *adminFlags) await(sh *shell, g goal) error {
 			if g.reached(&p) {
 				return a.say(sh, g.done(&p), nil)
 			}
+			far.say(g.open(&p))
 		}
 		select {
 		case <-poll.C:

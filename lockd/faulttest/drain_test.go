@@ -61,6 +61,10 @@ func TestMoveAndDrain(t *testing.T) {
 	}
 	verb(1, "because node 3 is down, drains or lags", "move", "1", "3", "--wait", "300ms", "--admin",
 		c.Nodes[0].Admin)
+	said := typed(t, nil, "cluster", "move", "1", "3", "--wait", "3s", "--admin", c.Nodes[0].Admin)
+	if !strings.Contains(said, "lockd: waiting: group 1 is led by node") {
+		t.Errorf("at a terminal: got %q, want how far it is", said)
+	}
 	verb(0, "node 3 leads groups 0, 1, ", "drain", "--undo", "--wait", "20s", "--admin", n.Admin)
 	if code, body := page(t, "GET", n.Admin+"/readyz"); code != 200 {
 		t.Errorf("readyz: got %d %q, want 200", code, body)

@@ -128,3 +128,58 @@ func runOnTerminal(t *testing.T, c *Cluster) {
 		})
 	}
 }
+
+// typed calls lockd at a terminal and returns what that shows.
+func typed(t *testing.T, env []string, args ...string) string {
+	t.Helper()
+	script, err := exec.LookPath("script") // of util-linux: it has a terminal
+	if err != nil {
+		t.Skip("NOT RUN: there is no script(1), so nothing was typed at a terminal")
+	}
+	words := []string{"'" + lockdPath + "'"}
+	for _, arg := range args {
+		words = append(words, "'"+arg+"'")
+	}
+	cmd := exec.CommandContext(within(t, 20*time.Second), script, "-qc", strings.Join(words, " "),
+		"/dev/null")
+	cmd.Env = append(append(os.Environ(), "SHELL=/bin/sh"), env...)
+	out, _ := cmd.Output() // the exit code is that of script
+	return string(out)
+}
+
+// runEverySignal sends lockd run each signal that can be caught and means something to a
+// command: each arrives once, and the exit code is what the command makes of it.
+func runEverySignal(t *testing.T, c *Cluster) {
+	file := filepath.Join(t.TempDir(), "got")
+	s := startRun(t, c, "every signal", "--", "sh", "-c", `
+		for s in HUP INT QUIT USR1 USR2 ALRM CONT WINCH; do trap "echo $s >> $0.all" $s; done
+		trap 'exit 7' TERM
+		echo ready > "$0"; while :; do sleep 0.01; done`, file)
+	awaitFile(t, file)
+	for i, x := range []struct {
+		name string
+		sig  syscall.Signal
+	}{{"HUP", syscall.SIGHUP}, {"INT", syscall.SIGINT}, {"QUIT", syscall.SIGQUIT},
+		{"USR1", syscall.SIGUSR1}, {"USR2", syscall.SIGUSR2}, {"ALRM", syscall.SIGALRM},
+		{"CONT", syscall.SIGCONT}, {"WINCH", syscall.SIGWINCH}} {
+		if err := s.cmd.Process.Signal(x.sig); err != nil {
+			t.Fatal(err)
+		}
+		ctx := within(t, 10*time.Second)
+		var got []string
+		for len(got) <= i && ctx.Err() == nil {
+			text, _ := os.ReadFile(file + ".all") // at first there is none
+			got = strings.Fields(string(text))
+			pause(ctx, 5*time.Millisecond)
+		}
+		if len(got) != i+1 || got[i] != x.name {
+			t.Fatalf("after %s: got %q, want it once, as the last", x.name, got)
+		}
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.code(t); got != 7 {
+		t.Errorf("got exit code %d and %q, want 7, which the command chose", got, s.out.String())
+	}
+}

@@ -116,6 +116,7 @@ func TestRun(t *testing.T) {
 	t.Run("InheritedFiles", func(t *testing.T) { runInheritedFiles(t, c) })
 	t.Run("Terminal", func(t *testing.T) { runOnTerminal(t, c) })
 	t.Run("SignalsReachTheGroup", func(t *testing.T) { runSignals(t, c, cl) })
+	t.Run("EverySignal", func(t *testing.T) { runEverySignal(t, c) })
 	t.Run("SignalWhileWaiting", func(t *testing.T) { runSignalWhileWaiting(t, c, cl) })
 	t.Run("MaxHold", func(t *testing.T) { runMaxHold(t, c, cl) })
 	t.Run("Forced", func(t *testing.T) { runForced(t, c, cl) })

@@ -88,9 +88,36 @@ func TestTools(t *testing.T) {
 		t.Errorf("get of a free lock: got exit code %d and %q, want 1", code, out)
 	}
 	goesOnFromKnown(t, addr)
+	t.Run("Terminal", func(t *testing.T) { tablesAtATerminal(t, addr) })
 	t.Run("Admin", func(t *testing.T) { adminPages(t, c, cl) })
 	t.Run("StatusWithANodeDown", func(t *testing.T) { statusWithANodeDown(t, c) })
 	t.Run("Dump", func(t *testing.T) { dumpDirectory(t, c.Nodes[2]) })
+}
+
+// tablesAtATerminal prints a table to a terminal: its columns stand below each other, and
+// its head is bold unless somebody wants no colours.
+func tablesAtATerminal(t *testing.T, addr string) {
+	for _, row := range []struct {
+		env  []string
+		bold bool
+	}{{nil, true}, {[]string{"NO_COLOR=1"}, false}, {[]string{"TERM=dumb"}, false}} {
+		env := append([]string{"TERM=xterm", "NO_COLOR="}, row.env...)
+		got := typed(t, env, "ls", "--addr", addr, "tools/")
+		if strings.Contains(got, "\x1b") != row.bold {
+			t.Errorf("%q: got %q, want a bold head: %v", row.env, got, row.bold)
+		}
+		lines := strings.Split(strings.NewReplacer("\x1b[1m", "", "\x1b[0m", "", "\r", "").Replace(got),
+			"\n")
+		at := strings.Index(lines[0], "MODE")
+		if strings.Contains(got, "\t") || at < 0 || len(lines) < 4 {
+			t.Fatalf("%q: got %q, want columns", row.env, got)
+		}
+		for i, mode := range []string{"exclusive", "6 of 8 permits", "exclusive"} {
+			if !strings.HasPrefix(lines[1+i][at:], mode) {
+				t.Errorf("%q: got %q, want %q below MODE", row.env, lines[1+i], mode)
+			}
+		}
+	}
 }
 
 // goesOnFromKnown watches from each line of what was printed before: the others come, and
