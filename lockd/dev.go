@@ -148,9 +148,10 @@ func (d *devCluster) welcome(sh *shell, took time.Duration) {
 
 In another terminal:
   export LOCKD_ADDR=%s
-  lockd run hello -- sh -c 'echo "token $LOCKD_TOKEN"; sleep 60' &
-  lockd get hello
-  lockd run -n hello -- true
+  lockd run hello -- sh -c '
+    echo "token $LOCKD_TOKEN"    # while this runs, the lock is held
+    lockd get hello
+    lockd run -n hello -- true'  # and refused to others
   lockd cluster status
 
 In Go:

@@ -10,12 +10,10 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"lockd/client"
-	"lockd/lockd/faulttest/ports"
 )
 
 // TestTools looks at one cluster with every verb that only looks, and then at
@@ -300,41 +298,3 @@ func damage(t *testing.T, dir string) {
 }
 
 // TestDev runs the one-process cluster from its first line to its end.
-func TestDev(t *testing.T) {
-	const nodes, perNode = 3, 10
-	var claim ports.Claim
-	t.Cleanup(func() { _ = claim.Close() })
-	port, err := claim.Row(nodes * perNode)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(within(t, 30*time.Second), lockdPath, "dev", "--port",
-		strconv.Itoa(port), "--data", t.TempDir())
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	first := make([]byte, 64)
-	if _, err := io.ReadFull(out, first); err != nil {
-		t.Fatalf("lockd dev ended early: %v", err)
-	}
-	if want := "lockd dev: 3 nodes are ready"; !strings.HasPrefix(string(first), want) {
-		t.Errorf("got %q, want %q", first, want)
-	}
-	address := "127.0.0.1:" + strconv.Itoa(port)
-	if code, text := lockd(t, "run", "--addr", address, "x", "--", "true"); code != 0 {
-		t.Errorf("lockd run: got exit code %d and %q, want 0", code, text)
-	}
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.Copy(io.Discard, out); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("lockd dev after SIGTERM: %v, want exit code 0", err)
-	}
-}
