@@ -98,16 +98,20 @@ func clientFailure(err error) error {
 		return &failure{code: exitUnavailable, err: oneLine{err}}
 	case errors.Is(err, client.ErrBadName), errors.Is(err, client.ErrNameTooLong),
 		errors.Is(err, client.ErrOptions):
-		return &failure{code: exitUsage, err: err}
+		return &failure{code: exitUsage, err: oneLine{err}}
 	default:
 		return err
 	}
 }
 
-// oneLine is an error whose text is one line, whatever nodes it lists.
+// oneLine is an error whose text is one line, whatever nodes it lists, and does not
+// say through which package it came.
 type oneLine struct{ error }
 
-func (o oneLine) Error() string { return strings.ReplaceAll(o.error.Error(), "\n", "; ") }
+func (o oneLine) Error() string {
+	text := strings.TrimPrefix(o.error.Error(), "client: ")
+	return strings.ReplaceAll(strings.TrimPrefix(text, "bad options: "), "\n", "; ")
+}
 
 func (o oneLine) Unwrap() error { return o.error }
 

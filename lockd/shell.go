@@ -77,11 +77,15 @@ func (sh *shell) dispatch(args []string) error {
 		sh.printVerbs(sh.err)
 		return &failure{code: exitUsage}
 	}
-	switch args[0] {
-	case "help", "-h", "-help", "--help":
+	if args[0] == "help" || asksForHelp(args[0]) {
 		return sh.help(args[1:])
+	}
+	switch args[0] {
 	case "-v", "-version", "--version":
 		return printVersion(sh)
+	}
+	if len(args) == 2 && asksForHelp(args[1]) && verbsOf(args[0]) != nil {
+		return sh.help(args[:1])
 	}
 	v, rest, err := findVerb(args)
 	if err != nil {
@@ -105,6 +109,11 @@ func (sh *shell) dispatch(args []string) error {
 		args = withoutDashes(args)
 	}
 	return act(sh, args)
+}
+
+// asksForHelp says whether a word is the flag by which help is asked for.
+func asksForHelp(word string) bool {
+	return word == "-h" || word == "-help" || word == "--help"
 }
 
 // runsCommand says whether a lone "--" begins a command, and does not only end the

@@ -320,7 +320,7 @@ func TestRunRefusesACommandLineThatSaysTwoThings(t *testing.T) {
 		"ls --limit -1":                         `--limit is "-1": must be a whole number, 0 to`,
 		"top --limit 0":                         `--limit is "0": must be a whole number, 1 to`,
 		"watch":                                 "NAME is missing",
-		"watch --from yesterday x":              "must be SLOT-STATE",
+		"watch --from yesterday x":              `lockd: version "yesterday", must be SLOT-STATE`,
 		"config check /nonexistent.toml":        "no such file",
 	} {
 		code, _, problems := call(strings.Fields(line)...)
@@ -365,6 +365,12 @@ func TestHelpOfSeveralVerbs(t *testing.T) {
 	for _, want := range []string{"status", "add", "remove", "replace", "move", "drain"} {
 		if code != 0 || !strings.Contains(out, "lockd cluster "+want+" ") {
 			t.Errorf("help cluster: got exit code %d and %q, want %q in it", code, out, want)
+		}
+	}
+	_, want, _ := call("help", "latch")
+	for _, ask := range []string{"-h", "--help"} {
+		if code, out, _ := call("latch", ask); code != 0 || out != want || out == "" {
+			t.Errorf("latch %s: got exit code %d and %q, want what help says", ask, code, out)
 		}
 	}
 	_, list, _ := call("help")
