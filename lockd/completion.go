@@ -27,7 +27,7 @@ fish:  lockd completion fish > ~/.config/fish/completions/lockd.fish`,
 				case "bash":
 					script = bashCompletion()
 				case "zsh":
-					script = "autoload -U +X bashcompinit && bashcompinit\n" + bashCompletion()
+					script = zshPrelude + bashCompletion()
 				case "fish":
 					script = fishCompletion()
 				default:
@@ -87,7 +87,13 @@ func completions() []completed {
 	return slices.Concat(values, cases, []completed{{[]string{" ", "help "}, firsts}})
 }
 
-// bashCompletion is the script for bash; it leaves what comes after lockd run … -- to
+// zshPrelude has zsh understand a script for bash, in a shell too in which nothing is
+// completed yet.
+const zshPrelude = `(( $+functions[compdef] )) || { autoload -U +X compinit && compinit }
+autoload -U +X bashcompinit && bashcompinit
+`
+
+// bashCompletion is the script for bash, and by way of zshPrelude for zsh; it leaves what comes after lockd run … -- to
 // the shell, as the others do.
 func bashCompletion() string {
 	var cases strings.Builder
@@ -107,7 +113,7 @@ func bashCompletion() string {
 	}
 	return fmt.Sprintf(`_lockd() {
   local cur="${COMP_WORDS[COMP_CWORD]}" words=""
-  local line="${COMP_WORDS[*]:1:COMP_CWORD-1} "
+  local line="${COMP_WORDS[*]:1:$((COMP_CWORD - 1))} "
   case "$line" in
     "run "*" -- "|"election run "*" -- ") COMPREPLY=($(compgen -c -- "$cur")); return ;;
     "run "*" -- "*|"election run "*" -- "*) COMPREPLY=($(compgen -f -- "$cur")); return ;;

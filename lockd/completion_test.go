@@ -24,6 +24,34 @@ func complete(t *testing.T, words ...string) []string {
 	return strings.Fields(string(out))
 }
 
+// completeZsh asks zsh, which calls the script as its bashcompinit does.
+func completeZsh(t *testing.T, words ...string) []string {
+	t.Helper()
+	zsh, err := exec.LookPath("zsh")
+	if err != nil {
+		t.Skip("NOT RUN: there is no zsh; apt-get install zsh")
+	}
+	_, script, _ := call("completion", "zsh")
+	script = "compdef() { :; }\n" + script + ` # for compinit takes half a second
+		ask() {
+			emulate -L sh
+			setopt kshglob noshglob braceexpand nokshautoload
+			COMP_WORDS=("$@")
+			COMP_CWORD=$(($# - 1))
+			_lockd
+			print -rl -- "${COMPREPLY[@]}"
+		}
+		ask "$@"`
+	cmd := exec.Command(zsh, append([]string{"-f", "-c", script, "zsh"}, words...)...)
+	var problems strings.Builder
+	cmd.Stderr = &problems
+	out, err := cmd.Output()
+	if err != nil || problems.Len() > 0 {
+		t.Fatalf("%v, %s", err, &problems)
+	}
+	return strings.Fields(string(out))
+}
+
 // completeFish asks fish.
 func completeFish(t *testing.T, words ...string) (got []string) {
 	t.Helper()
@@ -72,7 +100,7 @@ func TestFishCompletion(t *testing.T) {
 // takes one of a few: nothing of the command line is left out of the scripts.
 func TestCompletionOfEverything(t *testing.T) {
 	for name, ask := range map[string]func(*testing.T, ...string) []string{"bash": complete,
-		"fish": completeFish} {
+		"zsh": completeZsh, "fish": completeFish} {
 		t.Run(name, func(t *testing.T) {
 			for _, v := range verbs() {
 				words := append([]string{"lockd"}, strings.Fields(v.name)...)
