@@ -52,6 +52,7 @@ type bench struct {
 	workers  int
 	duration time.Duration
 	prefix   string
+	far      *progress // of the first worker alone
 
 	mu struct {
 		sync.Mutex
@@ -69,6 +70,7 @@ func (b *bench) run(sh *shell, args []string) error {
 		return err
 	}
 	b.prefix += hex.EncodeToString(id[:]) + "/"
+	b.far = newProgress(sh)
 	var p patience
 	p.wait = waitsForEver
 	defer p.listen(syscall.SIGINT, syscall.SIGTERM)()
@@ -113,6 +115,9 @@ func (b *bench) work(ctx context.Context, c *client.Client, worker int, until ti
 		began := time.Now()
 		if until.IsZero() && i == namesPerWorker || !until.IsZero() && !began.Before(until) {
 			return
+		}
+		if worker == 0 && !until.IsZero() && b.far.due(began) {
+			b.far.say("measuring for another " + until.Sub(began).Round(time.Second).String())
 		}
 		name := b.prefix + strconv.Itoa(worker*namesPerWorker+i%namesPerWorker)
 		bounded, cancel := context.WithTimeoutCause(ctx, b.cluster.timeout,

@@ -93,8 +93,8 @@ const zshPrelude = `(( $+functions[compdef] )) || { autoload -U +X compinit && c
 autoload -U +X bashcompinit && bashcompinit
 `
 
-// bashCompletion is the script for bash, and by way of zshPrelude for zsh; it leaves what comes after lockd run … -- to
-// the shell, as the others do.
+// bashCompletion is the script for bash, and by way of zshPrelude for zsh; it leaves
+// what comes after lockd run … -- to the shell, as the others do.
 func bashCompletion() string {
 	var cases strings.Builder
 	for _, c := range completions() {

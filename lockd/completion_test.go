@@ -117,6 +117,12 @@ func TestCompletionOfEverything(t *testing.T) {
 						}
 					}
 				})
+				if v.runsCommand() {
+					got := ask(t, append(slices.Clone(words), "name", "--", "tru")...)
+					if !slices.Contains(got, "true") {
+						t.Errorf("%s: got %q behind --, want commands", v.name, got)
+					}
+				}
 				got := ask(t, append(words, "-")...)
 				flags.VisitAll(func(f *flag.Flag) {
 					if !slices.Contains(got, dashed(f.Name)) {

@@ -23,10 +23,13 @@ func newProgress(sh *shell) *progress {
 	return &progress{to: sh.err, watched: isTerminal(sh.err), next: time.Now().Add(progressEvery)}
 }
 
+// due says whether something would be said now.
+func (p *progress) due(now time.Time) bool { return p.watched && !now.Before(p.next) }
+
 // say tells how it stands.
 func (p *progress) say(text string) {
 	now := time.Now()
-	if !p.watched || text == p.last || now.Before(p.next) {
+	if !p.due(now) || text == p.last {
 		return
 	}
 	p.last, p.next = text, now.Add(progressEvery)
