@@ -87,7 +87,6 @@ func TestTools(t *testing.T) {
 	}
 	goesOnFromKnown(t, addr)
 	t.Run("Terminal", func(t *testing.T) { tablesAtATerminal(t, addr) })
-	t.Run("LongWork", func(t *testing.T) { longWorkAtATerminal(t, addr) })
 	t.Run("Admin", func(t *testing.T) { adminPages(t, c, cl) })
 	t.Run("StatusWithANodeDown", func(t *testing.T) { statusWithANodeDown(t, c) })
 	t.Run("Dump", func(t *testing.T) { dumpDirectory(t, c.Nodes[2]) })
@@ -116,15 +115,6 @@ func tablesAtATerminal(t *testing.T, addr string) {
 				t.Errorf("%q: got %q, want %q below MODE", row.env, lines[1+i], mode)
 			}
 		}
-	}
-}
-
-// longWorkAtATerminal wants work that takes long to say how far it is.
-func longWorkAtATerminal(t *testing.T, addr string) {
-	got := typed(t, nil, "bench", "--addr", addr, "--duration", "2500ms", "--workers", "1")
-	if strings.Count(got, "lockd: waiting: measuring for another") != 2 ||
-		!strings.Contains(got, "pairs a second") {
-		t.Errorf("got %q, want how far it is twice, and what was measured", got)
 	}
 }
 

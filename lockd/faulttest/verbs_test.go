@@ -94,6 +94,11 @@ func TestBench(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "pair\t") || !strings.Contains(out, "pairs a second") {
 		t.Errorf("got exit code %d and %q, want a table", code, out)
 	}
+	said := typed(t, nil, "bench", "--addr", c.Addresses()[0], "--duration", "2500ms", "--workers",
+		"1")
+	if !strings.Contains(said, "lockd: waiting: measuring for another") {
+		t.Errorf("at a terminal: got %q, want how long it goes on", said)
+	}
 	stopped := startVerb(t, c, "bench", "--duration", "1h")
 	cl := dial(t, c, client.Options{Name: "test"})
 	for _, err := range cl.Watch(within(t, 20*time.Second), "lockd-bench/",
