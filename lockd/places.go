@@ -3,11 +3,14 @@ package main
 import (
 	"net"
 	"sync"
+
+	"lockd/lockd/admin"
 )
 
 // adminConns bounds the conns of the admin port, which has no other bound: each takes a
-// descriptor, and a node that runs out of them cannot go on.
-const adminConns = 128
+// descriptor, and a node that runs out of them cannot go on. Half of them are left for
+// probes and people by those who watch.
+const adminConns = 2 * admin.MaxWatches
 
 // places is a listener that accepts so many conns at a time. Further ones wait in the
 // kernel until one has ended.

@@ -49,7 +49,7 @@ type Options struct {
 
 // NewHandler returns the handler of the admin listener.
 func NewHandler(o Options) http.Handler {
-	h := &handler{opts: o, seats: make(chan struct{}, maxWatches)}
+	h := &handler{opts: o, seats: make(chan struct{}, MaxWatches)}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", newMetrics(o))
 	mux.HandleFunc("GET /healthz", h.health)

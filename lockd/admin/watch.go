@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	// maxWatches bounds the watches of one node at one time. Each keeps a conn and,
-	// of a prefix, memory for each name in use.
-	maxWatches = 64
+	// MaxWatches bounds the watches of one node at one time. Each keeps a conn, of which
+	// the listener must have more than that, for who asks how the node is; and, of a
+	// prefix, memory for each name in use.
+	MaxWatches = 64
 	// usualWatch is how long a watch goes on unless it is told otherwise, longestWatch
 	// at most.
 	usualWatch, longestWatch = 10 * time.Minute, time.Hour
@@ -58,7 +59,7 @@ func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
 		defer func() { <-h.seats }()
 	default:
 		fail(w, http.StatusTooManyRequests, fmt.Sprintf("%d watches go on at this node, which is "+
-			"its bound: ask another, or later", maxWatches))
+			"its bound: ask another, or later", MaxWatches))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)

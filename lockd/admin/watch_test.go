@@ -177,7 +177,7 @@ func TestWatchOverHTTPRefuses(t *testing.T) {
 // TestWatchesAreBounded proves that a node has a bounded number of watches, that an event
 // goes out before the watch ends, and that a reader who leaves makes room.
 func TestWatchesAreBounded(t *testing.T) {
-	f := &watchedLocks{events: twoEvents()[:1], begun: make(chan struct{}, maxWatches)}
+	f := &watchedLocks{events: twoEvents()[:1], begun: make(chan struct{}, MaxWatches)}
 	server := httptest.NewServer(f.handler())
 	defer server.Close()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -195,7 +195,7 @@ func TestWatchesAreBounded(t *testing.T) {
 		t.Cleanup(func() { res.Body.Close() })
 		return res
 	}
-	for range maxWatches {
+	for range MaxWatches {
 		res := get(ctx, "name=a")
 		if line, err := bufio.NewReader(res.Body).ReadString('\n'); err != nil ||
 			!strings.Contains(line, `"slot":7`) {
