@@ -49,17 +49,17 @@ type watchRequest struct {
 // It answers when there is an event, or with nothing when the time is over. One event
 // from a version on is a long poll.
 func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
-	q, err := readWatch(w, r)
-	if err != nil {
-		fail(w, http.StatusBadRequest, err.Error())
-		return
-	}
 	select {
 	case h.seats <- struct{}{}:
 		defer func() { <-h.seats }()
 	default:
 		fail(w, http.StatusTooManyRequests, fmt.Sprintf("%d watches go on at this node, which is "+
 			"its bound: ask another, or later", MaxWatches))
+		return
+	}
+	q, err := readWatch(w, r)
+	if err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
