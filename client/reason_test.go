@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -95,6 +96,30 @@ func TestGaveUpBetweenPingAndPong(t *testing.T) {
 			t.Errorf("%v after a ping without a tick since: got %v, want silent: %v", row.later, err,
 				row.silent)
 		}
+	}
+}
+
+// TestUnavailableMatchesNoCause proves that what went wrong at an address cannot be taken
+// for the end of the caller's context, nor for the word of all nodes.
+func TestUnavailableMatchesNoCause(t *testing.T) {
+	b := newBench(t)
+	x := b.acquire("a")
+	causes := []error{context.DeadlineExceeded, ErrRefused}
+	for i, cause := range causes {
+		b.core.Disconnected(b.now, ConnID(i+1), cause)
+	}
+	err := b.core.unavailable(x)
+	for _, cause := range causes {
+		if !errors.Is(err, ErrUnavailable) || errors.Is(err, cause) ||
+			!strings.Contains(err.Error(), cause.Error()) {
+			t.Errorf("got %v, want unavailable, and %q in its text alone", err, cause)
+		}
+	}
+	for _, e := range b.core.endpoints {
+		e.err = fmt.Errorf("%w: it is of another cluster", ErrRefused)
+	}
+	if err := b.core.unavailable(x); !errors.Is(err, ErrUnavailable) || !errors.Is(err, ErrRefused) {
+		t.Errorf("got %v, want unavailable, and refused because all refuse", err)
 	}
 }
 

@@ -476,36 +476,58 @@ func (c *Core) refusedLease() error {
 	return refused
 }
 
-// troubleOf returns what last went wrong at each address of one node.
+// troubleOf returns what last went wrong at each address of one node. It matches what
+// that of all nodes does: see trouble.
 func (c *Core) troubleOf(node uint16) error {
 	var all []error
+	refusing := true
 	for _, e := range c.endpoints {
 		if e.node == node && e.err != nil {
-			all = append(all, fmt.Errorf("%s: %w", e.address, e.err))
+			all = append(all, fmt.Errorf("%s: %v", e.address, e.err))
+			refusing = refusing && errors.Is(e.err, ErrRefused)
 		}
 	}
 	if all == nil {
 		return errors.New("no address of it is known")
 	}
-	return errors.Join(all...)
+	return troubles(all, refusing)
 }
 
 // trouble returns what is known of each endpoint that somebody has tried: what last went
-// wrong there, or how far it has come.
+// wrong there, or how far it has come. What one address says matches nothing: the end of
+// a dial is not that of the caller's context, and another node may still answer. If all
+// of them refuse it matches ErrRefused.
 func (c *Core) trouble() error {
 	var all []error
+	refusing := true
 	for _, e := range c.endpoints {
 		switch {
 		case e.state == connUp:
 			all = append(all, fmt.Errorf("%s: node %d is up", e.address, e.node))
 		case e.err != nil:
-			all = append(all, fmt.Errorf("%s: %w", e.address, e.err))
+			all = append(all, fmt.Errorf("%s: %v", e.address, e.err))
 		case e.state != connNone:
 			all = append(all, fmt.Errorf("%s: no answer yet", e.address))
 		}
+		refusing = refusing && e.state != connUp && errors.Is(e.err, ErrRefused)
 	}
 	if all == nil {
 		return errors.New("no address was tried yet")
 	}
-	return errors.Join(all...)
+	return troubles(all, refusing)
 }
+
+// troubles joins what is said of several addresses. If all refuse it matches ErrRefused.
+func troubles(all []error, refusing bool) error {
+	err := errors.Join(all...)
+	if refusing {
+		return &refusedByAll{err.Error()}
+	}
+	return err
+}
+
+// refusedByAll is the trouble of addresses that all refuse. It matches ErrRefused.
+type refusedByAll struct{ text string }
+
+func (e *refusedByAll) Error() string        { return e.text }
+func (e *refusedByAll) Is(target error) bool { return target == ErrRefused }
