@@ -233,13 +233,14 @@ func (h *Held) prepareAll(c *Client, wants []Want, opts LockAllOptions, flags wi
 // lose marks all lost, because one is.
 func (a *HeldAll) lose(err error) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	if a.mu.ended {
+		a.mu.Unlock()
 		return
 	}
 	a.mu.ended, a.mu.err = true, err
 	close(a.lost)
-	a.cancel(err)
+	a.mu.Unlock()
+	a.cancel(err) // what waits for that may ask about the locks
 }
 
 func (a *HeldAll) lostErr() error {
@@ -348,10 +349,10 @@ func (a *HeldAll) Unlock(ctx context.Context) error {
 // lost if so.
 func (a *HeldAll) end() (again bool, err error) {
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	again, err = a.mu.ended && a.mu.err == nil, a.mu.err
 	a.mu.ended = true
-	a.cancel(ErrUnlocked)
+	a.mu.Unlock()
+	a.cancel(cmp.Or(err, ErrUnlocked))
 	return again, err
 }
 

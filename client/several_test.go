@@ -281,3 +281,24 @@ func TestLockAllWithoutAnswers(t *testing.T) {
 		n.setCut(false)
 	})
 }
+
+// TestEndOfSeveralMayAskAboutThem: what the end of the context of several locks sets off
+// asks about them, in the goroutine that ends it.
+func TestEndOfSeveralMayAskAboutThem(t *testing.T) {
+	lost := &LostError{Name: "a", Cause: ErrForced}
+	for what, end := range map[string]func(a *HeldAll){
+		"lost":   func(a *HeldAll) { a.lose(lost) },
+		"unlock": func(a *HeldAll) { a.end() },
+	} {
+		asked := false
+		a := &HeldAll{lost: make(chan struct{})}
+		a.cancel = func(error) {
+			if asked = a.mu.TryLock(); asked {
+				a.mu.Unlock()
+			}
+		}
+		if end(a); !asked {
+			t.Errorf("%s: who hears of the end of the context cannot ask about the locks", what)
+		}
+	}
+}
