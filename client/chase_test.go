@@ -209,7 +209,7 @@ func TestVictimThatDiesLeavesTheCircleOpen(t *testing.T) {
 			r.wait(t.Context(), i, LockOptions{Detect: true, Weight: uint8(min(i, 1))})
 		}
 		// The first would be the victim. Its process stops before it knows.
-		r.c[0].stop()
+		r.c[0].stop(nil)
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
 		if err := <-r.done[2]; err != nil {
@@ -311,7 +311,7 @@ func TestResumedClientIsTheSame(t *testing.T) {
 					unlock(t, h)
 				}
 			}
-			c.stop()
+			c.stop(nil)
 			c.closeSessionFile("")
 		}
 		if len(slices.Compact(flows)) != 1 {

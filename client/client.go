@@ -32,7 +32,8 @@ type Client struct {
 		conns   map[ConnID]*conn
 		wakeAt  Instant // when the main loop will look by itself
 		changed chan struct{}
-		stopped bool // the loops end, and nothing is dialed any more
+		stopped bool  // the loops end, and nothing is dialed any more
+		why     error // what Close returns once it is stopped, nil if the nodes have confirmed
 		// drained says that no loop is left to deliver: what is started now has ended by
 		// itself, and whoever has started it knows. What had ended before was delivered.
 		drained bool
@@ -139,7 +140,7 @@ func dialChecked(ctx context.Context, addresses []string, opts Options,
 		err = c.keepSessions()
 	}
 	if err != nil {
-		c.stop()
+		_ = c.stop(err)
 		c.closeSessionFile("")
 		return nil, err
 	}
@@ -186,7 +187,8 @@ func (c *Client) until(ctx context.Context, done func(*Core) bool) error {
 // everything when the leases run out. As with Held.Unlock, a context that has ended
 // already does not prevent it: then only RequestTimeout bounds the call. Detached
 // holds stay with the nodes, but this client counts them as lost. A second Close
-// does nothing, and returns nil when the first has returned.
+// returns what came of the first, for which it waits if need be: whichever of them gives
+// up first ends that for both.
 func (c *Client) Close(ctx context.Context) error {
 	if ctx.Err() != nil {
 		ctx = context.WithoutCancel(ctx)
@@ -198,24 +200,27 @@ func (c *Client) Close(ctx context.Context) error {
 	c.kick()
 	c.mu.Unlock()
 	err := c.until(ctx, func(core *Core) bool { return core.Closing() == 0 || c.mu.stopped })
-	c.stop()
+	err = c.stop(err)
 	c.closeSessionFile(c.opts.SessionFile)
 	return err
 }
 
-// stop ends all goroutines of the client. Any call still open ends.
-func (c *Client) stop() {
+// stop ends all goroutines of the client. Any call still open ends. It returns the why
+// of whoever was the first to stop it.
+func (c *Client) stop(why error) error {
 	c.mu.Lock()
 	if !c.mu.stopped {
-		c.mu.stopped = true
+		c.mu.stopped, c.mu.why = true, why
 		close(c.quit)
 		c.change() // another Close may wait for what will not come
 		for _, conn := range c.mu.conns {
 			conn.close()
 		}
 	}
+	why = c.mu.why
 	c.mu.Unlock()
 	c.stopped.Wait()
+	return why
 }
 
 // kick makes sure that what the Core has ready is carried out. Requires: c.mu

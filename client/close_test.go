@@ -127,6 +127,31 @@ func TestCloseTwiceAtOnce(t *testing.T) {
 	})
 }
 
+// TestCloseTwiceOfWhatIsNotConfirmed: no Close says that all is given back when the nodes
+// have not said so, be it the first, one beside it or one after it.
+func TestCloseTwiceOfWhatIsNotConfirmed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		c := n.client(t, Options{})
+		lock(t, c, "a")
+		n.setCut(true)
+		defer n.setCut(false)
+		closes := make(chan error, 2)
+		for range 2 {
+			go func() { closes <- c.Close(t.Context()) }()
+			<-time.After(time.Second)
+		}
+		for _, which := range []string{"the first", "one beside it"} {
+			if err := <-closes; !errors.Is(err, ErrUnavailable) {
+				t.Errorf("%s: got %v, want ErrUnavailable", which, err)
+			}
+		}
+		if err := c.Close(t.Context()); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("one after it: got %v, want ErrUnavailable", err)
+		}
+	})
+}
+
 // TestSignalBesideClose: a signal that has come when the client is closed, or its wish
 // undone, ends the process all the same.
 func TestSignalBesideClose(t *testing.T) {

@@ -22,7 +22,7 @@ func (n *testNodes) kill(c *Client) {
 	for node := range uint16(3) {
 		n.resetNode(node + 1)
 	}
-	c.stop()
+	c.stop(nil)
 	n.setCut(false)
 	c.closeSessionFile("")
 }
