@@ -24,7 +24,12 @@ type Search struct {
 	// bound is the last name that the search covers, once one was left out; until then
 	// it covers all.
 	bound string
+	spent int // since it was last said, see Spent
 }
+
+// placesPerName is how many places are looked at in the time that it takes to put one
+// name in order.
+const placesPerName = 8
 
 // SearchBounds bound what a Search remembers: so many names, of so many bytes
 // together, but one at least. Until they are put in order it may be twice as much.
@@ -45,19 +50,29 @@ func (s *Search) Covers(prefix, after []byte) bool {
 		(s.bound == "" || string(after) < s.bound)
 }
 
-// Look looks at so many more places of locks, and reports whether all were looked at.
+// Look looks at so many more places of locks, one at least, and reports whether all were
+// looked at. It stops sooner when what it finds has to be put in order, which takes as
+// long as to look at some thousands: most may have to be, if they come in the worst order.
 func (s *Search) Look(m *Machine, places int) bool {
-	last := s.end
-	if int(s.end)-int(s.next) >= places {
-		last = s.next + ref(places) - 1
-	}
-	for ; s.next <= last; s.next++ {
+	for until := s.spent + places; !s.Done(); s.next++ {
+		if s.spent >= until {
+			return false
+		}
+		s.spent++
 		l := m.locks.at(s.next)
 		if l.flags&entryUsed != 0 && !l.ghost() {
-			s.Note(m, m.lockName(l))
+			s.take(m, m.lockName(l))
 		}
 	}
-	return s.Done()
+	return true
+}
+
+// Spent returns how many places of locks could have been looked at in the time that the
+// search has taken since Spent was called last.
+func (s *Search) Spent() int {
+	spent := s.spent
+	s.spent = 0
+	return spent
 }
 
 // Done reports whether all locks were looked at.
@@ -65,6 +80,12 @@ func (s *Search) Done() bool { return s.next > s.end }
 
 // Note takes a name that an Apply touched; it is copied.
 func (s *Search) Note(m *Machine, name []byte) {
+	s.spent++
+	s.take(m, name)
+}
+
+// take takes a name, if it belongs to what is searched for.
+func (s *Search) take(m *Machine, name []byte) {
 	if len(name) < len(s.prefix) || string(name[:len(s.prefix)]) != s.prefix ||
 		string(name) <= s.from || s.bound != "" && string(name) > s.bound {
 		return
@@ -83,6 +104,7 @@ func (s *Search) order(m *Machine) {
 	if s.sorted == len(s.found) {
 		return
 	}
+	s.spent += placesPerName * len(s.found)
 	slices.Sort(s.found)
 	s.found = slices.Compact(s.found)
 	var text [maxNameBytes]byte

@@ -92,3 +92,58 @@ func TestSearchWhileNamesComeAndGo(t *testing.T) {
 		t.Error("no search had its end moved before the cursor")
 	}
 }
+
+// BenchmarkSearch looks through a quarter of a million locks whose names come in the worst
+// order, and in none that matter, and reports what it takes for one place that it says
+// to have spent: that is to be about the same.
+func BenchmarkSearch(b *testing.B) {
+	const locks = 1 << 18
+	for _, row := range []struct{ what, prefix string }{{"descending", "lock/"}, {"others", "x"}} {
+		b.Run(row.what, func(b *testing.B) {
+			f := newBench(b, bigLimits())
+			for i := range locks {
+				f.acquire(RequestID(i+1), fmt.Appendf(nil, "lock/%08d", locks-i), ModeEX)
+			}
+			spent := 0
+			b.ResetTimer()
+			for b.Loop() {
+				s := f.m.Search([]byte(row.prefix), nil, SearchBounds{Names: 2 << 10, Bytes: 64 << 10})
+				for !s.Look(f.m, 16<<10) {
+				}
+				spent += s.Spent()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(spent), "ns/place")
+		})
+	}
+}
+
+// A look takes no longer than its places do, however many names it has to put in order:
+// they come in the worst order here. Each look gets on.
+func TestLookIsBounded(t *testing.T) {
+	const locks, names = 4000, 50
+	b := newBench(t, bigLimits())
+	for i := range locks {
+		b.acquire(RequestID(i+1), fmt.Appendf(nil, "%06d", locks-i), ModeEX)
+	}
+	for _, places := range []int{1, 100, 2000} {
+		s := b.m.Search(nil, nil, SearchBounds{Names: names, Bytes: 1 << 20})
+		spent, before, order := 0, s.next, 2*names*placesPerName
+		for ; !s.Look(b.m, places); before = s.next {
+			k := s.Spent()
+			if spent += k; k < 1 || k > places+order {
+				t.Fatalf("a look for %d places took as long as %d, want at most %d more", places, k, order)
+			}
+			if looked := int(s.next - before); looked > (places/order+2)*2*names {
+				t.Fatalf("a look for %d places came %d names further, all of which were to be put in "+
+					"order, %d at once", places, looked, 2*names)
+			}
+		}
+		got, _ := s.Names(nil, b.m, nil, names)
+		if len(got) != names || string(got[0]) != "000001" {
+			t.Errorf("got %d names from %s on, want the first %d", len(got), got[0], names)
+		}
+		if spent < locks {
+			t.Errorf("spent %d, want no less than there are places", spent)
+		}
+	}
+}

@@ -203,7 +203,7 @@ func (n *Node) adopt(g *group, d InstallDone) {
 			g.id, slot, d.Machine.Applied()))
 	}
 	g.machine, g.changes, g.saved = d.Machine, nil, slot
-	g.searches = nil // they have looked at places of the old one
+	g.forgetSearches() // they have looked at places of the old one
 	if at := toldOf(g.machine); at.slot > g.told.slot {
 		g.told = at // what ended between, nobody here saw
 	}

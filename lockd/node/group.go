@@ -129,8 +129,10 @@ type group struct {
 	idle    []flight             // spent flights, for their memory
 	reads   []read
 	lists   []read // confirmed, of which names are looked for
-	// searches are what is found of names, or being looked for.
+	// searches are what is found of names, or being looked for, and touches what they
+	// have to hear of.
 	searches []*search
+	touches  touches
 	parks    []lockfsm.Command // sessions to be parked or let go as the batch has room
 	// confirmed is the highest read round confirmed; launched and landed count
 	// the flights of this node since it last began to lead.

@@ -81,7 +81,8 @@ func (n *Node) abandon(g *group) {
 		n.leave(g.lists[i].conn, moved)
 		n.countOff(&g.lists[i])
 	}
-	g.lists, g.searches = nil, nil
+	g.lists = nil
+	g.forgetSearches()
 	for _, id := range sortedConns(moved) {
 		c := n.conns.find(id)
 		if c == nil {

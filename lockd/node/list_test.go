@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"lockd/lockfsm"
 	"lockd/netio/wire"
 )
 
@@ -156,5 +157,106 @@ func TestListBehindWhatCameSince(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %.14q, want %.14q", got, want)
+	}
+}
+
+// firstInUse returns the first names that the machine of a group has in use.
+func firstInUse(g *group, limit int) (names []string) {
+	g.machine.ForEachLock(func(x *lockfsm.LockInfo) bool {
+		names = append(names, string(x.Name))
+		return true
+	})
+	slices.Sort(names)
+	return names[:min(limit, len(names))]
+}
+
+// What is touched while names are looked for is heard of by the search, be it more than
+// is kept. A search that is done and used by nobody costs no Apply anything: it goes.
+func TestSearchesHearWhatIsTouched(t *testing.T) {
+	const kept = 3
+	o := testOptions()
+	o.SearchStep, o.SearchNames = 1, kept
+	w := newWorld(t, o)
+	a := w.lasting(1, 0, 60_000)
+	names := longNames(o.Groups, 80)
+	tokens := make(map[int]uint64)
+	lock := func(i int) { tokens[i] = a.lock(names[i]).Token }
+	for i := 40; i < 80; i++ {
+		lock(i)
+	}
+	n := w.leaderOf(0).node
+	g := n.groups[0]
+	search := func() bool {
+		_, ready, cost := n.namesBehind(g, nil, nil, kept)
+		if cost < 1 {
+			t.Fatalf("a search cost %d", cost)
+		}
+		return ready
+	}
+	check := func(when string) {
+		t.Helper()
+		for !search() {
+		}
+		if got, want := fmt.Sprintf("%q", n.names), fmt.Sprintf("%q", firstInUse(g, kept)); got != want {
+			t.Errorf("%s: got %.80s, want %.80s", when, got, want)
+		}
+	}
+	for range 10 {
+		if search() {
+			t.Fatal("all names were found too soon")
+		}
+	}
+	for i := 10; i < 40; i++ { // the first ones are not kept any more when it is done
+		lock(i)
+	}
+	if k := len(g.touches.names); k > 2*kept || len(g.searches) != 1 {
+		t.Errorf("got %d names kept for %d searches, want at most %d for one", k, len(g.searches), 2*kept)
+	}
+	check("names came while they were looked for")
+	lock(9)
+	check("a name came since")
+	a.release(names[9], tokens[9])
+	check("a name went since")
+	for i := 8; i >= 0; i-- {
+		lock(i)
+	}
+	if len(g.searches) != 0 {
+		t.Errorf("got %d searches that nobody has used since much was touched, want none", len(g.searches))
+	}
+	check("looked for again")
+}
+
+// No more than a few searches of a group are under way at once, because all of them hear
+// what is touched. Who comes later has his turn when one is done, or given up.
+func TestSearchesOfAGroupAtOnce(t *testing.T) {
+	o := testOptions()
+	o.SearchStep = 1
+	w := newWorld(t, o)
+	a := w.lasting(1, 0, 60_000)
+	for i := range 20 {
+		a.lock(w.nameIn(0, i))
+	}
+	n := w.leaderOf(0).node
+	g := n.groups[0]
+	search := func(i int) bool {
+		_, ready, _ := n.namesBehind(g, nil, []byte{'z' - byte(i)}, 9) // none covers it
+		return ready
+	}
+	for i := range 2 * maxLooking {
+		if search(i) {
+			t.Fatal("all names were found too soon")
+		}
+	}
+	if len(g.searches) != maxLooking {
+		t.Errorf("got %d searches at once, want %d", len(g.searches), maxLooking)
+	}
+	for !search(0) {
+	}
+	if search(2*maxLooking-1) || len(g.searches) != maxLooking+1 {
+		t.Errorf("got %d searches once one is done, want one more", len(g.searches))
+	}
+	w.run(2 * searchIdle)
+	if search(2*maxLooking-2) || g.searches[len(g.searches)-1].used != n.now {
+		t.Error("no search of those that nobody waits for has made room")
 	}
 }

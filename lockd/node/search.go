@@ -13,8 +13,11 @@ import (
 // that are asked for next. Meanwhile its machine says which names it touches.
 
 const (
-	// maxSearches bounds those of a node, and with searchBytes their memory.
+	// maxSearches bounds those of a node, and with searchBytes their memory. maxLooking
+	// bounds those of a group that are not done: what is touched meanwhile costs each
+	// of them, whether it is used or not.
 	maxSearches = 32
+	maxLooking  = 4
 	searchBytes = 64 << 10
 	// mostSearchNames is the largest Options.SearchNames.
 	mostSearchNames = 2 << 10
@@ -26,14 +29,29 @@ const (
 	placesPerUnit = 64
 )
 
-// SearchBytes bounds the memory of the names that a node has found and not listed yet.
-func SearchBytes() uint64 { return 2 * maxSearches * (searchBytes + 16*mostSearchNames) }
+// SearchBytes bounds the memory of the names that a node has found and not listed yet,
+// with those that were touched meanwhile.
+func SearchBytes() uint64 { return 2 * 2 * maxSearches * (searchBytes + 16*mostSearchNames) }
 
 // search is names of a group that were found, or are being looked for.
 type search struct {
 	*lockfsm.Search
 	used Nanos
+	// heard is how many of the names touched it has taken: it has to take all before it
+	// is asked for any.
+	heard uint64
 }
+
+// touches are names that were touched while a group has searches, in order. They cost
+// an Apply the same however many searches there are: each takes them when it is used,
+// which is charged to whom it is used for.
+type touches struct {
+	first uint64 // how many were dropped before names[0]
+	names []string
+	bytes int
+}
+
+func (t *touches) end() uint64 { return t.first + uint64(len(t.names)) }
 
 // namesBehind leaves in n.names the first names of a group in use that begin with
 // prefix, behind after, and says whether there may be more. It looks at a bounded
@@ -45,15 +63,17 @@ func (n *Node) namesBehind(g *group, prefix, after []byte, limit int) (more, rea
 		if s == nil {
 			return false, false, 1
 		}
-		if !s.Done() {
-			cost += 1 + n.opts.SearchStep/placesPerUnit
-			if !s.Look(g.machine, n.opts.SearchStep) {
-				return false, false, cost
-			}
+		g.hear(s)
+		looked := !s.Done()
+		if looked && s.Look(g.machine, n.opts.SearchStep) {
 			n.stats.Searches++
+		}
+		if !s.Done() {
+			return false, false, cost + 1 + s.Spent()/placesPerUnit
 		}
 		names, covered := s.Names(n.names[:0], g.machine, after, limit)
 		n.names = names
+		cost += s.Spent() / placesPerUnit
 		if len(names) > 0 || covered == nil {
 			return covered != nil, true, cost + pageCost(len(names))
 		}
@@ -76,38 +96,88 @@ func (n *Node) searchFor(g *group, prefix, after []byte) *search {
 			return s
 		}
 	}
-	if !n.roomToSearch() {
+	if !n.roomToSearch(g) {
 		return nil
 	}
-	s := &search{used: n.now, Search: g.machine.Search(prefix, after,
+	s := &search{used: n.now, heard: g.touches.end(), Search: g.machine.Search(prefix, after,
 		lockfsm.SearchBounds{Names: n.opts.SearchNames, Bytes: searchBytes})}
 	g.searches = append(g.searches, s)
 	return s
 }
 
-// roomToSearch makes room for one more search, if need be in place of that which was
-// used longest ago and is done or nobody seems to wait for.
-func (n *Node) roomToSearch() bool {
-	all := 0
+// roomToSearch makes room for one more search of a group, if need be in place of that
+// which was used longest ago and is done or nobody seems to wait for.
+func (n *Node) roomToSearch(in *group) bool {
+	all, looking := 0, 0
 	var of *group
-	var oldest *search
+	var oldest, idle *search // of all, and of those of the group that are not done
 	for _, g := range n.hosted {
 		all += len(g.searches)
 		for _, s := range g.searches {
-			free := s.Done() || n.now-s.used > searchIdle
-			if free && (oldest == nil || s.used < oldest.used) {
+			left := n.now-s.used > searchIdle
+			if (s.Done() || left) && (oldest == nil || s.used < oldest.used) {
 				of, oldest = g, s
+			}
+			if g != in || s.Done() {
+				continue
+			}
+			looking++
+			if left && (idle == nil || s.used < idle.used) {
+				idle = s
 			}
 		}
 	}
-	if all < maxSearches {
-		return true
-	}
-	if oldest == nil {
+	switch {
+	case looking >= maxLooking && idle == nil:
 		return false
+	case looking >= maxLooking:
+		in.dropSearch(idle)
+	case all < maxSearches:
+	case oldest == nil:
+		return false
+	default:
+		of.dropSearch(oldest)
 	}
-	of.searches = slices.DeleteFunc(of.searches, func(s *search) bool { return s == oldest })
 	return true
+}
+
+func (g *group) dropSearch(drop *search) {
+	g.searches = slices.DeleteFunc(g.searches, func(s *search) bool { return s == drop })
+}
+
+// forgetSearches forgets all of a group.
+func (g *group) forgetSearches() { g.searches, g.touches = nil, touches{} }
+
+// hear has a search take what was touched since it was used last.
+func (g *group) hear(s *search) {
+	for _, name := range g.touches.names[s.heard-g.touches.first:] {
+		s.Note(g.machine, []byte(name))
+	}
+	s.heard = g.touches.end()
+}
+
+// noteTouch keeps a name for the searches of a group. If there is no room for it, half
+// of those that are kept go: a search that is done and has not heard them goes, too.
+func (n *Node) noteTouch(g *group, name []byte) {
+	t := &g.touches
+	for len(t.names) >= 2*n.opts.SearchNames ||
+		t.bytes+len(name) > 2*searchBytes && len(t.names) > 0 {
+		cut := (len(t.names) + 1) / 2
+		g.searches = slices.DeleteFunc(g.searches, func(s *search) bool {
+			late := s.heard < t.first+uint64(cut)
+			if late && !s.Done() {
+				g.hear(s) // it would be begun again and again
+			}
+			return late && s.Done()
+		})
+		for _, old := range t.names[:cut] {
+			t.bytes -= len(old)
+		}
+		t.names = slices.Delete(t.names, 0, cut)
+		t.first += uint64(cut)
+	}
+	t.names = append(t.names, string(name))
+	t.bytes += len(name)
 }
 
 // dropSearches forgets what nobody has asked for of late.
@@ -119,6 +189,9 @@ func (n *Node) dropSearches() {
 		g.searches = slices.DeleteFunc(g.searches, func(s *search) bool {
 			return n.now-s.used > searchKept
 		})
+		if len(g.searches) == 0 {
+			g.forgetSearches()
+		}
 	}
 }
 

@@ -313,7 +313,7 @@ func (n *Node) dropWatches(g *group, moved map[ConnID]struct{}) {
 
 // noting says whether anybody wants to know what an Apply touches.
 func (n *Node) noting(g *group) lockfsm.Noting {
-	if g.leading && (g.watches != nil || g.searches != nil ||
+	if g.leading && (g.watches != nil || len(g.searches) > 0 ||
 		n.contention.known[uint16(g.id)] > 0) {
 		return lockfsm.NotingOn
 	}
@@ -325,8 +325,8 @@ func (n *Node) touched(g *group) {
 	for i := range n.outcome.Touched {
 		t := &n.outcome.Touched[i]
 		n.contention.note(g.id, t, n.now)
-		for _, s := range g.searches {
-			s.Note(g.machine, t.Name)
+		if len(g.searches) > 0 {
+			n.noteTouch(g, t.Name)
 		}
 		if g.watches != nil {
 			n.watchTouched(g, t)
