@@ -158,7 +158,7 @@ func (s *Search) Names(dst [][]byte, m *Machine, after []byte, limit int) (
 		}
 		dst = append(dst, text)
 	}
-	if s.bound != "" {
+	if s.bound != "" && !plantedIs("list-ends-early") {
 		covered = []byte(strings.Clone(s.bound))
 	}
 	return dst, covered
