@@ -131,6 +131,9 @@ func (m *Machine) Clock() Clock { return m.clock }
 // LogTime returns the machine's clock.
 func (m *Machine) LogTime() Time { return m.logTime }
 
+// Used reports whether anybody ever held a lock, or waited for one.
+func (m *Machine) Used() bool { return m.stamps > 0 }
+
 // Limits returns the limits the machine was made with.
 func (m *Machine) Limits() Limits { return m.limits }
 

@@ -82,9 +82,14 @@ func (c *clocks) see(s sighting) bool {
 	return true
 }
 
-// add takes a clock over, which may have been known.
+// add takes a clock over, which may have been known. Log time stands at zero from the
+// birth of a group until it is used: the later clock of the two is the right one.
 func (c *clocks) add(x clock) {
-	if n := len(c.all); n > 0 && c.all[n-1].at >= x.at {
+	switch n := len(c.all); {
+	case n == 1 && x.at == 0 && c.all[0].at == 0:
+		c.all[0].offset = max(c.all[0].offset, x.offset)
+		return
+	case n > 0 && c.all[n-1].at >= x.at:
 		return
 	}
 	if len(c.all) >= maxClocks {

@@ -145,3 +145,37 @@ func TestClocksAfterRestart(t *testing.T) {
 		w.open()
 	}
 }
+
+// A cluster that is used long after its birth knows when its first hold began, after a
+// restart, too: log time has stood at zero until then.
+func TestFirstHoldOfAGroup(t *testing.T) {
+	w := newWorld(t, MinBytes)
+	const idle, held = 3_600_000, 150
+	now := func() node.Nanos { return node.Nanos(w.wall-epoch+5000) * node.Millisecond }
+	w.s.Note(&node.HistoryNote{Group: 1, Now: now(), Begins: true}) // born
+	w.wall += idle
+	w.s.Note(&node.HistoryNote{Group: 1, To: 3, Now: now(), Begins: true})
+	w.wall += held
+	e := ended("a", 1, 0)
+	e.Since = 0
+	w.s.Note(&node.HistoryNote{Group: 1, After: 3, To: 4, LogTime: held, Now: now(),
+		Ended: []lockfsm.Ended{e}})
+	for i := range int64(5) {
+		w.wall += 200
+		at := lockfsm.Time(held + i*200)
+		w.s.Note(&node.HistoryNote{Group: 1, After: uint64(4 + i), To: uint64(5 + i), Before: at,
+			LogTime: at + 200, Now: now()})
+	}
+	for _, when := range []string{"at once", "after a restart"} {
+		got, page := w.ask(wire.History{ToMillis: 1 << 62, Name: []byte("a")})
+		if len(got) != 1 || got[0].StartMillis != epoch+idle || got[0].StartAbout != 0 ||
+			got[0].EndMillis != epoch+idle+held || got[0].EndAbout != 0 {
+			t.Errorf("%s: got %+v, want it held for %d ms from %d on", when, got, held, epoch+idle)
+		}
+		if len(page.Spans) != 1 || page.Spans[0].After != 0 {
+			t.Errorf("%s: got %+v, want all known", when, page.Spans)
+		}
+		w.sync()
+		w.open()
+	}
+}

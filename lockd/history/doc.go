@@ -19,6 +19,8 @@
 // seen together while the node was up to date. Log time stops when nobody leads, so the
 // difference of the two grows in steps; within one it is exact to beatMillis and a beat of
 // log time. What began at the log time at which it stopped may have done so before or after.
+// Log time stands at zero from the birth of a group until it is used: who leads it then
+// notes when that was.
 // While a node applies what it missed it sees no such moment, and what lies in between is
 // told with how far it may be off.
 //

@@ -214,8 +214,11 @@ func (s *Store) note(x *node.HistoryNote, wall int64) (full bool) {
 	seen := sighting{at: x.LogTime, wall: wall - int64(x.LogTime),
 		turn: int64(x.Now/node.Millisecond) - int64(x.LogTime)}
 	switch {
-	case x.Now != 0 && x.To == 0: // log time begins
+	case x.Begins:
 		s.addClock(x.Group, clock{at: x.LogTime, offset: seen.wall})
+		if x.To > 0 {
+			g.clocks.settled, g.clocks.isSet = seen, true
+		}
 	case x.Now != 0 && g.clocks.see(seen):
 		s.addClock(x.Group, g.clocks.found)
 	}

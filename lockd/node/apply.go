@@ -27,7 +27,7 @@ func (n *Node) apply(g *group, e *paxos.Entry) {
 	}
 	n.probeApplied(g, e)
 	if n.deps.History != nil {
-		n.ended.Now = n.now
+		n.ended.Now, n.ended.Begins = n.now, g.proposed(e.Slot, e.Ballot)
 		n.noteEnds(g, &n.ended, &n.outcome)
 	}
 	for i := range n.outcome.Events {

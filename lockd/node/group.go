@@ -211,13 +211,19 @@ func (g *group) recycle(f flight) {
 // value of ballot. A slot of this leader's ballot has exactly one value (I2),
 // so the ballot tells whether what was chosen is what this node proposed.
 func (g *group) popFlight(slot paxos.Slot, ballot paxos.Ballot) (flight, bool) {
-	if len(g.flights) == 0 || g.flights[0].slot != slot || g.flights[0].ballot != ballot {
+	if !g.proposed(slot, ballot) {
 		return flight{}, false
 	}
 	f := g.flights[0]
 	g.flights = append(g.flights[:0], g.flights[1:]...)
 	g.landed++
 	return f, true
+}
+
+// proposed reports whether this node has proposed the next slot, since it last began to
+// lead, and it was chosen as proposed.
+func (g *group) proposed(slot paxos.Slot, ballot paxos.Ballot) bool {
+	return len(g.flights) > 0 && g.flights[0].slot == slot && g.flights[0].ballot == ballot
 }
 
 // work lets a group do everything it can in this turn: propose what was

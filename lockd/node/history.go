@@ -27,9 +27,13 @@ type HistoryNote struct {
 	// Before is the log time at After, LogTime that at To.
 	Before, LogTime lockfsm.Time
 	// Now is the clock of the turn, zero while the log of an earlier run is applied: then
-	// it says nothing about when it was. If it is there and To is zero, the group is born.
-	Now   Nanos
-	Ended []lockfsm.Ended // borrowed
+	// it says nothing about when it was.
+	Now Nanos
+	// Begins says that nothing was held before now, in a group whose log time is zero: it
+	// is born (To is zero), or used for the first time. Log time stands still in between.
+	// Who does not lead cannot tell: what it applies may have been chosen long ago.
+	Begins bool
+	Ended  []lockfsm.Ended // borrowed
 }
 
 // HistoryRequest asks for the holds of a name of which some part lies within a time.
@@ -52,10 +56,11 @@ type HistoryDone struct {
 type toldSlot struct {
 	slot uint64
 	at   lockfsm.Time
+	used bool // locks were, by then
 }
 
 // toldOf is where a machine is.
-func toldOf(m *lockfsm.Machine) toldSlot { return toldSlot{m.Applied(), m.LogTime()} }
+func toldOf(m *lockfsm.Machine) toldSlot { return toldSlot{m.Applied(), m.LogTime(), m.Used()} }
 
 // notingEnds says whether anybody wants to know which holds end.
 func (n *Node) notingEnds() lockfsm.Noting {
@@ -66,15 +71,17 @@ func (n *Node) notingEnds() lockfsm.Noting {
 }
 
 // noteEnds tells the history what an Apply ended, and how far log time has come. Slots
-// with neither go with the next that has. A slot that is applied again, to a machine that
-// came of a snapshot, was told before.
+// with neither go with the next that has, but for the first use of a group, which
+// x.Begins says to be now if it is in this slot. A slot that is applied again, to a
+// machine that came of a snapshot, was told before.
 func (n *Node) noteEnds(g *group, x *HistoryNote, out *lockfsm.Outcome) {
 	at := toldOf(g.machine)
-	if at.slot <= g.told.slot || len(out.Ended) == 0 && at.at == g.told.at {
+	first := at.at == 0 && at.used && !g.told.used
+	if at.slot <= g.told.slot || len(out.Ended) == 0 && at.at == g.told.at && !first {
 		return
 	}
 	*x = HistoryNote{Group: uint16(g.id), After: g.told.slot, To: at.slot, Before: g.told.at,
-		LogTime: at.at, Now: x.Now, Ended: out.Ended}
+		LogTime: at.at, Now: x.Now, Begins: x.Begins && first, Ended: out.Ended}
 	g.told = at
 	n.deps.History.Note(x)
 }
@@ -89,7 +96,7 @@ func (n *Node) noteStart(g *group) {
 	n.ended = HistoryNote{Group: uint16(g.id), After: g.told.slot, To: g.told.slot,
 		Before: g.told.at, LogTime: g.told.at}
 	if n.recovery != nil {
-		n.ended.Now = n.now
+		n.ended.Now, n.ended.Begins = n.now, n.now != 0 && g.told.slot == 0
 	}
 	n.deps.History.Note(&n.ended)
 }

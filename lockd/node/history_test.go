@@ -221,3 +221,42 @@ func TestHistoryIsAsked(t *testing.T) {
 		}
 	}
 }
+
+// The history of a group is told when it is used for the first time, once: log time stands
+// at zero from its birth until then. Only who leads knows when that is.
+func TestHistoryIsToldOfTheFirstUse(t *testing.T) {
+	w := watched(t, testOptions())
+	u := w.user(1, 0)
+	began := func() (all []HistoryNote) {
+		for _, p := range w.opts.Nodes {
+			for _, x := range w.nodes[p.ID].past.known[0] {
+				if x.Begins {
+					all = append(all, x)
+				}
+			}
+		}
+		return all
+	}
+	if got := began(); len(got) != 0 {
+		t.Fatalf("before: got %+v told, want nothing", got)
+	}
+	before := w.now
+	token := u.lock(w.nameIn(0, 0)).Token
+	u.unlock(w.nameIn(0, 0), token)
+	u.lock(w.nameIn(0, 1))
+	w.run(Second)
+	got := began()
+	if len(got) != 1 || got[0].LogTime != 0 || got[0].Now < before ||
+		got[0].Now > before+100*Millisecond {
+		t.Errorf("got %+v told, want the first use, at %v", got, before)
+	}
+	for _, p := range w.opts.Nodes { // what is applied again, and what comes late, is not now
+		w.kill(p.ID)
+		w.nodes[p.ID].start()
+		w.link(p.ID)
+		w.run(2 * Second)
+	}
+	if got := began(); len(got) != 1 {
+		t.Errorf("after restarts: got %+v told, want nothing more", got)
+	}
+}
