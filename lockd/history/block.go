@@ -258,27 +258,8 @@ func (b *builder) seal(kind byte) ([]byte, blockInfo) {
 	b.hashes = slices.Compact(b.hashes)
 	le := binary.LittleEndian
 	d := make([]byte, headerBytes, headerBytes+len(b.body)+32*len(b.spans)+4*len(b.hashes)+alignBytes)
-	d = binary.AppendUvarint(d, uint64(len(b.spans)))
-	for i := range b.spans {
-		s := &b.spans[i]
-		d = binary.AppendUvarint(d, uint64(s.group))
-		d = binary.AppendUvarint(d, s.after)
-		d = binary.AppendUvarint(d, s.to-s.after)
-		d = binary.AppendUvarint(d, uint64(s.before))
-		d = binary.AppendUvarint(d, uint64(s.at-s.before))
-	}
-	d = binary.AppendUvarint(d, uint64(len(b.clocks)))
-	for i := range b.clocks {
-		c := &b.clocks[i]
-		d = binary.AppendUvarint(d, uint64(c.group))
-		d = binary.AppendUvarint(d, uint64(c.at))
-		d = binary.AppendVarint(d, c.offset)
-		seen := c.seen
-		if c.unsure {
-			seen = c.at + 1
-		}
-		d = binary.AppendUvarint(d, uint64(seen))
-	}
+	d = appendSpans(d, b.spans)
+	d = appendClocks(d, b.clocks)
 	d = binary.AppendUvarint(d, uint64(len(b.hashes)))
 	for _, h := range b.hashes {
 		d = le.AppendUint32(d, h)

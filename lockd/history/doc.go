@@ -53,7 +53,12 @@
 //
 // Least and last, in milliseconds since 1970, bound when the holds of a block began and
 // ended. The carry, the first block of a segment, says where each group stood and
-// repeats its last clocks, so that older segments can go. The oldest go first.
+// repeats its last clocks, so that older segments can go. The oldest go first. Its body,
+// which may be empty, says what the segment before has, so that a start need not look:
+//
+//	index    number v | bytes / 512 v | n v | n × block | a head without names
+//	block    distance from the end of the one before / 512 v | number since that v | head bytes v |
+//	         body bytes v | holds v | last since that z | last - least z | CRC-32C of the body u32
 //
 // A torn end is cut when the Store is opened; a block that is damaged is passed over and
 // named, and its slots are not known.

@@ -40,7 +40,7 @@ func FuzzSegment(f *testing.F) {
 	})
 }
 
-// FuzzBlock reads head and holds of any bytes, whatever their checksums say.
+// FuzzBlock reads head, index and holds of any bytes, whatever their checksums say.
 func FuzzBlock(f *testing.F) {
 	var b builder
 	b.reset(1)
@@ -51,10 +51,20 @@ func FuzzBlock(f *testing.F) {
 	d, info := b.seal(kindHolds)
 	from := headerBytes + info.head
 	f.Add(d[headerBytes:from], d[from:from+info.body])
+	info.offset = alignBytes
+	x := index{number: 3, bytes: 1 << 20, blocks: []blockInfo{info, info}}
+	x.blocks[1].offset += info.bytes() + alignBytes
+	x.take(&head{spans: b.spans, clocks: b.clocks})
+	f.Add(d[headerBytes:from], x.append(nil))
 	f.Fuzz(func(t *testing.T, headPart, body []byte) {
 		h, ok := parseHead(headPart)
 		if ok {
 			h.mayHave(1)
+		}
+		if x, ok := parseIndex(body); ok {
+			if again, ok := parseIndex(x.append(nil)); !ok || len(again.blocks) != len(x.blocks) {
+				t.Fatalf("got %+v of what %+v wrote", again, x)
+			}
 		}
 		n := 0
 		if err := eachHold(body, func(*hold) { n++ }); err == nil && len(body) > 0 && n == 0 {

@@ -8,57 +8,73 @@ import (
 	"slices"
 )
 
-// load reads the heads of all blocks, and cuts a torn end of the last segment.
+// load finds out what there is, and cuts a torn end of the last segment. It reads one block
+// of each segment, and all of the last; of one that nothing is said of in the next, because
+// a build of before wrote that, the heads of all blocks.
 func (s *Store) load() error {
 	numbers, err := s.files.List()
 	if err != nil {
 		return err
 	}
-	for i, number := range numbers {
+	for _, number := range numbers {
 		file, err := s.files.Open(number)
 		if err != nil {
 			return err
 		}
-		size, err := file.Size()
-		if err != nil {
-			return errors.Join(err, file.Close())
-		}
 		s.mu.segments = append(s.mu.segments, segment{number: number, file: file, bytes: alignBytes})
-		last := numbers[len(numbers)-1]
-		if err := s.loadSegment(size, last); err != nil {
-			return err
-		}
-		newest := number == last
-		at := &s.mu.segments[len(s.mu.segments)-1]
-		if !newest {
-			at.bytes = size
-		}
-		if newest && at.carry == nil && at.bytes == alignBytes {
-			// It has nothing yet, be it because its first write was torn.
-			s.mu.segments = s.mu.segments[:i]
-			if err := errors.Join(file.Close(), s.files.Remove(number)); err != nil {
+	}
+	for i := range s.mu.segments {
+		if !s.loadIndexed(i) {
+			if err := s.loadSegment(i); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return s.dropEmpty()
 }
 
-// loadSegment reads the heads of the last of s.mu.segments, which has so many bytes, and
-// says up to where it is whole. Of the newest segment, whose end may be torn, it reads
-// all; what is damaged of others is found when it is asked for.
-func (s *Store) loadSegment(size int64, newest uint64) error {
-	seg := &s.mu.segments[len(s.mu.segments)-1]
+// dropEmpty removes the newest segment if it has nothing yet, be it because its first write
+// was torn.
+func (s *Store) dropEmpty() error {
+	n := len(s.mu.segments) - 1
+	if n < 0 || s.mu.segments[n].carry != nil || s.mu.segments[n].bytes != alignBytes {
+		return nil
+	}
+	seg := s.mu.segments[n]
+	s.mu.segments = s.mu.segments[:n]
+	s.writer.index = index{}
+	return errors.Join(seg.file.Close(), s.files.Remove(seg.number))
+}
+
+// checkStart reports whether a segment begins as it was begun, by errDamaged if not.
+func (s *Store) checkStart(seg *segment) error {
 	start := make([]byte, len(segmentMagic)+8)
 	if _, err := seg.file.ReadAt(start, 0); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("history: reading segment %016x: %w", seg.number, err)
 	}
 	if string(start[:len(segmentMagic)]) != segmentMagic ||
 		binary.LittleEndian.Uint64(start[len(segmentMagic):]) != seg.number {
-		if size > 0 {
-			s.damaged(seg.number, 0)
-		}
+		return errDamaged
 	}
+	return nil
+}
+
+// loadSegment reads the heads of a segment, and says up to where it is whole. Of the newest
+// segment, whose end may be torn, it reads all; what is damaged of others is found when it
+// is asked for.
+func (s *Store) loadSegment(i int) error {
+	seg, newest := &s.mu.segments[i], s.mu.segments[len(s.mu.segments)-1].number
+	size, err := seg.file.Size()
+	if err != nil {
+		return err
+	}
+	switch err := s.checkStart(seg); {
+	case err == errDamaged && size > 0:
+		s.damaged(seg.number, 0)
+	case err != nil && err != errDamaged:
+		return err
+	}
+	s.writer.index = index{}
 	stood := s.standing()
 	bad := int64(-1) // where what cannot be read begins
 	var lost []span  // where the groups stood then of which nothing was read since
@@ -84,7 +100,7 @@ func (s *Store) loadSegment(size int64, newest uint64) error {
 		}
 		if bad >= 0 {
 			s.damaged(seg.number, bad)
-			bad = -1
+			bad, s.writer.index.unfit = -1, true
 			lost = s.standing()
 		}
 		info.segment, info.offset = seg.number, at
@@ -98,6 +114,9 @@ func (s *Store) loadSegment(size int64, newest uint64) error {
 	}
 	if seg.carry == nil && (seg.number != newest || seg.bytes > alignBytes) {
 		seg.carry = stood // it is damaged; what is forgotten with the segment before is known
+	}
+	if seg.number != newest {
+		seg.bytes = size
 	}
 	return nil
 }
@@ -143,6 +162,7 @@ func (s *Store) take(seg *segment, info *blockInfo, h *head) {
 		}
 		return
 	}
+	s.writer.index.take(h)
 	s.mu.number = max(s.mu.number, info.number)
 	s.mu.blocks = append(s.mu.blocks, *info)
 }
@@ -196,9 +216,13 @@ func (s *Store) oldest() uint64 {
 }
 
 // clocksOf returns the clocks of a group that a segment has: those that its carry repeats, and
-// behind them those of its blocks, of maxHeads at most. The last is unsure if there is more
-// that was not, or cannot be, read.
+// behind them those of its blocks. If the next segment does not say which these are, their
+// heads do, maxHeads of them at most: then the last is unsure if there is more that was not,
+// or cannot be, read.
 func (s *Store) clocksOf(number uint64, group uint16) []clock {
+	if all, ok := s.indexedClocks(number, group); ok {
+		return all
+	}
 	s.mu.Lock()
 	i := slices.IndexFunc(s.mu.segments, func(g segment) bool { return g.number == number })
 	if i < 0 {
@@ -215,11 +239,7 @@ func (s *Store) clocksOf(number uint64, group uint16) []clock {
 		if err != nil {
 			break
 		}
-		for _, c := range h.clocks {
-			if n := len(all); c.group == group && (n == 0 || all[n-1].at < c.at) {
-				all = append(all, c)
-			}
-		}
+		all = ascending(all, h.clocks, group)
 		at += info.bytes()
 	}
 	if n := len(all); n > 0 && at+headerBytes <= seg.bytes {

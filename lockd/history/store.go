@@ -33,9 +33,11 @@ const (
 	maxQueued = 64
 	// maxQueuedBytes bounds what they take.
 	maxQueuedBytes = 8 << 20
-	// segmentsAtLeast is how many segments share Bytes, and maxSegmentBytes how long one is.
+	// segmentBytes is how long a segment is, unless there would be fewer of them in Bytes
+	// than segmentsAtLeast or, about, more than segmentsAtMost: all are open.
+	segmentBytes    = 16 << 20
 	segmentsAtLeast = 16
-	maxSegmentBytes = 16 << 20
+	segmentsAtMost  = 2048
 	// maxSpans bounds what is remembered of gaps of a group.
 	maxSpans = wire.MaxSpans
 )
@@ -46,8 +48,8 @@ func MemoryBytes(size int64, groups int) uint64 {
 	if size <= 0 {
 		return 0
 	}
-	const perBlock, perGroup = 96, maxClocks*40 + maxSpans*48
-	return maxQueuedBytes + 4*blockBytes + uint64(size)/blockBytes*perBlock +
+	const perBlock, perGroup, ofIndex = 96, maxClocks*40 + maxSpans*48, 2 * maxIndexed * (40 + 48)
+	return maxQueuedBytes + ofIndex + 4*blockBytes + uint64(size)/blockBytes*perBlock +
 		uint64(groups)*perGroup
 }
 
@@ -139,6 +141,8 @@ type Store struct {
 		// kept is the block that was last written before it was full, made how much was in it.
 		kept uint64
 		made int
+		// index is what the newest segment has, but for blocks.
+		index index
 	}
 	mu struct {
 		sync.Mutex

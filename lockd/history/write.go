@@ -127,7 +127,9 @@ func (s *Store) newest() segment {
 }
 
 // segmentBytes is how long a segment is when the next is begun.
-func (s *Store) segmentBytes() int64 { return min(s.opts.Bytes/segmentsAtLeast, maxSegmentBytes) }
+func (s *Store) segmentBytes() int64 {
+	return min(s.opts.Bytes/segmentsAtLeast, max(segmentBytes, s.opts.Bytes/segmentsAtMost))
+}
 
 // append writes the first block of the queue, which is next, and takes it out.
 func (s *Store) append(next sealed) error {
@@ -142,6 +144,11 @@ func (s *Store) append(next sealed) error {
 		return fmt.Errorf("history: writing segment %016x: %w", at.number, err)
 	}
 	s.writer.dirty = true
+	h, err := decodeHead(next.bytes[:headerBytes+next.info.head])
+	if err != nil {
+		panic(fmt.Sprintf("history: block %d: %v", next.info.number, err))
+	}
+	s.writer.index.take(&h)
 	next.info.segment, next.info.offset = at.number, at.bytes
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,11 +192,12 @@ func (s *Store) begin(block uint64) error {
 	defer s.mu.Unlock()
 	s.mu.segments = append(s.mu.segments,
 		segment{number: number, file: file, bytes: int64(len(d)), carry: spans})
+	s.writer.index = index{}
 	return nil
 }
 
 // carry makes the first block of a segment: where each group stood before the blocks that
-// wait.
+// wait, and what the segment before has.
 func (s *Store) carry(number uint64) ([]byte, []span) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -215,6 +223,7 @@ func (s *Store) carry(number uint64) ([]byte, []span) {
 		}
 		b.clocks = append(b.clocks, g.clocks.carried()...)
 	}
+	b.body = s.closedIndex()
 	d, _ := b.seal(kindCarry)
 	return d, b.spans
 }
