@@ -490,7 +490,10 @@ func (c *Core) troubleOf(node uint16) error {
 	if all == nil {
 		return errors.New("no address of it is known")
 	}
-	return troubles(all, refusing)
+	if refusing {
+		return &refusedByAll{errors.Join(all...).Error()}
+	}
+	return errors.Join(all...)
 }
 
 // trouble returns what is known of each endpoint that somebody has tried: what last went
@@ -514,16 +517,10 @@ func (c *Core) trouble() error {
 	if all == nil {
 		return errors.New("no address was tried yet")
 	}
-	return troubles(all, refusing)
-}
-
-// troubles joins what is said of several addresses. If all refuse it matches ErrRefused.
-func troubles(all []error, refusing bool) error {
-	err := errors.Join(all...)
 	if refusing {
-		return &refusedByAll{err.Error()}
+		return &refusedByAll{errors.Join(all...).Error()}
 	}
-	return err
+	return errors.Join(all...)
 }
 
 // refusedByAll is the trouble of addresses that all refuse. It matches ErrRefused.

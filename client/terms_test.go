@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -52,10 +53,8 @@ func shown(t *testing.T, c *Client, name string) Holder {
 	return info.Holders[0]
 }
 
-// TestData proves that what an acquire of any kind brings is read by others, in
-// Get and in what a refused try says.
-// Amends of one hold are sent one after the other: the nodes take one that comes
-// behind a later one for a retry.
+// TestAmendsTakeTurns proves that amends of one hold are sent one after the other: the nodes
+// take one that comes behind a later one for a retry.
 func TestAmendsTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNodes(t, 4)
@@ -80,6 +79,57 @@ func TestAmendsTakeTurns(t *testing.T) {
 	})
 }
 
+// TestValuesAreWrittenInOrder proves that a value which is written while one before it is
+// refused for lack of room, and sent again, stands behind it: for the nodes, and in what
+// the hold says.
+func TestValuesAreWrittenInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 4)
+		h := lock(t, n.client(t, Options{}), "a")
+		var seen []string
+		n.with(func(d *dumbCluster) {
+			d.filter = func(_ *dumbConn, x wire.Header, body []byte) wire.Status {
+				if x.Kind != wire.KindAmend {
+					return wire.StatusOK
+				}
+				amend, err := wire.DecodeAmend(body)
+				if err != nil {
+					d.fail("amend: %v", err)
+				}
+				if seen = append(seen, string(amend.Terms.Value)); len(seen) == 1 {
+					return wire.StatusBusy
+				}
+				return wire.StatusOK
+			}
+		})
+		written := make(chan error, 2)
+		for _, value := range []string{"one", "two"} {
+			go func() { written <- h.SetValue(t.Context(), []byte(value)) }()
+			synctest.Wait()
+		}
+		n.with(func(*dumbCluster) {
+			if len(seen) != 1 {
+				t.Errorf("got %q sent while the first is to be sent again, want no more", seen)
+			}
+		})
+		for range 2 {
+			if err := <-written; err != nil {
+				t.Error(err)
+			}
+		}
+		n.with(func(*dumbCluster) {
+			if !slices.Equal(seen, []string{"one", "one", "two"}) {
+				t.Errorf("got %q sent, want the first twice and the second behind it", seen)
+			}
+		})
+		if v := h.Value(); string(v.Data) != "two" || v.Token != h.Token() {
+			t.Errorf("the hold says %q of token %d, want what was written last", v.Data, v.Token)
+		}
+	})
+}
+
+// TestData proves that what an acquire of any kind brings is read by others, in
+// Get and in what a refused try says.
 func TestData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNodes(t, 4)

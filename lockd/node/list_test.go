@@ -221,7 +221,7 @@ func TestSearchesHearWhatIsTouched(t *testing.T) {
 		lock(i)
 	}
 	if len(g.searches) != 0 {
-		t.Errorf("got %d searches that nobody has used since much was touched, want none", len(g.searches))
+		t.Errorf("got %d searches not used since much was touched, want none", len(g.searches))
 	}
 	check("looked for again")
 }
