@@ -38,6 +38,7 @@ type fileLine struct {
 	Token    uint64       `json:"token,omitempty"`
 	Owner    uint64       `json:"owner,omitempty"`
 	Mode     string       `json:"mode,omitempty"`
+	Was      string       `json:"was,omitempty"`
 	Permits  uint32       `json:"permits,omitempty"`
 	Capacity uint32       `json:"capacity,omitempty"`
 	Waits    bool         `json:"waits,omitempty"`
@@ -65,7 +66,7 @@ type fileValue struct {
 func opWords() []string {
 	return []string{check.Acquire: "acquire", check.Release: "release", check.Get: "get",
 		check.Test: "check-token", check.Write: "set-value", check.Loss: "may-be-lost",
-		check.Force: "force"}
+		check.Force: "force", check.Convert: "convert"}
 }
 
 func outcomeWords() []string {
@@ -103,8 +104,11 @@ func lineOf(o *check.Operation) *fileLine {
 	if o.Return != check.Open {
 		l.Return = &o.Return
 	}
-	if o.Kind == check.Acquire {
+	if o.Kind == check.Acquire || o.Kind == check.Convert {
 		l.Mode = o.Mode.String()
+	}
+	if o.Kind == check.Convert {
+		l.Was = o.Was.String()
 	}
 	for _, h := range o.Holders {
 		l.Holders = append(l.Holders, fileHolder{h.Token, h.Mode.String(), h.Permits, h.Depth})
@@ -151,6 +155,15 @@ func Read(from io.Reader) ([]check.Operation, error) {
 	return all, nil
 }
 
+// modeIn is the mode of a word, the first if there is none.
+func modeIn(word string) (check.Mode, error) {
+	if word == "" {
+		return 0, nil
+	}
+	mode, err := wordOf(modeWords(), word)
+	return check.Mode(mode), err
+}
+
 func operationOf(l *fileLine) (check.Operation, error) {
 	o := check.Operation{Call: l.Call, Return: check.Open, Name: l.Text, Client: l.Client,
 		Worker: l.Worker, Token: l.Token, Owner: l.Owner, Permits: l.Permits, Capacity: l.Capacity,
@@ -178,12 +191,11 @@ func operationOf(l *fileLine) (check.Operation, error) {
 	if l.Waits {
 		o.Waits = check.Queues
 	}
-	if l.Mode != "" {
-		mode, err := wordOf(modeWords(), l.Mode)
-		if err != nil {
-			return o, err
-		}
-		o.Mode = check.Mode(mode)
+	if o.Mode, err = modeIn(l.Mode); err != nil {
+		return o, err
+	}
+	if o.Was, err = modeIn(l.Was); err != nil {
+		return o, err
 	}
 	for _, h := range l.Holders {
 		mode, err := wordOf(modeWords(), h.Mode)

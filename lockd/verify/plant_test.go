@@ -26,6 +26,7 @@ func TestPlanted(t *testing.T) {
 		{"token-per-key", nil, 2 * time.Second},
 		{"reentry-counted-twice", []string{KindConns}, 2 * time.Second},
 		{"parts-granted-early", nil, 2 * time.Second},
+		{"upgrade-keeps-token", nil, 2 * time.Second},
 		{"max-hold-forgotten", nil, 2 * time.Second},
 		{"force-without-token", []string{KindForce}, 2 * time.Second},
 		{"unlock-without-token", nil, 5 * time.Second},

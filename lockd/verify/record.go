@@ -37,6 +37,9 @@ func (r *record) forget(i int) {
 	r.busy++
 }
 
+// refused takes back an operation that was refused and changed nothing.
+func (r *record) refused(i int) { r.all = r.all[:i] }
+
 // lost notes that a hold may end unasked, not before a moment.
 func (r *record) lost(o check.Operation, from int64) {
 	r.all = append(r.all, check.Operation{Kind: check.Loss, Name: o.Name, Token: o.Token,

@@ -121,7 +121,65 @@ func (w *worker) modes(ctx context.Context, name string) {
 	case n < 6:
 		opts.Mode = client.Mode(w.draw.IntN(int(client.Null) + 1))
 	}
-	w.hold(ctx, name, opts)
+	if w.draw.IntN(3) > 0 {
+		w.hold(ctx, name, opts)
+		return
+	}
+	if k := w.acquire(ctx, name, opts); k != nil && w.turn(ctx, k) {
+		w.release(ctx, k)
+	}
+}
+
+// turn converts a hold once or twice, and reports whether it is known what came of that. If
+// not it is given back, which says nothing.
+func (w *worker) turn(ctx context.Context, k *held) bool {
+	for range 1 + w.draw.IntN(2) {
+		w.dwell(ctx, k)
+		if !w.convert(ctx, k) {
+			_ = k.h.Unlock(context.WithoutCancel(ctx))
+			return false
+		}
+	}
+	if w.draw.IntN(4) == 0 {
+		w.test(ctx, k)
+	}
+	return true
+}
+
+// convert asks for another mode of a hold, to write more often than not.
+func (w *worker) convert(ctx context.Context, k *held) bool {
+	w.pace(ctx)
+	if ctx.Err() != nil {
+		return true
+	}
+	o, to := k.acquired, client.Exclusive
+	if w.draw.IntN(3) == 0 {
+		to = client.Mode(w.draw.IntN(int(client.Null) + 1))
+	}
+	i := w.record.begin(check.Operation{Kind: check.Convert, Name: o.Name, Token: o.Token,
+		Was: o.Mode, Mode: modeOf(to), Waits: check.Waits(w.draw.IntN(2)), Client: w.client,
+		Worker: w.number})
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	ask := k.h.TryConvert
+	if w.record.all[i].Waits == check.Queues {
+		ask = k.h.Convert
+	}
+	var deadlock *client.DeadlockError
+	switch err := ask(bounded, to); {
+	case err == nil:
+		done := w.record.end(i, check.Done)
+		done.Newest = k.h.Token()
+		k.acquired.Token, k.acquired.Mode = done.Newest, done.Mode
+		k.safe = max(k.safe, w.record.promised(k.h))
+		w.run.newest[o.Name].Store(done.Newest)
+	case errors.Is(err, client.ErrHeld), errors.As(err, &deadlock), errors.Is(err, client.ErrBusy):
+		w.record.refused(i) // the hold is as it was
+	default:
+		w.unsure(i, err)
+		return false
+	}
+	return true
 }
 
 // hold acquires a lock in some way, looks at it perhaps, and gives it back.

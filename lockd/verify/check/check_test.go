@@ -61,6 +61,11 @@ func reads(o Operation, value string, token uint64) Operation {
 	return o
 }
 
+func convert(client int, call, back int64, token uint64, was, to Mode, newest uint64) Operation {
+	return at(client, call, back, Operation{Kind: Convert, Waits: Queues, Token: token, Was: was,
+		Mode: to, Newest: newest, Outcome: Done})
+}
+
 func in(mode Mode, o Operation) Operation {
 	o.Mode = mode
 	for i := range o.Holders {
@@ -176,6 +181,39 @@ func TestRules(t *testing.T) {
 			write(1, 4, 5, 5, "a")}},
 		{"value without an answer", "", []Operation{lock(1, 0, 1, 5), write(1, 2, Open, 5, "a"),
 			unlock(1, 6, 7, 5), reads(get(2, 8, 9), "a", 5), reads(get(2, 10, 11), "a", 5)}},
+		{"converted", "", []Operation{in(Shared, lock(1, 0, 1, 5)), convert(1, 2, 3, 5, Shared, Exclusive, 8),
+			get(2, 4, 5, 8), unlock(1, 6, 7, 8), lock(2, 8, 9, 9)}},
+		{"converted once others are gone", "", []Operation{in(Shared, lock(1, 0, 1, 5)),
+			in(Shared, lock(2, 0, 1, 6)), convert(1, 2, 9, 5, Shared, Exclusive, 8), unlock(2, 7, 10, 6)}},
+		{"converted beside a reader", RuleExclusion, []Operation{in(Shared, lock(1, 0, 1, 5)),
+			in(Shared, lock(2, 0, 1, 6)), convert(1, 2, 5, 5, Shared, Exclusive, 8), unlock(2, 7, 10, 6)}},
+		{"two converted", RuleExclusion, []Operation{in(Shared, lock(1, 0, 1, 5)),
+			in(Shared, lock(2, 0, 1, 6)), convert(1, 2, 5, 5, Shared, Exclusive, 9),
+			convert(2, 2, 5, 6, Shared, Exclusive, 8)}},
+		{"reader beside what was converted", RuleExclusion, []Operation{in(Shared, lock(1, 0, 1, 5)),
+			convert(1, 2, 3, 5, Shared, Update, 8), in(Shared, lock(2, 4, 5, 9))}},
+		{"converted to less", "", []Operation{lock(1, 0, 1, 5), convert(1, 2, 9, 5, Exclusive, Shared, 5),
+			in(Shared, lock(2, 3, 4, 8)), unlock(1, 10, 11, 5)}},
+		{"reader before it was converted", RuleExclusion, []Operation{lock(1, 0, 1, 5),
+			in(Shared, lock(2, 2, 3, 8)), convert(1, 4, 5, 5, Exclusive, Shared, 5)}},
+		{"refused by what it was", RuleRefusal, []Operation{lock(1, 0, 1, 5),
+			convert(1, 2, 3, 5, Exclusive, Shared, 5), in(Shared, refused(2, 4, 5, 5))}},
+		{"refused because one waits to convert", "", []Operation{in(Shared, lock(1, 0, 1, 5)),
+			in(Shared, lock(2, 0, 1, 6)), convert(1, 2, 9, 5, Shared, Exclusive, 8),
+			in(Shared, refused(3, 4, 5, 5)), unlock(2, 7, 8, 6)}},
+		{"shown in the mode it had", RuleGet, []Operation{in(Shared, lock(1, 0, 1, 5)),
+			convert(1, 2, 3, 5, Shared, Exclusive, 8), in(Shared, get(2, 4, 5, 8))}},
+		{"old token after a conversion", RuleTest, []Operation{in(Shared, lock(1, 0, 1, 5)),
+			convert(1, 2, 3, 5, Shared, Exclusive, 8), test(2, 4, 5, 5, true, 8)}},
+		{"stronger with the same token", RuleToken, []Operation{in(Shared, lock(1, 0, 1, 5)),
+			convert(1, 2, 3, 5, Shared, Exclusive, 5)}},
+		{"converted after it was given back", RuleConvert, []Operation{in(Shared, lock(1, 0, 1, 5)),
+			unlock(1, 2, 3, 5), convert(1, 4, 5, 5, Shared, Exclusive, 8)}},
+		{"given back with the old token", RuleRelease, []Operation{in(Shared, lock(1, 0, 1, 5)),
+			convert(1, 2, 3, 5, Shared, Exclusive, 8), unlock(1, 4, 5, 5)}},
+		{"converted without an answer", "", []Operation{in(Shared, lock(1, 0, 1, 5)),
+			convert(1, 2, Open, 5, Shared, Exclusive, 0), get(2, 4, 5, 8), in(Shared, get(2, 6, 7, 8)),
+			in(Shared, lock(3, 8, 9, 9))}},
 		{"value comes after its hold", RuleValue, []Operation{lock(1, 0, 1, 5),
 			write(1, 2, Open, 5, "a"), unlock(1, 6, 7, 5), reads(get(2, 8, 9), "", 0),
 			reads(get(2, 10, 11), "a", 5)}},

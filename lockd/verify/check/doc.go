@@ -27,6 +27,10 @@
 //	get        an answer lists the present holds, all of them and nothing else
 //	test       a token is current if a hold has it; newest is the largest of a hold
 //	value      what is read is what was written last; only a holder writes
+//	conversion what is converted is held; to a mode that is stronger it gets along with
+//	           all other holds, and has a larger token from then on
+//	conversion what is converted is held; to a stronger mode it waits until that gets along
+//	           with all other holds, and has a larger token from then on
 //
 // A hold begins with its grant and ends with its Release or a Force. If one of these
 // has no outcome it may end at any moment after the call, or never. If the hold was
@@ -34,7 +38,8 @@
 // moment until which its holder was promised it. An Acquire without an outcome may
 // have been granted at any moment after its call, once, and given back at any moment
 // after that. So may one that was asked anew because a session was lost, besides what it was
-// told (Again). Who waits is not part of the lock's state: whether somebody may
+// told (Again). A Convert without an outcome leaves a hold of which nothing is known but the two
+// modes: with its token, or one that nobody was told, ended or not. Who waits is not part of the lock's state: whether somebody may
 // have waited is worked out from the calls alone, and in doubt somebody did. So it
 // is with a refusal that names a hold which would not be in the way by itself: if
 // an Acquire without an outcome was called before, that may have been.

@@ -31,6 +31,10 @@ const (
 	// Force ends the hold with Token, of whoever has it, with all that was entered. It
 	// may have been over before.
 	Force
+	// Convert turns the hold with Token from the mode it Was in to Mode. Newest is its
+	// token from then on: a new one, unless the mode is no stronger. Nobody's owner has
+	// the hold.
+	Convert
 )
 
 // Outcome is how an operation ended.
@@ -76,6 +80,9 @@ func (m Mode) agreeing() uint8 {
 		1<<modes - 1 - 1<<Exclusive, 1<<modes - 1}[m]
 }
 
+// noStronger reports whether whatever gets along with m does so with to.
+func (m Mode) noStronger(to Mode) bool { return m.agreeing()&^to.agreeing() == 0 }
+
 // Waits says what an Acquire does when others are in the way.
 type Waits uint8
 
@@ -106,7 +113,7 @@ type Operation struct {
 	Name           string
 	Token          uint64
 	Owner          uint64 // who may enter again; zero is nobody. Unique over all clients
-	Newest         uint64 // of a Test
+	Newest         uint64 // of a Test, or a Convert
 	Client, Worker int    // for the reader of a violation
 	Holders        []Holder
 	// Reads is the value that was read; nil if none was asked for.
@@ -119,6 +126,7 @@ type Operation struct {
 	Kind    Kind
 	Outcome Outcome
 	Mode    Mode
+	Was     Mode // of a Convert
 	Waits   Waits
 	Current bool // of a Test
 }
@@ -142,6 +150,8 @@ func (o *Operation) String() string {
 		b.WriteString(": uncertain")
 	case o.Kind == Acquire && o.Outcome == Done:
 		fmt.Fprintf(&b, ": granted with token %d", o.Token)
+	case o.Kind == Convert:
+		fmt.Fprintf(&b, ": done, it has token %d", o.Newest)
 	case o.Outcome == Refused:
 		fmt.Fprintf(&b, ": refused because of token %d", o.Token)
 	case o.Kind == Test:
@@ -175,6 +185,8 @@ func (o *Operation) asked() string {
 		return fmt.Sprintf("set value %q of %q with token %d", o.Value, o.Name, o.Token)
 	case Force:
 		return fmt.Sprintf("force token %d of %q", o.Token, o.Name)
+	case Convert:
+		return fmt.Sprintf("convert token %d of %q from %s to %s", o.Token, o.Name, o.Was, o.Mode)
 	case Loss:
 		return fmt.Sprintf("token %d of %q may be lost", o.Token, o.Name)
 	default:

@@ -84,6 +84,8 @@ func (p plain) step(o *plainOp) []plain {
 			next = append(next, p)
 		}
 		return next
+	case o.Kind == Convert:
+		return p.turn(o)
 	case o.Kind == Release:
 		i := p.at(o.Token)
 		if i < 0 || p.holds[i].count == 0 {
@@ -116,6 +118,34 @@ func (p plain) step(o *plainOp) []plain {
 	return nil
 }
 
+// turn converts a hold. Without an answer it may have come to that or not.
+func (p plain) turn(o *plainOp) (next []plain) {
+	tokens := []uint64{o.Newest}
+	if o.Outcome == Uncertain {
+		next, tokens = []plain{p}, append(slices.Clone(o.ghosts), o.Token)
+	}
+	i := p.at(o.Token)
+	if i < 0 || p.holds[i].count == 0 {
+		return next
+	}
+	for _, token := range tokens {
+		turned := p.clone()
+		turned.holds = slices.Delete(turned.holds, i, i+1)
+		h := p.holds[i]
+		h.mode, h.token = o.Mode, token
+		switch weaker := p.holds[i].mode.noStronger(o.Mode); {
+		case token == o.Token && weaker:
+			turned.holds = slices.Insert(turned.holds, i, h)
+		case token <= p.last || turned.inTheWay(o.Operation):
+			continue
+		default:
+			turned.last, turned.holds = token, append(turned.holds, h)
+		}
+		next = append(next, turned)
+	}
+	return next
+}
+
 // less gives a hold back: all of it, or one entry.
 func (p plain) less(i int, one bool) []plain {
 	next := p.clone()
@@ -136,7 +166,7 @@ func (p plain) less(i int, one bool) []plain {
 func (p plain) mayEnd(o *plainOp) []plain {
 	next := []plain{p}
 	for i, h := range p.holds {
-		if h.count == 0 || slices.Contains(o.ghosts, h.token) {
+		if h.count == 0 || slices.Contains(o.ghosts, h.token) || o.Kind == Convert && h.token == o.Token {
 			next = append(next, p.less(i, false)...)
 		}
 	}
@@ -216,6 +246,9 @@ func plainly(all []Operation) porcupine.CheckResult {
 		if o.Kind == Acquire && o.Outcome == Done {
 			told[o.Token] = true
 		}
+		if o.Kind == Convert && o.Outcome == Done {
+			told[o.Newest] = true
+		}
 	}
 	for i := range all {
 		o := &all[i]
@@ -225,7 +258,9 @@ func plainly(all []Operation) porcupine.CheckResult {
 		for _, h := range o.Holders {
 			met[h.Token] = true
 		}
-		met[o.Newest] = true
+		if o.Kind != Convert {
+			met[o.Newest] = true
+		}
 		if o.Outcome == Refused || o.Current {
 			met[o.Token] = true
 		}
@@ -242,12 +277,13 @@ func plainly(all []Operation) porcupine.CheckResult {
 		o := &plainOp{Operation: &all[i], ghosts: ghosts}
 		for k := range all {
 			w := &all[k]
-			waits := w.Kind == Acquire && w.Waits == Queues && w.Call <= o.Return
+			asks := w.Kind == Acquire || w.Kind == Convert
+			waits := asks && w.Waits == Queues && w.Call <= o.Return
 			o.crowded = o.crowded || k != i && waits && w.Return >= o.Call
-			o.excused = o.excused || w.Kind == Acquire && w.Outcome == Uncertain && w.Call <= o.Return
+			o.excused = o.excused || asks && w.Outcome == Uncertain && w.Call <= o.Return
 		}
 		ops = append(ops, porcupine.Operation{Input: o, Call: o.Call, Return: o.Return})
-		if o.Kind == Acquire && o.Outcome == Uncertain {
+		if (o.Kind == Acquire || o.Kind == Convert) && o.Outcome == Uncertain {
 			end := *o
 			end.ends = true
 			ops = append(ops, porcupine.Operation{Input: &end, Call: o.Call, Return: o.Return})
@@ -342,6 +378,8 @@ func (d *drawn) act(client int) {
 		o.Kind, o.Token = Acquire, c.token
 		d.lock = d.lock.enter(&plainOp{Operation: &o}, c.token)[0]
 		c.times++
+	case c.token != 0 && d.shape == drawnModes && n < 6:
+		d.turn(&o, c)
 	case c.token != 0 && d.shape == drawnValues && n < 6:
 		o.Kind, o.Token, o.Value = Write, c.token, fmt.Sprint(len(d.all))
 		d.lock.value = Value{o.Value, o.Token}
@@ -357,12 +395,30 @@ func (d *drawn) act(client int) {
 	o.Call = max(c.free+1, d.now-d.Int64N(3*d.rest/2))
 	o.Return = d.now + d.Int64N(3*d.rest/2)
 	c.free = o.Return
-	changes := o.Kind == Release || o.Kind == Force || o.Kind == Write
+	changes := o.Kind == Convert && o.Outcome == Done || o.Kind == Release || o.Kind == Force || o.Kind == Write
 	if d.IntN(12) == 0 && (changes || o.Kind == Acquire && o.Outcome == Done &&
 		(c.times < 2 || d.ask == asTheyLike)) {
 		d.unheard(&o, c)
 	}
 	d.all = append(d.all, o)
+}
+
+// turn converts what a client holds, or asks whether it is held if others are in the way.
+func (d *drawn) turn(o *Operation, c *drawnClient) {
+	i := d.lock.at(c.token)
+	o.Kind, o.Token, o.Mode = Convert, c.token, Mode(d.IntN(int(modes)))
+	o.Waits = Waits(d.IntN(2))
+	o.Was, o.Newest = d.lock.holds[i].mode, c.token
+	if !o.Was.noStronger(o.Mode) {
+		o.Newest = d.next + 1 + d.Uint64N(3)
+	}
+	turned := d.lock.turn(&plainOp{Operation: o})
+	if len(turned) == 0 {
+		*o = Operation{Name: o.Name, Client: o.Client, Outcome: Done}
+		d.question(o)
+		return
+	}
+	d.lock, d.next, c.token = turned[0], max(d.next, o.Newest), o.Newest
 }
 
 func (d *drawn) acquire(o *Operation, c *drawnClient) {
@@ -409,6 +465,16 @@ func (d *drawn) question(o *Operation) {
 func (d *drawn) unheard(o *Operation, c *drawnClient) {
 	o.Outcome, o.Return = Uncertain, Open
 	switch o.Kind {
+	case Convert:
+		if d.ask == alikeOnly {
+			o.Outcome, o.Return = Done, c.free
+			return
+		}
+		o.Newest = 0
+		if d.IntN(2) == 0 {
+			d.lock = d.lock.less(d.lock.at(c.token), false)[0]
+		}
+		c.token, c.times = 0, 0
 	case Acquire:
 		alike := d.shape == drawnMutex || d.shape == drawnValues
 		if o.Reads = nil; !alike && d.ask == alikeOnly {
@@ -434,7 +500,7 @@ func (d *drawn) unheard(o *Operation, c *drawnClient) {
 // spoil changes something of a history, which may be no lie for all that.
 func spoil(all []Operation, r *rand.Rand) {
 	o, other := &all[r.IntN(len(all))], &all[r.IntN(len(all))]
-	switch r.IntN(7) {
+	switch r.IntN(8) {
 	case 0:
 		o.Token, other.Token = other.Token, o.Token
 	case 1:
@@ -460,6 +526,10 @@ func spoil(all []Operation, r *rand.Rand) {
 		}
 	case 6:
 		o.Current = !o.Current
+	case 7:
+		if o.Kind == Convert {
+			o.Mode = Mode(r.IntN(int(modes)))
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ type grant struct {
 	// modes are those that the hold may have, a bit for each; a ghost may have
 	// several. So its permits lie between least and most.
 	modes       uint8
+	unsure      int64 // from when on it may have any of modes, whatever it was converted to
 	least, most uint32
 	entries     int // Acquires that were told the token
 }
@@ -25,6 +26,7 @@ type grant struct {
 type step struct {
 	*Operation
 	grant int32 // of Token in history.grants, -1 if there is none
+	to    int32 // the same of what a Convert makes of it
 	bit   int16 // while it is under way, else -1
 	// changes says that it can change the state: all but questions.
 	changes bool
@@ -80,6 +82,12 @@ func (h *history) findGrants(all []*Operation) *Violation {
 	at := make(map[uint64]int)
 	for _, o := range all {
 		h.capacity = max(h.capacity, o.Capacity)
+		if o.Kind == Convert && o.Outcome == Done {
+			if v := h.findTurn(o, at); v != nil {
+				return v
+			}
+			continue
+		}
 		if o.Kind != Acquire || o.Outcome != Done {
 			continue
 		}
@@ -89,7 +97,7 @@ func (h *history) findGrants(all []*Operation) *Violation {
 		}
 		if !known {
 			at[o.Token] = len(h.grants)
-			h.grants = append(h.grants, grant{token: o.Token, first: o, mayEnd: Open, owner: o.Owner,
+			h.grants = append(h.grants, grant{token: o.Token, first: o, mayEnd: Open, unsure: Open, owner: o.Owner,
 				modes: 1 << o.Mode, least: o.Permits, most: o.Permits, entries: 1})
 			continue
 		}
@@ -102,6 +110,24 @@ func (h *history) findGrants(all []*Operation) *Violation {
 		}
 	}
 	slices.SortFunc(h.grants, func(a, b grant) int { return cmp.Compare(a.token, b.token) })
+	return nil
+}
+
+// findTurn collects the token of a Convert.
+func (h *history) findTurn(o *Operation, at map[uint64]int) *Violation {
+	weaker := o.Was.noStronger(o.Mode)
+	i, known := at[o.Newest]
+	switch {
+	case o.Newest == o.Token && weaker:
+		return nil
+	case o.Newest <= o.Token:
+		return violation(RuleToken, o, nil, "a mode that is stronger came without a larger token")
+	case known:
+		return violation(RuleToken, o, h.grants[i].first, "the same token was granted twice")
+	}
+	at[o.Newest] = len(h.grants)
+	h.grants = append(h.grants, grant{token: o.Newest, first: o, mayEnd: Open, unsure: Open,
+		modes: 1 << o.Mode, entries: 1})
 	return nil
 }
 
@@ -129,7 +155,7 @@ func (h *history) findGhosts(all []*Operation) *Violation {
 	met := h.meet(all)
 	var asked []*Operation
 	for _, o := range all {
-		if o.Kind != Acquire {
+		if o.Kind != Acquire && o.Kind != Convert {
 			continue
 		}
 		n := o.Again
@@ -195,15 +221,19 @@ func (h *history) meet(all []*Operation) []ghost {
 // haunt adds the grant of a ghost, which may have been of any of those that had
 // asked when it was met.
 func (h *history) haunt(g *ghost, asked []*Operation, from int64) {
-	add := grant{token: g.token, met: g.by, mayEnd: from, least: ^uint32(0), entries: 1}
+	add := grant{token: g.token, met: g.by, mayEnd: from, unsure: Open, least: ^uint32(0), entries: 1}
 	for _, o := range asked {
 		if o.Call > g.by.Return {
 			break
 		}
-		if k := g.known; k != nil && (o.Mode != k.Mode || o.Permits != k.Permits) {
+		could := uint8(1) << o.Mode
+		if o.Kind == Convert { // it is undone, if nobody has heard of it
+			could |= 1 << o.Was
+		}
+		if k := g.known; k != nil && (could>>k.Mode&1 == 0 || o.Permits != k.Permits) {
 			continue
 		}
-		add.modes |= 1 << o.Mode
+		add.modes |= could
 		add.least, add.most = min(add.least, o.Permits), max(add.most, o.Permits)
 	}
 	h.grants = append(h.grants, add)
@@ -226,12 +256,19 @@ func (h *history) valuesSeen(all []*Operation) map[string]bool {
 // add takes an operation in, unless it makes no difference to anybody.
 func (h *history) add(o *Operation, seen map[string]bool) {
 	s := step{Operation: o, grant: h.find(o.Token), bit: -1}
-	s.changes = o.Kind == Release || o.Kind == Force || o.Kind == Write ||
+	s.changes = o.Kind == Convert || o.Kind == Release || o.Kind == Force || o.Kind == Write ||
 		o.Kind == Acquire && o.Outcome != Refused
 	s.optional = o.Outcome == Uncertain
 	switch {
 	case o.Kind == Loss, o.Kind == Force && s.optional:
 		h.loosen(s.grant, o.Call)
+		return
+	case o.Kind == Convert && s.optional:
+		// What becomes of the hold, and of its token, only the nodes know.
+		if h.loosen(s.grant, o.Call); s.grant >= 0 {
+			g := &h.grants[s.grant]
+			g.modes, g.unsure = g.modes|1<<o.Mode|1<<o.Was, min(g.unsure, o.Call)
+		}
 		return
 	case o.Kind == Release && s.optional:
 		if s.grant < 0 || h.grants[s.grant].entries < 2 {
@@ -272,6 +309,9 @@ func (h *history) order() {
 	for i := range h.steps {
 		s := &h.steps[i]
 		s.grant = h.find(s.Token) // ghosts have come between
+		if s.Kind == Convert {
+			s.to = h.find(s.Newest)
+		}
 		h.events = append(h.events, event{at: s.Call, step: int32(i)})
 		if s.Return != Open {
 			h.events = append(h.events, event{at: s.Return, step: int32(i), back: true})
@@ -308,7 +348,7 @@ func (h *history) crowds() {
 	var refused []int32 // under way
 	for _, e := range h.events {
 		s := &h.steps[e.step]
-		if s.Kind != Acquire {
+		if s.Kind != Acquire && s.Kind != Convert {
 			continue
 		}
 		switch waits := s.Waits == Queues; {

@@ -18,6 +18,7 @@ const (
 	RuleGet       Rule = "get"
 	RuleTest      Rule = "test"
 	RuleValue     Rule = "value"
+	RuleConvert   Rule = "conversion"
 )
 
 // Violation is an operation that no order explains, with what is in its way.
@@ -126,6 +127,8 @@ func (w *walk) explain(before []*config, s *step) *Violation {
 	switch {
 	case s.Kind == Acquire && s.Outcome == Done:
 		return w.explainGrant(c, s)
+	case s.Kind == Convert:
+		return w.explainTurn(c, s)
 	case s.Kind == Release:
 		return violation(RuleRelease, s.Operation, w.firstOf(s.grant), "given back, and not held")
 	case s.Kind == Write:
@@ -162,7 +165,7 @@ func (w *walk) explainGrant(c *config, s *step) *Violation {
 	}
 	for _, k := range c.holds {
 		g := &w.grants[k.grant]
-		apart := w.capacity > 0 || !agree(w.grants[s.grant].modes, g.modes)
+		apart := w.capacity > 0 || !agree(w.grants[s.grant].modes, w.modesOf(k))
 		if k.grant != s.grant && apart && !w.loose(k) {
 			return violation(RuleExclusion, s.Operation, g.first, fmt.Sprintf(
 				"token %d was granted while token %d was held", s.Token, g.token))
@@ -173,6 +176,23 @@ func (w *walk) explainGrant(c *config, s *step) *Violation {
 	}
 	return violation(RuleExclusion, s.Operation, w.holder(c),
 		"granted while others held it: "+w.state(c))
+}
+
+// explainTurn tells a hold that was not there from others that do not agree with what
+// it became.
+func (w *walk) explainTurn(c *config, s *step) *Violation {
+	if s.grant < 0 || c.at(s.grant) < 0 {
+		return violation(RuleConvert, s.Operation, w.firstOf(s.grant), "converted, and not held")
+	}
+	for _, k := range c.holds {
+		g := &w.grants[k.grant]
+		if k.grant != s.grant && !agree(1<<s.Mode, w.modesOf(k)) && !w.loose(k) {
+			return violation(RuleExclusion, s.Operation, g.first, fmt.Sprintf(
+				"converted while token %d was held", g.token))
+		}
+	}
+	return violation(RuleConvert, s.Operation, w.holder(c), "converted while others held it, or "+
+		"out of the order of tokens: "+w.state(c))
 }
 
 func (w *walk) explainRefusal(c *config, s *step) *Violation {

@@ -18,6 +18,7 @@ func (s *set) within(t *set) bool {
 type holding struct {
 	grant int32
 	count uint32 // Acquires not given back; zero if it may end at any moment
+	mode  uint8  // a bit for that it was converted to, zero for that of its grant
 }
 
 // config is one state that the lock may be in, and how that came about as far as
@@ -44,7 +45,7 @@ func (c *config) hash() uint64 {
 		h ^= h >> 29
 	}
 	for _, k := range c.holds {
-		h = (h ^ uint64(k.grant)<<20 ^ uint64(k.count)) * mix
+		h = (h ^ uint64(k.grant)<<20 ^ uint64(k.count) ^ uint64(k.mode)<<56) * mix
 		h ^= h >> 31
 	}
 	return h
@@ -85,6 +86,8 @@ func (w *walk) apply(c *config, s *step) []*config {
 		return w.leave(c, s)
 	case Force:
 		return w.force(c, s)
+	case Convert:
+		return w.turn(c, s)
 	case Write:
 		if s.grant < 0 || c.at(s.grant) < 0 {
 			return nil
@@ -146,6 +149,56 @@ func (w *walk) force(c *config, s *step) []*config {
 	return []*config{&d}
 }
 
+// turn converts a hold, which has another token from then on, or a mode that is no
+// stronger.
+func (w *walk) turn(c *config, s *step) []*config {
+	i := -1
+	if s.grant >= 0 {
+		i = c.at(s.grant)
+	}
+	if i < 0 || c.holds[i].count < 1 {
+		return nil
+	}
+	if s.to == s.grant {
+		if !weakens(w.modesOf(c.holds[i]), s.Mode) {
+			return nil
+		}
+		holds := slices.Clone(c.holds)
+		holds[i].mode = 1 << s.Mode
+		return []*config{c.with(holds)}
+	}
+	d := c.without(i)
+	if s.to != c.next || !w.fits(d, &w.grants[s.to]) {
+		return nil
+	}
+	d.holds = append(d.holds, holding{grant: s.to, count: 1})
+	d.next++
+	return []*config{d}
+}
+
+// weakens reports whether some of these modes is no weaker than another.
+func weakens(these uint8, to Mode) bool {
+	for m := range modes {
+		if these>>m&1 != 0 && m.noStronger(to) {
+			return true
+		}
+	}
+	return false
+}
+
+// modesOf are the modes that a hold may have now.
+func (w *walk) modesOf(k holding) uint8 {
+	g := &w.grants[k.grant]
+	switch {
+	case k.mode == 0:
+		return g.modes
+	case g.unsure <= w.now:
+		return g.modes | k.mode
+	default:
+		return k.mode
+	}
+}
+
 // mayStay reports whether a hold may have been entered once more than was heard.
 func (w *walk) mayStay(g int32) bool {
 	at, ok := w.entered[w.grants[g].owner]
@@ -161,7 +214,7 @@ func (w *walk) fits(c *config, g *grant) bool {
 	used := g.least
 	for _, k := range c.holds {
 		other := &w.grants[k.grant]
-		if used += other.least; w.capacity == 0 && !agree(g.modes, other.modes) {
+		if used += other.least; w.capacity == 0 && !agree(g.modes, w.modesOf(k)) {
 			return false
 		}
 	}
@@ -194,7 +247,7 @@ func (w *walk) full(c *config, s *step) bool {
 	used := s.Permits
 	for _, k := range c.holds {
 		other := &w.grants[k.grant]
-		if used += other.most; w.capacity == 0 && clash(1<<s.Mode, other.modes) {
+		if used += other.most; w.capacity == 0 && clash(1<<s.Mode, w.modesOf(k)) {
 			return true
 		}
 	}
@@ -257,7 +310,7 @@ func (w *walk) lists(c *config, s *step) bool {
 func (w *walk) tells(k holding, h *Holder) bool {
 	g := &w.grants[k.grant]
 	switch {
-	case g.modes>>h.Mode&1 == 0, h.Permits < g.least, h.Permits > g.most:
+	case w.modesOf(k)>>h.Mode&1 == 0, h.Permits < g.least, h.Permits > g.most:
 		return false
 	case h.Depth == 0 || g.first == nil || w.mayStay(k.grant) || g.mayEnd <= w.now:
 		return true
