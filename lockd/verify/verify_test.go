@@ -84,6 +84,12 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for kind := check.Acquire; kind <= check.Convert; kind++ {
+		did := func(o check.Operation) bool { return o.Kind == kind && o.Outcome == check.Done }
+		if kind != check.Loss && !slices.ContainsFunc(again, did) {
+			t.Errorf("nobody has done what is of kind %d", kind)
+		}
+	}
 	second := check.Check(again)
 	if len(second.Violations) > 0 || second.Operations != r.Operations ||
 		second.Most != r.Verdict.Most {

@@ -38,11 +38,13 @@
 // moment until which its holder was promised it. An Acquire without an outcome may
 // have been granted at any moment after its call, once, and given back at any moment
 // after that. So may one that was asked anew because a session was lost, besides what it was
-// told (Again). A Convert without an outcome leaves a hold of which nothing is known but the two
-// modes: with its token, or one that nobody was told, ended or not. Who waits is not part of the lock's state: whether somebody may
-// have waited is worked out from the calls alone, and in doubt somebody did. So it
-// is with a refusal that names a hold which would not be in the way by itself: if
-// an Acquire without an outcome was called before, that may have been.
+// told (Again). A Convert without an outcome leaves a hold of which nothing is known but
+// the two modes: with its token, or one that nobody was told, ended or not.
+//
+// Who waits is not part of the lock's state: whether somebody may have waited is worked
+// out from the calls alone, and in doubt somebody did. So it is with a refusal that names
+// a hold which would not be in the way by itself: if an Acquire without an outcome was
+// called before, that may have been.
 //
 // # How
 //

@@ -166,7 +166,8 @@ func (p plain) less(i int, one bool) []plain {
 func (p plain) mayEnd(o *plainOp) []plain {
 	next := []plain{p}
 	for i, h := range p.holds {
-		if h.count == 0 || slices.Contains(o.ghosts, h.token) || o.Kind == Convert && h.token == o.Token {
+		turned := o.Kind == Convert && h.token == o.Token
+		if h.count == 0 || turned || slices.Contains(o.ghosts, h.token) {
 			next = append(next, p.less(i, false)...)
 		}
 	}
@@ -395,7 +396,7 @@ func (d *drawn) act(client int) {
 	o.Call = max(c.free+1, d.now-d.Int64N(3*d.rest/2))
 	o.Return = d.now + d.Int64N(3*d.rest/2)
 	c.free = o.Return
-	changes := o.Kind == Convert && o.Outcome == Done || o.Kind == Release || o.Kind == Force || o.Kind == Write
+	changes := o.Kind == Release || o.Kind == Force || o.Kind == Write || o.Kind == Convert
 	if d.IntN(12) == 0 && (changes || o.Kind == Acquire && o.Outcome == Done &&
 		(c.times < 2 || d.ask == asTheyLike)) {
 		d.unheard(&o, c)

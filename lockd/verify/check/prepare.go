@@ -97,8 +97,8 @@ func (h *history) findGrants(all []*Operation) *Violation {
 		}
 		if !known {
 			at[o.Token] = len(h.grants)
-			h.grants = append(h.grants, grant{token: o.Token, first: o, mayEnd: Open, unsure: Open, owner: o.Owner,
-				modes: 1 << o.Mode, least: o.Permits, most: o.Permits, entries: 1})
+			h.grants = append(h.grants, grant{token: o.Token, first: o, mayEnd: Open, unsure: Open,
+				owner: o.Owner, modes: 1 << o.Mode, least: o.Permits, most: o.Permits, entries: 1})
 			continue
 		}
 		g := &h.grants[i]
