@@ -127,7 +127,7 @@ func ReachableUnderFaults() []string {
 		lockfsm.OpAcquireAll, lockfsm.OpReleaseAll,
 		lockfsm.OpAwait, lockfsm.OpCountDown, lockfsm.OpSet, lockfsm.OpReset,
 		lockfsm.OpCancel, lockfsm.OpPark, lockfsm.OpRenewHold, lockfsm.OpForce,
-		lockfsm.OpLetGo} {
+		lockfsm.OpLetGo, lockfsm.OpWrite} {
 		all = append(all, "command "+op.String())
 	}
 	for _, k := range []node.EventKind{node.EventBorn, node.EventPeerUp, node.EventPeerDown,
@@ -145,7 +145,7 @@ func ReachableUnderFaults() []string {
 		wire.StatusTooManyHolds, wire.StatusNotFound} {
 		all = append(all, "status "+s.String())
 	}
-	all = append(all, reachableByClients()...)
+	all = append(append(all, reachableByClients()...), reachableModes()...)
 	return append(all, "gate opened for several", "gate broken", "core let through",
 		"waiter too old to be passed", "circle of owners refused", "circle told",
 		"step of an earlier leader",
@@ -173,6 +173,26 @@ func ReachableUnderFaults() []string {
 		"client died", "shape alone", "shape deaf", "shape mute", "shape halves",
 		"shape quorum loss", "shape constrained", "shape chained", "shape one link",
 		"shape leader apart")
+}
+
+// reachableModes names each mode, and each conversion of one to another: the model judges
+// them by the matrix, so all of it has to be tried.
+func reachableModes() (all []string) {
+	for m := lockfsm.ModeNL; m.Valid(); m++ {
+		all = append(all, heldText(m))
+		for to := lockfsm.ModeNL; to.Valid(); to++ {
+			if to != m {
+				all = append(all, convertedText(m, to))
+			}
+		}
+	}
+	return all
+}
+
+func heldText(m lockfsm.Mode) string { return "held in " + m.String() }
+
+func convertedText(m, to lockfsm.Mode) string {
+	return "converted from " + m.String() + " to " + to.String()
 }
 
 // reachableByClients names what of it the client of production does, and what all do of

@@ -78,6 +78,13 @@ func (w *World) noted(p *process, x *node.HistoryNote) {
 		}
 		w.past.of[name][x.To] = true
 		w.covered["hold ended: "+e.How.String()]++
+		switch {
+		case e.Permits > 0:
+		case e.How == lockfsm.HoldConverted:
+			w.covered[convertedText(e.Mode, e.To)]++
+		default:
+			w.covered[heldText(e.Mode)]++
+		}
 	}
 	key := pastSlot{x.Group, x.To}
 	if old, known := w.past.ended[key]; known && !slices.Equal(old, all) {
