@@ -64,6 +64,7 @@ const (
 type Core struct {
 	cfg       CoreConfig
 	leaseSpan time.Duration // what a renewal is worth: see span
+	margins   margins
 	beat      time.Duration // between two keepalives
 	now       Instant
 	alarm     Instant // next, as the last Tick left it
@@ -147,9 +148,11 @@ type LostHold struct {
 
 // NewCore returns a Core that has done nothing yet.
 func NewCore(cfg CoreConfig, now Instant) *Core {
+	span := cfg.span()
 	c := &Core{
 		cfg:       cfg,
-		leaseSpan: cfg.span(),
+		leaseSpan: span,
+		margins:   margins{of: span, began: now, last: span, before: span},
 		beat:      cfg.pulse(),
 		now:       now,
 		alarm:     never,

@@ -100,6 +100,7 @@ func (c *Core) tickSession(g *group, number uint16) {
 	}
 	if s.validUntil <= c.now {
 		id := s.id
+		c.margins.note(c.now, 0)
 		c.endSession(g, errLease)
 		c.startClose(id, number)
 		return
@@ -228,6 +229,7 @@ func (c *Core) onRenewal(i int, g *group, r wire.Renewal, sent Instant) {
 		if plantedIs("lease-counted-from-answer") {
 			sent = c.now
 		}
+		c.margins.note(c.now, s.validUntil.Sub(c.now))
 		s.validUntil = max(s.validUntil, sent.Add(c.leaseSpan))
 		s.renewedAt = max(s.renewedAt, sent)
 		if s.askedAt <= sent {
