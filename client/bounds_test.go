@@ -171,3 +171,25 @@ func TestLabelsAreText(t *testing.T) {
 		}
 	})
 }
+
+// TestFullSaysWhatToDo proves that who is refused for want of room hears which bound that is.
+func TestFullSaysWhatToDo(t *testing.T) {
+	b := newBench(t)
+	for _, row := range []struct {
+		kind   wire.Kind
+		status wire.Status
+		says   string
+	}{
+		{wire.KindAcquire, wire.StatusBusy, "try again later"},
+		{wire.KindAcquire, wire.StatusTooManyWaiters, "cluster.limits.waiters_per_lock"},
+		{wire.KindWatch, wire.StatusTooManyWaiters, "watch a prefix"},
+		{wire.KindAcquire, wire.StatusTooManyHolds, "cluster.limits.claims_per_session"},
+		{wire.KindOpenSession, wire.StatusTooManySessions, "cluster.limits.sessions"},
+	} {
+		err := b.core.statusError(&Call{Kind: row.kind, Name: "a"}, row.status)
+		if !errors.Is(err, ErrBusy) || !strings.Contains(err.Error(), row.says) ||
+			!strings.Contains(err.Error(), row.status.String()) {
+			t.Errorf("%v, %v: got %v, want busy and %q", row.kind, row.status, err, row.says)
+		}
+	}
+}

@@ -299,6 +299,28 @@ func (x *Call) outOfBounds(l *wire.Limits) error {
 	return check("LockDelay", millis(uint64(x.Terms.DelayMillis)), 0)
 }
 
+// full is the error of a request for which a node or a group has no room. It says which
+// bound that is and what can be done.
+func full(x *Call, status wire.Status) error {
+	var advice string
+	switch {
+	case status == wire.StatusBusy:
+		advice = "the node, or the group, has as much to do as it takes on: try again later"
+	case status == wire.StatusTooManySessions:
+		advice = "the group takes no more (cluster.limits.sessions): share one Client in a process, " +
+			"and close those that are not needed"
+	case status == wire.StatusTooManyHolds:
+		advice = "the client or the group has as many holds and waits as it may " +
+			"(cluster.limits.claims_per_session, claims, locks and detached): give some of them back"
+	case x.Kind == wire.KindWatch:
+		advice = "the node tells no more watches: end some, or watch a prefix in place of many names"
+	default:
+		advice = "the queue of the lock is full (cluster.limits.waiters_per_lock): try again later"
+	}
+	return fmt.Errorf("%w: %s %q in group %d: %s: %s; nothing happened", ErrBusy, x.Kind, x.Name,
+		x.Group, status, advice)
+}
+
 // tooMuchData is the error of a request for whose terms a group has no room.
 func (c *Core) tooMuchData(x *Call) error {
 	limit := "more than it may"
@@ -413,7 +435,7 @@ func (c *Core) statusError(x *Call, status wire.Status) error {
 		sentinel = ErrProtocol
 	case wire.StatusBusy, wire.StatusTooManyWaiters, wire.StatusTooManySessions,
 		wire.StatusTooManyHolds:
-		sentinel = ErrBusy
+		return full(x, status)
 	case wire.StatusPermission:
 		sentinel = ErrPermission
 	case wire.StatusTooMuchData:

@@ -3,9 +3,13 @@ package locktest_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -340,5 +344,50 @@ func TestLockAllOutlasted(t *testing.T) {
 	}
 	if _, err := a.LockAll(ctx, names...); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLockAllInAnyOrder has many take overlapping names of several groups at once, each in
+// an order of its own and without Detect: all come through, and no two have a name together.
+func TestLockAllInAnyOrder(t *testing.T) {
+	t.Parallel()
+	cluster := locktest.New(t, locktest.Options{Groups: 4})
+	ctx := within(t)
+	const names, callers, rounds = 6, 8, 25
+	var held [names]atomic.Int32
+	var all sync.WaitGroup
+	for caller := range callers {
+		c := cluster.Client(t, client.Options{})
+		all.Go(func() {
+			dice := rand.New(rand.NewPCG(uint64(caller), 0))
+			for range rounds {
+				picked := dice.Perm(names)[:2+dice.IntN(names-1)]
+				var wants []string
+				for _, i := range picked {
+					wants = append(wants, fmt.Sprint("name-", i))
+				}
+				h, err := c.LockAll(ctx, wants...)
+				if err != nil {
+					t.Errorf("%q: %v", wants, err)
+					return
+				}
+				for _, i := range picked {
+					if n := held[i].Add(1); n != 1 {
+						t.Errorf("name-%d is held %d times", i, n)
+					}
+				}
+				for _, i := range picked {
+					held[i].Add(-1)
+				}
+				if err := h.Unlock(ctx); err != nil {
+					t.Errorf("%q: unlock: %v", wants, err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	look := cluster.Client(t, client.Options{})
+	if left, err := look.List(ctx, "", client.ListOptions{}); err != nil || len(left) > 0 {
+		t.Errorf("got %+v, %v left, want nothing", left, err)
 	}
 }
