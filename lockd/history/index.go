@@ -22,13 +22,16 @@ type index struct {
 	unfit bool
 }
 
-// maxIndexed bounds the spans, and the clocks, of an index. A segment with more, which has
-// about one clock for each hold, is of locks that are hardly used: few of those come soon.
-const maxIndexed = 32 << 10
+// maxIndexed bounds the spans and clocks of an index together. A segment with more, which
+// has a clock for each few holds, is of locks that are hardly used: few of those come soon.
+const maxIndexed = 16 << 10
+
+// indexBytes is what a span or a clock takes.
+const indexBytes = 40
 
 // take takes in the head of the next block.
 func (x *index) take(h *head) {
-	if len(x.spans)+len(h.spans) > maxIndexed || len(x.clocks)+len(h.clocks) > maxIndexed {
+	if len(x.spans)+len(x.clocks)+len(h.spans)+len(h.clocks) > maxIndexed {
 		*x = index{unfit: true}
 	}
 	if x.unfit {

@@ -3,6 +3,7 @@ package history
 import (
 	"fmt"
 	"testing"
+	"unsafe"
 
 	"lockd/lockfsm"
 	"lockd/netio/wire"
@@ -123,11 +124,16 @@ func TestSegmentsAreNotTooMany(t *testing.T) {
 
 // A segment that has too much for an index has none, and memory for it is bounded.
 func TestIndexIsBounded(t *testing.T) {
+	for _, size := range []uintptr{unsafe.Sizeof(span{}), unsafe.Sizeof(clock{})} {
+		if size > indexBytes {
+			t.Errorf("got %d bytes, want %d at most", size, indexBytes)
+		}
+	}
 	var x index
 	for at := range 3 * maxIndexed {
 		x.take(&head{clocks: []clock{{group: 1, at: lockfsm.Time(at)}},
 			spans: []span{{group: 1, after: uint64(3 * at), to: uint64(3*at + 1)}}})
-		if len(x.clocks) > maxIndexed || len(x.spans) > maxIndexed {
+		if len(x.clocks)+len(x.spans) > maxIndexed {
 			t.Fatalf("got %d clocks and %d spans", len(x.clocks), len(x.spans))
 		}
 	}

@@ -48,7 +48,7 @@ func MemoryBytes(size int64, groups int) uint64 {
 	if size <= 0 {
 		return 0
 	}
-	const perBlock, perGroup, ofIndex = 96, maxClocks*40 + maxSpans*48, 2 * maxIndexed * (40 + 48)
+	const perBlock, perGroup, ofIndex = 96, maxClocks*40 + maxSpans*48, 2 * maxIndexed * indexBytes
 	return maxQueuedBytes + ofIndex + 4*blockBytes + uint64(size)/blockBytes*perBlock +
 		uint64(groups)*perGroup
 }

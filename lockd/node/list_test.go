@@ -209,8 +209,8 @@ func TestSearchesHearWhatIsTouched(t *testing.T) {
 	for i := 10; i < 40; i++ { // the first ones are not kept any more when it is done
 		lock(i)
 	}
-	if k := len(g.touches.names); k > 2*kept || len(g.searches) != 1 {
-		t.Errorf("got %d names kept for %d searches, want at most %d for one", k, len(g.searches), 2*kept)
+	if k := len(g.touches.names); k > kept || len(g.searches) != 1 {
+		t.Errorf("got %d names kept for %d searches, want at most %d for one", k, len(g.searches), kept)
 	}
 	check("names came while they were looked for")
 	lock(9)

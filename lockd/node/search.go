@@ -16,7 +16,7 @@ const (
 	// maxSearches bounds those of a node, and with searchBytes their memory. maxLooking
 	// bounds those of a group that are not done: what is touched meanwhile costs each
 	// of them, whether it is used or not.
-	maxSearches = 32
+	maxSearches = 24
 	maxLooking  = 4
 	searchBytes = 64 << 10
 	// mostSearchNames is the largest Options.SearchNames.
@@ -31,7 +31,7 @@ const (
 
 // SearchBytes bounds the memory of the names that a node has found and not listed yet,
 // with those that were touched meanwhile.
-func SearchBytes() uint64 { return 2 * 2 * maxSearches * (searchBytes + 16*mostSearchNames) }
+func SearchBytes() uint64 { return (2 + 1) * maxSearches * (searchBytes + 16*mostSearchNames) }
 
 // search is names of a group that were found, or are being looked for.
 type search struct {
@@ -162,8 +162,8 @@ func (g *group) hear(s *search) {
 // of those that are kept go: a search that is done and has not heard them goes, too.
 func (n *Node) noteTouch(g *group, name []byte) {
 	t := &g.touches
-	for len(t.names) >= 2*n.opts.SearchNames ||
-		t.bytes+len(name) > 2*searchBytes && len(t.names) > 0 {
+	for len(t.names) >= n.opts.SearchNames ||
+		t.bytes+len(name) > searchBytes && len(t.names) > 0 {
 		cut := (len(t.names) + 1) / 2
 		g.searches = slices.DeleteFunc(g.searches, func(s *search) bool {
 			late := s.heard < t.first+uint64(cut)
