@@ -47,7 +47,6 @@ func (n *Node) onClock() {
 	n.cramped = n.deps.Log.Cramped()
 	n.beat()
 	n.wantLeastFormat()
-	n.reseatGroups()
 	n.gossip()
 	n.expireChanges()
 	n.retryDrops()
@@ -55,6 +54,7 @@ func (n *Node) onClock() {
 	n.meetStrangers()
 	n.judgeRefusals()
 	n.balance()
+	n.reseatGroups() // a group that is being handed over takes no step, and none waits for that
 	n.checkpoint()
 	n.tickSnapshots()
 	n.publishStatus()
