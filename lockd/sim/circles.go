@@ -16,6 +16,7 @@ type crossing uint8
 
 const (
 	crossNot      crossing = iota
+	crossOpens             // look as if they waited for each other, and do not
 	crossNames             // wait for each other's names
 	crossUpgrades          // or, as far as they can, to convert what both read
 )
@@ -34,11 +35,15 @@ func (c *coreClient) cross() {
 	}
 	for _, a := range c.calls {
 		for _, e := range c.w.cores {
-			if e == c || !e.able() || len(e.calls) >= maxCalls || !a.crosses() && !a.crossesAll() {
+			if e == c || !e.able() || len(e.calls) >= maxCalls || e.still > c.w.agenda.Now() ||
+				!a.crosses() && !a.crossesAll() {
 				continue
 			}
 			for _, b := range e.calls {
 				if (b.crosses() || b.crossesAll()) && a.Name != b.Name && !converts {
+					if c.crossLate(a, e, b) || c.w.crossing == crossOpens {
+						return
+					}
 					c.detect(b.Name, a.For)
 					e.detect(a.Name, b.For)
 					e.carryOut()
@@ -62,6 +67,79 @@ func (c *coreClient) cross() {
 	c.start(k)
 }
 
+// opening is a circle that never stands, although all of it does at some time: while one
+// client waits for what another holds, that gives it back, and a third takes it. Then
+// the other waits for the first.
+type opening struct {
+	by    *coreClient
+	gives *coreCall
+	wants string
+}
+
+// crossLate has the client wait for what another holds, behind a third, so that the circle
+// may open at one place before it closes at the other. It reports whether it does.
+func (c *coreClient) crossLate(a *coreCall, by *coreClient, b *coreCall) bool {
+	w, to := c.w, c.w.groupOf(b.Name)
+	i := slices.IndexFunc(w.clients, func(x *client) bool {
+		m := x.groups[to]
+		return m.session != 0 && len(m.calls) < maxCalls && x.pausedUntil <= w.agenda.Now()
+	})
+	if !w.faulty(FaultClog|FaultLossy) && w.crossing == crossNot || to == w.groupOf(a.Name) ||
+		i < 0 || w.crossing != crossOpens && c.dice.permille(400) {
+		return false
+	}
+	third := w.clients[i].groups[to]
+	third.enterEX(b.Name, 1, wire.FlagWait)
+	third.pump()
+	a.stays, b.stays = w.agenda.Now()+4*second, w.agenda.Now()+4*second
+	c.opening = &opening{by, b, a.Name}
+	c.still, by.still = w.agenda.Now()+3*second, w.agenda.Now()+3*second
+	w.agenda.After(w.round(), func() {
+		if c.able() && !c.promised() && slices.Contains(c.calls, a) && len(c.calls) < maxCalls {
+			c.detectAs(b.Name, a.For, 0) // the victim, if there were a circle
+			c.carryOut()
+		}
+	})
+	return true
+}
+
+// openCircle has what the client asks of all nodes about the other, having seen that it is
+// in the way, arrive late: when the other has given that back, and waits for the client.
+func (c *coreClient) openCircle(body []byte) {
+	x, err := wire.DecodeChase(body)
+	o := c.opening
+	if o == nil || err != nil || x.Scope != wire.ChaseNode || !slices.ContainsFunc(x.Flows,
+		func(f wire.Flow) bool { return f.Client == coreFlow|uint64(o.by.id)<<8 }) {
+		return
+	}
+	w := c.w
+	c.opening, c.still, o.by.still = nil, 0, 0
+	held := func() bool {
+		return o.by.able() && !o.by.promised() && slices.Contains(o.by.calls, o.gives) &&
+			o.gives.State() == lockclient.StateHeld && !o.gives.released
+	}
+	if !held() {
+		return
+	}
+	w.covered["circle opened while looked for"]++
+	c.muted = w.agenda.Now() + min(3*w.round(), Time(w.opts.Lease)*millisecond/3)
+	w.agenda.After(0, func() {
+		if !held() {
+			return
+		}
+		o.gives.then = func(x *lockclient.Call) {
+			w.agenda.After(0, func() {
+				if x.Err == nil && o.by.able() && len(o.by.calls) < maxCalls {
+					o.by.detectAs(o.wants, o.gives.For, 1)
+					o.by.carryOut()
+				}
+			})
+		}
+		o.by.free(o.gives)
+		o.by.carryOut()
+	})
+}
+
 // crossByUpgrade has two clients who read the same wait for each other: this one to
 // convert its hold, the other for a name that this one holds too. It reports whether it
 // found such.
@@ -72,7 +150,7 @@ func (c *coreClient) crossByUpgrade() bool {
 				continue
 			}
 			for _, e := range c.w.cores {
-				if e != c && e.able() && len(e.calls) < maxCalls &&
+				if e != c && e.able() && e.still <= c.w.agenda.Now() && len(e.calls) < maxCalls &&
 					e.holdsName(a.Name) && !e.holdsName(more.Name) {
 					c.upgrade(a)
 					e.detect(more.Name, 0)
@@ -131,10 +209,24 @@ func (w *World) crossAll() {
 	if able < 2 {
 		return
 	}
+	w.crossInVain()
 	w.crossUntilTold(crossNames)
 	if w.opts.Converts {
 		w.crossUntilTold(crossUpgrades)
 	}
+}
+
+// crossInVain has clients be in what looks like circles, a few times: nobody is to be told.
+func (w *World) crossInVain() {
+	opened := w.covered["circle opened while looked for"]
+	w.crossing = crossOpens
+	for until := w.agenda.Now() + 10*second; w.failure == nil && w.agenda.Now() < until &&
+		w.covered["circle opened while looked for"] < opened+3; {
+		stop := w.agenda.Now() + 20*millisecond
+		for w.failure == nil && w.agenda.Next(stop) {
+		}
+	}
+	w.crossing = crossNot
 }
 
 func (w *World) crossUntilTold(how crossing) {
@@ -164,8 +256,13 @@ func (k *coreCall) crossesAll() bool {
 // detect waits for a name, perhaps with others of its group, with the word, of an owner if
 // not zero.
 func (c *coreClient) detect(name string, owner uint64) {
+	c.detectAs(name, owner, uint8(c.dice.IntN(2)))
+}
+
+// detectAs is detect with a weight: the victim of a circle is who has the least.
+func (c *coreClient) detectAs(name string, owner uint64, weight uint8) {
 	k := &coreCall{Call: lockclient.Call{Kind: wire.KindAcquire, Mode: wire.ModeEX, Name: name,
-		Weight: uint8(c.dice.IntN(2)), Flags: wire.FlagWait | wire.FlagDetect}}
+		Weight: weight, Flags: wire.FlagWait | wire.FlagDetect}}
 	if owner != 0 || c.w.opts.Several && c.dice.permille(500) {
 		k.For = owner
 		all := []string{name}

@@ -426,6 +426,9 @@ func (m *membership) send(k *call) {
 	}
 	w.requests[k.q.Kind]++
 	k.conn.request(b)
+	if m.leavesSome(k) && w.faulty(FaultReset|FaultStale) && m.c.dice.permille(300) {
+		k.conn.breakUnheard()
+	}
 }
 
 // appendQuestion encodes what changes nothing and names no lock.

@@ -156,6 +156,15 @@ func (c *conn) reset() {
 	c.w.agenda.After(c.w.dice.network.around(5*c.w.opts.Latency), c.closeClient)
 }
 
+// breakUnheard breaks the conn once what was sent has arrived, but before the client hears
+// anything more.
+func (c *conn) breakUnheard() {
+	round := c.w.round()
+	c.toClient.clog = c.w.agenda.Now() + 2*round
+	c.w.covered["conn broke before the answer"]++
+	c.w.agenda.After(c.w.dice.faults.length(round/4, round), c.reset)
+}
+
 // lose drops a drawn suffix of what is on its way; the planned arrivals find
 // nothing any more.
 func (c *conn) lose(s *stream) {

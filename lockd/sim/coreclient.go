@@ -36,6 +36,8 @@ type coreClient struct {
 	leaving bool
 	starts  int      // of its process, after the first
 	revival *revival // that is under way
+	opening *opening // that is to come about, nil if none is
+	still   Time     // until when it begins nothing
 	ready   lockclient.Ready
 	// after is called when the Core has carried out what it had, frames with every
 	// frame that came; nil is nobody.
@@ -50,6 +52,8 @@ type coreCall struct {
 	believed bool
 	told     uint64 // the token they know it by
 	released bool
+	// stays is until when its caller neither gives it up nor gives it back.
+	stays Time
 	// of is the hold that a Convert is about.
 	of *coreCall
 	// then takes the outcome, if not nil.
@@ -223,6 +227,9 @@ func (c *coreClient) send(id lockclient.ConnID) {
 		} else {
 			conn.versions[h.Request] = h.Version()
 			c.overhear(h, body)
+			if h.Kind == wire.KindChase {
+				c.openCircle(body)
+			}
 			if c.muted > c.w.agenda.Now() {
 				conn.toNode.clog = c.muted
 			}

@@ -14,6 +14,7 @@ func (c *coreClient) work() {
 	c.w.agenda.After(c.dice.around(c.w.opts.Think), func() {
 		if c.away <= c.w.agenda.Now() && c.core.Groups() > 0 {
 			switch {
+			case c.still > c.w.agenda.Now() && !c.leaving:
 			case c.leaving:
 				c.leave()
 			case c.revival != nil:
@@ -181,7 +182,7 @@ func (c *coreClient) release() {
 		return
 	}
 	for _, k := range c.calls {
-		if k.State() == lockclient.StateHeld && c.dice.permille(500) {
+		if k.State() == lockclient.StateHeld && k.stays <= c.w.agenda.Now() && c.dice.permille(500) {
 			c.free(k)
 			return
 		}
@@ -208,7 +209,7 @@ func (c *coreClient) free(k *coreCall) {
 // giveUp lets a caller go away.
 func (c *coreClient) giveUp() {
 	for _, k := range c.calls {
-		if k.State() == lockclient.StateOpen && c.dice.permille(500) {
+		if k.State() == lockclient.StateOpen && k.stays <= c.w.agenda.Now() && c.dice.permille(500) {
 			c.core.Abandon(&k.Call, errGaveUp)
 			return
 		}

@@ -90,6 +90,7 @@ func Reachable() []string {
 		"operations searched", "change made: add", "change made: remove", "change made: replace",
 		"change made: move", "change made: keep", "lost node removed", "node drained", "node leads again",
 		"record of a stranger believed",
+		"gap before new acceptors", "nobody heard while learning anew",
 		"seats changed", "removed node stopped", "event acceptors changed", "event group has left",
 		"build of format 1", "build of format 2", "older build stopped", "crowd of sessions",
 		"segments recycled",
@@ -200,6 +201,8 @@ func convertedText(m, to lockfsm.Mode) string {
 func reachableByClients() []string {
 	return []string{"core held", "core held several", "core held permits", "core entered",
 		"core converted", "core forced", "core lost a hold", "core was brought a value",
+		"core cut off when forced", "core heard late of a max hold", "circle opened while looked for",
+		"client left a barrier", "conn broke before the answer",
 		"core died", "core resumed", "core resumed a hold", "several held with terms",
 		"answer to an earlier send"}
 }

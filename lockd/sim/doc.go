@@ -28,6 +28,7 @@
 //	register.go  what locks guard: it refuses a smaller token than it has seen
 //	faults.go    what goes wrong; diskfaults.go with disks, shapes.go with the
 //	             network; heal.go what must then become right
+//	gap.go       what acceptors who are new, or have come back, do not hear of
 //	episodes.go  one question of liveness at a time; prober.go asks
 //	crowd.go     very many sessions that end together
 //	search.go    what clients saw, for a search blind to slots

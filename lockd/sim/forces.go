@@ -70,22 +70,24 @@ func (w *World) noteForced(group uint16, m *check.Model) {
 		f := &m.Forced[i]
 		w.covered["hold forced"]++
 		w.leases.Forced(group, f.Name, f.Tokens, int64(w.agenda.Now()))
-		if w.faulty(FaultReset) && w.dice.faults.permille(500) {
+		if w.faulty(FaultReset|FaultCut) && w.dice.faults.permille(700) {
 			w.cutForced(group, f.Tokens)
 		}
 	}
 }
 
 // cutForced breaks the conns of a client of production that holds what was just
-// ended by force, before it can be told.
+// ended by force, before it can be told. It goes on with the hold for longer than one
+// may go by it that has heard of the force.
 func (w *World) cutForced(group uint16, tokens []lockfsm.Token) {
 	for _, c := range w.cores {
-		holds := slices.ContainsFunc(c.calls, func(k *coreCall) bool {
+		i := slices.IndexFunc(c.calls, func(k *coreCall) bool {
 			return k.believed && k.Group == group && slices.Contains(tokens, lockfsm.Token(k.Token))
 		})
-		if !holds {
+		if i < 0 {
 			continue
 		}
+		c.calls[i].stays = w.agenda.Now() + Time(w.opts.Lease)*millisecond*3/2 + second
 		w.covered["core cut off when forced"]++
 		for _, id := range slices.Sorted(maps.Keys(c.conns)) {
 			made := c.conns[id]

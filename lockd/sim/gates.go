@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	lockclient "lockd/client"
@@ -32,9 +33,36 @@ func (w *World) drawGates() {
 
 // gate does something at a gate.
 func (c *client) gate(m *membership) {
+	if c.dice.permille(150) && c.leaveBarrier(m) {
+		return
+	}
 	k := &call{}
 	c.w.drawGateCall(c.dice, m.group, k)
 	m.ask(k)
+}
+
+// leaveBarrier closes a session that waits at a barrier, and has another client come to it
+// as that ends. It reports whether it did.
+func (c *client) leaveBarrier(m *membership) bool {
+	w, name := c.w, c.w.gates[m.group][wire.GateBarrier]
+	waits := slices.ContainsFunc(m.calls, func(k *call) bool {
+		return k.q.Kind == wire.KindAwait && k.q.Name == name && k.conn != nil
+	})
+	other := w.clients[c.dice.IntN(len(w.clients))].groups[m.group]
+	if !waits || m.session == 0 || other == m || other.session == 0 {
+		return false
+	}
+	c.close(m)
+	w.covered["client left a barrier"]++
+	w.agenda.After(c.dice.length(0, w.round()), func() {
+		if len(other.calls) < maxCalls && !other.c.leaving && other.c.pausedUntil <= w.agenda.Now() {
+			k := &call{gate: wire.GateBarrier, flags: wire.FlagWait, count: barrierParties}
+			k.q.Kind, k.q.Name = wire.KindAwait, name
+			other.ask(k)
+			other.pump()
+		}
+	})
+	return true
 }
 
 // drawGateCall draws a request at a gate of a group. Now and then the gate has the

@@ -166,6 +166,9 @@ func (l *link) send(p *process, kind wire.PeerKind, payload []byte) {
 		return
 	}
 	ln := &l.lanes[side]
+	if kind == wire.PeerKindMessages {
+		payload = l.w.withhold(to, payload)
+	}
 	f := heldFrame{kind, append([]byte(nil), payload...)}
 	ln.bytes += len(payload)
 	if ln.bytes > l.w.opts.QueueBytes && ln.bytes > len(payload) {

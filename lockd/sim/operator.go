@@ -24,9 +24,14 @@ type operator struct {
 	until Time
 }
 
-// operate lets the operator do one thing after the other.
+// operate lets the operator do one thing after the other, faster where each group is on
+// one node only, so that groups go to and fro.
 func (o *operator) operate() {
-	o.w.agenda.After(o.w.dice.operator.around(1300*millisecond), func() {
+	every := 1300 * millisecond
+	if o.w.opts.Node.Replicas == 1 {
+		every /= 3
+	}
+	o.w.agenda.After(o.w.dice.operator.around(every), func() {
 		if o.w.faulty(FaultMember) && (o.asked == nil || o.w.agenda.Now() >= o.until) {
 			o.buryLost()
 			o.act()
@@ -119,6 +124,20 @@ func (o *operator) ask(s *site, c *placement.Change) {
 		}
 	})
 	at.wake()
+}
+
+// keepAfterAll has a node stay, at times, that is to be removed and that a group has just
+// left: it comes back, or another does, to a disk that has forgotten it.
+func (o *operator) keepAfterAll(s *site) {
+	d := o.w.dice.operator
+	if !s.leaving || !o.w.faulty(FaultMember) || !d.permille(600) {
+		return
+	}
+	o.w.agenda.After(d.around(200*millisecond), func() {
+		if o.w.faulty(FaultMember) && s.leaving && !s.bad() && !s.removed {
+			o.ask(s, &placement.Change{Kind: placement.Keep, Node: paxos.NodeID(s.id)})
+		}
+	})
 }
 
 // drain has a node lead nothing, or lead again what falls to it.

@@ -179,7 +179,7 @@ func Draw(seed uint64) Options {
 	// An older build could not read what then stands in the log.
 	o.Semaphores = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "kinds").permille(500)
 	o.Gates = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "gates").permille(500)
-	o.Owners = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "owners").permille(500)
+	o.Owners = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "owners").permille(owners(&o))
 	o.Converts = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "converts").permille(500)
 	o.Terms = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "terms").permille(500)
 	o.Forces = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "forces").permille(400)
@@ -202,6 +202,15 @@ func Draw(seed uint64) Options {
 	return o
 }
 
+// owners is how many of 1000 worlds have owners: more where owners of two clients may wait
+// for each other over several groups.
+func owners(o *Options) int {
+	if o.Cores > 1 && o.Groups > 1 {
+		return 700
+	}
+	return 500
+}
+
 // drawBatch decides what one batch of a log holds at most, zero for the log's default.
 // Small ones have what waits written by several, between which the power may go. The
 // largest slot of a node fits into one.
@@ -222,6 +231,10 @@ func drawNode(d dice, o *Options) node.Options {
 	if o.Nodes >= 4 && d.permille(600) || o.Spares > 0 && d.permille(500) {
 		n.Replicas = min(3, o.Nodes)
 	}
+	// One node that forgot something is a quorum of those who forgot it there.
+	if o.Spares > 0 && o.Nodes <= 3 && newDice(o.Seed, "replicas").permille(300) {
+		n.Replicas = 1
+	}
 	n.Tick = pick[node.Nanos](d, 20, 50, 50) * node.Millisecond
 	n.HeartbeatTicks = uint32(d.between(1, 4))
 	n.ElectionTicks = n.HeartbeatTicks*4 + uint32(pick(d, d.between(0, 20), d.between(20, 50)))
@@ -240,6 +253,9 @@ func drawNode(d dice, o *Options) node.Options {
 		n.RetainSlots = pick(d, 64, 1024)
 		n.MaxInboxBytes = 1 << 20
 	}
+	if n.Replicas == 1 && o.Spares > 0 { // and learns it anew bit by bit
+		n.RetainSlots = 1024
+	}
 	n.CheckpointBytes = pick[int64](d, 1<<10, 4<<10, 32<<10)
 	// Small ones have lists and watches look for names over many turns.
 	search := newDice(o.Seed, "search")
@@ -247,6 +263,9 @@ func drawNode(d dice, o *Options) node.Options {
 	n.SearchNames = pick(search, 1, 3, n.SearchNames)
 	// Small ones cut the answers to a new leader into pieces.
 	n.MaxMessageBytes = pick(newDice(o.Seed, "messages"), 600, 1<<20)
+	if n.Replicas == 1 && o.Spares > 0 {
+		n.MaxMessageBytes = 600
+	}
 	l := &n.Limits
 	l.AgeStep = pick[lockfsm.Millis](newDice(o.Seed, "age"), 0, 200, 1000)
 	if d.permille(400) {
@@ -263,6 +282,10 @@ func drawNode(d dice, o *Options) node.Options {
 	}
 	if d.permille(300) {
 		l.WorkPerApply = uint32(d.between(1, 3))
+	}
+	// Who has ended stands at gates for a while then.
+	if o.Gates && newDice(o.Seed, "endings").permille(400) {
+		l.WorkPerApply = 1
 	}
 	return n
 }

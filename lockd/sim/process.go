@@ -247,6 +247,7 @@ func (p *process) observe(e node.Event) {
 	case node.EventRetired:
 		p.w.leftBehind(p.site, e.Group)
 		p.site.cutOnLeaving()
+		p.w.operator.keepAfterAll(p.site)
 	}
 	if e.Kind == node.EventMalformed {
 		p.w.failf("node %d applied a value that is no batch: group %d slot %d: %s",

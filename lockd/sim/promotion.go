@@ -49,6 +49,7 @@ func (p *process) noteStep(r *wal.Record) {
 		}
 	}
 	p.w.steps[key] = come
+	p.openGap(g, &e)
 	p.w.say("node %d proposes seats of group %d in slot %d; disks have come to %v", p.site.id, g,
 		e.Slot, come)
 }

@@ -244,6 +244,14 @@ func (m *membership) giveBack(h *hold) {
 	m.ask(&call{q: q, hold: h})
 }
 
+// leavesSome reports whether a call takes back one of several acquires of an owner: done
+// twice it would take back another.
+func (m *membership) leavesSome(k *call) bool {
+	return k.q.Kind == wire.KindLeave && slices.ContainsFunc(m.holds, func(h *hold) bool {
+		return h != k.hold && h.name == k.q.Name && h.token == k.q.Token
+	})
+}
+
 // cancel gives a request up that has no answer yet.
 func (c *client) cancel(m *membership) {
 	for _, k := range m.calls {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	lockclient "lockd/client"
 	"lockd/lockd/node"
 	"lockd/lockd/sim/check"
 	"lockd/lockfsm"
@@ -156,5 +157,39 @@ func (m *membership) sawData(k *call, x *wire.LockInfo, want []string) {
 		if d.Flags&wire.HolderKept != 0 {
 			m.c.w.covered["kept hold seen"]++
 		}
+	}
+}
+
+// grantLate has a client of production hear late, at times, of a grant with a max hold,
+// and keep it to the end, while another waits for the same.
+func (w *World) grantLate(group uint16, g *check.Grant) {
+	if g.Again || len(w.cores) == 0 || !w.faulty(FaultClog|FaultLossy|FaultReset) {
+		return
+	}
+	client := w.clientOf(group, uint64(g.Session))
+	id := client >> 8
+	if byte(client) != coreFlow || id >= uint64(len(w.cores)) {
+		return
+	}
+	c := w.cores[id]
+	i := slices.IndexFunc(c.calls, func(k *coreCall) bool {
+		return k.State() == lockclient.StateOpen && k.Kind == wire.KindAcquire && k.Name == g.Name &&
+			k.Terms != nil && k.Terms.Fields&(wire.TermMaxHold|wire.TermDelay) == wire.TermMaxHold &&
+			k.Timeout == 0
+	})
+	if i < 0 || c.dice.permille(200) {
+		return
+	}
+	w.covered["core heard late of a max hold"]++
+	late := w.agenda.Now() + Time(w.opts.Lease)*millisecond/2
+	for made := range c.dials { // order: each by itself
+		made.toClient.clog = late
+	}
+	c.calls[i].stays = late + Time(c.calls[i].Terms.MaxHoldMillis)*millisecond + second
+	m := w.clients[c.dice.IntN(len(w.clients))].groups[group]
+	if len(m.calls) < maxCalls && !m.c.dead() {
+		m.ask(&call{q: check.Question{Kind: wire.KindAcquire, Name: g.Name, Mode: lockfsm.ModeEX},
+			mode: wire.ModeEX, flags: wire.FlagWait})
+		w.agenda.After(0, m.pump)
 	}
 }

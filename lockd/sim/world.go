@@ -68,6 +68,8 @@ type World struct {
 	// their group away, and whoever began to lead.
 	deposals []deposal
 	moves    int
+	gap      gap  // that is open, or was
+	shunned  Time // until when no other node is
 
 	message  paxos.Message // scratch for the network door
 	messages [32]uint64
@@ -308,6 +310,7 @@ func (w *World) applied(
 	if !w.configured {
 		w.birth()
 	}
+	p.shun(g, e.Slot+1)
 	first, err := w.chosen.Applied(int(p.site.id), g, e, result, digest)
 	w.check(err)
 	if !first || w.failure != nil {
@@ -343,6 +346,7 @@ func (w *World) applied(
 	w.moving(uint16(g), model, e.Ballot, b.Clock)
 	for i := range model.Grants {
 		w.noteGrant(uint16(g), &model.Grants[i])
+		w.grantLate(uint16(g), &model.Grants[i])
 		if w.opts.Drift <= maxDrift {
 			w.check(w.leases.Granted(uint16(g), &model.Grants[i]))
 		}

@@ -72,6 +72,12 @@ func (c *Chosen) Seats(g paxos.GroupID) Disks {
 	return 0
 }
 
+// Written reports whether a disk, by number, is an acceptor of a slot by seats that were
+// written, and not by those of the birth.
+func (c *Chosen) Written(g paxos.GroupID, s paxos.Slot, disk int) bool {
+	return len(c.seats[g]) > 1 && s >= c.seats[g][1].from && c.acceptors(g, s)&(1<<disk) != 0
+}
+
 // Survives reports whether sound disks, by number, are a quorum of the group's
 // newest configuration and of the one before, in which slots may still be open.
 func (c *Chosen) Survives(g paxos.GroupID, sound []int) bool {

@@ -213,6 +213,18 @@ func (d *Disk) Released(group paxos.GroupID, slot paxos.Slot) error {
 // Reopened notes that the node keeps a group anew, from its first slot.
 func (d *Disk) Reopened(group paxos.GroupID) { d.groups[group].released = 0 }
 
+// Forgot reports whether a group was here before and had come to a slot, of which nothing
+// is here now.
+func (d *Disk) Forgot(group paxos.GroupID, slot paxos.Slot) bool {
+	g := &d.groups[group]
+	if g.stay == 0 {
+		return false
+	}
+	_, left := g.left.accepted[slot]
+	_, have := g.accepted[slot]
+	return (left || g.left.released >= slot) && !have && g.released < slot
+}
+
 // Bound judges the promise with which a node takes a group up again: it is all
 // that was synced (I3), and nothing that is not in the log (I4).
 func (d *Disk) Bound(group paxos.GroupID, promised paxos.Ballot) error {
