@@ -282,10 +282,7 @@ func (c *Core) onWelcome(i int, body []byte) error {
 	e.state, e.node, e.failures, e.err = connUp, w.Node, 0, nil
 	e.version = w.Version
 	for _, n := range w.Nodes {
-		known := slices.ContainsFunc(c.endpoints, func(e *endpoint) bool { return e.node == n.ID })
-		if !known && len(n.Address) > 0 {
-			c.addEndpoint(string(n.Address), n.ID)
-		}
+		c.hearOf(n.ID, n.Address)
 	}
 	for x := c.direct.head; x != nil; {
 		next := x.next

@@ -103,9 +103,13 @@ func (n *NodeStatus) fill(x *Call) {
 func (c *Core) nodes() []NodeStatus {
 	var all []NodeStatus
 	for _, e := range c.endpoints {
-		known := slices.ContainsFunc(all, func(n NodeStatus) bool { return n.Node == e.node })
-		if e.node != 0 && !known {
+		known := slices.IndexFunc(all, func(n NodeStatus) bool { return n.Node == e.node })
+		switch {
+		case e.node == 0:
+		case known < 0:
 			all = append(all, NodeStatus{Node: e.node, Address: e.address})
+		case e.state == connUp: // it may have moved there
+			all[known].Address = e.address
 		}
 	}
 	slices.SortFunc(all, func(a, b NodeStatus) int { return cmp.Compare(a.Node, b.Node) })
