@@ -128,6 +128,7 @@ type Call struct {
 	notBefore   Instant // after a refusal for lack of room
 	deadline    Instant // set by the first sweep that sees it; zero is not yet
 	validUntil  Instant // of a detached hold
+	late        late    // of a detached hold
 	cappedUntil Instant // when the max hold of a hold is over; zero is none. See renewedUntil
 	cappedAt    int     // place in Core.capped
 	left        *Call   // of an Acquire that was granted: the question how long it lasts
@@ -199,7 +200,7 @@ func (x *Call) reset() {
 	x.Response, x.Err, x.lost = wire.Response{}, nil, nil
 	x.request, x.conn, x.sentEpoch, x.sends = 0, 0, 0, 0
 	x.place, x.left, x.refused, x.unsure = nil, nil, false, false
-	x.cappedUntil = 0
+	x.cappedUntil, x.late = 0, late{}
 	x.firstSent, x.notBefore, x.deadline, x.validUntil = 0, 0, 0, 0
 	if x.Kind.Acquires() {
 		x.Token, x.moves, x.part, x.becameToken, x.Value = 0, false, false, 0, nil

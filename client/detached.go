@@ -59,6 +59,9 @@ func checkTTL(ttl time.Duration) error {
 // Renew gives a detached hold a new time to live, counted from now. It fails
 // with a *LostError if the hold is over, and with ErrOptions if it is not
 // detached: the client itself renews those.
+//
+// After a shorter time whose call ended without an answer, or was sent again because a
+// conn ended, a longer one counts for no more than that was: it may yet be executed.
 func (h *Held) Renew(ctx context.Context, ttl time.Duration) error {
 	if err := checkTTL(ttl); err != nil {
 		return err
@@ -82,10 +85,53 @@ func (x *Call) renews() bool {
 	return x.Kind == wire.KindRenewHold && h != nil && h.state == StateHeld && h.Token == x.Token
 }
 
+// late is what a detached hold knows of renewals that may be executed behind later ones:
+// the nodes have no order of them but that in which they come, and any gives the hold
+// its own time, counted from when it is executed. So while such a one gives less than a
+// renewal, that counts for no more than it.
+type late struct {
+	least time.Duration // that one gives which may come at any time; zero is none
+	// ttl is the least that those give whose caller has gone, and who were sent last on
+	// conn, the newest with an id up to newest; zero is none. On that conn they are
+	// ahead of all that is sent now; on another, they may come at any time.
+	ttl    time.Duration
+	conn   ConnID
+	newest uint64
+}
+
+// lessOf returns the lesser of two times to live, of which zero is none.
+func lessOf(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
+// leave is before something else is sent on a conn.
+func (l *late) leave(conn ConnID) {
+	if l.ttl != 0 && l.conn != conn {
+		l.least, l.ttl = lessOf(l.least, l.ttl), 0
+	}
+}
+
+// atMost returns what a renewal counts for.
+func (l *late) atMost(ttl time.Duration) time.Duration { return lessOf(l.least, ttl) }
+
 // renewedUntil returns until when a hold counts by a renewal that was sent: its own time,
 // or that of one which was sent after it and is known no more.
 func (c *Core) renewedUntil(x *Call) Instant {
-	return x.atMost(x.firstSent.Add(c.ttlSpan(x.TTL)))
+	return x.atMost(x.firstSent.Add(c.ttlSpan(x.Hold.late.atMost(x.TTL))))
+}
+
+// sendRenewal is before a renewal is written to a conn. One that was sent before, and
+// may have been executed, may yet be so once more.
+func (c *Core) sendRenewal(x *Call) {
+	l := &x.Hold.late
+	l.leave(x.conn)
+	if x.unsure {
+		l.least = lessOf(l.least, x.TTL)
+	}
+	c.countUntil(x.Hold, x.Hold.validUntil)
 }
 
 // forgetRenewal is before the end of a renewal that was sent and whose answer nobody
@@ -98,6 +144,12 @@ func (c *Core) forgetRenewal(x *Call) {
 			y.cappedUntil = y.atMost(until)
 		}
 	}
+	if x.refused { // the last send was; those before count already
+		return
+	}
+	l := &x.Hold.late
+	l.leave(x.conn)
+	l.ttl, l.conn, l.newest = lessOf(l.ttl, x.TTL), x.conn, c.calls.last
 }
 
 // countUntil has a detached hold count until a moment, or less if a renewal that was
@@ -126,6 +178,9 @@ func (c *Core) onHoldRenewed(x *Call, r *wire.Response) {
 	switch r.Status {
 	case wire.StatusOK:
 		hold.TTL = x.TTL
+		if l := &hold.late; l.conn == x.conn && x.request > l.newest {
+			l.ttl = 0 // they were executed before
+		}
 		c.countUntil(hold, hold.atMost(c.renewedUntil(x)))
 	case wire.StatusNotHolder, wire.StatusNotFound:
 		c.lose(hold, errNoSuchHold)
@@ -179,6 +234,11 @@ func (c *Client) FindDetached(ctx context.Context, name string,
 // RenewDetached is Held.Renew for a hold that this client did not take. It returns
 // until when nobody else can be granted the lock. It fails with an error that
 // matches ErrLost if the hold is over.
+//
+// That goes by this call alone: the nodes execute renewals in the order in which they
+// come, so an earlier one of a shorter time, by whatever process, whose call ended without
+// an answer or was sent again because a conn ended, may yet come, and end the hold earlier.
+// Who renews for the same time always need not care.
 func (c *Client) RenewDetached(ctx context.Context, d DetachedHold,
 	ttl time.Duration) (safeUntil time.Time, err error) {
 	if err := errors.Join(checkTTL(ttl), d.check()); err != nil {

@@ -97,7 +97,7 @@ func (c *Core) send(x *Call) {
 	case x.Kind == wire.KindConvert && x.Hold.is(x):
 		x.Hold.moves = true
 	case x.renews():
-		c.countUntil(x.Hold, x.Hold.validUntil)
+		c.sendRenewal(x)
 	}
 	c.encode(e, g, x)
 	c.wrote(e)

@@ -321,7 +321,7 @@ func (c *Core) expireDetached() {
 		if x.cappedUntil != 0 && x.cappedUntil <= c.now {
 			c.lose(x, ErrMaxHold)
 		} else if x.validUntil <= c.now {
-			c.lose(x, fmt.Errorf("not renewed within its time to live of %s", x.TTL))
+			c.lose(x, fmt.Errorf("not renewed within its time to live of %s", x.late.atMost(x.TTL)))
 		} else {
 			c.schedule(x.validUntil)
 		}
