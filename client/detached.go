@@ -16,7 +16,8 @@ import (
 // was told otherwise, the error says (BoundError). The hold counts as lost when its
 // time is over.
 //
-// If the call ends without an answer, the lock may stay taken for ttl.
+// If the call ends without an answer, the lock may stay taken for ttl. If the answer comes
+// after that, it is a *LostError.
 func (c *Client) TryDetached(ctx context.Context, name string, ttl time.Duration) (*Held, error) {
 	return c.TryDetachedWith(ctx, name, ttl, LockOptions{})
 }
@@ -83,6 +84,27 @@ func (h *Held) Renew(ctx context.Context, ttl time.Duration) error {
 func (x *Call) renews() bool {
 	h := x.Hold
 	return x.Kind == wire.KindRenewHold && h != nil && h.state == StateHeld && h.Token == x.Token
+}
+
+// receiveDetached takes the grant of a detached hold. One that may be over by now is given
+// back, for it may as well last a little longer, and keep everybody out.
+func (c *Core) receiveDetached(x *Call) {
+	x.cappedUntil = 0
+	if most := x.maxHold(); most > 0 {
+		x.cappedUntil = x.firstSent.Add(c.ttlSpan(most))
+	}
+	x.validUntil = x.atMost(x.firstSent.Add(c.ttlSpan(x.TTL)))
+	if x.validUntil > c.now {
+		c.schedule(x.validUntil)
+		c.grant(x, &c.detached)
+		return
+	}
+	cause := fmt.Errorf("it was granted, and heard of after its time to live of %s", x.TTL)
+	if x.cappedUntil != 0 && x.cappedUntil <= c.now {
+		cause = ErrMaxHold
+	}
+	c.giveBack(x, x.Token)
+	c.end(x, &LostError{Name: x.Name, Token: x.Token, Cause: cause})
 }
 
 // late is what a detached hold knows of renewals that may be executed behind later ones:

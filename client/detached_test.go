@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -114,5 +115,70 @@ func TestRenewalThatMayComeLate(t *testing.T) {
 					short, x.late)
 			}
 		})
+	}
+}
+
+// TestRefusedByWhoDoesNotLeadCountsAnew proves that a detached hold counts from the
+// send that was executed, not from one that a node refused that does not lead.
+func TestRefusedByWhoDoesNotLeadCountsAnew(t *testing.T) {
+	const ttl = 300 * time.Millisecond
+	b := newBench(t)
+	x := b.detached(ttl)
+	asked := b.now
+	for b.now.Sub(asked) < 2*ttl {
+		for conn := ConnID(1); conn <= 2; conn++ {
+			for _, h := range b.sent(conn, wire.KindAcquire) {
+				b.respond(conn, h, wire.Response{Status: wire.StatusNotLeader})
+			}
+		}
+		b.after(10 * time.Millisecond)
+	}
+	for conn := ConnID(1); conn <= 2; conn++ {
+		for _, h := range b.sent(conn, wire.KindAcquire) {
+			b.respond(conn, h, wire.Response{Status: wire.StatusOK, Token: 1})
+		}
+	}
+	for i := 0; x.State() == StateOpen && i < 100; i++ {
+		b.after(10 * time.Millisecond)
+		for conn := ConnID(1); conn <= 2; conn++ {
+			for _, h := range b.sent(conn, wire.KindAcquire) {
+				b.respond(conn, h, wire.Response{Status: wire.StatusOK, Token: 1})
+			}
+		}
+	}
+	if got := b.core.ValidUntil(x).Sub(b.now); got <= 0 || got > ttl {
+		t.Errorf("granted at this moment for %s: got state %d with %s left", ttl, x.State(), got)
+	}
+}
+
+// TestGrantThatComesTooLate proves that a detached hold whose time may be over by when
+// its grant is heard of is given back: nobody else would.
+func TestGrantThatComesTooLate(t *testing.T) {
+	for _, most := range []uint32{0, 200} {
+		b := newBench(t)
+		b.core.endpoints[0].version = wire.VersionWhole
+		x := &Call{Kind: wire.KindAcquire, Flags: wire.FlagDetached, Name: "a", Mode: wire.ModeEX,
+			Session: wire.DetachedOwner | 7, TTL: 300 * time.Millisecond}
+		kind, cause := wire.KindAcquire, error(nil)
+		if most > 0 {
+			x.Terms = &wire.Terms{Fields: wire.TermMaxHold, MaxHoldMillis: most}
+			kind, cause = wire.KindAsk, ErrMaxHold
+		}
+		b.core.Start(x)
+		h := b.one(1, kind)
+		b.after(400 * time.Millisecond)
+		b.core.Take(&b.ready)
+		b.respond(1, h, wire.Response{Status: wire.StatusOK, Token: 1})
+		b.core.Take(&b.ready)
+		if x.State() != StateDone || !errors.Is(x.Err, ErrLost) || len(b.ready.Done) != 1 {
+			t.Errorf("got state %d, %v and %d calls that ended, want it lost", x.State(), x.Err,
+				len(b.ready.Done))
+		}
+		if cause != nil && !errors.Is(x.Err, cause) {
+			t.Errorf("got %v, want %v", x.Err, cause)
+		}
+		if got := len(b.sent(1, wire.KindRelease)); got != 1 {
+			t.Errorf("got %d frames that give it back, want 1", got)
+		}
 	}
 }

@@ -380,6 +380,7 @@ func (c *Core) onResponse(i int, h wire.Header, body []byte) error {
 			hint = 0
 		}
 		x.sentEpoch, x.refused = 0, r.Status == wire.StatusNotLeader
+		x.countAnew()
 		c.leave(g, hint)
 	case wire.StatusBusy:
 		c.delay(g, x, time.Duration(r.RetryMillis)*time.Millisecond)
@@ -403,15 +404,20 @@ func (c *Core) delay(g *group, x *Call, wait time.Duration) {
 	}
 	x.notBefore = c.now.Add(wait + c.jitter(wait))
 	x.sentEpoch, x.refused = 0, true
-	if x.Kind.Acquires() && !x.unsure {
-		x.firstSent = 0 // nothing was granted by then
-	}
+	x.countAnew()
 	if x.Kind == wire.KindAmend && !x.unsure {
 		// The nodes take one for a retry that comes behind a later one of the hold.
 		c.calls.drop(x)
 	}
 	g.dirty = true
 	c.schedule(x.notBefore)
+}
+
+// countAnew has an Acquire count from its next send, if nothing was granted by then.
+func (x *Call) countAnew() {
+	if x.Kind.Acquires() && x.refused && !x.unsure {
+		x.firstSent = 0
+	}
 }
 
 // onOutcome takes a definite answer of the leader.
@@ -540,13 +546,7 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 		c.receive(g, x)
 		return nil
 	}
-	x.cappedUntil = 0
-	if most := x.maxHold(); most > 0 {
-		x.cappedUntil = x.firstSent.Add(c.ttlSpan(most))
-	}
-	x.validUntil = x.atMost(x.firstSent.Add(c.ttlSpan(x.TTL)))
-	c.schedule(x.validUntil)
-	c.grant(x, &c.detached)
+	c.receiveDetached(x)
 	return nil
 }
 
