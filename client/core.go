@@ -406,6 +406,10 @@ func (c *Core) end(x *Call, err error) {
 	if x.list != nil {
 		x.list.remove(x)
 		c.turned(x)
+		if x.Kind == wire.KindAmend {
+			c.groups[x.Group].dirty = true // another may wait for it
+			c.schedule(0)
+		}
 	}
 	x.state = StateDone
 	x.Err = err

@@ -191,6 +191,22 @@ func (x *Call) amends() {
 	x.Owner, x.Token = h.Owner, h.tokenOf(x.Name)
 }
 
+// overtakes reports whether x is an Amend of a hold of which an earlier one is open,
+// which may be another Held's of the same owner. The nodes take one that comes behind a
+// later one for one that has had its effect, and say that it is done.
+func (c *Core) overtakes(g *group, x *Call) bool {
+	if x.Kind != wire.KindAmend {
+		return false
+	}
+	for y := g.calls.head; y != nil && y != x; y = y.next {
+		if y.Kind == wire.KindAmend && y.Name == x.Name && y.Session == x.Session &&
+			(y.Hold == x.Hold || x.Owner != 0 && y.Owner == x.Owner) {
+			return true
+		}
+	}
+	return false
+}
+
 // amendTurn waits until no other amend of the hold is under way; who has received from
 // turn has ended its own. One that is refused as busy and sent again would come behind
 // the next, and the nodes take it for one that had its effect.

@@ -347,3 +347,60 @@ func TestTextOfOthersIsPlain(t *testing.T) {
 		t.Errorf("got %q, want run=1234", got)
 	}
 }
+
+// TestAmendsOfOneOwner proves that what two Helds of one owner write is sent one after
+// the other: they are one hold at the nodes, which take what comes behind a later
+// request for one that has had its effect, and say that it is written.
+func TestAmendsOfOneOwner(t *testing.T) {
+	for _, owner := range []uint64{5, 0} {
+		b := newBench(t)
+		for _, e := range b.core.endpoints {
+			e.version = wire.VersionWhole
+		}
+		enter := func(kind wire.Kind, token uint64) *Call {
+			x := &Call{Kind: kind, Flags: wire.FlagWait, Name: "a", Mode: wire.ModePR, Owner: owner}
+			b.core.Start(x)
+			if b.core.groups[0].session.state != sessionOpen {
+				open := b.one(1, wire.KindOpenSession)
+				b.respond(1, open, wire.Response{Status: wire.StatusOK, Token: 9})
+			}
+			b.respond(1, b.one(1, kind), wire.Response{Status: wire.StatusOK, Token: token})
+			return x
+		}
+		kind, second := wire.KindEnter, uint64(1)
+		if owner == 0 {
+			kind, second = wire.KindAcquire, 2
+		}
+		one, two := enter(kind, 1), enter(kind, second)
+		amend := func(h *Call, terms *wire.Terms) *Call {
+			x := &Call{Kind: wire.KindAmend, Name: "a", Hold: h, Terms: terms}
+			b.core.Start(x)
+			return x
+		}
+		value := amend(one, &wire.Terms{Fields: wire.TermValue, Value: []byte("v")})
+		b.one(1, wire.KindAmend)
+		b.core.Disconnected(b.now, 1, errSilent) // lost on its way
+		b.after(50 * time.Millisecond)
+		first := b.one(2, wire.KindAmend)
+		amend(two, &wire.Terms{Fields: wire.TermPayload, Payload: []byte("p")})
+		if got := len(b.sent(2, wire.KindAmend)) > 0; got != (owner == 0) {
+			t.Fatalf("owner %d: the second is sent beside the first: %v", owner, got)
+		}
+		if owner == 0 {
+			continue // two holds, neither of which waits for the other
+		}
+		b.respond(2, first, wire.Response{Status: wire.StatusBusy, RetryMillis: 100})
+		b.after(300 * time.Millisecond)
+		again := b.sent(2, wire.KindAmend)
+		if len(again) != 1 || again[0].Request != first.Request {
+			t.Fatalf("got %v, want the first again, as request %d", again, first.Request)
+		}
+		b.respond(2, again[0], wire.Response{Status: wire.StatusOK})
+		if value.State() != StateDone || value.Err != nil {
+			t.Errorf("got state %d, %v, want it done", value.State(), value.Err)
+		}
+		if next := b.one(2, wire.KindAmend); next.Request <= first.Request {
+			t.Errorf("got request %d behind %d, want a later one", next.Request, first.Request)
+		}
+	}
+}
