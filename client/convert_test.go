@@ -284,3 +284,60 @@ func TestFP3ConvertNeedsAllNodes(t *testing.T) {
 		})
 	}
 }
+
+// TestReuseWhileConverting asks anew with a Held that was lost, of this client or another,
+// while the Core still has a Convert of what it held. It is for the race detector.
+func TestReuseWhileConverting(t *testing.T) {
+	for _, another := range []bool{false, true} {
+		b := newBench(t)
+		for _, e := range b.core.endpoints {
+			e.version = wire.VersionWhole
+		}
+		c := &Client{opts: Options{RequestTimeout: time.Second}, clock: func() Instant { return b.now }}
+		c.mu.core = b.core
+		h := &Held{}
+		if err := h.prepare(c, "a", LockOptions{Mode: Shared}, wire.FlagWait); err != nil {
+			t.Fatal(err)
+		}
+		b.core.Start(&h.call)
+		b.respond(1, b.one(1, wire.KindOpenSession), wire.Response{Status: wire.StatusOK, Token: 9})
+		b.respond(1, b.one(1, wire.KindAcquire), wire.Response{Status: wire.StatusOK, Token: 1})
+		if err := h.granted(nil); err != nil {
+			t.Fatal(err)
+		}
+		x := &Call{Kind: wire.KindConvert, Name: "a", Mode: wire.ModeEX, Flags: wire.FlagWait,
+			Hold: &h.call}
+		b.core.Start(x)
+		turn := b.one(1, wire.KindConvert)
+		lost, reused := h.Lost(), make(chan error, 1)
+		to := c
+		if another {
+			to = &Client{}
+			to.mu.core = newBench(t).core
+		}
+		go func() {
+			<-lost
+			reused <- h.prepare(to, "b", LockOptions{}, wire.FlagWait)
+			to.mu.Lock()
+			defer to.mu.Unlock()
+			to.mu.core.Start(&h.call)
+		}()
+		c.mu.Lock()
+		b.receive(1, wire.AppendLost(nil, wire.Header{}, &wire.Lost{Session: 9, Token: 1,
+			Reason: wire.ReasonForced}))
+		b.core.Take(&b.ready)
+		c.mu.Unlock()
+		for _, l := range b.ready.Lost {
+			l.Call.held.lose(l.Use, l.Err)
+		}
+		c.mu.Lock()
+		b.respond(1, turn, wire.Response{Status: wire.StatusNotHolder})
+		c.mu.Unlock()
+		if err := <-reused; err != nil {
+			t.Error(err)
+		}
+		if x.State() != StateDone || x.Err == nil {
+			t.Errorf("the Convert: got state %d, %v, want that it failed", x.State(), x.Err)
+		}
+	}
+}

@@ -450,6 +450,25 @@ func (c *Core) loseAs(x *Call, err *LostError) {
 	c.ready.Lost = append(c.ready.Lost, LostHold{Call: x, Use: x.Use, Err: err})
 }
 
+// disown has what is open of a hold go by a copy of it, for its Call is about to be used
+// in another Core. Requires: the hold is over.
+func (c *Core) disown(x *Call) {
+	last := *x
+	for i := range c.groups {
+		g := &c.groups[i]
+		for y := g.calls.head; y != nil; y = y.next {
+			if y.Hold == x {
+				y.Hold = &last
+			}
+		}
+		for k := range g.recheck.left {
+			if h := &g.recheck.left[k]; h.call == x {
+				h.call = &last
+			}
+		}
+	}
+}
+
 // Tick does what is due. Requires: now is not before any earlier moment.
 func (c *Core) Tick(now Instant) {
 	late := c.alarm < now && now.Sub(c.alarm) > pingTimeout/2

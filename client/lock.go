@@ -186,11 +186,18 @@ func (h *Held) prepare(c *Client, name string, opts LockOptions, flags wire.Flag
 	default:
 		return fmt.Errorf("%w: this Held is in use for %q", ErrOptions, h.name)
 	}
+	x := &h.call
+	if old := h.c; old != nil {
+		old.mu.Lock() // what is open of the last hold, such as a Convert, looks at the Call
+		defer old.mu.Unlock()
+		if old != c {
+			old.mu.core.disown(x)
+		}
+	}
 	h.c, h.name = c, name
 	h.mu.state, h.mu.err = heldAsked, nil
 	h.mu.lost, h.mu.ctx, h.mu.cancel = nil, nil, nil
 	h.mu.use++
-	x := &h.call
 	x.Use = h.mu.use
 	x.Kind, x.Flags, x.Name, x.Mode, x.Weight = wire.KindAcquire, flags, name, mode, opts.Weight
 	x.Owner, x.Permits, x.Capacity, x.Terms = opts.Owner, 0, 0, terms
