@@ -20,9 +20,11 @@ type Client struct {
 	clock func() Instant
 
 	wake    chan struct{} // capacity 1: the main loop has something to do
+	fileDue chan struct{} // capacity 1: the session file is to be written
 	quit    chan struct{} // closed by the end of Close
 	stopped sync.WaitGroup
-	chans   sync.Pool // of chan struct{}, capacity 1, empty
+	filed   sync.WaitGroup // the loop that writes the session file
+	chans   sync.Pool      // of chan struct{}, capacity 1, empty
 
 	starts uint32 // of Options.SessionFile
 
@@ -45,6 +47,7 @@ type Client struct {
 		// What the session file was last written for.
 		fileWritten bool
 		fileChange  uint64
+		replaceFile func(path string, content []byte) error // tests have others
 	}
 }
 
@@ -107,8 +110,9 @@ func dialChecked(ctx context.Context, addresses []string, opts Options,
 	now := clock()
 	c := &Client{
 		opts: opts, clock: clock,
-		wake: make(chan struct{}, 1), quit: make(chan struct{}),
+		wake: make(chan struct{}, 1), fileDue: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
+	c.mu.replaceFile = replaceFile
 	old, err := c.openSessionFile()
 	if err != nil {
 		c.closeSessionFile("")
@@ -144,6 +148,7 @@ func dialChecked(ctx context.Context, addresses []string, opts Options,
 		c.closeSessionFile("")
 		return nil, err
 	}
+	c.startFiling()
 	return c, nil
 }
 
@@ -188,7 +193,8 @@ func (c *Client) until(ctx context.Context, done func(*Core) bool) error {
 // already does not prevent it: then only RequestTimeout bounds the call. Detached
 // holds stay with the nodes, but this client counts them as lost. A second Close
 // returns what came of the first, for which it waits if need be: whichever of them gives
-// up first ends that for both.
+// up first ends that for both. A disk that hangs under SessionFile holds Close up for a
+// second; the file then stays, and its lock until the disk answers or the process ends.
 func (c *Client) Close(ctx context.Context) error {
 	if ctx.Err() != nil {
 		ctx = context.WithoutCancel(ctx)
@@ -201,12 +207,13 @@ func (c *Client) Close(ctx context.Context) error {
 	c.mu.Unlock()
 	err := c.until(ctx, func(core *Core) bool { return core.Closing() == 0 || c.mu.stopped })
 	err = c.stop(err)
-	c.closeSessionFile(c.opts.SessionFile)
+	c.endFiling()
 	return err
 }
 
-// stop ends all goroutines of the client. Any call still open ends. It returns the why
-// of whoever was the first to stop it.
+// stop ends all goroutines of the client, but for a write of the session file that is
+// under way. Any call still open ends. It returns the why of whoever was the first to
+// stop it.
 func (c *Client) stop(why error) error {
 	c.mu.Lock()
 	if !c.mu.stopped {

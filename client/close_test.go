@@ -176,3 +176,62 @@ func TestSignalBesideClose(t *testing.T) {
 		}
 	}
 }
+
+// TestSessionFileOnAHungDisk has the disk of the session file hang: what the client holds
+// is renewed all the same, its loss is told in time, and Close returns. Until the disk
+// answers, no other client has the file, and what is written late stays for none.
+func TestSessionFileOnAHungDisk(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "session")
+	synctest.Test(t, func(t *testing.T) {
+		const lease = 2 * time.Second
+		n := newNodes(t, 1)
+		c := started(t, n, Options{SessionFile: file, Lease: lease})
+		h := lock(t, c, "a")
+		hung, answers := make(chan struct{}), make(chan struct{})
+		c.mu.Lock()
+		c.mu.replaceFile = func(path string, content []byte) error {
+			close(hung)
+			<-answers
+			return replaceFile(path, content)
+		}
+		c.mu.Unlock()
+		loses := func() {
+			n.setCut(true)
+			defer n.setCut(false)
+			select {
+			case <-h.Lost():
+			case <-time.After(lease):
+				t.Fatal("a client that is cut off was not told within its lease")
+			}
+		}
+		loses()
+		h = lock(t, c, "a") // in a new session, which the file must name
+		<-hung
+		<-time.After(5 * lease)
+		if !h.Valid() {
+			t.Error("a lock is not renewed while the disk hangs")
+		}
+		loses()
+		closed := make(chan error, 1)
+		go func() { closed <- c.Close(t.Context()) }()
+		select {
+		case err := <-closed:
+			if err != nil {
+				t.Errorf("close: %v", err)
+			}
+		case <-time.After(time.Minute):
+			t.Error("Close waits for a disk that hangs")
+		}
+		if _, err := n.again(t, Options{SessionFile: file}); !errors.Is(err, ErrSessionFile) {
+			t.Errorf("a second client: got %v, want that the file is in use", err)
+		}
+		close(answers)
+		synctest.Wait()
+		if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("after Close: got %v, want no file", err)
+		}
+		if err := started(t, n, Options{SessionFile: file}).Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}

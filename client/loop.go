@@ -45,8 +45,8 @@ func (c *Client) run() {
 		c.mu.wakeAt = next
 		c.mu.Unlock()
 		c.deliver(&ready)
-		if err := c.keepChanged(); err != nil {
-			c.opts.Logger.Warn("sessions are not kept", "cause", err)
+		if c.fileStale() {
+			nudge(c.fileDue)
 		}
 		if next > now {
 			timer.Reset(min(next.Sub(now), c.opts.Lease/20))
@@ -60,6 +60,55 @@ func (c *Client) run() {
 			c.drain(&ready)
 			return
 		}
+	}
+}
+
+// startFiling begins the loop that writes the session file when its sessions change: on a
+// goroutine of its own, so that a disk that hangs holds up neither keepalives nor the word
+// that a hold is lost. It is called by Dial, which has written the file; the main loop
+// wakes it, a round writes the file once, and quit ends it, after a write that is under way.
+func (c *Client) startFiling() {
+	if c.opts.SessionFile == "" {
+		return
+	}
+	c.filed.Add(1)
+	go func() {
+		defer c.filed.Done()
+		for {
+			select {
+			case <-c.fileDue:
+			case <-c.quit:
+				return
+			}
+			if err := c.keepSessions(); err != nil {
+				c.opts.Logger.Warn("sessions are not kept", "cause", err)
+			}
+		}
+	}()
+}
+
+// filePatience is how long Close waits for the disk of the session file.
+const filePatience = time.Second
+
+// endFiling removes the session file and lets go of it, once nothing writes it any more:
+// else that would stand in the way of the next client. If the disk hangs, that happens when
+// it answers. Requires: quit is closed.
+func (c *Client) endFiling() {
+	if c.opts.SessionFile == "" {
+		return
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c.filed.Wait()
+		c.closeSessionFile(c.opts.SessionFile)
+	}()
+	timer := time.NewTimer(filePatience)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		c.opts.Logger.Warn("session file stays: its disk does not answer", "path", c.opts.SessionFile)
 	}
 }
 

@@ -18,11 +18,13 @@ import (
 // kill ends a client as kill -9 does: the nodes hear nothing, and nothing is
 // written.
 func (n *testNodes) kill(c *Client) {
+	synctest.Wait() // the file is written
 	n.setCut(true)
 	for node := range uint16(3) {
 		n.resetNode(node + 1)
 	}
 	c.stop(nil)
+	c.filed.Wait()
 	n.setCut(false)
 	c.closeSessionFile("")
 }

@@ -92,13 +92,13 @@ func readSessionFile(path string) (*sessionFile, error) {
 const fileRemedy = "remove it: what its last client held comes free when its lease has run out"
 
 // write replaces the file in one step, readable by its owner only.
-func (f *sessionFile) write(path string) error {
+func (f *sessionFile) write(path string, replace func(string, []byte) error) error {
 	f.Version = 1
 	b, err := json.Marshal(f)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrSessionFile, err)
 	}
-	if err := replaceFile(path, append(b, '\n')); err != nil {
+	if err := replace(path, append(b, '\n')); err != nil {
 		return fmt.Errorf("%w: %w", ErrSessionFile, err)
 	}
 	return nil
@@ -147,8 +147,8 @@ func (c *Client) openSessionFile() (old *sessionFile, err error) {
 }
 
 // keepSessions writes the file anew if the sessions it must name have changed. It
-// is called by one goroutine at a time; a failure is logged, and costs what is not
-// in the file when this process ends.
+// is called by Dial and then by the loop that startFiling begins; a failure is logged, and
+// costs what is not in the file when this process ends.
 func (c *Client) keepSessions() error {
 	if c.opts.SessionFile == "" {
 		return nil
@@ -162,11 +162,12 @@ func (c *Client) keepSessions() error {
 		f.Named = append(f.Named, namedFile{k.group, secret(k.nonce)})
 	}
 	c.mu.fileWritten, c.mu.fileChange = true, change
+	replace := c.mu.replaceFile
 	c.mu.Unlock()
 	if same {
 		return nil
 	}
-	return f.write(c.opts.SessionFile)
+	return f.write(c.opts.SessionFile, replace)
 }
 
 // closeSessionFile lets go of the file, and removes it if there is nothing to come
@@ -184,18 +185,15 @@ func (c *Client) closeSessionFile(path string) {
 	lock.Close()
 }
 
-// keepChanged is keepSessions after Dial has written the file for the first time.
-func (c *Client) keepChanged() error {
+// fileStale reports whether the sessions have changed since Dial, or the loop that does so
+// after it, last began to write the file.
+func (c *Client) fileStale() bool {
 	if c.opts.SessionFile == "" {
-		return nil
+		return false
 	}
 	c.mu.Lock()
-	due := c.mu.fileWritten && c.mu.fileChange != c.mu.core.keptChange
-	c.mu.Unlock()
-	if !due {
-		return nil
-	}
-	return c.keepSessions()
+	defer c.mu.Unlock()
+	return c.mu.fileWritten && c.mu.fileChange != c.mu.core.keptChange && !c.mu.core.closed
 }
 
 // takeFileLock returns the lock of the session file to the first who asks, nil to
