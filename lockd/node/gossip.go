@@ -81,9 +81,12 @@ func (n *Node) gossip() {
 
 // knowsSeats reports whether this node leads a group and knows its seats. A step that
 // is not applied may name a disk that was given up since it was proposed, by this
-// leader or by one before it: nobody is to count on the seats as they are before it.
+// leader or by one before it: nobody is to count on the seats as they are before it. Nor
+// on those to come: the slots before their first are still decided by the acceptors of
+// the seats before, one of whom they may let go.
 func (n *Node) knowsSeats(g *group) bool {
-	return g.leading && g.stepping == 0 && g.replica.TookOver()
+	return g.leading && g.stepping == 0 && g.replica.TookOver() &&
+		paxos.Slot(g.machine.Applied())+1 >= g.seats.Now.From
 }
 
 // settledHome reports whether nothing is left to do for a group that this node

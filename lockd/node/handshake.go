@@ -121,9 +121,9 @@ func checkListed(id *Identity, h *wire.PeerHello, refuse refuser) *wire.PeerRefu
 	case a.State == placement.Gone:
 		return refuse(wire.RefusedRemoved, "node %d was removed from cluster %q; a new node needs a "+
 			"new id", h.From, id.Cluster)
-	case a.Disk == 0 && !slices.Contains(a.Retired, paxos.DiskID(h.Disk)), newer,
+	case a.Disk == 0 && h.Roster == 0 && !slices.Contains(a.Retired, paxos.DiskID(h.Disk)), newer,
 		plantedIs("wiped-node-admitted"):
-		return nil
+		return nil // an awaited node has no roster: it comes on an empty directory
 	case a.Disk == paxos.DiskID(h.Disk):
 	default:
 		return refuseDisk(a, h, refuse)
@@ -161,6 +161,11 @@ func refuseDisk(a *placement.Node, h *wire.PeerHello, refuse refuser) *wire.Peer
 		return refuse(wire.RefusedDisk,
 			"node %d came with disk %016x, which was given up when it was replaced: start it on "+
 				"an empty data directory", h.From, h.Disk)
+	}
+	if have == 0 && h.Roster != 0 {
+		return refuse(wire.RefusedDisk,
+			"node %d is awaited on an empty data directory, and came with one that took part in "+
+				"the birth of another cluster: start it on an empty one", h.From)
 	}
 	return refuse(wire.RefusedDisk,
 		"node %d came with disk %016x, but the cluster knows it with disk %016x: its data "+

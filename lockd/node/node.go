@@ -172,6 +172,7 @@ func New(o Options, d Deps, inbox *Inbox, rec *Recovery) (*Node, error) {
 	// The start is counted before anybody hears of it (I7).
 	n.identity.Starts++
 	n.start = fnvUint(fnvUint(fnvOffset, o.Seed), n.identity.Starts) | 1
+	n.lastChange = n.start // answers to an earlier life are none of ours
 	if !n.storeIdentity() {
 		return nil, n.failure
 	}
