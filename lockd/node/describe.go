@@ -44,6 +44,11 @@ func (n *Node) describe(g *group, name []byte, version uint16) []byte {
 			})
 		}
 	}
+	for i := range x.Holders {
+		if plantedIs("holders-told-as-the-first") {
+			x.Holders[i].Mode, x.Holders[i].Session = x.Holders[0].Mode, x.Holders[0].Session
+		}
+	}
 	switch {
 	case version >= wire.VersionWhole:
 		n.scratch = wire.AppendLockInfo3(n.scratch[:0], x)

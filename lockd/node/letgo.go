@@ -43,6 +43,9 @@ func (n *Node) letGo(g *group, s lockfsm.SessionID, b binding) {
 		}
 		e = x.Epoch
 	}
+	if plantedIs("let-go-too-soon") {
+		b.grace /= 2
+	}
 	g.parks = append(g.parks, lockfsm.Command{Op: lockfsm.OpLetGo, Session: s, Epoch: e,
 		Lease: b.grace})
 	n.touch(g)

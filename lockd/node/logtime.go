@@ -213,6 +213,8 @@ func (n *Node) onKeepalive(c *conn, h wire.Header, body []byte) {
 			n.acks.add(c.id, h.Request, it.Group, it.Session, wire.CodeUnknown)
 		case g == nil || !g.leading:
 			n.acks.add(c.id, h.Request, it.Group, it.Session, wire.CodeNotLeader)
+		case plantedIs("unknown-said-from-memory") && !g.knows(session):
+			n.acks.add(c.id, h.Request, it.Group, it.Session, wire.CodeUnknown)
 		case plantedIs("renewal-answered-from-memory"):
 			n.acks.add(c.id, h.Request, it.Group, it.Session, wire.CodeRenewed)
 			g.renewals = append(g.renewals, renewal{session: session})

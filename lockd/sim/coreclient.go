@@ -27,6 +27,10 @@ type coreClient struct {
 	calls []*coreCall
 	// asked are the questions that went out, by request id.
 	asked map[uint64]*check.Question
+	// renewing is when each request that renews sessions first went out, and counts how
+	// long one lives from then on at least: its lease, or its grace if that is shorter.
+	renewing map[uint64]Time
+	counts   Time
 	// tick is raised when the next tick is planned anew; older plans are void.
 	tick int
 	// tried are the nodes it has dialled since all was healed.
@@ -66,7 +70,8 @@ func newCoreClient(w *World, id int) *coreClient {
 	d := newDice(w.opts.Seed, fmt.Sprint("core ", id))
 	c := &coreClient{w: w, id: id, clock: newClock(d, w.opts.Drift), dice: d,
 		conns: make(map[lockclient.ConnID]*conn), dials: make(map[*conn]lockclient.ConnID),
-		asked: make(map[uint64]*check.Question), tried: make(map[*site]bool)}
+		asked: make(map[uint64]*check.Question), tried: make(map[*site]bool),
+		renewing: make(map[uint64]Time)}
 	c.core = lockclient.NewCore(c.config(), c.now())
 	return c
 }
@@ -87,6 +92,9 @@ func (c *coreClient) config() lockclient.CoreConfig {
 	if w.opts.LetGo {
 		cfg.Grace = max(time.Second, cfg.Lease*time.Duration(newDice(w.opts.Seed, "grace").
 			between(500, 1000))/1000)
+	}
+	if c.counts = Time(cfg.Lease); cfg.Grace > 0 {
+		c.counts = min(c.counts, Time(cfg.Grace.Truncate(time.Millisecond)))
 	}
 	for _, s := range w.sites[:w.opts.Nodes] {
 		cfg.Endpoints = append(cfg.Endpoints, fmt.Sprint(s.id))
@@ -226,6 +234,9 @@ func (c *coreClient) send(id lockclient.ConnID) {
 			c.w.agenda.After(c.w.dice.network.around(c.w.opts.Latency), conn.greet)
 		} else {
 			conn.versions[h.Request] = h.Version()
+			if h.Kind == wire.KindKeepalive || h.Kind == wire.KindOpenSession {
+				c.overhearRenewal(h)
+			}
 			c.overhear(h, body)
 			if h.Kind == wire.KindChase {
 				c.openCircle(body)

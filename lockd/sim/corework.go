@@ -257,7 +257,11 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 	}
 	var err error
 	switch h.Kind {
-	case wire.KindGet, wire.KindStatus, wire.KindWatch:
+	case wire.KindStatus, wire.KindWatch:
+	case wire.KindGet:
+		var x wire.Get
+		x, err = wire.DecodeGet(body)
+		q.Name = string(x.Name)
 	case wire.KindChase, wire.KindList, wire.KindFindSession:
 		err = overhearQuestion(q, body)
 	case wire.KindOpenSession, wire.KindCloseSession:
@@ -406,6 +410,7 @@ func overhearSeveral(q *check.Question, body []byte) error {
 // not: a node has said it.
 func (c *coreClient) listen(from *conn, frames []byte) {
 	from.eachFrame(frames, func(h wire.Header, body []byte) {
+		c.listenSessions(h, body)
 		switch {
 		case c.frames != nil:
 			c.frames(from, h, body)

@@ -44,6 +44,7 @@ func (c *client) frame(conn *conn, h wire.Header, body []byte) {
 	case wire.KindSessionLost:
 		var x wire.SessionLost
 		if x, err = wire.DecodeSessionLost(body); err == nil {
+			c.w.check(c.w.models[h.Group].ToldOver(x.Session))
 			if m := c.groups[h.Group]; x.Session == m.session {
 				m.loseSession()
 			}
@@ -102,6 +103,9 @@ func (c *client) renewed(conn *conn, h wire.Header, x wire.KeepaliveAck) {
 	for i := range x.Len() {
 		r := x.At(i)
 		m := c.groups[r.Group]
+		if r.Code == wire.CodeUnknown {
+			c.w.check(c.w.models[r.Group].ToldOver(r.Session))
+		}
 		if m.session != r.Session {
 			continue
 		}

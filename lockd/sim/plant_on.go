@@ -83,6 +83,9 @@ func ofNode() []Planting {
 		{"lease-without-step", "I21 a lease begins at a step of log time"},
 		{"renewal-answered-from-memory", "I21 a renewal is answered when it is applied"},
 		{"expiry-from-leader-memory", "I21 a new leader counts from its own beginning"},
+		{"unknown-said-from-memory", "I19 that a session is over is said by the log"},
+		{"let-go-too-soon", "I21 who is let go with its conn lives for its grace"},
+		{"holders-told-as-the-first", "I24 a read tells each holder as the log has it"},
 		{"stalled-disk-leads", "I30 no heartbeat while the log stands still"},
 	}
 }

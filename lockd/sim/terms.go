@@ -120,7 +120,7 @@ func (c *client) amend(m *membership) bool {
 func (c *client) get(m *membership) *call {
 	k := &call{q: check.Question{Kind: wire.KindGet, Name: c.name(m)}}
 	if c.w.opts.Terms {
-		k.flags = wire.FlagVersion3
+		k.flags, k.q.Version = wire.FlagVersion3, wire.VersionWhole
 		if c.dice.permille(200) {
 			k.q.Name = c.w.names[m.group][0]
 		}

@@ -200,6 +200,7 @@ func (c *coreClient) placed(from *conn, h wire.Header, body []byte) {
 		c.w.failf("node %d tells place %d of %d", from.p.site.id, x.Position, info.WaiterCount)
 	}
 	c.w.check(c.w.models[h.Group].Told(string(info.Name), x.Slot, toldBy(info)))
+	c.w.check(c.w.models[h.Group].Shown(x.Slot, info))
 }
 
 // blocked holds what a Why says against the log.
@@ -211,6 +212,7 @@ func (w *World) blocked(group uint16, name string, slot uint64, payload []byte) 
 	}
 	w.covered["why told"]++
 	w.check(w.models[group].Told(name, slot, toldBy(&x.Info)))
+	w.check(w.models[group].Shown(slot, &x.Info))
 }
 
 // askedAbout is the lock that a Why is about.

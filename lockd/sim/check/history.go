@@ -132,6 +132,8 @@ func (h *History) Witnessed(q *Question, x *wire.Response) error {
 	}
 	gh.floor = max(gh.floor, x.Slot)
 	switch q.Kind {
+	case wire.KindGet:
+		return h.shown(q, x)
 	case wire.KindCheckTokens:
 		return h.checked(q, x)
 	case wire.KindFindSession:

@@ -502,7 +502,7 @@ func (s *step) settle() error {
 			}
 		}
 		for _, w := range l.waiters {
-			v.Vague = v.Vague || w.gone()
+			v.Vague, v.Line = v.Vague || w.gone(), append(v.Line, w.whose())
 			if w.stays() {
 				v.Detects = append(v.Detects, w.whose())
 			}

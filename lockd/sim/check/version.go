@@ -23,6 +23,8 @@ type Version struct {
 	// Whose are the holders, in the order of Tokens, and Detects the waits with detect,
 	// in that of the queue, that end by their grant only.
 	Whose, Detects []Whose
+	// Line are all who wait for a lock, in the order of the queue; nobody at a gate.
+	Line []Whose
 	// Permits says that the holders have permits.
 	Permits bool
 	// Vague versions contain claims of ended sessions, which the machine may or
