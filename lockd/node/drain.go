@@ -107,7 +107,7 @@ func (n *Node) rankSuccessors() {
 }
 
 // drainOver notes that a peer does not drain, or no more. What it gave away is no
-// sign that it cannot lead (moveAgain).
+// sign that it cannot lead (judgeMove).
 func (n *Node) drainOver(p *peer) {
 	if !p.draining {
 		return
@@ -124,5 +124,5 @@ func (n *Node) drainOver(p *peer) {
 // whatever became of an earlier move.
 func (n *Node) moveSoon(g *group) {
 	g.moveAfter = min(g.moveAfter, n.now+n.settle())
-	g.failed = g.failed[:0]
+	g.resting = g.resting[:0]
 }

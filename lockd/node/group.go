@@ -97,12 +97,10 @@ type group struct {
 	// moveAfter is the moment before which the group is not moved to its
 	// preferred leader.
 	moveAfter Nanos
-	// asked was told to take over and has not led since; gave says that this node
-	// leads no more for its sake. failed are those of whom nothing came.
-	asked   paxos.NodeID
-	askedAt Nanos
-	gave    bool
-	failed  []failedMove
+	// asked is the hand-over of which it is not known yet what comes, resting are the
+	// nodes of whom nothing came.
+	asked   handover
+	resting []rest
 	// saved is the slot of the durable checkpoint.
 	saved paxos.Slot
 	// seats are who accepts, as the machine knows it, and seatsVersion the

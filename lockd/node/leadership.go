@@ -17,12 +17,12 @@ func (n *Node) noteLeadership(g *group) {
 	was := g.leading
 	g.leading = leading
 	g.movingTo = paxos.NoNode
-	n.judgeMove(g)
 	if leader != g.leader {
 		g.leader = leader
 		n.statusAt = 0
 		n.observe(Event{Kind: EventLeader, Group: g.id, Node: leader})
 	}
+	n.judgeMove(g)
 	switch {
 	case leading && !was:
 		g.paced = false
@@ -153,27 +153,20 @@ func (n *Node) balance() {
 	for range n.hosted {
 		n.moveNext = (n.moveNext + 1) % len(n.hosted)
 		g := n.hosted[n.moveNext]
-		if !g.leading || n.now < g.moveAfter {
+		n.judgeMove(g)
+		if !g.leading || n.now < g.moveAfter || g.asked.node != paxos.NoNode {
 			continue
 		}
 		first := n.home(g.id)[0]
 		p := n.peer(uint16(first))
-		if p == nil || !p.up || p.leaving || n.now-p.upSince < n.settle() || !n.caughtUp(g, first) {
-			continue
-		}
-		g.movingTo = paxos.NoNode
-		if !n.transfer(g, first) {
+		if p == nil || !p.up || p.leaving || n.now-p.upSince < n.settle() || !n.caughtUp(g, first) ||
+			n.rests(g, first) || !n.transfer(g, first) {
 			continue
 		}
 		n.nextMove = n.now + 2*n.opts.Tick
-		g.moveAfter = n.now + moveAgain
 		return
 	}
 }
-
-// moveAgain is how long a group stays if it was moved to its preferred leader
-// and fell back: that node cannot lead, although it seems able to.
-const moveAgain = 30 * Second
 
 // maxTransferGap is how many slots the next leader may be behind when a
 // transfer begins; it catches up while the group takes no proposals.
@@ -186,46 +179,15 @@ func (n *Node) caughtUp(g *group, id paxos.NodeID) bool {
 	return ok && chosen+maxTransferGap >= g.replica.Chosen()
 }
 
-// failedMove is a node that was told to take a group over and did not come to lead
-// it, and until when it is not asked again. It may have no links to a quorum, which
-// shows to itself alone.
-type failedMove struct {
-	node  paxos.NodeID
-	until Nanos
-}
-
-// judgeMove sees what became of a hand-over that this node began. One that the
-// replica gave up, and led on, costs little and may be tried again.
-func (n *Node) judgeMove(g *group) {
-	leading := g.replica.Role() == paxos.RoleLeading
-	switch {
-	case g.asked == paxos.NoNode:
-	case g.leader == g.asked || n.now-g.askedAt > 2*n.settle():
-		g.asked, g.gave = paxos.NoNode, false // it leads, or it is too long ago to tell
-	case !leading:
-		g.gave = true
-	case g.replica.Status().Transfer == paxos.NoNode:
-		if g.gave {
-			g.failed = slices.DeleteFunc(g.failed, func(f failedMove) bool { return f.node == g.asked })
-			g.failed = append(g.failed, failedMove{g.asked, n.now + moveAgain})
-		}
-		g.asked, g.gave = paxos.NoNode, false
-	}
-}
-
-// hasFailed reports whether a node lately did not take a group over.
-func (n *Node) hasFailed(g *group, id paxos.NodeID) bool {
-	g.failed = slices.DeleteFunc(g.failed, func(f failedMove) bool { return f.until <= n.now })
-	return slices.ContainsFunc(g.failed, func(f failedMove) bool { return f.node == id })
-}
-
 // transfer begins to hand a group over, or goes on with it, and reports whether
 // the target can be asked. Whether it worked shows in who leads.
 func (n *Node) transfer(g *group, to paxos.NodeID) bool {
 	if err := g.replica.TransferLead(to); err != nil {
 		return false
 	}
-	g.asked, g.askedAt = to, n.now
+	if g.asked.node != to {
+		g.asked = handover{node: to}
+	}
 	if g.movingTo != to {
 		g.movingTo = to
 		n.observe(Event{Kind: EventTransfer, Group: g.id, Node: to})
@@ -247,8 +209,8 @@ func (n *Node) handOverTo(g *group) []paxos.NodeID {
 }
 
 // handOver begins to hand a group to its first successor that can take it, and
-// reports whether any peer may be able to. One that was asked lately, and did not
-// come to lead, may not: each try costs the group its leader for a while.
+// reports whether any peer may be able to. One that was asked lately, and of whom the
+// group had no leader for a while, may not.
 func (n *Node) handOver(g *group) bool {
 	n.judgeMove(g)
 	found := false
@@ -258,7 +220,7 @@ func (n *Node) handOver(g *group) bool {
 			continue
 		}
 		found = true
-		if n.caughtUp(g, id) && n.transfer(g, id) {
+		if n.caughtUp(g, id) && !n.rests(g, id) && n.transfer(g, id) {
 			break
 		}
 	}

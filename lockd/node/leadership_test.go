@@ -69,23 +69,6 @@ func TestDrainPassesOverAPeerThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-func TestGroupThatFellBackIsNotMovedAgainAtOnce(t *testing.T) {
-	w := newWorld(t, testOptions())
-	w.run(100 * Millisecond)
-	n := w.nodes[1].node
-	g := n.groups[0]
-	n.identity.Record.Homes[0] = []paxos.NodeID{2, 1, 3}
-	n.balance()
-	if g.movingTo != 2 {
-		t.Fatalf("moving to node %d, want 2", g.movingTo)
-	}
-	g.movingTo, n.nextMove = 0, 0
-	n.balance()
-	if g.movingTo != 0 {
-		t.Error("a group that fell back was moved again at once")
-	}
-}
-
 // A preferred leader that speaks and hears nothing looks well to its peers. A
 // group handed to it would stand still until the hand-over is given up.
 func TestDeafPreferredLeaderIsLeftAlone(t *testing.T) {
