@@ -56,7 +56,7 @@ func (n *Node) gossip() {
 	n.nextGossip = n.now + gossipEvery
 	b := binary.LittleEndian.AppendUint64(nil, n.identity.Version)
 	for _, g := range n.hosted {
-		if !n.knowsSeats(g) {
+		if !n.knowsSeats(g) || !n.hasShown(g) {
 			continue
 		}
 		h := heardSeats{leader: n.identity.Node, version: g.seatsVersion, record: n.identity.Version}

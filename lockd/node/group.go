@@ -113,6 +113,8 @@ type group struct {
 	// forgotten is that of the last departure from this node.
 	forgotten   paxos.Slot
 	reseatAfter Nanos
+	// showAfter is that of the record that the log is to see.
+	showAfter Nanos
 	// stepDue says that a step may be due for which no slot had room.
 	stepDue bool
 	// stepping counts the steps that this leader proposed and that are not applied: one

@@ -110,6 +110,7 @@ func (n *Node) reseatGroups() {
 	n.nextReseat = n.now + reseatEvery
 	for _, g := range n.hosted {
 		n.pace(g)
+		n.showRecord(g)
 	}
 	moving := n.onTheMove()
 	for _, g := range n.hosted {
@@ -155,7 +156,7 @@ func (n *Node) onTheMove() (moving int) {
 // It may while a slot has room for it, so that what the step goes by is true when it is
 // proposed: one that waited could make an acceptor of a node that has died meanwhile.
 func (n *Node) mayReseat(g *group, moving int) bool {
-	if !g.leading || n.now < g.reseatAfter {
+	if !g.leading || n.now < g.reseatAfter || !n.mayStep(g) {
 		return false
 	}
 	if _, up := n.newcomers(g); len(g.seats.Now.Observers) == 0 && (moving >= maxMoves || !up) {
@@ -251,13 +252,15 @@ func (n *Node) isCurrent(g *group, a paxos.Acceptor) bool {
 		(chosen+maxTransferGap >= g.replica.Chosen() || chosen >= g.progress.before)
 }
 
-// proposeNothing fills a slot with an empty batch.
-func (n *Node) proposeNothing(g *group) {
+// proposeNothing fills a slot with an empty batch, unless there is something to fill it
+// with, or no room, and reports whether it did.
+func (n *Node) proposeNothing(g *group) bool {
 	if g.batch.Len() > 0 || !g.replica.CanPropose() {
-		return
+		return false
 	}
 	n.ticker.Reset()
 	n.ticker.Tick(0, nil)
 	n.proposeValue(g, n.ticker.Bytes(), g.takeFlight())
 	n.touch(g)
+	return true
 }

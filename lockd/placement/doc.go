@@ -2,10 +2,11 @@
 // which group, and by what steps a group gets from one set of nodes to another.
 // It is pure: it decides, lockd/node carries out.
 //
-// Two registers of the lock machines hold what it describes (lockfsm.Register):
+// Three registers of the lock machines hold what it describes (lockfsm.Register):
 //
 //	"cluster"   of group 0: the Record, that is the nodes and every group's home
 //	"replicas"  of each group: the Seats, that is who accepts and who observes
+//	"record"    of each group: which Record its log has seen
 //
 // The Record says what is wanted. An operator changes it, one Change at a time.
 // The Seats say what is so. The leader of each group compares the two and takes
@@ -21,6 +22,7 @@
 //	Seats    version u8 = 1 | before | now, each:
 //	         from u64 | acceptors u8, each: node u16, disk u64 |
 //	         observers u8, each: node u16
+//	seen     version u8 = 1 | version of the record u64
 //
 // A change of acceptors goes three steps:
 //

@@ -381,6 +381,46 @@ func TestStepsReachTheHome(t *testing.T) {
 	}
 }
 
+// What a log says of the record it has seen is read as it was written, or not at all.
+func TestSeen(t *testing.T) {
+	for _, version := range []uint64{0, 1, 1 << 60} {
+		b := AppendSeen(nil, version)
+		if got, err := DecodeSeen(b); err != nil || got != version {
+			t.Errorf("got %d, %v, want %d", got, err, version)
+		}
+		newer := slices.Clone(b)
+		newer[0]++
+		for _, bad := range [][]byte{nil, b[:len(b)-1], append(slices.Clone(b), 0), newer} {
+			if got, err := DecodeSeen(bad); !errors.Is(err, ErrMalformed) {
+				t.Errorf("%x: got %d, %v, want ErrMalformed", bad, got, err)
+			}
+		}
+	}
+}
+
+// A record gives something up while a node is to leave, and once a disk was replaced.
+func TestGivesUp(t *testing.T) {
+	r := cluster(4, 8, 3)
+	for _, row := range []struct {
+		c    Change
+		want bool
+	}{
+		{Change{Kind: Move, Node: r.Homes[0][1]}, false},
+		{Change{Kind: Remove, Node: 4}, true},
+		{Change{Kind: Keep, Node: 4}, false},
+		{Change{Kind: Replace, Node: 3}, true},
+		{Change{Kind: Bind, Node: 3, Disk: 999}, true},
+	} {
+		next, err := r.Apply(&row.c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r = next; r.GivesUp() != row.want {
+			t.Errorf("after %v: gives up %v, want %v", row.c.Kind, r.GivesUp(), row.want)
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	r := cluster(4, 8, 3)
 	f.Add(r.Append(nil))

@@ -151,6 +151,14 @@ func (r *Record) Append(dst []byte) []byte {
 	return dst
 }
 
+// GivesUp reports whether a node is to leave, or a disk was given up: whoever moves groups
+// by an older record may count on it still.
+func (r *Record) GivesUp() bool {
+	return slices.ContainsFunc(r.Nodes, func(n Node) bool {
+		return n.State == Leaving || len(n.Retired) > 0
+	})
+}
+
 // DecodeRecord reads what Append wrote. The error is ErrMalformed.
 func DecodeRecord(b []byte) (Record, error) {
 	c := cursor{b: b}

@@ -75,6 +75,25 @@ func (c *cursor) configuration() paxos.Configuration {
 	return x
 }
 
+const seenVersion = 1
+
+// AppendSeen appends what a group's log says of the newest record it has seen: its
+// version.
+func AppendSeen(dst []byte, version uint64) []byte {
+	return binary.LittleEndian.AppendUint64(append(dst, seenVersion), version)
+}
+
+// DecodeSeen reads what AppendSeen wrote. The error is ErrMalformed.
+func DecodeSeen(b []byte) (version uint64, err error) {
+	c := cursor{b: b}
+	v := c.u8()
+	if version = c.u64(); v != seenVersion || c.failed || c.at != len(b) {
+		return 0, fmt.Errorf("%w: a record that was seen, in %d bytes of version %d", ErrMalformed,
+			len(b), v)
+	}
+	return version, nil
+}
+
 // Condition is what must be so before a step is taken.
 type Condition uint8
 

@@ -88,7 +88,8 @@ func Reachable() []string {
 	}
 	return append(all, "graph with progress", "graph without", "session of a dead client checked",
 		"operations searched", "change made: add", "change made: remove", "change made: replace",
-		"change made: move", "change made: keep", "lost node removed", "node drained", "node leads again",
+		"change made: move", "change made: keep", "lost node removed", "node has gone",
+		"node drained", "node leads again",
 		"record of a stranger believed",
 		"gap before new acceptors", "nobody heard while learning anew",
 		"seats changed", "removed node stopped", "event acceptors changed", "event group has left",

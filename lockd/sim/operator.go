@@ -228,6 +228,7 @@ func (w *World) birth() {
 		for g := range w.opts.Groups {
 			home, _ := id.Birth.Home(paxos.GroupID(g))
 			w.check(w.chosen.Configure(paxos.GroupID(g), 1, w.diskSet(home)))
+			w.noteNamed(paxos.GroupID(g), &paxos.Configuration{Acceptors: home})
 		}
 		w.configured = true
 		return
@@ -250,6 +251,7 @@ func (w *World) seats(g paxos.GroupID, e *paxos.Entry, c *lockfsm.Command, r *lo
 	before := w.chosen.Seats(g)
 	w.check(w.chosen.Configure(g, from, w.diskSet(s.Now.Acceptors)))
 	w.observers[g] = s.Now.Observers
+	w.noteNamed(g, &s.Now)
 	for _, a := range s.Now.Acceptors {
 		if before&(1<<w.number(a.Disk)) == 0 {
 			w.caughtUp(g, e, a, paxos.Slot(c.Token))

@@ -16,6 +16,7 @@ func (w *World) noteRecord(
 ) {
 	if g == 0 && c.Op == lockfsm.OpWrite && r.Code == lockfsm.CodeOK && string(c.Name) == "cluster" {
 		w.records[uint64(slot)] = string(c.Value)
+		w.noteGone(c.Value)
 	}
 }
 

@@ -61,6 +61,7 @@ type World struct {
 	steps map[stepKey]step
 	// records are the cluster's records that were chosen, by version.
 	records map[uint64]string
+	leavers leavers
 	// crowded is set while a crowd comes and goes: leases that were renewed after it
 	// must go on being renewed.
 	crowded Time
@@ -99,6 +100,7 @@ func New(o Options, log io.Writer) *World {
 	w.disks = make(map[paxos.DiskID]int)
 	w.operator = operator{w: w}
 	w.records = make(map[uint64]string)
+	w.leavers = leavers{make(map[paxos.GroupID][]paxos.NodeID), make(map[paxos.NodeID]bool)}
 	w.steps = make(map[stepKey]step)
 	w.observers = make(map[paxos.GroupID][]paxos.NodeID)
 	w.leases = check.NewLeases(o.Drift + 1000)
