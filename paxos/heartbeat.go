@@ -90,7 +90,8 @@ func (r *Replica) concerns(node NodeID) bool {
 }
 
 // onHeartbeat hears the leader and says that nothing above its ballot is
-// promised here. That needs no sync: it promises nothing.
+// promised here. That needs no sync: it promises nothing. Who only learns says
+// too what of it is synced, by the last time that it asked itself.
 func (r *Replica) onHeartbeat(m *Message) {
 	if m.Ballot.Node != m.From || r.isStranger(m) {
 		return
@@ -101,10 +102,15 @@ func (r *Replica) onHeartbeat(m *Message) {
 		r.refuse(m)
 		return
 	}
-	r.send(Message{
+	ack := Message{
 		Kind: KindHeartbeatAck, To: m.From, Ballot: m.Ballot,
 		Chosen: r.log.chosen, Seq: m.Seq,
-	})
+	}
+	if r.configs[len(r.configs)-1].place(r.cfg.Self, r.cfg.Disk) < 0 {
+		ack.Slot = r.synced + 1
+		r.sendAfterSync(Message{Kind: KindHeartbeatAck, To: r.cfg.Self, Chosen: r.log.chosen})
+	}
+	r.send(ack)
 }
 
 func (r *Replica) onHeartbeatAck(m *Message) {
@@ -114,6 +120,10 @@ func (r *Replica) onHeartbeatAck(m *Message) {
 	}
 	p.beat, p.refused, p.refusedFor = 0, false, 0
 	p.seq = max(p.seq, m.Seq)
+	p.answered = true
+	if m.Slot > 0 {
+		p.unsynced = m.Slot
+	}
 	r.confirm()
 	r.maybeHandOver()
 }

@@ -28,6 +28,11 @@ type peer struct {
 	chosen Slot
 	// durable is the one it named when it accepted, which leaves after a sync.
 	durable Slot
+	// answered says that it has answered a heartbeat on the conn that stands, and
+	// unsynced is the first slot that it has not said, as one who only learns, to
+	// have synced with all before; zero if it does not say.
+	answered bool
+	unsynced Slot
 
 	// welcome and unwelcome are its answer to the running pre-prepare round.
 	welcome, unwelcome bool

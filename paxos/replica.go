@@ -46,6 +46,9 @@ type Replica struct {
 	// durable is a slot up to which all are chosen and synced here, as the last
 	// of this replica's own accepts that was synced knew it.
 	durable Slot
+	// synced is such a slot too, of a replica that only learns. Others than the
+	// learner's own log say what of it is chosen, so it is no durable.
+	synced Slot
 
 	role Role
 	// ballot is the one asked for, prepared or led.
@@ -165,6 +168,7 @@ func (r *Replica) greet(last, next *Configuration) {
 	for i := range r.peers {
 		if p := &r.peers[i]; next.names(p.node) && !last.names(p.node) {
 			p.chosen, p.durable = 0, 0
+			p.answered, p.unsynced = false, 0
 		}
 	}
 }
@@ -276,6 +280,8 @@ func (r *Replica) stepOwn(m *Message) {
 		r.maybeLead()
 	case m.Kind == KindAccepted:
 		r.onAccepted(m, nil)
+	case m.Kind == KindHeartbeatAck:
+		r.synced = max(r.synced, m.Chosen)
 	}
 }
 
@@ -368,6 +374,7 @@ func (r *Replica) PeerDown(node NodeID) {
 // been started again, and what it had learned need not have been durable.
 func (r *Replica) PeerUp(node NodeID) {
 	if p := r.peer(node); p != nil {
+		p.answered, p.unsynced = false, 0
 		p.down = false
 		p.chosen = 0
 		r.rewind(p)

@@ -276,6 +276,32 @@ func TestFM2PeerThatComesAgainHasLearnedNothing(t *testing.T) {
 	}
 }
 
+// TestFM2PeerHoldsWhatItSaysIsSynced: what a peer has counts once it has answered a
+// heartbeat on the conn that stands, and then no further than it says that it has synced.
+func TestFM2PeerHoldsWhatItSaysIsSynced(t *testing.T) {
+	r := newReplica(t, 1, nil)
+	b := leading(t, r)
+	holds := func(what string, want Slot, known bool) {
+		t.Helper()
+		if got, ok := r.PeerHolds(3); got != want || ok != known {
+			t.Errorf("%s: got slot %d, %v, want %d, %v", what, got, ok, want, known)
+		}
+	}
+	ack := func(slot Slot) {
+		step(r, Message{Kind: KindHeartbeatAck, From: 3, Ballot: b, Chosen: 1, Slot: slot})
+	}
+	ack(1)
+	holds("none synced", 0, true)
+	r.PeerUp(3)
+	step(r, Message{Kind: KindLearn, From: 3, Slot: 2, Chosen: 1})
+	holds("it has not said", 0, false)
+	ack(2)
+	holds("one synced", 1, true)
+	r.PeerUp(3)
+	ack(0)
+	holds("of an earlier version", 1, true)
+}
+
 // TestLearnsFromWhoJoinedSince: a replica that is far behind does not know who
 // accepts now. It asks such a one too for what is chosen, although the watermark
 // of another, who is gone, was higher.

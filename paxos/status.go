@@ -102,3 +102,18 @@ func (r *Replica) PeerChosen(node NodeID) (Slot, bool) {
 	}
 	return p.chosen, true
 }
+
+// PeerHolds is PeerChosen, but for slots that a peer which only learns has not
+// said to be synced, and false until it has answered a heartbeat on its conn. One of an
+// earlier version does not say what is synced.
+func (r *Replica) PeerHolds(node NodeID) (Slot, bool) {
+	chosen, ok := r.PeerChosen(node)
+	p := r.peer(node)
+	if !ok || !p.answered {
+		return 0, false
+	}
+	if p.unsynced > 0 {
+		chosen = min(chosen, p.unsynced-1)
+	}
+	return chosen, true
+}

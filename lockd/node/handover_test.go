@@ -8,32 +8,34 @@ import (
 	"lockd/paxos"
 )
 
-// withoutTakeOver has frames arrive without what tells a node to take over. A frame that
-// is dropped for it comes again a turn later, with the rest of its messages.
-func (w *world) withoutTakeOver(f testFrame) bool {
+// edited has the messages of a frame arrive as keep leaves them, without those of which it
+// says no. A frame that is dropped for it comes again a turn later, as it is to be.
+func (w *world) edited(f testFrame, keep func(m *paxos.Message) bool) bool {
 	kind, b, err := wire.ParsePeer(f.frame)
 	if err != nil || kind != wire.PeerKindMessages {
 		return false
 	}
-	rest, found := bytes.Clone(b[:messagesHeadBytes]), false
+	left := bytes.Clone(b[:messagesHeadBytes])
 	var m paxos.Message
-	for b = b[messagesHeadBytes:]; len(b) > 0; {
-		after, err := paxos.DecodeMessage(b, &m)
-		if err != nil {
+	for rest := b[messagesHeadBytes:]; len(rest) > 0; {
+		if rest, err = paxos.DecodeMessage(rest, &m); err != nil {
 			w.t.Fatal(err)
 		}
-		if m.Kind == paxos.KindTakeOver {
-			found = true
-		} else {
-			rest = append(rest, b[:len(b)-len(after)]...)
+		if keep(&m) {
+			left = paxos.AppendMessage(left, &m)
 		}
-		b = after
 	}
-	if found {
-		f.frame = wire.AppendPeer(nil, wire.PeerKindMessages, rest)
-		w.queue = append(w.queue, f)
+	if bytes.Equal(left, b) {
+		return false
 	}
-	return found
+	f.frame = wire.AppendPeer(nil, kind, left)
+	w.queue = append(w.queue, f)
+	return true
+}
+
+// withoutTakeOver has nobody be told to take over.
+func (w *world) withoutTakeOver(f testFrame) bool {
+	return w.edited(f, func(m *paxos.Message) bool { return m.Kind != paxos.KindTakeOver })
 }
 
 // homeless has node 1 lose the leadership of group 0 by a disk that stands still for

@@ -119,3 +119,61 @@ func TestFM2StepGivesWayToAHandOver(t *testing.T) {
 	}
 	w.mustNotAccept(uint16(g.id), observer)
 }
+
+// TestFM2ObserverWhoseDiskStandsStillIsNotPromoted: an observer has learned all and
+// synced none of it, so that it would lose that with its process, and could accept
+// nothing.
+func TestFM2ObserverWhoseDiskStandsStillIsNotPromoted(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.addNode(4)
+	w.mustChange(1, placement.Change{Kind: placement.Add, Node: 4, Peer: "h:1", Client: "h:2"})
+	w.settle("node 4 has joined", func() bool { return n.node.birth == nil })
+	n.syncing = w.now
+	accepts := func() (groups int) {
+		for id := range uint16(4) {
+			if slices.Contains(w.leaderOf(id).node.group(id).seats.Now.Acceptors,
+				paxos.Acceptor{Node: 4, Disk: n.node.identity.Disk}) {
+				groups++
+			}
+		}
+		return groups
+	}
+	w.settle("node 4 has learned all of a group", func() bool {
+		for id := range uint16(4) {
+			leader := w.leaderOf(id).node.group(id)
+			if g := n.node.group(id); g != nil && g.replica.Chosen() == leader.replica.Chosen() {
+				return true
+			}
+		}
+		return false
+	})
+	already := accepts()
+	w.run(10 * Second)
+	if got := accepts() - already; got > 0 {
+		t.Errorf("node 4 was made an acceptor of %d groups while its disk stood still", got)
+	}
+	n.syncing = 0
+	w.settle("all at home", w.atHome)
+}
+
+// An observer of an earlier version does not say what it has synced, and is promoted by
+// what it has (F-P3).
+func TestFP3ObserverThatDoesNotSayWhatIsSyncedIsPromoted(t *testing.T) {
+	w := newWorld(t, testOptions())
+	w.addNode(4)
+	said := 0
+	w.drop = func(f testFrame) bool {
+		return w.edited(f, func(m *paxos.Message) bool {
+			if m.Kind == paxos.KindHeartbeatAck && m.Slot > 0 {
+				m.Slot = 0
+				said++
+			}
+			return true
+		})
+	}
+	w.mustChange(1, placement.Change{Kind: placement.Add, Node: 4, Peer: "h:1", Client: "h:2"})
+	w.settle("all at home", func() bool { return w.nodes[4].node.birth == nil && w.atHome() })
+	if said == 0 {
+		t.Error("node 4 never said what it has synced")
+	}
+}

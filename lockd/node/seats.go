@@ -237,9 +237,10 @@ func (p *progress) note(now Nanos, chosen paxos.Slot, timeout Nanos) {
 	}
 }
 
-// isCurrent reports whether an observer, on the disk that is to accept, has all
-// but the newest slots, among them those that made it one: in a short log that
-// takes more than to be near its end. In a rush it is never near: it hears once a
+// isCurrent reports whether an observer, on the disk that is to accept, has synced all
+// but the newest slots, among them those that made it one: in a short log that takes more
+// than to be near its end. What it has and has not synced may be lost, and a disk that
+// does not move is no acceptor. In a rush it is never near: it hears once a
 // heartbeat what it is to learn, and says as seldom what it has. Then it is to have
 // what was chosen before the last election timeout (Ongaro, §4.2.1).
 func (n *Node) isCurrent(g *group, a paxos.Acceptor) bool {
@@ -247,9 +248,9 @@ func (n *Node) isCurrent(g *group, a paxos.Acceptor) bool {
 		return a.Disk == n.identity.Disk
 	}
 	p := n.peer(uint16(a.Node))
-	chosen, ok := g.replica.PeerChosen(a.Node)
-	return ok && g.paced && p != nil && p.up && p.disk == a.Disk && chosen+1 >= g.seats.Now.From &&
-		(chosen+maxTransferGap >= g.replica.Chosen() || chosen >= g.progress.before)
+	holds, ok := g.replica.PeerHolds(a.Node)
+	return ok && g.paced && p != nil && p.up && p.disk == a.Disk && holds+1 >= g.seats.Now.From &&
+		(holds+maxTransferGap >= g.replica.Chosen() || holds >= g.progress.before)
 }
 
 // proposeNothing fills a slot with an empty batch, unless there is something to fill it

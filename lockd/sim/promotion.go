@@ -21,9 +21,9 @@ type stepKey struct {
 	value uint64
 }
 
-// step is how far each disk had come when such a value was first proposed, in the life
-// with which the leader had a conn. One with which it had none is absent. What became of
-// a node until the value was chosen no leader can know.
+// step is how far each disk had come, and was synced, when such a value was first
+// proposed, in the life with which the leader had a conn. One with which it had none is
+// absent. What became of a node until the value was chosen no leader can know.
 type step map[int]paxos.Slot
 
 // noteStep notes how far the others have come when a leader records that it proposes
@@ -45,7 +45,7 @@ func (p *process) noteStep(r *wal.Record) {
 	come := make(step)
 	for _, s := range p.w.sites {
 		if q := p.meets(s); q != nil {
-			come[s.number] = q.cameTo(g)
+			come[s.number] = min(q.cameTo(g), s.disk.HoldsTo(g))
 		}
 	}
 	p.w.steps[key] = come
@@ -80,8 +80,8 @@ func (p *process) cameTo(g paxos.GroupID) (last paxos.Slot) {
 }
 
 // caughtUp checks of a node that is made an acceptor by e, in place of the seats that
-// were written in slot before, that it had all but the newest of what was chosen when
-// that was proposed, or all that was chosen a while earlier, and knew of the seats that
+// were written in slot before, that it had synced all but the newest of what was
+// chosen when that was proposed, or all that was chosen a while earlier, and knew of the seats that
 // made it an observer (F-M2).
 func (w *World) caughtUp(g paxos.GroupID, e *paxos.Entry, a paxos.Acceptor, before paxos.Slot) {
 	const nearly = 64

@@ -243,15 +243,26 @@ func (d *Disk) Bound(group paxos.GroupID, promised paxos.Ballot) error {
 // log or in the checkpoint.
 func (d *Disk) Holds(group paxos.GroupID, last paxos.Slot) bool {
 	g := &d.groups[group]
-	if g.released == dropped || g.gone || g.back > d.durable {
-		return false
+	return g.keeps(d.durable) && d.HoldsTo(group) >= last
+}
+
+// HoldsTo is the last slot of a group that is durable here with all before it; 0 if the
+// group is not kept.
+func (d *Disk) HoldsTo(group paxos.GroupID) (last paxos.Slot) {
+	g := &d.groups[group]
+	if !g.keeps(d.durable) {
+		return 0
 	}
-	for s := g.released + 1; s <= last; s++ {
-		if _, ok := g.accepted[s]; !ok {
-			return false
+	for last = g.released; ; last++ {
+		if _, ok := g.accepted[last+1]; !ok {
+			return last
 		}
 	}
-	return true
+}
+
+// keeps reports whether a start would find the group, if the log is durable up to lsn.
+func (g *diskGroup) keeps(lsn wal.LSN) bool {
+	return g.released != dropped && !g.gone && g.back <= lsn
 }
 
 // Found is what a start of the node read back from the log.
@@ -395,6 +406,14 @@ func (d *Disk) Sent(m *paxos.Message) error {
 			return fmt.Errorf("I4: node %d group %d proposes at %v, synced is only promise %v",
 				d.node, m.Group, m.Ballot, g.promised)
 		}
+	case paxos.KindHeartbeatAck:
+		for s := g.released + 1; g.released != dropped && s < m.Slot; s++ {
+			if _, ok := g.synced(s, paxos.Ballot{}); !ok {
+				return fmt.Errorf("I4: node %d group %d says that it has synced slots up to %d, and %d is not",
+					d.node, m.Group, m.Slot-1, s)
+			}
+		}
+		return nil
 	default:
 		return nil
 	}
