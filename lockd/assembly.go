@@ -101,7 +101,7 @@ func (a *assembly) open() error {
 		return err
 	}
 	log := newLogPort(a.syncer, a.cfg.WALSegmentBytes)
-	clients := clientHandler{&clientPort{inbox: a.inbox, flush: log.flush}}
+	clients := clientHandler{&clientPort{inbox: a.inbox, rounds: log.rounds}}
 	peers := newPeerPort(a.inbox, a.log, a.cfg.PeerAddresses())
 	peers.faults = a.faults
 	deps := node.Deps{

@@ -18,7 +18,7 @@ import (
 // logPort is the WAL as the engine sees it.
 type logPort struct {
 	syncer *wal.Syncer
-	flush  *flushing
+	rounds *wal.Rounds
 	// leastRoom is what the WAL must have room for besides new work: releases,
 	// renewals and what peers have to say until the next beat.
 	leastRoom int64
@@ -29,40 +29,10 @@ type logPort struct {
 // keeps whole ones in reserve.
 func newLogPort(s *wal.Syncer, segmentBytes int64) logPort {
 	const enough = 4 << 20
-	return logPort{syncer: s, flush: &flushing{syncer: s}, leastRoom: min(enough, segmentBytes/2)}
+	return logPort{syncer: s, rounds: wal.NewRounds(s), leastRoom: min(enough, segmentBytes/2)}
 }
 
-// flushing decides who syncs the log. An event loop that has run a turn does so
-// itself once all that the turn had to say is sent, as long as the disk is quick: to
-// wake another thread, and to be woken by it, takes as long as the sync. For turns
-// that end elsewhere, and while the disk is slow, it is the Syncer's loop.
-type flushing struct {
-	syncer *wal.Syncer
-	rounds atomic.Int32 // event loops that will come to sent
-	wanted atomic.Bool
-}
-
-// ask has what was appended made durable.
-func (f *flushing) ask() {
-	f.wanted.Store(true)
-	if f.rounds.Load() == 0 && f.wanted.Swap(false) {
-		f.syncer.Submit()
-	}
-}
-
-// begin says that an event loop may run a turn, and sent follows it.
-func (f *flushing) begin() { f.rounds.Add(1) }
-
-// sent syncs what a turn asked for. Whoever asks after the loops were counted down
-// submits; whoever asked before is seen here.
-func (f *flushing) sent() {
-	f.rounds.Add(-1)
-	if f.wanted.Swap(false) && !f.syncer.FlushHere() {
-		f.syncer.Submit()
-	}
-}
-
-func (p logPort) Flush()                            { p.flush.ask() }
+func (p logPort) Flush()                            { p.rounds.Ask() }
 func (p logPort) Append(r wal.Record) wal.LSN       { return p.syncer.Append(r) }
 func (p logPort) Release(group uint16, slot uint64) { p.syncer.Release(group, slot) }
 func (p logPort) Reopen(group uint16)               { p.syncer.Reopen(group) }
@@ -77,9 +47,9 @@ func (p logPort) Full() bool { return p.syncer.Stats().RoomBytes == 0 }
 
 // clientPort carries frames between the client port and the engine.
 type clientPort struct {
-	node  *node.Node
-	inbox *node.Inbox
-	flush *flushing
+	node   *node.Node
+	inbox  *node.Inbox
+	rounds *wal.Rounds
 	// server is written once, before the engine starts; event loops may look
 	// before that.
 	server atomic.Pointer[netio.Server]
@@ -141,12 +111,12 @@ type clientHandler struct{ *clientPort }
 
 // Flush follows the last frame of a round of an event loop, of peers too.
 func (h clientHandler) Flush() {
-	h.flush.begin()
+	h.rounds.Begin()
 	h.inbox.Run()
 }
 
 // Sent waits for the disk, if that is quick.
-func (h clientHandler) Sent() { h.flush.sent() }
+func (h clientHandler) Sent() { h.rounds.Sent() }
 
 // Closed follows everything else of a conn.
 func (h clientHandler) Closed(c netio.ConnID) { h.inbox.ConnClosed(node.ConnID(c)) }

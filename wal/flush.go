@@ -55,6 +55,11 @@ func (w *Writer) cut() (job, bool, error) {
 	return j, true, nil
 }
 
+// Plain reports whether FlushPlain would flush.
+func (w *Writer) Plain() bool {
+	return w.front.failed == nil && w.back.victim == 0 && w.plain()
+}
+
 // plain says that what waits is at most one batch, that it fits into the current
 // segment, and that no segment can be freed behind it.
 func (w *Writer) plain() bool {

@@ -216,6 +216,23 @@ func (w *Writer) writeAll() error {
 	}
 }
 
+// FlushPlain is Flush if what waits is one batch that fits where the log stands, with no
+// segment to be begun, freed or copied from, as Syncer.FlushHere does it. Else it reports
+// false and has done nothing.
+func (w *Writer) FlushPlain() (LSN, bool, error) {
+	if !w.Plain() {
+		return w.front.durable, false, w.front.failed
+	}
+	j, ok, err := w.cut()
+	if err == nil && ok {
+		err = w.carryOut(&j)
+	}
+	if err != nil {
+		_, err = w.fail(err)
+	}
+	return w.front.durable, err == nil, err
+}
+
 // Seal writes an empty batch that tells a later Open what was durable, unless
 // the last thing written was one and no segment waits to be recycled. Without
 // it, damage to the last batch could not be told from a torn write. Call it

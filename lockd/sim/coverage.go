@@ -150,7 +150,7 @@ func ReachableUnderFaults() []string {
 	all = append(append(all, reachableByClients()...), reachableModes()...)
 	return append(all, "gate opened for several", "gate broken", "core let through",
 		"waiter too old to be passed", "circle of owners refused", "circle told",
-		"step of an earlier leader",
+		"step of an earlier leader", "sync left to another loop", "synced by the loop of a turn",
 		"circle told to AcquireAll", "circle told to Convert", "circle over groups told",
 		"circle over groups told to AcquireAll",
 		"circle over groups told for an owner",

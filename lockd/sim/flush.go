@@ -35,7 +35,9 @@ type flush struct {
 
 // newLog returns the log of a life that begins.
 func newLog(p *process) *nodeLog {
-	return &nodeLog{p: p, marks: make(map[uint16]wal.LSN), saved: make(map[uint16]uint64)}
+	l := &nodeLog{p: p, marks: make(map[uint16]wal.LSN), saved: make(map[uint16]uint64)}
+	l.rounds = wal.NewRounds(l)
+	return l
 }
 
 // opened has the log go on with a writer.

@@ -11,15 +11,18 @@ import (
 
 // nodeLog is the WAL of one life of a node: a real Writer on the simulated disk.
 // Like the Syncer of production it lets the node append, release and die between
-// any two operations of a flush, and tells it of a sync as soon as that is done.
+// any two operations of a flush, and tells it of a sync as soon as that is done. Who
+// syncs after a turn is decided by what decides it in production.
 type nodeLog struct {
 	p      *process
 	writer *wal.Writer
+	rounds *wal.Rounds
 	flush  flush
 	// last is the newest record, told the newest one that the node was told is
 	// durable.
 	last, told wal.LSN
 	again      bool // a flush was asked for while one runs
+	here, late bool // the event loop waits for the flush that runs, and has a turn to run
 	failed     bool
 	// quiet is when the last flush ended; sealing says that somebody looks later
 	// whether that is long ago.
@@ -66,8 +69,31 @@ func (l *nodeLog) Reopen(group uint16) {
 // Flush implements node.Log.
 func (l *nodeLog) Flush() {
 	if l.p.output() {
-		l.wake()
+		l.rounds.Ask()
 	}
+}
+
+// Submit implements wal.Syncing.
+func (l *nodeLog) Submit() { l.wake() }
+
+// FlushHere implements wal.Syncing: the event loop that ran a turn waits for the disk, if
+// that was quick of late. What the other loop's turns append meanwhile is synced too.
+func (l *nodeLog) FlushHere() bool {
+	w := l.p.w
+	if !w.opts.SyncsHere || l.failed || l.flush.planned || !w.dice.disk.permille(700) ||
+		!l.writer.Plain() {
+		w.covered["sync left to another loop"]++
+		return false
+	}
+	w.covered["synced by the loop of a turn"]++
+	l.here = true
+	l.begin(func() (wal.LSN, error) {
+		if lsn, done, err := l.writer.FlushPlain(); done || err != nil {
+			return lsn, err
+		}
+		return l.writer.Flush()
+	})
+	return true
 }
 
 // wake has what was appended made durable, now or once the flush that runs has ended.
@@ -100,7 +126,11 @@ func (l *nodeLog) synced() {
 // ended goes on after a flush, or after the seal that comes when nothing does.
 func (l *nodeLog) ended(err error) {
 	w, sealed := l.p.w, l.sealed
-	l.sealed = false
+	l.sealed, l.here = false, false
+	if l.late {
+		l.late = false
+		l.p.wake()
+	}
 	switch {
 	case errors.Is(err, simdisk.ErrCut):
 		w.covered["power cut inside a flush"]++

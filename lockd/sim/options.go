@@ -107,6 +107,8 @@ type Options struct {
 	Forces bool
 	// Episode names the only question of liveness that is put, empty for any.
 	Episode string
+	// SyncsHere says that event loops sync a quick disk themselves.
+	SyncsHere bool
 	// Think is the mean time between two tasks of a client.
 	Think Time
 	// Drift is how much faster or slower than true time clocks may run, in
@@ -185,16 +187,12 @@ func Draw(seed uint64) Options {
 	o.Forces = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "forces").permille(400)
 	o.LetGo = o.Faults&FaultMixed == 0 && newDice(seed, "let go").permille(500)
 	o.Several = !o.Search && o.Faults&FaultMixed == 0 && newDice(seed, "several").permille(500)
+	o.SyncsHere = newDice(seed, "syncs").permille(500)
 	if o.Faults&FaultMember != 0 {
 		o.Spares = pick(d, 1, 1, 2)
 	}
 	o.Node = drawNode(d, &o)
-	o.Log = wal.Options{
-		SegmentBytes:   pick[int64](d, 32<<10, 64<<10, 256<<10),
-		TargetSegments: pick(d, 2, 3, 4),
-		MaxSegments:    256,
-		Spares:         pick(d, 1, 2),
-	}
+	o.Log = drawLog(d)
 	// What waits for a checkpoint is live and must leave room to copy the rest.
 	o.Node.CheckpointBytes = min(o.Node.CheckpointBytes,
 		o.Log.SegmentBytes*int64(o.Log.TargetSegments)/8)
@@ -209,6 +207,15 @@ func owners(o *Options) int {
 		return 700
 	}
 	return 500
+}
+
+func drawLog(d dice) wal.Options {
+	return wal.Options{
+		SegmentBytes:   pick[int64](d, 32<<10, 64<<10, 256<<10),
+		TargetSegments: pick(d, 2, 3, 4),
+		MaxSegments:    256,
+		Spares:         pick(d, 1, 2),
+	}
 }
 
 // drawBatch decides what one batch of a log holds at most, zero for the log's default.

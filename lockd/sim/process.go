@@ -69,8 +69,22 @@ func (p *process) wake() {
 	p.waking = true
 	p.w.agenda.After(p.w.dice.schedule.around(p.w.opts.TurnDelay), func() {
 		p.waking = false
-		p.turn()
+		p.round()
 	})
+}
+
+// round gives the node a turn on an event loop, which then sees to it that what was
+// appended is synced. It comes after a sync for which the loop waits.
+func (p *process) round() {
+	if p.log.here {
+		p.log.late = true
+		return
+	}
+	p.log.rounds.Begin()
+	p.turn()
+	if p.alive {
+		p.log.rounds.Sent()
+	}
 }
 
 // beat gives the node turns without a reason, as the timer of its loop does.
@@ -93,7 +107,7 @@ func (p *process) turn() {
 			p.waking = true
 			p.w.agenda.At(p.site.pausedUntil, func() {
 				p.waking = false
-				p.turn()
+				p.round()
 			})
 		}
 		return
