@@ -543,6 +543,7 @@ func (c *Core) onAcquired(g *group, x *Call, r *wire.Response) error {
 	if x.becameToken == x.Token {
 		x.Mode = x.became
 	}
+	c.weakenBy(g, x)
 	if !x.detached() {
 		c.receive(g, x)
 		return nil

@@ -326,7 +326,7 @@ func (m *membership) believe(h *hold) {
 
 // act does with a hold what it is for.
 func (m *membership) act(h *hold) {
-	if h.mode == wire.ModeEX {
+	if h.surely() == wire.ModeEX {
 		m.c.w.write(m.c.dice, fmt.Sprint("client ", m.c.id), lockName{m.group, h.name},
 			lockfsm.Token(h.token))
 	}
