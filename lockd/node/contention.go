@@ -18,6 +18,9 @@ type contention struct {
 	entries []contended
 	hand    int            // where to look next for a place
 	known   map[uint16]int // names by group
+	// page is what a Top was told last, told to all that come before pageUntil.
+	page      []wire.TopEntry
+	pageUntil Nanos
 }
 
 const (
@@ -124,8 +127,28 @@ func (t *contention) place(at Nanos) int {
 	return least
 }
 
-// top appends the names with the highest scores of the groups that are led.
+// namesPerUnit is how many names that are remembered are looked at, and put in order,
+// for a unit of cost.
+const namesPerUnit = 4
+
+// top returns the names with the highest scores of the groups that are led, at most
+// limit and MaxPage of them. It is found for whoever asks first, at whose cost, and
+// holds for statusEvery: all names are looked at for it. The entries are borrowed
+// until the next call.
 func (n *Node) top(limit int) []wire.TopEntry {
+	t := &n.contention
+	if n.now >= t.pageUntil {
+		n.turnstile.spent += len(t.entries) / namesPerUnit
+		t.page, t.pageUntil = n.topNow(), n.now+statusEvery
+	}
+	return t.page[:min(limit, len(t.page))]
+}
+
+// forgetTop drops what was found: it may name what this node leads no more.
+func (t *contention) forgetTop() { t.page, t.pageUntil = nil, 0 }
+
+// topNow finds the page as it is now.
+func (n *Node) topNow() []wire.TopEntry {
 	t := &n.contention
 	var all []*contended
 	for i := range t.entries {
@@ -141,7 +164,7 @@ func (n *Node) top(limit int) []wire.TopEntry {
 		return cmp.Compare(a.name, b.name)
 	})
 	var page []wire.TopEntry
-	for _, e := range all[:min(limit, len(all))] {
+	for _, e := range all[:min(wire.MaxPage, len(all))] {
 		usual, _ := e.usual()
 		page = append(page, wire.TopEntry{Score: e.now(n.now), Waits: e.waits,
 			Refusals: e.refusals, UsualMillis: usual, Name: []byte(e.name)})

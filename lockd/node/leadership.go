@@ -57,6 +57,7 @@ func (n *Node) abandon(g *group) {
 	clear(g.waits)
 	g.valued = nil
 	n.dropWatches(g, moved)
+	n.contention.forgetTop()
 	for i := range g.flights {
 		f := &g.flights[i]
 		n.leaveAll(f.origins, f.renewals, g, moved)
