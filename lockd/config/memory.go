@@ -31,7 +31,7 @@ func (p Parts) Sum() (sum uint64) {
 }
 
 // bufferedBytes bounds the half-read frames and unsent responses of all conns.
-const bufferedBytes = 120 << 20
+const bufferedBytes = 88 << 20
 
 // Memory lists what a node with these settings may need, each part when all of
 // it is used up at the same time (I22). It is a bound, not a forecast: most of it
@@ -67,8 +67,9 @@ func (c *Config) Memory() Parts {
 
 const (
 	// boundBytes is what a node keeps for a session whose conn it has, and
-	// waitBytes for a claim that is waited for: entries of two maps and of one.
-	boundBytes, waitBytes = 160, 80
+	// waitBytes for a claim that is waited for: entries of two maps and of one. To the
+	// former come two of a list, for when the conn is gone.
+	boundBytes, waitBytes = 160 + 64, 80
 	// writeBuffers are the two of the store of checkpoints. A change set on its
 	// way there is as large as twice its group.
 	writeBuffers = 2 * 16 << 20

@@ -208,19 +208,36 @@ func (n *Node) park(g *group, s lockfsm.SessionID, e lockfsm.Epoch) {
 		}
 		e = x.Epoch
 	}
-	g.parks = append(g.parks, lockfsm.Command{Op: lockfsm.OpPark, Session: s, Epoch: e})
+	g.parks = append(g.parks, parked{session: s, epoch: e, op: lockfsm.OpPark})
 	n.touch(g)
 }
 
-// batchParks puts sessions that are to be parked into the batch, as many as it
-// takes. What they asked for was admitted before, so that stands before them.
+// parked is a session whose conn is gone, and what is to become of it: OpPark or
+// OpLetGo, after grace.
+type parked struct {
+	session lockfsm.SessionID
+	epoch   lockfsm.Epoch
+	grace   lockfsm.Millis
+	op      lockfsm.Op
+}
+
+// keepParked is for how many of them a group keeps room.
+const keepParked = 64
+
+// batchParks puts sessions that are to be parked or let go into the batch, as many as
+// it takes. What they asked for was admitted before, so that stands before them.
 func (n *Node) batchParks(g *group) {
 	k := 0
 	for k < len(g.parks) && g.batch.Size() <= n.opts.MaxBatchBytes {
-		n.enqueue(g, &g.parks[k], origin{})
+		p := &g.parks[k]
+		n.command = lockfsm.Command{Op: p.op, Session: p.session, Epoch: p.epoch, Lease: p.grace}
+		n.enqueue(g, &n.command, origin{})
 		k++
 	}
 	g.parks = append(g.parks[:0], g.parks[k:]...)
+	if len(g.parks) == 0 && cap(g.parks) > keepParked {
+		g.parks = nil
+	}
 }
 
 // sortedSessions returns the set in order, so that map order never reaches the

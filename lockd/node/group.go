@@ -133,7 +133,7 @@ type group struct {
 	// have to hear of.
 	searches []*search
 	touches  touches
-	parks    []lockfsm.Command // sessions to be parked or let go as the batch has room
+	parks    []parked // sessions to be parked or let go as the batch has room
 	// confirmed is the highest read round confirmed; launched and landed count
 	// the flights of this node since it last began to lead.
 	confirmed        uint64
@@ -198,13 +198,27 @@ func (g *group) takeFlight() flight {
 	return flight{}
 }
 
+const (
+	// keepFlights is how many spent flights a group keeps for their memory, and
+	// keepOrigins for how many commands, or renewals, each of them has room. What a
+	// flood took is not kept: one group after the other could be flooded.
+	keepFlights, keepOrigins = 8, 512
+)
+
 // recycle gives a spent flight's memory back.
 func (g *group) recycle(f flight) {
-	const keep = 8
-	if len(g.idle) < keep {
-		clear(f.origins)
-		g.idle = append(g.idle, flight{origins: f.origins[:0], renewals: f.renewals[:0]})
+	if len(g.idle) >= keepFlights {
+		return
 	}
+	clear(f.origins)
+	x := flight{origins: f.origins[:0], renewals: f.renewals[:0]}
+	if cap(x.origins) > keepOrigins {
+		x.origins = nil
+	}
+	if cap(x.renewals) > keepOrigins {
+		x.renewals = nil
+	}
+	g.idle = append(g.idle, x)
 }
 
 // popFlight removes the first flight if it is the one that filled slot with a

@@ -61,15 +61,12 @@ func (n *Node) abandon(g *group) {
 	for i := range g.flights {
 		f := &g.flights[i]
 		n.leaveAll(f.origins, f.renewals, g, moved)
-		g.recycle(*f)
 	}
 	clear(g.flights)
 	g.flights = g.flights[:0]
 	g.landed = g.launched
 	n.leaveAll(g.origins, g.renewals, g, moved)
-	clear(g.origins)
-	g.origins, g.renewals = g.origins[:0], g.renewals[:0]
-	g.parks = g.parks[:0]
+	g.origins, g.renewals, g.parks, g.idle = nil, nil, nil, nil
 	g.batch.Reset()
 	g.tickDue, g.timed, g.stepping, g.strangers = false, false, 0, 0
 	for i := range g.reads {

@@ -19,7 +19,12 @@ func (n *Node) onLetGo(g *group, c *conn, h wire.Header, body []byte) {
 		return
 	}
 	s := lockfsm.SessionID(x.Session)
-	n.bind(g, c, s, lockfsm.Epoch(x.Epoch))
+	// That there is no such session only the log can say for certain, so one that the
+	// machine does not know is not refused: it binds nothing, since whoever names
+	// numbers would fill the memory with them.
+	if g.knows(s) {
+		n.bind(g, c, s, lockfsm.Epoch(x.Epoch))
+	}
 	// One that comes late, of a conn that the client has left, binds nothing.
 	if b, ok := g.bound[s]; ok && b.conn == c.id {
 		b.letsGo, b.grace = true, lockfsm.Millis(x.GraceMillis)
@@ -35,18 +40,18 @@ func (n *Node) letGo(g *group, s lockfsm.SessionID, b binding) {
 	if !b.letsGo {
 		return
 	}
+	var x lockfsm.SessionInfo
+	if !g.machine.Session(s, &x) {
+		return
+	}
 	e := b.epoch
 	if e == 0 {
-		var x lockfsm.SessionInfo
-		if !g.machine.Session(s, &x) {
-			return
-		}
 		e = x.Epoch
 	}
 	if plantedIs("let-go-too-soon") {
 		b.grace /= 2
 	}
-	g.parks = append(g.parks, lockfsm.Command{Op: lockfsm.OpLetGo, Session: s, Epoch: e,
-		Lease: b.grace})
+	g.parks = append(g.parks, parked{session: s, epoch: e, grace: b.grace,
+		op: lockfsm.OpLetGo})
 	n.touch(g)
 }

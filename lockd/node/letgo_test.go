@@ -1,6 +1,7 @@
 package node
 
 import (
+	"reflect"
 	"testing"
 
 	"lockd/lockfsm"
@@ -127,4 +128,66 @@ func TestFP3LetGoNeedsAllNodes(t *testing.T) {
 	h := u.header(wire.KindLetGo)
 	u.send(wire.AppendLetGo(nil, h, &wire.LetGo{Session: u.session, Epoch: u.epoch}))
 	u.want(h.Request, wire.StatusUnsupported)
+}
+
+// Any number can be named in a request. What says that sessions which are not there are
+// to be let go is answered as always, since only the log can say that there is none, and
+// leaves nothing: neither while its conn stands nor when that goes (I22).
+func TestLetGoOfStrangersLeavesNothing(t *testing.T) {
+	w := raisedWorld(t, testOptions())
+	n := w.leaderOf(0)
+	g := n.node.groups[0]
+	for i := range uint64(maxStrangers) {
+		h := wire.Header{Kind: wire.KindLetGo, Request: i + 1}
+		n.inbox.Request(7, wire.AppendLetGo(nil, h, &wire.LetGo{Session: 1<<40 + i, Epoch: 1}))
+	}
+	w.run(20 * Millisecond)
+	answers := n.statuses(7)
+	for i := range uint64(maxStrangers) {
+		if got, ok := answers[i+1]; !ok || got != wire.StatusOK {
+			t.Fatalf("request %d: got %v, answered %t; want OK", i+1, got, ok)
+		}
+	}
+	if bound, of := len(g.bound), len(n.node.conns.find(7).sessions); bound+of != 0 {
+		t.Errorf("got %d bound in the group and %d at the conn, want none", bound, of)
+	}
+	// One that was bound while it was there, and is not any more.
+	n.node.letGo(g, 1<<40, binding{conn: 7, epoch: 1, letsGo: true})
+	if got := len(g.parks); got != 0 {
+		t.Errorf("got %d sessions to be let go that are not there, want none", got)
+	}
+}
+
+// What many conns that went at once took is given back when that has been dealt with,
+// be it that nothing is asked of the group afterwards (I22).
+func TestRoomOfConnsThatWentIsGivenBack(t *testing.T) {
+	const count = 4096
+	w := raisedWorld(t, testOptions())
+	w.lasting(1, 0, 60_000).lock(w.nameIn(0, 0))
+	n := w.leaderOf(0)
+	g := n.node.groups[0]
+	for range count {
+		n.node.park(g, 1, 1)
+	}
+	if got := reflect.TypeFor[parked]().Size() * uintptr(len(g.parks)); got > 24*count {
+		t.Errorf("%d sessions to be parked take %d bytes, want %d", len(g.parks), got, 24*count)
+	}
+	w.until("all are dealt with", func() bool {
+		return len(g.parks) == 0 && len(g.flights) == 0
+	})
+	if got := cap(g.parks); got > keepParked {
+		t.Errorf("got room for %d that are to be parked, want %d at most", got, keepParked)
+	}
+	if len(g.idle) == 0 {
+		t.Error("no flight is kept for its memory: the test shows nothing")
+	}
+	for i := range g.idle {
+		if got := cap(g.idle[i].origins); got > keepOrigins {
+			t.Errorf("a spent flight has room for %d commands, want %d at most", got, keepOrigins)
+		}
+	}
+	g.recycle(flight{renewals: make([]renewal, 0, count)})
+	if got := cap(g.idle[len(g.idle)-1].renewals); got > keepOrigins {
+		t.Errorf("a spent flight has room for %d renewals, want %d at most", got, keepOrigins)
+	}
 }
