@@ -56,6 +56,7 @@ func (c *Config) Memory() Parts {
 		{"watches, and contended names", "cluster.groups", node.WatchBytes(c.Groups)},
 		{"names found for lists", "", node.SearchBytes()},
 		{"questions that wait for an answer", "", node.QuestionBytes()},
+		{"requests held for want of a leader", "", node.EarlyBytes()},
 		{"history", historyKey, history.MemoryBytes(c.HistoryBytes, c.Groups)},
 		{"links to peers", "cluster.nodes", links.MemoryBytes()},
 		{"checkpoints", "node.checkpoint_cache, cluster.limits",

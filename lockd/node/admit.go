@@ -1,8 +1,6 @@
 package node
 
 import (
-	"slices"
-
 	"lockd/lockfsm"
 	"lockd/netio/wire"
 	"lockd/paxos"
@@ -66,7 +64,7 @@ func (n *Node) admitFrame(c *conn, h wire.Header, body, frame []byte) {
 		n.notLeader(c, h, n.leaderHint(paxos.GroupID(h.Group)))
 		return
 	}
-	if !g.leading {
+	if !g.leading || c.early[g.id] > 0 {
 		n.refuseOrHold(g, c, h, frame)
 		return
 	}
@@ -375,42 +373,6 @@ func commandFlags(h wire.Header, session uint64) lockfsm.Flags {
 	return f
 }
 
-// refuseOrHold answers a request for a group that this node does not lead. While
-// the group has no leader, and this node may become it, the request is held for
-// up to an election timeout: after the death of a leader a client that asks the
-// first successor is served as soon as that node leads. A node that hears too
-// few peers will not lead, and says so at once.
-func (n *Node) refuseOrHold(g *group, c *conn, h wire.Header, frame []byte) {
-	leader := g.replica.Leader()
-	if leader == n.identity.Node {
-		// Elected, but not before a slot of its own ballot is chosen.
-		leader = paxos.NoNode
-	}
-	accepts := slices.Contains(g.seats.Now.Acceptors, n.acceptor())
-	if leader == paxos.NoNode && !accepts {
-		leader = n.leaderHint(g.id)
-	}
-	stays := n.draining != DrainToStop
-	if leader == paxos.NoNode && accepts && stays && n.hearsMajority() && !g.earlyFull &&
-		g.earlyBytes+len(frame) <= maxEarlyBytes {
-		if len(g.early) == 0 {
-			g.earlyUntil = n.now + Nanos(n.opts.ElectionTicks)*n.opts.Tick
-		}
-		g.early = append(g.early, earlyRequest{c.id, append([]byte(nil), frame...)})
-		g.earlyBytes += len(frame)
-		if c.early == nil {
-			c.early = make(map[paxos.GroupID]struct{})
-		}
-		c.early[g.id] = struct{}{}
-		return
-	}
-	g.earlyFull = len(g.early) > 0
-	if _, ok := c.early[g.id]; ok {
-		n.refuseEarly(g, c, leader)
-	}
-	n.notLeader(c, h, leader)
-}
-
 // hearsMajority reports whether this node and the peers it has heard within half
 // an election timeout, which is two heartbeats at least, are a majority. A leader
 // that steps down has not. It is a hint: nothing safe hangs on it.
@@ -443,52 +405,4 @@ func (n *Node) addressOf(id paxos.NodeID) []byte {
 		return []byte(x.Client)
 	}
 	return nil
-}
-
-// refuseEarly refuses what the group holds of a conn: after one request was
-// refused, none that was sent before it may be carried out.
-func (n *Node) refuseEarly(g *group, c *conn, leader paxos.NodeID) {
-	delete(c.early, g.id)
-	kept := g.early[:0]
-	for _, e := range g.early {
-		if e.conn != c.id {
-			kept = append(kept, e)
-			continue
-		}
-		g.earlyBytes -= len(e.frame)
-		h, _, _ := wire.Parse(e.frame)
-		n.notLeader(c, h, leader)
-	}
-	clear(g.early[len(kept):])
-	g.early = kept
-}
-
-// maxEarlyBytes bounds the frames a group holds while it has no leader.
-const maxEarlyBytes = 256 << 10
-
-// settleEarly deals with held requests once it is clear who leads, or time is
-// up.
-func (n *Node) settleEarly(g *group) {
-	held := g.early
-	g.early, g.earlyBytes, g.earlyFull = nil, 0, false
-	for _, e := range held {
-		c := n.conns.find(e.conn)
-		if c == nil {
-			continue
-		}
-		delete(c.early, g.id)
-		h, body, _ := wire.Parse(e.frame)
-		if g.leading {
-			n.admit(g, c, h, body)
-			continue
-		}
-		n.notLeader(c, h, g.replica.Leader())
-	}
-}
-
-// expireEarly refuses requests that were held for too long, or in vain.
-func (n *Node) expireEarly(g *group) {
-	if len(g.early) > 0 && (n.now >= g.earlyUntil || !n.hearsMajority()) {
-		n.settleEarly(g)
-	}
 }

@@ -280,7 +280,7 @@ func TestHeldRequestsAreNotOvertakenByARefusal(t *testing.T) {
 	frame := acquireFrame(1, name)
 	n.inbox.Request(8, frame)
 	held := uint64(0)
-	for ; int(held+2)*len(frame) <= maxEarlyBytes; held++ {
+	for ; int(held+2)*(len(frame)+earlyItemBytes) <= maxGroupEarlyBytes; held++ {
 		n.inbox.Request(7, acquireFrame(held+1, name))
 	}
 	served()
@@ -298,8 +298,8 @@ func TestHeldRequestsAreNotOvertakenByARefusal(t *testing.T) {
 	if got := n.statuses(8); len(got) != 0 {
 		t.Errorf("another conn: got %v, want its request still held", got)
 	}
-	if got := n.node.groups[0].earlyBytes; got != len(frame) {
-		t.Errorf("held: got %d bytes, want %d", got, len(frame))
+	if got := n.node.groups[0].earlyBytes; got != len(frame)+earlyItemBytes {
+		t.Errorf("held: got %d bytes, want %d", got, len(frame)+earlyItemBytes)
 	}
 }
 

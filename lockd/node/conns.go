@@ -23,9 +23,9 @@ type conn struct {
 	// asked counts the questions that wait for an answer, tries those of them that are
 	// tries.
 	asked, tries int
-	// early names the groups that hold requests of the conn until they have a
+	// early counts the requests that groups hold of the conn until they have a
 	// leader; nil if there never was one.
-	early map[paxos.GroupID]struct{}
+	early map[paxos.GroupID]int
 	// waiting are whole frames of the conn that wait for a later turn.
 	waiting []byte
 	// behind is set while the inbox knows that enough of it waits.

@@ -161,19 +161,14 @@ type group struct {
 	timed bool
 	// early holds requests that came while the group had no leader and this
 	// node is a likely one; earlyUntil is the moment at which they are
-	// answered with a refusal.
+	// answered with a refusal. settling is set while they are being served.
 	early      []earlyRequest
 	earlyBytes int
 	// earlyFull is set once there was no room for another; until those held
 	// are settled nothing more is.
 	earlyFull  bool
+	settling   bool
 	earlyUntil Nanos
-}
-
-// earlyRequest is a frame held until the group has a leader.
-type earlyRequest struct {
-	conn  ConnID
-	frame []byte
 }
 
 func newGroup(id paxos.GroupID, r *paxos.Replica, m *lockfsm.Machine) *group {

@@ -168,7 +168,7 @@ type departure struct {
 func (n *Node) retire(g *group, forgotten paxos.Slot) {
 	forgotten = max(forgotten, g.forgotten, paxos.Slot(g.machine.Applied())+1)
 	n.departed[g.id] = departure{g.replica.Recorded(), forgotten}
-	n.settleEarly(g)
+	n.refuseHeld(g)
 	n.groups[g.id] = nil
 	n.hosted = slices.DeleteFunc(n.hosted, func(h *group) bool { return h == g })
 	n.saveLeft = min(n.saveLeft, len(n.hosted))

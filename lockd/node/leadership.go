@@ -33,6 +33,7 @@ func (n *Node) noteLeadership(g *group) {
 	case was && !leading:
 		n.observe(Event{Kind: EventDeposed, Group: g.id})
 		n.abandon(g)
+		n.refuseHeld(g)
 	}
 	if leader != paxos.NoNode && !leading {
 		n.settleEarly(g)

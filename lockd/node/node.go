@@ -84,6 +84,8 @@ type Node struct {
 	dirty, dirtySpare []*group
 	conns             connTable
 	watching          int           // watches of all groups
+	earlyBytes        int           // of the requests that all groups hold
+	settling          []*group      // those led, whose held requests are being served
 	asked             int           // bytes of the questions of all groups that wait
 	moreNames         bool          // behind names
 	toTell            []*group      // whose watches have something to be told
