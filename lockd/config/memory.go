@@ -31,7 +31,7 @@ func (p Parts) Sum() (sum uint64) {
 }
 
 // bufferedBytes bounds the half-read frames and unsent responses of all conns.
-const bufferedBytes = 88 << 20
+const bufferedBytes = 84 << 20
 
 // Memory lists what a node with these settings may need, each part when all of
 // it is used up at the same time (I22). It is a bound, not a forecast: most of it

@@ -75,7 +75,7 @@ func (n *Node) abandon(g *group) {
 		n.countOff(&g.reads[i])
 	}
 	clear(g.reads)
-	g.keepReads(0)
+	n.keepReads(g, 0)
 	for i := range g.lists {
 		n.leave(g.lists[i].conn, moved)
 		n.countOff(&g.lists[i])

@@ -39,6 +39,7 @@ func (n *Node) admitRead(g *group, c *conn, h wire.Header, body []byte) {
 
 // ask puts a question on its group's list.
 func (n *Node) ask(g *group, c *conn, r *read) {
+	n.roomForReads(g)
 	g.reads = append(g.reads, *r)
 	n.asked += r.bytes
 	c.inFlight++
@@ -192,7 +193,9 @@ const (
 )
 
 // QuestionBytes bounds the memory of the questions that wait for an answer.
-func QuestionBytes() uint64 { return askedBytes }
+func QuestionBytes() uint64 {
+	return askedBytes + spareReads*mostSpareReads*questionBytes
+}
 
 // roomToAsk reports whether one more question may wait in a group.
 func (n *Node) roomToAsk(g *group, r *read) bool {
@@ -243,17 +246,44 @@ func (n *Node) answerReads(g *group, confirmed uint64) {
 	if k > 0 {
 		rest := copy(g.reads, g.reads[k:])
 		clear(g.reads[rest:])
-		g.keepReads(rest)
+		n.keepReads(g, rest)
 	}
 }
 
+const (
+	// keepReads is for how many questions a group keeps room that has none.
+	keepReads = 16
+	// spareReads is how much of the room that groups had is kept for whichever needs
+	// it next, and mostSpareReads for how many questions each is.
+	spareReads, mostSpareReads = 8, 256
+)
+
 // keepReads keeps the first questions, and the memory of a flood only as long as it
-// lasts: not for the few that may wait at any time.
-func (g *group) keepReads(count int) {
-	const keep = 256
-	if g.reads = g.reads[:count]; cap(g.reads) > max(keep, 4*count) {
+// lasts: not for the few that may wait at any time. Requires: the others are clear.
+func (n *Node) keepReads(g *group, count int) {
+	g.reads = g.reads[:count]
+	switch size := cap(g.reads); {
+	case size <= max(keepReads, 4*count):
+	case count > 0:
 		g.reads = append([]read(nil), g.reads...)
+	default:
+		if size <= mostSpareReads && len(n.spareReads) < spareReads {
+			n.spareReads = append(n.spareReads, g.reads)
+		}
+		g.reads = nil
 	}
+}
+
+// roomForReads gives a group that has no room left for a question what another has
+// left, if that is more.
+func (n *Node) roomForReads(g *group) {
+	k := len(n.spareReads) - 1
+	if len(g.reads) < cap(g.reads) || k < 0 || cap(n.spareReads[k]) <= len(g.reads) {
+		return
+	}
+	g.reads = append(n.spareReads[k], g.reads...)
+	n.spareReads[k] = nil
+	n.spareReads = n.spareReads[:k]
 }
 
 func (n *Node) answerRead(g *group, r *read) {
