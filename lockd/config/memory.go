@@ -50,6 +50,7 @@ func (c *Config) Memory() Parts {
 		{"slots that no checkpoint covers", "node.wal_segments_max, node.wal_segment",
 			uint64(c.WALBound) * uint64(c.WALSegmentBytes)},
 		{"slots kept for peers that lag", "node.retain", uint64(c.RetainBytes)},
+		// The commands, with room to grow, and three quarters as much for who sent them.
 		{"batches of the groups", "node.batch, cluster.groups", groups * 2 * uint64(c.BatchBytes)},
 		{"inbox, and what waits for its turn", "node.inbox", 9 * uint64(c.InboxBytes) / 4},
 		{"conns of clients", "node.conns, node.event_loops, node.outbound", server.MemoryBytes()},

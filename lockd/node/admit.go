@@ -131,7 +131,7 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 		n.onLetGo(g, c, h, body)
 		return
 	}
-	if g.batch.Size() > n.opts.MaxBatchBytes || n.cramped && takes(h.Kind) {
+	if n.batchFull(g) || n.cramped && takes(h.Kind) {
 		n.busy(c, h)
 		return
 	}
@@ -163,6 +163,22 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 	c.inFlight++
 }
 
+// originBytes is what a command takes besides its own bytes and a name that is kept for
+// its answer, with what a list has room for.
+const originBytes = 64
+
+// batchFull reports whether a group takes no more commands before those it has are
+// proposed. What is kept of who sent them is bounded with them.
+func (n *Node) batchFull(g *group) bool {
+	return g.batch.Size() > n.opts.MaxBatchBytes || g.originBytes > n.opts.MaxBatchBytes/4*3
+}
+
+// resetBatch empties the batch, whose origins have gone elsewhere.
+func (g *group) resetBatch() {
+	g.batch.Reset()
+	g.originBytes = 0
+}
+
 // enqueue puts a command into the group's next batch.
 func (n *Node) enqueue(g *group, cmd *lockfsm.Command, o origin) {
 	if o.flags&(wire.FlagDetails|wire.FlagValue) != 0 {
@@ -173,6 +189,7 @@ func (n *Node) enqueue(g *group, cmd *lockfsm.Command, o origin) {
 	}
 	g.batch.Append(cmd)
 	g.origins = append(g.origins, o)
+	g.originBytes += originBytes + len(o.name)
 	g.timed = g.timed || startsLease(cmd)
 	n.touch(g)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"testing"
 
 	"lockd/lockd/placement"
@@ -77,5 +78,52 @@ func TestFullBatchHasRoomForATimeStep(t *testing.T) {
 	}
 	if made != nil {
 		t.Errorf("change: %v", made)
+	}
+}
+
+// What is kept of the commands of a batch, so that their answers find the way back, has
+// a bound as well: short ones would take more memory than their bytes are (I22).
+func TestBatchBoundsWhatIsKeptOfItsCommands(t *testing.T) {
+	if got := reflect.TypeFor[origin]().Size() * 5 / 4; got > originBytes {
+		t.Errorf("a command takes %d bytes besides its own, counted as %d", got, originBytes)
+	}
+	w := newWorld(t, testOptions())
+	n := w.leaderOf(0)
+	g, most := n.node.groups[0], n.node.opts.MaxBatchBytes/4*3
+	for _, flags := range []wire.Flags{0, wire.FlagWait | wire.FlagDetails} {
+		c, name := n.node.conns.open(7+ConnID(flags)), w.longNameIn(0, int(flags), 20)
+		refused := uint64(0)
+		for i := uint64(1); refused == 0; i++ {
+			h := wire.Header{Kind: wire.KindAcquire, Request: i, Flags: flags}
+			before := len(g.origins)
+			n.node.onRequest(c, wire.AppendAcquire(nil, h, &wire.Acquire{Session: 5, Epoch: 1,
+				Mode: wire.ModeEX, Name: name}))
+			if len(g.origins) == before {
+				refused = i
+			}
+		}
+		kept := 0
+		for i := range g.origins {
+			kept += originBytes + len(g.origins[i].name)
+		}
+		if kept > most+originBytes+len(name) || kept < most/2 {
+			t.Errorf("flags %d: %d commands of a batch take %d bytes besides, want %d at most", flags,
+				len(g.origins), kept, most)
+		}
+		w.run(20 * Millisecond)
+		if got := n.statuses(c.id)[refused]; got != wire.StatusBusy {
+			t.Errorf("flags %d: the last of %d: got %v, want busy", flags, refused, got)
+		}
+		if g.originBytes != 0 || len(g.origins) != 0 {
+			t.Fatalf("flags %d: got %d bytes counted of %d commands in an empty batch", flags,
+				g.originBytes, len(g.origins))
+		}
+	}
+	for range 3 * most / 2 / originBytes {
+		n.node.park(g, 5, 1)
+	}
+	n.node.batchParks(g)
+	if got := len(g.origins); got > most/originBytes+1 || len(g.parks) == 0 {
+		t.Errorf("got %d parked in one batch, %d left", got, len(g.parks))
 	}
 }

@@ -228,7 +228,7 @@ const keepParked = 64
 // it takes. What they asked for was admitted before, so that stands before them.
 func (n *Node) batchParks(g *group) {
 	k := 0
-	for k < len(g.parks) && g.batch.Size() <= n.opts.MaxBatchBytes {
+	for k < len(g.parks) && !n.batchFull(g) {
 		p := &g.parks[k]
 		n.command = lockfsm.Command{Op: p.op, Session: p.session, Epoch: p.epoch, Lease: p.grace}
 		n.enqueue(g, &n.command, origin{})

@@ -123,12 +123,13 @@ type group struct {
 	// changes is a change set that is being saved, or could not be saved yet.
 	changes *SaveRequest
 
-	batch   lockfsm.BatchBuilder // admitted and not proposed yet
-	origins []origin             // of the commands in batch, in order
-	flights []flight             // proposed and not applied, in slot order
-	idle    []flight             // spent flights, for their memory
-	reads   []read
-	lists   []read // confirmed, of which names are looked for
+	batch       lockfsm.BatchBuilder // admitted and not proposed yet
+	origins     []origin             // of the commands in batch, in order
+	originBytes int                  // what those count, with their names
+	flights     []flight             // proposed and not applied, in slot order
+	idle        []flight             // spent flights, for their memory
+	reads       []read
+	lists       []read // confirmed, of which names are looked for
 	// searches are what is found of names, or being looked for, and touches what they
 	// have to hear of.
 	searches []*search
@@ -277,7 +278,7 @@ func (n *Node) propose(g *group) {
 	f := g.takeFlight()
 	f.origins, g.origins = g.origins, f.origins
 	n.proposeValue(g, g.batch.Bytes(), f)
-	g.batch.Reset()
+	g.resetBatch()
 }
 
 // proposeValue hands a value to the replica, which copies it, and remembers who

@@ -68,7 +68,7 @@ func (n *Node) abandon(g *group) {
 	g.landed = g.launched
 	n.leaveAll(g.origins, g.renewals, g, moved)
 	g.origins, g.renewals, g.parks, g.idle = nil, nil, nil, nil
-	g.batch.Reset()
+	g.resetBatch()
 	g.tickDue, g.timed, g.stepping, g.strangers = false, false, 0, 0
 	for i := range g.reads {
 		n.leave(g.reads[i].conn, moved)

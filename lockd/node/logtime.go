@@ -113,7 +113,7 @@ func (n *Node) proposeTick(g *group) {
 	g.strangers = 0
 	n.ticker.AppendBatch(&g.batch)
 	f.origins, g.origins = g.origins, f.origins
-	g.batch.Reset()
+	g.resetBatch()
 	g.timed = false
 	n.proposeValue(g, n.ticker.Bytes(), f)
 }

@@ -171,7 +171,7 @@ func (n *Node) settleTries(g *group, c *conn) {
 
 // batchTry puts a try into the batch after all, if that has room.
 func (n *Node) batchTry(g *group, r *read) {
-	if g.batch.Size() > n.opts.MaxBatchBytes {
+	if n.batchFull(g) {
 		n.stats.Busy++
 		n.reply(g, r.conn, r.request, &wire.Response{
 			Status: wire.StatusBusy, RetryMillis: busyRetryMillis,
