@@ -171,7 +171,7 @@ func TestNamesOfAllLengthsInTurn(t *testing.T) {
 			name := bytes.Repeat([]byte{byte(length / 8)}, length)
 			binary.BigEndian.PutUint32(name, i)
 			var info LockInfo
-			if !m.Lock(name, &info) || !bytes.Equal(info.Name, name) {
+			if !m.Lock(name, &info, All) || !bytes.Equal(info.Name, name) {
 				t.Fatalf("length %d: lock %d is gone: %+v", length, i, info)
 			}
 		}

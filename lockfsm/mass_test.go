@@ -82,7 +82,7 @@ func TestPassedByOneMore(t *testing.T) {
 	b.one(&Command{Op: OpAcquire, Session: 1, Request: 1000, Name: []byte("a"), Mode: ModePR,
 		Flags: Wait}, CodeQueued)
 	var info LockInfo
-	b.m.Lock([]byte("z00"), &info)
+	b.m.Lock([]byte("z00"), &info, All)
 	b.one(&Command{Op: OpRelease, Session: 2, Token: info.Holders[0].Token,
 		Name: []byte("z00")}, CodeOK)
 	if err := b.m.Validate(); err != nil {

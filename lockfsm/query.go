@@ -1,5 +1,7 @@
 package lockfsm
 
+import "math"
+
 // ClaimInfo describes one hold or wait.
 type ClaimInfo struct {
 	Session  SessionID
@@ -45,21 +47,29 @@ type LockInfo struct {
 	// Value is that of the lock, which it may have without being held.
 	Value LockValue
 
+	// HolderCount and WaiterCount are how many there are, Holders and Waiters the first
+	// of them: all, unless who asks wants fewer.
+	HolderCount, WaiterCount int
+
 	Holders []ClaimInfo // in the order of their tokens
 	Waiters []ClaimInfo // in queue order
 }
 
-// Lock fills info with the lock of that name and reports whether it is in use.
-func (m *Machine) Lock(name []byte, info *LockInfo) bool {
+// All has Lock look at every holder and waiter.
+const All = math.MaxInt
+
+// Lock fills info with the lock of that name and reports whether it is in use. It looks
+// at so many holders and so many waiters at most, which is what it costs.
+func (m *Machine) Lock(name []byte, info *LockInfo, most int) bool {
 	r := m.findLock(name, m.hashName(name))
 	if r == 0 || m.locks.at(r).ghost() {
 		return false
 	}
-	m.describe(r, info)
+	m.describe(r, info, most)
 	return true
 }
 
-func (m *Machine) describe(r ref, info *LockInfo) {
+func (m *Machine) describe(r ref, info *LockInfo, most int) {
 	l := m.locks.at(r)
 	info.Value = m.lockValue(r)
 	info.Name = m.lockName(l)
@@ -71,12 +81,14 @@ func (m *Machine) describe(r ref, info *LockInfo) {
 	if l.semaphore() {
 		info.Taken = l.taken()
 	}
-	info.Holders = m.appendInfos(info.Holders[:0], l, l.holders)
-	info.Waiters = m.appendInfos(info.Waiters[:0], l, l.waiters)
+	info.HolderCount, info.WaiterCount = int(l.holderCount()), int(l.waiting)
+	info.Holders = m.appendInfos(info.Holders[:0], l, l.holders, most)
+	info.Waiters = m.appendInfos(info.Waiters[:0], l, l.waiters, most)
 }
 
-func (m *Machine) appendInfos(dst []ClaimInfo, l *lock, head ref) []ClaimInfo {
-	for r := head; r != 0; r = m.claims.at(r).next {
+// appendInfos appends the first claims of a list.
+func (m *Machine) appendInfos(dst []ClaimInfo, l *lock, head ref, most int) []ClaimInfo {
+	for r := head; r != 0 && most > 0; r, most = m.claims.at(r).next, most-1 {
 		c := m.claims.at(r)
 		s := m.sessions.at(c.session)
 		i := ClaimInfo{Session: s.id, Detached: s.kind == kindDetached, Kept: s.id.kept(),
@@ -146,7 +158,7 @@ func (m *Machine) ForEachLock(fn func(info *LockInfo) bool) {
 	m.orderLocks()
 	var info LockInfo
 	for _, r := range m.order {
-		m.describe(r, &info)
+		m.describe(r, &info, All)
 		if !fn(&info) {
 			return
 		}

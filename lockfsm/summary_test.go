@@ -16,7 +16,7 @@ func TestSummaryIsShortForLock(t *testing.T) {
 			for _, name := range append([]string{"h", "i", "j", "k", "l", "m"}, worldNames...) {
 				var info LockInfo
 				var want LockSummary
-				if w.a.Lock([]byte(name), &info) {
+				if w.a.Lock([]byte(name), &info, All) {
 					want = LockSummary{Holders: uint32(len(info.Holders)),
 						Waiters: uint32(len(info.Waiters)), Capacity: info.Capacity, Taken: info.Taken}
 				}

@@ -203,7 +203,7 @@ func TestManyParkedSessionsDoNotOverfillASlot(t *testing.T) {
 	a.unlock(name, held.Token)
 	w.run(20 * Millisecond)
 	var info lockfsm.LockInfo
-	leader.node.groups[0].machine.Lock(name, &info)
+	leader.node.groups[0].machine.Lock(name, &info, lockfsm.All)
 	if len(info.Holders) != 0 || len(info.Waiters) != count {
 		t.Errorf("got %d holders and %d waiters, want 0 and %d: all of them are parked",
 			len(info.Holders), len(info.Waiters), count)

@@ -7,15 +7,32 @@ import (
 
 // describe encodes what the machine knows of a lock, and leaves it in n.found and
 // n.lockInfo, in the form of a version of the protocol. Both are valid until the
-// next call. A lock that is not in use comes out with no holder and no waiter.
+// next call. A lock that is not in use comes out with no holder and no waiter. It
+// looks at no more of them than are listed.
 func (n *Node) describe(g *group, name []byte, version uint16) []byte {
+	n.find(g, name, wire.MaxListed)
+	x := &n.lockInfo
+	switch {
+	case version >= wire.VersionWhole:
+		n.scratch = wire.AppendLockInfo3(n.scratch[:0], x)
+	case version >= wire.VersionKinds:
+		n.scratch = wire.AppendLockInfo2(n.scratch[:0], x)
+	default:
+		n.scratch = wire.AppendLockInfo(n.scratch[:0], x)
+	}
+	return n.scratch
+}
+
+// find does what describe does, but that it encodes nothing, and leaves as many holders
+// and waiters in n.found as are asked for.
+func (n *Node) find(g *group, name []byte, most int) {
 	x := &n.lockInfo
 	*x = wire.LockInfo{Name: name, Holders: x.Holders[:0], Waiters: x.Waiters[:0]}
-	if !g.machine.Lock(name, &n.found) {
+	if !g.machine.Lock(name, &n.found, most) {
 		n.found = lockfsm.LockInfo{Holders: n.found.Holders[:0], Waiters: n.found.Waiters[:0]}
 	} else {
-		x.HolderCount = uint32(len(n.found.Holders))
-		x.WaiterCount = uint32(len(n.found.Waiters))
+		x.HolderCount = uint32(n.found.HolderCount)
+		x.WaiterCount = uint32(n.found.WaiterCount)
 		x.Capacity, x.Taken = uint32(n.found.Capacity), uint32(n.found.Taken)
 		x.Gate, x.Number = wire.GateKind(n.found.Gate), n.found.Number
 		x.Value = valueOnWire(n.found.Value)
@@ -49,15 +66,6 @@ func (n *Node) describe(g *group, name []byte, version uint16) []byte {
 			x.Holders[i].Mode, x.Holders[i].Session = x.Holders[0].Mode, x.Holders[0].Session
 		}
 	}
-	switch {
-	case version >= wire.VersionWhole:
-		n.scratch = wire.AppendLockInfo3(n.scratch[:0], x)
-	case version >= wire.VersionKinds:
-		n.scratch = wire.AppendLockInfo2(n.scratch[:0], x)
-	default:
-		n.scratch = wire.AppendLockInfo(n.scratch[:0], x)
-	}
-	return n.scratch
 }
 
 // dataOnWire is what a hold lets others read, and whether it is over.
@@ -109,10 +117,10 @@ func (n *Node) listPage(g *group, r *read) []byte {
 	}
 	room := wire.MaxListBytes
 	for _, name := range n.names {
-		g.machine.Lock(name, &n.found)
+		g.machine.Lock(name, &n.found, 1)
 		e := wire.ListEntry{
-			HolderCount: uint32(len(n.found.Holders)),
-			WaiterCount: uint32(len(n.found.Waiters)),
+			HolderCount: uint32(n.found.HolderCount),
+			WaiterCount: uint32(n.found.WaiterCount),
 			Name:        name,
 			Capacity:    uint32(n.found.Capacity),
 			Taken:       uint32(n.found.Taken),

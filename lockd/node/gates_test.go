@@ -144,7 +144,7 @@ func TestGatesSurviveTheirLeader(t *testing.T) {
 	}
 	var info lockfsm.LockInfo
 	m := w.leaderOf(0).node.groups[0].machine
-	if !m.Lock(round.Name, &info) || len(info.Waiters) != 1 {
+	if !m.Lock(round.Name, &info, lockfsm.All) || len(info.Waiters) != 1 {
 		t.Errorf("barrier: got %d waiting, want the one who arrived after it opened", len(info.Waiters))
 	}
 	next := b.want(b.gate(wire.KindAwait, round), wire.StatusOK).Token

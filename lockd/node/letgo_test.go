@@ -21,7 +21,7 @@ func (u *user) letGo(graceMillis uint32) {
 func (u *user) free(name []byte, within Nanos) (Nanos, bool) {
 	for d := Nanos(0); d < within; d += 20 * Millisecond {
 		var info lockfsm.LockInfo
-		if !u.w.leaderOf(u.group).node.groups[0].machine.Lock(name, &info) {
+		if !u.w.leaderOf(u.group).node.groups[0].machine.Lock(name, &info, lockfsm.All) {
 			return d, true
 		}
 		u.w.run(20 * Millisecond)

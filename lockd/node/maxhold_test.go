@@ -88,7 +88,7 @@ func TestMaxHold(t *testing.T) {
 		a.keepalive()
 		b.keepalive()
 		var info lockfsm.LockInfo
-		if w.leaderOf(0).node.groups[0].machine.Lock(name, &info) && len(info.Waiters) == 0 {
+		if w.leaderOf(0).node.groups[0].machine.Lock(name, &info, lockfsm.All) && len(info.Waiters) == 0 {
 			granted = true
 			break
 		}

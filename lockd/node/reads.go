@@ -28,7 +28,8 @@ func (n *Node) admitRead(g *group, c *conn, h wire.Header, body []byte) {
 	case wire.KindChase:
 		r.cost = chaseCost(len(r.chase.Flows), 1)
 	case wire.KindWhy:
-		r.cost = whyCost(g.machine.Summary(r.name).Waiters)
+		s := g.machine.Summary(r.name)
+		r.cost = whyCost(s.Holders, s.Waiters)
 	}
 	if !n.admitCost(r.cost) {
 		n.busy(c, h)

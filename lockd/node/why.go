@@ -9,8 +9,8 @@ import (
 // Get.
 const maxBlockers = 4
 
-// whyCost is what the walk through a queue costs.
-func whyCost(waiters uint32) int { return 1 + int(waiters/64) }
+// whyCost is what the walk past all who hold a lock or wait for it costs.
+func whyCost(holders, waiters uint32) int { return 1 + int((holders+waiters)/32) }
 
 // generation is a set of claims that hold a lock together. Who waits is counted in
 // generations: each lasts as long as a hold usually does.
@@ -117,7 +117,7 @@ func (v *queueView) newcomer(mode lockfsm.Mode) (waits bool, estimate uint32) {
 
 // blockage fills in what a request waits for, or one that came now would.
 func (n *Node) blockage(g *group, r *read) wire.Blockage {
-	n.describe(g, r.name, wire.VersionWhole)
+	n.find(g, r.name, lockfsm.All)
 	n.lockInfo.Value = wire.LockValue{} // nobody waits for that
 	x := wire.Blockage{EstimateMillis: wire.UnknownMillis}
 	v := n.viewQueue(g, r.name)
@@ -150,7 +150,7 @@ func (n *Node) blockage(g *group, r *read) wire.Blockage {
 func (n *Node) tellQueue(g *group, q *queueWatch) int {
 	q.after = n.now + queueEvery
 	name := []byte(q.name)
-	n.describe(g, name, wire.VersionWhole)
+	n.find(g, name, lockfsm.All)
 	x := n.lockInfo
 	x.Holders, x.Waiters = x.Holders[:min(len(x.Holders), maxBlockers)], nil
 	x.Value = wire.LockValue{}
@@ -174,7 +174,7 @@ func (n *Node) tellQueue(g *group, q *queueWatch) int {
 				EstimateMillis: estimate, Info: x}})
 		}
 	}
-	return whyCost(uint32(len(n.found.Waiters))) + len(q.of)
+	return whyCost(n.lockInfo.HolderCount, n.lockInfo.WaiterCount) + len(q.of)
 }
 
 // stopsAt reports whether it is this lock at which a request for several names is stopped.
