@@ -47,6 +47,9 @@ type Options struct {
 	Build string
 }
 
+// profiles is where those of the program are.
+const profiles = "/debug/pprof/"
+
 // NewHandler returns the handler of the admin listener.
 func NewHandler(o Options) http.Handler {
 	h := &handler{opts: o, seats: make(chan struct{}, MaxWatches)}
@@ -64,12 +67,12 @@ func NewHandler(o Options) http.Handler {
 	mux.HandleFunc("POST /v1/cluster/{change}", h.change)
 	mux.HandleFunc("POST /v1/cluster/drain", h.drain)
 	mux.HandleFunc("POST /v1/faults/{kind}", h.fault)
-	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc(profiles, pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return ownSite(mux)
+	return patient(ownSite(mux))
 }
 
 // index names the pages to who looks for them.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -58,7 +59,11 @@ func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q, err := readWatch(w, r)
-	if err != nil {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		fail(w, http.StatusRequestTimeout, fmt.Sprintf("the body did not come within %v", bodyTime))
+		return
+	case err != nil:
 		fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
