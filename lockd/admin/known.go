@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/valyala/fastjson"
 
@@ -28,6 +29,15 @@ const eventBegin = `{"at":`
 // wrote leaves it, does not count: neither at the end nor, where somebody wrote on, before
 // the event that it then has on its line. What it told is told anew.
 func ReadKnown(r io.Reader) (map[string]client.Version, error) {
+	return readKnown(r, func(int) error { return nil })
+}
+
+// knownBytes is what a name that is known takes beside itself: places in two maps, ours
+// and the client's.
+const knownBytes = 128
+
+// readKnown does it, and has each name counted first with what it takes.
+func readKnown(r io.Reader, count func(bytes int) error) (map[string]client.Version, error) {
 	known := make(map[string]client.Version)
 	lines := bufio.NewReaderSize(r, maxEventBytes)
 	for k := 1; ; k++ {
@@ -45,8 +55,29 @@ func ReadKnown(r io.Reader) (map[string]client.Version, error) {
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", k, err)
 		}
+		if _, ok := known[name]; !ok {
+			if err := count(len(name) + knownBytes); err != nil {
+				return nil, err
+			}
+		}
 		known[name] = v
 	}
+}
+
+// errNoRoom says that the watches of this node know as much as they may.
+var errNoRoom = fmt.Errorf("what the watches at this node know takes all of the %d MiB that "+
+	"there are for it: ask another, or later, or with less", maxKnownRoom>>20)
+
+// room is the memory that all watches together may take for what they know.
+type room struct{ taken atomic.Int64 }
+
+// take takes some of it, unless there is not so much.
+func (x *room) take(bytes int) error {
+	if x.taken.Add(int64(bytes)) > maxKnownRoom {
+		x.taken.Add(-int64(bytes))
+		return errNoRoom
+	}
+	return nil
 }
 
 // parseEvent returns the name and the version of an event.

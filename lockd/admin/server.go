@@ -99,6 +99,7 @@ type handler struct {
 	opts Options
 	// seats has one entry for each watch that goes on.
 	seats chan struct{}
+	known room // for what those know that go on
 }
 
 func (h *handler) health(w http.ResponseWriter, _ *http.Request) {

@@ -23,8 +23,9 @@ const (
 	usualWatch, longestWatch = 10 * time.Minute, time.Hour
 	// maxEvents bounds the events after which a watch ends.
 	maxEvents = 1_000_000
-	// maxKnownBytes bounds what is known of a prefix.
-	maxKnownBytes = 16 << 20
+	// maxKnownBytes bounds what tells what is known of a prefix, and maxKnownRoom what
+	// all watches together keep of that.
+	maxKnownBytes, maxKnownRoom = 16 << 20, 64 << 20
 	// readTime is how long a reader may take to take an event.
 	readTime = 30 * time.Second
 )
@@ -38,6 +39,9 @@ type watchRequest struct {
 	opts   client.WatchOptions
 	events int           // after which it ends; zero is never
 	length time.Duration // after which it ends
+	// room is that for what is known, of which the request has taken so much.
+	room  *room
+	taken int
 }
 
 // watch tells what becomes of a lock, or of all that begin so, as lines of JSON, or as
@@ -58,8 +62,13 @@ func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
 			"its bound: ask another, or later", MaxWatches))
 		return
 	}
-	q, err := readWatch(w, r)
+	q := &watchRequest{room: &h.known}
+	defer func() { q.room.taken.Add(-int64(q.taken)) }()
+	err := q.read(w, r)
 	switch {
+	case errors.Is(err, errNoRoom):
+		fail(w, http.StatusTooManyRequests, err.Error())
+		return
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		fail(w, http.StatusRequestTimeout, fmt.Sprintf("the body did not come within %v", bodyTime))
 		return
@@ -92,29 +101,38 @@ func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// readWatch reads what is asked for.
-func readWatch(w http.ResponseWriter, r *http.Request) (*watchRequest, error) {
+// count takes room for what is known.
+func (q *watchRequest) count(bytes int) error {
+	err := q.room.take(bytes)
+	if err == nil {
+		q.taken += bytes
+	}
+	return err
+}
+
+// read reads what is asked for.
+func (q *watchRequest) read(w http.ResponseWriter, r *http.Request) error {
 	r.Form = r.URL.Query() // the body is no form, whatever curl says of it
-	q := &watchRequest{name: r.FormValue("name"), length: usualWatch}
+	q.name, q.length = r.FormValue("name"), usualWatch
 	prefix, err := toggle(r, "prefix")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if prefix {
 		q.opts.Prefix = client.NamePrefix
 	} else if err := needName(r); err != nil {
-		return nil, err
+		return err
 	}
 	if q.events, err = atMost(r, "events", 0, maxEvents); err != nil {
-		return nil, err
+		return err
 	}
 	if text := r.FormValue("for"); text != "" {
 		if q.length, err = time.ParseDuration(text); err != nil || q.length < time.Millisecond ||
 			q.length > longestWatch {
-			return nil, fmt.Errorf("for is %q, must be 1ms to %v, as 30s", text, longestWatch)
+			return fmt.Errorf("for is %q, must be 1ms to %v, as 30s", text, longestWatch)
 		}
 	}
-	return q, q.readKnown(w, r, r.FormValue("from"))
+	return q.readKnown(w, r, r.FormValue("from"))
 }
 
 // readKnown reads what is known already: of one lock a version, which a browser that
@@ -128,7 +146,8 @@ func (q *watchRequest) readKnown(w http.ResponseWriter, r *http.Request, from st
 	case r.Method == http.MethodPost && !prefix:
 		return errors.New("a POST is for what is known of a prefix; of one lock, from is")
 	case r.Method == http.MethodPost:
-		if q.opts.Known, err = ReadKnown(http.MaxBytesReader(w, r.Body, maxKnownBytes)); err != nil {
+		if q.opts.Known, err = readKnown(http.MaxBytesReader(w, r.Body, maxKnownBytes),
+			q.count); err != nil {
 			return fmt.Errorf("the events in the body: %w", err)
 		}
 	case !prefix && last != "":

@@ -242,3 +242,39 @@ func TestReaderOfAWatchHasTime(t *testing.T) {
 		t.Errorf("got deadlines %v, want one for each event and one for the end", w.until)
 	}
 }
+
+// TestFN5WhatWatchesKnowIsBoundedTogether: each may know a good deal, all of them no more
+// than there is room for.
+func TestFN5WhatWatchesKnowIsBoundedTogether(t *testing.T) {
+	f := &watchedLocks{events: twoEvents(), begun: make(chan struct{}, 1)}
+	h := f.handler()
+	var body strings.Builder
+	for k := range maxKnownRoom/2/knownBytes + 1 { // two of them are too much
+		fmt.Fprintf(&body, "{\"name\":\"%x\",\"version\":\"1-1\"}\n", k)
+	}
+	post := func(ctx context.Context, query, body string) int {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("POST", "/v1/watch?prefix=true"+query, strings.NewReader(body))
+		h.ServeHTTP(w, r.WithContext(ctx))
+		return w.Code
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan int, 1)
+	go func() { ended <- post(ctx, "", body.String()) }()
+	select {
+	case <-f.begun:
+	case code := <-ended:
+		t.Fatalf("got %d for the first, want it to go on", code)
+	}
+	if code := post(ctx, "&events=1", body.String()); code != http.StatusTooManyRequests {
+		t.Errorf("got %d, want 429 when there is no room", code)
+	}
+	if code := post(ctx, "&events=1", ""); code != 200 {
+		t.Errorf("got %d for a watch that knows nothing, want 200", code)
+	}
+	cancel()
+	<-ended
+	if code := post(t.Context(), "&events=1", body.String()); code != 200 {
+		t.Errorf("got %d, want 200 when the other has ended", code)
+	}
+}
