@@ -189,6 +189,7 @@ func (n *Node) endConn(c *conn) {
 			n.letGo(g, bs.session, b)
 		}
 	}
+	c.held = nil                  // or each watch would be looked for in it
 	for w, g := range c.watches { // order: each by itself
 		n.dropWatch(g, w)
 	}

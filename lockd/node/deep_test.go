@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"testing"
 
 	"lockd/lockfsm"
@@ -88,5 +89,99 @@ func TestFN5WhyIsChargedForAllItLooksAt(t *testing.T) {
 	b.want(h.Request, wire.StatusOK)
 	if want := (holders + waiters) / 32; cost < want {
 		t.Errorf("got charged %d, want %d at least", cost, want)
+	}
+}
+
+// fillWatches has so many conns from one on watch a name of the list each.
+func (w *world) fillWatches(from ConnID, count int, name func(i int) []byte) {
+	w.t.Helper()
+	for i := range count {
+		u := &user{w: w, conn: from + ConnID(i/maxConnWatches), group: 0, requests: uint64(i)}
+		u.watch(wire.Watch{Name: name(i)})
+		if i%200 == 199 {
+			w.run(2 * Millisecond)
+		}
+	}
+	w.run(100 * Millisecond)
+	if got := w.leaderOf(0).node.watching; got != count {
+		w.t.Fatalf("got %d watches, want %d", got, count)
+	}
+}
+
+// Those who watch a name are told in the order in which they came, whoever of them went.
+func TestWatchesOfANameKeepTheirOrder(t *testing.T) {
+	w := newWorld(t, testOptions())
+	g := w.leaderOf(0).node.groups[0]
+	name := w.nameIn(0, 0)
+	users := make([]*user, 6)
+	requests := make([]uint64, len(users))
+	for i := range users {
+		users[i] = &user{w: w, conn: ConnID(20 + i), group: 0}
+		requests[i] = users[i].watch(wire.Watch{Name: name})
+	}
+	w.run(10 * Millisecond)
+	unwatch := func(i int) {
+		h := users[i].header(wire.KindUnwatch)
+		users[i].send(wire.AppendUnwatch(nil, h, &wire.Unwatch{Target: requests[i]}))
+		users[i].want(h.Request, wire.StatusOK)
+	}
+	for _, row := range []struct {
+		gone int
+		left []ConnID
+	}{
+		{2, []ConnID{20, 21, 23, 24, 25}}, {0, []ConnID{21, 23, 24, 25}},
+		{5, []ConnID{21, 23, 24}}, {3, []ConnID{21, 24}},
+	} {
+		unwatch(row.gone)
+		var left, back []ConnID
+		of := g.watches.byName[string(name)]
+		for x := of.first; x != nil; x = x.later {
+			left = append(left, x.key.conn)
+		}
+		for x := of.last; x != nil; x = x.prev {
+			back = append([]ConnID{x.key.conn}, back...)
+		}
+		if !slices.Equal(left, row.left) || !slices.Equal(back, row.left) {
+			t.Fatalf("got %v, and %v from behind, want %v", left, back, row.left)
+		}
+	}
+	a := w.lasting(1, 0, 60_000)
+	a.lock(name)
+	w.run(10 * Millisecond)
+	for _, i := range []int{1, 4} {
+		if got := users[i].last(requests[i]); got.Change != wire.ChangeAcquired {
+			t.Errorf("got %v told to the watch of conn %d, want it acquired", got.Change, 20+i)
+		}
+	}
+}
+
+// However often a lock is touched before its watches are told, they are gone through once;
+// and a watch that comes then hears nothing of what was before it.
+func TestFN5TouchesOfAWatchedNameAreMerged(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.leaderOf(0).node
+	g, name := n.groups[0], w.nameIn(0, 0)
+	const watches = 500
+	w.fillWatches(30, watches, func(int) []byte { return name })
+	touch := lockfsm.Touch{Name: name}
+	for _, what := range []lockfsm.Changes{0, lockfsm.ChangedGrant, lockfsm.ChangedRelease} {
+		touch.Changes = what
+		n.watchTouched(g, &touch)
+	}
+	if due := len(g.watches.due); due != 0 || len(g.watches.touched) != 1 {
+		t.Fatalf("got %d watches gone through by %d touches, want that when they are told", due,
+			len(g.watches.touched))
+	}
+	late := read{kind: wire.KindWatch, request: 7, name: name, from: g.machine.Applied()}
+	n.startWatch(g, n.conns.open(40), &late)
+	if due := len(g.watches.due); due != watches {
+		t.Errorf("got %d watches to be told, want %d", due, watches)
+	}
+	want := lockfsm.ChangedGrant | lockfsm.ChangedRelease
+	if got := g.watches.of[watchKey{30, 1}].changes; got != want {
+		t.Errorf("got changes %b, want %b", got, want)
+	}
+	if got := g.watches.of[watchKey{40, 7}]; got.changes != 0 || got.due {
+		t.Errorf("got %+v of the watch that came late, want no news", got)
 	}
 }

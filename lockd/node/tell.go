@@ -45,6 +45,10 @@ func (n *Node) tellWithin(left int) {
 // cost. Queues come first: they are told now and then only.
 func (n *Node) tellGroup(g *group, left int) (cost int) {
 	ws := g.watches
+	for _, of := range ws.touched {
+		cost += n.passOn(g, of)
+	}
+	ws.touched = nil
 	due, queues := ws.due, ws.dueQueues
 	ws.due, ws.dueQueues = nil, nil
 	for i, q := range queues {

@@ -53,9 +53,11 @@ type watch struct {
 	due   bool   // on a list of those that have something to be told
 	fresh bool   // nothing was told yet
 	gone  bool   // it has ended
-	// changes are those since it was last told, and told what that was; of a lock.
-	changes lockfsm.Changes
-	told    lockfsm.LockSummary
+	// changes are those since it was last told, and told what that was; of a lock. It
+	// stands between prev and later among those of its lock.
+	changes     lockfsm.Changes
+	told        lockfsm.LockSummary
+	prev, later *watch
 	// next is the number of the change it hears of next, and telling says that all
 	// locks are being told, of which those up to after were; of a prefix.
 	next    uint64
@@ -85,17 +87,52 @@ const (
 type watches struct {
 	of map[watchKey]*watch
 	// byName are those of locks, queues those of waiters, by lock.
-	byName   map[string][]*watch
+	byName   map[string]*lockWatch
 	queues   map[string]*queueWatch
 	prefixes []*watch
-	// due are those with something to be told, dueQueues the same of queues.
+	// due are those with something to be told, dueQueues the same of queues. touched
+	// are locks whose watches are not told yet that they have.
 	due       []*watch
 	dueQueues []*queueWatch
+	touched   []*lockWatch
 	// changed are the last changes, the first of which has number first. It is filled
 	// while there are prefixes.
 	changed []changedLock
 	first   uint64
 	listed  bool // on the node's list of groups with something to tell
+}
+
+// lockWatch is who watches one lock, in the order in which they came. What touches it is
+// kept here until somebody is told: it may come often, and there may be many of them.
+type lockWatch struct {
+	first, last *watch
+	touched     bool // since they were told that they have something to be told
+	changes     lockfsm.Changes
+}
+
+// put puts a watch at the end.
+func (x *lockWatch) put(w *watch) {
+	if w.prev = x.last; x.last == nil {
+		x.first = w
+	} else {
+		x.last.later = w
+	}
+	x.last = w
+}
+
+// take takes a watch out.
+func (x *lockWatch) take(w *watch) {
+	if w.prev == nil {
+		x.first = w.later
+	} else {
+		w.prev.later = w.later
+	}
+	if w.later == nil {
+		x.last = w.prev
+	} else {
+		w.later.prev = w.prev
+	}
+	w.prev, w.later = nil, nil
 }
 
 // queueWatch is who watches its place in the queue of one lock.
@@ -113,7 +150,7 @@ type changedLock struct {
 }
 
 func newWatches() *watches {
-	return &watches{of: make(map[watchKey]*watch), byName: make(map[string][]*watch),
+	return &watches{of: make(map[watchKey]*watch), byName: make(map[string]*lockWatch),
 		queues: make(map[string]*queueWatch)}
 }
 
@@ -163,7 +200,13 @@ func (n *Node) startWatch(g *group, c *conn, r *read) {
 	c.watches[w] = g
 	switch w.scope {
 	case wire.ScopeLock:
-		ws.byName[w.name] = append(ws.byName[w.name], w)
+		of := ws.byName[w.name]
+		if of == nil {
+			of = &lockWatch{}
+			ws.byName[w.name] = of
+		}
+		n.passOn(g, of) // what was before it came is no news to it
+		of.put(w)
 		if r.from == g.machine.Applied() {
 			w.fresh, w.told = false, g.machine.Summary(r.name)
 			return
@@ -188,18 +231,36 @@ func (n *Node) startWatch(g *group, c *conn, r *read) {
 
 // watchDue puts a watch on the list of those that have something to be told.
 func (n *Node) watchDue(g *group, w *watch) {
-	if q := g.watches.queues[w.name]; w.scope == wire.ScopeWaiter && q != nil {
-		n.queueDue(q)
-		for _, name := range w.more {
-			n.queueDue(g.watches.queues[name])
+	if w.scope == wire.ScopeWaiter {
+		if q := g.watches.queues[w.name]; q != nil {
+			n.queueDue(q)
+			for _, name := range w.more {
+				n.queueDue(g.watches.queues[name])
+			}
+			return
 		}
-		return
 	}
 	if !w.due {
 		w.due = true
 		g.watches.due = append(g.watches.due, w)
 	}
 	n.listWatches(g)
+}
+
+// passOn has all who watch a lock that was touched be told, and returns what it cost to
+// put them on the list.
+func (n *Node) passOn(g *group, of *lockWatch) int {
+	if !of.touched {
+		return 0
+	}
+	count := 0
+	for w := of.first; w != nil; w = w.later {
+		w.changes |= of.changes
+		n.watchDue(g, w)
+		count++
+	}
+	of.touched, of.changes = false, 0
+	return count / 32
 }
 
 // queueDue does the same for all who watch their places in one queue.
@@ -259,9 +320,8 @@ func (n *Node) dropWatch(g *group, w *watch) {
 	is := func(o *watch) bool { return o == w }
 	switch w.scope {
 	case wire.ScopeLock:
-		if rest := slices.DeleteFunc(ws.byName[w.name], is); len(rest) > 0 {
-			ws.byName[w.name] = rest
-		} else {
+		of := ws.byName[w.name]
+		if of.take(w); of.first == nil {
 			delete(ws.byName, w.name)
 		}
 	case wire.ScopePrefix:
@@ -298,15 +358,19 @@ func (n *Node) dropWatches(g *group, moved map[ConnID]struct{}) {
 	if g.watches == nil {
 		return
 	}
+	held := make(map[*conn]struct{})
 	for key, w := range g.watches.of { // order: a set
 		w.gone = true
 		n.watching -= 1 + len(w.more)
 		if c := n.conns.find(key.conn); c != nil {
 			c.moreWatches -= len(w.more)
 			delete(c.watches, w)
-			c.held = slices.DeleteFunc(c.held, func(o *watch) bool { return o == w })
+			held[c] = struct{}{}
 			moved[key.conn] = struct{}{}
 		}
+	}
+	for c := range held { // order: each by itself
+		c.held = slices.DeleteFunc(c.held, func(w *watch) bool { return w.gone })
 	}
 	g.watches = nil
 }
@@ -336,9 +400,13 @@ func (n *Node) touched(g *group) {
 
 func (n *Node) watchTouched(g *group, t *lockfsm.Touch) {
 	ws := g.watches
-	for _, w := range ws.byName[string(t.Name)] {
-		w.changes |= t.Changes
-		n.watchDue(g, w)
+	if of := ws.byName[string(t.Name)]; of != nil {
+		of.changes |= t.Changes
+		if !of.touched {
+			of.touched = true
+			ws.touched = append(ws.touched, of)
+		}
+		n.listWatches(g)
 	}
 	if q := ws.queues[string(t.Name)]; q != nil {
 		n.queueDue(q)
