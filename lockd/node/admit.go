@@ -152,7 +152,7 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 		cmd.Op != lockfsm.OpRenewHold && cmd.Op != lockfsm.OpForce {
 		n.bind(g, c, cmd.Session, cmd.Epoch)
 	}
-	if c.tries > 0 && (cmd.Op == lockfsm.OpCancel || cmd.Op == lockfsm.OpCloseSession) {
+	if cmd.Op == lockfsm.OpCancel || cmd.Op == lockfsm.OpCloseSession {
 		n.settleTries(g, c)
 	}
 	if _, refused := g.machine.Refusal(cmd); refused && cmd.Terms.Bytes() <= maxTryBytes {

@@ -20,9 +20,10 @@ type conn struct {
 	inFlight int
 	// renewing counts the renewals that have not been answered.
 	renewing int
-	// asked counts the questions that wait for an answer, tries those of them that are
-	// tries.
-	asked, tries int
+	// asked counts the questions that wait for an answer, and pending, by group, those
+	// of them that may have to be found again; nil if there never was one.
+	asked   int
+	pending map[paxos.GroupID]pending
 	// early counts the requests that groups hold of the conn until they have a
 	// leader; nil if there never was one.
 	early map[paxos.GroupID]int
@@ -43,6 +44,31 @@ type conn struct {
 	moreWatches  int // names beside the first of those that are of several
 	pushed, seen uint64
 	held         []*watch
+}
+
+// pending counts what of a conn waits to be answered by one group.
+type pending struct{ tries, watches int }
+
+// count counts a question that waits, or with -1 waits no more.
+func (c *conn) count(g paxos.GroupID, k wire.Kind, by int) {
+	c.asked += by
+	if !k.Acquires() && k != wire.KindWatch {
+		return
+	}
+	x := c.pending[g]
+	if k == wire.KindWatch {
+		x.watches += by
+	} else {
+		x.tries += by
+	}
+	switch {
+	case x == pending{}:
+		delete(c.pending, g)
+		return
+	case c.pending == nil:
+		c.pending = make(map[paxos.GroupID]pending)
+	}
+	c.pending[g] = x
 }
 
 // boundSession names a session of one group.

@@ -185,3 +185,75 @@ func TestFN5TouchesOfAWatchedNameAreMerged(t *testing.T) {
 		t.Errorf("got %+v of the watch that came late, want no news", got)
 	}
 }
+
+// Who gives a question up is charged for the questions that are gone through for it, and
+// nobody goes through them for who has none there.
+func TestFN5GivingUpIsChargedForWhatItLooksAt(t *testing.T) {
+	const reads = 1000
+	w := newWorld(t, testOptions())
+	n := w.leaderOf(0)
+	a, b := w.lasting(1, 0, 3_600_000), w.lasting(2, 0, 3_600_000)
+	name, other := w.nameIn(0, 0), w.nameIn(0, 1)
+	a.lock(name)
+	w.drop = func(f testFrame) bool { return f.to == n.id } // nothing is confirmed
+	for i := range reads {
+		h := wire.Header{Group: 0, Request: uint64(i + 1)}
+		n.inbox.Request(ConnID(50+i%200), wire.AppendGet(nil, h, &wire.Get{Name: name}))
+	}
+	watch := b.watch(wire.Watch{Name: other})
+	try := b.acquire(name, 0)
+	for range 4 {
+		w.step()
+	}
+	g := n.node.groups[0]
+	if len(g.reads) != reads+2 {
+		t.Fatalf("got %d questions that wait, want %d", len(g.reads), reads+2)
+	}
+	var others []watchKey // those of others, in their order
+	for i := range g.reads {
+		if r := &g.reads[i]; r.conn != b.conn {
+			others = append(others, watchKey{r.conn, r.request})
+		}
+	}
+	charged := func(frame []byte, conn ConnID) int {
+		return n.node.serve(n.node.conns.open(conn), frame)
+	}
+	unwatch := func(u *user, target uint64) int {
+		h := u.header(wire.KindUnwatch)
+		return charged(wire.AppendUnwatch(nil, h, &wire.Unwatch{Target: target}), u.conn)
+	}
+	cancel := func(u *user, target uint64) int {
+		h := u.header(wire.KindCancel)
+		return charged(wire.AppendCancel(nil, h, &wire.Cancel{Session: u.session, Epoch: u.epoch,
+			Target: target, Name: other}), u.conn)
+	}
+	const whole = reads / readsPerUnit
+	for _, row := range []struct {
+		what        string
+		got         int
+		least, most int
+	}{
+		{"an unwatch of a conn that waits for none", unwatch(a, 7), 1, whole - 1},
+		{"a cancel of a conn that has no try", cancel(a, 7), 1, whole - 1},
+		{"an unwatch of another watch", unwatch(b, 7), whole, 2 * whole},
+		{"an unwatch", unwatch(b, watch), whole, 2 * whole},
+		{"an unwatch of one that is gone", unwatch(b, watch), 1, whole - 1},
+		{"a cancel before which a try goes", cancel(b, try), whole, 2 * whole},
+		{"a cancel when that has gone", cancel(b, try), 1, whole - 1},
+	} {
+		if row.got < row.least || row.got > row.most {
+			t.Errorf("%s: got %d charged, want %d to %d", row.what, row.got, row.least, row.most)
+		}
+	}
+	w.drop = nil
+	if !slices.EqualFunc(g.reads, others, func(r read, k watchKey) bool {
+		return r.conn == k.conn && r.request == k.request
+	}) {
+		t.Errorf("got %d questions left, want the %d of others in their order", len(g.reads), reads)
+	}
+	b.want(watch, wire.StatusCancelled)
+	b.want(try, wire.StatusHeld)
+	if left := n.node.conns.find(b.conn).pending; len(left) != 0 {
+		t.Errorf("got %v of the conn pending, want nothing", left)
+	}
+}

@@ -72,13 +72,13 @@ func (n *Node) abandon(g *group) {
 	g.tickDue, g.timed, g.stepping, g.strangers = false, false, 0, 0
 	for i := range g.reads {
 		n.leave(g.reads[i].conn, moved)
-		n.countOff(&g.reads[i])
+		n.countOff(g, &g.reads[i])
 	}
 	clear(g.reads)
 	n.keepReads(g, 0)
 	for i := range g.lists {
 		n.leave(g.lists[i].conn, moved)
-		n.countOff(&g.lists[i])
+		n.countOff(g, &g.lists[i])
 	}
 	g.lists = nil
 	g.forgetSearches()

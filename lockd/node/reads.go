@@ -44,26 +44,20 @@ func (n *Node) ask(g *group, c *conn, r *read) {
 	g.reads = append(g.reads, *r)
 	n.asked += r.bytes
 	c.inFlight++
-	c.asked++
+	c.count(g.id, r.kind, 1)
 	n.turnstile.owed++
-	if r.kind.Acquires() {
-		c.tries++
-	}
 	n.touch(g)
 }
 
 // countOff takes a question off the counts, which leaves its group's list. Conns
 // that wait for answers may have their turn.
-func (n *Node) countOff(r *read) {
+func (n *Node) countOff(g *group, r *read) {
 	t := &n.turnstile
 	t.lists -= r.cost
 	t.owed--
 	n.asked -= r.bytes
 	if c := n.conns.find(r.conn); c != nil {
-		c.asked--
-		if r.kind.Acquires() {
-			c.tries--
-		}
+		c.count(g.id, r.kind, -1)
 	}
 	if len(t.ring) > 0 {
 		n.inbox.again()
@@ -156,19 +150,42 @@ func (n *Node) admitTry(g *group, c *conn, h wire.Header, cmd *lockfsm.Command) 
 // settleTries puts the conn's tries that wait for a confirmation into the
 // batch, before a command that must not overtake them.
 func (n *Node) settleTries(g *group, c *conn) {
-	kept := g.reads[:0]
-	for i := range g.reads {
-		r := &g.reads[i]
-		if !r.kind.Acquires() || r.conn != c.id {
-			kept = append(kept, *r)
+	if c.pending[g.id].tries == 0 {
+		return
+	}
+	n.takeReads(g, func(r *read) bool {
+		return r.kind.Acquires() && r.conn == c.id
+	}, func(r *read) {
+		n.countOff(g, r)
+		n.batchTry(g, r)
+	})
+}
+
+// takeReads takes those questions off a group's list which are asked for, and hands each
+// to fn. What is gone through is charged; what stands before the first of them, which in
+// a flood is nearly all, is not moved.
+func (n *Node) takeReads(g *group, is func(*read) bool, fn func(*read)) {
+	n.turnstile.spent += len(g.reads) / readsPerUnit
+	first := 0
+	for first < len(g.reads) && !is(&g.reads[first]) {
+		first++
+	}
+	kept := first
+	for i := first; i < len(g.reads); i++ {
+		if r := &g.reads[i]; is(r) {
+			fn(r)
 			continue
 		}
-		n.countOff(r)
-		n.batchTry(g, r)
+		g.reads[kept] = g.reads[i]
+		kept++
 	}
-	clear(g.reads[len(kept):])
-	g.reads = kept
+	n.turnstile.spent += (len(g.reads) - first) / readsPerUnit
+	clear(g.reads[kept:])
+	g.reads = g.reads[:kept]
 }
+
+// readsPerUnit is how many questions are gone through for one unit of cost.
+const readsPerUnit = 64
 
 // batchTry puts a try into the batch after all, if that has room.
 func (n *Node) batchTry(g *group, r *read) {
@@ -238,7 +255,7 @@ func (n *Node) answerReads(g *group, confirmed uint64) {
 			g.lists = append(g.lists, *r)
 		} else {
 			n.turnstile.spent += 1 + r.cost
-			n.countOff(r)
+			n.countOff(g, r)
 			n.answerRead(g, r)
 		}
 		k++

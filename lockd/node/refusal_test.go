@@ -155,9 +155,9 @@ func TestDeposedLeaderLeavesNothingOpen(t *testing.T) {
 		t.Error("a request was answered besides Moved")
 	}
 	g, c := n.node.groups[0], n.node.conns.find(b.conn)
-	if c.inFlight != 0 || c.renewing != 0 || c.tries != 0 || len(c.sessions) != 0 {
+	if c.inFlight != 0 || c.renewing != 0 || len(c.pending) != 0 || len(c.sessions) != 0 {
 		t.Errorf("conn: got %d in flight, %d renewals, %d tries, %d sessions; want none",
-			c.inFlight, c.renewing, c.tries, len(c.sessions))
+			c.inFlight, c.renewing, len(c.pending), len(c.sessions))
 	}
 	if len(g.waits)+len(g.bound)+len(g.flights)+len(g.reads)+g.batch.Len() != 0 {
 		t.Errorf("group: got %d waits, %d bound, %d flights, %d reads, %d commands; want none",

@@ -215,7 +215,7 @@ func (n *Node) answerLists(g *group) {
 				return
 			}
 		}
-		n.countOff(r)
+		n.countOff(g, r)
 		n.answerRead(g, r)
 		g.lists = slices.Delete(g.lists, 0, 1)
 	}

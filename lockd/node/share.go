@@ -130,12 +130,13 @@ func (n *Node) roomToWait(c *conn, frame []byte) bool {
 		(all <= crowdedBytes || len(c.waiting)+len(frame) <= shareBytes)
 }
 
-// serve admits one request and counts what that costs.
+// serve admits one request and counts what that costs, with what was spent on it
+// already.
 func (n *Node) serve(c *conn, frame []byte) int {
-	before := len(c.out)
+	before, spent := len(c.out), n.turnstile.spent
 	cost := costOf(n.onRequest(c, frame), frame) + answerUnits(len(c.out)-before)
 	n.turnstile.spent += cost
-	return cost
+	return n.turnstile.spent - spent
 }
 
 // owesEnough reports whether a conn has asked so much that is not answered yet that

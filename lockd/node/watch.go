@@ -286,14 +286,14 @@ func (n *Node) onUnwatch(g *group, c *conn, h wire.Header, body []byte) {
 		n.respond(c, h, wire.StatusBadRequest)
 		return
 	}
-	g.reads = slices.DeleteFunc(g.reads, func(r read) bool {
-		if r.kind != wire.KindWatch || r.conn != c.id || r.request != x.Target {
-			return false
-		}
-		n.countOff(&r)
-		n.reply(g, c.id, x.Target, &wire.Response{Status: wire.StatusCancelled})
-		return true
-	})
+	if c.pending[g.id].watches > 0 {
+		n.takeReads(g, func(r *read) bool {
+			return r.kind == wire.KindWatch && r.conn == c.id && r.request == x.Target
+		}, func(r *read) {
+			n.countOff(g, r)
+			n.reply(g, c.id, x.Target, &wire.Response{Status: wire.StatusCancelled})
+		})
+	}
 	if g.watches != nil {
 		if w := g.watches.of[watchKey{c.id, x.Target}]; w != nil {
 			n.endWatch(g, w)
