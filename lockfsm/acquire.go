@@ -272,8 +272,7 @@ func (m *Machine) place(r ref, f Flags, res Result, out *Outcome) Result {
 
 // startHold begins the time of a detached hold.
 func (m *Machine) startHold(c *claim) {
-	m.detachedCount++
-	m.sessions.at(c.session).order = uint64(c.stamp)
+	m.addDetached(c.session, c.stamp)
 	m.due.push(c.session)
 	m.touchSession(c.session)
 }

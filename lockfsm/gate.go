@@ -360,8 +360,7 @@ func (m *Machine) stand(lr ref) ref {
 	*m.claims.at(r) = claim{request: RequestID(m.stamps + 1), lock: lr, session: of, mode: ModeNL}
 	m.joinSession(r)
 	m.grant(r)
-	m.sessions.at(of).order = uint64(m.claims.at(r).stamp)
-	m.detachedCount++
+	m.addDetached(of, m.claims.at(r).stamp)
 	return r
 }
 

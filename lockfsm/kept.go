@@ -82,9 +82,9 @@ func (m *Machine) linger(r ref, until Time, out *Outcome) int {
 		s.count--
 		c.session = m.newSession(kindDetached)
 		s = m.sessions.at(c.session)
-		s.order, s.count = uint64(c.stamp), 1
+		s.count = 1
 		m.linkOwn(s, r)
-		m.detachedCount++
+		m.addDetached(c.session, c.stamp)
 	} else {
 		m.due.remove(c.session)
 	}

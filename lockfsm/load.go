@@ -204,7 +204,7 @@ func (m *Machine) loadDetached(rest []byte, r *reader) error {
 		return fmt.Errorf("%w: detached hold of owner %d, token %d", ErrDamaged, s.id, s.order)
 	}
 	s.flags |= entryStored
-	m.detachedCount++
+	m.addDetached(n, Token(s.order))
 	if !s.timeless() {
 		m.due.push(n)
 	}

@@ -49,6 +49,7 @@ type Machine struct {
 	byID      table // sessions, ending ones included
 	byNonce   table // sessions that are alive
 	byFlow    table // waits that say Detect, by whose they are; see flow.go
+	byToken   table // detached holds
 
 	due dueHeap
 	// capped are the holds with a max hold, see capped.go.
@@ -80,7 +81,8 @@ type Machine struct {
 	shorter []ref
 
 	// late is the lock of a part that was last found not to be in turn. No result
-	// depends on it. looks counts how often it was asked of a part, for tests.
+	// depends on it. looks counts how often it was asked of a part, and a
+	// holder was looked at for a release, for tests.
 	late  ref
 	looks uint64
 	// passMost is passMost, less in tests.

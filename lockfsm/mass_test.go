@@ -262,3 +262,47 @@ func TestFK3WaitsOfOneSession(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestFN5DetachedHoldIsFoundByItsToken: who names a detached hold, which needs no session,
+// has nobody go through all who hold the lock with it (I22).
+func TestFN5DetachedHoldIsFoundByItsToken(t *testing.T) {
+	const holders = 500
+	b := newBench(t, massLimits())
+	name, other := []byte("a"), []byte("b")
+	for i := range holders {
+		b.one(&Command{Op: OpAcquire, Session: 1, Request: RequestID(i + 1), Name: name,
+			Mode: ModePR}, CodeOK)
+	}
+	const owner = SessionID(77)
+	token := make([]Token, 3)
+	for i := range token {
+		b.one(&Command{Op: OpAcquire, Session: owner, Request: RequestID(i + 1), Name: name,
+			Mode: ModePR, Flags: Detached, Lease: b.m.limits.HoldMax}, CodeOK)
+		token[i] = b.out.Results[0].Token
+	}
+	before := b.m.looks
+	give := func(who SessionID, name []byte, token Token, want Code) {
+		t.Helper()
+		b.one(&Command{Op: OpRelease, Session: who, Name: name, Token: token, Flags: Detached}, want)
+	}
+	give(owner, name, 1<<60, CodeNotHolder)
+	give(owner, name, token[2]-4, CodeNotHolder) // of the session
+	give(owner+1, name, token[1], CodeNotHolder)
+	give(owner, other, token[1], CodeNotHolder)
+	b.one(&Command{Op: OpRenewHold, Session: owner + 1, Name: name, Token: token[1],
+		Lease: b.m.limits.HoldMax}, CodeNotHolder)
+	b.one(&Command{Op: OpRenewHold, Session: owner, Name: name, Token: token[1],
+		Lease: b.m.limits.HoldMax}, CodeOK)
+	give(owner, name, token[1], CodeOK)
+	give(owner, name, token[1], CodeNotHolder)
+	give(owner, name, token[2], CodeOK)
+	if n := b.m.looks - before; n > 8 {
+		t.Errorf("got %d looks at holders, want no more than there are commands", n)
+	}
+	if got := b.m.Summary(name); got.Holders != holders+1 || got.Token != token[0] {
+		t.Errorf("got %+v, want the %d others and the first detached one", got, holders)
+	}
+	if err := b.m.Validate(); err != nil {
+		t.Error(err)
+	}
+}

@@ -303,7 +303,7 @@ func (m *Machine) Stats() Stats {
 		uint64(cap(m.due.items))*heapBytes +
 		uint64(cap(m.dirtyLocks)+cap(m.dirtySessions)+cap(m.order)+cap(m.shorter))*4
 	for _, t := range [...]*table{&m.byName, &m.byRequest, &m.byOwner, &m.byHold, &m.byAnswer,
-		&m.byID, &m.byNonce, &m.byFlow} {
+		&m.byID, &m.byNonce, &m.byFlow, &m.byToken} {
 		bytes += t.memoryBytes()
 	}
 	return Stats{Locks: m.lockCount, Claims: m.claimCount, Sessions: m.sessionCount,

@@ -33,27 +33,27 @@ func (m *Machine) release(c *Command, out *Outcome) Result {
 // is the command's session, or nil if it names a detached hold.
 //
 // The lock's holders and the session's claims both stand in the order of their
-// stamps, so it walks whichever is shorter by walking both at once.
+// stamps, so it walks whichever is shorter by walking both at once. A detached hold has
+// an entry of its own: anybody may name one, and nobody walks for that.
 func (m *Machine) findHold(c *Command, of *session) ref {
 	lr := m.findLock(c.Name, m.hashName(c.Name))
 	if lr == 0 || m.locks.at(lr).gate() != 0 {
 		return 0
 	}
-	k, own := kindDetached, ref(0)
-	if of != nil {
-		if k, own = kindSession, of.claims; own == 0 {
-			return 0
-		}
+	if of == nil {
+		return m.findOwners(c, lr)
+	}
+	own := of.claims
+	if own == 0 {
+		return 0
 	}
 	for r := m.locks.at(lr).holders; r != 0; r = m.claims.at(r).next {
+		m.looks++
 		h := m.claims.at(r)
 		s := m.sessions.at(h.session)
-		if s.id == c.Session && s.kind == k &&
+		if s.id == c.Session && s.kind == kindSession &&
 			(h.stamp == c.Token || plantedIs("unlock-without-token")) {
 			return r
-		}
-		if own == 0 {
-			continue
 		}
 		o := m.claims.at(own)
 		if o.stamp == c.Token && o.state == claimHolds && o.lock == lr {
@@ -64,6 +64,27 @@ func (m *Machine) findHold(c *Command, of *session) ref {
 		}
 	}
 	return 0
+}
+
+// findOwners returns the detached hold of a lock that has the command's owner and token.
+func (m *Machine) findOwners(c *Command, lr ref) ref {
+	if plantedIs("unlock-without-token") {
+		for r := m.locks.at(lr).holders; r != 0; r = m.claims.at(r).next {
+			s := m.sessions.at(m.claims.at(r).session)
+			if s.kind == kindDetached && s.id == c.Session {
+				return r
+			}
+		}
+	}
+	sr := m.findDetached(c.Token)
+	if sr == 0 {
+		return 0
+	}
+	s := m.sessions.at(sr)
+	if s.id != c.Session || m.claims.at(s.claims).lock != lr {
+		return 0
+	}
+	return s.claims
 }
 
 // cancel gives a request up. If it waits it is removed; if it holds, the
@@ -148,6 +169,7 @@ func (m *Machine) dropClaim(r ref, how ending, out *Outcome) int {
 			m.due.remove(of)
 		}
 		m.detachedCount--
+		m.byToken.remove(m.hashToken(s.order), of)
 		m.buryEntry(of)
 	}
 	return granted

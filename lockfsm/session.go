@@ -81,6 +81,26 @@ func (m *Machine) findNonce(n *Nonce) ref {
 	return 0
 }
 
+func (m *Machine) hashToken(t uint64) uint32 { return hashPair(m.limits.Seed, t, 1) }
+
+// findDetached returns the entry of the detached hold that has a token, or zero.
+func (m *Machine) findDetached(t Token) ref {
+	p := m.byToken.probe(m.hashToken(uint64(t)))
+	for r := p.next(); r != 0; r = p.next() {
+		if m.sessions.at(r).order == uint64(t) {
+			return r
+		}
+	}
+	return 0
+}
+
+// addDetached counts a detached hold, and has it found by its token.
+func (m *Machine) addDetached(r ref, t Token) {
+	m.detachedCount++
+	m.sessions.at(r).order = uint64(t)
+	m.byToken.insert(m.hashToken(uint64(t)), r)
+}
+
 func (m *Machine) newSession(k kind) ref {
 	r := m.freeSession
 	if r != 0 {

@@ -203,6 +203,8 @@ func (m *Machine) validateClaim(r, lr ref, state claimState) error {
 		return fmt.Errorf("claim %d: a detached claim waits", r)
 	case s.kind == kindDetached && s.order != uint64(c.stamp):
 		return fmt.Errorf("claim %d: token %d, its hold has %d", r, c.stamp, s.order)
+	case s.kind == kindDetached && m.findDetached(c.stamp) != c.session:
+		return fmt.Errorf("claim %d: not found by token %d", r, c.stamp)
 	case c.flags&claimDetects != 0 && (!c.queued() || s.kind == kindDetached):
 		return fmt.Errorf("claim %d: in state %d it gives nothing back while it waits", r, state)
 	case c.isPart():
@@ -393,6 +395,7 @@ func (m *Machine) validateBounds() error {
 		{"session entries", int(m.sessions.used), 2 * (int(l.Sessions) + int(l.Detached))},
 		{"claim index", m.byRequest.n, int(m.claimCount)},
 		{"session index", m.byID.n, int(m.sessionCount)},
+		{"detached index", m.byToken.n, int(m.detachedCount)},
 		{"stack entries", int(m.stacks.used), int(l.Claims)},
 		{"owner index", m.byOwner.n, int(m.stackCount)},
 		{"flow index", m.byFlow.n, l.flowsMost()},
