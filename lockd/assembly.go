@@ -58,6 +58,8 @@ type assembly struct {
 	// reports counts what the store of checkpoints reported, by kind; the store
 	// writes them, from any goroutine.
 	reports [checkpoint.ReportLowSpace + 1]atomic.Uint64
+	// dying says that die has begun to end the process.
+	dying   atomic.Bool
 	failure atomic.Pointer[error] // the first of them; written by stoppedBy
 	undo    []func() error        // closes what is open, newest last
 }
@@ -241,9 +243,10 @@ func (a *assembly) openStore(recovery *node.Recovery) error {
 // die ends the process when the store cannot go on and must not return. The
 // store may be in the middle of anything, so nothing else is closed.
 func (a *assembly) die(err error) {
-	silence()
+	a.dying.Store(true)
 	err = advise(fmt.Errorf("node %d stopped: the checkpoints failed: %w", a.cfg.ID, err))
 	fmt.Fprintf(os.Stderr, "lockd: %v\n", err)
+	silence()
 	os.Exit(exitFailure)
 }
 

@@ -63,6 +63,7 @@ func serve(sh *shell, log *slog.Logger, begin func() (*assembly, error)) error {
 	if err != nil {
 		return advise(err)
 	}
+	sh.last = silence // a disk that stands may keep the process from ending
 	defer spareProcessors(a)()
 	ready, err := awaitReady(a, signals)
 	if err != nil {
@@ -85,7 +86,9 @@ func serve(sh *shell, log *slog.Logger, begin func() (*assembly, error)) error {
 // endServe reports what stopped a node. Nothing is closed in order: a node that
 // failed must not say anything more, and the process ends.
 func endServe(a *assembly, err error) error {
-	silence()
+	if a.dying.Load() {
+		select {} // what it has heard of is the end that die makes
+	}
 	if err == nil {
 		err = errors.New("the engine ended without a reason")
 	}
@@ -157,7 +160,6 @@ func (a *assembly) closeUnless(signals <-chan os.Signal) error {
 	case err := <-closed:
 		return err
 	case sig := <-signals:
-		silence()
 		return failf(exitFailure, "a further signal (%v) while the node was being closed", sig)
 	}
 }

@@ -20,6 +20,8 @@ type shell struct {
 	in       *os.File
 	out, err io.Writer
 	env      []string
+	// last, if it is set, follows everything that is said.
+	last func()
 }
 
 // verb is one thing lockd can do.
@@ -55,6 +57,11 @@ func verbs() []verb {
 // run carries out one command line and returns the exit code.
 func (sh *shell) run(args []string) int {
 	err := sh.dispatch(args)
+	defer func() {
+		if sh.last != nil {
+			sh.last()
+		}
+	}()
 	var f *failure
 	if readerGone(err) {
 		return exitSignal + int(syscall.SIGPIPE)

@@ -321,6 +321,62 @@ func TestFC2DirectorySyncIsFatal(t *testing.T) {
 	}
 }
 
+// TestFC2ChangeOfANameWhileOpeningIsFatal: each change of a name that opening a store
+// takes fails in turn. Fatal must be called at once, with the error: what Pebble does at
+// it may be a panic.
+func TestFC2ChangeOfANameWhileOpeningIsFatal(t *testing.T) {
+	im := makeImage(t, true)
+	for _, kind := range []errorfs.OpKind{errorfs.OpRename, errorfs.OpCreate, errorfs.OpRemove} {
+		for k := int64(1); failChange(t, im, kind, k); k++ {
+			if k > 100 {
+				t.Fatalf("kind %v: opening never ends", kind)
+			}
+		}
+	}
+}
+
+// failChange opens a store whose k-th change of a kind fails, and reports whether there
+// was one.
+func failChange(t *testing.T, im image, kind errorfs.OpKind, k int64) (reached bool) {
+	t.Helper()
+	var calls atomic.Int64
+	fs := errorfs.Wrap(im.restore(t, "", 0), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == kind && calls.Add(1) == k {
+			return syscall.EIO
+		}
+		return nil
+	}))
+	fatal, opened := make(chan error, 8), make(chan error, 1)
+	opts := testOptions(t)
+	opts.Report = func(Report) {}
+	opts.Fatal = func(err error) {
+		fatal <- err
+		select {} // as a process that ends
+	}
+	var s *Store
+	go func() {
+		var err error
+		s, err = open(fs, "db", opts)
+		opened <- err
+	}()
+	select {
+	case err := <-fatal:
+		if !strings.Contains(err.Error(), syscall.EIO.Error()) {
+			t.Errorf("change %d of kind %v: got %v, want %v", k, kind, err, syscall.EIO)
+		}
+		return true
+	case err := <-opened:
+		if err != nil {
+			t.Fatalf("change %d of kind %v: got %v, want Fatal to be called", k, kind, err)
+		}
+	}
+	before := calls.Load()
+	if err := s.Close(); err != nil {
+		t.Fatalf("close: got %v, want no error", err)
+	}
+	return before >= k
+}
+
 // failDirectorySync opens a copy of a store whose k-th sync of the directory
 // fails, and reports whether there was one.
 func failDirectorySync(t *testing.T, mem *vfs.MemFS, k int) (reached bool) {

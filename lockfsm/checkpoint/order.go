@@ -3,7 +3,9 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
+	iofs "io/fs"
 	"strings"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -21,12 +23,30 @@ import (
 // A directory that cannot be synced is fatal: what is in it is unknown from
 // then on, and Pebble, which says so too, would panic.
 //
+// So is a name that cannot be changed while Pebble opens the store: it panics as it
+// gives back what it has opened so far, if it reads a table meanwhile.
+//
 // A table is not begun before the pace allows it.
 type orderedFS struct {
 	vfs.FS
-	fatal func(error)
-	pace  *pace
+	fatal   func(error)
+	pace    *pace
+	opening *atomic.Bool
 }
+
+// changed passes on what became of a change of a name. It does not return if that is an
+// error and the store is being opened.
+func (o orderedFS) changed(err error) error {
+	if err != nil && !errors.Is(err, iofs.ErrNotExist) && o.opening.Load() {
+		err = fmt.Errorf("checkpoint: opening the store: %w", err)
+		o.fatal(err)
+		panic(err)
+	}
+	return err
+}
+
+// Rename renames a file.
+func (o orderedFS) Rename(from, to string) error { return o.changed(o.FS.Rename(from, to)) }
 
 // Create syncs the directory first if name is a marker, and keeps the pace if it
 // is a table. Pebble holds none of its locks then.
@@ -37,7 +57,8 @@ func (o orderedFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File
 	if err := o.settle(name); err != nil {
 		return nil, err
 	}
-	return o.FS.Create(name, category)
+	f, err := o.FS.Create(name, category)
+	return f, o.changed(err)
 }
 
 // Remove syncs the directory first if name is a marker.
@@ -45,7 +66,7 @@ func (o orderedFS) Remove(name string) error {
 	if err := o.settle(name); err != nil {
 		return err
 	}
-	return o.FS.Remove(name)
+	return o.changed(o.FS.Remove(name))
 }
 
 func (o orderedFS) settle(name string) error {

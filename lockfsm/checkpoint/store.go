@@ -107,8 +107,9 @@ func open(fs vfs.FS, dir string, opts Options) (*Store, error) {
 	events := s.listener(&opts)
 	fs, s.health = vfs.WithDiskHealthChecks(fs, opts.DiskSlow, nil,
 		func(info vfs.DiskSlowInfo) { events.DiskSlow(info) })
+	opening := new(atomic.Bool)
 	po := &pebble.Options{
-		FS:                 orderedFS{fs, opts.Fatal, &s.pace},
+		FS:                 orderedFS{fs, opts.Fatal, &s.pace, opening},
 		Cache:              s.cache,
 		MemTableSize:       opts.MemTableBytes,
 		FormatMajorVersion: pebbleFormat,
@@ -119,7 +120,9 @@ func open(fs vfs.FS, dir string, opts Options) (*Store, error) {
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		po.Levels[i].BlockSize = blockBytes
 	}
+	opening.Store(true)
 	db, err := pebble.Open(dir, po)
+	opening.Store(false)
 	if err != nil {
 		s.cache.Unref()
 		if errors.Is(err, iofs.ErrNotExist) {
