@@ -254,7 +254,7 @@ func (t *twin) releaseAll(c *Command, res Result) Result {
 		return res.with(CodeNotHolder)
 	}
 	for _, p := range slices.Clone(*cl.all) {
-		t.drop(p)
+		t.part(p, endReleased)
 	}
 	return res.with(CodeOK)
 }

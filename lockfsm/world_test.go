@@ -645,6 +645,12 @@ func TestTwin(t *testing.T) {
 			t.Fatalf("%v\nrun: go test ./lockfsm -run TestTwin", err)
 		}
 	}
+	short := tally{codes: map[Code]int{}, events: map[string]int{}}
+	for seed := uint64(61); seed <= 660; seed++ { // each begins with other bounds
+		if err := runWorld(seed, 200, &short); err != nil {
+			t.Fatalf("%v\nrun: go test ./lockfsm -run TestTwin", err)
+		}
+	}
 	t.Logf("%d commands, %d restarts, %v, %v", met.commands, met.restored, met.codes, met.events)
 	if met.commands < 100_000 || met.restored < 1_000 {
 		t.Errorf("got %d commands and %d restarts, want at least 100000 and 1000",
