@@ -211,6 +211,21 @@ func (x *Call) reset() {
 type callList struct {
 	head, tail *Call
 	count      int
+	// converts and amends are how many of the calls are of these kinds, so that others
+	// need not look for them.
+	converts, amends int
+}
+
+// tally counts a call that comes, or goes if n is negative.
+func (l *callList) tally(x *Call, n int) {
+	l.count += n
+	switch x.Kind {
+	case wire.KindConvert:
+		l.converts += n
+	case wire.KindAmend:
+		l.amends += n
+	default:
+	}
 }
 
 func (l *callList) push(x *Call) {
@@ -221,7 +236,7 @@ func (l *callList) push(x *Call) {
 		l.head = x
 	}
 	l.tail = x
-	l.count++
+	l.tally(x, 1)
 }
 
 func (l *callList) remove(x *Call) {
@@ -236,7 +251,7 @@ func (l *callList) remove(x *Call) {
 		l.tail = x.prev
 	}
 	x.list, x.prev, x.next = nil, nil, nil
-	l.count--
+	l.tally(x, -1)
 }
 
 // callTable finds open calls by request id. A Call sits at the low bits of its

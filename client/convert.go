@@ -150,6 +150,9 @@ func (c *Core) setMode(h *Call, mode wire.Mode, token uint64) {
 // weakenBy has a grant count as no more than what the Converts leave of it that its owner
 // has open: one may have been carried out, and others let in, before its answer is here.
 func (c *Core) weakenBy(g *group, x *Call) {
+	if g.calls.converts == 0 {
+		return // as nearly always: many grants come beside many calls
+	}
 	for y := g.calls.head; y != nil; y = y.next {
 		if y.converts(x) {
 			x.Mode = weaker(x.Mode, y.Mode)

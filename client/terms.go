@@ -195,7 +195,7 @@ func (x *Call) amends() {
 // which may be another Held's of the same owner. The nodes take one that comes behind a
 // later one for one that has had its effect, and say that it is done.
 func (c *Core) overtakes(g *group, x *Call) bool {
-	if x.Kind != wire.KindAmend {
+	if x.Kind != wire.KindAmend || g.calls.amends == 1 {
 		return false
 	}
 	for y := g.calls.head; y != nil && y != x; y = y.next {
