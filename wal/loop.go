@@ -358,7 +358,9 @@ func (s *Syncer) spareLoop() {
 			if s.opts.OnPrepareFailed != nil {
 				s.opts.OnPrepareFailed(err)
 			}
-			s.pause(spareRetryDelay)
+			if !s.pause(spareRetryDelay) {
+				return
+			}
 			s.askSpare()
 		}
 	}
@@ -374,13 +376,15 @@ func (s *Syncer) askSpare() {
 	}
 }
 
-// pause waits for d to pass or for Stop.
-func (s *Syncer) pause(d time.Duration) {
+// pause waits for d to pass or for Stop, and reports whether it was not for Stop.
+func (s *Syncer) pause(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-s.stop:
+		return false
 	case <-timer.C:
+		return true
 	}
 }
 
