@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"lockd/netio/wire"
+	"lockd/paxos"
 )
 
 // holdGets has a node that knows of no leader hold questions of a group, as long as
@@ -61,5 +62,46 @@ func TestHeldRequestsOfAllGroupsHaveOneBound(t *testing.T) {
 	}
 	if got := n.statuses(7)[2001]; n.node.conns.find(7).inFlight != 2000 {
 		t.Errorf("got %d in flight, and %v for one more", n.node.conns.find(7).inFlight, got)
+	}
+}
+
+// What was held is answered in the order in which it was sent, and before what its conn
+// asks for as soon as it hears of a leader.
+func TestHeldRequestsAreServedInOrder(t *testing.T) {
+	const count = 1500
+	w := newWorld(t, testOptions())
+	w.kill(w.leaderOf(0).id)
+	for _, x := range w.nodes {
+		if x.node != nil {
+			w.until("it knows of no leader", func() bool {
+				return x.node.groups[0].replica.Leader() == paxos.NoNode
+			})
+			if got := x.holdGets(0, 7, count); got != count {
+				t.Fatalf("got %d held, want %d", got, count)
+			}
+		}
+	}
+	var n *testNode
+	w.until("one of them leads", func() bool {
+		for _, x := range w.nodes {
+			if x.node != nil && x.node.groups[0].leading {
+				n = x
+			}
+		}
+		return n != nil
+	})
+	h := wire.Header{Kind: wire.KindGet, Request: count + 1}
+	n.inbox.Request(7, wire.AppendGet(nil, h, &wire.Get{Name: w.nameIn(0, 0)}))
+	w.until("all are answered", func() bool { return len(n.statuses(7)) == count+1 })
+	next := uint64(0)
+	n.frames(7, func(h wire.Header, body []byte) {
+		x, err := wire.DecodeResponse(body)
+		if next++; h.Request != next || err != nil || x.Status != wire.StatusNotFound {
+			t.Fatalf("answer %d: got request %d and %v, %v", next, h.Request, x.Status, err)
+		}
+	})
+	if c := n.node.conns.find(7); c.inFlight != 0 || len(c.early) != 0 || n.node.earlyBytes != 0 {
+		t.Errorf("got %d in flight, held in %v, %d bytes; want none", c.inFlight, c.early,
+			n.node.earlyBytes)
 	}
 }
