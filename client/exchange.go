@@ -99,6 +99,8 @@ func (c *Core) send(x *Call) {
 		x.Hold.moves = true
 	case x.renews():
 		c.sendRenewal(x)
+	case x.View != nil:
+		x.View.asked()
 	}
 	c.encode(e, g, x)
 	c.wrote(e)

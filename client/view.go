@@ -194,6 +194,10 @@ func (v *View) tell(e WatchEvent) {
 	v.news[e.Name] = &e
 }
 
+// asked begins anew with a node. What it told of all before may go on on the conn, and
+// lacks what came while the call was with another node: its end means nothing.
+func (v *View) asked() { v.syncing = false }
+
 // sync takes the beginning or the end of the telling of all, and reports whether
 // there is news: at the end what was not told since the beginning is free.
 func (v *View) sync(x *wire.WatchSynced) bool {

@@ -305,6 +305,55 @@ func TestSeenIsRepeated(t *testing.T) {
 	}
 }
 
+// TestTellingThatWasLeft proves that the end of a telling of which some went by, while
+// the watch was with another node, does not make a lock free that is held.
+func TestTellingThatWasLeft(t *testing.T) {
+	b := newBench(t)
+	b.core.endpoints[0].version, b.core.endpoints[1].version = wire.Version, wire.Version
+	held := wire.Watched{Slot: 3, Token: 7, Holders: 1, Change: wire.ChangePresent, Name: []byte("a")}
+	x := &Call{Kind: wire.KindWatch, View: NewPrefixView(nil)}
+	b.core.Start(x)
+	first := b.one(1, wire.KindWatch)
+	synced := func(slot uint64, p wire.Phase) {
+		b.receive(1, wire.AppendWatchSynced(nil, wire.Header{Request: first.Request},
+			&wire.WatchSynced{Slot: slot, Phase: p}))
+	}
+	present := func(slot uint64) {
+		held.Slot = slot
+		b.receive(1, wire.AppendWatched(nil, wire.Header{Request: first.Request}, &held))
+	}
+	synced(3, wire.PhaseBegin)
+	present(3)
+	synced(3, wire.PhaseEnd)
+	if e, ok := x.View.Next(); !ok || e.Holders != 1 {
+		t.Fatalf("got %+v, %v, want that it is held", e, ok)
+	}
+	away := func(from ConnID, hint uint16) {
+		b.respond(from, b.one(from, wire.KindGet), wire.Response{Status: wire.StatusNotLeader,
+			Leader: hint})
+	}
+	synced(5, wire.PhaseBegin) // it was too far behind
+	b.core.Start(&Call{Kind: wire.KindGet, Name: "b"})
+	away(1, 2)
+	b.after(time.Second)
+	b.core.Tick(b.now)
+	present(5) // goes by
+	away(2, 1)
+	b.after(time.Second)
+	if got := b.one(1, wire.KindWatch); got.Request != first.Request {
+		t.Fatalf("asked again as %d, want %d", got.Request, first.Request)
+	}
+	synced(5, wire.PhaseEnd)
+	if e, ok := x.View.Next(); ok {
+		t.Fatalf("got %+v of the rest of a telling that was left, want nothing", e)
+	}
+	synced(6, wire.PhaseBegin)
+	synced(6, wire.PhaseEnd)
+	if e, ok := x.View.Next(); !ok || e.Holders != 0 || e.Name != "a" {
+		t.Errorf("got %+v, %v, want that it is free: a whole telling lacked it", e, ok)
+	}
+}
+
 // TestWhyAndOnWait proves that who waits hears where it stands, and hears it anew.
 func TestWhyAndOnWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
