@@ -17,6 +17,9 @@ const (
 	maxEarlyBytes, maxGroupEarlyBytes = 4 << 20, 256 << 10
 	// earlyItemBytes is what one of them takes besides its bytes.
 	earlyItemBytes = 64
+	// earlyCost is what those may cost in a turn that were held for groups this node
+	// leads by now. They come first, and leave room for what else there is.
+	earlyCost = turnCost / 2
 )
 
 // EarlyBytes bounds the memory of requests that are held for groups without a leader.
@@ -120,18 +123,15 @@ func (n *Node) refuseEarly(g *group, c *conn, leader paxos.NodeID) {
 }
 
 // settleEarly deals with held requests once it is clear who leads, or time is
-// up. If this node does, they are served at once: before anything else of their conns.
+// up. If this node does, they are served in the turns that follow.
 func (n *Node) settleEarly(g *group) {
 	switch {
 	case !g.leading || len(g.early) == 0:
 		n.refuseHeld(g)
-	default:
-		for g.leading && len(g.early) > 0 {
-			n.serveHeld(g)
-		}
-		if len(g.early) == 0 {
-			g.early, g.earlyFull = nil, false
-		}
+	case !g.settling:
+		g.settling = true
+		n.settling = append(n.settling, g)
+		n.inbox.again()
 	}
 }
 
@@ -147,14 +147,48 @@ func (n *Node) refuseHeld(g *group) {
 	}
 }
 
-// serveHeld serves the first of what a group holds.
-func (n *Node) serveHeld(g *group) {
-	e := g.early[0]
-	g.early[0] = earlyRequest{}
-	g.early = g.early[1:]
-	if c := n.unhold(g, &e); c != nil {
-		h, body, _ := wire.Parse(e.frame)
-		n.admit(g, c, h, body)
+// serveEarly serves what was held for groups that this node leads now, one after the
+// other, until that has cost enough. It comes before what the turn has brought.
+func (n *Node) serveEarly() {
+	if len(n.settling) == 0 {
+		return
+	}
+	quantum := max(leastQuantum, earlyCost/len(n.settling))
+	k := 0
+	for ; k < len(n.settling) && n.turnstile.spent < earlyCost; k++ {
+		g := n.settling[k]
+		n.settling[k] = nil
+		n.serveHeld(g, quantum)
+		if g.settling = g.leading && len(g.early) > 0; g.settling {
+			n.settling = append(n.settling, g)
+		} else if len(g.early) == 0 {
+			g.early, g.earlyFull = nil, false
+		}
+	}
+	n.settling = append(n.settling[:0], n.settling[k:]...)
+	if len(n.settling) > 0 {
+		n.inbox.again()
+		return
+	}
+	n.settling = nil
+}
+
+// serveHeld serves of what a group holds what costs about quantum. If it was lost
+// meanwhile, that has been refused, and what it holds now waits for the next leader.
+func (n *Node) serveHeld(g *group, quantum int) {
+	for g.leading && len(g.early) > 0 && quantum > 0 {
+		e := g.early[0]
+		g.early[0] = earlyRequest{}
+		g.early = g.early[1:]
+		cost := 1
+		if c := n.unhold(g, &e); c != nil {
+			before := len(c.out)
+			h, body, _ := wire.Parse(e.frame)
+			n.admit(g, c, h, body)
+			cost = costOf(h.Kind, e.frame) + answerUnits(len(c.out)-before)
+		}
+		n.turnstile.spent += cost
+		quantum -= cost
 	}
 }
 

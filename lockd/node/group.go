@@ -162,12 +162,13 @@ type group struct {
 	timed bool
 	// early holds requests that came while the group had no leader and this
 	// node is a likely one; earlyUntil is the moment at which they are
-	// answered with a refusal.
+	// answered with a refusal. settling is set while they are being served.
 	early      []earlyRequest
 	earlyBytes int
 	// earlyFull is set once there was no room for another; until those held
 	// are settled nothing more is.
 	earlyFull  bool
+	settling   bool
 	earlyUntil Nanos
 }
 

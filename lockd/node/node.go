@@ -85,6 +85,7 @@ type Node struct {
 	conns             connTable
 	watching          int           // watches of all groups
 	earlyBytes        int           // of the requests that all groups hold
+	settling          []*group      // those led, whose held requests are being served
 	spareReads        [][]read      // room for questions that groups have left
 	asked             int           // bytes of the questions of all groups that wait
 	moreNames         bool          // behind names

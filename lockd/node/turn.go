@@ -37,6 +37,7 @@ func (n *Node) Turn(now Nanos) error {
 		return n.failure
 	}
 	n.turnstile.spent, n.turnstile.passed = 0, 0
+	n.serveEarly()
 	for i := range n.box.items {
 		n.dispatch(&n.box.items[i])
 	}
