@@ -58,6 +58,7 @@ func (c *Config) Memory() Parts {
 		{"names found for lists", "", node.SearchBytes()},
 		{"questions that wait for an answer", "", node.QuestionBytes()},
 		{"requests held for want of a leader", "", node.EarlyBytes()},
+		{"room for answers that conns keep", "", node.RoomBytes()},
 		{"history", historyKey, history.MemoryBytes(c.HistoryBytes, c.Groups)},
 		{"links to peers", "cluster.nodes", links.MemoryBytes()},
 		{"checkpoints", "node.checkpoint_cache, cluster.limits",
@@ -87,6 +88,7 @@ func (c *Config) Disk() Parts {
 			uint64(c.WALBound+2) * uint64(c.WALSegmentBytes)},
 		// The store merges: old and new of it are there together, and some more.
 		{"checkpoints", "cluster.limits, cluster.groups", 3 * machines},
+		{"room for answers that conns keep", "", node.RoomBytes()},
 		{"history", historyKey, uint64(c.HistoryBytes)},
 		{"snapshots that arrive", "cluster.limits",
 			2 * uint64(max(0, len(c.Nodes)-1)) * c.Limits.MemoryBytes()},

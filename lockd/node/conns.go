@@ -12,9 +12,11 @@ import (
 // conn is a client's conn as the engine sees it.
 type conn struct {
 	id ConnID
-	// out holds this turn's answers, sent with one call at its end.
-	out   []byte
-	dirty bool
+	// out holds this turn's answers, sent with one call at its end. Of its memory kept
+	// bytes are counted by keptRoom, in whose list the conn has place keptAt; from one on.
+	out          []byte
+	dirty        bool
+	kept, keptAt int
 	// inFlight counts requests that have not been answered, those queued in a
 	// machine included.
 	inFlight int
@@ -31,8 +33,9 @@ type conn struct {
 	waiting []byte
 	// behind is set while the inbox knows that enough of it waits.
 	behind bool
-	// closed is set when the conn is gone and has frames waiting.
-	closed bool
+	// closed is set when the conn is gone and has frames waiting, ended once it is
+	// forgotten.
+	closed, ended bool
 	// paused is set while the conn is on the turnstile's list of those not read.
 	paused bool
 	// sessions are those whose events go out here.
@@ -83,6 +86,7 @@ type connTable struct {
 	conns map[ConnID]*conn
 	last  *conn
 	dirty []*conn
+	room  keptRoom
 }
 
 func (t *connTable) init() { t.conns = make(map[ConnID]*conn) }
@@ -219,6 +223,8 @@ func (n *Node) endConn(c *conn) {
 	for w, g := range c.watches { // order: each by itself
 		n.dropWatch(g, w)
 	}
+	n.conns.room.give(c)
+	c.ended = true
 	delete(n.conns.conns, c.id)
 	if n.conns.last == c {
 		n.conns.last = nil

@@ -35,9 +35,8 @@ func (n *Node) flushResponses() {
 	for _, c := range n.conns.dirty {
 		c.dirty = false
 		n.deps.Clients.Send(c.id, c.out)
-		c.out = c.out[:0]
-		if cap(c.out) > 1<<20 {
-			c.out = nil
+		if !c.ended {
+			n.conns.room.keep(c)
 		}
 	}
 	n.conns.dirty = n.conns.dirty[:0]
