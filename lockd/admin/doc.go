@@ -7,6 +7,8 @@
 //	GET /v1/status                      the node as JSON
 //	GET /v1/locks?prefix=&after=&limit= locks of the cluster by name, a page at a time
 //	GET /v1/lock?name=                  holders and queue of one lock
+//	GET /v1/why?name=                   what a request for one lock would wait for
+//	GET /v1/top?limit=                  the names that are waited for most
 //	GET /v1/history?name=&at=&from=&to=&limit= who held one lock
 //	GET /v1/watch?name=&prefix=&from=&events=&for= what becomes of a lock, event by event
 //	POST /v1/watch?name=&prefix=true    the same, with what is known in the body

@@ -14,8 +14,9 @@ import (
 // requestTimeout bounds a question about locks.
 const requestTimeout = 5 * time.Second
 
-// maxPage bounds the locks of one answer.
-const maxPage = 10_000
+// maxPage bounds the locks of one answer, usualTop is how many names waited for most
+// there are in one unless it is said.
+const maxPage, usualTop = 10_000, 20
 
 // unknownLock is what is said of a lock that the cluster does not know, by its name.
 type unknownLock string
@@ -65,6 +66,29 @@ func (h *handler) lock(w http.ResponseWriter, r *http.Request) {
 			return nil, err
 		}
 		return AppendLock(nil, info), nil
+	})
+}
+
+// why answers what a request for a lock would wait for.
+func (h *handler) why(w http.ResponseWriter, r *http.Request) {
+	h.ask(w, r, needName(r), func(ctx context.Context, locks Locks) ([]byte, error) {
+		why, err := locks.Why(ctx, r.FormValue("name"))
+		if err != nil {
+			return nil, err
+		}
+		return AppendWhy(nil, why), nil
+	})
+}
+
+// top answers which names are waited for most.
+func (h *handler) top(w http.ResponseWriter, r *http.Request) {
+	limit, err := atMost(r, "limit", usualTop, maxPage)
+	h.ask(w, r, err, func(ctx context.Context, locks Locks) ([]byte, error) {
+		top, err := locks.Top(ctx, limit)
+		if err != nil {
+			return nil, err
+		}
+		return AppendTop(nil, top), nil
 	})
 }
 

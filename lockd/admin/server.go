@@ -15,6 +15,12 @@ import (
 
 // Locks answers questions about locks. *client.Client does.
 type Locks interface {
+	Standing
+	Waiting
+}
+
+// Standing answers how locks stand, stood, and come to stand.
+type Standing interface {
 	// Get describes one lock; client.ErrNotFound when nobody has to do with it.
 	Get(ctx context.Context, name string) (*client.LockInfo, error)
 	// List describes a page of locks in the order of their names.
@@ -26,6 +32,14 @@ type Locks interface {
 		opts client.WatchOptions) iter.Seq2[client.WatchEvent, error]
 }
 
+// Waiting answers what is waited for.
+type Waiting interface {
+	// Why says what a request for a lock would wait for if it came now.
+	Why(ctx context.Context, name string) (*client.WhyInfo, error)
+	// Top returns the names waited for most, at most so many, most contended first.
+	Top(ctx context.Context, limit int) ([]client.TopEntry, error)
+}
+
 // Options say what the handler looks at. Every function may be called from any
 // goroutine.
 type Options struct {
@@ -35,7 +49,7 @@ type Options struct {
 	Failed func() error
 	// Samples returns the values of /metrics.
 	Samples func() []Sample
-	// Locks returns what /v1/locks, /v1/lock, /v1/history and /v1/watch ask.
+	// Locks returns what /v1/locks, lock, why, top, history and watch ask.
 	Locks func(ctx context.Context) (Locks, error)
 	// Change asks for a change of the cluster and returns what became of it.
 	Change func(ctx context.Context, c placement.Change) error
@@ -61,6 +75,8 @@ func NewHandler(o Options) http.Handler {
 	mux.HandleFunc("GET /v1/status", h.status)
 	mux.HandleFunc("GET /v1/locks", h.locks)
 	mux.HandleFunc("GET /v1/lock", h.lock)
+	mux.HandleFunc("GET /v1/why", h.why)
+	mux.HandleFunc("GET /v1/top", h.top)
 	mux.HandleFunc("GET /v1/history", h.history)
 	mux.HandleFunc("GET /v1/watch", h.watch)
 	mux.HandleFunc("POST /v1/watch", h.watch)
@@ -80,6 +96,7 @@ func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, "the admin port of a lockd node\n\n"+
 		"/metrics\n/healthz\n/readyz\n/v1/status\n/v1/locks?prefix=&after=&limit=\n/v1/lock?name=\n"+
+		"/v1/why?name=\n/v1/top?limit=\n"+
 		"/v1/history?name=&at=&from=&to=&limit=\n/v1/watch?name=&prefix=&from=&events=&for=\n"+
 		"/debug/pprof/\n"+
 		"POST /v1/cluster/add, remove, replace, move, drain\n")

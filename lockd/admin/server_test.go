@@ -43,6 +43,17 @@ func (f *fakeLocks) History(_ context.Context, name string,
 	return &client.History{Name: name, Holds: []client.PastHold{{Client: "me", Token: 7}}}, f.err
 }
 
+func (f *fakeLocks) Why(_ context.Context, name string) (*client.WhyInfo, error) {
+	f.asked = "why " + name
+	return &client.WhyInfo{Position: 2, Samples: 3, Usual: time.Second, Estimate: -1,
+		LockInfo: client.LockInfo{Name: name}}, f.err
+}
+
+func (f *fakeLocks) Top(_ context.Context, limit int) ([]client.TopEntry, error) {
+	f.asked = fmt.Sprint("top ", limit)
+	return []client.TopEntry{{Name: "a\xff", Score: 9, Usual: -1}}, f.err
+}
+
 func (f *fakeLocks) Watch(_ context.Context, name string,
 	_ client.WatchOptions) iter.Seq2[client.WatchEvent, error] {
 	f.asked = name
@@ -68,6 +79,42 @@ func TestHistoryOverHTTP(t *testing.T) {
 	s.locks.err = client.ErrNoHistory
 	if code, body := s.get("/v1/history?name=a"); code != 404 {
 		t.Errorf("no history: got %d %s, want 404", code, body)
+	}
+}
+
+// TestWaitingOverHTTP proves that it is told over HTTP what a request would wait for and
+// which names are waited for most, what is asked wrongly, and what the nodes cannot say.
+func TestWaitingOverHTTP(t *testing.T) {
+	for _, row := range []struct {
+		path  string
+		err   error
+		code  int
+		asked string
+		want  []string
+	}{
+		{path: "why?name=a%2Fb", code: 200, asked: "why a/b",
+			want: []string{`"name":"a/b"`, `"position":2`, `"usual_hold_ms":1000`}},
+		{path: "why", code: 400, want: []string{"name is missing"}},
+		{path: "why?name=a", err: client.ErrNameTooLong, code: 400, asked: "why a"},
+		{path: "why?name=a", err: client.ErrBusy, code: 429, asked: "why a"},
+		{path: "why?name=a", err: client.ErrUnavailable, code: 503, asked: "why a"},
+		{path: "top", code: 200, asked: "top 20", want: []string{`"name_base64":"Yf8="`, `"score":9`}},
+		{path: "top?limit=10000", code: 200, asked: "top 10000"},
+		{path: "top?limit=10001", code: 400, want: []string{"must be 1 to 10000"}},
+		{path: "top?limit=0", code: 400}, {path: "top?limit=x", code: 400},
+		{path: "top", err: client.ErrUnavailable, code: 503, asked: "top 20"},
+	} {
+		s := &site{status: picture(), locks: fakeLocks{err: row.err}}
+		code, body := s.get("/v1/" + row.path)
+		if code != row.code || s.locks.asked != row.asked || !json.Valid([]byte(body)) {
+			t.Errorf("%s, %v: got %d %s, asked %q, want %d, %q", row.path, row.err, code, body,
+				s.locks.asked, row.code, row.asked)
+		}
+		for _, want := range row.want {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s: got %s, want %s in it", row.path, body, want)
+			}
+		}
 	}
 }
 
@@ -362,6 +409,8 @@ func TestJSONOfTheCommandLine(t *testing.T) {
 // takes its place.
 func TestPagesAreFound(t *testing.T) {
 	s := site{status: picture()}
+	needsName := map[string]bool{"/v1/lock": true, "/v1/why": true, "/v1/history": true,
+		"/v1/watch": true}
 	code, page := s.get("/")
 	if code != 200 {
 		t.Fatalf("got status %d, want 200", code)
@@ -372,8 +421,8 @@ func TestPagesAreFound(t *testing.T) {
 			continue
 		}
 		want := 200
-		if path == "/v1/lock" || path == "/v1/history" || path == "/v1/watch" {
-			want = 400 // they need a name
+		if needsName[path] {
+			want = 400
 		}
 		if code, _ := s.get(path); code != want {
 			t.Errorf("%s: got status %d, want %d", path, code, want)
