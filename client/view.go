@@ -85,43 +85,50 @@ type View struct {
 	prefix bool
 	slot   uint64 // of the last push
 	// of are the versions last told; of a prefix only those of names in use.
-	of map[string]Version
+	of map[string]known
 	// news are the events that have not been taken, order their names, oldest first.
 	news  map[string]*WatchEvent
 	order []string
-	// begun is the slot at which the telling of all began that runs, and synced is set
-	// once one has ended; of a prefix.
-	begun           uint64
+	// telling is the number of the telling of all that began last, syncing is set while
+	// it runs, and synced once one has ended; of a prefix.
+	telling         uint64
 	syncing, synced bool
+}
+
+// known is how a lock stood when it was last told, and in which telling of all that was,
+// or after which. A slot does not say that: two tellings may begin at the same.
+type known struct {
+	Version
+	telling uint64
 }
 
 // NewView returns the view of one lock for a Call, from a version on.
 func NewView(name string, from Version) *View {
 	v := newView()
 	if from != (Version{}) {
-		v.slot, v.of[name] = from.Slot, from
+		v.slot, v.of[name] = from.Slot, known{Version: from}
 	}
 	return v
 }
 
 // NewPrefixView returns the view, for a Call, of all locks of a group whose names begin
-// alike. known is as in WatchOptions, of names of that group with that prefix alone; it
+// alike. from is Known of WatchOptions, of names of that group with that prefix alone; it
 // is copied.
-func NewPrefixView(known map[string]Version) *View {
+func NewPrefixView(from map[string]Version) *View {
 	v := newView()
-	v.prefix, v.synced = true, known != nil
+	v.prefix, v.synced = true, from != nil
 	free := fingerprint(&wire.Watched{})
-	for name, last := range known { // order: a map is built
+	for name, last := range from { // order: a map is built
 		if last.State != free {
 			// What counts is the state: who begins is told by a leader that is confirmed.
-			v.of[name] = Version{State: last.State}
+			v.of[name] = known{Version: Version{State: last.State}}
 		}
 	}
 	return v
 }
 
 func newView() *View {
-	return &View{of: make(map[string]Version), news: make(map[string]*WatchEvent)}
+	return &View{of: make(map[string]known), news: make(map[string]*WatchEvent)}
 }
 
 // Next takes the oldest event.
@@ -151,24 +158,27 @@ func (v *View) scope() wire.Scope {
 
 // take takes one push and reports whether there is news.
 func (v *View) take(x *wire.Watched) bool {
-	if x.Slot < v.slot {
-		return false // of a leader that has been replaced
+	last, was := v.of[string(x.Name)]
+	if x.Slot < v.slot { // of a leader that has been replaced
+		if was {
+			v.of[string(x.Name)] = known{last.Version, v.telling}
+		}
+		return false
 	}
 	v.slot = x.Slot
 	now := Version{x.Slot, fingerprint(x)}
 	inUse := x.Holders+x.Waiters > 0
-	last, known := v.of[string(x.Name)]
 	if inUse || !v.prefix {
-		v.of[string(x.Name)] = now
+		v.of[string(x.Name)] = known{now, v.telling}
 	} else {
 		delete(v.of, string(x.Name))
 	}
-	if known && last.State == now.State || !known && !inUse && v.prefix {
+	if was && last.State == now.State || !was && !inUse && v.prefix {
 		return false
 	}
 	e := newWatchEvent(x, now)
-	if e.Change == LockPresent && (known || v.prefix && v.synced) {
-		e.Change = guess(&e, last)
+	if e.Change == LockPresent && (was || v.prefix && v.synced) {
+		e.Change = guess(&e, last.Version)
 	}
 	v.tell(e)
 	return true
@@ -201,9 +211,13 @@ func (v *View) asked() { v.syncing = false }
 // sync takes the beginning or the end of the telling of all, and reports whether
 // there is news: at the end what was not told since the beginning is free.
 func (v *View) sync(x *wire.WatchSynced) bool {
-	if x.Phase == wire.PhaseBegin || !v.syncing {
-		v.begun, v.syncing = x.Slot, x.Phase == wire.PhaseBegin
+	if x.Phase == wire.PhaseBegin {
+		v.telling++
+		v.syncing = true
 		return false
+	}
+	if !v.syncing {
+		return false // nobody heard it begin
 	}
 	v.syncing, v.synced = false, true
 	if x.Slot < v.slot {
@@ -212,7 +226,7 @@ func (v *View) sync(x *wire.WatchSynced) bool {
 	v.slot = x.Slot
 	var gone []string
 	for name, last := range v.of { // order: sorted below
-		if last.Slot < v.begun && !plantedIs("watch-keeps-what-is-gone") {
+		if last.telling < v.telling && !plantedIs("watch-keeps-what-is-gone") {
 			gone = append(gone, name)
 		}
 	}

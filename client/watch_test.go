@@ -354,6 +354,42 @@ func TestTellingThatWasLeft(t *testing.T) {
 	}
 }
 
+// TestTellingsAtOneSlot proves that what a telling of all leaves out is free, even if it
+// was told at the very slot at which that telling begins.
+func TestTellingsAtOneSlot(t *testing.T) {
+	v := NewPrefixView(nil)
+	sync := func(slot uint64, p wire.Phase) { v.sync(&wire.WatchSynced{Slot: slot, Phase: p}) }
+	hear := func(slot uint64, name string) {
+		v.take(&wire.Watched{Slot: slot, Holders: 1, Token: 7, Session: 1, Mode: wire.ModeEX,
+			Change: wire.ChangePresent, Name: []byte(name)})
+	}
+	free := func() (names []string) {
+		for e, ok := v.Next(); ok; e, ok = v.Next() {
+			if e.Free() {
+				names = append(names, e.Name)
+			}
+		}
+		return names
+	}
+	sync(5, wire.PhaseBegin)
+	hear(5, "a")
+	hear(5, "b")
+	sync(5, wire.PhaseEnd)
+	sync(5, wire.PhaseBegin) // asked again, in the same slot
+	hear(5, "b")
+	sync(6, wire.PhaseEnd) // a was given back in 6, behind what had been told
+	if got := free(); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("got %v free, want a alone", got)
+	}
+	hear(9, "c")
+	sync(8, wire.PhaseBegin) // of a node that is behind, and comes up while it tells
+	hear(8, "c")
+	sync(9, wire.PhaseEnd)
+	if got := free(); !slices.Equal(got, []string{"b"}) {
+		t.Errorf("got %v free, want b alone: c was told, if of an older slot", got)
+	}
+}
+
 // TestWhyAndOnWait proves that who waits hears where it stands, and hears it anew.
 func TestWhyAndOnWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -17,7 +17,8 @@
 //	POST /v1/cluster/drain              this node gives its leaderships away
 //	    /debug/pprof/                   profiles of the process
 //
-// A POST that a browser sends on behalf of another site is refused.
+// A POST that a browser sends on behalf of another site is refused, or to a name, which
+// that site may have made to lead here.
 //
 // A node is ready when its cluster is born, every group it keeps has a known
 // leader, its disk moves and it is not draining. An error of /v1 is {"error":

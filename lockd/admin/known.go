@@ -68,17 +68,22 @@ func readKnown(r io.Reader, count func(bytes int) error) (map[string]client.Vers
 var errNoRoom = fmt.Errorf("what the watches at this node know takes all of the %d MiB that "+
 	"there are for it: ask another, or later, or with less", maxKnownRoom>>20)
 
-// room is the memory that all watches together may take for what they know.
-type room struct{ taken atomic.Int64 }
-
-// take takes some of it, unless there is not so much.
-func (x *room) take(bytes int) error {
-	if x.taken.Add(int64(bytes)) > maxKnownRoom {
-		x.taken.Add(-int64(bytes))
-		return errNoRoom
-	}
-	return nil
+// room is memory that requests share: what all watches know, what all answers say.
+type room struct {
+	taken atomic.Int64
+	most  int64
 }
+
+// take takes some of it, and reports whether there was so much.
+func (x *room) take(bytes int) bool {
+	if x.taken.Add(int64(bytes)) > x.most {
+		x.give(bytes)
+		return false
+	}
+	return true
+}
+
+func (x *room) give(bytes int) { x.taken.Add(-int64(bytes)) }
 
 // parseEvent returns the name and the version of an event.
 func parseEvent(line []byte) (string, client.Version, error) {

@@ -18,6 +18,15 @@ const requestTimeout = 5 * time.Second
 // there are in one unless it is said.
 const maxPage, usualTop = 10_000, 20
 
+const (
+	// maxAsking bounds the questions about locks that are answered at a time, maxToldRoom
+	// what answers take that have not been read.
+	maxAsking, maxToldRoom = 8, 64 << 20
+	// askStep is how many locks of a list are asked for at a time, and maxPageBytes after
+	// how many bytes of names a page is full. In JSON they may be six times as long.
+	askStep, maxPageBytes = 250, 1 << 20
+)
+
 // unknownLock is what is said of a lock that the cluster does not know, by its name.
 type unknownLock string
 
@@ -33,27 +42,75 @@ func (h *handler) ask(w http.ResponseWriter, r *http.Request, wrong error,
 		fail(w, http.StatusBadRequest, wrong.Error())
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
-	defer cancel()
-	locks, err := h.opts.Locks(ctx)
-	var body []byte
-	if err == nil {
-		body, err = question(ctx, locks)
-	}
+	body, err := h.answer(r.Context(), question)
 	if err != nil {
 		failWith(w, err)
 		return
 	}
+	if !h.told.take(len(body)) {
+		w.Header().Set(retryAfter, "1")
+		fail(w, http.StatusTooManyRequests, fmt.Sprintf("answers that nobody has read yet take all of "+
+			"the %d MiB that there are for them: ask another node, or later", maxToldRoom>>20))
+		return
+	}
+	defer h.told.give(len(body))
 	write(w, body)
+}
+
+// answer makes an answer, if need be once others are made.
+func (h *handler) answer(ctx context.Context,
+	question func(context.Context, Locks) ([]byte, error)) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	select {
+	case h.asking <- struct{}{}:
+		defer func() { <-h.asking }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%d other questions were not answered in time: %w", maxAsking,
+			context.Cause(ctx))
+	}
+	locks, err := h.opts.Locks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return question(ctx, locks)
 }
 
 func (h *handler) locks(w http.ResponseWriter, r *http.Request) {
 	limit, err := atMost(r, "limit", 1000, maxPage)
 	h.ask(w, r, err, func(ctx context.Context, locks Locks) ([]byte, error) {
-		list, err := locks.List(ctx, r.FormValue("prefix"),
-			client.ListOptions{After: r.FormValue("after"), Limit: limit})
-		return AppendList(nil, list, limit), err
+		list, full, err := page(ctx, locks, r.FormValue("prefix"), r.FormValue("after"), limit)
+		if err != nil {
+			return nil, err
+		}
+		if full {
+			limit = len(list)
+		}
+		return AppendList(nil, list, limit), nil
 	})
+}
+
+// page asks for the locks of a page, which is full at limit, or at maxPageBytes.
+func page(ctx context.Context, locks Locks, prefix, after string, limit int) (
+	list []client.ListEntry, full bool, err error) {
+	for bytes := 0; len(list) < limit; {
+		step := min(askStep, limit-len(list))
+		more, err := locks.List(ctx, prefix, client.ListOptions{After: after, Limit: step})
+		if err != nil {
+			return nil, false, err
+		}
+		list = append(list, more...)
+		if len(more) < step {
+			return list, false, nil
+		}
+		for i := range more {
+			bytes += len(more[i].Name) + len(more[i].Client)
+		}
+		if after = more[len(more)-1].Name; bytes > maxPageBytes {
+			break
+		}
+	}
+	return list, true, nil
 }
 
 func (h *handler) lock(w http.ResponseWriter, r *http.Request) {

@@ -2,11 +2,16 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
+	"os"
+	"strings"
 
 	"lockd/client"
 	"lockd/lockd/node"
@@ -64,9 +69,13 @@ type Options struct {
 // profiles is where those of the program are.
 const profiles = "/debug/pprof/"
 
+const watchPath = "/v1/watch"
+
 // NewHandler returns the handler of the admin listener.
 func NewHandler(o Options) http.Handler {
-	h := &handler{opts: o, seats: make(chan struct{}, MaxWatches)}
+	h := &handler{opts: o, seats: make(chan struct{}, MaxWatches),
+		known: room{most: maxKnownRoom}, told: room{most: maxToldRoom},
+		asking: make(chan struct{}, maxAsking)}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", newMetrics(o))
 	mux.HandleFunc("GET /healthz", h.health)
@@ -78,8 +87,8 @@ func NewHandler(o Options) http.Handler {
 	mux.HandleFunc("GET /v1/why", h.why)
 	mux.HandleFunc("GET /v1/top", h.top)
 	mux.HandleFunc("GET /v1/history", h.history)
-	mux.HandleFunc("GET /v1/watch", h.watch)
-	mux.HandleFunc("POST /v1/watch", h.watch)
+	mux.HandleFunc("GET "+watchPath, h.watch)
+	mux.HandleFunc("POST "+watchPath, h.watch)
 	mux.HandleFunc("POST /v1/cluster/{change}", h.change)
 	mux.HandleFunc("POST /v1/cluster/drain", h.drain)
 	mux.HandleFunc("POST /v1/faults/{kind}", h.fault)
@@ -88,7 +97,7 @@ func NewHandler(o Options) http.Handler {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return patient(ownSite(mux))
+	return patient(ownSite(plain(mux)))
 }
 
 // index names the pages to who looks for them.
@@ -103,13 +112,67 @@ func index(w http.ResponseWriter, _ *http.Request) {
 }
 
 // ownSite refuses what a browser sends on behalf of another site: there is no
-// password that such a page would lack.
+// password that such a page would lack. A page whose own name was made to lead here looks
+// like one of this site, so a browser has to come by address, or as localhost.
 func ownSite(h http.Handler) http.Handler {
 	guard := http.NewCrossOriginProtection()
-	guard.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	deny := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusForbidden, "the request comes from the page of another site")
-	}))
-	return guard.Handler(h)
+	})
+	guard.SetDenyHandler(deny)
+	guarded := guard.Handler(h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && r.Header.Get("Origin") != "" && named(r.Host) {
+			deny(w, r)
+			return
+		}
+		guarded.ServeHTTP(w, r)
+	})
+}
+
+// named reports whether a host, with its port or without, is given by a name that
+// somebody else may point anywhere.
+func named(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err != nil && host != "localhost"
+}
+
+// maxFormBytes bounds the body of a request that may have its parameters there.
+const maxFormBytes = 64 << 10
+
+// plain reads the parameters of a request, so that nobody reads them from a body of
+// any length, of which a part may go to files. The body of a watch is no form.
+func plain(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		posted := r.Method == http.MethodPost
+		switch {
+		case posted && r.URL.Path == watchPath:
+			r.Form = r.URL.Query()
+		case !posted && r.ContentLength != 0:
+			// Nobody would read it, and so see that the peer has gone.
+			fail(w, http.StatusBadRequest, fmt.Sprintf("a %s has no body", r.Method))
+			return
+		default:
+			r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+			if err := r.ParseForm(); err != nil {
+				failBody(w, err)
+				return
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// failBody answers a request whose body could not be read.
+func failBody(w http.ResponseWriter, err error) {
+	code := http.StatusBadRequest
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		code, err = http.StatusRequestTimeout, fmt.Errorf("the body did not come within %v", bodyTime)
+	}
+	fail(w, code, err.Error())
 }
 
 type handler struct {
@@ -117,6 +180,10 @@ type handler struct {
 	// seats has one entry for each watch that goes on.
 	seats chan struct{}
 	known room // for what those know that go on
+	// asking has one entry for each answer about locks that is being made, told is room
+	// for those that are being read.
+	asking chan struct{}
+	told   room
 }
 
 func (h *handler) health(w http.ResponseWriter, _ *http.Request) {

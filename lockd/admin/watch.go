@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -54,26 +53,23 @@ type watchRequest struct {
 // It answers when there is an event, or with nothing when the time is over. One event
 // from a version on is a long poll.
 func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
-	select {
-	case h.seats <- struct{}{}:
-		defer func() { <-h.seats }()
-	default:
-		fail(w, http.StatusTooManyRequests, fmt.Sprintf("%d watches go on at this node, which is "+
-			"its bound: ask another, or later", MaxWatches))
-		return
-	}
 	q := &watchRequest{room: &h.known}
-	defer func() { q.room.taken.Add(-int64(q.taken)) }()
+	defer func() { q.room.give(q.taken) }()
 	err := q.read(w, r)
 	switch {
 	case errors.Is(err, errNoRoom):
 		fail(w, http.StatusTooManyRequests, err.Error())
 		return
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		fail(w, http.StatusRequestTimeout, fmt.Sprintf("the body did not come within %v", bodyTime))
-		return
 	case err != nil:
-		fail(w, http.StatusBadRequest, err.Error())
+		failBody(w, err)
+		return
+	}
+	select {
+	case h.seats <- struct{}{}: // after the body, whose sender may be slow
+		defer func() { <-h.seats }()
+	default:
+		fail(w, http.StatusTooManyRequests, fmt.Sprintf("%d watches go on at this node, which is "+
+			"its bound: ask another, or later", MaxWatches))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
@@ -103,16 +99,15 @@ func (h *handler) watch(w http.ResponseWriter, r *http.Request) {
 
 // count takes room for what is known.
 func (q *watchRequest) count(bytes int) error {
-	err := q.room.take(bytes)
-	if err == nil {
-		q.taken += bytes
+	if !q.room.take(bytes) {
+		return errNoRoom
 	}
-	return err
+	q.taken += bytes
+	return nil
 }
 
 // read reads what is asked for.
 func (q *watchRequest) read(w http.ResponseWriter, r *http.Request) error {
-	r.Form = r.URL.Query() // the body is no form, whatever curl says of it
 	q.name, q.length = r.FormValue("name"), usualWatch
 	prefix, err := toggle(r, "prefix")
 	if err != nil {
