@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"lockd/lockd/config"
 )
@@ -57,11 +58,10 @@ func verbs() []verb {
 // run carries out one command line and returns the exit code.
 func (sh *shell) run(args []string) int {
 	err := sh.dispatch(args)
-	defer func() {
-		if sh.last != nil {
-			sh.last()
-		}
-	}()
+	if sh.last != nil {
+		time.AfterFunc(lastWordTime, sh.last)
+		defer sh.last()
+	}
 	var f *failure
 	if readerGone(err) {
 		return exitSignal + int(syscall.SIGPIPE)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"lockd/client"
@@ -453,4 +454,28 @@ func TestManyErrorsAreOneLine(t *testing.T) {
 	if got := briefly(one); got != one {
 		t.Errorf("got %v, want what was given", got)
 	}
+}
+
+// stuck is a stream whose reader has stopped.
+type stuck struct{ reads chan struct{} }
+
+func (s stuck) Write(p []byte) (int, error) {
+	<-s.reads
+	return len(p), nil
+}
+
+// A last word that nobody reads does not keep the process from being silent.
+func TestSilenceDoesNotWaitForTheLastWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		silent := make(chan struct{}, 2)
+		s := stuck{make(chan struct{})}
+		sh := &shell{out: s, err: s, last: func() { silent <- struct{}{} }}
+		begun := time.Now()
+		go sh.run([]string{"nonsense"})
+		if <-silent; time.Since(begun) != lastWordTime {
+			t.Errorf("silent after %v, want %v", time.Since(begun), lastWordTime)
+		}
+		close(s.reads)
+		<-silent
+	})
 }

@@ -5,7 +5,12 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
+
+// lastWordTime is how long the last word may take to be written before the sockets are
+// shut all the same: whoever is to read it may have stopped.
+const lastWordTime = time.Second
 
 // silence shuts all sockets of the process, listening and connected, before it ends
 // out of order. A thread that waits for a disk which does not move keeps a process from

@@ -125,3 +125,26 @@ func TestListsSayWhatTheyCount(t *testing.T) {
 		}
 	}
 }
+
+// TestFilesOfALargeHistoryAreKeptAwayFromConns: each segment is an open file, and a conn
+// that takes the last one would end the node.
+func TestFilesOfALargeHistoryAreKeptAwayFromConns(t *testing.T) {
+	load := func(flags ...Given) int {
+		c, _, err := Load(Sources{File: write(t, example), Flags: flags})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.ServerOptions().ReservedFiles
+	}
+	if got := load(); got != 0 {
+		t.Errorf("by default: got %d, want what netio takes", got)
+	}
+	large := []Given{{"history-size", "32GiB"}, {"memory", "64GiB"}}
+	if got, want := load(large...), 2048+otherFiles; got < want {
+		t.Errorf("a history of 32 GiB: got %d, want %d at least", got, want)
+	}
+	more := append(large, Given{"wal-segments-max", "500"})
+	if got, less := load(more...), load(large...); got != less+500-16 {
+		t.Errorf("a log of 500 segments: got %d, want %d more than %d", got, 500-16, less)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"lockd/lockd/history"
 	"lockd/lockd/node"
 	"lockd/netio"
 	"lockd/netio/wire"
@@ -67,12 +68,26 @@ func (c *Config) WALOptions() wal.Options {
 	}
 }
 
+const (
+	// usualFiles are what netio keeps away from conns unless it is told otherwise, which
+	// is enough for most.
+	usualFiles = 512
+	// otherFiles are those of checkpoints, links, listeners and the program, beside the log
+	// and the history, whose number is a matter of settings.
+	otherFiles = 384
+)
+
 // ServerOptions returns the options of the client port.
 func (c *Config) ServerOptions() netio.ServerOptions {
+	files := otherFiles + c.WALBound + 2 + history.OpenFiles(c.HistoryBytes)
+	if files <= usualFiles {
+		files = 0
+	}
 	return netio.ServerOptions{
 		Addr:             first(c.ClientListen, c.Self().Client),
 		Loops:            c.EventLoops,
 		MaxConns:         c.Conns,
+		ReservedFiles:    files,
 		MaxFrameBytes:    wire.MaxFrameBytes,
 		MaxOutboundBytes: int(c.OutboundBytes),
 		MaxBufferedBytes: int(max(bufferedBytes, c.OutboundBytes)),

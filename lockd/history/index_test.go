@@ -115,9 +115,11 @@ func TestSegmentsAreNotTooMany(t *testing.T) {
 		{MinBytes, MinBytes / segmentsAtLeast}, {256 << 20, 16 << 20}, {32 << 30, 16 << 20},
 		{1 << 40, 512 << 20},
 	} {
-		s := Store{opts: Options{Bytes: row.size}}
-		if got := s.segmentBytes(); got != row.want {
+		if got := segmentLength(row.size); got != row.want {
 			t.Errorf("%d bytes: got segments of %d, want %d", row.size, got, row.want)
+		}
+		if files := int64(OpenFiles(row.size)); files*row.want < row.size || files > segmentsAtMost+2 {
+			t.Errorf("%d bytes: got %d open files", row.size, files)
 		}
 	}
 }

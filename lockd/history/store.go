@@ -53,6 +53,20 @@ func MemoryBytes(size int64, groups int) uint64 {
 		uint64(groups)*perGroup
 }
 
+// OpenFiles bounds the files that a Store with so many bytes of segments keeps open.
+func OpenFiles(size int64) int {
+	if size <= 0 {
+		return 0
+	}
+	return int(size/segmentLength(size)) + 2
+}
+
+// segmentLength is how long a segment of a Store with so many bytes is when the next is
+// begun.
+func segmentLength(size int64) int64 {
+	return max(1, min(size/segmentsAtLeast, max(segmentBytes, size/segmentsAtMost)))
+}
+
 // groupState is what is known of a group.
 type groupState struct {
 	spans  []span // ascending, apart from each other

@@ -97,7 +97,7 @@ func (s *Store) room(number uint64) error {
 	s.mu.Lock()
 	none := len(s.mu.segments) == 0
 	s.mu.Unlock()
-	if none || s.newest().bytes >= s.segmentBytes() {
+	if none || s.newest().bytes >= segmentLength(s.opts.Bytes) {
 		return s.begin(number)
 	}
 	return nil
@@ -124,11 +124,6 @@ func (s *Store) newest() segment {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.mu.segments[len(s.mu.segments)-1]
-}
-
-// segmentBytes is how long a segment is when the next is begun.
-func (s *Store) segmentBytes() int64 {
-	return min(s.opts.Bytes/segmentsAtLeast, max(segmentBytes, s.opts.Bytes/segmentsAtMost))
 }
 
 // append writes the first block of the queue, which is next, and takes it out.
