@@ -245,7 +245,7 @@ func (a *assembly) openStore(recovery *node.Recovery) error {
 func (a *assembly) die(err error) {
 	a.dying.Store(true)
 	err = advise(fmt.Errorf("node %d stopped: the checkpoints failed: %w", a.cfg.ID, err))
-	time.AfterFunc(lastWordTime, silence)
+	afterLastWord(silence)
 	fmt.Fprintf(os.Stderr, "lockd: %v\n", err)
 	silence()
 	os.Exit(exitFailure)

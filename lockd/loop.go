@@ -209,3 +209,7 @@ func (f *faults) run() {
 		}
 	}
 }
+
+// afterLastWord has last called when the last word has had its time, written or not. The
+// end of the process starts it and stops it, if nothing keeps that from coming before.
+func afterLastWord(last func()) { time.AfterFunc(lastWordTime, last) }

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"lockd/lockd/config"
 )
@@ -59,7 +58,7 @@ func verbs() []verb {
 func (sh *shell) run(args []string) int {
 	err := sh.dispatch(args)
 	if sh.last != nil {
-		time.AfterFunc(lastWordTime, sh.last)
+		afterLastWord(sh.last)
 		defer sh.last()
 	}
 	var f *failure
