@@ -15,7 +15,7 @@
 //	Accept        leader    acceptors ballot, entries, chosen             –
 //	Accepted      acceptor  leader    ballot, slot…last, chosen           the entries
 //	Heartbeat     leader    peers     ballot, chosen, seq                 –
-//	HeartbeatAck  peer      leader    ballot, chosen, seq, slot           slots below slot
+//	HeartbeatAck  peer      leader    ballot, chosen, seq, slot, refused? slots below slot
 //	Learn         learner   any peer  slot, chosen                        –
 //	Learned       learner   learner   slot…last, entries, released?       –
 //	Refuse        acceptor  proposer  ballot, promised, chosen            the promise

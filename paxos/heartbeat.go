@@ -91,7 +91,8 @@ func (r *Replica) concerns(node NodeID) bool {
 
 // onHeartbeat hears the leader and says that nothing above its ballot is
 // promised here. That needs no sync: it promises nothing. Who only learns says
-// too what of it is synced, by the last time that it asked itself.
+// too what of it is synced, by the last time that it asked itself. Who could not
+// lead says that, which is a hint for hand-overs.
 func (r *Replica) onHeartbeat(m *Message) {
 	if m.Ballot.Node != m.From || r.isStranger(m) {
 		return
@@ -106,6 +107,9 @@ func (r *Replica) onHeartbeat(m *Message) {
 		Kind: KindHeartbeatAck, To: m.From, Ballot: m.Ballot,
 		Chosen: r.log.chosen, Seq: m.Seq,
 	}
+	if !r.reaches() {
+		ack.Flags = FlagRefused
+	}
 	if r.configs[len(r.configs)-1].place(r.cfg.Self, r.cfg.Disk) < 0 {
 		ack.Slot = r.synced + 1
 		r.sendAfterSync(Message{Kind: KindHeartbeatAck, To: r.cfg.Self, Chosen: r.log.chosen})
@@ -119,12 +123,17 @@ func (r *Replica) onHeartbeatAck(m *Message) {
 		return
 	}
 	p.beat, p.refused, p.refusedFor = 0, false, 0
-	p.seq = max(p.seq, m.Seq)
+	if m.Seq >= p.seq {
+		p.seq, p.barred = m.Seq, m.Flags.Has(FlagRefused)
+	}
 	p.answered = true
 	if m.Slot > 0 {
 		p.unsynced = m.Slot
 	}
 	r.confirm()
+	if p.barred && r.transfer.to == p.node {
+		r.transfer = transfer{}
+	}
 	r.maybeHandOver()
 }
 

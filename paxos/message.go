@@ -70,7 +70,8 @@ func (k Kind) String() string {
 type Flags uint8
 
 const (
-	// FlagRefused marks a PreAnswer that says no.
+	// FlagRefused marks a PreAnswer that says no, and a HeartbeatAck of one that could
+	// not lead in the leader's place, because it has no conns to a quorum.
 	FlagRefused Flags = 1 << iota
 	// FlagMore marks a Promise that is continued above Last: the proposer asks
 	// for the rest with another Prepare of the same ballot.

@@ -20,8 +20,8 @@ func (t Ticks) next() Ticks {
 type peer struct {
 	node NodeID
 	disk DiskID
-	// down is the caller's hint that no conn to it stands.
-	down bool
+	// down is the caller's hint that its process died, cut that no conn to it stands.
+	down, cut bool
 	// heard is how long ago it said anything.
 	heard Ticks
 	// chosen is the chosen watermark it last named.
@@ -33,6 +33,9 @@ type peer struct {
 	// have synced with all before; zero if it does not say.
 	answered bool
 	unsynced Slot
+	// barred says that it has no conns to a quorum itself, by its last answer to a
+	// heartbeat.
+	barred bool
 
 	// welcome and unwelcome are its answer to the running pre-prepare round.
 	welcome, unwelcome bool
@@ -105,7 +108,7 @@ func (r *Replica) heardPeer(p *peer, m *Message) {
 	if p.heard >= r.cfg.ElectionTicks || p.down {
 		r.rewind(p)
 	}
-	p.heard, p.down = 0, false
+	p.heard, p.down, p.cut = 0, false, false
 	p.chosen = max(p.chosen, m.Chosen)
 }
 
@@ -129,6 +132,19 @@ func (r *Replica) others(c *config, has func(*peer) bool) quorum.Set {
 		}
 	}
 	return s
+}
+
+// reaches reports whether conns stand to a quorum of the next slot's acceptors, as far
+// as the caller has said. On which disks they are, those who only follow do not know.
+func (r *Replica) reaches() bool {
+	c := r.configOf(r.log.chosen + 1)
+	var s quorum.Set
+	for place, a := range c.Acceptors {
+		if p := r.peer(a.Node); p == nil || !p.cut {
+			s = s.Add(place)
+		}
+	}
+	return c.quorums.Prepare(s) && c.quorums.Accept(s)
 }
 
 // rank is how many nodes take over before this one: those before it in the

@@ -354,7 +354,7 @@ func (r *Replica) PeerDown(node NodeID) {
 	if p == nil || p.down {
 		return
 	}
-	p.down = true
+	p.down, p.cut = true, true
 	if node != r.leader || r.role == RoleLeading {
 		return
 	}
@@ -369,13 +369,21 @@ func (r *Replica) PeerDown(node NodeID) {
 	r.check()
 }
 
+// PeerCut is the hint that no conn to node stands, whatever has become of its process.
+// A replica that has none to a quorum says so, and does not take over.
+func (r *Replica) PeerCut(node NodeID) {
+	if p := r.peer(node); p != nil {
+		p.cut = true
+	}
+}
+
 // PeerUp is the hint that a conn to node stands. What was sent to it before may
 // be lost, so a leader sends again. Nor does what it had said of itself count: it may have
 // been started again, and what it had learned need not have been durable.
 func (r *Replica) PeerUp(node NodeID) {
 	if p := r.peer(node); p != nil {
-		p.answered, p.unsynced = false, 0
-		p.down = false
+		p.answered, p.unsynced, p.barred = false, 0, false
+		p.down, p.cut = false, false
 		p.chosen = 0
 		r.rewind(p)
 	}

@@ -34,6 +34,8 @@ type PeerStatus struct {
 	Node NodeID
 	// Down is set by PeerDown and cleared by PeerUp or any message.
 	Down bool
+	// Cut is set by PeerCut and PeerDown, and cleared in the same way.
+	Cut bool
 	// HeardTicks is how long ago a message came from it.
 	HeardTicks Ticks
 	// Chosen is the chosen watermark it last named.
@@ -58,7 +60,7 @@ func (r *Replica) Status() Status {
 	for i := range r.peers {
 		p := &r.peers[i]
 		s.Peers = append(s.Peers, PeerStatus{
-			Node: p.node, Down: p.down, HeardTicks: p.heard, Chosen: p.chosen,
+			Node: p.node, Down: p.down, Cut: p.cut, HeardTicks: p.heard, Chosen: p.chosen,
 			Accepted: p.match, Sent: p.sent, InflightBytes: p.inflight,
 		})
 	}
@@ -101,6 +103,14 @@ func (r *Replica) PeerChosen(node NodeID) (Slot, bool) {
 		return 0, false
 	}
 	return p.chosen, true
+}
+
+// PeerBarred reports whether a peer could not lead the group, because it has no conns to
+// a quorum: it said so when it last answered a heartbeat of this replica. One of an
+// earlier version does not say it.
+func (r *Replica) PeerBarred(node NodeID) bool {
+	p := r.peer(node)
+	return p != nil && p.barred
 }
 
 // PeerHolds is PeerChosen, but for slots that a peer which only learns has not

@@ -16,7 +16,8 @@ type transfer struct {
 
 // TransferLead hands leadership to node: this leader takes no further values,
 // waits until node has and knows everything chosen, and tells it to prepare at
-// once. If that does not come about within an election timeout, it serves on.
+// once. If that does not come about within an election timeout, or node says that it
+// has no conns to a quorum, it serves on.
 // The error is ErrNotLeader or ErrTarget.
 func (r *Replica) TransferLead(to NodeID) error {
 	if r.role != RoleLeading {
@@ -30,6 +31,8 @@ func (r *Replica) TransferLead(to NodeID) error {
 			ErrTarget, to, r.lead.next)
 	case p.down || !r.answers(p):
 		return fmt.Errorf("%w: node %d does not answer", ErrTarget, to)
+	case p.barred:
+		return fmt.Errorf("%w: node %d has no conns to a quorum", ErrTarget, to)
 	case r.transfer.to == to:
 		return nil
 	}
@@ -95,10 +98,11 @@ func (r *Replica) maybeLeave() {
 	r.stepDown()
 }
 
-// onTakeOver prepares at once, without asking: the leader itself wants it.
+// onTakeOver prepares at once, without asking: the leader itself wants it. Not without
+// conns to a quorum: the group would lose its leader, and nothing come of it.
 func (r *Replica) onTakeOver(m *Message) {
 	if m.From != m.Ballot.Node || m.Ballot.Less(r.promised) || m.Ballot.Less(r.leaderBallot) ||
-		r.role == RoleLeading || r.role == RolePreparing || !r.canLead() {
+		r.role == RoleLeading || r.role == RolePreparing || !r.canLead() || !r.reaches() {
 		return
 	}
 	r.advanceTo(m.Chosen, m.Ballot)
