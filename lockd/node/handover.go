@@ -98,6 +98,20 @@ func (n *Node) rests(g *group, id paxos.NodeID) bool {
 	return r != nil && n.now < r.until
 }
 
+// breathes reports whether a group that was handed over in vain is to serve for a while
+// before it is handed to anybody else. It is for twice as long with each node that is
+// resting: where several cannot take it, it has a leader most of the time.
+func (n *Node) breathes(g *group) bool {
+	last, wait := Nanos(0), Nanos(0)
+	for i := range g.resting {
+		if r := &g.resting[i]; n.now < r.until {
+			last = max(last, r.until-r.length)
+			wait = max(n.settle(), 2*wait)
+		}
+	}
+	return n.now < last+wait
+}
+
 // hasFailed reports whether a node lately cost a group its leader, and did not take it
 // over.
 func (n *Node) hasFailed(g *group, id paxos.NodeID) bool {

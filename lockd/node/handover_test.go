@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"lockd/lockd/placement"
 	"lockd/netio/wire"
 	"lockd/paxos"
 )
@@ -185,4 +186,134 @@ func TestFM1DrainRemembersALongFailure(t *testing.T) {
 	}
 	w.drop = nil
 	w.settle("node 5 leads all", func() bool { return w.leads(5) == o.Groups })
+}
+
+// hubOptions have five nodes keep all groups.
+func hubOptions() Options {
+	o := fiveNodes()
+	o.Replicas = 5
+	return o
+}
+
+// spoke reports whether neither of two nodes is node 1.
+func spoke(a, b uint16) bool { return a != 1 && b != 1 }
+
+// A group is handed to nobody who has no links to a quorum, whether it is at home there
+// or its leader drains: it would have no leader for a while, and nothing would come of it.
+func TestFN1GroupIsNotHandedToWhoHasNoLinks(t *testing.T) {
+	for _, anew := range []bool{false, true} {
+		w := newWorld(t, hubOptions())
+		w.settle("all at home", w.atHome)
+		n := w.nodes[1]
+		w.part(spoke)
+		for id := uint16(2); id <= 5 && anew; id++ {
+			w.kill(id)
+			w.run(10 * Millisecond)
+			w.nodes[id].start()
+			w.link(id)
+		}
+		w.settle("node 1 leads all", func() bool { return w.leads(1) == w.opts.Groups })
+		w.run(Second)
+		told := n.count(EventTransfer)
+		w.run(10 * Second)
+		_ = w.drain(1, DrainAside)
+		w.run(20 * Second)
+		if got := n.count(EventTransfer) - told; got != 0 || w.leads(1) != w.opts.Groups {
+			t.Errorf("started anew %v: got %d hand-overs and %d groups led, want 0 and all", anew, got,
+				w.leads(1))
+		}
+		if !n.node.Status().Drained {
+			t.Error("node 1 waits for somebody who can take a group, and there is nobody")
+		}
+		w.apart = nil
+		w.settle("node 1 leads nothing", func() bool { return w.leads(1) == 0 })
+	}
+}
+
+// Where that does not show, because links stand that carry nothing, a group that has been
+// handed over in vain serves for a while before it is handed to somebody else: each time
+// for longer, and for longer than it had no leader.
+func TestFN1GroupServesBetweenHandOversInVain(t *testing.T) {
+	o := hubOptions()
+	o.Nodes = append(o.Nodes, Peer{ID: 6, ClientAddress: "x:1"}, Peer{ID: 7, ClientAddress: "x:1"})
+	o.Replicas = 7
+	w := newWorld(t, o)
+	w.settle("all at home", w.atHome)
+	w.drop = func(f testFrame) bool { return spoke(f.from, f.to) }
+	w.settle("node 1 leads all", func() bool { return w.leads(1) == w.opts.Groups })
+	w.run(4 * Second)
+	n := w.nodes[1]
+	_ = w.drain(1, DrainAside)
+	g := n.node.group(0)
+	var led, not, served Nanos
+	for end := w.now + 60*Second; w.now < end; w.run(10 * Millisecond) {
+		switch {
+		case g.leading:
+			led, served = led+10*Millisecond, served+10*Millisecond
+		case led > 0 && not > 0 && led < n.node.settle():
+			t.Fatalf("served for %d ms between two hand-overs in vain", led/Millisecond)
+		default:
+			led, not = 0, not+10*Millisecond
+		}
+	}
+	if not == 0 {
+		t.Error("nothing was handed over, want tries")
+	}
+	if served < 45*Second {
+		t.Errorf("of 60 s group 0 had a leader for %d ms, want most", served/Millisecond)
+	}
+}
+
+// A replica knows which of its peers are not linked, also of those that its group moved
+// to since, whether the log tells of these or a snapshot.
+func TestFN1ReplicaKnowsWhoIsNotLinked(t *testing.T) {
+	for _, row := range []struct {
+		way    string
+		down   bool
+		retain int // slots
+	}{{"log", false, 4096}, {"snapshot", true, 4}} {
+		o := testOptions()
+		o.Groups, o.CheckpointBytes, o.RetainSlots = 8, 2048, row.retain
+		w := newWorld(t, o)
+		w.apart = func(a, b uint16) bool { return min(a, b) == 2 && max(a, b) == 4 }
+		n := w.nodes[2]
+		_ = w.drain(2, DrainAside)
+		w.run(Second)
+		if row.down {
+			w.kill(2)
+			w.run(2 * Second)
+		}
+		w.addNode(4)
+		add := placement.Change{Kind: placement.Add, Node: 4, Peer: "h:1", Client: "h:2"}
+		if err := w.change(1, add); err != nil {
+			t.Fatal(err)
+		}
+		w.settle("groups move to node 4", func() bool { return w.leads(4) > 0 })
+		for g := range uint16(8) {
+			u := w.user(ConnID(g+10), g)
+			for i := range 30 {
+				u.lock(w.nameIn(g, i))
+			}
+		}
+		if row.down {
+			n.start()
+			w.link(2)
+		}
+		w.run(10 * Second)
+		cut := 0
+		for _, g := range n.node.hosted {
+			for _, p := range g.replica.Status().Peers {
+				if p.Cut != (p.Node == 4) {
+					t.Errorf("%s, group %d: cut off from node %d: got %v", row.way, g.id, p.Node, p.Cut)
+				}
+				if p.Cut {
+					cut++
+				}
+			}
+		}
+		if cut == 0 || row.down != (n.count(EventSnapshotInstalled) > 0) {
+			t.Errorf("by a %s: got %d replicas that know node 4, %d snapshots", row.way, cut,
+				n.count(EventSnapshotInstalled))
+		}
+	}
 }

@@ -109,6 +109,7 @@ func (n *Node) openGroup(id paxos.GroupID, machine *lockfsm.Machine, recovered *
 	g := newGroup(id, replica, machine)
 	n.noteStart(g)
 	g.seats, g.seatsVersion, g.forgotten = seats, version, forgotten
+	n.tellCut(g)
 	n.groups[id] = g
 	at, _ := slices.BinarySearchFunc(n.hosted, id, func(g *group, id paxos.GroupID) int {
 		return int(g.id) - int(id)
@@ -117,6 +118,16 @@ func (n *Node) openGroup(id paxos.GroupID, machine *lockfsm.Machine, recovered *
 	n.probeAdopted(g)
 	n.touch(g)
 	return g, nil
+}
+
+// tellCut tells the replica of a group which acceptors are not linked: it may know them
+// from now on only.
+func (n *Node) tellCut(g *group) {
+	for _, a := range g.seats.Now.Acceptors {
+		if p := n.peer(uint16(a.Node)); p == nil || !p.up {
+			g.replica.PeerCut(a.Node)
+		}
+	}
 }
 
 // takeIn begins to keep a group whose leader has spoken to this node. Anything
@@ -243,6 +254,7 @@ func (n *Node) install(g *group, slot paxos.Slot) {
 	}
 	g.seats, g.seatsVersion = seats, version
 	g.replica.Install(slot, seats.Configurations())
+	n.tellCut(g)
 	if g.id != 0 {
 		return
 	}

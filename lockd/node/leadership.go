@@ -208,18 +208,18 @@ func (n *Node) handOverTo(g *group) []paxos.NodeID {
 }
 
 // handOver begins to hand a group to its first successor that can take it, and
-// reports whether any peer may be able to. One that was asked lately, and of whom the
-// group had no leader for a while, may not.
+// reports whether any peer may be able to. One that has no links to a quorum is not, nor
+// one that was asked lately, and of whom the group had no leader for a while.
 func (n *Node) handOver(g *group) bool {
 	n.judgeMove(g)
 	found := false
 	for _, id := range n.handOverTo(g) {
 		p := n.peer(uint16(id))
-		if p == nil || !p.up || p.leaving || n.hasFailed(g, id) {
+		if p == nil || !p.up || p.leaving || n.hasFailed(g, id) || g.replica.PeerBarred(id) {
 			continue
 		}
 		found = true
-		if n.caughtUp(g, id) && !n.rests(g, id) && n.transfer(g, id) {
+		if n.caughtUp(g, id) && !n.rests(g, id) && !n.breathes(g) && n.transfer(g, id) {
 			break
 		}
 	}

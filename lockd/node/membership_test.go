@@ -14,7 +14,7 @@ import (
 
 // addNode puts another node into the world, on an empty disk.
 func (w *world) addNode(id uint16) *testNode {
-	n := &testNode{w: w, id: id, sent: make(map[ConnID][]byte),
+	n := &testNode{w: w, id: id, shelf: newShelf(), sent: make(map[ConnID][]byte),
 		saved: make(map[uint16]map[string][]byte), slots: make(map[uint16]uint64)}
 	w.nodes[id] = n
 	w.opts.Nodes = append(slices.Clone(w.opts.Nodes), Peer{ID: id, ClientAddress: "x:1"})
@@ -29,7 +29,7 @@ func (w *world) relink() {
 	for _, a := range w.opts.Nodes {
 		for _, b := range w.opts.Nodes {
 			x, y := w.nodes[a.ID], w.nodes[b.ID]
-			if a.ID >= b.ID || x.node == nil || y.node == nil {
+			if a.ID >= b.ID || x.node == nil || y.node == nil || w.areApart(a.ID, b.ID) {
 				continue
 			}
 			px, py := x.node.peer(b.ID), y.node.peer(a.ID)

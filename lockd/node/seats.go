@@ -64,6 +64,7 @@ func (n *Node) onWritten(g *group, name string) {
 			return
 		}
 		g.seats, g.seatsVersion = seats, version
+		n.tellCut(g)
 		n.observe(Event{Kind: EventSeats, Group: g.id, Slot: seats.Now.From,
 			Text: seatsText(&seats.Now)})
 		if g.leading && !slices.Contains(seats.Now.Acceptors, n.acceptor()) {

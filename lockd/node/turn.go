@@ -209,10 +209,11 @@ func (n *Node) onPeerDown(id uint16, why DownCause) {
 	p.lessons = lessons{}
 	n.snapshots.forget(p.id, n.now)
 	n.observe(Event{Kind: EventPeerDown, Node: p.id, Cause: why})
-	if why != DownReset {
-		return
-	}
 	for _, g := range n.hosted {
+		if why != DownReset {
+			g.replica.PeerCut(p.id)
+			continue
+		}
 		g.replica.PeerDown(p.id)
 		n.touch(g)
 	}

@@ -24,6 +24,8 @@ type world struct {
 	queue []testFrame
 	// drop says which frames are lost, nil for none.
 	drop func(f testFrame) bool
+	// apart says which nodes are not linked, nil for none.
+	apart func(a, b uint16) bool
 	// diskOf are disks other than the usual ones.
 	diskOf map[uint16]paxos.DiskID
 	// lanes bound what links carry, nil for no bound.
@@ -293,9 +295,24 @@ func sortedRecords(m map[string][]byte) []KeyValue {
 // link brings up the links of a node with everybody who runs.
 func (w *world) link(id uint16) {
 	for _, other := range w.nodes {
-		if other.id != id && other.node != nil {
+		if other.id != id && other.node != nil && !w.areApart(id, other.id) {
 			w.greet(w.nodes[id], other)
 			w.greet(other, w.nodes[id])
+		}
+	}
+}
+
+// areApart reports whether two nodes are not to be linked.
+func (w *world) areApart(a, b uint16) bool { return w.apart != nil && w.apart(a, b) }
+
+// part has nodes be apart, and ends the links between them.
+func (w *world) part(apart func(a, b uint16) bool) {
+	w.apart = apart
+	for _, a := range w.opts.Nodes {
+		for _, b := range w.opts.Nodes {
+			if n := w.nodes[a.ID]; a.ID != b.ID && n.node != nil && apart(a.ID, b.ID) {
+				n.inbox.PeerDown(b.ID, DownTimeout)
+			}
 		}
 	}
 }
