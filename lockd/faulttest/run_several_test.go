@@ -5,9 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -74,55 +72,6 @@ func runSeveralTerms(t *testing.T, c *Cluster) {
 		!strings.Contains(out, `"run":"7"`) || !strings.Contains(out, "--max-hold") {
 		t.Errorf("got exit code %d after %s and %q, want 79 by --max-hold, and the label", got, took,
 			out)
-	}
-}
-
-// runLostBefore stops lockd run while it waits, has it granted the lock and lose it
-// again, and lets it go on: it must not start the command before it has the lock anew.
-func runLostBefore(t *testing.T, c *Cluster, cl *client.Client) {
-	ctx := within(t, 60*time.Second)
-	out := filepath.Join(t.TempDir(), "token")
-	h, err := cl.Lock(ctx, "before")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := startRun(t, c, "--lease", "1s", "before", "--", "sh", "-c", "echo $LOCKD_TOKEN > "+out)
-	awaitWaiters(t, cl, "before", 1)
-	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	if err := h.Unlock(ctx); err != nil {
-		t.Fatal(err)
-	}
-	// It was granted to the one that is stopped, and comes free with its session.
-	next, err := cl.Lock(ctx, "before")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if next.Token() < h.Token()+2 {
-		t.Fatalf("got token %d after %d, want one between", next.Token(), h.Token())
-	}
-	if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(500 * time.Millisecond)
-	if b, err := os.ReadFile(out); err == nil {
-		t.Errorf("the command was run with token %s while another has the lock", b)
-	}
-	if err := next.Unlock(ctx); err != nil {
-		t.Errorf("the new holder was disturbed: %v", err)
-	}
-	// What it was granted is lost before the command starts, or the request found its
-	// session gone first and waited anew.
-	switch got := s.code(t); got {
-	case 75:
-	case 0:
-		token, err := strconv.ParseUint(awaitFile(t, out), 10, 64)
-		if err != nil || token <= next.Token() {
-			t.Errorf("got token %d, %v, after %d", token, err, next.Token())
-		}
-	default:
-		t.Errorf("got exit code %d and %q, want 75, or 0 with a later token", got, s.out.String())
 	}
 }
 

@@ -123,6 +123,7 @@ func TestRun(t *testing.T) {
 	t.Run("DiesWithParent", func(t *testing.T) { runDiesWithParent(t, c, cl) })
 	t.Run("FT4Paused", func(t *testing.T) { runPaused(t, c, cl) })
 	t.Run("Several", func(t *testing.T) { runSeveral(t, c, cl) })
+	t.Run("LostWhileWaiting", func(t *testing.T) { runLostWhileWaiting(t, c, cl) })
 	t.Run("LostBefore", func(t *testing.T) { runLostBefore(t, c, cl) })
 	t.Run("NoMajority", runWithoutMajority)
 	t.Run("LostWhileRunning", func(t *testing.T) { runLost(t, c) })

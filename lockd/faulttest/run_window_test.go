@@ -2,6 +2,7 @@ package faulttest
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,5 +95,105 @@ func runKilledBeforeItsGuardKnows(t *testing.T, c *Cluster) {
 	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) }) // if nobody else did
 	if !gone(pid, 5*time.Second) {
 		t.Errorf("what the command started, pid %d, outlives lockd run", pid)
+	}
+}
+
+// runLostWhileWaiting stops lockd run while it waits, has it granted the lock and lose it
+// again, and lets it go on: what it was granted does not count any more, so it waits anew
+// and starts the command with a later token.
+func runLostWhileWaiting(t *testing.T, c *Cluster, cl *client.Client) {
+	ctx := within(t, 60*time.Second)
+	out := filepath.Join(t.TempDir(), "token")
+	h, err := cl.Lock(ctx, "before")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startRun(t, c, "--lease", "2s", "before", "--", "sh", "-c", "echo $LOCKD_TOKEN > "+out)
+	awaitWaiters(t, cl, "before", 1)
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Unlock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	next := takeFromStopped(t, cl, "before", s, h.Token()+2)
+	awaitWaiters(t, cl, "before", 1)
+	if b, err := os.ReadFile(out); err == nil {
+		t.Errorf("the command was run with token %s while another has the lock", b)
+	}
+	if err := next.Unlock(ctx); err != nil {
+		t.Errorf("the new holder was disturbed: %v", err)
+	}
+	if got := s.code(t); got != 0 {
+		t.Fatalf("got exit code %d and %q, want 0", got, s.out.String())
+	}
+	if token, err := strconv.ParseUint(awaitFile(t, out), 10, 64); err != nil ||
+		token <= next.Token() {
+		t.Errorf("got token %d, %v, want one after %d", token, err, next.Token())
+	}
+}
+
+// takeFromStopped takes a lock when what a stopped lockd run was granted has come free with
+// its session, and lets that go on.
+func takeFromStopped(t *testing.T, cl *client.Client, name string, s *started,
+	least uint64) *client.Held {
+	t.Helper()
+	next, err := cl.Lock(within(t, 30*time.Second), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next.Token() < least {
+		t.Fatalf("got token %d, want %d at least: lockd run was granted none before", next.Token(),
+			least)
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	return next
+}
+
+// runLostBefore stops lockd run when it has the lock and its guard, and nothing yet that
+// is to become the command. When it goes on, another has the lock: the exit code is 75,
+// the command does not run, and the other is not disturbed.
+func runLostBefore(t *testing.T, c *Cluster, cl *client.Client) {
+	needStrace(t)
+	ctx := within(t, 60*time.Second)
+	out := filepath.Join(t.TempDir(), "ran")
+	// The guard takes two pipes, and the third is of what is to become the command.
+	args := append([]string{"-D", "-f", "-qq", "-o", "/dev/null"},
+		injections([]string{"pipe2:signal=SIGSTOP:when=3"})...)
+	args = append(append(args, lockdPath), atCluster(c, []string{"run", "--lease", "2s", "granted",
+		"--", "touch", out})...)
+	s := &started{cmd: exec.CommandContext(ctx, "strace", args...)}
+	s.cmd.Stdout, s.cmd.Stderr, s.cmd.WaitDelay = &s.out, &s.out, time.Second
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	first := awaitHolder(t, cl, "granted")
+	next := takeFromStopped(t, cl, "granted", s, first+1)
+	if got := s.code(t); got != 75 || !strings.Contains(s.out.String(), "before the command started") {
+		t.Errorf("got exit code %d and %q, want 75 and why", got, s.out.String())
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("the command was run")
+	}
+	if err := next.Unlock(ctx); err != nil {
+		t.Errorf("the new holder was disturbed: %v", err)
+	}
+}
+
+// awaitHolder waits until somebody holds a lock, and returns the token.
+func awaitHolder(t *testing.T, cl *client.Client, name string) uint64 {
+	t.Helper()
+	ctx := within(t, 20*time.Second)
+	for {
+		info, err := cl.Get(ctx, name)
+		if err == nil && len(info.Holders) > 0 {
+			return info.Holders[0].Token
+		}
+		if err != nil && !errors.Is(err, client.ErrNotFound) {
+			t.Fatal(err)
+		}
+		pause(ctx, 5*time.Millisecond)
 	}
 }
