@@ -114,6 +114,7 @@ type Call struct {
 	// refused says that the last send is known to have done nothing, unsure that one
 	// before it is not.
 	refused, unsure bool
+	scouted         bool      // of a question to a node: others were asked where that is
 	target          uint64    // request id: of a Cancel, and of what was granted
 	was             wire.Mode // of a Convert: that of the hold before
 	moves           bool      // of a hold: a Convert of it was sent
@@ -199,7 +200,7 @@ func (x *Call) back(token uint64) *Call {
 func (x *Call) reset() {
 	x.Response, x.Err, x.lost = wire.Response{}, nil, nil
 	x.request, x.conn, x.sentEpoch, x.sends = 0, 0, 0, 0
-	x.place, x.left, x.refused, x.unsure = nil, nil, false, false
+	x.place, x.left, x.refused, x.unsure, x.scouted = nil, nil, false, false, false
 	x.cappedUntil, x.late = 0, late{}
 	x.firstSent, x.notBefore, x.deadline, x.validUntil = 0, 0, 0, 0
 	if x.Kind.Acquires() {

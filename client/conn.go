@@ -51,11 +51,10 @@ func (c *Core) Reach(now Instant) {
 // Connected says that a dial succeeded. The Hello is the first output.
 func (c *Core) Connected(now Instant, conn ConnID) {
 	c.now = now
-	i := c.byConn(conn)
-	if i < 0 {
+	e := c.outlet(conn)
+	if e == nil {
 		return
 	}
-	e := c.endpoints[i]
 	e.state, e.heard, e.pingedAt = connGreeting, now, 0
 	e.out = wire.AppendHello(e.out, wire.Header{}, &wire.Hello{
 		Version:    wire.Version,
@@ -72,22 +71,16 @@ func (c *Core) Disconnected(now Instant, conn ConnID, err error) {
 	c.now = now
 	if i := c.byConn(conn); i >= 0 {
 		c.drop(i, err)
+	} else if c.scout.is(conn) {
+		c.endScout()
 	}
 }
 
-// unlink forgets a conn and what was asked of its node alone.
+// unlink forgets a conn.
 func (c *Core) unlink(i int, err error) {
 	e := c.endpoints[i]
 	for j := range c.groups {
 		c.groups[j].forgive(e.conn)
-	}
-	for x := c.direct.head; x != nil; {
-		next := x.next
-		if x.conn == e.conn {
-			c.end(x, fmt.Errorf("%w: %s of node %d at %s: %w", ErrUnavailable, x.Kind,
-				e.node, e.address, err))
-		}
-		x = next
 	}
 	e.conn, e.state, e.out, e.err = 0, connNone, e.out[:0], err
 	e.renewAt = never
@@ -95,10 +88,12 @@ func (c *Core) unlink(i int, err error) {
 
 // drop forgets a conn and routes the groups attached to it anew.
 func (c *Core) drop(i int, err error) {
-	c.unlink(i, err)
 	e := c.endpoints[i]
+	conn := e.conn
+	c.unlink(i, err)
 	e.dialAt = c.now.Add(c.backoff(redialLeast, redialMost, e.failures))
 	e.failures++
+	c.unanswered(conn, e, err)
 	c.schedule(e.dialAt)
 	for j := range c.groups {
 		if c.groups[j].via == i {
@@ -113,6 +108,17 @@ func (c *Core) shut(i int, err error) {
 	c.drop(i, err)
 }
 
+// outlet returns what a conn is of: an endpoint, or the scout, or nil if it has ended.
+func (c *Core) outlet(conn ConnID) *endpoint {
+	if i := c.byConn(conn); i >= 0 {
+		return c.endpoints[i]
+	}
+	if c.scout.is(conn) {
+		return &c.scout.endpoint
+	}
+	return nil
+}
+
 // wrote tells that a conn has output.
 func (c *Core) wrote(e *endpoint) {
 	if n := len(c.ready.Writes); n > 0 && c.ready.Writes[n-1] == e.conn {
@@ -124,11 +130,10 @@ func (c *Core) wrote(e *endpoint) {
 // Output swaps the bytes to be written to a conn for the buffer given, which is
 // emptied. Nil if the conn has ended.
 func (c *Core) Output(conn ConnID, buffer []byte) []byte {
-	i := c.byConn(conn)
-	if i < 0 {
+	e := c.outlet(conn)
+	if e == nil {
 		return nil
 	}
-	e := c.endpoints[i]
 	out := e.out
 	e.out = buffer[:0]
 	return out
@@ -136,8 +141,8 @@ func (c *Core) Output(conn ConnID, buffer []byte) []byte {
 
 // pending returns the number of bytes that Output would yield.
 func (c *Core) pending(conn ConnID) int {
-	if i := c.byConn(conn); i >= 0 {
-		return len(c.endpoints[i].out)
+	if e := c.outlet(conn); e != nil {
+		return len(e.out)
 	}
 	return 0
 }

@@ -81,6 +81,7 @@ type Core struct {
 	calls      callTable
 	userOpen   int      // open calls that come back in Done
 	direct     callList // open calls to one node: Status
+	scout      scout
 	detached   callList // holds that live by their own time to live
 	capped     cappedHeap
 	ready      Ready
@@ -484,6 +485,7 @@ func (c *Core) Tick(now Instant) {
 	for i := range c.groups {
 		c.tickGroup(&c.groups[i], uint16(i))
 	}
+	c.tickScout()
 	c.startDirect()
 	for i := range c.endpoints {
 		c.tickEndpoint(i)

@@ -87,7 +87,8 @@ func (c *Core) indebted(g *group, conn ConnID) bool {
 // so nothing is routed elsewhere and nothing backs off.
 func (c *Core) replace(i int) {
 	e := c.endpoints[i]
-	c.ready.Closes = append(c.ready.Closes, e.conn)
+	old := e.conn
+	c.ready.Closes = append(c.ready.Closes, old)
 	c.unlink(i, errDebt)
 	for j := range c.groups {
 		if g := &c.groups[j]; g.via == i {
@@ -97,4 +98,10 @@ func (c *Core) replace(i int) {
 		}
 	}
 	c.dial(e)
+	for x := c.direct.head; x != nil; x = x.next {
+		if x.conn == old {
+			c.calls.drop(x)
+			x.conn = e.conn
+		}
+	}
 }

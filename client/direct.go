@@ -20,6 +20,9 @@ func (c *Core) startDirect() {
 func (c *Core) askNode(x *Call) {
 	i := c.endpointOf(x.Node)
 	if i < 0 {
+		if c.askOthers(x) || x.scouted && c.awaitsDial(x.Node) {
+			return
+		}
 		c.end(x, fmt.Errorf("%w: node %d: %w", ErrUnavailable, x.Node, c.troubleOf(x.Node)))
 		return
 	}
@@ -56,4 +59,29 @@ func (c *Core) sendDirect(e *endpoint, x *Call) {
 		return
 	}
 	c.wrote(e)
+}
+
+// unanswered ends the questions to a node whose conn has ended, but for those that wait
+// until others have said where the node is now.
+func (c *Core) unanswered(conn ConnID, e *endpoint, err error) {
+	for x := c.direct.head; x != nil; {
+		next := x.next
+		if x.conn == conn && !c.askOthers(x) {
+			c.end(x, fmt.Errorf("%w: %s of node %d at %s: %w", ErrUnavailable, x.Kind,
+				e.node, e.address, err))
+		}
+		x = next
+	}
+}
+
+// awaitsDial reports whether an address of a node that nobody has tried yet is to be dialed
+// later, and has the Core look then.
+func (c *Core) awaitsDial(node uint16) bool {
+	for _, e := range c.endpoints {
+		if e.node == node && e.failures == 0 && e.state == connNone {
+			c.schedule(e.dialAt)
+			return true
+		}
+	}
+	return false
 }

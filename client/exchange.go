@@ -194,6 +194,9 @@ func (c *Core) Receive(now Instant, conn ConnID, data []byte) (int, error) {
 		c.Tick(now) // leases end before answers count
 	}
 	c.now = now
+	if c.scout.is(conn) {
+		return c.scouted(data), nil
+	}
 	used := 0
 	for {
 		i := c.byConn(conn)

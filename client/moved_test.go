@@ -39,6 +39,15 @@ func (m *movingNodes) endConns() {
 	}
 }
 
+// endConnsTo ends the conns to one node.
+func (m *movingNodes) endConnsTo(node uint16) {
+	for _, e := range m.core.endpoints {
+		if e.conn != 0 && e.node == node {
+			m.core.Disconnected(m.now, e.conn, errSilent)
+		}
+	}
+}
+
 // dialed answers a dial.
 func (m *movingNodes) dialed(d NewConn) {
 	m.dials[d.Address]++
@@ -84,6 +93,108 @@ func (m *movingNodes) ask() error {
 		m.now = m.now.Add(5 * time.Millisecond)
 	}
 	return x.Err
+}
+
+// askNode puts a question to node 3 itself, and returns how that ends. Nobody asks for a lock.
+func (m *movingNodes) askNode() error {
+	m.t.Helper()
+	x := &Call{Kind: wire.KindStatus, Node: 3, Timeout: 20 * time.Second}
+	m.core.Start(x)
+	for x.State() == StateOpen {
+		m.core.Tick(m.now)
+		m.core.Take(&m.ready)
+		for _, d := range m.ready.Dials {
+			m.dialed(d)
+		}
+		for _, e := range m.core.endpoints {
+			if e.state == connUp && e.node == 3 {
+				for _, h := range m.sent(e.conn, wire.KindStatus) {
+					m.respond(e.conn, h, wire.Response{Status: wire.StatusOK})
+				}
+			}
+		}
+		m.now = m.now.Add(5 * time.Millisecond)
+	}
+	return x.Err
+}
+
+// TestQuestionToNodeThatMoved proves that a question to one node that has moved, and leads
+// nothing that anybody asks for, finds it where another node says that it is.
+func TestQuestionToNodeThatMoved(t *testing.T) {
+	m := newMovingNodes(t)
+	if err := m.ask(); err != nil {
+		t.Fatalf("before it moves: %v", err)
+	}
+	for i := range 20 {
+		if i%2 == 1 { // what is said to the old address is lost
+			m.swallows = m.three
+		}
+		m.moveTo(fmt.Sprint("three/", i))
+		m.endConnsTo(3)
+		tried := 0
+		err := m.askNode()
+		for ; err != nil && tried < 2; tried++ { // the end of a conn is the first failure only
+			m.now = m.now.Add(redialMost)
+			err = m.askNode()
+		}
+		if err != nil {
+			t.Fatalf("node 3 is at %s, as all say: %v; dials %v", m.three, err, m.dials)
+		}
+	}
+	if got := len(m.core.endpoints); got > 4 {
+		t.Errorf("got %d addresses of three nodes, want 4 at most", got)
+	}
+	if m.core.scout.conn != 0 {
+		t.Error("the conn on which was asked where the nodes are is kept")
+	}
+}
+
+// TestQuestionToNodeThatIsDown proves that a question to a node which is nowhere ends, and
+// that asking again and again has others asked where it is once a second at most.
+func TestQuestionToNodeThatIsDown(t *testing.T) {
+	m := newMovingNodes(t)
+	if err := m.ask(); err != nil {
+		t.Fatal(err)
+	}
+	m.three, m.says = "nowhere", [2]string{"three/old", "three/older"}
+	m.endConnsTo(3)
+	start, scouts := m.now, 0
+	for m.now.Sub(start) < 20*time.Second {
+		before := m.dials["one"] + m.dials["two"]
+		if err := m.askNode(); err == nil {
+			t.Fatal("a node that is nowhere has answered")
+		}
+		scouts += m.dials["one"] + m.dials["two"] - before
+		m.now = m.now.Add(20 * time.Millisecond)
+	}
+	if scouts < 2 || scouts > 21 {
+		t.Errorf("got %d dials of nodes that are up within 20 s, want 2 to 21", scouts)
+	}
+}
+
+// TestQuestionOutlivesItsConn proves that a question is put again when its conn is replaced
+// for the sake of another that owed answers.
+func TestQuestionOutlivesItsConn(t *testing.T) {
+	m := newMovingNodes(t)
+	if err := m.ask(); err != nil {
+		t.Fatal(err)
+	}
+	x := &Call{Kind: wire.KindStatus, Node: 3, Timeout: 20 * time.Second}
+	m.core.Start(x)
+	m.core.Tick(m.now)
+	at := m.core.endpointOf(3)
+	m.sent(m.core.endpoints[at].conn, wire.KindStatus)
+	m.core.replace(at)
+	m.core.Take(&m.ready)
+	for _, d := range m.ready.Dials {
+		m.dialed(d)
+	}
+	for _, h := range m.sent(m.core.endpoints[at].conn, wire.KindStatus) {
+		m.respond(m.core.endpoints[at].conn, h, wire.Response{Status: wire.StatusOK})
+	}
+	if x.State() != StateDone || x.Err != nil {
+		t.Errorf("got state %d, %v, want an answer by the new conn", x.State(), x.Err)
+	}
 }
 
 // TestNodeThatMoved proves that a client that runs finds a node at its new address, of

@@ -73,6 +73,14 @@ func (c *Client) Status(ctx context.Context) ([]NodeStatus, error) {
 		c.wait(ctx, x)
 		all[i].fill(x)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.mu.core.nodes() { // some may have moved
+		i := slices.IndexFunc(all, func(x NodeStatus) bool { return x.Node == n.Node })
+		if i >= 0 {
+			all[i].Address = n.Address
+		}
+	}
 	return all, nil
 }
 
