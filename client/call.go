@@ -135,7 +135,10 @@ type Call struct {
 	left        *Call   // of an Acquire that was granted: the question how long it lasts
 	prev, next  *Call   // in the open calls of a group, or among the holds
 	list        *callList
-	place       *Call // the Watch that tells Place
+	// listed is the Kind with which it came into the list: who unlocks a hold says a
+	// Release of it before the Core hears of that.
+	listed wire.Kind
+	place  *Call // the Watch that tells Place
 	// of is, of such a Watch, of the question in left and of the Cancel of one in a
 	// circle, the Acquire.
 	of    *Call
@@ -220,7 +223,7 @@ type callList struct {
 // tally counts a call that comes, or goes if n is negative.
 func (l *callList) tally(x *Call, n int) {
 	l.count += n
-	switch x.Kind {
+	switch x.listed {
 	case wire.KindConvert:
 		l.converts += n
 	case wire.KindAmend:
@@ -230,7 +233,7 @@ func (l *callList) tally(x *Call, n int) {
 }
 
 func (l *callList) push(x *Call) {
-	x.list, x.prev, x.next = l, l.tail, nil
+	x.list, x.prev, x.next, x.listed = l, l.tail, nil, x.Kind
 	if l.tail != nil {
 		l.tail.next = x
 	} else {

@@ -23,7 +23,7 @@ type Client struct {
 	fileDue chan struct{} // capacity 1: the session file is to be written
 	quit    chan struct{} // closed by the end of Close
 	stopped sync.WaitGroup
-	filed   sync.WaitGroup // the loop that writes the session file
+	filed   sync.WaitGroup // whatever reads or writes the session file
 	chans   sync.Pool      // of chan struct{}, capacity 1, empty
 
 	starts uint32 // of Options.SessionFile
@@ -47,7 +47,8 @@ type Client struct {
 		// What the session file was last written for.
 		fileWritten bool
 		fileChange  uint64
-		replaceFile func(path string, content []byte) error // tests have others
+		readFile    func(path string) (*sessionFile, error) // tests have others
+		replaceFile func(path string, content []byte) error
 	}
 }
 
@@ -64,7 +65,8 @@ const noClient = "client: use of what no Client has made, such as a zero Semapho
 // answers is enough, the others are learned from it. Ctx bounds only this call;
 // without a deadline it ends when every address had DialTimeout to answer. The
 // error matches ErrUnavailable and says what went wrong at each address, or
-// ErrOptions, or ErrSessionFile.
+// ErrOptions, or ErrSessionFile: also if the disk of that file does not answer, for which
+// it waits no longer.
 func Dial(ctx context.Context, addresses []string, opts Options) (*Client, error) {
 	return dialWith(ctx, addresses, opts, newClock())
 }
@@ -94,6 +96,19 @@ func dialWith(ctx context.Context, addresses []string, opts Options,
 // dialChecked is dialWith with options that were judged.
 func dialChecked(ctx context.Context, addresses []string, opts Options,
 	clock func() Instant) (*Client, error) {
+	c, cfg, err := newClient(addresses, opts, clock)
+	if err == nil {
+		err = c.connect(ctx, cfg)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// newClient returns a client that has done nothing yet, and what its Core is to go by.
+func newClient(addresses []string, opts Options, clock func() Instant) (*Client, CoreConfig,
+	error) {
 	cfg := CoreConfig{
 		Name: opts.Name, Endpoints: addresses, Lease: opts.Lease, Drift: opts.Drift,
 		Margin: opts.Margin, MaxInFlight: opts.MaxInFlight, DialTimeout: opts.DialTimeout,
@@ -101,24 +116,30 @@ func dialChecked(ctx context.Context, addresses []string, opts Options,
 	}
 	var seed [8]byte
 	if _, err := crand.Read(cfg.Nonce[:]); err != nil {
-		return nil, fmt.Errorf("client: no random numbers: %w", err)
+		return nil, cfg, fmt.Errorf("client: no random numbers: %w", err)
 	}
 	if _, err := crand.Read(seed[:]); err != nil {
-		return nil, fmt.Errorf("client: no random numbers: %w", err)
+		return nil, cfg, fmt.Errorf("client: no random numbers: %w", err)
 	}
 	cfg.Seed = binary.LittleEndian.Uint64(seed[:])
-	now := clock()
 	c := &Client{
 		opts: opts, clock: clock,
 		wake: make(chan struct{}, 1), fileDue: make(chan struct{}, 1), quit: make(chan struct{}),
 	}
-	c.mu.replaceFile = replaceFile
-	old, err := c.openSessionFile()
+	c.chans.New = func() any { return make(chan struct{}, 1) }
+	c.mu.readFile, c.mu.replaceFile = readSessionFile, replaceFile
+	return c, cfg, nil
+}
+
+// connect makes a client of what newClient has returned, or leaves nothing of it, but for
+// what waits for the disk of the session file.
+func (c *Client) connect(ctx context.Context, cfg CoreConfig) error {
+	old, err := c.openSessionFile(ctx)
 	if err != nil {
-		c.closeSessionFile("")
-		return nil, err
+		c.endFiling("", err)
+		return err
 	}
-	if opts.SessionFile != "" {
+	if c.opts.SessionFile != "" {
 		c.starts = 1
 		if old != nil {
 			c.starts = old.Starts + 1
@@ -128,7 +149,7 @@ func dialChecked(ctx context.Context, addresses []string, opts Options,
 	if old != nil {
 		copy(cfg.Nonce[:8], old.Nonce[:8]) // who it is to others
 	}
-	c.chans.New = func() any { return make(chan struct{}, 1) }
+	now := c.clock()
 	c.mu.core = NewCore(cfg, now)
 	c.mu.conns = make(map[ConnID]*conn)
 	c.mu.changed = make(chan struct{})
@@ -136,31 +157,36 @@ func dialChecked(ctx context.Context, addresses []string, opts Options,
 	c.start()
 	err = c.welcomed(ctx)
 	if err == nil && old != nil {
-		bounded, cancel := context.WithTimeout(ctx, opts.RequestTimeout)
+		bounded, cancel := context.WithTimeout(ctx, c.opts.RequestTimeout)
 		err = c.resume(bounded, old)
 		cancel()
 	}
-	if err == nil {
-		err = c.keepSessions()
+	if err == nil && c.opts.SessionFile != "" {
+		err = c.onFile(ctx, c.keepSessions)
 	}
 	if err != nil {
 		_ = c.stop(err)
-		c.closeSessionFile("")
-		return nil, err
+		c.endFiling("", err)
+		return err
 	}
 	c.startFiling()
-	return c, nil
+	return nil
+}
+
+// dialing returns ctx, with the deadline that Dial has if ctx has none.
+func (c *Client) dialing(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, bounded := ctx.Deadline(); bounded {
+		return ctx, func() {}
+	}
+	now := c.clock()
+	until := now.Add(c.opts.DialTimeout).Add(c.opts.DialTimeout / 4)
+	return context.WithTimeout(ctx, until.Sub(now))
 }
 
 // welcomed waits for the first Welcome, or until all nodes refuse the lease.
 func (c *Client) welcomed(ctx context.Context) error {
-	if _, bounded := ctx.Deadline(); !bounded {
-		var cancel context.CancelFunc
-		now := c.clock()
-		until := now.Add(c.opts.DialTimeout).Add(c.opts.DialTimeout / 4)
-		ctx, cancel = context.WithTimeout(ctx, until.Sub(now))
-		defer cancel()
-	}
+	ctx, cancel := c.dialing(ctx)
+	defer cancel()
 	var bounds error
 	err := c.until(ctx, func(core *Core) bool {
 		bounds = core.refusedLease()
@@ -207,7 +233,7 @@ func (c *Client) Close(ctx context.Context) error {
 	c.mu.Unlock()
 	err := c.until(ctx, func(core *Core) bool { return core.Closing() == 0 || c.mu.stopped })
 	err = c.stop(err)
-	c.endFiling()
+	c.endFiling(c.opts.SessionFile, nil)
 	return err
 }
 

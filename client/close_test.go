@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -234,4 +235,75 @@ func TestSessionFileOnAHungDisk(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestDialWithAHungDisk has the disk of the session file hang while Dial reads the file, and
+// while it writes it: Dial ends with its context, or when the nodes would have had their
+// time, and says why. Until the disk answers no other client has the file.
+func TestDialWithAHungDisk(t *testing.T) {
+	dir := t.TempDir()
+	for _, hangs := range []string{"read", "write"} {
+		for _, bound := range []time.Duration{0, 100 * time.Millisecond} {
+			file := filepath.Join(dir, hangs+bound.String())
+			synctest.Test(t, func(t *testing.T) { dialHung(t, file, hangs, bound) })
+		}
+	}
+}
+
+// dialHung dials with a disk that hangs, for as long as ctx allows; bound is zero for ever.
+func dialHung(t *testing.T, file, hangs string, bound time.Duration) {
+	n := newNodes(t, 1)
+	opts, err := Options{SessionFile: file, Dial: n.dial}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, cfg, err := newClient([]string{"node1", "node2", "node3"}, opts, n.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := make(chan struct{})
+	if hangs == "read" {
+		c.mu.readFile = func(path string) (*sessionFile, error) {
+			<-answers
+			return readSessionFile(path)
+		}
+	} else {
+		c.mu.replaceFile = func(path string, content []byte) error {
+			<-answers
+			return replaceFile(path, content)
+		}
+	}
+	ctx, most := t.Context(), opts.DialTimeout*5/4
+	if bound > 0 {
+		most = bound
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, bound)
+		defer cancel()
+	}
+	began := time.Now()
+	dialed := make(chan error, 1)
+	go func() { dialed <- c.connect(ctx, cfg) }()
+	select {
+	case err = <-dialed:
+	case <-time.After(time.Minute):
+		close(answers)
+		t.Fatalf("%s hangs: Dial waits for the disk", hangs)
+	}
+	if took := time.Since(began); !errors.Is(err, ErrSessionFile) || took > most+time.Millisecond ||
+		!errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), file) {
+		t.Errorf("%s hangs: got %v after %s, want that the disk does not answer after %s", hangs, err,
+			took, most)
+	}
+	synctest.Wait()
+	if _, err := n.again(t, Options{SessionFile: file}); !errors.Is(err, errFileInUse) {
+		t.Errorf("%s hangs: a second client: got %v, want that the file is in use", hangs, err)
+	}
+	close(answers)
+	synctest.Wait()
+	if err := started(t, n, Options{SessionFile: file}).Close(t.Context()); err != nil {
+		t.Errorf("%s hung: %v", hangs, err)
+	}
+	if _, _, sessions := n.left(); sessions != 0 {
+		t.Errorf("%s hung: %d sessions are left", hangs, sessions)
+	}
 }

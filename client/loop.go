@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/signal"
@@ -87,13 +88,35 @@ func (c *Client) startFiling() {
 	}()
 }
 
+// onFile does something with the session file on a goroutine of its own, and waits for it
+// no longer than Dial may take: the disk may hang. What goes on then ends when the disk
+// answers; filed counts it.
+func (c *Client) onFile(ctx context.Context, do func() error) error {
+	ctx, cancel := c.dialing(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	c.filed.Add(1)
+	go func() {
+		defer c.filed.Done()
+		done <- do()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %s: %w: %w", ErrSessionFile, c.opts.SessionFile, errFileSilent,
+			ended(ctx))
+	}
+}
+
 // filePatience is how long Close waits for the disk of the session file.
 const filePatience = time.Second
 
-// endFiling removes the session file and lets go of it, once nothing writes it any more:
-// else that would stand in the way of the next client. If the disk hangs, that happens when
-// it answers. Requires: quit is closed.
-func (c *Client) endFiling() {
+// endFiling lets go of the session file, and removes path if that is not empty, once
+// nothing reads or writes it any more: else that would stand in the way of the next client.
+// If the disk hangs, that happens when it answers; it is not waited for again if err says
+// so already. Requires: quit is closed, or no loop was started.
+func (c *Client) endFiling(path string, err error) {
 	if c.opts.SessionFile == "" {
 		return
 	}
@@ -101,14 +124,18 @@ func (c *Client) endFiling() {
 	go func() {
 		defer close(done)
 		c.filed.Wait()
-		c.closeSessionFile(c.opts.SessionFile)
+		c.closeSessionFile(path)
 	}()
+	if errors.Is(err, errFileSilent) {
+		return
+	}
 	timer := time.NewTimer(filePatience)
 	defer timer.Stop()
 	select {
 	case <-done:
 	case <-timer.C:
-		c.opts.Logger.Warn("session file stays: its disk does not answer", "path", c.opts.SessionFile)
+		c.opts.Logger.Warn("session file stays: its disk does not answer", "path",
+			c.opts.SessionFile)
 	}
 }
 

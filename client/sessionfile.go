@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -61,7 +62,10 @@ func nonceAfter(base wire.Nonce, n uint64) wire.Nonce {
 	return base
 }
 
-var errFileInUse = errors.New("a process that runs uses it")
+var (
+	errFileInUse  = errors.New("a process that runs uses it")
+	errFileSilent = errors.New("its disk does not answer")
+)
 
 // readSessionFile returns nil if there is no file.
 func readSessionFile(path string) (*sessionFile, error) {
@@ -129,10 +133,23 @@ func replaceFile(path string, content []byte) error {
 }
 
 // openSessionFile locks and reads the file, before Dial connects.
-func (c *Client) openSessionFile() (old *sessionFile, err error) {
+func (c *Client) openSessionFile(ctx context.Context) (old *sessionFile, err error) {
 	if c.opts.SessionFile == "" {
 		return nil, nil
 	}
+	var read *sessionFile
+	err = c.onFile(ctx, func() (err error) {
+		read, err = c.lockSessionFile()
+		return err
+	})
+	if err != nil {
+		return nil, err // and somebody may yet be reading
+	}
+	return read, nil
+}
+
+// lockSessionFile does it, for as long as the disk takes.
+func (c *Client) lockSessionFile() (*sessionFile, error) {
 	lock, err := lockFile(c.opts.SessionFile + ".lock")
 	switch {
 	case errors.Is(err, errFileInUse):
@@ -142,17 +159,13 @@ func (c *Client) openSessionFile() (old *sessionFile, err error) {
 		return nil, fmt.Errorf("%w: %w: name a file in a directory where this process may write",
 			ErrSessionFile, err)
 	}
-	c.keepFileLock(lock)
-	return readSessionFile(c.opts.SessionFile)
+	return c.keepFileLock(lock)(c.opts.SessionFile)
 }
 
 // keepSessions writes the file anew if the sessions it must name have changed. It
 // is called by Dial and then by the loop that startFiling begins; a failure is logged, and
 // costs what is not in the file when this process ends.
 func (c *Client) keepSessions() error {
-	if c.opts.SessionFile == "" {
-		return nil
-	}
 	c.mu.Lock()
 	named, change := c.mu.core.kept()
 	same := c.mu.fileWritten && change == c.mu.fileChange || c.mu.core.closed
@@ -206,9 +219,10 @@ func (c *Client) takeFileLock() io.Closer {
 	return lock
 }
 
-// keepFileLock notes the lock of the session file.
-func (c *Client) keepFileLock(lock io.Closer) {
+// keepFileLock notes the lock of the session file, and returns what reads that.
+func (c *Client) keepFileLock(lock io.Closer) func(path string) (*sessionFile, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.fileLock = lock
+	return c.mu.readFile
 }
