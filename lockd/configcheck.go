@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 
+	"lockd/lockd/admin"
 	"lockd/lockd/config"
 )
 
@@ -19,6 +20,8 @@ up to for the nodes in its list. All problems are reported, those of the file wi
 their lines and in their order, and the exit code is 2.`,
 		begin: func(flags *flag.FlagSet) action {
 			given := settingFlags(flags)
+			var out format
+			out.declareFor(flags, "toml", "as a file")
 			return func(sh *shell, args []string) error {
 				if err := needArgs(args, "FILE"); err != nil {
 					return err
@@ -34,11 +37,35 @@ their lines and in their order, and the exit code is 2.`,
 				if _, err := c.LinkOptions(); err != nil {
 					return &failure{code: exitUsage, err: err}
 				}
-				_, err = sh.out.Write(c.AppendMemory(c.AppendTOML(nil)))
+				text := c.AppendMemory(c.AppendTOML(nil))
+				if out == "json" {
+					text = admin.AppendSettled(nil, inForce(&c))
+				}
+				_, err = sh.out.Write(text)
 				return err
 			}
 		},
 	}
+}
+
+// inForce is a configuration as JSON has it.
+func inForce(c *config.Config) *admin.Settled {
+	s := &admin.Settled{}
+	for _, v := range c.Values() {
+		s.Settings = append(s.Settings, admin.SettingValue{Key: v.Key, Value: v.Text})
+	}
+	for _, n := range c.Nodes {
+		s.Nodes = append(s.Nodes, admin.NodeAddresses{Node: uint16(n.ID), Client: n.Client,
+			Peer: n.Peer})
+	}
+	s.Memory.More, s.Disk.More = c.More()
+	for _, p := range c.Memory() {
+		s.Memory.Parts = append(s.Memory.Parts, admin.BoundPart(p))
+	}
+	for _, p := range c.Disk() {
+		s.Disk.Parts = append(s.Disk.Parts, admin.BoundPart(p))
+	}
+	return s
 }
 
 // settingFlags declares one flag per setting and collects what is given.

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"lockd/lockd/admin"
 	"lockd/lockd/config"
 )
 
@@ -28,7 +29,10 @@ synced disks; what is missing is that they fail apart.
 They are small: cluster.limits.memory is 256MiB instead of 1GiB, which leaves each of
 the 64 groups room for 1352 locks, 169 detached holds, latches and events, and 128KiB
 of payloads, labels and other terms. Above that a request is refused as busy, or as
-too much data. lockd config check shows what a cluster of your own would have.`,
+too much data. lockd config check shows what a cluster of your own would have.
+
+With -o json all that is printed is one line, when the nodes are ready: where they are,
+and under addr what LOCKD_ADDR is to be.`,
 		begin: func(flags *flag.FlagSet) action {
 			var d devCluster
 			flags.StringVar(&d.dir, "data", "", "keep the data in this `directory`")
@@ -37,6 +41,7 @@ too much data. lockd config check shows what a cluster of your own would have.`,
 			declareChoice(flags, choice{to: &d.level, words: []string{"debug", "info", "warn",
 				"error"}}, "log-level", "warn", "least severe `line` that is logged: debug, info, "+
 				"warn or error")
+			d.out.declareFor(flags, "text", "to be read and pasted")
 			return func(sh *shell, args []string) error {
 				if err := needArgs(args); err != nil {
 					return err
@@ -56,6 +61,7 @@ const (
 type devCluster struct {
 	dir, level string
 	port       int
+	out        format
 	nodes      []*assembly
 }
 
@@ -90,7 +96,9 @@ func (d *devCluster) run(sh *shell) error {
 		}
 	}
 	if ready {
-		d.welcome(sh, time.Since(began))
+		if err := d.welcome(sh, time.Since(began)); err != nil {
+			return errors.Join(err, d.close())
+		}
 		if err := d.await(signals); err != nil {
 			return err
 		}
@@ -138,12 +146,21 @@ func (d *devCluster) address(i, use int) string {
 	return "127.0.0.1:" + strconv.Itoa(d.port+portsPerNode*i+use)
 }
 
-func (d *devCluster) welcome(sh *shell, took time.Duration) {
+// welcome says that the nodes are ready, and where. People see whether it was printed; a
+// script that has not got the line waits for it for ever.
+func (d *devCluster) welcome(sh *shell, took time.Duration) error {
 	var clients []string
-	for i := range d.nodes {
+	var nodes []admin.NodeAddresses
+	for i, a := range d.nodes {
 		clients = append(clients, d.address(i, 0))
+		nodes = append(nodes, admin.NodeAddresses{Node: uint16(a.cfg.ID), Client: d.address(i, 0),
+			Peer: d.address(i, 1), Admin: d.address(i, 2)})
 	}
 	addr := strings.Join(clients, ",")
+	if d.out == "json" {
+		_, err := sh.out.Write(admin.AppendDev(nil, addr, d.nodes[0].cfg.Cluster, d.dir, nodes))
+		return err
+	}
 	fmt.Fprintf(sh.out, `lockd dev: %d nodes are ready after %v, data in %s
 
 In another terminal:
@@ -163,6 +180,7 @@ Metrics, health and JSON: http://%s/metrics /readyz /v1/status /v1/locks
 Stop with Ctrl-C.
 `, len(d.nodes), took.Round(time.Millisecond), d.dir, addr, strings.Join(clients, `", "`),
 		d.address(0, 2))
+	return nil
 }
 
 // await waits for a signal or for a node to fail.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"lockd/lockd/admin"
 	"lockd/lockd/node"
 	"lockd/lockfsm"
 	"lockd/lockfsm/checkpoint"
@@ -27,19 +28,30 @@ DIR is the data directory of a stopped node or a copy of one; nothing in it is
 changed, and it may be read-only. What a running node is just writing looks like
 damage. Checkpoints are opened in a temporary copy.
 
+With -o json there is a line for the directory, one for each checkpoint, and a last one
+for the log, which names every damaged place.
+
 The exit code is 1 when the log or a checkpoint is damaged.`,
 		begin: func(flags *flag.FlagSet) action {
 			d := &dump{}
 			flags.IntVar(&d.group, "group", -1, "show only this `group`")
 			flags.BoolVar(&d.locks, "locks", false, "show the locks and sessions in checkpoints")
 			flags.BoolVar(&d.records, "records", false, "show every record of the log, decoded")
+			d.as.declareFor(flags, "text", "to be read")
 			return func(sh *shell, args []string) error {
 				if err := needArgs(args, "DIR"); err != nil {
 					return err
 				}
+				if d.records && d.as == "json" {
+					return failf(exitUsage, "dump: --records are text: leave out -o json")
+				}
 				out := bufio.NewWriterSize(sh.out, 64<<10)
 				d.out, d.dir = out, args[0]
-				return errors.Join(d.run(), out.Flush())
+				found := d.run()
+				if err := out.Flush(); err != nil {
+					return err // which run may have met too
+				}
+				return found
 			}
 		},
 	}
@@ -51,8 +63,18 @@ type dump struct {
 	out            io.Writer
 	group          int // -1 for all
 	locks, records bool
-	damage, tooNew int
+	as             format
+	tooNew         int
+	found          admin.DumpedLog
 }
+
+// damaged notes a damaged place.
+func (d *dump) damaged(in string, offset int64, err error) {
+	d.found.Damage = append(d.found.Damage, admin.Damage{In: in, Offset: offset, Err: err})
+}
+
+// noOffset is that of what is damaged as a whole.
+const noOffset = -1
 
 func (d *dump) run() error {
 	if err := d.identity(); err != nil {
@@ -64,11 +86,12 @@ func (d *dump) run() error {
 	if err := d.log(); err != nil {
 		return err
 	}
-	if d.tooNew > 0 && d.damage == 0 {
+	damage := len(d.found.Damage)
+	if d.tooNew > 0 && damage == 0 {
 		return failf(exitFailure, "%d groups were written by a newer lockd; use that", d.tooNew)
 	}
-	if d.damage > 0 {
-		return failf(exitFailure, "%d damaged places; a node would refuse this directory", d.damage)
+	if damage > 0 {
+		return failf(exitFailure, "%d damaged places; a node would refuse this directory", damage)
 	}
 	return nil
 }
@@ -87,6 +110,10 @@ func (d *dump) identity() error {
 	if err != nil {
 		return err
 	}
+	if d.as == "json" {
+		_, err := d.out.Write(admin.AppendDirectory(nil, &id))
+		return err
+	}
 	fmt.Fprintf(d.out, "cluster %q  node %d  disk %016x  groups %d  settings %016x  born %v\n",
 		id.Cluster, id.Node, uint64(id.Disk), id.Groups, id.Settings, id.Born)
 	fmt.Fprintf(d.out, "  started %d times, cluster record of slot %d\n", id.Starts, id.Version)
@@ -103,8 +130,7 @@ func (d *dump) identity() error {
 func (d *dump) checkpoints() error {
 	from := filepath.Join(d.dir, checkpointName)
 	if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) {
-		fmt.Fprintln(d.out, "no checkpoints")
-		return nil
+		return d.say("no checkpoints\n")
 	}
 	copied, err := os.MkdirTemp("", "lockd-dump-")
 	if err != nil {
@@ -122,37 +148,55 @@ func (d *dump) checkpoints() error {
 		Report: func(checkpoint.Report) {}, // what is damaged shows when it is read
 	})
 	if err != nil {
-		d.damage++
-		fmt.Fprintf(d.out, "DAMAGE in the checkpoints: %v\n", err)
-		return nil
+		d.damaged(checkpointName, noOffset, err)
+		return d.say("DAMAGE in the checkpoints: %v\n", err)
 	}
-	d.groups(store)
-	return store.Close()
+	err = d.groups(store)
+	return errors.Join(err, store.Close())
 }
 
-func (d *dump) groups(store *checkpoint.Store) {
+// say prints for people. An error of it shows at the end as well.
+func (d *dump) say(text string, args ...any) error {
+	if d.as == "json" {
+		return nil
+	}
+	_, err := fmt.Fprintf(d.out, text, args...)
+	return err
+}
+
+func (d *dump) groups(store *checkpoint.Store) error {
 	all := store.Groups()
-	fmt.Fprintf(d.out, "checkpoints of %d groups\n", len(all))
+	_ = d.say("checkpoints of %d groups\n", len(all))
 	for _, g := range all {
 		if !d.shows(g.Group) {
 			continue
 		}
-		fmt.Fprintf(d.out, "  group %d  slot %d  %d records\n", g.Group, g.Slot, g.Records)
+		_ = d.say("  group %d  slot %d  %d records\n", g.Group, g.Slot, g.Records)
+		told := admin.NewDumpedGroup(g.Group, uint64(g.Slot), g.Records)
 		m, err := loadMachine(store, g.Group, anyLimits())
-		if errors.Is(err, lockfsm.ErrTooNew) {
+		switch {
+		case errors.Is(err, lockfsm.ErrTooNew):
 			d.tooNew++
-			fmt.Fprintf(d.out, "  TOO NEW: %v\n", err)
-			continue
-		}
-		if err != nil {
-			d.damage++
-			fmt.Fprintf(d.out, "  DAMAGE: %v\n", err)
-			continue
-		}
-		if d.locks {
+			told.TooNew(err)
+			_ = d.say("  TOO NEW: %v\n", err)
+		case err != nil:
+			d.damaged(fmt.Sprintf("checkpoint of group %d", g.Group), noOffset, err)
+			told.Damaged(err)
+			_ = d.say("  DAMAGE: %v\n", err)
+		case d.locks && d.as == "json":
+			told.Machine(m.LogTime(), m.Digest())
+			m.ForEachSession(func(s *lockfsm.SessionInfo) bool { told.Session(s); return true })
+			m.ForEachLock(func(l *lockfsm.LockInfo) bool { told.Lock(l); return true })
+		case d.locks:
 			d.machine(m)
 		}
+		if d.as == "json" {
+			if _, err := d.out.Write(told.Append(nil)); err != nil {
+				return err
+			}
+		}
 	}
+	return nil
 }
 
 // anyLimits are limits that fit every machine.
@@ -229,44 +273,67 @@ func (d *dump) log() error {
 	if err != nil {
 		return err
 	}
-	counts := map[wal.Kind]int{}
-	err = wal.Inspect(dir, func(it wal.Item) error {
-		switch it.Kind {
-		case wal.ItemDamage:
-			d.damage++
-		case wal.ItemRecord:
-			if node.IsMemory(&it.Record) {
-				return d.memory(it)
-			}
-			group, mark := node.IsMark(&it.Record)
-			if !mark {
-				counts[it.Record.Kind]++
-			}
-			if !d.records || !d.shows(group) {
-				return nil
-			}
-			if mark {
-				return d.mark(it, group)
-			}
-			return d.record(it)
-		case wal.ItemBatch:
-			if !d.records {
-				return nil
-			}
+	err = errors.Join(wal.Inspect(dir, d.item), dir.Close())
+	l := &d.found
+	if d.as == "json" {
+		_, told := d.out.Write(admin.AppendDumpedLog(nil, l))
+		return errors.Join(err, told)
+	}
+	return errors.Join(err, d.say("log: %d accepts, %d promises, %d hints\n", l.Accepts, l.Promises,
+		l.Hints))
+}
+
+// item counts and shows one thing that the log holds.
+func (d *dump) item(it wal.Item) error {
+	l := &d.found
+	switch it.Kind {
+	case wal.ItemSegment:
+		l.Segments = append(l.Segments, it)
+	case wal.ItemTorn:
+		l.Next = it.First
+	case wal.ItemSpare:
+		l.Spares++
+	case wal.ItemDamage:
+		d.damaged(it.File, it.Offset, it.Err)
+	case wal.ItemRecord:
+		return d.recordItem(it)
+	case wal.ItemBatch:
+		if !d.records {
+			return nil
 		}
-		_, err := fmt.Fprintln(d.out, it)
-		return err
-	})
-	fmt.Fprintf(d.out, "log: %d accepts, %d promises, %d hints\n", counts[wal.KindEntry],
-		counts[wal.KindState], counts[wal.KindHint])
-	return errors.Join(err, dir.Close())
+	}
+	return d.say("%v\n", it)
+}
+
+// recordItem counts a record, and shows it if that is wanted.
+func (d *dump) recordItem(it wal.Item) error {
+	if node.IsMemory(&it.Record) {
+		return d.memory(it)
+	}
+	group, mark := node.IsMark(&it.Record)
+	switch {
+	case mark:
+	case it.Record.Kind == wal.KindEntry:
+		d.found.Accepts++
+	case it.Record.Kind == wal.KindState:
+		d.found.Promises++
+	case it.Record.Kind == wal.KindHint:
+		d.found.Hints++
+	}
+	switch {
+	case !d.records || !d.shows(group):
+		return nil
+	case mark:
+		return d.mark(it, group)
+	}
+	return d.record(it)
 }
 
 // mark shows what the log says of a group as a whole.
 func (d *dump) mark(it wal.Item, group uint16) error {
 	text, err := node.MarkText(&it.Record)
 	if err != nil {
-		d.damage++
+		d.damaged(it.File, it.Offset, err)
 		text = fmt.Sprintf("DAMAGE: %v", err)
 	}
 	_, err = fmt.Fprintf(d.out, "%v  group %d: %s\n", it, group, text)
@@ -277,13 +344,13 @@ func (d *dump) mark(it wal.Item, group uint16) error {
 func (d *dump) memory(it wal.Item) error {
 	text, err := node.MemoryText(&it.Record)
 	if err != nil {
-		d.damage++
+		d.damaged(it.File, it.Offset, err)
 		text = fmt.Sprintf("DAMAGE: %v", err)
 	}
 	if err != nil || d.records && d.group < 0 {
-		_, err = fmt.Fprintf(d.out, "%v  %s\n", it, text)
+		return d.say("%v  %s\n", it, text)
 	}
-	return err
+	return nil
 }
 
 // record shows what one record says.
@@ -291,7 +358,7 @@ func (d *dump) record(it wal.Item) error {
 	r := node.PaxosRecord(&it.Record)
 	e, err := paxos.ReadRecord(&r)
 	if err != nil {
-		d.damage++
+		d.damaged(it.File, it.Offset, err)
 		_, err = fmt.Fprintf(d.out, "%v  DAMAGE: %v\n", it, err)
 		return err
 	}

@@ -224,6 +224,12 @@ func jsonSamples() map[string][][]byte {
 	all["round"] = [][]byte{AppendGate(nil, odd, "round", 7)}
 	all["value"] = [][]byte{AppendValue(nil, &full)}
 	all["token"] = [][]byte{AppendToken(nil, odd, 7, &client.TokenState{Newest: 8})}
+	for section, samples := range settledSamples() {
+		all[section] = samples
+	}
+	for section, samples := range dumpedSamples() {
+		all[section] = samples
+	}
 	all["version"] = [][]byte{AppendVersion(nil, &Version{Build: "v"})}
 	all["bench"] = [][]byte{AppendBench(nil, 8, time.Second,
 		[]BenchRow{{What: "lock"}, {What: "unlock"}, {What: "pair"}})}

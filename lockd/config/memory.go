@@ -187,10 +187,16 @@ func (c *Config) AppendMemory(dst []byte) []byte {
 	dst = c.Memory().append(dst)
 	dst = append(dst, "\n# Disk at most:\n"...)
 	dst = c.Disk().append(dst)
-	more := *c
-	more.Nodes = append(slices.Clone(c.Nodes), Node{})
+	memory, disk := c.More()
 	return fmt.Appendf(dst, "\n# Counted for the %d nodes of cluster.nodes. Each the cluster has "+
 		"beside them,\n# because it was added, takes %d MiB of memory and %d MiB of disk more: write "+
-		"it in.\n", len(c.Nodes), (more.Memory().Sum()-c.Memory().Sum())>>20,
-		(more.Disk().Sum()-c.Disk().Sum())>>20)
+		"it in.\n", len(c.Nodes), memory>>20, disk>>20)
+}
+
+// More returns the bytes of memory and of disk that each node of the cluster takes beside
+// those of Memory and Disk which Nodes lacks.
+func (c *Config) More() (memory, disk uint64) {
+	more := *c
+	more.Nodes = append(slices.Clone(c.Nodes), Node{})
+	return more.Memory().Sum() - c.Memory().Sum(), more.Disk().Sum() - c.Disk().Sum()
 }

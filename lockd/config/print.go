@@ -42,3 +42,18 @@ func (c *Config) appendNodes(dst []byte) []byte {
 	}
 	return append(dst, "]\n"...)
 }
+
+// Value is a setting in force, as it is written in a file but for the quotation marks.
+type Value struct{ Key, Text string }
+
+// Values returns all settings in force that have a value, in the order of a file; Nodes has
+// the one that is a list.
+func (c *Config) Values() []Value {
+	var all []Value
+	for _, s := range settings() {
+		if text := s.format(c); text != "" {
+			all = append(all, Value{s.key, text})
+		}
+	}
+	return all
+}

@@ -2,7 +2,10 @@ package faulttest
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,7 +40,8 @@ func startDev(t *testing.T, port int, env []string, args ...string) *dev {
 		t.Fatal(err)
 	}
 	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if d.said = append(d.said, lines.Text()); strings.HasPrefix(lines.Text(), "Stop with") {
+		if d.said = append(d.said, lines.Text()); strings.HasPrefix(lines.Text(), "Stop with") ||
+			strings.HasPrefix(lines.Text(), "{") {
 			return d
 		}
 	}
@@ -113,4 +117,47 @@ func TestDev(t *testing.T) {
 		t.Errorf("got %q, want the directory and the addresses", d.said)
 	}
 	d.stop(t)
+	devForScripts(t, port, data)
+}
+
+// devForScripts has a script read where the nodes of lockd dev are, which ends if nobody
+// can be told.
+func devForScripts(t *testing.T, port int, args []string) {
+	args = append(args, "-o", "json")
+	d := startDev(t, port, nil, args...)
+	var told struct {
+		Addr, Data string
+		Nodes      []struct {
+			Node  int
+			Admin string
+		}
+	}
+	if err := json.Unmarshal([]byte(d.said[0]), &told); err != nil || len(d.said) != 1 {
+		t.Fatalf("got %q, %v, want one line of JSON", d.said, err)
+	}
+	if told.Data != args[1] || len(told.Nodes) != 3 || told.Nodes[2].Node != 3 {
+		t.Errorf("got %+v, want %s and three nodes", told, args[1])
+	}
+	if code, out := lockd(t, "get", "--addr", told.Addr, "kept"); code != 0 {
+		t.Errorf("get: got exit code %d and %q, want the lock held", code, out)
+	}
+	if resp, err := http.Get("http://" + told.Nodes[2].Admin + "/readyz"); err != nil {
+		t.Error(err)
+	} else if resp.Body.Close(); resp.StatusCode != http.StatusOK {
+		t.Errorf("/readyz: got status %d, want 200", resp.StatusCode)
+	}
+	d.stop(t)
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("NOT RUN: there is no /dev/full")
+	}
+	defer full.Close()
+	cmd := exec.CommandContext(within(t, 30*time.Second), lockdPath,
+		append([]string{"dev", "--port", strconv.Itoa(port)}, args...)...)
+	var problems bytes.Buffer
+	cmd.Stdout, cmd.Stderr = full, &problems
+	if err := cmd.Run(); cmd.ProcessState.ExitCode() != 1 ||
+		!strings.Contains(problems.String(), "no space left") {
+		t.Errorf("a full disk: got %v and %q, want exit code 1 and why", err, &problems)
+	}
 }

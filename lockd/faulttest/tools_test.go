@@ -267,7 +267,27 @@ func dumpDirectory(t *testing.T, n *Node) {
 		t.Errorf("read-only copy: got exit code %d and %d bytes, want 0 and the same %d bytes",
 			codeCopy, len(outCopy), len(out))
 	}
+	code, out = lockd(t, "dump", "-o", "json", "--locks", n.Dir)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	for _, want := range []string{`{"what":"directory","cluster":"fault","node":3,`,
+		`{"what":"log","segments":[{"segment":1,`, `"damage":[]}`} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("dump -o json: got exit code %d and %.500s, want %s in it", code, out, want)
+		}
+	}
+	for _, line := range lines {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("dump -o json: no JSON: %s", line)
+		}
+	}
+	if code, out := lockd(t, "dump", "-o", "json", "--records", n.Dir); code != 2 {
+		t.Errorf("dump -o json --records: got exit code %d and %.100s, want 2", code, out)
+	}
 	damage(t, filepath.Join(copied, "wal"))
+	if code, out := lockd(t, "dump", "-o", "json", copied); code != 1 ||
+		!strings.Contains(out, `"damage":[{"in":"0`) {
+		t.Errorf("damaged copy: got exit code %d and\n%s\nwant 1 and where", code, out)
+	}
 	if code, out := lockd(t, "dump", copied); code != 1 || !strings.Contains(out, "DAMAGE") {
 		t.Errorf("damaged copy: got exit code %d and\n%s\nwant 1 and DAMAGE", code, out)
 	}
