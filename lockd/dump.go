@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -34,7 +35,8 @@ for the log, which names every damaged place.
 The exit code is 1 when the log or a checkpoint is damaged.`,
 		begin: func(flags *flag.FlagSet) action {
 			d := &dump{}
-			flags.IntVar(&d.group, "group", -1, "show only this `group`")
+			declareNumber(flags, number{to: &d.group, least: -1, most: math.MaxUint16}, "group", -1,
+				"show only this `group`; -1 is all")
 			flags.BoolVar(&d.locks, "locks", false, "show the locks and sessions in checkpoints")
 			flags.BoolVar(&d.records, "records", false, "show every record of the log, decoded")
 			d.as.declareFor(flags, "text", "to be read")
@@ -109,6 +111,9 @@ func (d *dump) identity() error {
 	id, err := node.DecodeIdentity(b)
 	if err != nil {
 		return err
+	}
+	if d.group >= int(id.Groups) {
+		return failf(exitUsage, "dump: there is no group %d: the cluster has %d", d.group, id.Groups)
 	}
 	if d.as == "json" {
 		_, err := d.out.Write(admin.AppendDirectory(nil, &id))

@@ -69,10 +69,15 @@ can be told only the last is. It ends with a signal.`,
 					return err
 				}
 				defer closeClient(c)
+				silence := newSilence(sh, fmt.Sprintf("election %q", args[0]), cluster.timeout,
+					watchable(c, args[0], false))
+				_, heard := silence.begin()
+				defer heard()
 				for l, err := range c.Election(args[0], nil).Observe(ctx) {
 					if ctx.Err() != nil {
 						return nil // by a signal, as it is meant to end
 					}
+					heard()
 					if err != nil {
 						return clientFailure(err)
 					}

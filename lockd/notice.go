@@ -65,6 +65,21 @@ func newNotice(sh *shell, c *client.Client, what awaited, timeout time.Duration)
 	return n
 }
 
+// newSilence returns the notice of a verb that waits for news and has got none: it tells,
+// by itself, if nobody answers a question that it asks meanwhile.
+func newSilence(sh *shell, what string, timeout time.Duration,
+	question func(context.Context) error) notice {
+	n := notice{after: timeout, to: sh.err}
+	n.ask = func(ctx context.Context) string {
+		err := question(ctx)
+		if errors.Is(err, client.ErrUnavailable) {
+			n.print(fmt.Sprintf("%s: %s: %v", what, noLeader, oneLine{err}))
+		}
+		return ""
+	}
+	return n
+}
+
 // begin has the text come by the returned channel, if there is anything to say, until
 // stop is called.
 func (n *notice) begin() (text <-chan string, stop func()) {

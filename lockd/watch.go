@@ -72,9 +72,26 @@ event that is set. It ends with a signal.`,
 				}
 				defer closeClient(c)
 				w := watchPrinter{sh: sh, json: out == "json", left: count}
+				silence := newSilence(sh, fmt.Sprintf("watch of %q", args[0]), cluster.timeout,
+					watchable(c, args[0], truth(*prefix)))
+				_, heard := silence.begin()
+				defer heard()
+				w.heard = heard
 				return w.print(ctx, c, args[0], opts)
 			}
 		},
+	}
+}
+
+// watchable returns a question that is answered if a watch can be told something.
+func watchable(c *client.Client, name string, prefix truth) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if prefix {
+			_, err := c.List(ctx, name, client.ListOptions{Limit: 1})
+			return err
+		}
+		_, err := c.Why(ctx, name)
+		return err
 	}
 }
 
@@ -109,6 +126,8 @@ type watchPrinter struct {
 	sh   *shell
 	json bool
 	left int // events to print; zero is no bound
+	// heard is called when there is an event.
+	heard func()
 
 	headed bool // the header is printed: with the first event, not before an error
 }
@@ -119,6 +138,7 @@ func (p *watchPrinter) print(ctx context.Context, c *client.Client, name string,
 		if ctx.Err() != nil {
 			return nil // by a signal, as it is meant to end
 		}
+		p.heard()
 		if err != nil {
 			return clientFailure(err)
 		}

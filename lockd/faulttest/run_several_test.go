@@ -99,6 +99,11 @@ func runWithoutMajority(t *testing.T) {
 	}
 	defer problems.Close()
 	latch := startVerb(t, c, "latch", "wait", "--timeout", "1s", "d")
+	news := map[string]*started{
+		`watch of "e"`:  startVerb(t, c, "watch", "--timeout", "1s", "--events", "1", "e"),
+		`watch of "e/"`: startVerb(t, c, "watch", "--timeout", "1s", "--prefix", "--events", "1", "e/"),
+		`election "f"`:  startVerb(t, c, "election", "observe", "--timeout", "1s", "--events", "1", "f"),
+	}
 	s := &started{}
 	s.cmd = exec.CommandContext(within(t, 60*time.Second), lockdPath,
 		atCluster(c, []string{"run", "--timeout", "1s", "c", "--", "true"})...)
@@ -110,9 +115,22 @@ func runWithoutMajority(t *testing.T) {
 	if !strings.HasPrefix(said, `lockd: waiting: lock "c": no leader of its group answers`) {
 		t.Errorf("got %q, want what is waited for", said)
 	}
+	// Nobody can be asked whether the others have said what they have to say.
+	pause(t.Context(), 4*time.Second)
 	for _, n := range c.Nodes[1:] {
 		if err := n.Start(); err != nil {
 			t.Fatal(err)
+		}
+	}
+	cl := dial(t, c, client.Options{Name: "late"})
+	if _, err := cl.Lock(within(t, 20*time.Second), "e/1"); err != nil {
+		t.Fatal(err)
+	}
+	for what, s := range news {
+		if got := s.code(t); got != 0 ||
+			!strings.HasPrefix(s.out.String(), "lockd: waiting: "+what+": no leader of its group") {
+			t.Errorf("%s: got exit code %d and %q, want 0 and what it waited for", what, got,
+				s.out.String())
 		}
 	}
 	if got := s.code(t); got != 0 {

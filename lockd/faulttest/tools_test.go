@@ -283,6 +283,13 @@ func dumpDirectory(t *testing.T, n *Node) {
 	if code, out := lockd(t, "dump", "-o", "json", "--records", n.Dir); code != 2 {
 		t.Errorf("dump -o json --records: got exit code %d and %.100s, want 2", code, out)
 	}
+	for group, want := range map[string]string{"x": "must be a whole number", "-2": "must be a whole",
+		"9999": "there is no group 9999"} {
+		if code, out := lockd(t, "dump", "--group", group, n.Dir); code != 2 ||
+			!strings.Contains(out, want) {
+			t.Errorf("dump --group %s: got exit code %d and %.200s, want 2 and %q", group, code, out, want)
+		}
+	}
 	damage(t, filepath.Join(copied, "wal"))
 	if code, out := lockd(t, "dump", "-o", "json", copied); code != 1 ||
 		!strings.Contains(out, `"damage":[{"in":"0`) {
