@@ -146,6 +146,8 @@ type peerPort struct {
 type peerChange struct {
 	peer netio.Peer
 	meet bool
+	// moved says that the cluster was told of the address while this node ran.
+	moved bool
 }
 
 func newPeerPort(inbox *node.Inbox, log *slog.Logger, configured map[uint16]string) *peerPort {
@@ -172,11 +174,13 @@ func (p *peerPort) Send(to uint16, frame []byte) {
 // node that comes to many records at once names most of its peers in each: only
 // what is new takes room.
 func (p *peerPort) Meet(id uint16, address string) {
-	if known, ok := p.met[id]; ok && known == address {
+	known, met := p.met[id]
+	if met && known == address {
 		return
 	}
 	p.met[id] = address
-	p.changes <- peerChange{netio.Peer{Node: id, Addr: address}, true}
+	p.changes <- peerChange{peer: netio.Peer{Node: id, Addr: address}, meet: true,
+		moved: met && address != ""}
 }
 
 // Part ends the link to a node that the cluster let go.
@@ -185,17 +189,30 @@ func (p *peerPort) Part(id uint16) {
 	p.changes <- peerChange{peer: netio.Peer{Node: id}}
 }
 
-// change carries out one Meet or Part. The configuration of this node knows best
-// where those are that it names itself.
+// address returns where to dial whom Meet names. The configuration of this node knows best
+// where those are that it names itself, when it starts: a directory that has moved with its
+// node is in files alone. What the cluster is told later is news.
+func (p *peerPort) address(c *peerChange) string {
+	known, ok := p.configured[c.peer.Node]
+	if !ok || c.moved {
+		return c.peer.Addr
+	}
+	if c.peer.Addr != "" && c.peer.Addr != known {
+		p.log.Warn("cluster.nodes has a node elsewhere than the cluster's record, and counts: correct "+
+			"it in the file if the node is not there", "peer", c.peer.Node, "address", known, "record",
+			c.peer.Addr)
+	}
+	return known
+}
+
+// change carries out one Meet or Part.
 func (p *peerPort) change(c peerChange) {
 	to := c.peer
 	if !c.meet {
 		p.links.RemovePeer(to.Node)
 		return
 	}
-	if known, ok := p.configured[to.Node]; ok {
-		to.Addr = known
-	}
+	to.Addr = p.address(&c)
 	if to.Addr == "" {
 		p.log.Warn("a node of the cluster is not linked: cluster.nodes lacks it, and the cluster's "+
 			"record has no address of it; write it into cluster.nodes of this node, and start this "+

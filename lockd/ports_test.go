@@ -52,9 +52,10 @@ func TestMeetingAgainTakesNoRoom(t *testing.T) {
 	p.Meet(2, "two:2")
 	p.Part(3)
 	p.Meet(3, "")
-	want := []peerChange{{netio.Peer{Node: 2, Addr: "two:1"}, true}, {netio.Peer{Node: 3}, true},
-		{netio.Peer{Node: 2, Addr: "two:2"}, true}, {netio.Peer{Node: 3}, false},
-		{netio.Peer{Node: 3}, true}}
+	want := []peerChange{{peer: netio.Peer{Node: 2, Addr: "two:1"}, meet: true},
+		{peer: netio.Peer{Node: 3}, meet: true},
+		{peer: netio.Peer{Node: 2, Addr: "two:2"}, meet: true, moved: true},
+		{peer: netio.Peer{Node: 3}}, {peer: netio.Peer{Node: 3}, meet: true}}
 	for _, c := range want {
 		select {
 		case got := <-p.changes:
@@ -75,10 +76,37 @@ func TestMeetingAgainTakesNoRoom(t *testing.T) {
 func TestMissingAddressIsNamed(t *testing.T) {
 	var out bytes.Buffer
 	p := newPeerPort(nil, newLogger(&out, "info", "text"), map[uint16]string{2: "two:1"})
-	p.change(peerChange{netio.Peer{Node: 3}, true})
+	p.change(peerChange{peer: netio.Peer{Node: 3}, meet: true})
 	for _, want := range []string{"level=WARN", "write it into cluster.nodes", "peer=3"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("got %q, want it to say %q", &out, want)
+		}
+	}
+}
+
+// TestWhoseAddressCounts: what the configuration says of a node counts when this one starts,
+// and what the cluster is told later counts then; one that the configuration does not name is
+// where the record says.
+func TestWhoseAddressCounts(t *testing.T) {
+	var out bytes.Buffer
+	p := newPeerPort(nil, newLogger(&out, "info", "text"), map[uint16]string{2: "two:1",
+		3: "three:1"})
+	for _, row := range []struct {
+		node          uint16
+		record, where string
+		warned        string
+	}{
+		{2, "", "two:1", ""}, {2, "two:2", "two:2", ""}, {2, "two:3", "two:3", ""},
+		{3, "three:0", "three:1", "record=three:0"}, {3, "three:2", "three:2", ""},
+		{4, "four:1", "four:1", ""}, {4, "four:2", "four:2", ""},
+	} {
+		out.Reset()
+		p.Meet(row.node, row.record)
+		c := <-p.changes
+		if got := p.address(&c); got != row.where || (out.Len() > 0) != (row.warned != "") ||
+			!strings.Contains(out.String(), row.warned) {
+			t.Errorf("node %d, record %q: got %q and %q, want %q", row.node, row.record, got, &out,
+				row.where)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"lockd/lockd/placement"
 	"lockd/lockfsm"
 	"lockd/netio/wire"
 	"lockd/paxos"
@@ -413,13 +414,9 @@ func (n *Node) notLeader(c *conn, h wire.Header, leader paxos.NodeID) {
 
 // addressOf is where clients dial a node, empty if that is not known.
 func (n *Node) addressOf(id paxos.NodeID) []byte {
-	for i := range n.opts.Nodes {
-		if p := &n.opts.Nodes[i]; p.ID == uint16(id) {
-			return []byte(p.ClientAddress)
-		}
+	x := n.listed(id)
+	if x == nil {
+		x = &placement.Node{ID: id} // the cluster is not born yet
 	}
-	if x := n.listed(id); x != nil {
-		return []byte(x.Client)
-	}
-	return nil
+	return []byte(n.clientAddress(x))
 }

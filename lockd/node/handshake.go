@@ -207,18 +207,13 @@ func (n *Node) Welcome(version uint16) wire.Welcome {
 	return w
 }
 
-// clientAddresses are the nodes with the addresses that clients dial: those of
-// this node's configuration, and the record's for nodes it does not name.
+// clientAddresses are the nodes with the addresses that clients dial.
 func (n *Node) clientAddresses() []wire.Node {
 	var nodes []wire.Node
 	add := func(id uint16, address string) {
 		if address != "" {
 			nodes = append(nodes, wire.Node{ID: id, Address: []byte(address)})
 		}
-	}
-	configured := make(map[uint16]string, len(n.opts.Nodes))
-	for _, p := range n.opts.Nodes {
-		configured[p.ID] = p.ClientAddress
 	}
 	r := n.admitted.Load().Record
 	if r == nil {
@@ -228,16 +223,28 @@ func (n *Node) clientAddresses() []wire.Node {
 		return nodes
 	}
 	for i := range r.Nodes {
-		x := &r.Nodes[i]
-		switch address, ok := configured[uint16(x.ID)]; {
-		case x.State == placement.Gone:
-		case ok:
-			add(uint16(x.ID), address)
-		default:
-			add(uint16(x.ID), x.Client)
+		if x := &r.Nodes[i]; x.State != placement.Gone {
+			add(uint16(x.ID), n.clientAddress(x))
 		}
 	}
 	return nodes
+}
+
+// clientAddress is where clients dial a node of the record, empty if that is not known: where
+// this node's configuration says, unless the cluster was told of another address since this
+// node has started, and where the record says if the configuration does not name it.
+func (n *Node) clientAddress(x *placement.Node) string {
+	if first := n.first.Load(); first != nil && x.Client != "" {
+		if was := first.Node(x.ID); was != nil && was.Client != x.Client {
+			return x.Client
+		}
+	}
+	for i := range n.opts.Nodes {
+		if p := &n.opts.Nodes[i]; p.ID == uint16(x.ID) {
+			return p.ClientAddress
+		}
+	}
+	return x.Client
 }
 
 // onRefused hears that a peer does not admit this node. If it knows this node

@@ -52,6 +52,9 @@ type Node struct {
 	start    uint64                   // random mark of this start
 	admitted atomic.Pointer[Identity] // written by the engine, read by handshakes
 	birth    *birth                   // nil once the cluster is born
+	// first is the record that was known when this node had one first since it started,
+	// written by the engine, read by handshakes.
+	first atomic.Pointer[placement.Record]
 	// invited is the record of the cluster that waits for this node's disk,
 	// written by the engine, read by handshakes; nil if none is known.
 	invited  atomic.Pointer[placement.Record]

@@ -95,6 +95,7 @@ func (n *Node) adoptRecord(r *placement.Record, version uint64) {
 // followRecord does what the record says: peers, and who is to lead.
 func (n *Node) followRecord() {
 	r := n.identity.Record
+	n.first.CompareAndSwap(nil, r)
 	old := n.peers
 	n.setPeers(currentNodes(r))
 	for _, p := range n.peers {
