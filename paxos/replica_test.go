@@ -183,6 +183,11 @@ func TestConfigureTakesOnlyWhatComesLater(t *testing.T) {
 	if err := r.Configure(Configuration{From: 9, Acceptors: []Acceptor{{1, 1}}}); err != nil {
 		t.Errorf("got %v, want it taken", err)
 	}
+	earlier := Configuration{From: 7, Acceptors: []Acceptor{{2, 2}}}
+	if err := r.Configure(earlier); !errors.Is(err, ErrConfig) || len(r.configs) != 2 {
+		t.Errorf("one that begins before the last: got %v and %d of them, want ErrConfig and 2", err,
+			len(r.configs))
+	}
 }
 
 // TestObserverNeverAsks: a node that is in no configuration learns and accepts
