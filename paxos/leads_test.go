@@ -242,7 +242,7 @@ func TestLeaderGoesWhenTooManyRefuse(t *testing.T) {
 	}
 }
 
-// TestLeaderProposesWhereItAccepts: and nowhere else.
+// TestLeaderProposesWhereItAccepts: and nowhere else, where it is of no use any more.
 func TestLeaderProposesWhereItAccepts(t *testing.T) {
 	r := newReplica(t, 1, nil)
 	b := leading(t, r)
@@ -255,6 +255,10 @@ func TestLeaderProposesWhereItAccepts(t *testing.T) {
 	step(r, Message{Kind: KindAccepted, From: 2, Ballot: b, Slot: 2, Last: 2})
 	if r.Chosen() != 2 || r.CanPropose() {
 		t.Errorf("got %+v, want slot 2 chosen and a leader that proposes nothing", r.Status())
+	}
+	r.Tick()
+	if s := r.Status(); s.Role == RoleLeading && s.Transfer == NoNode {
+		t.Errorf("got %+v, want a leader that hands over, or none", s)
 	}
 }
 
