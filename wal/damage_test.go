@@ -259,6 +259,44 @@ func TestFD3LastBatchOfACrash(t *testing.T) {
 	}
 }
 
+// TestFD3SealBeforeTheLastBatch: a batch that goes on where a damaged seal does shows that
+// the seal was synced. To cut the log there would take the batch along, which was, too.
+func TestFD3SealBeforeTheLastBatch(t *testing.T) {
+	ref := &reference{disk: simdisk.New(drawFrom(5)), segments: []uint64{1},
+		opts: Options{Stamp: 99, SegmentBytes: 16 * chunkBytes}}
+	w, _, err := open(mustMount(ref.disk), ref.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newModel()
+	write := func() {
+		m.append(w, Record{Group: 1, Kind: KindEntry, Slot: m.serial + 1}, 100)
+		if err := m.flush(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write()
+	if err := w.Seal(); err != nil {
+		t.Fatal(err)
+	}
+	seal := w.front.offset - chunkBytes
+	write()
+	ref.disk.Unmount()
+	if ref.whole, err = ref.read(ref.disk); err != nil || ref.whole.count != 2 {
+		t.Fatalf("got %d records (%v), want 2", ref.whole.count, err)
+	}
+	name := segmentName(1)
+	for bit := seal * 8; bit < (seal+batchHeaderBytes)*8; bit++ {
+		ref.disk.FlipBit(name, bit)
+		ref.wantWholeOrCorrupt(t, func() string { return fmt.Sprintf("bit %d of the seal", bit-seal*8) })
+		ref.disk.FlipBit(name, bit)
+	}
+	ref.disk.ZeroSector(name, seal/simdisk.SectorBytes)
+	if got, err := ref.read(ref.disk); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("no seal before the last batch: got %d records (%v), want ErrCorrupt", got.count, err)
+	}
+}
+
 func TestFD3EverySectorZeroedOrGarbage(t *testing.T) {
 	ref := newReference(t, sealed)
 	for _, number := range ref.segments {
