@@ -76,6 +76,47 @@ func TestFD7CopiedDirectoryIsRefused(t *testing.T) {
 	if got := w.refusals(to); len(got) != 0 {
 		t.Errorf("refusals of the original: got %v, want none", got)
 	}
+	// Its handshake may have come before the original's, and its link comes up after.
+	one, h := w.nodes[1], twin.node.PeerHello()
+	one.inbox.PeerDown(3, DownClosed)
+	one.inbox.PeerUp(3, &h)
+	if err := one.node.Turn(w.now); err != nil {
+		t.Fatal(err)
+	}
+	if one.node.peer(3).up {
+		t.Error("the copy is linked, which shows a mark that is not the one that was met")
+	}
+}
+
+// What a peer shows is compared with all that it ever showed, and said.
+func TestFD7WhatAPeerHasForgotten(t *testing.T) {
+	var m memories
+	m.init(nil)
+	m.meet(2, memory{disk: 20, starts: 3, start: 33, position: 7})
+	m.hear(2, 20, 12)
+	m.hear(2, 20, 9) // overtaken
+	compare := func() {
+		t.Helper()
+		for _, c := range []struct {
+			what  string
+			seen  memory
+			fails bool
+		}{
+			{"as it was", memory{disk: 20, starts: 3, start: 33, position: 12}, false},
+			{"another start", memory{disk: 20, starts: 4, start: 44, position: 12}, false},
+			{"a shorter log", memory{disk: 20, starts: 4, start: 44, position: 11}, true},
+			{"an earlier start", memory{disk: 20, starts: 2, start: 22, position: 12}, true},
+			{"another mark", memory{disk: 20, starts: 3, start: 34, position: 12}, true},
+			{"another disk", memory{disk: 21, starts: 1, start: 1}, false},
+		} {
+			if got := m.forgets(2, c.seen); (got != "") != c.fails {
+				t.Errorf("%s: got %q, want it refused: %t", c.what, got, c.fails)
+			}
+		}
+	}
+	compare()
+	m.meet(2, memory{disk: 20, starts: 3, start: 33, position: 5})
+	compare()
 }
 
 // What is remembered survives a restart of those who remember.

@@ -337,7 +337,8 @@ func TestRandomChanges(t *testing.T) {
 }
 
 // From any seats to any home the steps end, never take two conditions at once,
-// and change acceptors only for a home whose newcomers observe.
+// change acceptors only for a home whose newcomers observe, and let somebody go only once
+// the others have all that was chosen before. A node on another disk is a newcomer.
 func TestStepsReachTheHome(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	draw := func() []paxos.Acceptor {
@@ -362,10 +363,21 @@ func TestStepsReachTheHome(t *testing.T) {
 			if steps++; steps > 8 {
 				t.Fatalf("no end: now %+v, home %v", now, home)
 			}
-			for _, a := range Newcomers(&now, &next) {
+			var fresh []paxos.Acceptor
+			for _, a := range next.Acceptors {
+				if slices.Contains(now.Acceptors, a) {
+					continue
+				}
+				fresh = append(fresh, a)
 				if when != CaughtUp || !slices.Contains(now.Observers, a.Node) {
 					t.Fatalf("%+v accepts at once in %+v", a, next)
 				}
+			}
+			if got := Newcomers(&now, &next); !slices.Equal(got, fresh) {
+				t.Fatalf("newcomers: got %v, want %v: %+v after %+v", got, fresh, next, now)
+			}
+			if gone := without(named(&now), named(&next)); len(gone) > 0 && when != Settled {
+				t.Fatalf("nodes %v are let go at once: %+v after %+v", gone, next, now)
 			}
 			b := AppendSeats(nil, &now, &next)
 			next.From = now.From + 10
@@ -379,6 +391,11 @@ func TestStepsReachTheHome(t *testing.T) {
 			t.Fatalf("ended with %+v, home %v", now, home)
 		}
 	}
+}
+
+// named are the nodes that a configuration names in any role.
+func named(c *paxos.Configuration) []paxos.NodeID {
+	return append(nodesOf(c.Acceptors), c.Observers...)
 }
 
 // What a log says of the record it has seen is read as it was written, or not at all.
