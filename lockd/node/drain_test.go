@@ -112,6 +112,13 @@ func TestDrainIsNoFailureToLead(t *testing.T) {
 	for i := range 3 {
 		_ = w.drain(1, DrainAside)
 		w.settle("node 1 leads nothing", func() bool { return w.leads(1) == 0 })
+		for _, n := range w.nodes {
+			for _, g := range n.node.hosted {
+				if g.leading && n.node.home(g.id)[0] == 1 { // it saw node 1 lead for a moment
+					g.resting = []rest{{node: 1, until: w.now + moveAgain, length: moveAgain}}
+				}
+			}
+		}
 		began := w.now
 		if i < 2 {
 			_ = w.drain(1, NotDraining)
