@@ -322,7 +322,8 @@ func TestFailedSaveIsTriedAgain(t *testing.T) {
 		n.saveErr = bad
 	}
 	u := w.user(1, 0)
-	name := w.nameIn(0, 0)
+	name, kept := w.nameIn(0, 0), w.nameIn(0, 1)
+	u.lock(kept)
 	for range 20 {
 		u.unlock(name, u.lock(name).Token)
 	}
@@ -338,6 +339,9 @@ func TestFailedSaveIsTriedAgain(t *testing.T) {
 	w.run(3 * Second)
 	if leader.node.stats.Saves == 0 {
 		t.Error("no save after the store recovered")
+	}
+	if m := leader.load(leader.saved[0]); m.Summary(kept).Holders != 1 {
+		t.Error("what changed before a save that failed is not in the checkpoint")
 	}
 }
 

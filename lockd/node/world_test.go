@@ -70,6 +70,8 @@ type testNode struct {
 	batchBytes int
 	// broken is the failure that the log tells of beside a turn that appends to it.
 	broken error
+	// dead are the groups of which the log was told that it needs nothing.
+	dead map[uint16]bool
 	// past takes what ends, nil if nobody does.
 	past *pastNotes
 	// wantStop is the error with which it may stop, stopped that with which it
@@ -140,7 +142,7 @@ func (n *testNode) start() {
 			n.w.t.Fatal(err)
 		}
 	}
-	n.durable = wal.LSN(len(n.records))
+	n.durable, n.dead = wal.LSN(len(n.records)), nil
 	n.shelf.open = make(map[uint16]*openSnapshot)
 	n.inbox = NewInbox(o.MaxInboxBytes)
 	n.flushed = false
@@ -189,6 +191,10 @@ func (n *testNode) tryLoad(kvs map[string][]byte) (*lockfsm.Machine, error) {
 
 func (n *testNode) Append(r wal.Record) wal.LSN {
 	r.Data = bytes.Clone(r.Data)
+	if n.dead[r.Group] && r.Kind != wal.KindState {
+		n.w.t.Errorf("node %d, group %d: a record of slot %d, and the log was told that it needs none",
+			n.id, r.Group, r.Slot)
+	}
 	n.records = append(n.records, r)
 	n.lsn = wal.LSN(len(n.records))
 	if n.broken != nil {
@@ -214,6 +220,10 @@ func (n *testNode) Release(group uint16, slot uint64) {
 			n.w.t.Errorf("node %d, group %d: releases all, with a mark at %d, durable up to %d", n.id,
 				group, at, n.durable)
 		}
+		if n.dead == nil {
+			n.dead = make(map[uint16]bool)
+		}
+		n.dead[group] = true
 		return
 	}
 	if marked < slot {
@@ -228,7 +238,7 @@ const logRoom = 1000
 func (n *testNode) backlog() int { return len(n.records) - int(n.durable) }
 
 func (n *testNode) Flush()                         { n.flushed = true }
-func (n *testNode) Reopen(uint16)                  {}
+func (n *testNode) Reopen(group uint16)            { delete(n.dead, group) }
 func (n *testNode) Cramped() bool                  { return n.cramped }
 func (n *testNode) Full() bool                     { return n.backlog() >= logRoom }
 func (n *testNode) SyncingSince() Nanos            { return n.syncing }
