@@ -4,12 +4,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"slices"
 	"strings"
 	"testing"
 
 	"lockd/lockd/placement"
 	"lockd/netio/wire"
 	"lockd/paxos"
+	"lockd/wal"
 )
 
 // The tests of this file each take one reason away for which a node does not do what it is
@@ -35,7 +37,7 @@ func TestFN6PeerSpeaksForItself(t *testing.T) {
 }
 
 // TestLateMessageTakesNothingIn: of a group that is not at home only a heartbeat says that
-// it is to come.
+// it is to come. Then the log is told, or what is recorded from now on would be forgotten.
 func TestLateMessageTakesNothingIn(t *testing.T) {
 	w := nodesOf(t, 4, 8)
 	for _, x := range w.nodes {
@@ -44,11 +46,26 @@ func TestLateMessageTakesNothingIn(t *testing.T) {
 			if n.atHome(id) || n.group(uint16(id)) != nil {
 				continue
 			}
+			if !x.dead[uint16(id)] {
+				t.Fatal("the log was not told that it needs nothing of the group")
+			}
 			if n.takeIn(&paxos.Message{Kind: paxos.KindAccept, Group: id, From: 1}) != nil {
 				t.Fatalf("node %d takes group %d in for a late Accept", x.id, id)
 			}
 			if n.takeIn(&paxos.Message{Kind: paxos.KindHeartbeat, Group: id, From: 1}) == nil {
 				t.Fatalf("node %d does not take group %d in for a heartbeat", x.id, id)
+			}
+			if x.dead[uint16(id)] {
+				t.Error("the log was told that it needs nothing of a group that is kept")
+			}
+			at := slices.IndexFunc(x.records, func(r wal.Record) bool {
+				return r.Group == savedMark|uint16(id)
+			})
+			if at < 0 {
+				t.Fatal("no mark says that the group is kept")
+			}
+			if m, err := decodeMark(&x.records[at]); err != nil || m.kind != markKept {
+				t.Errorf("got mark %+v (%v), want that the group is kept", m, err)
 			}
 			return
 		}
@@ -191,6 +208,27 @@ func TestFC3JobOfAnotherArrivalIsNone(t *testing.T) {
 		if got := n.jobDone(2, c.group, c.slot); got != c.want {
 			t.Errorf("group %d at slot %d: got %+v, want %+v", c.group, c.slot, got, c.want)
 		}
+	}
+}
+
+// TestFC3OneArrivalOfAGroup: a snapshot that comes is alone with the group's checkpoint, of
+// which none is saved meanwhile.
+func TestFC3OneArrivalOfAGroup(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.nodes[1].node
+	g, s := n.group(1), Snapshot{Slot: 999}
+	offered := func(from uint16) bool {
+		n.onOffer(n.peer(from), g, snapshotHead{kind: snapshotOffer, group: 1, slot: s.Slot}, s)
+		return n.snapshots.in[paxos.NodeID(from)] != nil
+	}
+	if n.saving = 1; offered(2) {
+		t.Error("a snapshot is taken while a checkpoint of its group is saved")
+	}
+	if n.saving = -1; !offered(2) {
+		t.Fatal("a snapshot is refused, want it taken")
+	}
+	if offered(3) {
+		t.Error("a second snapshot of a group is taken while the first comes")
 	}
 }
 
