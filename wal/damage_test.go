@@ -259,6 +259,36 @@ func TestFD3LastBatchOfACrash(t *testing.T) {
 	}
 }
 
+// TestFD3OpenMarksWhatItGave: what a replay was given is durable, so damage to the last batch
+// of a crash is damage from the next Open on, and no torn end any more.
+func TestFD3OpenMarksWhatItGave(t *testing.T) {
+	ref := newReference(t, unsealed)
+	if _, _, err := open(mustMount(ref.disk), ref.opts); err != nil {
+		t.Fatal(err)
+	}
+	ref.disk.Unmount()
+	last := ref.places[len(ref.places)-1]
+	ref.disk.FlipBit(last.Name, last.Off*8)
+	if got, err := ref.read(ref.disk); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("got %d of %d records (%v), want ErrCorrupt", got.count, ref.whole.count, err)
+	}
+}
+
+// TestMergedStretchKeepsItsKiller: records of a batch that waits may be dead through one of a
+// later batch, which need not be durable when the segment that takes the first goes (I10).
+func TestMergedStretchKeepsItsKiller(t *testing.T) {
+	l := liveness{stretches: []stretch{{first: 1}, {first: 3}}}
+	promise := Record{Group: 1, Kind: KindState}
+	l.appended(&promise, 3)
+	l.appended(&Record{Group: 2, Kind: KindState}, 4)
+	l.stretches = append(l.stretches, stretch{first: 5})
+	l.appended(&promise, 5)
+	l.merge(0)
+	if got := l.stretches[0]; got.killer != 5 || got.records != 1 {
+		t.Errorf("got %d live records, the last dead through LSN %d, want 1 and 5", got.records, got.killer)
+	}
+}
+
 // TestFD3SealBeforeTheLastBatch: a batch that goes on where a damaged seal does shows that
 // the seal was synced. To cut the log there would take the batch along, which was, too.
 func TestFD3SealBeforeTheLastBatch(t *testing.T) {
