@@ -281,6 +281,7 @@ func TestNodeIsReadyWhereGroupsStandElsewhere(t *testing.T) {
 	away := slices.Index(n.groups, nil)
 	// As after a restart between the change of the record and the move.
 	n.identity.Record.Homes[away][2] = 1
+	w.nodes[1].Reopen(uint16(away))
 	m, err := lockfsm.New(n.opts.machineLimits())
 	if err != nil {
 		t.Fatal(err)
