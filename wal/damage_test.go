@@ -285,7 +285,8 @@ func TestMergedStretchKeepsItsKiller(t *testing.T) {
 	l.appended(&promise, 5)
 	l.merge(0)
 	if got := l.stretches[0]; got.killer != 5 || got.records != 1 {
-		t.Errorf("got %d live records, the last dead through LSN %d, want 1 and 5", got.records, got.killer)
+		t.Errorf("got %d live records, the last dead through LSN %d, want 1 and 5", got.records,
+			got.killer)
 	}
 }
 
