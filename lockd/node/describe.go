@@ -134,7 +134,7 @@ func (n *Node) listPage(g *group, r *read) []byte {
 			e.Mode = wire.Mode(first.Mode)
 			e.Client = clientName(g.machine, first)
 			switch {
-			case first.Kept:
+			case first.Kept && !plantedIs("kept-listed-as-held"):
 				e.Flags = wire.HolderKept
 			case first.Detached && e.Gate == 0:
 				e.Flags = wire.HolderDetached

@@ -86,6 +86,8 @@ func ofNode() []Planting {
 		{"unknown-said-from-memory", "I19 that a session is over is said by the log"},
 		{"let-go-too-soon", "I21 who is let go with its conn lives for its grace"},
 		{"holders-told-as-the-first", "I24 a read tells each holder as the log has it"},
+		{"found-without-waits", "I24 a session that is found has all that it waits for"},
+		{"kept-listed-as-held", "I24 a list tells the first holder as the log has it"},
 		{"stalled-disk-leads", "I30 no heartbeat while the log stands still"},
 	}
 }

@@ -20,6 +20,16 @@ type Whose struct {
 	// one of several names.
 	Of   lockfsm.RequestID
 	Part bool
+
+	// What is told of it besides: enters is who may enter it again, levels are the
+	// requests that did; since is the log time of the grant or of joining the queue, and
+	// name what the client of the session calls itself.
+	enters                 lockfsm.Owner
+	levels                 []lockfsm.RequestID
+	since                  uint64
+	name                   string
+	weight                 uint8
+	capped, kept, detached bool
 }
 
 // Bars reports whether w cannot hold a lock beside h, whoever else does or does not.
@@ -38,6 +48,14 @@ func (c *Claim) whose() Whose {
 	}
 	if c.session != nil && !c.kept && !c.gone() {
 		x.Client, x.Session = c.session.Nonce.Client(), c.session.ID
+		x.name = c.session.name
+	}
+	if x.since, x.weight, x.capped = c.since, c.weight, c.terms.maxHold > 0; c.all == nil {
+		x.enters = c.owner
+	}
+	x.kept, x.detached = c.kept, c.session == nil
+	for _, up := range c.levels {
+		x.levels = append(x.levels, up.key.request)
 	}
 	return x
 }

@@ -103,7 +103,7 @@ func (s *step) convertAgain(c *lockfsm.Command, r *lockfsm.Result, old *Claim) e
 // await judges a conversion that may have to wait.
 func (s *step) await(key claimKey, c *lockfsm.Command, r *lockfsm.Result, h *Claim) error {
 	k := &Claim{key: key, name: h.name, mode: c.Mode, session: h.session, hold: h, weight: h.weight,
-		detects: c.Flags&lockfsm.Detect != 0}
+		detects: c.Flags&lockfsm.Detect != 0, since: s.logTime}
 	l := s.touch(h.name)
 	place, ahead, circle, vague := 0, false, false, s.pending
 	for ; place < len(l.waiters) && l.waiters[place].hold != nil; place++ {

@@ -2,15 +2,15 @@ package check
 
 import (
 	"fmt"
-	"slices"
 
 	"lockd/lockfsm"
 	"lockd/netio/wire"
 )
 
 // found judges what a node says that a session has: the session is the one that was
-// opened with the nonce, each hold one of the log at that slot, and none is left out
-// of a whole answer. That nothing is known of the nonce must be so, too.
+// opened with the nonce, at the epoch and with the lease that the log says, and its holds
+// and waits are those of the log at that slot. That nothing is known of the nonce must be
+// so, too.
 func (h *History) found(q *Question, x *wire.Response) error {
 	m := h.models[q.Group]
 	lives := m.opened(lockfsm.Nonce(q.Nonce), x.Slot)
@@ -29,26 +29,95 @@ func (h *History) found(q *Question, x *wire.Response) error {
 		return fmt.Errorf("I19: nonce %x is said to be that of session %d of group %d", q.Nonce,
 			got.Session, q.Group)
 	}
-	told := make(map[TokenRef]bool)
-	for _, c := range got.Claims {
-		ref := TokenRef{lockfsm.Token(c.Token), string(c.Name)}
-		told[ref] = true
-		v := m.At(ref.Name, x.Slot)
-		if c.Token != 0 && !slices.Contains(v.Live, ref.Token) {
-			return fmt.Errorf("I24: session %d of group %d is said to hold %q with token %d at slot %d; "+
-				"the log says %v", got.Session, q.Group, c.Name, c.Token, x.Slot, v.Live)
+	if e := lives.epochAt(x.Slot); lockfsm.Epoch(got.Epoch) != e || got.LeaseMillis != uint32(lives.lease) {
+		return fmt.Errorf("I24: session %d of group %d is said to be at epoch %d with a lease of %d ms at "+
+			"slot %d; the log says %d, %d", got.Session, q.Group, got.Epoch, got.LeaseMillis, x.Slot, e,
+			lives.lease)
+	}
+	return m.foundClaims(q, x.Slot, &got)
+}
+
+// has is a claim as it is told.
+type has struct {
+	request           lockfsm.RequestID
+	token             lockfsm.Token
+	owner             lockfsm.Owner
+	permits, capacity lockfsm.Permits
+	mode              lockfsm.Mode
+	flags             wire.ClaimFlags
+	name              string
+}
+
+// foundClaims judges what a session is said to hold and to wait for: each claim is as the
+// log has it, none is told twice, and none is left out of a whole answer. An acquire of
+// several names that waits is one claim, told by any of them.
+func (m *Model) foundClaims(q *Question, slot uint64, got *wire.SessionClaims) error {
+	id := lockfsm.SessionID(got.Session)
+	all := m.claimsOf(id, slot)
+	for i := range got.Claims {
+		c := &got.Claims[i]
+		told := has{lockfsm.RequestID(c.Request), lockfsm.Token(c.Token), lockfsm.Owner(c.Owner),
+			lockfsm.Permits(c.Permits), lockfsm.Permits(c.Capacity), lockfsm.Mode(c.Mode), c.Flags,
+			string(c.Name)}
+		if _, stands := all[told]; !stands {
+			return fmt.Errorf("I24: session %d of group %d is said to have %+v at slot %d; the log says %v",
+				id, q.Group, told, slot, all)
+		}
+		for each := range all { // order: those of the same go
+			if each == told || told.waitsFor(each) {
+				delete(all, each)
+			}
 		}
 	}
 	if got.More != 0 || q.Target != 0 {
 		return nil // the rest is on other pages
 	}
-	for _, ref := range m.heldBy(lives.ID, x.Slot) {
-		if !told[ref] {
-			return fmt.Errorf("I24: session %d of group %d holds %q with token %d at slot %d, and is not "+
-				"said to", got.Session, q.Group, ref.Name, ref.Token, x.Slot)
-		}
+	for each := range all { // order: any one is enough
+		return fmt.Errorf("I24: session %d of group %d has %+v at slot %d, and is not said to", id, q.Group,
+			each, slot)
 	}
 	return nil
+}
+
+// waitsFor reports whether both are parts of one acquire that waits.
+func (x has) waitsFor(y has) bool {
+	return x.token == 0 && y.token == 0 && x.request == y.request && x.flags&wire.ClaimPart != 0
+}
+
+// claimsOf lists what a session held and waited for after a slot.
+func (m *Model) claimsOf(id lockfsm.SessionID, slot uint64) map[has]struct{} {
+	all := make(map[has]struct{})
+	for name := range m.locks { // order: a set is built
+		v := m.At(name, slot)
+		add := func(w *Whose, t lockfsm.Token) {
+			if w.Session != id {
+				return
+			}
+			x := has{w.Request, t, w.enters, w.Permits, w.Capacity, w.Mode, 0, name}
+			if w.Part {
+				x.flags |= wire.ClaimPart
+			}
+			if w.capped && t != 0 {
+				x.flags |= wire.ClaimMaxHold
+			}
+			all[x] = struct{}{}
+			for _, x.request = range w.levels {
+				all[x] = struct{}{}
+			}
+		}
+		for i := range v.Whose {
+			add(&v.Whose[i], v.Tokens[i])
+		}
+		for i := range v.Line {
+			add(&v.Line[i], 0)
+		}
+		for _, key := range v.at {
+			if key.session == id {
+				all[has{request: key.request, name: name}] = struct{}{}
+			}
+		}
+	}
+	return all
 }
 
 // opened is the session with a nonce that was alive after a slot, nil if none was.
@@ -61,17 +130,4 @@ func (m *Model) opened(n lockfsm.Nonce, slot uint64) *Session {
 		}
 	}
 	return nil
-}
-
-// heldBy lists what a session held after a slot.
-func (m *Model) heldBy(id lockfsm.SessionID, slot uint64) (all []TokenRef) {
-	for name := range m.locks { // order: a set is built
-		v := m.At(name, slot)
-		for i, t := range v.Tokens {
-			if v.Whose[i].Session == id && slices.Contains(v.Live, t) {
-				all = append(all, TokenRef{t, name})
-			}
-		}
-	}
-	return all
 }

@@ -15,6 +15,7 @@ type gateModel struct {
 	// the deadline if there is one.
 	stands   bool
 	token    lockfsm.Token
+	since    uint64 // log time at which it came to stand
 	deadline uint64
 	waiters  []*gateWait // in the order of their arrival
 }
@@ -291,7 +292,7 @@ func (s *step) setGate(g *gateModel, c *lockfsm.Command, r *lockfsm.Result) erro
 			return s.bad("I15: %q stands by token %d after %d", c.Name, r.Token, s.results)
 		}
 		s.results = r.Token
-		g.number, g.token, g.stands = c.Count, r.Token, true
+		g.number, g.token, g.stands, g.since = c.Count, r.Token, true, s.logTime
 	}
 	g.deadline = 0
 	if c.Lease > 0 {
@@ -420,9 +421,14 @@ func (g *gateModel) addTo(v *Version) {
 		return
 	}
 	v.Waiters += len(g.waiters)
+	v.gate, v.number = g.kind, g.number
+	for _, w := range g.waiters {
+		v.at = append(v.at, w.key)
+	}
 	if g.stands {
 		v.Holders++
-		v.Data, v.Whose = append(v.Data, DataText(nil, nil)), append(v.Whose, Whose{})
+		v.Data = append(v.Data, DataText(nil, nil))
+		v.Whose = append(v.Whose, Whose{since: g.since})
 		v.Tokens, v.Modes = append(v.Tokens, g.token), append(v.Modes, lockfsm.ModeNL)
 	}
 }

@@ -24,15 +24,9 @@ func (h *History) listed(q *Question, x *wire.Response) error {
 		}
 		last, told[string(e.Name)] = e.Name, true
 		v := m.At(string(e.Name), x.Slot)
-		first := lockfsm.Token(0)
-		if len(v.Tokens) > 0 {
-			first = v.Tokens[0]
-		}
-		if !v.Vague && (int(e.HolderCount) != v.Holders || int(e.WaiterCount) != v.Waiters ||
-			e.Token != uint64(first)) {
-			return fmt.Errorf("I24: List shows %q at slot %d of group %d with %d holders, %d waiters, "+
-				"token %d; the log says %d, %d, %d", e.Name, x.Slot, q.Group, e.HolderCount, e.WaiterCount,
-				e.Token, v.Holders, v.Waiters, first)
+		if got, want := entryOf(e, q.Version), m.entry(&v, x.Slot, q.Version); !v.Vague && got != want {
+			return fmt.Errorf("I24: List shows %q at slot %d of group %d as %+v; the log says %+v", e.Name,
+				x.Slot, q.Group, got, want)
 		}
 	}
 	for name := range m.locks { // order: any one is enough
@@ -45,6 +39,56 @@ func (h *History) listed(q *Question, x *wire.Response) error {
 		}
 	}
 	return nil
+}
+
+// entry is how a List shows a lock.
+type entry struct {
+	holders, waiters int
+	token            lockfsm.Token // of the first holder, as is what follows
+	mode             lockfsm.Mode
+	held             uint64
+	client           string
+	flags            wire.HolderFlags
+	taken, capacity  lockfsm.Permits
+	gate             lockfsm.GateKind
+	number           uint32
+}
+
+// entryOf is what an entry of a page says, as far as a version of the protocol has it.
+func entryOf(e *wire.ListEntry, version uint16) entry {
+	x := entry{int(e.HolderCount), int(e.WaiterCount), lockfsm.Token(e.Token), lockfsm.Mode(e.Mode),
+		e.HeldMillis, string(e.Client), e.Flags, lockfsm.Permits(e.Taken), lockfsm.Permits(e.Capacity),
+		lockfsm.GateKind(e.Gate), e.Number}
+	return x.in(version)
+}
+
+// entry is what the log says of a lock that looked like v after a slot.
+func (m *Model) entry(v *Version, slot uint64, version uint16) entry {
+	x := entry{holders: v.Holders, waiters: v.Waiters, taken: v.taken, capacity: v.capacity,
+		gate: v.gate, number: v.number}
+	if len(v.Tokens) > 0 {
+		first := &v.Whose[0]
+		x.token, x.mode, x.held = v.Tokens[0], v.Modes[0], m.times[slot]-first.since
+		x.client = first.name
+		switch {
+		case first.kept:
+			x.flags = wire.HolderKept
+		case first.detached:
+			x.flags = wire.HolderDetached
+		}
+	}
+	return x.in(version)
+}
+
+// in leaves what a version of the protocol has.
+func (x entry) in(version uint16) entry {
+	if version < wire.VersionKinds {
+		x.taken, x.capacity = 0, 0
+	}
+	if version < wire.VersionWhole {
+		x.gate, x.number, x.flags = 0, 0, 0
+	}
+	return x
 }
 
 // page decodes the answer to a List in the version in which it was asked for: one of

@@ -495,6 +495,7 @@ func (s *step) settle() error {
 				v.Live, v.Over = append(v.Live, h.token), append(v.Over, h.over())
 			}
 			v.Vague, v.Permits = v.Vague || h.gone(), h.capacity > 0
+			v.taken, v.capacity = v.taken+h.permits, h.capacity
 			for _, other := range l.holders[:i] {
 				if !h.gone() && !other.gone() && !compatible(h.mode, other.mode) {
 					return s.bad("I14: %q is held in %v and %v", name, other.mode, h.mode)
@@ -503,6 +504,7 @@ func (s *step) settle() error {
 		}
 		for _, w := range l.waiters {
 			v.Vague, v.Line = v.Vague || w.gone(), append(v.Line, w.whose())
+			v.capacity = w.capacity
 			if w.stays() {
 				v.Detects = append(v.Detects, w.whose())
 			}

@@ -13,8 +13,32 @@ type Session struct {
 	ended    bool
 	letGo    bool // it is to end before its lease
 	claims   int
+	name     string  // that its client gave it
+	epochs   []epoch // that it has had, in order
 	// began is the slot that opened it, over the one that ended it, zero if none did.
 	began, over uint64
+}
+
+// epoch is what a session had seen from a slot on.
+type epoch struct {
+	slot uint64
+	at   lockfsm.Epoch
+}
+
+// raise notes an epoch that is newer.
+func (p *Session) raise(e lockfsm.Epoch, slot uint64) {
+	p.epoch, p.parked = e, false
+	p.epochs = append(p.epochs, epoch{slot, e})
+}
+
+// epochAt is the epoch that the session had seen after a slot.
+func (p *Session) epochAt(slot uint64) (at lockfsm.Epoch) {
+	for _, e := range p.epochs {
+		if e.slot <= slot {
+			at = e.at
+		}
+	}
+	return at
 }
 
 // stood reports whether the session was alive after a slot.
@@ -37,7 +61,7 @@ func (s *step) open(c *lockfsm.Command, r *lockfsm.Result) error {
 		}
 		p.deadline, p.letGo = s.logTime+p.lease, false
 		if c.Epoch > p.epoch {
-			p.epoch, p.parked = c.Epoch, false
+			p.raise(c.Epoch, s.slot)
 		}
 		return nil
 	}
@@ -46,7 +70,8 @@ func (s *step) open(c *lockfsm.Command, r *lockfsm.Result) error {
 	}
 	s.lastSession = r.Session
 	p := &Session{ID: r.Session, Nonce: c.Nonce, lease: uint64(c.Lease), epoch: c.Epoch,
-		deadline: s.logTime + uint64(c.Lease), began: s.slot}
+		deadline: s.logTime + uint64(c.Lease), began: s.slot, name: string(c.Name),
+		epochs: []epoch{{s.slot, c.Epoch}}}
 	s.sessions[p.ID], s.nonces[c.Nonce] = p, p
 	return nil
 }
@@ -82,7 +107,7 @@ func (s *step) enter(c *lockfsm.Command, r *lockfsm.Result) (*Session, bool, err
 			c.Op, c.Session, c.Epoch, p.epoch, r.Code)
 	}
 	if c.Epoch > p.epoch && c.Op != lockfsm.OpLetGo {
-		p.epoch, p.parked = c.Epoch, false
+		p.raise(c.Epoch, s.slot)
 		for _, k := range s.claims { // order: a set is built
 			if k.session == p {
 				s.touchAll(k)

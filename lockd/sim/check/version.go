@@ -25,8 +25,14 @@ type Version struct {
 	Whose, Detects []Whose
 	// Line are all who wait for a lock, in the order of the queue; nobody at a gate.
 	Line []Whose
-	// Permits says that the holders have permits.
-	Permits bool
+	// Permits says that the holders have permits: taken of a capacity, if anybody holds or
+	// waits.
+	Permits         bool
+	taken, capacity lockfsm.Permits
+	// gate says that the name is one, with its number, and at it who waits there.
+	gate   lockfsm.GateKind
+	number uint32
+	at     []claimKey
 	// Vague versions contain claims of ended sessions, which the machine may or
 	// may not have released yet.
 	Vague bool
