@@ -158,7 +158,7 @@ func (n *Node) topNow() []wire.TopEntry {
 		}
 	}
 	slices.SortFunc(all, func(a, b *contended) int {
-		if c := cmp.Compare(b.now(n.now), a.now(n.now)); c != 0 {
+		if c := cmp.Compare(b.now(n.now), a.now(n.now)); c != 0 && !plantedIs("top-by-name") {
 			return c
 		}
 		return cmp.Compare(a.name, b.name)

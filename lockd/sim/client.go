@@ -10,6 +10,7 @@ import (
 	"lockd/lockd/sim/check"
 	"lockd/lockfsm"
 	"lockd/netio/wire"
+	"lockd/paxos"
 )
 
 // client speaks the wire protocol and follows the epoch rule: it sends each
@@ -85,8 +86,10 @@ type call struct {
 	became      wire.Mode
 	becameToken uint64
 	terms       *wire.Terms
-	sends       int
-	op          *history.Operation
+	// since is up to where the node had applied its groups that a Status asks.
+	since []paxos.Slot
+	sends int
+	op    *history.Operation
 }
 
 // hold is a lock that the client has, as far as it knows.
@@ -421,6 +424,9 @@ func (m *membership) send(k *call) {
 			TTLMillis: uint32(k.ttl), Name: name})
 	case wire.KindGet:
 		b = wire.AppendGet(nil, h, &wire.Get{Name: name})
+	case wire.KindStatus:
+		k.since = k.conn.p.reachedNow()
+		b = wire.AppendStatus(nil, h)
 	default:
 		b = k.appendQuestion(h)
 	}
@@ -436,8 +442,6 @@ func (k *call) appendQuestion(h wire.Header) []byte {
 	switch k.q.Kind {
 	case wire.KindList:
 		return wire.AppendList(nil, h, &wire.List{Limit: 3, After: []byte(k.q.After)})
-	case wire.KindStatus:
-		return wire.AppendStatus(nil, h)
 	case wire.KindFindSession:
 		return wire.AppendFindSession(nil, h, &wire.FindSession{Nonce: k.q.Nonce})
 	case wire.KindCheckTokens:

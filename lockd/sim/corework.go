@@ -257,7 +257,7 @@ func (c *coreClient) overhear(h wire.Header, body []byte) {
 	}
 	var err error
 	switch h.Kind {
-	case wire.KindStatus, wire.KindWatch:
+	case wire.KindStatus, wire.KindWatch, wire.KindTop:
 	case wire.KindGet:
 		var x wire.Get
 		x, err = wire.DecodeGet(body)
@@ -440,6 +440,9 @@ func (c *coreClient) listen(from *conn, frames []byte) {
 			c.w.check(c.w.history.Witnessed(q, &x))
 			if q.Kind == wire.KindWhy && x.Status == wire.StatusOK {
 				c.w.blocked(h.Group, q.Name, x.Slot, x.Payload)
+			}
+			if q.Kind == wire.KindTop && x.Status == wire.StatusOK {
+				c.w.topTold(x.Payload)
 			}
 			if q.Value && x.Status == wire.StatusOK {
 				c.brought(q, &x)

@@ -197,7 +197,7 @@ func (c *client) response(conn *conn, h wire.Header, x *wire.Response) {
 	if k.q.Kind != wire.KindGet {
 		c.w.witness.answered(k, x, nil)
 	}
-	m.done(k, x)
+	m.done(conn.p, k, x)
 }
 
 // overheard holds an answer by which the client does not go against the log: a node
@@ -215,8 +215,8 @@ func (c *client) overheard(h wire.Header, x *wire.Response) {
 	}
 }
 
-// done draws the consequences of a definite answer.
-func (m *membership) done(k *call, x *wire.Response) {
+// done draws the consequences of a definite answer of a node.
+func (m *membership) done(from *process, k *call, x *wire.Response) {
 	w := m.c.w
 	switch k.q.Kind {
 	case wire.KindOpenSession:
@@ -265,9 +265,7 @@ func (m *membership) done(k *call, x *wire.Response) {
 	case wire.KindGet:
 		m.got(k, x)
 	case wire.KindStatus:
-		if _, err := wire.DecodeNodeStatus3(x.Payload); err != nil {
-			w.failf("status does not decode: %v", err)
-		}
+		w.statusTold(from, k.since, x.Payload)
 	}
 }
 

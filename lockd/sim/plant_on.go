@@ -88,6 +88,8 @@ func ofNode() []Planting {
 		{"holders-told-as-the-first", "I24 a read tells each holder as the log has it"},
 		{"found-without-waits", "I24 a session that is found has all that it waits for"},
 		{"kept-listed-as-held", "I24 a list tells the first holder as the log has it"},
+		{"status-of-an-earlier-turn", "I24 a node says how it is, not how it was"},
+		{"top-by-name", "I24 what is wanted most is told first"},
 		{"stalled-disk-leads", "I30 no heartbeat while the log stands still"},
 	}
 }

@@ -44,6 +44,8 @@ type process struct {
 	dark bool
 	// handing are the groups that the node is giving away, with until when.
 	handing map[paxos.GroupID]Time
+	// reached is up to where it has applied each group, nil if none.
+	reached []paxos.Slot
 }
 
 // output reports whether something that the running turn does still happens.
@@ -235,11 +237,13 @@ type probe struct{ *process }
 
 // Applied implements node.Probe.
 func (p probe) Applied(g paxos.GroupID, e *paxos.Entry, m *lockfsm.Machine, out *lockfsm.Outcome) {
+	p.applying(g, e.Slot)
 	p.w.applied(p.process, g, e, m, out)
 }
 
 // Adopted implements node.Probe.
 func (p probe) Adopted(g paxos.GroupID, m *lockfsm.Machine) {
+	p.applying(g, paxos.Slot(m.Applied()))
 	if m.Applied()%p.w.opts.DigestEvery == 0 {
 		p.w.check(p.w.chosen.Adopted(int(p.site.id), g, paxos.Slot(m.Applied()), m.Digest()))
 	}

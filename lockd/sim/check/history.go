@@ -233,7 +233,8 @@ func (q *Question) reads(x *wire.Response) bool {
 func (q *Question) withoutSlot(x *wire.Response) error {
 	switch {
 	case !saysSomething(x.Status),
-		(q.Kind == wire.KindStatus || q.OfNode) && x.Status == wire.StatusOK:
+		(q.Kind == wire.KindStatus || q.Kind == wire.KindTop || q.OfNode) &&
+			x.Status == wire.StatusOK:
 		return nil
 	case q.Kind == wire.KindWatch &&
 		(x.Status == wire.StatusCancelled || x.Status == wire.StatusTooManyWaiters):

@@ -31,8 +31,12 @@ type Model struct {
 	// written are the versions of the registers.
 	written map[string]lockfsm.Token
 	claims  map[claimKey]*Claim
-	// times is the log time after each slot.
+	// times is the log time after each slot, sizes how much there was, and used how many
+	// names are in use. joins is how often a request for a name was told that it waits.
 	times []uint64
+	sizes []size
+	used  int
+	joins map[string]uint64
 	gates gates
 	// granted remembers every grant of a session's request: a second one would
 	// be a second execution (I19).
@@ -120,6 +124,7 @@ type lockModel struct {
 	holders, waiters []*Claim
 	value            value
 	history          []Version
+	used             bool // by the newest
 }
 
 // Grant is one grant of the last slot.
@@ -165,6 +170,8 @@ func NewModel(group uint16, limits lockfsm.Limits) *Model {
 		granted:  make(map[claimKey]lockfsm.Token),
 		gates:    newGates(),
 		times:    make([]uint64, 1),
+		sizes:    make([]size, 1),
+		joins:    make(map[string]uint64),
 	}
 }
 
@@ -286,7 +293,11 @@ func (m *Model) Apply(slot uint64, value []byte, out *lockfsm.Outcome, pending P
 	if err := s.endsInTime(&b); err != nil {
 		return err
 	}
-	return s.settle()
+	if err := s.settle(); err != nil {
+		return err
+	}
+	m.measure(&b, out)
+	return nil
 }
 
 // Pending says whether a machine has endings left to do after a slot.
@@ -510,6 +521,7 @@ func (s *step) settle() error {
 			}
 		}
 		s.gates.byName[name].addTo(&v)
+		s.use(l, v.Holders+v.Waiters > 0 || v.Value != "" || v.gate != 0)
 		l.history = append(l.history, v)
 		if !s.pending {
 			if err := s.pumped(name, l); err != nil {
