@@ -34,8 +34,11 @@ func (m *Machine) Refusal(c *Command) (Result, bool) {
 		return res, false
 	}
 	l := m.locks.at(lr)
-	if l.ghost() || l.gate() != 0 || l.capacity() != c.capacity() ||
-		m.admits(l, c.mode(), c.permits()) {
+	asks := c.permits()
+	if plantedIs("try-refused-for-any-permit") {
+		asks = l.capacity()
+	}
+	if l.ghost() || l.gate() != 0 || l.capacity() != c.capacity() || m.admits(l, c.mode(), asks) {
 		return res, false
 	}
 	if c.Op == OpEnter && m.findOwned(lr, of, c.Owner) != 0 {
@@ -44,5 +47,10 @@ func (m *Machine) Refusal(c *Command) (Result, bool) {
 	if m.roomForTerms(c, 1) != CodeOK {
 		return res, false
 	}
-	return m.refuse(l, c.mode(), res), true
+	refusal := m.refuse(l, c.mode(), res)
+	if plantedIs("try-refused-by-the-newest") {
+		h := m.claims.at(m.claims.at(l.holders).prev)
+		refusal.Holder, refusal.HolderToken = m.sessions.at(h.session).id, h.stamp
+	}
+	return refusal, true
 }

@@ -321,6 +321,7 @@ func overhearAcquire(q *check.Question, body []byte) error {
 	if q.Kind == wire.KindAsk {
 		x, err := wire.DecodeAsk(body)
 		q.Kind, q.Session, q.Name, q.Mode = x.Kind, x.Session, string(x.Name), lockfsm.Mode(x.Mode)
+		q.Permits = lockfsm.Permits(x.Permits)
 		return err
 	}
 	x, err := wire.DecodeAcquire(body)
@@ -374,7 +375,7 @@ func overhearQuestion(q *check.Question, body []byte) error {
 func overhearKinds(q *check.Question, body []byte) error {
 	if q.Kind == wire.KindTake {
 		x, err := wire.DecodeTake(body)
-		q.Session, q.Name = x.Session, string(x.Name)
+		q.Session, q.Name, q.Permits = x.Session, string(x.Name), lockfsm.Permits(x.Permits)
 		return err
 	}
 	x, err := wire.DecodeEnter(body)

@@ -118,6 +118,8 @@ func ofMachine() []Planting {
 		{"expire-before-renew", "I20 a step renews before it expires"},
 		{"grant-to-dead-session", "I16 a session that ended is granted nothing"},
 		{"grant-to-parked-session", "I17 who cannot hear of it is granted nothing"},
+		{"try-refused-for-any-permit", "I23 a try is refused if there is no room for it"},
+		{"try-refused-by-the-newest", "I23 a try is told of the oldest hold in its way"},
 		{"close-leaves-waits", "I16 the end of a session releases its waits"},
 		{"reader-passes-writer", "I17 readers queue behind a waiting writer"},
 		{"token-per-key", "I15 tokens rise over all keys"},

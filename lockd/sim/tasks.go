@@ -171,6 +171,7 @@ const semaphoreCapacity = 3
 func (k *call) take(d dice) {
 	k.q.Kind, k.mode, k.q.Mode = wire.KindTake, wire.ModeNL, lockfsm.ModeNL
 	k.permits = uint32(d.between(1, semaphoreCapacity))
+	k.q.Permits = lockfsm.Permits(k.permits)
 }
 
 // enter makes an acquire one of an owner, who often has the lock already, or

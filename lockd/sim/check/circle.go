@@ -30,6 +30,7 @@ type Whose struct {
 	name                   string
 	weight                 uint8
 	capped, kept, detached bool
+	gone                   bool // the machine may have let go of it
 }
 
 // Bars reports whether w cannot hold a lock beside h, whoever else does or does not.
@@ -53,7 +54,7 @@ func (c *Claim) whose() Whose {
 	if x.since, x.weight, x.capped = c.since, c.weight, c.terms.maxHold > 0; c.all == nil {
 		x.enters = c.owner
 	}
-	x.kept, x.detached = c.kept, c.session == nil
+	x.kept, x.detached, x.gone = c.kept, c.session == nil, c.gone()
 	for _, up := range c.levels {
 		x.levels = append(x.levels, up.key.request)
 	}

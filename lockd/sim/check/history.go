@@ -85,6 +85,8 @@ type Question struct {
 	// Name is that of the lock, or the prefix of a List, After where that goes on.
 	Name, After string
 	Mode        lockfsm.Mode
+	// Permits are those that a Take asks for, zero for any other.
+	Permits lockfsm.Permits
 	// Version is the one in which the answer at hand was asked for, that of the send on
 	// the conn on which it came; zero is the first.
 	Version uint16
@@ -219,8 +221,15 @@ func (h *History) unlogged(q *Question, x *wire.Response) bool {
 		return false
 	}
 	m := h.models[q.Group]
+	if x.Slot > m.Slot() {
+		return false
+	}
+	if p := m.Session(lockfsm.SessionID(q.Session)); q.Session&wire.DetachedOwner == 0 &&
+		(p == nil || !p.stood(x.Slot)) {
+		return false // that would be said by the log
+	}
 	v := m.At(q.Name, x.Slot)
-	return x.Slot <= m.Slot() && v.Refuses(q.Mode, lockfsm.Token(x.Token), &m.limits)
+	return v.refuses(q.Mode, q.Permits, lockfsm.Token(x.Token), m.limits.HoldersPerLock)
 }
 
 // reads reports whether an answer tells of the state of a group, which may have no slot
@@ -407,16 +416,4 @@ func refusal(code lockfsm.Code) wire.Status {
 	default:
 		return 0
 	}
-}
-
-// Refuses reports whether a lock that looked like v refuses a try in mode and
-// names the hold with token for it.
-func (v *Version) Refuses(mode lockfsm.Mode, token lockfsm.Token, limits *lockfsm.Limits) bool {
-	full := v.Holders >= int(limits.HoldersPerLock) || v.Permits
-	for i, t := range v.Tokens {
-		if t == token && (full || !compatible(v.Modes[i], mode)) {
-			return true
-		}
-	}
-	return v.Vague
 }

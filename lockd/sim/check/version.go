@@ -1,6 +1,10 @@
 package check
 
-import "lockd/lockfsm"
+import (
+	"slices"
+
+	"lockd/lockfsm"
+)
 
 // Version is what a lock looked like from a slot on.
 type Version struct {
@@ -52,4 +56,37 @@ func (m *Model) At(name string, slot uint64) Version {
 		return Version{}
 	}
 	return l.history[i-1]
+}
+
+// refuses reports whether a lock that looks like v refuses a try in mode, or of permits,
+// and names the hold with token for it: the oldest of those that mode does not get along
+// with or, if there is no room, the oldest of all. A hold of an ended session may be there
+// or not.
+func (v *Version) refuses(
+	mode lockfsm.Mode, permits lockfsm.Permits, token lockfsm.Token, most uint32,
+) bool {
+	if v.gate != 0 || (v.capacity > 0) != (permits > 0) {
+		return false
+	}
+	i := slices.Index(v.Tokens, token)
+	if i < 0 {
+		return false
+	}
+	barred := !compatible(v.Modes[i], mode)
+	for k := range v.Tokens {
+		older, bars := k < i, !compatible(v.Modes[k], mode)
+		if !v.Whose[k].gone && (older && (bars || !barred) || bars && !barred) {
+			return false // that one would be named
+		}
+	}
+	if barred {
+		return true
+	}
+	holders, taken := 0, permits
+	for k := i; k < len(v.Tokens); k++ {
+		if compatible(v.Modes[k], mode) { // the others have gone
+			holders, taken = holders+1, taken+v.Whose[k].Permits
+		}
+	}
+	return holders >= int(most) || taken > v.capacity
 }
