@@ -124,6 +124,7 @@ func ofMachine() []Planting {
 		{"reader-passes-writer", "I17 readers queue behind a waiting writer"},
 		{"token-per-key", "I15 tokens rise over all keys"},
 		{"token-counter-not-in-checkpoint", "I15 the token counter is in the checkpoint"},
+		{"clock-not-in-checkpoint", "I13 whose step moved log time last is in the checkpoint"},
 		{"unlock-without-token", "I18 a release names its token"},
 		{"claims-in-order-of-table", "I13 no order of a table outlives a checkpoint"},
 		{"reentry-counted-twice", "I19 an acquire of an owner that is repeated counts once"},

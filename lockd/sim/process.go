@@ -244,9 +244,7 @@ func (p probe) Applied(g paxos.GroupID, e *paxos.Entry, m *lockfsm.Machine, out 
 // Adopted implements node.Probe.
 func (p probe) Adopted(g paxos.GroupID, m *lockfsm.Machine) {
 	p.applying(g, paxos.Slot(m.Applied()))
-	if m.Applied()%p.w.opts.DigestEvery == 0 {
-		p.w.check(p.w.chosen.Adopted(int(p.site.id), g, paxos.Slot(m.Applied()), m.Digest()))
-	}
+	p.w.check(p.w.chosen.Adopted(int(p.site.id), g, paxos.Slot(m.Applied()), m.Digest()))
 }
 
 // observe hears of the node's events.

@@ -8,6 +8,7 @@ import (
 
 	"lockd/lockd/node"
 	"lockd/lockfsm"
+	"lockd/paxos"
 )
 
 // errStore is a checkpoint store that cannot at the moment.
@@ -293,6 +294,8 @@ func (c *checkpoints) Install(r node.InstallRequest) {
 				c.p.w.failf("I12: node %d group %d: snapshot at %d does not load: %v",
 					c.p.site.id, r.Group, r.Slot, err)
 			}
+			c.p.w.check(c.p.w.chosen.Adopted(int(c.p.site.id), paxos.GroupID(r.Group),
+				paxos.Slot(r.Slot), m.Digest()))
 			done.Machine, done.Err = m, err
 			s.groups[r.Group] = whole
 			delete(s.stages, r.Group)

@@ -303,8 +303,10 @@ func (w *World) stopped(p *process, err error) {
 func (w *World) applied(
 	p *process, g paxos.GroupID, e *paxos.Entry, m *lockfsm.Machine, out *lockfsm.Outcome,
 ) {
+	// Who is first says how things stand: whatever takes a slot over is held against it.
+	compares := uint64(e.Slot)%w.opts.DigestEvery == 0
 	digest := uint64(0)
-	if uint64(e.Slot)%w.opts.DigestEvery == 0 {
+	if compares || !w.chosen.Known(g, e.Slot) {
 		digest = m.Digest()
 	}
 	result := hashOutcome(out)

@@ -191,7 +191,11 @@ func (c *Chosen) ByQuorum(g paxos.GroupID, e *paxos.Entry) bool {
 	return false
 }
 
-// Applied notes what a node applied, and reports whether it is the first to.
+// Known reports whether some node has applied a slot.
+func (c *Chosen) Known(g paxos.GroupID, s paxos.Slot) bool { return c.at(g, s).known }
+
+// Applied notes what a node applied, and reports whether it is the first to. It must say
+// by a digest how its machine then stands, others may: zero is not to be compared.
 func (c *Chosen) Applied(
 	node int, g paxos.GroupID, e *paxos.Entry, result, digest uint64,
 ) (first bool, err error) {
@@ -203,7 +207,7 @@ func (c *Chosen) Applied(
 				g, e.Slot, node, value, seen.value)
 		case seen.result != result:
 			return false, fmt.Errorf("I13: group %d slot %d: node %d had other results", g, e.Slot, node)
-		case seen.digest != digest:
+		case digest != 0 && seen.digest != digest:
 			return false, fmt.Errorf("I13: group %d slot %d: node %d has digest %016x, another %016x",
 				g, e.Slot, node, digest, seen.digest)
 		}
