@@ -6,12 +6,13 @@ import (
 	"lockd/paxos"
 )
 
-// applying notes up to where a life of a node has applied a group.
+// applying notes up to where a life of a node has applied a group, at most: one that has
+// left it and come back begins anew.
 func (p *process) applying(g paxos.GroupID, s paxos.Slot) {
 	if p.reached == nil {
 		p.reached = make([]paxos.Slot, p.w.opts.Groups)
 	}
-	p.reached[g] = s
+	p.reached[g] = max(p.reached[g], s)
 }
 
 // reachedNow is up to where it has applied all groups.
@@ -39,7 +40,6 @@ func (w *World) statusTold(p *process, since []paxos.Slot, payload []byte) {
 			w.failf("status: node %d says that it applied slot %d of group %d, and is at %d", p.site.id,
 				g.Applied, g.Group, p.reached[g.Group])
 		}
-		// A group that has left the node and come back begins anew.
 		if int(g.Group) < len(since) && g.Applied < uint64(since[g.Group]) &&
 			w.opts.Faults&FaultMember == 0 {
 			w.failf("status: node %d says that it applied slot %d of group %d, and had applied %d when it "+
