@@ -179,6 +179,8 @@ func TestChosenWantsAQuorumAndOneValue(t *testing.T) {
 	wants(t, err, "I1")
 	_, err = c.Applied(2, 0, x, 5, 7)
 	wants(t, err, "I13")
+	_, err = c.Applied(2, 0, x, 5, 0) // it does not say how its machine stands
+	wants(t, err, "")
 	wants(t, c.Adopted(3, 0, 1, 9), "I12")
 }
 

@@ -29,9 +29,10 @@ func (h *History) found(q *Question, x *wire.Response) error {
 		return fmt.Errorf("I19: nonce %x is said to be that of session %d of group %d", q.Nonce,
 			got.Session, q.Group)
 	}
-	if e := lives.epochAt(x.Slot); lockfsm.Epoch(got.Epoch) != e || got.LeaseMillis != uint32(lives.lease) {
-		return fmt.Errorf("I24: session %d of group %d is said to be at epoch %d with a lease of %d ms at "+
-			"slot %d; the log says %d, %d", got.Session, q.Group, got.Epoch, got.LeaseMillis, x.Slot, e,
+	e := lives.epochAt(x.Slot)
+	if lockfsm.Epoch(got.Epoch) != e || got.LeaseMillis != uint32(lives.lease) {
+		return fmt.Errorf("I24: session %d of group %d is said to be at epoch %d with a lease of %d ms "+
+			"at slot %d; the log says %d, %d", got.Session, q.Group, got.Epoch, got.LeaseMillis, x.Slot, e,
 			lives.lease)
 	}
 	return m.foundClaims(q, x.Slot, &got)
@@ -72,9 +73,9 @@ func (m *Model) foundClaims(q *Question, slot uint64, got *wire.SessionClaims) e
 	if got.More != 0 || q.Target != 0 {
 		return nil // the rest is on other pages
 	}
-	for each := range all { // order: any one is enough
-		return fmt.Errorf("I24: session %d of group %d has %+v at slot %d, and is not said to", id, q.Group,
-			each, slot)
+	if len(all) > 0 {
+		return fmt.Errorf("I24: session %d of group %d has %v at slot %d, and is not said to", id,
+			q.Group, all, slot)
 	}
 	return nil
 }

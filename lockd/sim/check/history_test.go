@@ -86,6 +86,7 @@ func TestHistoryWantsSessionsFound(t *testing.T) {
 	wants(t, h.Answered(&mine, found(1, 0, a, b)), "")
 	wants(t, h.Answered(&mine, found(1, wire.MorePages, a)), "")
 	wants(t, h.Answered(&mine, found(1, 0, a)), "I24")
+	wants(t, h.Answered(&mine, found(1, 0, a, b, b)), "I24")
 	wants(t, h.Answered(&mine, found(2, 0)), "I19")
 	wants(t, h.Answered(&mine, notFound), "I24")
 	nobody := Question{Kind: wire.KindFindSession, Nonce: wire.Nonce{2}}
@@ -123,6 +124,8 @@ func TestHistoryJudgesLists(t *testing.T) {
 	e := wire.ListEntry{Token: 3, HolderCount: 1, Name: event.Name}
 	free, other := a, b
 	free.HolderCount, free.Token, other.Token = 0, 0, 7
+	weak, old, named := a, a, a
+	weak.Mode, old.HeldMillis, named.Client = wire.ModePR, 1, []byte("x")
 	for _, c := range []struct {
 		name    string
 		q       Question
@@ -141,6 +144,9 @@ func TestHistoryJudgesLists(t *testing.T) {
 		{"before the page", Question{After: "a"}, 0, []wire.ListEntry{a, b, e}, "I23"},
 		{"free", Question{}, 0, []wire.ListEntry{free, b, e}, "I24"},
 		{"another token", Question{}, 0, []wire.ListEntry{a, other, e}, "I24"},
+		{"another mode", Question{}, 0, []wire.ListEntry{weak, b, e}, "I24"},
+		{"held for longer", Question{}, 0, []wire.ListEntry{old, b, e}, "I24"},
+		{"another client", Question{}, 0, []wire.ListEntry{named, b, e}, "I24"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.q.Kind = wire.KindList
@@ -154,10 +160,12 @@ func TestHistoryJudgesLists(t *testing.T) {
 // may decode in another, which says nothing of what was told.
 func TestListIsReadInTheVersionOfItsConn(t *testing.T) {
 	h, lock, also := playedTwo(t)
+	const late = 30 << 40
+	h.models[0].times[1] = late
 	page := wire.ListPage{Entries: []wire.ListEntry{
-		{Token: 1, HolderCount: 1, Mode: wire.ModeEX, Name: lock.Name},
+		{Token: 1, HolderCount: 1, Mode: wire.ModeEX, Name: lock.Name, HeldMillis: late},
 		// This time is where version 1 has two lengths, of no name and of all that follows.
-		{Token: 2, HolderCount: 1, Mode: wire.ModeEX, Name: also.Name, HeldMillis: 30 << 40},
+		{Token: 2, HolderCount: 1, Mode: wire.ModeEX, Name: also.Name, HeldMillis: late},
 	}}
 	payload := wire.AppendListPage3(nil, &page)
 	if _, err := wire.DecodeListPage(payload); err != nil {

@@ -521,7 +521,7 @@ func (s *step) settle() error {
 			}
 		}
 		s.gates.byName[name].addTo(&v)
-		s.use(l, v.Holders+v.Waiters > 0 || v.Value != "" || v.gate != 0)
+		s.use(l, &v)
 		l.history = append(l.history, v)
 		if !s.pending {
 			if err := s.pumped(name, l); err != nil {

@@ -15,8 +15,9 @@ type size struct {
 	vague bool
 }
 
-// use notes whether the name of a lock is in use.
-func (m *Model) use(l *lockModel, used bool) {
+// use notes whether the name of a lock that looks like v is in use.
+func (m *Model) use(l *lockModel, v *Version) {
+	used := v.Holders+v.Waiters > 0 || v.Value != "" || v.gate != 0
 	switch {
 	case used && !l.used:
 		m.used++
