@@ -31,6 +31,7 @@
 //	gap.go       what acceptors who are new, or have come back, do not hear of
 //	episodes.go  one question of liveness at a time; prober.go asks
 //	crowd.go     very many sessions that end together
+//	told.go      what nodes say of themselves, and of what is wanted most
 //	search.go    what clients saw, for a search blind to slots
 //	bounds.go    how large things may become; coverage.go what a run reached
 //	rows.go      which of that shows which row of the fault matrix
