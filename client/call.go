@@ -135,10 +135,9 @@ type Call struct {
 	left        *Call   // of an Acquire that was granted: the question how long it lasts
 	prev, next  *Call   // in the open calls of a group, or among the holds
 	list        *callList
-	// listed is the Kind with which it came into the list: who unlocks a hold says a
-	// Release of it before the Core hears of that.
-	listed wire.Kind
-	place  *Call // the Watch that tells Place
+	// changeBefore and changeAfter are, of a change that is open, the next of the same hold.
+	changeBefore, changeAfter *Call
+	place                     *Call // the Watch that tells Place
 	// of is, of such a Watch, of the question in left and of the Cancel of one in a
 	// circle, the Acquire.
 	of    *Call
@@ -211,36 +210,22 @@ func (x *Call) reset() {
 	}
 }
 
-// callList is a list of calls threaded through them: a Call is in at most one.
+// callList is a list of calls threaded through them: a Call is in at most one. It does
+// not look at them: who unlocks a hold changes its Call before the Core has it again.
 type callList struct {
 	head, tail *Call
 	count      int
-	// converts and amends are how many of the calls are of these kinds, so that others
-	// need not look for them.
-	converts, amends int
-}
-
-// tally counts a call that comes, or goes if n is negative.
-func (l *callList) tally(x *Call, n int) {
-	l.count += n
-	switch x.listed {
-	case wire.KindConvert:
-		l.converts += n
-	case wire.KindAmend:
-		l.amends += n
-	default:
-	}
 }
 
 func (l *callList) push(x *Call) {
-	x.list, x.prev, x.next, x.listed = l, l.tail, nil, x.Kind
+	x.list, x.prev, x.next = l, l.tail, nil
 	if l.tail != nil {
 		l.tail.next = x
 	} else {
 		l.head = x
 	}
 	l.tail = x
-	l.tally(x, 1)
+	l.count++
 }
 
 func (l *callList) remove(x *Call) {
@@ -255,7 +240,7 @@ func (l *callList) remove(x *Call) {
 		l.tail = x.prev
 	}
 	x.list, x.prev, x.next = nil, nil, nil
-	l.tally(x, -1)
+	l.count--
 }
 
 // callTable finds open calls by request id. A Call sits at the low bits of its

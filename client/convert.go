@@ -72,18 +72,12 @@ func (c *Core) admitConvert(x *Call) error {
 
 // converting reports whether somebody waits for a Convert of a hold.
 func (c *Core) converting(h *Call) bool {
-	for x := c.groups[h.Group].calls.head; x != nil; x = x.next {
-		if x.converts(h) && !x.background {
+	for x := c.groups[h.Group].lastChange(h); x != nil; x = x.changeBefore {
+		if x.Kind == wire.KindConvert && !x.background {
 			return true
 		}
 	}
 	return false
-}
-
-// converts reports whether x is a Convert of a hold, or of what its owner holds.
-func (x *Call) converts(h *Call) bool {
-	return x.Kind == wire.KindConvert &&
-		(x.Hold == h || h.Owner != 0 && x.Owner == h.Owner && x.Name == h.Name)
 }
 
 // turn prepares a Convert that was started. From now on its hold counts as no more
@@ -104,12 +98,12 @@ func (c *Core) turn(x *Call) {
 	}
 	h.turns++
 	x.turns = h.turns
-	for y := c.groups[h.Group].calls.head; y != nil; {
-		next := y.next
-		if y.background && y.converts(h) {
+	for y := c.groups[h.Group].lastChange(h); y != nil; {
+		before := y.changeBefore
+		if y.background && y.Kind == wire.KindConvert {
 			c.end(y, nil) // sent again after x it would undo that
 		}
-		y = next
+		y = before
 	}
 }
 
@@ -150,11 +144,8 @@ func (c *Core) setMode(h *Call, mode wire.Mode, token uint64) {
 // weakenBy has a grant count as no more than what the Converts leave of it that its owner
 // has open: one may have been carried out, and others let in, before its answer is here.
 func (c *Core) weakenBy(g *group, x *Call) {
-	if g.calls.converts == 0 {
-		return // as nearly always: many grants come beside many calls
-	}
-	for y := g.calls.head; y != nil; y = y.next {
-		if y.converts(x) {
+	for y := g.lastChange(x); y != nil; y = y.changeBefore {
+		if y.Kind == wire.KindConvert {
 			x.Mode = weaker(x.Mode, y.Mode)
 		}
 	}

@@ -116,6 +116,8 @@ type group struct {
 	// atGate are the ids of the open calls at gates that have one, ascending.
 	atGate []uint64
 	debts  []debt // of conns that are up, at most one each
+	// changes are the last of the open changes of each hold.
+	changes map[changedBy]*Call
 	// recheck is what the group is being asked of holds.
 	recheck recheck
 }
@@ -265,6 +267,9 @@ func (c *Core) Start(x *Call) {
 	if x.Kind == wire.KindConvert {
 		c.turn(x)
 	}
+	if x.changes() {
+		g.listChange(x)
+	}
 	if g.live && c.canSend(g, x) && !x.timed() {
 		c.send(x)
 		c.schedule(c.now.Add(pingAfter))
@@ -407,9 +412,8 @@ func (c *Core) end(x *Call, err error) {
 	if x.list != nil {
 		x.list.remove(x)
 		c.turned(x)
-		if x.Kind == wire.KindAmend {
-			c.groups[x.Group].dirty = true // another may wait for it
-			c.schedule(0)
+		if x.changes() {
+			c.endChange(x)
 		}
 	}
 	x.state = StateDone
@@ -462,6 +466,7 @@ func (c *Core) disown(x *Call) {
 				y.Hold = &last
 			}
 		}
+		g.disownChanges(x, &last)
 		for k := range g.recheck.left {
 			if h := &g.recheck.left[k]; h.call == x {
 				h.call = &last

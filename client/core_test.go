@@ -373,25 +373,6 @@ func TestInFlightBound(t *testing.T) {
 	}
 }
 
-// TestCallListCountsWhatCame proves that what becomes of a Call while it is in a list
-// changes nothing of what that counts: a hold is unlocked by who has it, without the lock of
-// its client. So the race detector would say, too (TestCloseUnderLoad).
-func TestCallListCountsWhatCame(t *testing.T) {
-	var l callList
-	hold, convert := &Call{Kind: wire.KindAcquire}, &Call{Kind: wire.KindConvert}
-	l.push(hold)
-	l.push(convert)
-	hold.Kind = wire.KindConvert
-	l.remove(hold)
-	if l.count != 1 || l.converts != 1 {
-		t.Errorf("got %d calls, %d of them Converts, want 1 and 1", l.count, l.converts)
-	}
-	l.remove(convert)
-	if l.count != 0 || l.converts != 0 {
-		t.Errorf("got %d calls, %d of them Converts, want none", l.count, l.converts)
-	}
-}
-
 // TestOtherClusterRefused proves that a node of another cluster is not asked
 // for anything (F-N6).
 func TestOtherClusterRefused(t *testing.T) {

@@ -161,8 +161,8 @@ func (c *Core) sendRenewal(x *Call) {
 // less than they: so none of these counts for more than it.
 func (c *Core) forgetRenewal(x *Call) {
 	until := c.renewedUntil(x)
-	for y := c.groups[x.Group].calls.head; y != nil; y = y.next {
-		if y != x && y.Hold == x.Hold && y.renews() && y.sends > 0 {
+	for y := c.groups[x.Group].lastChange(x.Hold); y != nil; y = y.changeBefore {
+		if y != x && y.renews() && y.sends > 0 {
 			y.cappedUntil = y.atMost(until)
 		}
 	}
@@ -177,8 +177,8 @@ func (c *Core) forgetRenewal(x *Call) {
 // countUntil has a detached hold count until a moment, or less if a renewal that was
 // sent gives it less: that may have been executed already.
 func (c *Core) countUntil(hold *Call, until Instant) {
-	for x := c.groups[hold.Group].calls.head; x != nil; x = x.next {
-		if x.Hold == hold && x.renews() && x.sends > 0 {
+	for x := c.groups[hold.Group].lastChange(hold); x != nil; x = x.changeBefore {
+		if x.renews() && x.sends > 0 {
 			until = min(until, c.renewedUntil(x))
 		}
 	}

@@ -13,7 +13,7 @@ func (c *Core) canSend(g *group, x *Call) bool {
 	if x.needsSession() && (g.session.state != sessionOpen || c.untold(&g.session)) {
 		return false
 	}
-	return x.notBefore <= c.now && c.speaks(g, x) && !x.cancelled() && !c.overtakes(g, x)
+	return x.notBefore <= c.now && c.speaks(g, x) && !x.cancelled() && !x.overtakes()
 }
 
 // speaks reports whether the node that the group is attached to knows what x
@@ -41,7 +41,7 @@ func (c *Core) sendAll(g *group) {
 			c.unspoken(g, x)
 		case c.canSend(g, x):
 			c.send(x)
-		case c.overtakes(g, x): // the end of the other has it sent
+		case x.overtakes(): // the end of the other has it sent
 		default:
 			needed = int(x.Group)
 		}

@@ -194,13 +194,9 @@ func (x *Call) amends() {
 // overtakes reports whether x is an Amend of a hold of which an earlier one is open,
 // which may be another Held's of the same owner. The nodes take one that comes behind a
 // later one for one that has had its effect, and say that it is done.
-func (c *Core) overtakes(g *group, x *Call) bool {
-	if x.Kind != wire.KindAmend || g.calls.amends == 1 {
-		return false
-	}
-	for y := g.calls.head; y != nil && y != x; y = y.next {
-		if y.Kind == wire.KindAmend && y.Name == x.Name && y.Session == x.Session &&
-			(y.Hold == x.Hold || x.Owner != 0 && y.Owner == x.Owner) {
+func (x *Call) overtakes() bool {
+	for y := x.changeBefore; y != nil; y = y.changeBefore {
+		if x.waitsFor(y) {
 			return true
 		}
 	}
