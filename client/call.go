@@ -118,6 +118,7 @@ type Call struct {
 	target          uint64    // request id: of a Cancel, and of what was granted
 	was             wire.Mode // of a Convert: that of the hold before
 	moves           bool      // of a hold: a Convert of it was sent
+	stays           bool      // of a Cancel: what was granted before it stays a hold
 	part            bool      // of a hold: it was taken over, and granted with others
 	turns           uint32    // of a hold: Converts that were started; of a Convert: its number
 	// became is, of an Enter, what its owner converted the hold with becameToken to

@@ -118,6 +118,8 @@ type group struct {
 	debts  []debt // of conns that are up, at most one each
 	// changes are the last of the open changes of each hold.
 	changes map[changedBy]*Call
+	// givingUp is how many Cancels of GiveUp are open.
+	givingUp int
 	// recheck is what the group is being asked of holds.
 	recheck recheck
 }
@@ -415,6 +417,9 @@ func (c *Core) end(x *Call, err error) {
 		if x.changes() {
 			c.endChange(x)
 		}
+	}
+	if x.stays {
+		c.groups[x.Group].givingUp--
 	}
 	x.state = StateDone
 	x.Err = err

@@ -482,7 +482,7 @@ func (c *Core) onOutcome(g *group, x *Call, r *wire.Response) error {
 			c.condemned(g, x.of, x.target, r.Status)
 		case x.Hold != nil:
 			c.convertBack(x, r)
-		case r.Status != wire.StatusAlreadyGranted, x.Gate != 0:
+		case r.Status != wire.StatusAlreadyGranted, x.Gate != 0, x.stays:
 		default:
 			c.giveBack(x, r.Token)
 		}

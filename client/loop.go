@@ -41,6 +41,9 @@ func (c *Client) run() {
 		if c.mu.core.Next() <= now {
 			c.mu.core.Tick(now)
 		}
+		if c.mu.resuming {
+			c.change()
+		}
 		c.take(&ready)
 		next := c.mu.core.Next()
 		c.mu.wakeAt = next

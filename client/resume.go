@@ -55,12 +55,23 @@ func (c *Core) TakeHold(x *Call, claim *wire.Claim, until Instant) bool {
 	return true
 }
 
-// GiveUp cancels, in the background, what an earlier start of this client waits
-// for in an open session.
-func (c *Core) GiveUp(group uint16, session uint64, claim *wire.Claim) {
+// GiveUp cancels, in the background, what an earlier start of this client waits for in an
+// open session; GivingUp tells when that is over. What was granted before that is not
+// given back: the nodes list it among what the session has, if they are asked after that.
+// It reports whether the session is still that.
+func (c *Core) GiveUp(group uint16, session uint64, claim *wire.Claim) bool {
+	g := &c.groups[group]
+	if g.session.state != sessionOpen || g.session.id != session {
+		return false
+	}
+	g.givingUp++
 	c.startBackground(&Call{Kind: wire.KindCancel, Name: string(claim.Name), Session: session,
-		Group: group, target: claim.Request, Owner: claim.Owner})
+		Group: group, target: claim.Request, stays: true, Timeout: c.cfg.Lease})
+	return true
 }
+
+// GivingUp reports whether something of a group that GiveUp cancels may yet be granted.
+func (c *Core) GivingUp(group uint16) bool { return c.groups[group].givingUp > 0 }
 
 // Nonce returns the nonce of the session of a group, with which a later start finds it,
 // and whether the group has one that is open.
@@ -130,47 +141,6 @@ func (c *Client) resume(ctx context.Context, old *sessionFile) error {
 	return c.takeOver(ctx, found)
 }
 
-// leftSession is a session with what it has.
-type leftSession struct {
-	nonce       wire.Nonce
-	id          uint64
-	epoch       uint32
-	leaseMillis uint32
-	claims      []wire.Claim // own their names
-}
-
-func (c *Client) startFind(group uint16, nonce wire.Nonce, after uint64) *Call {
-	x := &Call{Kind: wire.KindFindSession, Group: group, Timeout: c.opts.RequestTimeout,
-		Find: wire.FindSession{Nonce: nonce, After: after}}
-	c.begin(x)
-	return x
-}
-
-// left collects the pages of what a session has, the first of which was asked for.
-// Nil if there is no such session.
-func (c *Client) left(ctx context.Context, x *Call) (*leftSession, error) {
-	s := &leftSession{nonce: x.Find.Nonce}
-	for {
-		c.wait(ctx, x)
-		if errors.Is(x.Err, ErrNotFound) {
-			return nil, nil
-		}
-		if x.Err != nil {
-			return nil, x.Err
-		}
-		page, err := wire.DecodeSessionClaims(x.Response.Payload)
-		if err != nil || page.More == wire.MorePages && len(page.Claims) == 0 {
-			return nil, fmt.Errorf("%w: find session: %w", ErrProtocol, err)
-		}
-		s.id, s.epoch, s.leaseMillis = page.Session, page.Epoch, page.LeaseMillis
-		s.claims = append(s.claims, page.Claims...) // of a copy of the payload
-		if page.More == wire.LastPage {
-			return s, nil
-		}
-		x = c.startFind(x.Group, x.Find.Nonce, page.Claims[len(page.Claims)-1].Request)
-	}
-}
-
 // takeOver makes the sessions this client's, and their holds.
 func (c *Client) takeOver(ctx context.Context, found []*leftSession) error {
 	c.mu.Lock()
@@ -193,7 +163,7 @@ func (c *Client) takeOver(ctx context.Context, found []*leftSession) error {
 	if err != nil {
 		return err
 	}
-	if err := c.findAgain(ctx, found); err != nil {
+	if err := c.settleLeft(ctx, found); err != nil {
 		return err
 	}
 	lasts, err := c.lastsUntil(ctx, found)
@@ -209,10 +179,6 @@ func (c *Client) takeOver(ctx context.Context, found []*leftSession) error {
 		}
 		for i := range s.claims {
 			claim := &s.claims[i]
-			if claim.Token == 0 {
-				c.mu.core.GiveUp(uint16(g), s.id, claim)
-				continue
-			}
 			h := c.heldBefore(uint16(g), s.id, claim)
 			until := never
 			if claim.Flags&wire.ClaimMaxHold != 0 {
@@ -226,33 +192,6 @@ func (c *Client) takeOver(ctx context.Context, found []*leftSession) error {
 	}
 	c.kick()
 	return nil
-}
-
-// findAgain asks again what sessions have that are taken over by now. What the process
-// before had under way may have changed that since it was asked first; from now on the
-// nodes refuse it.
-func (c *Client) findAgain(ctx context.Context, found []*leftSession) error {
-	asked := make([]*Call, len(found))
-	for g, s := range found {
-		if s != nil {
-			asked[g] = c.startFind(uint16(g), s.nonce, 0)
-		}
-	}
-	var failures []error
-	for g, s := range found {
-		if s == nil {
-			continue
-		}
-		now, err := c.left(ctx, asked[g])
-		if err != nil {
-			failures = append(failures, fmt.Errorf("resume in group %d: %w", g, err))
-		}
-		s.claims = nil
-		if now != nil && now.id == s.id {
-			s.claims = now.claims
-		}
-	}
-	return errors.Join(failures...)
 }
 
 // grantOf names a grant.
@@ -339,7 +278,8 @@ func (c *Client) heldBefore(group uint16, session uint64, claim *wire.Claim) *He
 // Resumed returns the holds that this client has from an earlier start, by
 // Options.SessionFile: everything that start was granted, did not give back and
 // has not lost. They are like any others; what nobody wants is to be unlocked.
-// What it still waited for is given up.
+// What it still waited for is given up, unless it was granted before that: then it is
+// among them.
 func (c *Client) Resumed() []*Held {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -13,8 +13,9 @@ import (
 
 // A client of production dies, as its process does, and is started again with what its
 // session file says. It then does what Client.Dial does with that file, in its order:
-// it finds its sessions, takes them over, asks again what they have and how long that
-// may last, and goes on with it.
+// it finds its sessions, takes them over, asks again what they have, gives up what they
+// wait for until they wait for nothing, asks how long what they hold may last, and goes on
+// with it.
 
 // revival is a start that goes on with what the last has left.
 type revival struct {
@@ -39,6 +40,7 @@ const (
 	revivalFinds                      // sessions by their nonces
 	revivalOpens                      // them anew
 	revivalAgain                      // asks what they have now
+	revivalGivesUp                    // what they wait for, and asks again
 	revivalMeasure                    // asks how long that lasts
 )
 
@@ -108,22 +110,58 @@ func (c *coreClient) revive() {
 				return
 			}
 		}
-		r.step = revivalAgain
-		before := r.found
-		r.found = map[uint16]*leftover{}
-		c.findLeft(slices.Sorted(maps.Keys(before)))
+		c.askAgain(r)
 	case revivalAgain:
-		r.step = revivalMeasure
+		if r.step = revivalMeasure; c.giveUpLeft(r) {
+			r.step = revivalGivesUp
+			return
+		}
 		for _, g := range slices.Sorted(maps.Keys(r.found)) {
 			c.measureLeft(g, r.found[g])
 		}
+	case revivalGivesUp:
+		for g := range r.found { // order: all must have done so
+			if c.core.GivingUp(g) {
+				return
+			}
+		}
+		c.askAgain(r)
 	case revivalMeasure:
 		c.goOn(r)
 		c.revival = nil
 	}
-	if c.revival == r && r.open == 0 && r.step != revivalDials && r.step != revivalOpens {
+	if c.revival == r && r.open == 0 && !r.step.awaits() {
 		c.revive()
 	}
+}
+
+// awaits reports whether a step ends by what the core does, not by an answer to the client.
+func (s revivalStep) awaits() bool {
+	return s == revivalDials || s == revivalOpens || s == revivalGivesUp
+}
+
+// askAgain asks what the sessions have by now.
+func (c *coreClient) askAgain(r *revival) {
+	r.step = revivalAgain
+	before := r.found
+	r.found = map[uint16]*leftover{}
+	c.findLeft(slices.Sorted(maps.Keys(before)))
+}
+
+// giveUpLeft gives up what the sessions wait for, and reports whether there was anything.
+func (c *coreClient) giveUpLeft(r *revival) (gaveUp bool) {
+	for _, g := range slices.Sorted(maps.Keys(r.found)) {
+		s := r.found[g]
+		s.claims = slices.DeleteFunc(s.claims, func(claim wire.Claim) bool {
+			if claim.Token == 0 && c.core.GiveUp(g, s.id, &claim) {
+				gaveUp = true
+				c.w.covered["core gave up a wait"]++
+			}
+			return claim.Token == 0
+		})
+	}
+	c.w.agenda.After(0, c.carryOut)
+	return gaveUp
 }
 
 // reviving puts a question of the revival, whose answer then takes. If that reports false
@@ -208,17 +246,13 @@ func (c *coreClient) measureLeft(g uint16, s *leftover) {
 	c.w.agenda.After(0, c.carryOut)
 }
 
-// goOn takes the holds that were left, and gives up what was waited for.
+// goOn takes the holds that were left.
 func (c *coreClient) goOn(r *revival) {
 	c.w.covered["core resumed"]++
 	for _, g := range slices.Sorted(maps.Keys(r.found)) {
 		s := r.found[g]
 		for i := range s.claims {
 			claim := &s.claims[i]
-			if claim.Token == 0 {
-				c.core.GiveUp(g, s.id, claim)
-				continue
-			}
 			k := &coreCall{Call: lockclient.Call{Kind: wire.KindAcquire, Name: string(claim.Name),
 				Group: g, Mode: claim.Mode, Session: s.id, Token: claim.Token, Owner: claim.Owner,
 				Permits: claim.Permits, Capacity: claim.Capacity}}

@@ -204,6 +204,7 @@ func reachableByClients() []string {
 		"core converted", "core forced", "core lost a hold", "core was brought a value",
 		"core cut off when forced", "core heard late of a max hold", "circle opened while looked for",
 		"client left a barrier", "conn broke before the answer",
-		"core died", "core resumed", "core resumed a hold", "several held with terms",
+		"core died", "core resumed", "core resumed a hold", "core gave up a wait",
+		"several held with terms",
 		"answer to an earlier send"}
 }
