@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"lockd/netio/wire"
@@ -14,6 +15,10 @@ import (
 // conn and does not get there.
 const epochLeap = 1 << 16
 
+// epochMost is the highest epoch with which a session can be taken over: the epochs of
+// another such client, and of its conns, are above it.
+const epochMost = math.MaxUint32 - 2*epochLeap
+
 // requestSpan is how many request ids one start of a client has.
 const requestSpan = 1 << 40
 
@@ -21,9 +26,9 @@ var errTaken = fmt.Errorf("%w: another process has taken it over", ErrSessionEnd
 
 // Resume makes a session that an earlier start of this client has left the one of
 // its group. Requires: the group has none, epoch is what the nodes say that the session
-// has seen (see wire.KindFindSession), and FirstRequest of the CoreConfig is above the
-// ids of all requests of before. It is open when Resuming says no more; if it ended
-// meanwhile, that is a new one.
+// has seen (see wire.KindFindSession), not above 2^32 - 2^17 - 1, and FirstRequest of the
+// CoreConfig is above the ids of all requests of before. It is open when Resuming says no
+// more; if it ended meanwhile, that is a new one.
 func (c *Core) Resume(group uint16, nonce wire.Nonce, epoch uint32) {
 	g := &c.groups[group]
 	g.epoch = max(g.epoch, epoch+epochLeap)
@@ -132,7 +137,13 @@ func (c *Client) resume(ctx context.Context, old *sessionFile) error {
 	if failures != nil {
 		return errors.Join(failures...)
 	}
-	for _, s := range found {
+	for g, s := range found {
+		if s != nil && s.epoch > epochMost {
+			c.opts.Logger.Warn("session was taken over too often: what it holds ends with its lease",
+				"group", g, "session", s.id)
+			found[g] = nil
+			continue
+		}
 		if s != nil && s.leaseMillis != uint32(c.opts.Lease.Milliseconds()) {
 			return fmt.Errorf("%w: Lease %s, the sessions of SessionFile have %d ms",
 				ErrOptions, c.opts.Lease, s.leaseMillis)

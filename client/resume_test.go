@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -145,6 +146,37 @@ func TestResumeOfWhatHasEnded(t *testing.T) {
 			if want := h.Name() == "held"; h.Valid() != want {
 				t.Errorf("%q: got valid %v, want %v", h.Name(), h.Valid(), want)
 			}
+		}
+		if err := c.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestResumeTooOften starts a client again whose session has seen so high an epoch that
+// there is none above it to take it over with: it has another session, and what the old one
+// holds ends with that.
+func TestResumeTooOften(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "session")
+	synctest.Test(t, func(t *testing.T) {
+		n := newNodes(t, 1)
+		opts := Options{SessionFile: file}
+		c := started(t, n, opts)
+		lock(t, c, "a")
+		n.kill(c)
+		n.with(func(d *dumbCluster) {
+			for _, s := range d.groups[0].sessions {
+				s.epoch = math.MaxUint32 - 10
+			}
+		})
+		c = started(t, n, opts)
+		if got := len(c.Resumed()); got != 0 {
+			t.Errorf("got %d holds, want none", got)
+		}
+		b := lock(t, c, "b")
+		unlock(t, lock(t, c, "a"))
+		if !b.Valid() {
+			t.Error("what the new session holds is lost")
 		}
 		if err := c.Close(t.Context()); err != nil {
 			t.Error(err)
