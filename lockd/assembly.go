@@ -282,6 +282,7 @@ func (a *assembly) listen(clients clientHandler, peers *peerPort) error {
 	links.Seed = randomSeed()
 	links.Hello = func(uint16) wire.PeerHello { return a.node.PeerHello() }
 	links.Stranger = peers.checkStranger
+	links.Unproven = peers.unproven
 	if a.links, err = netio.OpenLinks(links, peers); err != nil {
 		return err
 	}

@@ -103,3 +103,25 @@ func TestRepeatsThinOutTheSameWords(t *testing.T) {
 		}
 	}
 }
+
+// TestRepeatsAreBounded: whoever makes up ids and words gets no line for each, and no
+// memory; what is said first is written, and so is what comes later.
+func TestRepeatsAreBounded_FN6(t *testing.T) {
+	var r repeats
+	now := time.Unix(1000, 0)
+	for range 3 {
+		lines := 0
+		for id := range uint16(10_000) {
+			for _, text := range []string{"a", "b"} {
+				if r.news(id, text, now) {
+					lines++
+				}
+			}
+		}
+		if lines != mostLines || len(r.mu.said) > 2*mostLines {
+			t.Errorf("got %d lines and %d ids kept, want %d and %d at most", lines, len(r.mu.said),
+				mostLines, 2*mostLines)
+		}
+		now = now.Add(repeatEvery)
+	}
+}

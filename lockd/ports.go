@@ -236,10 +236,27 @@ func (p *peerPort) checkStranger(h wire.PeerHello) *wire.PeerRefused {
 }
 
 func (p *peerPort) judged(peer uint16, r *wire.PeerRefused) *wire.PeerRefused {
-	if r != nil && p.refused.news(peer, string(r.Text), time.Now()) {
-		p.log.Warn("peer refused", "peer", peer, "reason", string(r.Text))
+	if r != nil {
+		p.tell("peer refused", peer, string(r.Text))
 	}
 	return r
+}
+
+// unproven tells of one who spoke as a node and did not prove the secret.
+func (p *peerPort) unproven(peer uint16, text string) {
+	p.tell("peer not proven: it is not who it says, or has another cluster secret", peer, text)
+}
+
+// tell writes a line about who comes to the peer port, unless it is one too many.
+func (p *peerPort) tell(what string, peer uint16, reason string) {
+	if !p.refused.news(peer, reason, time.Now()) {
+		return
+	}
+	p.log.Warn(what, "peer", peer, "reason", reason)
+	if p.refused.full() {
+		p.log.Warn("further lines about nodes that are refused or not proven are left out",
+			"for", repeatEvery)
+	}
 }
 
 // PeerUp passes on that a link stands.

@@ -110,3 +110,19 @@ func TestWhoseAddressCounts(t *testing.T) {
 		}
 	}
 }
+
+// TestStrangersAreNamedInFewLines: one who does not prove the secret is named in the
+// log, with what it says, and after a while it is said that more of them are not.
+func TestStrangersAreNamedInFewLines_FN6(t *testing.T) {
+	var out bytes.Buffer
+	p := newPeerPort(nil, newLogger(&out, "info", "text"), nil)
+	for id := range uint16(10 * mostLines) {
+		p.unproven(id, "you are none of us")
+	}
+	for want, n := range map[string]int{`reason="you are none of us"`: mostLines,
+		"further lines": 1} {
+		if got := strings.Count(out.String(), want); got != n {
+			t.Errorf("%s: got %d lines, want %d", want, got, n)
+		}
+	}
+}

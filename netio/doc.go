@@ -52,7 +52,11 @@
 //	proof, Check
 //	PeerProof       ─────▶     proof
 //
-// Instead of any of them comes PeerRefused with code and text. The nonce of a
+// Instead of any of them comes PeerRefused with code and text. With a secret nobody is
+// judged before its proof: Check and the question whether the identity is in use come
+// after the PeerProof, and a fourth frame is the verdict, a zero PeerProof or a
+// PeerRefused. A refusal counts only from one who has proved that it knows the secret
+// (refusal.go); others are told to LinkOptions.Unproven. The nonce of a
 // hello is the incarnation of the process (8 bytes, random, the same for its
 // whole life) and a challenge (8 bytes, random, of this handshake). A proof is
 //

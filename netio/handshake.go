@@ -14,9 +14,6 @@ import (
 	"lockd/netio/wire"
 )
 
-// errRefused means that one side of a handshake did not want the link.
-var errRefused = errors.New("netio: link refused")
-
 // helloTo returns this node's hello for a peer. Its nonce is the incarnation of
 // the process and a challenge drawn for this handshake.
 func (ls *Links) helloTo(to uint16) wire.PeerHello {
@@ -26,6 +23,9 @@ func (ls *Links) helloTo(to uint16) wire.PeerHello {
 	binary.LittleEndian.PutUint64(h.Nonce[:8], ls.incarnation)
 	binary.LittleEndian.PutUint64(h.Nonce[8:], random64())
 	h.Proof = wire.Proof{}
+	if ls.secret() {
+		h.Features |= wire.PeerFeatureVerdict
+	}
 	return h
 }
 
@@ -33,7 +33,7 @@ func (ls *Links) helloTo(to uint16) wire.PeerHello {
 func incarnation(h wire.PeerHello) uint64 { return binary.LittleEndian.Uint64(h.Nonce[:8]) }
 
 // shakeDialed is the handshake of the side that dialed p:
-// hello →, ← welcome, proof →.
+// hello →, ← welcome, proof →, and ← the verdict, if there is a secret.
 func (ls *Links) shakeDialed(p *peer, conn *net.TCPConn) (*link, error) {
 	if err := conn.SetDeadline(time.Now().Add(ls.opts.HandshakeTimeout)); err != nil {
 		return nil, fmt.Errorf("netio: link to %d: %w", p.node, err)
@@ -48,28 +48,26 @@ func (ls *Links) shakeDialed(p *peer, conn *net.TCPConn) (*link, error) {
 		return nil, fmt.Errorf("netio: welcome of node %d: %w", p.node, err)
 	}
 	if kind == wire.PeerKindRefused {
-		r, err := wire.DecodePeerRefused(payload)
-		if err != nil {
-			return nil, fmt.Errorf("netio: refusal by node %d: %w", p.node, err)
-		}
-		ls.refusedBy(p, r)
-		return nil, fmt.Errorf("%w by node %d: %s: %s", errRefused, p.node, r.Code, r.Text)
+		return nil, ls.refusedEarly(p, payload)
 	}
 	hello, refusal := ls.checkWelcome(p, kind, payload)
-	proof := transcript{hello: ownFrame[wire.PeerHeaderBytes:], welcome: payload}
-	if refusal == nil && !proof.matches(ls.opts.Secret, acceptorRole, hello.Proof) {
-		refusal = peerRefusal(wire.RefusedPermission,
-			"node %d and node %d do not have the same cluster secret", ls.opts.Self, p.node)
-	}
-	if refusal == nil {
-		refusal = ls.handler.Check(hello)
-	}
 	if refusal != nil {
 		return nil, ls.refuse(conn, refusal)
 	}
+	proof := transcript{hello: ownFrame[wire.PeerHeaderBytes:], welcome: payload}
+	if !proof.matches(ls.opts.Secret, acceptorRole, hello.Proof) {
+		return nil, ls.refuse(conn, ls.unlike(p))
+	}
 	answer := proof.proof(ls.opts.Secret, dialerRole)
-	if _, err := conn.Write(wire.AppendPeerProof(nil, &answer)); err != nil {
+	answerFrame := wire.AppendPeerProof(nil, &answer)
+	if refusal = ls.handler.Check(hello); refusal != nil {
+		return nil, ls.refuseProven(conn, refusal, answerFrame)
+	}
+	if _, err := conn.Write(answerFrame); err != nil {
 		return nil, fmt.Errorf("netio: proof to node %d: %w", p.node, err)
+	}
+	if err := ls.awaitVerdict(p, conn, hello); err != nil {
+		return nil, err
 	}
 	return ls.established(p, conn, hello)
 }
@@ -155,7 +153,8 @@ func without(list *[]*net.TCPConn, conn *net.TCPConn) bool {
 
 // shakeAccepted is the handshake of the side that was dialed. The peer it finds
 // is known and may have a link; the place is not taken before the proof, so that
-// nobody can end a link by claiming to be its peer.
+// nobody can end a link by claiming to be its peer. With a secret nobody is judged
+// before it either: a claim costs no line of a log, and a refusal is a proven one.
 func (ls *Links) shakeAccepted(conn *net.TCPConn) (*link, error) {
 	if err := conn.SetDeadline(time.Now().Add(ls.opts.HandshakeTimeout)); err != nil {
 		return nil, fmt.Errorf("netio: accepted link: %w", err)
@@ -166,18 +165,17 @@ func (ls *Links) shakeAccepted(conn *net.TCPConn) (*link, error) {
 	}
 	ls.handshakes.greet(conn)
 	p, hello, refusal := ls.checkHello(kind, helloPayload)
-	if refusal == nil {
-		refusal = ls.check(p, hello)
-	}
-	var l *link
-	if refusal == nil {
-		if l, err = ls.established(p, conn, hello); err != nil {
-			return nil, err
-		}
-		refusal = p.blocked(l)
-	}
 	if refusal != nil {
 		return nil, ls.refuse(conn, refusal)
+	}
+	l, err := ls.established(p, conn, hello)
+	if err != nil {
+		return nil, err
+	}
+	if !ls.secret() {
+		if refusal = ls.judge(l); refusal != nil {
+			return nil, ls.refuse(conn, refusal)
+		}
 	}
 	welcome := ls.helloTo(p.node)
 	proof := transcript{hello: helloPayload}
@@ -187,10 +185,26 @@ func (ls *Links) shakeAccepted(conn *net.TCPConn) (*link, error) {
 	if _, err := conn.Write(frame); err != nil {
 		return nil, fmt.Errorf("netio: welcome to node %d: %w", p.node, err)
 	}
-	return l, ls.awaitProof(p, conn, proof)
+	if err := ls.awaitProof(p, conn, proof); err != nil {
+		return nil, err
+	}
+	if ls.secret() {
+		if refusal = ls.judge(l); refusal != nil {
+			return nil, ls.refuse(conn, refusal)
+		}
+	}
+	return l, nil
 }
 
-// awaitProof reads the last frame of a handshake.
+// judge says why a link that was dialed is not wanted, nil if it is.
+func (ls *Links) judge(l *link) *wire.PeerRefused {
+	if r := ls.check(l.peer, l.hello); r != nil {
+		return r
+	}
+	return l.peer.blocked(l)
+}
+
+// awaitProof reads the last frame of the side that dialed.
 func (ls *Links) awaitProof(p *peer, conn *net.TCPConn, proof transcript) error {
 	kind, payload, err := readHandshake(conn)
 	if err != nil {
@@ -203,17 +217,14 @@ func (ls *Links) awaitProof(p *peer, conn *net.TCPConn, proof transcript) error 
 			return ls.refuse(conn, peerRefusal(wire.RefusedFrame, "%v", err))
 		}
 		if !proof.matches(ls.opts.Secret, dialerRole, answer) {
-			return ls.refuse(conn, peerRefusal(wire.RefusedPermission,
-				"node %d and node %d do not have the same cluster secret", p.node, ls.opts.Self))
+			return ls.refuse(conn, ls.unlike(p))
 		}
 		return nil
 	case wire.PeerKindRefused:
-		r, err := wire.DecodePeerRefused(payload)
-		if err != nil {
-			return fmt.Errorf("netio: refusal by node %d: %w", p.node, err)
+		if ls.secret() && proof.follows(conn, ls.opts.Secret) {
+			return ls.refusedProven(p, payload)
 		}
-		ls.refusedBy(p, r)
-		return fmt.Errorf("%w by node %d: %s: %s", errRefused, p.node, r.Code, r.Text)
+		return ls.refusedEarly(p, payload)
 	default:
 		return ls.refuse(conn, peerRefusal(wire.RefusedFrame, "%s instead of a proof", kind))
 	}
@@ -237,14 +248,8 @@ func (ls *Links) checkHello(
 			"node %d answers at the address where node %d looks for node %d", self, h.From, h.To)
 	case h.From == self:
 		return nil, h, peerRefusal(wire.RefusedDuplicate, "two nodes have the id %d", self)
-	case p == nil && ls.opts.Stranger != nil:
-		return introduction(h.From), h, nil
 	case p == nil:
-		return nil, h, peerRefusal(wire.RefusedNode, "node %d is no peer of node %d", h.From, self)
-	case h.From > self:
-		return nil, h, peerRefusal(wire.RefusedNode, "node %d dials node %d, but the lower id dials; "+
-			"if no link comes up, node %d does not reach node %d at the address it has of it",
-			h.From, self, self, h.From)
+		return introduction(h.From), h, nil
 	default:
 		return p, h, nil
 	}
@@ -256,33 +261,6 @@ func (ls *Links) established(p *peer, conn *net.TCPConn, h wire.PeerHello) (*lin
 		return nil, fmt.Errorf("netio: link to %d: %w", p.node, err)
 	}
 	return newLink(ls, p, conn, h), nil
-}
-
-// refuse tells the other side why and waits a little for it to close, because a
-// close with bytes unread would make the kernel send a reset that may destroy
-// the frame on its way. It always returns errRefused.
-func (ls *Links) refuse(conn *net.TCPConn, r *wire.PeerRefused) error {
-	ls.counters.refused.Add(1)
-	err := fmt.Errorf("%w: %s: %s", errRefused, r.Code, r.Text)
-	if _, writeErr := conn.Write(wire.AppendPeerRefused(nil, r)); writeErr != nil {
-		return errors.Join(err, writeErr)
-	}
-	if closeErr := conn.CloseWrite(); closeErr != nil {
-		return errors.Join(err, closeErr)
-	}
-	_, _ = io.CopyN(io.Discard, conn, handshakeFrameBytes)
-	return err
-}
-
-// refusedBy counts a refusal by p and tells the handler, with a text of its own.
-// What a stranger thinks of this node is nobody's business.
-func (ls *Links) refusedBy(p *peer, r wire.PeerRefused) {
-	p.counters.refused.Add(1)
-	if p.stranger {
-		return
-	}
-	r.Text = append([]byte(nil), r.Text...)
-	ls.handler.Refused(p.node, r)
 }
 
 // readHandshake reads exactly one frame: what follows belongs to the link.

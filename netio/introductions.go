@@ -27,8 +27,16 @@ func (l *link) frameBytes() int {
 
 // check judges who dialed, by what it is to this node.
 func (ls *Links) check(p *peer, h wire.PeerHello) *wire.PeerRefused {
-	if p.stranger {
+	self := ls.opts.Self
+	switch {
+	case p.stranger && ls.opts.Stranger != nil:
 		return ls.opts.Stranger(h)
+	case p.stranger:
+		return peerRefusal(wire.RefusedNode, "node %d is no peer of node %d", h.From, self)
+	case h.From > self:
+		return peerRefusal(wire.RefusedNode, "node %d dials node %d, but the lower id dials; "+
+			"if no link comes up, node %d does not reach node %d at the address it has of it",
+			h.From, self, self, h.From)
 	}
 	return ls.handler.Check(h)
 }

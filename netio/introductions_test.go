@@ -88,7 +88,7 @@ func TestStrangersMustBeAdmitted_FN6(t *testing.T) {
 		want, wantNone wire.Refusal
 	}{
 		{"admitted", "between us", testCluster, 0, wire.RefusedNode},
-		{"without the secret", "guessed", testCluster, wire.RefusedPermission, wire.RefusedNode},
+		{"without the secret", "guessed", testCluster, wire.RefusedPermission, wire.RefusedPermission},
 		{"other cluster", "between us", 7, wire.RefusedCluster, wire.RefusedNode},
 	} {
 		t.Run(x.name, func(t *testing.T) {

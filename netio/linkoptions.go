@@ -86,6 +86,11 @@ type LinkOptions struct {
 	// carries: use it inside a network that does not alter packets.
 	Secret []byte
 
+	// Unproven, if not nil, is told of one who spoke as a node and did not show that it
+	// knows the secret, and what it said: for the log, since nothing else comes of
+	// it. It is called on any goroutine, as often as strangers dial.
+	Unproven func(node uint16, text string)
+
 	// QueueBytes bounds what waits for one peer. A link above it is reset, its
 	// messages are lost, and the peer catches up by asking. Default 32 MiB.
 	QueueBytes int

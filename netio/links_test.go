@@ -580,26 +580,43 @@ func TestStrangerCannotReplace_FN6(t *testing.T) {
 	<-seen
 }
 
+// Who does not have the same secret has no link, and both sides are told why: the one
+// that dials by what it finds, the other by a refusal that proves nothing, unless it has
+// no secret that could be proved.
 func TestSecrets_FN6(t *testing.T) {
 	for _, test := range []struct {
 		one, two string
 		want     string
 	}{
-		{"same", "same", "up"}, {"same", "other", "refused"},
-		{"", "other", "refused"}, {"same", "", "refused"},
+		{"same", "same", "up"}, {"same", "other", "unproven"},
+		{"", "other", "unproven"}, {"same", "", "refused"},
 	} {
 		t.Run(test.one+"/"+test.two, func(t *testing.T) {
 			one, two := newRecorder(), newRecorder()
+			unproven := func(r *recorder) func(uint16, string) {
+				return func(n uint16, text string) {
+					r.events <- upDown{what: "unproven", node: n,
+						refusal: *peerRefusal(wire.RefusedPermission, "%s", text)}
+				}
+			}
 			b := open(t, LinkOptions{
-				Self: 2, Peers: []Peer{{Node: 1}}, Secret: []byte(test.two),
+				Self: 2, Peers: []Peer{{Node: 1}}, Secret: []byte(test.two), Unproven: unproven(two),
 			}, two)
 			open(t, LinkOptions{
-				Self: 1, Secret: []byte(test.one),
+				Self: 1, Secret: []byte(test.one), Unproven: unproven(one),
 				Peers: []Peer{{Node: 2, Addr: b.Addr().String()}},
 			}, one)
 			e := two.next(t, test.want)
-			if test.want == "refused" && e.refusal.Code != wire.RefusedPermission {
-				t.Errorf("got %v, want %v", e.refusal.Code, wire.RefusedPermission)
+			if test.want == "up" {
+				return
+			}
+			const words = "do not have the same cluster secret"
+			if e.refusal.Code != wire.RefusedPermission ||
+				!strings.Contains(string(e.refusal.Text), words) {
+				t.Errorf("got %v %q, want %v", e.refusal.Code, e.refusal.Text, wire.RefusedPermission)
+			}
+			if e := one.next(t, "unproven"); !strings.Contains(string(e.refusal.Text), words) {
+				t.Errorf("the side that dials: got %q, want that they %s", e.refusal.Text, words)
 			}
 		})
 	}

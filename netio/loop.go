@@ -89,6 +89,8 @@ func (ls *Links) answer(conn *net.TCPConn) {
 	if err == nil {
 		if r := ls.admitAccepted(l); r != nil {
 			err = ls.refuse(conn, r)
+		} else {
+			l.welcomed()
 		}
 	}
 	stop()

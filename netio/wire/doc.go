@@ -477,6 +477,11 @@
 //
 // The node that dials sends PeerHello, the other PeerWelcome with the proof that
 // answers the nonce of the PeerHello, the first PeerProof that answers the nonce
-// of the PeerWelcome. Without a cluster secret proofs are zero and there is no
-// PeerProof. What a proof covers is netio's to say.
+// of the PeerWelcome. Without a cluster secret proofs are zero, and the PeerProof is
+// sent all the same. What a proof covers is netio's to say. The highest bit of features
+// says that its sender, who has a secret, knows verdicts: if both know them, the PeerProof
+// is answered by a PeerProof of zeros, which gives the link, or a PeerRefused. A side
+// without that bit has the link once its proof is sent, and is refused on it. Where there
+// is a secret a PeerRefused counts only from one who has proved that it knows it: the node
+// that dials sends its PeerProof right after one that it means to be believed.
 package wire

@@ -145,6 +145,11 @@ func AppendPeer(dst []byte, k PeerKind, payload []byte) []byte {
 // Proof is an HMAC-SHA-256 by the cluster secret, or zero without one.
 type Proof [32]byte
 
+// PeerFeatureVerdict, in Features, says that its sender knows verdicts: if both sides
+// do, the accepting one answers the PeerProof by a zero PeerProof or a PeerRefused.
+// Only nodes with a cluster secret set it.
+const PeerFeatureVerdict uint64 = 1 << 63
+
 // PeerHello is the first frame in each direction of a link: PeerHello from the
 // node that dials, PeerWelcome, with the same fields, from the one that accepts.
 type PeerHello struct {
