@@ -84,7 +84,7 @@ func (p *clientPort) Hello(_ netio.ConnID, h wire.Hello) ([]byte, bool) {
 // keepalive that finds no room is not answered: the client sends the next.
 func (p *clientPort) Request(c netio.ConnID, frame []byte) {
 	took, enough := p.inbox.Offer(node.ConnID(c), frame)
-	if server := p.server.Load(); enough && took && server != nil {
+	if server := p.server.Load(); enough && server != nil {
 		server.Pause(c)
 	}
 	if took {

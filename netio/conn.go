@@ -32,6 +32,7 @@ type conn struct {
 
 	part []byte // beginning of a frame of which more must come
 	want int    // size of that frame; zero while its length is not known
+	held []byte // what was read and waits for a later round (budget.go)
 
 	first, out []byte // what gather collected in this visit
 
@@ -57,10 +58,20 @@ func (l *eventLoop) traffic(c *conn) gnet.Action {
 	if err != nil || c.state == stateRefused {
 		return gnet.None
 	}
-	counters := &l.server.counters
-	counters.bytesIn.Add(uint64(len(buf)))
+	l.server.counters.bytesIn.Add(uint64(len(buf)))
 	c.heard = l.tick
-	frames := uint64(0)
+	if !l.affords(c, len(buf)) {
+		l.hold(c, buf)
+		return gnet.None
+	}
+	l.feed(c, buf)
+	return gnet.None
+}
+
+// feed hands over the frames of what was read of c.
+func (l *eventLoop) feed(c *conn, buf []byte) {
+	l.spent.bytes += len(buf)
+	frames := 0
 	for len(buf) > 0 && c.state <= stateOpen {
 		var frame []byte
 		frame, buf = c.next(buf)
@@ -74,7 +85,8 @@ func (l *eventLoop) traffic(c *conn) gnet.Action {
 		c.release(frame)
 	}
 	if frames > 0 {
-		counters.framesIn.Add(frames)
+		l.spent.frames += frames
+		l.server.counters.framesIn.Add(uint64(frames))
 		l.read()
 	}
 	if c.state <= stateOpen {
@@ -86,7 +98,6 @@ func (l *eventLoop) traffic(c *conn) gnet.Action {
 			l.closeOverflowed(c)
 		}
 	}
-	return gnet.None
 }
 
 // next cuts one whole frame from buf, or from what came before with buf, and
@@ -228,12 +239,18 @@ func (c *conn) endWith(frame []byte) {
 		return
 	}
 	c.state, c.since = stateRefused, c.loop.tick
-	c.loop.buffers.give(c.part)
-	c.part, c.want = nil, 0
+	c.drop()
 	c.loop.account(c, 0, c.unsentBytes)
 	if c.unsentBytes > 0 || syscall.Shutdown(c.gnet.Fd(), syscall.SHUT_WR) != nil {
 		c.loop.close(c)
 	}
+}
+
+// drop gives up what has come of c and was not handed over.
+func (c *conn) drop() {
+	c.loop.buffers.give(c.part)
+	c.loop.buffers.give(c.held)
+	c.part, c.want, c.held = nil, 0, nil
 }
 
 // isEOF reports whether a conn ended in order.

@@ -36,6 +36,13 @@ type eventLoop struct {
 	buffers  bufferList
 	poll     int // epoll set of the loop, or noPoll; zero before the first conn
 
+	// spent is what was read since the end of the last round, held are conns that
+	// were read when it was too much, in order, and soon brings the loop back to
+	// them.
+	spent spending
+	held  []*conn
+	soon  *time.Timer
+
 	helloTicks, frameTicks, idleTicks, unreadTicks uint32
 }
 
@@ -53,6 +60,8 @@ func newEventLoop(s *Server, el gnet.EventLoop, index int) *eventLoop {
 		unreadTicks: ticks(s.opts.UnreadTimeout),
 	}
 	l.round.loop = l
+	l.soon = time.AfterFunc(time.Hour, l.wake)
+	l.soon.Stop()
 	return l
 }
 
@@ -94,6 +103,10 @@ func (r *roundEnd) Run(context.Context) error {
 		l.visit()
 	}
 	l.server.handler.Sent()
+	l.spent = spending{}
+	if len(l.held) > 0 {
+		l.soon.Reset(heldPause)
+	}
 	return nil
 }
 
@@ -131,8 +144,7 @@ func (l *eventLoop) forget(c *conn, err error) {
 	l.order = l.order[:len(l.order)-1]
 	delete(l.conns, c.id)
 	l.account(c, 0, 0)
-	l.buffers.give(c.part)
-	c.part = nil
+	c.drop()
 
 	counters := &l.server.counters
 	counters.open.Add(-1)
@@ -173,6 +185,7 @@ func (l *eventLoop) trigger() error { return l.gnet.Execute(context.Background()
 // Run is the task a wake puts on the loop.
 func (l *eventLoop) Run(context.Context) error {
 	l.visit()
+	l.serveHeld()
 	return nil
 }
 
@@ -316,10 +329,10 @@ func (l *eventLoop) expired(c *conn) bool {
 	switch {
 	case l.tick-c.took > l.unreadTicks:
 		l.closeOverflowed(c)
-	case c.state == stateGreeting && waited > l.helloTicks:
+	case c.state == stateGreeting && waited > l.helloTicks && c.held == nil:
 		counters.helloTimeouts.Add(1)
 		l.refuse(c, wire.RefusedTimeout, "no hello in time")
-	case c.paused:
+	case c.paused || c.held != nil:
 	case c.state == stateOpen && len(c.part) > 0 && waited > l.frameTicks:
 		counters.frameTimeouts.Add(1)
 		l.refuse(c, wire.RefusedTimeout, "no end of a frame in time")

@@ -58,7 +58,7 @@ func (l *eventLoop) watch(c *conn) {
 	}
 	ev := syscall.EpollEvent{Fd: int32(c.gnet.Fd())}
 	unsent := c.gnet.OutboundBuffered()
-	if !c.paused && unsent <= unreadBytes {
+	if !c.paused && c.held == nil && unsent <= unreadBytes {
 		ev.Events = watchRead
 	}
 	if unsent > 0 {

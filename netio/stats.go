@@ -17,6 +17,7 @@ type ServerStats struct {
 	Overflows     uint64 // conns closed for unread responses
 	Pauses        uint64 // times a conn was not read because it asked for too much
 	PauseFailures uint64 // times a conn had to be read although it asked for too much
+	Held          uint64 // times what was read of a conn waited for a later round
 
 	FramesIn uint64
 	BytesIn  uint64
@@ -39,6 +40,7 @@ type serverCounters struct {
 	overflows     atomic.Uint64
 	pauses        atomic.Uint64
 	pauseFailures atomic.Uint64
+	held          atomic.Uint64
 
 	framesIn atomic.Uint64
 	bytesIn  atomic.Uint64
@@ -61,6 +63,7 @@ func (c *serverCounters) snapshot() ServerStats {
 		Overflows:     c.overflows.Load(),
 		Pauses:        c.pauses.Load(),
 		PauseFailures: c.pauseFailures.Load(),
+		Held:          c.held.Load(),
 
 		FramesIn: c.framesIn.Load(),
 		BytesIn:  c.bytesIn.Load(),

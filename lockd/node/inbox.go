@@ -154,6 +154,7 @@ func (in *Inbox) putWithin(it item, b []byte, limit int) (took, enough bool) {
 		}
 		if weight+len(b) > limit || weight > crowdedBytes && taken > shareBytes {
 			in.dropped.Add(1)
+			in.stop(it)
 			return false, true
 		}
 	}
@@ -171,6 +172,15 @@ func (in *Inbox) putWithin(it item, b []byte, limit int) (took, enough bool) {
 	return true, enough
 }
 
+// stop has the conn of a request that found no room read again after the turn that
+// takes the box. Requires: mu is held.
+func (in *Inbox) stop(it item) {
+	if it.kind == itemRequest && in.mu.taken[it.conn] <= enoughBytes {
+		in.mu.taken[it.conn] = enoughBytes + 1
+		in.mu.open.paused = append(in.mu.open.paused, it.conn)
+	}
+}
+
 // Offer hands over one whole client frame, which is copied. It reports false
 // when the inbox is full; the caller then answers Busy itself. It does not wake
 // the engine: call Wake after the last frame of a read.
@@ -180,8 +190,8 @@ func (in *Inbox) putWithin(it item, b []byte, limit int) (took, enough bool) {
 // being heard, which would cost leaderships (I29), nor sessions from being
 // renewed (I33).
 //
-// The second result says that the conn has put in enough for now: no more should
-// be read from it until Clients.Resume.
+// The second result says that the conn has put in enough for now, or found no room: no
+// more should be read from it until Clients.Resume.
 func (in *Inbox) Offer(c ConnID, frame []byte) (took, enough bool) {
 	limit := in.maxBytes / 2
 	if k := kindOf(frame); k == wire.KindKeepalive || givesBack(k) {

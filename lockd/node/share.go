@@ -177,7 +177,11 @@ func (n *Node) serveWaiting() {
 func (n *Node) resumeConns() {
 	t := &n.turnstile
 	for _, id := range n.box.paused {
-		if c := n.conns.find(id); c != nil && !c.closed && !c.paused {
+		switch c := n.conns.find(id); {
+		case c == nil: // nothing of it has found room yet
+			n.deps.Clients.Resume(id)
+			t.resumed = true
+		case !c.closed && !c.paused:
 			c.paused = true
 			t.paused = append(t.paused, c)
 		}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"testing"
 
 	"lockd/netio/wire"
@@ -322,6 +323,37 @@ func TestFN5ConnThatIsBehindIsNotRead(t *testing.T) {
 	}
 	if _, enough := n.inbox.Offer(7, frame); enough {
 		t.Error("it is stopped again at its next question")
+	}
+}
+
+// TestFN5ConnThatFindsNoRoomIsNotRead: who finds the inbox full is not read until a turn
+// has made room, and is read then, whether anything of it was taken or not. To read on
+// would be to refuse all that it sends, frame by frame.
+func TestFN5ConnThatFindsNoRoomIsNotRead(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.leaderOf(0)
+	const flooder, known, fresh = 7, 8, 9
+	frame := wire.AppendGet(nil, wire.Header{Group: 0, Request: 1}, &wire.Get{Name: w.nameIn(0, 0)})
+	if took, _ := n.inbox.Offer(known, frame); !took {
+		t.Fatal("an empty inbox has no room")
+	}
+	for n.inbox.Request(flooder, frame) {
+	}
+	n.inbox.maxBytes = 1
+	for _, c := range []ConnID{known, fresh, known, fresh} {
+		if took, enough := n.inbox.Offer(c, frame); took || !enough {
+			t.Errorf("conn %d found room: %v, is to be read no more: %v; want false and true", c, took,
+				enough)
+		}
+	}
+	for turns := 0; len(n.resumed) < 3; turns++ {
+		if w.step(); turns > 1000 {
+			t.Fatalf("only conns %v are read again", n.resumed)
+		}
+	}
+	slices.Sort(n.resumed)
+	if want := []ConnID{flooder, known, fresh}; !slices.Equal(n.resumed, want) {
+		t.Errorf("got conns %v read again, want each of %v once", n.resumed, want)
 	}
 }
 
