@@ -61,9 +61,7 @@ func (l *eventLoop) hold(c *conn, buf []byte) {
 	c.held = append(c.held, buf...)
 	l.account(c, cap(c.part)+cap(c.held), c.unsentBytes)
 	l.watch(c)
-	if l.full() {
-		l.closeOverflowed(c)
-	}
+	l.relieve()
 	l.askRound()
 }
 

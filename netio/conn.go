@@ -94,8 +94,8 @@ func (l *eventLoop) feed(c *conn, buf []byte) {
 			l.watch(c)
 		}
 		l.account(c, cap(c.part), c.unsentBytes)
-		if len(c.part) > 0 && l.full() {
-			l.closeOverflowed(c)
+		if len(c.part) > 0 {
+			l.relieve()
 		}
 	}
 }
@@ -115,7 +115,8 @@ func (c *conn) next(buf []byte) (frame, rest []byte) {
 		if c.state == stateOpen {
 			c.since = c.loop.tick
 		}
-		c.part = append(c.loop.buffers.take(max(size, wire.HeaderBytes)), buf...)
+		c.grow(len(buf))
+		c.part = append(c.part, buf...)
 		return nil, nil
 	}
 	if c.want == 0 {
@@ -126,17 +127,34 @@ func (c *conn) next(buf []byte) (frame, rest []byte) {
 			return nil, buf
 		}
 		c.want = size
-		if cap(c.part) < size {
-			c.part = append(c.loop.buffers.take(size), c.part...)
-		}
 	}
 	n := min(c.want-len(c.part), len(buf))
+	c.grow(n)
 	c.part, buf = append(c.part, buf[:n]...), buf[n:]
 	if len(c.part) < c.want {
 		return nil, nil
 	}
 	return c.part, buf
 }
+
+// grow makes room in part for n bytes more: twice of what has come then, up to the
+// whole frame, so that a length alone costs its sender nothing.
+func (c *conn) grow(n int) {
+	need := len(c.part) + n
+	if need <= cap(c.part) {
+		return
+	}
+	room := max(2*need, leastPartBytes)
+	if c.want > 0 {
+		room = min(room, c.want)
+	}
+	bigger := append(c.loop.buffers.fit(max(room, wire.HeaderBytes)), c.part...)
+	c.loop.buffers.give(c.part)
+	c.part = bigger
+}
+
+// leastPartBytes is the room for the beginning of a frame, if that is larger.
+const leastPartBytes = 512
 
 // release ends the use of a frame of next.
 func (c *conn) release(frame []byte) {

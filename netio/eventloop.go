@@ -158,21 +158,6 @@ func (l *eventLoop) forget(c *conn, err error) {
 	}
 }
 
-// account notes how many bytes c keeps in this process: for a half-read frame,
-// whatever has come of it, and of responses it did not take.
-func (l *eventLoop) account(c *conn, part, unsent int) {
-	l.buffered += part - c.partBytes + unsent - c.unsentBytes
-	if unsent != c.unsentBytes {
-		l.unsent.Add(int64(unsent - c.unsentBytes))
-	}
-	c.partBytes, c.unsentBytes = part, unsent
-}
-
-// full reports whether the loop keeps more than its share of MaxBufferedBytes.
-func (l *eventLoop) full() bool {
-	return l.buffered > l.server.opts.MaxBufferedBytes/l.server.opts.Loops
-}
-
 // wake makes the loop visit its outbox.
 func (l *eventLoop) wake() {
 	if l.out.wake(l.trigger) {
@@ -218,8 +203,11 @@ func (l *eventLoop) visit() {
 	for _, id := range b.closes {
 		l.close(l.conns[id])
 	}
-	if b.sweep {
+	switch {
+	case b.sweep:
 		l.sweep()
+	case b.look:
+		l.look()
 	}
 }
 
@@ -252,31 +240,6 @@ func (l *eventLoop) sendGathered(c *conn) {
 	c.first, c.out = nil, nil
 }
 
-// write sends bytes to c and closes it if it reads too slowly. gnet closes the
-// conn itself on an error, within the call.
-func (l *eventLoop) write(c *conn, bytes []byte) {
-	counters := &l.server.counters
-	counters.writes.Add(1)
-	counters.bytesOut.Add(uint64(len(bytes)))
-	c.written += uint64(len(bytes))
-	if _, err := c.gnet.Write(bytes); err != nil || c.state == stateClosed {
-		return
-	}
-	unsent := c.gnet.OutboundBuffered()
-	if unsent == 0 && c.unsentBytes == 0 {
-		return
-	}
-	grew := unsent > c.unsentBytes
-	l.account(c, c.partBytes, unsent)
-	if unsent > l.server.opts.MaxOutboundBytes || grew && l.full() {
-		l.closeOverflowed(c)
-		return
-	}
-	if c.paused || unsent > unreadBytes {
-		l.watch(c)
-	}
-}
-
 // closeOverflowed closes a conn that does not read what it asked for.
 func (l *eventLoop) closeOverflowed(c *conn) {
 	if c != nil && c.state != stateClosed {
@@ -289,6 +252,15 @@ func (l *eventLoop) closeOverflowed(c *conn) {
 func (l *eventLoop) close(c *conn) {
 	if c != nil && c.state != stateClosed {
 		_ = l.gnet.Close(c.gnet)
+	}
+}
+
+// look notes what conns have taken since they were last written to.
+func (l *eventLoop) look() {
+	for _, c := range l.order {
+		if c.unsentBytes > 0 {
+			l.account(c, c.partBytes, c.gnet.OutboundBuffered())
+		}
 	}
 }
 

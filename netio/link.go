@@ -166,7 +166,7 @@ func (l *link) visit() {
 	l.mu.Unlock()
 
 	// gnet closes the conn itself on an error, within the call.
-	_, err := g.Write(batch)
+	err := passOn(g, batch)
 	l.peer.counters.bytesOut.Add(uint64(len(batch)))
 	l.peer.counters.queued.Add(1)
 	if cap(batch) <= retainedBytes {

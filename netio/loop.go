@@ -28,9 +28,12 @@ func (s *Server) run() {
 		ReusePort:     true,
 		NumEventLoop:  s.opts.Loops,
 		ReadBufferCap: s.opts.ReadBufferBytes,
-		TCPNoDelay:    gnet.TCPNoDelay,
-		Ticker:        true,
-		Logger:        s.log,
+
+		WriteBufferCap: pieceBytes,
+
+		TCPNoDelay: gnet.TCPNoDelay,
+		Ticker:     true,
+		Logger:     s.log,
 	}))
 	s.registry.seal(s)
 	switch {

@@ -26,6 +26,7 @@ type outboxBatch struct {
 	overflow []ConnID // conns whose response found no room
 	drowned  bool     // more of them than overflow may list
 	sweep    bool     // look at timeouts
+	look     bool     // look at unsent bytes
 }
 
 // outboxEntry says that bytes[from:to] of a batch go to conn.
@@ -78,6 +79,13 @@ func (o *outbox) askSweep() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.mu.batch.sweep = true
+}
+
+// askLook asks the loop to look at unsent bytes at its next visit.
+func (o *outbox) askLook() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.mu.batch.look = true
 }
 
 // wake calls trigger unless a wake is on its way already or the loop has ended.
@@ -167,7 +175,7 @@ func (b *outboxBatch) reset() {
 	b.resumes = b.resumes[:0]
 	b.overflow = b.overflow[:0]
 	b.drowned = false
-	b.sweep = false
+	b.sweep, b.look = false, false
 }
 
 const (
@@ -199,7 +207,21 @@ func (l *bufferList) take(n int) []byte {
 	return make([]byte, 0, n)
 }
 
-// give returns a buffer of take to the list.
+// fit is take with a buffer that is not much larger than asked for, for what is kept
+// for long and counts as large as it is.
+func (l *bufferList) fit(n int) []byte {
+	for i := len(l.free) - 1; i >= 0; i-- {
+		if b := l.free[i]; cap(b) >= n && cap(b) <= 4*n {
+			last := len(l.free) - 1
+			l.free[i], l.free[last] = l.free[last], nil
+			l.free = l.free[:last]
+			return b[:0]
+		}
+	}
+	return make([]byte, 0, n)
+}
+
+// give returns a buffer of take or fit to the list.
 func (l *bufferList) give(b []byte) {
 	if cap(b) > 0 && cap(b) <= retainedBytes && len(l.free) < retainedBuffers {
 		l.free = append(l.free, b)

@@ -214,7 +214,7 @@ func (s *Server) drain(ctx context.Context) error {
 	poll := time.NewTicker(drainPoll)
 	defer poll.Stop()
 	for {
-		s.wakeAll()
+		s.lookAll()
 		select {
 		case <-s.done:
 			return nil
@@ -228,7 +228,20 @@ func (s *Server) drain(ctx context.Context) error {
 	}
 }
 
-// wakeAll asks every loop to look at its timeouts and unsent bytes.
+// lookAll asks every loop to look at its unsent bytes.
+func (s *Server) lookAll() {
+	for i := range s.loops {
+		l := s.loops[i].Load()
+		if l == nil {
+			return
+		}
+		l.out.askLook()
+		l.wake()
+	}
+}
+
+// wakeAll asks every loop to look at its timeouts and unsent bytes. It moves the clock
+// of the timeouts, so only the ticker calls it.
 func (s *Server) wakeAll() {
 	for i := range s.loops {
 		l := s.loops[i].Load()

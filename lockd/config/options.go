@@ -90,7 +90,7 @@ func (c *Config) ServerOptions() netio.ServerOptions {
 		ReservedFiles:    files,
 		MaxFrameBytes:    wire.MaxFrameBytes,
 		MaxOutboundBytes: int(c.OutboundBytes),
-		MaxBufferedBytes: int(max(bufferedBytes, c.OutboundBytes)),
+		MaxBufferedBytes: int(max(bufferedBytes, netio.UnsentBytes(c.OutboundBytes))),
 		IdleTimeout:      c.IdleTimeout,
 	}
 }
