@@ -33,12 +33,12 @@
 // empty one and makes one write per conn. What the kernel does not take stays in
 // gnet's buffer of the conn, which is then not read until it has taken all of it
 // (pause.go). The kernel takes 64 KiB beyond what the client's has room for, not
-// the megabytes it would by itself (setUnsentLimit). Above MaxOutboundBytes, or
-// when all conns together pass MaxBufferedBytes, or when the conn has taken nothing
-// for UnreadTimeout, it is closed: its client reconnects and asks again, which the
-// epoch rule makes safe. To write from the sender's goroutine instead of waking the
-// loop gains nothing that can be measured, with one conn or many, and would need
-// the descriptor guarded against the loop's close.
+// the megabytes it would by itself (setUnsentLimit). Above MaxOutboundBytes, or when
+// all conns together pass MaxBufferedBytes and it is among those that keep most
+// (kept.go), or when the conn has taken nothing for UnreadTimeout, it is closed: its
+// client reconnects and asks again, which the epoch rule makes safe. To write from the
+// sender's goroutine instead of waking the loop gains nothing that can be measured, with
+// one conn or many, and would need the descriptor guarded against the loop's close.
 //
 // # Links
 //
@@ -83,9 +83,10 @@
 //
 // The handshake runs on a goroutine of the link, which then waits for its end; an
 // event loop of the server reads the link from there on. A round of a loop reads
-// everything that is ready, of clients and of peers, and ends with one
-// Handler.Flush: what the handler does there has all of it, and needs no other
-// thread to be woken.
+// everything that is ready, of peers, and of clients up to a budget (budget.go), and
+// ends with one Handler.Flush: what the handler does there has all of it, and needs no
+// other thread to be woken. What was read of a client beyond the budget waits for the
+// next rounds, and the client is not read until then.
 //
 // Links.Send writes at once if nothing is before it; what the kernel does not take
 // goes to the link's event loop, bounded by QueueBytes, above which the link is

@@ -60,8 +60,7 @@ func newEventLoop(s *Server, el gnet.EventLoop, index int) *eventLoop {
 		unreadTicks: ticks(s.opts.UnreadTimeout),
 	}
 	l.round.loop = l
-	l.soon = time.AfterFunc(time.Hour, l.wake)
-	l.soon.Stop()
+	l.soon = l.comeBack()
 	return l
 }
 

@@ -46,6 +46,14 @@ func (s *Server) run() {
 	}
 }
 
+// comeBack returns the timer that brings a loop back to conns that are held. The end
+// of a round sets it; it wakes the loop once, which does nothing when it has ended.
+func (l *eventLoop) comeBack() *time.Timer {
+	t := time.AfterFunc(time.Hour, l.wake)
+	t.Stop()
+	return t
+}
+
 // startAccepting runs the loop that takes connections of the peer port. OpenLinks
 // starts it; a connection wakes it; Close ends it by closing the listener.
 func (ls *Links) startAccepting() {

@@ -69,9 +69,10 @@ type ServerOptions struct {
 	// conn which reads too slowly. A conn above it is closed. Default 4 MiB.
 	MaxOutboundBytes int
 
-	// MaxBufferedBytes bounds the half-read frames and the unsent responses of
-	// all conns together. The conn that would pass it is closed. Default
-	// 512 MiB.
+	// MaxBufferedBytes bounds what all conns keep together: half-read frames, what
+	// was read beyond the budget of a round, and unsent responses, which count
+	// twice and 32 KiB besides. Those that keep most are closed when it is passed.
+	// Default 512 MiB.
 	MaxBufferedBytes int
 
 	// MaxOutboxBytes bounds, per loop, what Send took and the loop has not yet

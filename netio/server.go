@@ -41,7 +41,8 @@ type Handler interface {
 
 	// Flush ends a round of an event loop in which frames came, of conns or of
 	// links, or which Server.Wake asked for: everything that was ready with them has
-	// been handed over. What is sent from within leaves without a wake.
+	// been handed over, or as much of it as a round may. What is sent from within
+	// leaves without a wake.
 	Flush()
 
 	// Sent follows Flush when what was sent from within has been given to the
