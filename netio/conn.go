@@ -37,6 +37,7 @@ type conn struct {
 	first, out []byte // what gather collected in this visit
 
 	slot  int    // place in loop.order
+	mute  int    // place in loop.silent, if it is there
 	heard uint32 // tick of the last bytes
 	since uint32 // tick at which the state, or the frame in part, began
 	// took is the tick of the last sweep that found nothing unsent, or that more
@@ -214,6 +215,7 @@ func (c *conn) greet(header wire.Header, body []byte) bool {
 		return false
 	}
 	c.told = true
+	c.loop.spoke(c)
 	answer, ok := c.loop.server.handler.Hello(c.id, hello)
 	if !ok {
 		c.loop.server.counters.refused.Add(1)
@@ -258,6 +260,7 @@ func (c *conn) endWith(frame []byte) {
 	}
 	c.state, c.since = stateRefused, c.loop.tick
 	c.drop()
+	c.loop.spoke(c)
 	c.loop.account(c, 0, c.unsentBytes)
 	if c.unsentBytes > 0 || syscall.Shutdown(c.gnet.Fd(), syscall.SHUT_WR) != nil {
 		c.loop.close(c)

@@ -18,9 +18,10 @@
 //
 // A conn never disturbs another one: whatever it sends or does not read costs
 // it alone. Above MaxConns a conn gets its Refused and is closed on the loop that
-// accepted it, before that loop accepts again, so that a flood cannot use up the
-// descriptors; accept without descriptors would end gnet's engine. Should the
-// engine end all the same, Done closes, Err tells why, and the node must end.
+// accepted it, or one of that loop that has said no hello gives way to it, before that
+// loop accepts again, so that a flood cannot use up the descriptors; accept without
+// descriptors would end gnet's engine. Should the engine end all the same, Done closes,
+// Err tells why, and the node must end.
 //
 // A conn that half-closes is closed: a client must not shut its sending half
 // down before it has its responses.

@@ -2,6 +2,7 @@ package netio
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -41,7 +42,9 @@ type eventLoop struct {
 	// them.
 	spent spending
 	held  []*conn
-	soon  *time.Timer
+	// silent are the conns that have said no hello yet.
+	silent []*conn
+	soon   *time.Timer
 
 	helloTicks, frameTicks, idleTicks, unreadTicks uint32
 }
@@ -121,18 +124,44 @@ func (l *eventLoop) open(g gnet.Conn) {
 		loop:  l,
 		gnet:  g,
 		slot:  len(l.order),
+		mute:  len(l.silent),
 		heard: l.tick,
 		since: l.tick,
 		took:  l.tick,
 	}
 	l.conns[c.id] = c
 	l.order = append(l.order, c)
+	l.silent = append(l.silent, c)
 	g.SetContext(c)
 	if l.poll == 0 {
 		l.poll = findPoll(g.Fd())
 	}
 	setKeepAlive(g, l.server.opts.KeepAlive)
 	_ = setUnsentLimit(g.Fd(), unreadBytes) // without it more is kept for who reads nothing
+}
+
+// spoke takes c off the list of those that have said no hello.
+func (l *eventLoop) spoke(c *conn) {
+	if c.mute >= len(l.silent) || l.silent[c.mute] != c {
+		return
+	}
+	last := l.silent[len(l.silent)-1]
+	l.silent[c.mute], last.mute = last, c.mute
+	l.silent[len(l.silent)-1] = nil
+	l.silent = l.silent[:len(l.silent)-1]
+}
+
+// giveWay closes a conn that has said no hello for one that comes, and reports whether
+// there is one: a client says hello at once, and who does not would else keep all
+// others out. Which one is drawn, as at the peer port.
+func (l *eventLoop) giveWay() bool {
+	if len(l.silent) == 0 {
+		return false
+	}
+	c := l.silent[rand.IntN(len(l.silent))]
+	l.write(c, refusal(wire.RefusedConns, "no hello, and others wait for a place"))
+	l.close(c)
+	return true
 }
 
 // forget drops a closed conn and tells the handler.
@@ -142,6 +171,7 @@ func (l *eventLoop) forget(c *conn, err error) {
 	l.order[len(l.order)-1] = nil
 	l.order = l.order[:len(l.order)-1]
 	delete(l.conns, c.id)
+	l.spoke(c)
 	l.account(c, 0, 0)
 	c.drop()
 

@@ -37,8 +37,9 @@ func (e *events) OnTick() (time.Duration, gnet.Action) {
 	return tickInterval, gnet.None
 }
 
-// OnOpen admits a conn or says why not. The limit is checked here, on the loop
-// that accepts, so that no further accept comes before the close.
+// OnOpen admits a conn or says why not; if all places are taken, one that has said no
+// hello gives way to it. The limit is checked here, on the loop that accepts, so that no
+// further accept comes before the close.
 func (e *events) OnOpen(g gnet.Conn) ([]byte, gnet.Action) {
 	s := (*Server)(e)
 	if l, ok := g.Context().(*link); ok {
@@ -47,13 +48,15 @@ func (e *events) OnOpen(g gnet.Conn) ([]byte, gnet.Action) {
 	if s.stopping.Load() {
 		return refusal(wire.RefusedStopping, "the node is stopping"), gnet.Close
 	}
+	l := s.registry.loop(s, g.EventLoop())
 	if open := s.counters.open.Add(1); open > int64(s.opts.MaxConns) {
-		s.counters.open.Add(-1)
 		s.counters.overLimit.Add(1)
-		return refusal(wire.RefusedConns, "the node takes no more conns"), gnet.Close
+		if !l.giveWay() {
+			s.counters.open.Add(-1)
+			return refusal(wire.RefusedConns, "the node takes no more conns"), gnet.Close
+		}
 	}
 	s.counters.accepted.Add(1)
-	l := s.registry.loop(s, g.EventLoop())
 	l.open(g)
 	return nil, gnet.None
 }

@@ -53,7 +53,8 @@ type ServerOptions struct {
 	Loops int
 
 	// MaxConns bounds the conns open at one time. Default: 10,000, or what the
-	// descriptor limit leaves. A conn above the bound is told so and closed.
+	// descriptor limit leaves. A conn above the bound is told so and closed, or one
+	// that has said no hello.
 	MaxConns int
 
 	// ReservedFiles is the number of descriptors kept away from conns, for the

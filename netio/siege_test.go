@@ -5,6 +5,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"lockd/netio/wire"
 )
 
 // Strangers who say nothing and dial again as soon as they are closed do not keep a
@@ -28,6 +30,31 @@ func TestFN5SilentStrangersKeepNoPeerOut(t *testing.T) {
 	}, one)
 	one.next(t, "up")
 	two.next(t, "up")
+}
+
+// Conns that say no hello do not keep clients out when they have taken all places; a
+// client that has said it keeps its own.
+func TestFN5SilentConnsKeepNoClientOut(t *testing.T) {
+	const seats = 8
+	s := serve(t, ServerOptions{Loops: 1, MaxConns: seats, HelloTimeout: time.Hour}, &echo{})
+	first := greeted(t, s.Addr())
+	for range 3 * seats {
+		connect(t, s.Addr())
+	}
+	await(t, func() bool { return s.Stats().OverLimit == 2*seats+1 })
+	for range seats - 1 {
+		greeted(t, s.Addr())
+	}
+	if r := connect(t, s.Addr()).refused(); r.Code != wire.RefusedConns {
+		t.Errorf("when all have said hello: got %v, want %v", r.Code, wire.RefusedConns)
+	}
+	first.send(statusRequest(1))
+	if h, _ := first.frame(); h.Request != 1 {
+		t.Errorf("who was there first: got %v, want an answer", h)
+	}
+	if got := s.Stats().Open; got != seats {
+		t.Errorf("got %d conns open, want %d", got, seats)
+	}
 }
 
 // besiege opens conns that say nothing, one after another, until stop.

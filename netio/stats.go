@@ -7,7 +7,7 @@ import "sync/atomic"
 type ServerStats struct {
 	Open      int64 // conns open now
 	Accepted  uint64
-	OverLimit uint64 // conns refused because MaxConns were open
+	OverLimit uint64 // conns that came when MaxConns were open: they, or silent ones, were closed
 	Refused   uint64 // conns refused for what they sent: garbage, size, version
 	Resets    uint64 // conns that ended by an error, not by an orderly close
 
