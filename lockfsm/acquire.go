@@ -378,7 +378,8 @@ func (m *Machine) pump(lr, asking ref, out *Outcome) int {
 // together; and a request for many permits is not passed by those for few.
 // Dormant waiters are passed over, and parts that wait for their others by whom
 // they get along with. It returns how many it granted; the one of the request
-// being executed gets no event.
+// being executed gets no event. While he asks no lock is noted as quiet: he may be
+// refused, and taken out of the queue that he has stopped.
 func (m *Machine) pumpOne(lr, asking ref, out *Outcome) int {
 	l := m.locks.at(lr)
 	if l.gate() != 0 {
@@ -406,7 +407,7 @@ func (m *Machine) pumpOne(lr, asking ref, out *Outcome) int {
 	if granted > 0 {
 		m.touchLock(lr)
 	}
-	if m.passed-passed > quietLeast && l.flags&entryQuiet == 0 {
+	if m.passed-passed > quietLeast && l.flags&entryQuiet == 0 && asking == 0 {
 		l.flags |= entryQuiet
 		m.quiet = append(m.quiet, lr)
 	}

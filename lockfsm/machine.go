@@ -73,9 +73,10 @@ type Machine struct {
 
 	dirtyLocks, dirtySessions []ref
 	// quiet are the locks with dormant waiters that were pumped since any
-	// session last became dormant or came back. Every other change of a lock pumps
-	// it, so another pump would grant nothing until one of these happens again.
-	// No result depends on which are remembered.
+	// session last became dormant or came back, with nobody in the queue who may be
+	// refused yet. Every other change of a lock pumps it, but for the going of who
+	// was refused, so another pump would grant nothing until one of these happens
+	// again. No result depends on which are remembered.
 	quiet []ref
 	// shorter are the locks that the pump which runs must pump yet, see grantAll.
 	shorter []ref

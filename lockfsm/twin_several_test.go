@@ -12,7 +12,7 @@ func newSeveral(seed uint64) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.several = true
+	w.draw = w.severalCommand
 	w.l.Locks, w.l.Claims, w.l.ClaimsPerSession = 7, 80, 30
 	w.l.WaitersPerLock, w.l.HoldersPerLock = 40, 8
 	w.l.LeaseMax = 5000

@@ -58,7 +58,24 @@ func (m *Machine) Validate() error {
 	if err := m.validateFlows(); err != nil {
 		return err
 	}
+	if err := m.validateQuiet(); err != nil {
+		return err
+	}
 	return m.validateBounds()
+}
+
+// validateQuiet checks that disturb will find every lock that is noted as quiet.
+func (m *Machine) validateQuiet() error {
+	listed := make(map[ref]bool, len(m.quiet))
+	for _, r := range m.quiet {
+		listed[r] = true
+	}
+	for r := ref(1); r <= m.locks.used; r++ {
+		if m.locks.at(r).flags&entryQuiet != 0 && !listed[r] {
+			return fmt.Errorf("lock %q: quiet, and not among those that are", m.lockName(m.locks.at(r)))
+		}
+	}
+	return nil
 }
 
 func (m *Machine) validateLock(lr ref) (uint32, error) {
@@ -148,9 +165,11 @@ func (m *Machine) validateQueue(lr ref) (waiting, levels uint32, err error) {
 }
 
 // validatePumped checks that no waiter who is in turn could be granted. While an
-// ended session still has a wait here, its release will pump.
+// ended session still has a wait here, its release will pump; unless the lock is
+// noted as quiet, so that nothing may be left for a pump.
 func (m *Machine) validatePumped(l *lock) error {
-	if m.awaitsEnding(l) {
+	quiet := l.flags&entryQuiet != 0
+	if !quiet && m.awaitsEnding(l) {
 		return nil
 	}
 	for r := l.waiters; r != 0; r = m.claims.at(r).next {
@@ -161,8 +180,8 @@ func (m *Machine) validatePumped(l *lock) error {
 		if !m.inTurn(r) {
 			return nil
 		}
-		if !c.isPart() || m.othersInTurn(r) && !m.awaitsEndings(r) {
-			return fmt.Errorf("waiter %d waits for nothing", c.stamp)
+		if !c.isPart() || m.othersInTurn(r) && (quiet || !m.awaitsEndings(r)) {
+			return fmt.Errorf("waiter %d waits for nothing; the lock is quiet: %t", c.stamp, quiet)
 		}
 	}
 	return nil

@@ -21,9 +21,9 @@ type world struct {
 	parts []part            // of the change set being collected
 	slot  uint64
 	seen  []Command // to be sent again
-	// several: it is mostly about acquires of several names
-	several bool
-	batch   BatchBuilder
+	// draw draws a command, nil for one of all kinds
+	draw  func() Command
+	batch BatchBuilder
 
 	outTwin, outA, outB Outcome
 }
@@ -110,8 +110,8 @@ func (w *world) session() SessionID {
 // command draws a command that mostly makes sense.
 func (w *world) command() Command {
 	r := w.rng
-	if w.several {
-		return w.severalCommand()
+	if w.draw != nil {
+		return w.draw()
 	}
 	if len(w.seen) > 0 && r.IntN(4) == 0 {
 		c := w.seen[r.IntN(len(w.seen))]
