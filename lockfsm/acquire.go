@@ -85,6 +85,11 @@ func (m *Machine) acquire(c *Command, out *Outcome) Result {
 			return m.refuse(l, c.mode(), res)
 		}
 	}
+	if inUse && m.crowded(m.locks.at(lr), c) {
+		m.stamps++ // for its place
+		m.touchLock(lr)
+		return res.with(CodeTooManyWaiters)
+	}
 	if lr == 0 {
 		lr = m.newLock(c.Name, hash)
 	}
@@ -94,6 +99,15 @@ func (m *Machine) acquire(c *Command, out *Outcome) Result {
 		d.id, d.lease, d.deadline = c.Session, c.Lease, m.logTime+Time(c.Lease)
 	}
 	return m.place(m.newClaim(c, of, lr), c.Flags, res, out)
+}
+
+// crowded reports whether an acquire that waits is one too many in the queue, and that can
+// be told without its place there. If the holders do not let it in, a pump gives it nothing
+// that those before it do not get, and they get nothing while no ended session has a wait
+// that is yet to go. What looks for a circle would find that first.
+func (m *Machine) crowded(l *lock, c *Command) bool {
+	return l.waiting >= m.limits.WaitersPerLock && c.Flags&(Wait|Detect) == Wait &&
+		m.endingHead == 0 && !m.admits(l, c.mode(), c.permits())
 }
 
 // checkAcquire judges the fields of an acquire by themselves.
@@ -194,7 +208,7 @@ func (m *Machine) joinSession(r ref) {
 	m.linkOwn(s, r)
 	s.count++
 	m.claimCount++
-	if !c.isPart() || c.extra == 1 {
+	if !c.isPart() || c.part() == 1 {
 		m.byRequest.insert(m.hashRequest(s, c.request), r)
 	}
 }
@@ -293,17 +307,23 @@ func (m *Machine) refuse(l *lock, mode Mode, res Result) Result {
 		return res.with(CodeHeld)
 	}
 	in := l.holders
-	for r := l.holders; r != 0; r = m.claims.at(r).next {
-		if !m.claims.at(r).mode.Compatible(mode) {
-			in = r
-			break
-		}
+	if bars := l.held &^ mode.compatible(); bars != 0 {
+		in = m.oldest(l, bars)
 	}
 	h := m.claims.at(in)
 	s := m.sessions.at(h.session)
 	res.Holder, res.HolderToken = s.id, h.stamp
 	res.HolderDetached = s.kind == kindDetached
 	return res.with(CodeHeld)
+}
+
+// oldest returns the oldest hold of a lock in one of these modes, zero if there is none.
+func (m *Machine) oldest(l *lock, in modeSet) ref {
+	r := l.holders
+	for ; r != 0 && in&(1<<m.claims.at(r).mode) == 0; r = m.claims.at(r).next {
+		m.looks++
+	}
+	return r
 }
 
 // admits reports whether the holders let one more in, of this mode or with this
@@ -349,6 +369,7 @@ func (m *Machine) enqueue(r ref) {
 		if before != 0 {
 			last = m.claims.at(before).prev
 		}
+		m.looks++
 		if m.ahead(m.claims.at(last), c) {
 			break
 		}

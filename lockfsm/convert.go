@@ -245,7 +245,10 @@ func (m *Machine) await(r ref, f Flags, res Result, out *Outcome) Result {
 		res.Token = hold.stamp
 		return res.with(CodeOK)
 	}
-	circle, steps := m.circle(l, r), 0
+	circle, steps := ref(0), 0
+	if f&Wait != 0 {
+		circle = m.circle(l, r)
+	}
 	if f&(Wait|Detect) == Wait|Detect && circle == 0 {
 		m.detect(r)
 		steps = m.circleOf(r, out)
@@ -272,31 +275,51 @@ func (m *Machine) await(r ref, f Flags, res Result, out *Outcome) Result {
 	return res
 }
 
-// queueConversion puts a conversion behind those that wait and before all others.
+// queueConversion puts a conversion behind those that wait and before all others. It looks
+// for the place from both ends of the queue at once: often nothing else waits, or little.
 func (m *Machine) queueConversion(l *lock, r ref) {
 	at := l.waiters
-	for at != 0 && m.claims.at(at).state == claimConverts {
-		at = m.claims.at(at).next
+	for last := ref(0); at != 0 && m.claims.at(at).state == claimConverts; {
+		m.looks++
+		before := m.claims.at(l.waiters).prev
+		if last != 0 {
+			before = m.claims.at(last).prev
+		}
+		if m.claims.at(before).state == claimConverts {
+			at = last
+			break
+		}
+		at, last = m.claims.at(at).next, before
 	}
 	m.link(&l.waiters, r, at)
 	l.waiting++
 }
 
-// circle returns an earlier conversion that waits for the hold which r, the last
+// circle returns the first earlier conversion that waits for the hold which r, the last
 // of them, is to convert; zero if there is none. One that is parked counts: it
 // comes back. One of a session that has ended does not.
+//
+// It looks from r back. Of those before p none waited for the hold of p when p came, and
+// neither that hold nor they have another mode since: if the hold of r is no stronger, it
+// is not waited for by any of them.
 func (m *Machine) circle(l *lock, r ref) ref {
 	mode := m.claims.at(ref(m.claims.at(r).extra)).mode
+	found := ref(0)
 	if plantedIs("second-upgrader-waits") {
-		return 0
+		return found
 	}
-	for p := l.waiters; p != r; p = m.claims.at(p).next {
+	for p := r; p != l.waiters; {
+		m.looks++
+		p = m.claims.at(p).prev
 		c := m.claims.at(p)
 		if !c.mode.Compatible(mode) && m.sessions.at(c.session).flags&entryEnding == 0 {
-			return p
+			found = p
+		}
+		if m.claims.at(ref(c.extra)).mode.noStronger(mode) {
+			break
 		}
 	}
-	return 0
+	return found
 }
 
 // refuseConversion names the oldest other hold in the way, or that of the first
@@ -304,8 +327,9 @@ func (m *Machine) circle(l *lock, r ref) ref {
 func (m *Machine) refuseConversion(l *lock, r ref, res Result) Result {
 	c := m.claims.at(r)
 	in := ref(0)
-	for h := l.holders; h != 0 && in == 0; h = m.claims.at(h).next {
-		if h != ref(c.extra) && !m.claims.at(h).mode.Compatible(c.mode) {
+	bars := l.others(m.claims.at(ref(c.extra))) &^ c.mode.compatible()
+	for h := l.holders; bars != 0 && in == 0; h = m.claims.at(h).next {
+		if h != ref(c.extra) && bars&(1<<m.claims.at(h).mode) != 0 {
 			in = h
 		}
 	}

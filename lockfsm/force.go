@@ -66,19 +66,35 @@ func (m *Machine) force(c *Command, out *Outcome) Result {
 	return res.with(CodeOK)
 }
 
-// holdWith returns the hold of a lock that has a token, zero if none has. It looks
-// at the holds from the newest on, HoldersPerLock at most.
+// holdWith returns the hold of a lock that has a token, zero if none has. A detached hold
+// has an entry of its own. For any other it looks at the holds from both ends at once,
+// until it is past the token: at twice as many as are on the shorter side of that, and
+// HoldersPerLock at most.
 func (m *Machine) holdWith(l *lock, t Token) ref {
 	if l.holders == 0 {
 		return 0
 	}
-	for r := m.claims.at(l.holders).prev; ; r = m.claims.at(r).prev {
-		switch c := m.claims.at(r); {
-		case c.stamp == t || plantedIs("force-without-token"):
+	if plantedIs("force-without-token") {
+		return m.claims.at(l.holders).prev
+	}
+	if sr := m.findDetached(t); sr != 0 {
+		if r := m.sessions.at(sr).claims; m.locks.at(m.claims.at(r).lock) == l {
 			return r
-		case r == l.holders || c.stamp < t:
+		}
+		return 0
+	}
+	for old, young := l.holders, m.claims.at(l.holders).prev; ; {
+		m.looks++
+		a, b := m.claims.at(old), m.claims.at(young)
+		switch {
+		case a.stamp == t:
+			return old
+		case b.stamp == t:
+			return young
+		case a.stamp > t || b.stamp < t || a.stamp >= b.stamp:
 			return 0
 		}
+		old, young = a.next, b.prev
 	}
 }
 

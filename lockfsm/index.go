@@ -44,7 +44,7 @@ func (m *Machine) firstParts(all []slot) ([]slot, error) {
 	for _, s := range all {
 		if c := m.claims.at(s.ref); c.isPart() {
 			if !m.joinsParts(s.ref) {
-				return nil, fmt.Errorf("%w: part %d of session %d, request %d", ErrDamaged, c.extra,
+				return nil, fmt.Errorf("%w: part %d of session %d, request %d", ErrDamaged, c.part(),
 					m.sessions.at(c.session).id, c.request)
 			}
 			if m.partBefore(s.ref) != 0 {
@@ -61,13 +61,13 @@ func (m *Machine) firstParts(all []slot) ([]slot, error) {
 func (m *Machine) joinsParts(r ref) bool {
 	c, br := m.claims.at(r), m.partBefore(r)
 	if br == 0 {
-		return c.state == claimHolds || c.extra == 1
+		return c.state == claimHolds || c.part() == 1
 	}
 	before := m.claims.at(br)
-	return before.extra < c.extra && before.token() == c.token() && before.state == c.state &&
+	return before.part() < c.part() && before.token() == c.token() && before.state == c.state &&
 		before.weight == c.weight && m.ownerOf(br) == m.ownerOf(r) &&
 		before.flags&claimDetects == c.flags&claimDetects &&
-		(c.state == claimHolds || before.extra+1 == c.extra)
+		(c.state == claimHolds || before.part()+1 == c.part())
 }
 
 // sameRequest reports whether a retry could not tell two claims apart: detached

@@ -114,7 +114,7 @@ type claim struct {
 	ownPrev ref
 	// extra is what only some have: the permits of a claim on a semaphore, the
 	// stack of one with an owner, for a level the claim it is on, for a conversion
-	// the hold, and for a part its number.
+	// the hold, and for a part its number, see isPart.
 	extra  uint32
 	mode   Mode // for a conversion the one asked for
 	weight uint8

@@ -81,10 +81,8 @@ type Machine struct {
 	// shorter are the locks that the pump which runs must pump yet, see grantAll.
 	shorter []ref
 
-	// late is the lock of a part that was last found not to be in turn. No result
-	// depends on it. looks counts how often it was asked of a part, and a
-	// holder was looked at for a release, for tests.
-	late  ref
+	// looks counts how often it was asked of a part whether it is in turn, and how
+	// many claims were gone past to find one or its place in a queue, for tests.
 	looks uint64
 	// passMost is passMost, less in tests.
 	passMost int

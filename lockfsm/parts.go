@@ -249,6 +249,7 @@ func (m *Machine) placeAll(first ref, c *Command, res Result, out *Outcome) Resu
 		}
 		res.Waiting = max(res.Waiting, l.waiting)
 	}
+	m.rememberLate(first, late)
 	for r := late; r != 0; r = m.partAfter(r) {
 		if !m.inTurn(r) { // the others wait for these
 			m.noteQueue(m.locks.at(m.claims.at(r).lock), out)
@@ -263,15 +264,15 @@ func (m *Machine) acquireAllAgain(first ref, c *Command, res Result) Result {
 	n, last := c.Parts.Len(), uint32(0)
 	for r := first; r != 0; r = m.partAfter(r) {
 		cl := m.claims.at(r)
-		if !cl.isPart() || int(cl.extra) > n {
+		if !cl.isPart() || int(cl.part()) > n {
 			return res.with(CodeRequestReused)
 		}
-		l, p := m.locks.at(cl.lock), c.Parts.At(int(cl.extra)-1)
+		l, p := m.locks.at(cl.lock), c.Parts.At(int(cl.part())-1)
 		if cl.mode != p.Mode || !bytes.Equal(m.lockName(l), p.Name) ||
 			m.ownerOf(r) != c.Terms.Owner {
 			return res.with(CodeRequestReused)
 		}
-		res.Waiting, last = max(res.Waiting, l.waiting), cl.extra
+		res.Waiting, last = max(res.Waiting, l.waiting), uint32(cl.part())
 	}
 	switch cl := m.claims.at(first); {
 	case cl.state == claimHolds:
@@ -285,7 +286,8 @@ func (m *Machine) acquireAllAgain(first ref, c *Command, res Result) Result {
 }
 
 // isPart reports whether the claim is one of several of an acquire. Its extra is
-// then its number, from 1.
+// then its number, from 1, in the lowest eight bits, and what lateNumber returns in those
+// above.
 func (c *claim) isPart() bool { return c.flags&claimPart != 0 }
 
 // part returns the number of a part, zero of any other claim.
@@ -302,8 +304,16 @@ func (c *claim) token() Token {
 	if !c.isPart() {
 		return c.stamp
 	}
-	return c.stamp - Token(c.extra-1)
+	return c.stamp - Token(c.part()-1)
 }
+
+// lateNumber is the number of that part of the acquire which was last found not to be in
+// turn, zero if none was. Every part of a waiting acquire has it. It is where one looks
+// first, it ends with the wait, no result depends on it, and no record has it.
+// Requires: c is a part.
+func (c *claim) lateNumber() uint8 { return uint8(c.extra >> 8) }
+
+func (c *claim) setLate(n uint8) { c.extra = uint32(c.part()) | uint32(n)<<8 }
 
 // releaseAll gives back what is left of an acquire of several names.
 func (m *Machine) releaseAll(c *Command, out *Outcome) Result {
@@ -475,22 +485,45 @@ func (m *Machine) AppendNames(dst [][]byte, id SessionID, q RequestID) [][]byte 
 }
 
 // othersInTurn reports whether all other parts of the acquire of r are in turn
-// too. The lock that kept the last acquire waiting is looked at first: it mostly keeps
-// all those waiting that stand beside it.
+// too. The part that kept the acquire waiting when it was last asked for is looked at
+// first: mostly it does so still, and then the others, of which there may be MaxParts in
+// a queue of as many such acquires, need not be looked at.
 func (m *Machine) othersInTurn(r ref) bool {
+	if at := m.latePart(r); at != 0 && at != r && !m.inTurn(at) {
+		return plantedIs("parts-granted-early")
+	}
 	first := m.firstPart(r)
 	for at := first; at != 0; at = m.partAfter(at) {
-		if at != r && m.claims.at(at).lock == m.late && !m.inTurn(at) {
-			return plantedIs("parts-granted-early")
-		}
-	}
-	for at := first; at != 0; at = m.partAfter(at) {
 		if at != r && !m.inTurn(at) {
-			m.late = m.claims.at(at).lock
+			m.rememberLate(first, at)
 			return plantedIs("parts-granted-early")
 		}
 	}
 	return true
+}
+
+// rememberLate notes which part keeps a waiting acquire waiting, at all of them.
+func (m *Machine) rememberLate(first, late ref) {
+	n := m.claims.at(late).part()
+	for at := first; at != 0; at = m.partAfter(at) {
+		m.claims.at(at).setLate(n)
+	}
+}
+
+// latePart returns the part of the acquire of r that was last found not to be in turn,
+// zero if none was. Those of one that waits are neighbours, and none is missing.
+func (m *Machine) latePart(r ref) ref {
+	late := m.claims.at(r).lateNumber()
+	if late == 0 {
+		return 0
+	}
+	for r != 0 && m.claims.at(r).part() > late {
+		r = m.partBefore(r)
+	}
+	for r != 0 && m.claims.at(r).part() < late {
+		r = m.partAfter(r)
+	}
+	return r
 }
 
 // grantAll makes holds of all parts of a waiting acquire, of which r is looked at.
@@ -509,6 +542,7 @@ func (m *Machine) grantAll(r, asking ref, out *Outcome) int {
 		l := m.locks.at(c.lock)
 		m.unlink(&l.waiters, at)
 		l.waiting--
+		c.setLate(0)
 		m.grant(at)
 		m.touchLock(c.lock)
 		if parts[0] == asking {

@@ -245,12 +245,13 @@ func (m *Machine) validatePart(r ref) error {
 	c := m.claims.at(r)
 	first := m.firstPart(r)
 	switch {
-	case m.locks.at(c.lock).semaphore() || c.extra == 0 || c.extra > MaxParts:
-		return fmt.Errorf("claim %d: part %d, on a semaphore or above %d", r, c.extra, MaxParts)
+	case m.locks.at(c.lock).semaphore() || c.part() == 0 || c.part() > MaxParts ||
+		c.lateNumber() > MaxParts || c.lateNumber() != 0 && c.state != claimWaits:
+		return fmt.Errorf("claim %d: part %#x, on a semaphore or above %d", r, c.extra, MaxParts)
 	case !m.joinsParts(r):
-		return fmt.Errorf("claim %d: part %d with stamp %d stands out of order", r, c.extra, c.stamp)
+		return fmt.Errorf("claim %d: part %d with stamp %d stands out of order", r, c.part(), c.stamp)
 	case m.findClaim(m.sessions.at(c.session), c.request) != first && !plantedIs("dedup-off"):
-		return fmt.Errorf("claim %d: part %d not found by request %d", r, c.extra, c.request)
+		return fmt.Errorf("claim %d: part %d not found by request %d", r, c.part(), c.request)
 	}
 	return nil
 }
