@@ -357,25 +357,24 @@ func (m *Machine) enqueue(r ref) {
 	c.stamp = m.stamps
 	c.state = claimWaits
 	l.waiting++
-	if l.waiters != 0 {
-		if head := m.claims.at(l.waiters); !m.ahead(head, c) {
-			m.link(&l.waiters, r, l.waiters)
-			return
-		}
+	m.link(&l.waiters, r, m.placeOf(l, c))
+}
+
+// placeOf returns the claim of a queue before which one has its place that comes now and
+// holds nothing, zero if that is the end.
+func (m *Machine) placeOf(l *lock, c *claim) ref {
+	if l.waiters == 0 {
+		return 0
 	}
-	before := ref(0)
-	for l.waiters != 0 {
-		last := m.claims.at(l.waiters).prev
-		if before != 0 {
-			last = m.claims.at(before).prev
-		}
+	if head := m.claims.at(l.waiters); !m.ahead(head, c) {
+		return l.waiters
+	}
+	before, last := ref(0), m.claims.at(l.waiters).prev
+	for ; !m.ahead(m.claims.at(last), c); last = m.claims.at(last).prev {
 		m.looks++
-		if m.ahead(m.claims.at(last), c) {
-			break
-		}
 		before = last
 	}
-	m.link(&l.waiters, r, before)
+	return before
 }
 
 // pump has pumpOne grant waiters of a lock, and then of each other lock whose

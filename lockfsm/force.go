@@ -85,16 +85,15 @@ func (m *Machine) holdWith(l *lock, t Token) ref {
 	}
 	for old, young := l.holders, m.claims.at(l.holders).prev; ; {
 		m.looks++
-		a, b := m.claims.at(old), m.claims.at(young)
 		switch {
-		case a.stamp == t:
+		case m.claims.at(old).stamp == t:
 			return old
-		case b.stamp == t:
+		case m.claims.at(young).stamp == t:
 			return young
-		case a.stamp > t || b.stamp < t || a.stamp >= b.stamp:
+		case !m.between(old, young, t):
 			return 0
 		}
-		old, young = a.next, b.prev
+		old, young = m.claims.at(old).next, m.claims.at(young).prev
 	}
 }
 

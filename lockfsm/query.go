@@ -220,7 +220,7 @@ func (m *Machine) FindSession(nonce Nonce) SessionID {
 // those after the ones of a request, or from the first if the request is zero or has
 // no claim. It ends after limit claims, or with the last part of the same acquire.
 // What an acquire of several names waits with is one claim; conversions that were
-// granted are none, those that wait are.
+// granted are none, those that wait are. Walked counts them all.
 func (m *Machine) SessionClaims(dst []SessionClaim, id SessionID, after RequestID,
 	limit int) []SessionClaim {
 	sr := m.findSession(id)
@@ -235,6 +235,7 @@ func (m *Machine) SessionClaims(dst []SessionClaim, id SessionID, after RequestI
 		}
 	}
 	for ; r != 0; r = m.claims.at(r).ownNext {
+		m.looks++
 		c := m.claims.at(r)
 		if limit <= 0 && c.request != after {
 			break

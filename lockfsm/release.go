@@ -33,7 +33,8 @@ func (m *Machine) release(c *Command, out *Outcome) Result {
 // is the command's session, or nil if it names a detached hold.
 //
 // The lock's holders and the session's claims both stand in the order of their
-// stamps, so it walks whichever is shorter by walking both at once. A detached hold has
+// stamps, so it walks both from both ends at once, until it is past the token in one of
+// them: what was taken first or last is found at once. A detached hold has
 // an entry of its own: anybody may name one, and nobody walks for that.
 func (m *Machine) findHold(c *Command, of *session) ref {
 	lr := m.findLock(c.Name, m.hashName(c.Name))
@@ -43,27 +44,34 @@ func (m *Machine) findHold(c *Command, of *session) ref {
 	if of == nil {
 		return m.findOwners(c, lr)
 	}
-	own := of.claims
-	if own == 0 {
+	l := m.locks.at(lr)
+	if of.claims == 0 || l.holders == 0 {
 		return 0
 	}
-	for r := m.locks.at(lr).holders; r != 0; r = m.claims.at(r).next {
+	old, young := l.holders, m.claims.at(l.holders).prev
+	first, last := of.claims, m.claims.at(of.claims).ownPrev
+	for {
 		m.looks++
-		h := m.claims.at(r)
-		s := m.sessions.at(h.session)
-		if s.id == c.Session && s.kind == kindSession &&
-			(h.stamp == c.Token || plantedIs("unlock-without-token")) {
-			return r
+		for _, r := range [...]ref{old, young, first, last} {
+			h := m.claims.at(r)
+			if (h.stamp == c.Token || plantedIs("unlock-without-token")) && h.state == claimHolds &&
+				h.lock == lr && m.sessions.at(h.session) == of {
+				return r
+			}
 		}
-		o := m.claims.at(own)
-		if o.stamp == c.Token && o.state == claimHolds && o.lock == lr {
-			return own
-		}
-		if own = o.ownNext; own == 0 {
+		if !m.between(old, young, c.Token) || !m.between(first, last, c.Token) {
 			return 0
 		}
+		old, young = m.claims.at(old).next, m.claims.at(young).prev
+		first, last = m.claims.at(first).ownNext, m.claims.at(last).ownPrev
 	}
-	return 0
+}
+
+// between reports whether a claim with a stamp may stand between two of a list that is in
+// the order of stamps.
+func (m *Machine) between(before, after ref, stamp Token) bool {
+	a, b := m.claims.at(before).stamp, m.claims.at(after).stamp
+	return a < stamp && stamp < b
 }
 
 // findOwners returns the detached hold of a lock that has the command's owner and token.

@@ -123,3 +123,50 @@ func TestFN5ManyConvertsAreNotWalked(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestFN5HoldOfASessionIsFoundFromBothEnds: a release goes past those few of the holders of a
+// lock, or of the holds of its session, that are on the shorter side of its token in the
+// shorter of the two lists (I22).
+func TestFN5HoldOfASessionIsFoundFromBothEnds(t *testing.T) {
+	const n = 500
+	d := newDeep(t, "a")
+	var holds [2][]Token
+	for range n {
+		for i := range holds {
+			r := d.ask(Command{Op: OpAcquire, Session: SessionID(i + 1), Mode: ModePR}, CodeOK)
+			holds[i] = append(holds[i], r.Token)
+		}
+	}
+	d.name = []byte("b")
+	beside := d.ask(Command{Op: OpAcquire, Session: 1, Mode: ModePR}, CodeOK).Token
+	d.name = []byte("a")
+	give := func(what string, s SessionID, token Token, want Code) {
+		t.Helper()
+		d.looks(what, func() {
+			d.one(&Command{Op: OpRelease, Session: s, Token: token, Name: d.name}, want)
+		})
+	}
+	for i := range SessionID(2) {
+		own := holds[i]
+		give("the oldest", i+1, own[0], CodeOK)
+		give("again", i+1, own[0], CodeNotHolder)
+		give("the newest", i+1, own[n-1], CodeOK)
+		give("before all", i+1, 1, CodeNotHolder)
+		give("after all", i+1, 1<<60, CodeNotHolder)
+		give("of the other", i+1, holds[1-i][1], CodeNotHolder)
+		give("of the other, the last", i+1, holds[1-i][n-2], CodeNotHolder)
+	}
+	give("of another lock", 1, beside, CodeNotHolder)
+	before := d.m.Walked()
+	release := Command{Op: OpRelease, Session: 1, Token: holds[0][n/2], Name: d.name}
+	d.m.Foresee(&release)
+	foreseen := d.m.Walked() - before
+	d.one(&release, CodeOK)
+	if took := d.m.Walked() - before - foreseen; foreseen != took || took < n/2-10 || took > n/2+10 {
+		t.Errorf("one in the middle: got %d claims gone past and %d foreseen, want half of %d", took,
+			foreseen, n)
+	}
+	if err := d.m.Validate(); err != nil {
+		t.Error(err)
+	}
+}

@@ -156,7 +156,11 @@ func (n *Node) admit(g *group, c *conn, h wire.Header, body []byte) {
 	if cmd.Op == lockfsm.OpCancel || cmd.Op == lockfsm.OpCloseSession {
 		n.settleTries(g, c)
 	}
-	if _, refused := g.machine.Refusal(cmd); refused && cmd.Terms.Bytes() <= maxTryBytes {
+	walked := g.machine.Walked()
+	g.machine.Foresee(cmd)
+	_, refused := g.machine.Refusal(cmd)
+	n.turnstile.spent += walkCost(g.machine.Walked() - walked)
+	if refused && cmd.Terms.Bytes() <= maxTryBytes {
 		n.admitTry(g, c, h, cmd)
 		return
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 // deepLock makes a lock of group 0 with so many holders, or so many waiters behind one
-// hold.
-func (w *world) deepLock(name []byte, conn ConnID, holders, waiters int) {
+// hold. It returns who has them all.
+func (w *world) deepLock(name []byte, conn ConnID, holders, waiters int) *user {
 	w.t.Helper()
 	a := w.lasting(conn, 0, 3_600_000)
 	for i := range holders + waiters {
@@ -30,6 +30,7 @@ func (w *world) deepLock(name []byte, conn ConnID, holders, waiters int) {
 		w.t.Fatalf("got %d holders and %d waiters, want %d and %d", s.Holders, s.Waiters, holders,
 			waiters)
 	}
+	return a
 }
 
 // What is printed of a lock is bounded, and so is what is looked at for it, however many
@@ -90,6 +91,45 @@ func TestFN5WhyIsChargedForAllItLooksAt(t *testing.T) {
 	if want := (holders + waiters) / 32; cost < want {
 		t.Errorf("got charged %d, want %d at least", cost, want)
 	}
+}
+
+// Who has the leader's machine go past many claims to find one is charged for them, when
+// that becomes a command and when it is a question.
+func TestFN5WalksAreCharged(t *testing.T) {
+	const holders = 640
+	w := newWorld(t, testOptions())
+	n := w.leaderOf(0).node
+	names := w.namesIn(64)
+	a := w.deepLock(names[0], 1, holders, 0)
+	var info lockfsm.LockInfo
+	n.groups[0].machine.Lock(names[0], &info, lockfsm.All)
+	charged := func(what string, want int, do func()) {
+		t.Helper()
+		do()
+		cost := 0
+		for range 20 {
+			w.step()
+			cost = max(cost, n.turnstile.spent)
+		}
+		if cost < want || cost > want+10 {
+			t.Errorf("%s: got charged %d, want %d to %d", what, cost, want, want+10)
+		}
+	}
+	release := func(i int) func() {
+		return func() { a.release(names[0], uint64(info.Holders[i].Token)) }
+	}
+	charged("a release of what was taken first", 0, release(0))
+	charged("a release of what was taken last", 0, release(holders-1))
+	charged("a release in the middle", holders/2/32, release(holders/2))
+	b := w.lasting(2, 0, 3_600_000)
+	for range 10 {
+		b.acquireAll(names, wire.FlagWait)
+	}
+	w.run(100 * Millisecond)
+	charged("what a session has", 10*len(names)/32, func() {
+		b.send(wire.AppendFindSession(nil, b.header(wire.KindFindSession),
+			&wire.FindSession{Nonce: wire.Nonce{2}}))
+	})
 }
 
 // fillWatches has so many conns from one on watch a name of the list each.

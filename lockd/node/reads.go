@@ -310,8 +310,10 @@ func (n *Node) answerRead(g *group, r *read) {
 		return
 	}
 	n.stats.Reads++
-	before := len(c.out)
-	defer func() { n.turnstile.spent += answerUnits(len(c.out) - before) }()
+	before, walked := len(c.out), g.machine.Walked()
+	defer func() {
+		n.turnstile.spent += answerUnits(len(c.out)-before) + walkCost(g.machine.Walked()-walked)
+	}()
 	if len(c.out) > maxAnswerBytes {
 		n.stats.Busy++
 		n.reply(g, r.conn, r.request, &wire.Response{

@@ -46,6 +46,10 @@ func costOf(k wire.Kind, frame []byte) int {
 // answerUnits is what so many bytes of answers cost.
 func answerUnits(bytes int) int { return bytes / 1024 }
 
+// walkCost is what it costs that a machine goes past so many claims, to find one or a place
+// in a queue.
+func walkCost(claims uint64) int { return int(claims / 32) }
+
 // listCost is what one page of a group, of so many entries at most, costs one turn.
 func (n *Node) listCost(g *group, entries int) int {
 	locks := int(g.machine.Stats().Locks)
