@@ -82,7 +82,7 @@ type Machine struct {
 	shorter []ref
 
 	// looks counts how often it was asked of a part whether it is in turn, and how
-	// many claims were gone past to find one or its place in a queue, for tests.
+	// many claims were gone past to find one or its place in a queue, see Walked.
 	looks uint64
 	// passMost is passMost, less in tests.
 	passMost int
