@@ -106,7 +106,7 @@ func (r *Replica) onAccept(m *Message) {
 	}
 	if m.Ballot.Less(r.promised) && !plantedIs("accept-below-promise") {
 		r.refuse(m)
-		r.advanceTo(m.Chosen, m.Ballot)
+		r.advanceTo(m)
 		return
 	}
 	if r.promised.Less(m.Ballot) {
@@ -114,7 +114,7 @@ func (r *Replica) onAccept(m *Message) {
 	}
 	r.hearLeader(m)
 	// What m calls chosen makes room for what it proposes above that.
-	r.advanceTo(m.Chosen, m.Ballot)
+	r.advanceTo(m)
 	for i := range m.Entries {
 		e := &m.Entries[i]
 		if e.Slot < r.open(e.Slot) || e.Slot > r.log.chosen+r.cfg.ahead() ||

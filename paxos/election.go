@@ -13,7 +13,8 @@ type election struct {
 	// grace counts down after a restart. Until it is over this replica cannot
 	// know whether a leader lives, so it welcomes nobody (I29).
 	grace Ticks
-	// round is the highest round heard of in a refusal or an answer.
+	// round is the highest round heard of in a refusal or an answer, or of a leader
+	// that is followed no more.
 	round uint64
 	// selfPromised says that the own promise is synced.
 	selfPromised bool
@@ -269,11 +270,9 @@ func (r *Replica) promisedTo(c *config) bool {
 }
 
 // mayLead reports whether phase 1 is over: a prepare quorum of the next slot's
-// configuration has promised. That configuration is known only once every slot
-// a window below is handed out.
+// configuration, which has to be known, has promised.
 func (r *Replica) mayLead() bool {
-	return r.role == RolePreparing && r.log.chosen < r.log.applied+Slot(r.cfg.Window) &&
-		r.promisedTo(r.configOf(r.log.chosen+1))
+	return r.role == RolePreparing && r.knowsNext() && r.promisedTo(r.configOf(r.log.chosen+1))
 }
 
 func (r *Replica) maybeLead() {
@@ -312,15 +311,20 @@ func (r *Replica) onRefuse(m *Message) {
 	}
 }
 
-// hearLeader notes that the leader of m.Ballot lives, unless a later one does.
+// hearLeader notes that the leader of m.Ballot lives, unless a later one does. One that
+// is heard no more bars no other that is not below the promise: acceptors whom a
+// configuration has brought in may know nothing of its ballot, and lead in lower ones
+// for ever (I29).
 func (r *Replica) hearLeader(m *Message) {
-	if m.Ballot.Less(r.leaderBallot) {
+	if m.Ballot.Less(r.leaderBallot) &&
+		(r.leader != NoNode || m.Ballot.Less(r.promised)) {
 		return
 	}
 	if (r.role == RolePreparing || r.role == RoleLeading) && m.Ballot.Less(r.ballot) {
 		return
 	}
 	r.passive()
+	r.elect.round = max(r.elect.round, r.leaderBallot.Round)
 	r.leader, r.leaderBallot, r.heard = m.From, m.Ballot, 0
 	r.elect.grace = 0
 	r.elect.wait = r.electionWait()

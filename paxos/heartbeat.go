@@ -10,6 +10,9 @@ type reads struct {
 	// asked is the highest round ConfirmRead named, confirmed the highest one
 	// that a quorum answered. Invariant: confirmed ≤ seq.
 	asked, confirmed uint64
+	// late says that a round was not looked at, because the next slot's
+	// configuration was unknown.
+	late bool
 }
 
 func (d *reads) pending() uint64 {
@@ -98,7 +101,7 @@ func (r *Replica) onHeartbeat(m *Message) {
 		return
 	}
 	r.hearLeader(m)
-	r.advanceTo(m.Chosen, m.Ballot)
+	r.advanceTo(m)
 	if m.Ballot.Less(r.promised) {
 		r.refuse(m)
 		return
@@ -144,9 +147,13 @@ func (r *Replica) onHeartbeatAck(m *Message) {
 // That holds of leaders in higher ballots. Acceptors whom a configuration has brought
 // in may know no ballot of those before, and one of them may have led in a lower one:
 // until a prepare quorum of the next slot's has promised this ballot, and what they
-// reported is chosen, an answer of theirs proves nothing.
+// reported is chosen, an answer of theirs proves nothing. And which acceptors those
+// are it knows only once all is handed out that may have named them.
 func (r *Replica) confirm() {
 	if r.role != RoleLeading || !r.ownChosen() && !plantedIs("read-before-own-slot") {
+		return
+	}
+	if r.reads.late = !r.knowsNext(); r.reads.late {
 		return
 	}
 	if !r.promisedTo(r.configOf(r.log.chosen+1)) || r.log.chosen < r.lead.reported {

@@ -18,15 +18,22 @@ type learning struct {
 	// known here does, zero for none: those who accept now may be unknown to a
 	// replica that is far behind.
 	stranger NodeID
-	// said and ballot are the last watermark of a leader and its ballot.
-	said   Slot
-	ballot Ballot
+	// word is the last one of a leader.
+	word word
 	// before is the chosen watermark at the last tick.
 	before Slot
 	// wait counts down to the next Learn.
 	wait Ticks
 	// tries counts Learns since the last progress; they go round the peers.
 	tries int
+}
+
+// word is what a leader says of the log: all slots up to said are chosen. It led
+// in ballot when it said so, on disk.
+type word struct {
+	said   Slot
+	ballot Ballot
+	disk   DiskID
 }
 
 // noteChosen hears that all slots up to chosen are chosen.
@@ -42,39 +49,52 @@ func (r *Replica) noteChosen(from NodeID, chosen Slot) {
 	}
 }
 
-// advanceTo hears that the leader of ballot called all slots up to chosen
-// chosen. A slot is chosen here by that only where the accepted ballot is the
-// leader's: an entry of another ballot may be another value.
-func (r *Replica) advanceTo(chosen Slot, ballot Ballot) {
-	if !ballot.Less(r.learn.ballot) {
-		r.learn.said, r.learn.ballot = chosen, ballot
+// advanceTo hears the word of a leader. One is kept, for entries that come later:
+// that of the highest ballot, or of the leader that is followed.
+func (r *Replica) advanceTo(m *Message) {
+	w := word{said: m.Chosen, ballot: m.Ballot, disk: m.Disk}
+	if !w.ballot.Less(r.learn.word.ballot) || w.ballot == r.leaderBallot {
+		r.learn.word = w
 	}
-	r.advanceBy(chosen, ballot)
+	r.advanceBy(w)
 }
 
 // advanceKnown moves the chosen watermark as far as what is known carries it.
-func (r *Replica) advanceKnown() {
-	r.advanceBy(r.learn.said, r.learn.ballot)
-}
+func (r *Replica) advanceKnown() { r.advanceBy(r.learn.word) }
 
-func (r *Replica) advanceBy(said Slot, ballot Ballot) {
+func (r *Replica) advanceBy(w word) {
 	moved := false
-	for {
-		c := r.log.at(r.log.chosen + 1)
-		if c == nil || c.ballot.IsZero() {
-			break
-		}
-		covered := r.log.chosen < said
-		if !c.chosen && !(covered && c.ballot == ballot) &&
-			!(covered && plantedIs("chosen-ignores-ballot")) {
-			break
-		}
+	for r.nextIsChosen(w) {
 		r.log.chosen++
 		moved = true
 	}
 	if moved {
 		r.chosenMoved()
 	}
+}
+
+// nextIsChosen reports whether the slot above the chosen watermark holds what was
+// chosen in it, because a quorum accepted it here or because w says so.
+func (r *Replica) nextIsChosen(w word) bool {
+	next := r.log.chosen + 1
+	c := r.log.at(next)
+	if c == nil || c.ballot.IsZero() {
+		return false
+	}
+	return c.chosen || next <= w.said && r.vouches(w, c)
+}
+
+// vouches reports whether w's leader proposed c, the entry of the next slot: an entry
+// of another ballot may be another value. So may one that the same node proposed in
+// the same ballot on another disk, for a new disk knows nothing of the ballots that
+// the node led on its old one, nor of what it proposed in them. In a slot a node
+// proposes on the disk on which it is an acceptor of it, and on no other.
+func (r *Replica) vouches(w word, c *cell) bool {
+	if plantedIs("chosen-ignores-ballot") {
+		return true
+	}
+	return c.ballot == w.ballot && r.knowsNext() &&
+		r.configOf(r.log.chosen+1).place(w.ballot.Node, w.disk) >= 0
 }
 
 // chosenMoved does what waits for the chosen watermark.

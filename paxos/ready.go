@@ -1,5 +1,7 @@
 package paxos
 
+import "slices"
+
 // RecordKind says what a Record means. The numbers stand in the WAL: append
 // only.
 type RecordKind uint8
@@ -132,19 +134,29 @@ func (o *outbox) isEmpty() bool {
 const hintEvery = 64
 
 // hint records what is chosen, every now and then, and before this acceptor says
-// for the first time that it holds all that was chosen before its configuration
+// for the first time that it holds all that was chosen before a configuration
 // (Settled). Those who accepted then may be gone when it starts again, and
 // nobody else could tell it what of its log is chosen.
 func (r *Replica) hint() {
 	if o := r.box(); len(o.ready.Records)+len(o.accepted) == 0 {
 		return
 	}
-	from := r.configs[len(r.configs)-1].From
-	settles := r.log.chosen+1 >= from && r.hinted+1 < from
-	if settles && !plantedIs("settled-without-hint") || r.log.chosen >= r.hinted+hintEvery {
+	if r.settles() && !plantedIs("settled-without-hint") || r.log.chosen >= r.hinted+hintEvery {
 		r.hinted = r.log.chosen
 		r.record(RecordChosen, Entry{Slot: r.hinted})
 	}
+}
+
+// settles reports whether what is chosen passes the first slot of a configuration, and
+// what was recorded of it does not. The configuration may be one that is not known
+// here yet: a leader that knows it listens all the same.
+func (r *Replica) settles() bool {
+	if r.hinted < r.log.chosen && !r.knowsNext() {
+		return true
+	}
+	return slices.ContainsFunc(r.configs, func(c config) bool {
+		return r.hinted+1 < c.From && c.From <= r.log.chosen+1
+	})
 }
 
 func (r *Replica) send(m Message) {
@@ -168,13 +180,13 @@ func (r *Replica) sendAfterSync(m Message) {
 // HasReady reports whether Ready has something to hand out.
 func (r *Replica) HasReady() bool {
 	if r.out != nil && !r.out.isEmpty() || r.log.chosen > r.log.applied ||
-		r.reads.confirmed > r.told {
+		r.reads.confirmed > r.told || r.nextIsChosen(r.learn.word) {
 		return true
 	}
 	if r.role != RoleLeading {
 		return r.mayLead()
 	}
-	if r.lead.beatDue || r.fills() ||
+	if r.lead.beatDue || r.reads.late && r.knowsNext() || r.fills() ||
 		(r.lead.opened == 0 || r.lead.next <= r.seen()) && r.mayPropose() {
 		return true
 	}
@@ -200,8 +212,18 @@ func (r *Replica) CatchUp(take func(e *Entry) bool) {
 	}
 }
 
+// resume does what waited until the next slot's configuration was known.
+func (r *Replica) resume() {
+	r.advanceKnown()
+	if r.reads.late && r.knowsNext() {
+		r.reads.late = false
+		r.confirm()
+	}
+}
+
 // Ready hands out what must happen. It is called until HasReady says no.
 func (r *Replica) Ready() Ready {
+	r.resume()
 	r.maybeLead()
 	r.pump()
 	if r.role == RoleLeading {

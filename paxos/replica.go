@@ -58,7 +58,8 @@ type Replica struct {
 	lead   leadership
 	reads  reads
 
-	// leader was last heard in leaderBallot, heard ticks ago.
+	// leader was last heard in leaderBallot, heard ticks ago; NoNode if that is too
+	// long.
 	leader       NodeID
 	leaderBallot Ballot
 	heard        Ticks
@@ -212,6 +213,10 @@ func (r *Replica) configOf(s Slot) *config {
 	}
 	return &r.configs[0]
 }
+
+// knowsNext reports whether the configuration of the next slot is known: every slot
+// that could decide it, a window below and earlier, was handed out.
+func (r *Replica) knowsNext() bool { return r.log.chosen < r.log.applied+Slot(r.cfg.Window) }
 
 // open returns the first slot, from s on, of which this acceptor knows what it
 // accepted, and in which it may accept.

@@ -105,6 +105,6 @@ func (r *Replica) onTakeOver(m *Message) {
 		r.role == RoleLeading || r.role == RolePreparing || !r.canLead() || !r.reaches() {
 		return
 	}
-	r.advanceTo(m.Chosen, m.Ballot)
+	r.advanceTo(m)
 	r.prepare()
 }
