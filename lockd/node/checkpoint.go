@@ -2,6 +2,7 @@ package node
 
 import (
 	"lockd/paxos"
+	"lockd/wal"
 )
 
 // checkpoint saves the groups one after the other once enough WAL has been
@@ -85,11 +86,35 @@ func (n *Node) onSaved(d SaveDone) {
 	}
 }
 
-// release forgets what the group's checkpoint covers. A mark in the WAL says so
-// first: a store that comes back without that checkpoint would leave a hole in
+// release forgets what the group's checkpoint covers, once a mark in the WAL says so
+// durably: a store that comes back without that checkpoint would leave a hole in
 // which accepts are forgotten, and the node must notice (I10, I12).
 func (n *Node) release(g *group) {
 	n.mark(g.id, mark{kind: markKept, saved: g.saved, forgotten: g.forgotten})
 	g.replica.Release(n.heldBelow(g))
-	n.deps.Log.Release(uint16(g.id), uint64(g.saved))
+	n.releaseLog(g)
+}
+
+// releaseLog releases the log of a group up to its checkpoint, as soon as the records
+// appended so far are synced: one of them, or an earlier one, is the mark that says so.
+// A log that is asked sooner may be rid of the records before it has the mark.
+func (n *Node) releaseLog(g *group) {
+	n.releases = append(n.releases, pendingRelease{n.lastLSN, g.id, g.saved})
+	n.releaseMarked()
+}
+
+// pendingRelease is what the log is to be told once a record is synced. There are as
+// many as checkpoints were saved while the disk was waited for.
+type pendingRelease struct {
+	mark wal.LSN
+	id   paxos.GroupID
+	slot paxos.Slot
+}
+
+// releaseMarked releases the log up to checkpoints whose mark is synced.
+func (n *Node) releaseMarked() {
+	for len(n.releases) > 0 && n.releases[0].mark <= n.durable {
+		n.deps.Log.Release(uint16(n.releases[0].id), uint64(n.releases[0].slot))
+		n.releases = append(n.releases[:0], n.releases[1:]...)
+	}
 }

@@ -22,8 +22,9 @@ type Log interface {
 	// Flush asks for everything appended to be made durable. Completion, or
 	// failure, arrives through Inbox.Durable or Inbox.Failed.
 	Flush()
-	// Release says that a durable checkpoint covers the group up to slot or, with the
-	// largest slot there is, that a durable mark says that the group has left.
+	// Release says that a durable checkpoint covers the group up to slot, and a durable
+	// mark says so, or, with the largest slot there is, that a durable mark says that
+	// the group has left.
 	Release(group uint16, slot uint64)
 	// Reopen takes back every release of a group: the node begins to keep it
 	// anew, from its first slot.

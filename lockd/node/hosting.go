@@ -58,7 +58,7 @@ func (n *Node) bornWith(id paxos.GroupID) bool {
 
 // reopenGroup builds one group from what was recovered, and releases what its
 // checkpoint covers. The node may have died between the checkpoint and the mark
-// that says so; then the mark comes first, as in release.
+// that says so; then the mark comes first and is waited for, as in release.
 func (n *Node) reopenGroup(id paxos.GroupID) error {
 	forgotten, marked := n.recovery.departure(uint16(id)).forgotten, n.recovery.marked(uint16(id))
 	machine, recovered, err := n.recovery.group(uint16(id))
@@ -72,7 +72,7 @@ func (n *Node) reopenGroup(id paxos.GroupID) error {
 	if g.saved > marked && !plantedIs("released-before-marked") {
 		n.mark(g.id, mark{kind: markKept, saved: g.saved, forgotten: g.forgotten})
 	}
-	n.deps.Log.Release(uint16(id), uint64(g.saved))
+	n.releaseLog(g)
 	return nil
 }
 

@@ -162,6 +162,32 @@ func TestCheckpointIsDroppedAfterItsMark(t *testing.T) {
 	}
 }
 
+// The log is rid of what a checkpoint covers after the mark that says so is synced, also
+// after a start that found no mark: it may drop the records of the one before it has the
+// other (I10, I12).
+func TestLogIsReleasedAfterItsMark(t *testing.T) {
+	w := worldWithCheckpoints(t)
+	n := w.nodes[2]
+	after := func(what string, before int) {
+		t.Helper()
+		if got := n.freed - before; got != 0 {
+			t.Errorf("%s: got %d releases before the mark is synced, want none", what, got)
+		}
+		w.run(Second)
+		if n.freed == before {
+			t.Errorf("%s: the log is not released", what)
+		}
+	}
+	before := n.freed
+	n.node.release(n.node.groups[0])
+	after("saved", before)
+	w.kill(2)
+	n.records = slices.DeleteFunc(n.records, func(r wal.Record) bool { return r.Group == savedMark })
+	before = n.freed
+	n.start()
+	after("started", before)
+}
+
 // A group that was touched and leaves in the same turn is not worked on any more:
 // what it would send, apply or accept then, nobody would remember (I4).
 func TestGroupThatLeftDoesNothingMore(t *testing.T) {

@@ -74,6 +74,7 @@ type Node struct {
 	dropping    map[paxos.GroupID]bool      // whose checkpoints are being removed
 	dropAgain   []paxos.GroupID             // whose removal failed
 	drops       []pendingDrop               // that wait for the mark to be synced
+	releases    []pendingRelease            // that wait for it too
 	changes     map[uint64]*pendingChange
 	lastChange  uint64
 	nextReseat  Nanos // before which no group is looked at for a move

@@ -158,6 +158,7 @@ func (n *Node) onDurable(lsn wal.LSN) {
 	if lsn > n.durable {
 		n.durable = lsn
 		n.held.release(lsn, n)
+		n.releaseMarked() // before a group is dropped, and may come back
 		n.dropMarked()
 	}
 }

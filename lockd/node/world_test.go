@@ -40,6 +40,7 @@ type testFrame struct {
 // testNode is a node with the world it sees.
 type testNode struct {
 	drops   int // checkpoints dropped
+	freed   int // releases of the log
 	w       *world
 	id      uint16
 	node    *Node
@@ -204,15 +205,20 @@ func (n *testNode) Append(r wal.Record) wal.LSN {
 }
 
 // Release judges that the log says first which checkpoint covers what it may drop
-// (I12), and durably that a group has left of which it may drop all (I10).
+// (I12), or that a group has left of which it may drop all (I10), and durably: it may
+// drop at once.
 func (n *testNode) Release(group uint16, slot uint64) {
 	if slot == 0 {
 		return
 	}
+	n.freed++
 	marked, at := uint64(0), wal.LSN(0)
 	for i, r := range n.records {
-		if r.Group == savedMark|group {
-			marked, at = r.Slot, wal.LSN(i+1)
+		if r.Group != savedMark|group {
+			continue
+		}
+		if at = wal.LSN(i + 1); at <= n.durable {
+			marked = r.Slot
 		}
 	}
 	if slot == ^uint64(0) {
@@ -227,8 +233,8 @@ func (n *testNode) Release(group uint16, slot uint64) {
 		return
 	}
 	if marked < slot {
-		n.w.t.Errorf("node %d, group %d: releases up to slot %d, and the log says that %d is saved",
-			n.id, group, slot, marked)
+		n.w.t.Errorf("node %d, group %d: releases up to slot %d, and the log says durably that %d "+
+			"is saved", n.id, group, slot, marked)
 	}
 }
 

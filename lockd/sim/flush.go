@@ -35,7 +35,7 @@ type flush struct {
 
 // newLog returns the log of a life that begins.
 func newLog(p *process) *nodeLog {
-	l := &nodeLog{p: p, marks: make(map[uint16]wal.LSN), saved: make(map[uint16]uint64)}
+	l := &nodeLog{p: p, marks: make(map[uint16]wal.LSN), saved: make(map[uint16][]savedAt)}
 	l.rounds = wal.NewRounds(l)
 	return l
 }

@@ -32,9 +32,15 @@ type nodeLog struct {
 	preparing bool // a spare segment is to be made
 	// marks are the records that say that a group has left the node.
 	marks map[uint16]wal.LSN
-	// saved is by group the slot of the checkpoint on which the log says that it
-	// relies.
-	saved map[uint16]uint64
+	// saved are by group the checkpoints on which the log says that it relies: the
+	// newest of which it says so durably, and those after it.
+	saved map[uint16][]savedAt
+}
+
+// savedAt is the slot of a checkpoint, and the record that names it.
+type savedAt struct {
+	lsn  wal.LSN
+	slot uint64
 }
 
 // leftMark is added to a group's number in the records by which a node marks,
@@ -44,7 +50,7 @@ const leftMark = 1 << 10
 // Append implements node.Log.
 func (l *nodeLog) Append(r wal.Record) wal.LSN {
 	l.last = l.writer.Append(r)
-	l.marked(&r)
+	l.marked(l.last, &r)
 	if r.Group >= leftMark && r.Group < 2*leftMark && len(r.Data) > 0 {
 		l.marks[r.Group-leftMark] = l.last
 	}
@@ -53,11 +59,31 @@ func (l *nodeLog) Append(r wal.Record) wal.LSN {
 	return l.last
 }
 
-// marked notes a record that names the newest checkpoint of a group.
-func (l *nodeLog) marked(r *wal.Record) {
+// marked notes a record that names the newest checkpoint of a group; those that the
+// log had when it was opened are of position zero.
+func (l *nodeLog) marked(lsn wal.LSN, r *wal.Record) {
 	if r.Group >= leftMark && r.Group < 2*leftMark {
-		l.saved[r.Group-leftMark] = r.Slot
+		group := r.Group - leftMark
+		l.durablySaved(group)
+		l.saved[group] = append(l.saved[group], savedAt{lsn, r.Slot})
 	}
+}
+
+// durablySaved returns the slot of the newest checkpoint that the log names durably.
+func (l *nodeLog) durablySaved(group uint16) uint64 {
+	durable := wal.LSN(0)
+	if l.writer != nil {
+		durable = l.writer.Durable()
+	}
+	all := l.saved[group]
+	for len(all) > 1 && all[1].lsn <= durable {
+		all = all[1:]
+	}
+	l.saved[group] = all
+	if len(all) == 0 || all[0].lsn > durable {
+		return 0
+	}
+	return all[0].slot
 }
 
 // Reopen implements node.Log.
@@ -200,9 +226,9 @@ func (l *nodeLog) Release(group uint16, slot uint64) {
 		l.p.w.failf("I12: node %d releases group %d up to slot %d, its checkpoint is at %d",
 			l.p.site.id, group, slot, have)
 	}
-	if said := l.saved[group]; said < slot && slot != ^uint64(0) {
-		l.p.w.failf("I12: node %d releases group %d up to slot %d, its log relies on a checkpoint at %d",
-			l.p.site.id, group, slot, said)
+	if said := l.durablySaved(group); said < slot && slot != ^uint64(0) {
+		l.p.w.failf("I12: node %d releases group %d up to slot %d, its log durably relies on a "+
+			"checkpoint at %d", l.p.site.id, group, slot, said)
 	}
 	l.writer.Release(group, slot)
 	l.p.site.released(group, slot)

@@ -157,7 +157,7 @@ func (s *site) open(p *process) error {
 	logOptions.Clock = func() int64 { return int64(s.clock.read(s.w.agenda.Now())) }
 	p.log = newLog(p)
 	writer, err := wal.Open(stepDir{dir, p.log}, logOptions, func(lsn wal.LSN, r wal.Record) error {
-		p.log.marked(&r)
+		p.log.marked(0, &r)
 		return errors.Join(found.Add(&r), rec.Replay(lsn, r))
 	})
 	if err != nil {
