@@ -9,6 +9,10 @@ import (
 // reservedBytes at the end of each segment are kept free for seals.
 const reservedBytes = 2 * chunkBytes
 
+// idleBatches is how many batches are kept to be used again. One is filled while one
+// is written; a backlog, when it is written, leaves many.
+const idleBatches = 4
+
 // forward appends those of the records found in the oldest segment that are
 // the newest of their key. Being appended last, they stay the newest.
 func (w *Writer) forward(found []foundRecord) {
@@ -210,7 +214,7 @@ func (w *Writer) finish(j *job) {
 	f.stats.Syncs++
 	f.stats.WrittenBytes += uint64(len(b.buf))
 	f.stats.LastSyncNanos = j.nanos
-	if cap(b.buf) <= 2*w.opts.MaxBatchBytes+chunkBytes {
+	if len(f.idle) < idleBatches && cap(b.buf) <= 2*w.opts.MaxBatchBytes+chunkBytes {
 		f.idle = append(f.idle, b)
 	}
 

@@ -341,3 +341,46 @@ func TestCopyOfASegmentTakesLittleMemory(t *testing.T) {
 		t.Errorf("copying keeps %d bytes, want at most %d", most, limit)
 	}
 }
+
+// TestFD8BacklogIsNotKept: what waited for a disk that stood is not kept as room for
+// batches once it is written (I22).
+func TestFD8BacklogIsNotKept(t *testing.T) {
+	d := simdisk.New(func(int) int { return 0 })
+	dir, err := d.Mount()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, _, err := open(dir, Options{SegmentBytes: 1 << 20, MaxBatchBytes: 64 << 10, MaxSegments: 16,
+		Spares: 8})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for w.NeedsSpare() {
+		if err := w.Prepare(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data := make([]byte, 1000)
+	slot, n := uint64(0), 0
+	for w.Room() > 8<<10 { // while a disk stands
+		slot++
+		n += len(data)
+		w.Append(Record{Group: 1, Kind: KindEntry, Slot: slot, Data: data})
+	}
+	if _, err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	w.Release(1, slot)
+	w.Append(Record{Group: 1, Kind: KindState, Data: data})
+	if _, err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	kept := 0
+	for _, b := range w.front.idle {
+		kept += cap(b.buf)
+	}
+	if kept > 8*(64<<10) {
+		t.Errorf("%d bytes waited; %d batches with %d bytes are kept for ever", n, len(w.front.idle),
+			kept)
+	}
+}

@@ -88,9 +88,11 @@ type Options struct {
 	Clock func() int64
 }
 
+// MaxBatchBytes is the default of Options.MaxBatchBytes.
+const MaxBatchBytes = 4 << 20
+
 const (
 	defaultSegmentBytes   = 64 << 20
-	defaultMaxBatchBytes  = 4 << 20
 	defaultTargetSegments = 4
 	defaultMaxSegments    = 16
 	defaultSpares         = 2
@@ -115,7 +117,7 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	largest := int(o.SegmentBytes) - chunkBytes - reservedBytes
 	if o.MaxBatchBytes == 0 {
-		o.MaxBatchBytes = min(defaultMaxBatchBytes, largest)
+		o.MaxBatchBytes = min(MaxBatchBytes, largest)
 	}
 	if o.MaxBatchBytes < disk.AlignBytes || o.MaxBatchBytes > largest {
 		return o, fmt.Errorf("wal: MaxBatchBytes is %d, must be from %d to %d (a segment less %d)",

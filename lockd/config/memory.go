@@ -9,6 +9,7 @@ import (
 	"lockd/lockd/node"
 	"lockd/lockfsm"
 	"lockd/netio"
+	"lockd/wal"
 )
 
 // Part is one part of what a node may need at most.
@@ -31,7 +32,7 @@ func (p Parts) Sum() (sum uint64) {
 }
 
 // bufferedBytes bounds the half-read frames and unsent responses of all conns.
-const bufferedBytes = 84 << 20
+const bufferedBytes = 56 << 20
 
 // Memory lists what a node with these settings may need, each part when all of
 // it is used up at the same time (I22). It is a bound, not a forecast: most of it
@@ -49,6 +50,7 @@ func (c *Config) Memory() Parts {
 		{"machines of snapshots that arrive", "cluster.limits", (nodes - 1) * group},
 		{"slots that no checkpoint covers", "node.wal_segments_max, node.wal_segment",
 			uint64(c.WALBound) * uint64(c.WALSegmentBytes)},
+		{"batches that wait for the disk", "", node.BacklogBytes(wal.MaxBatchBytes)},
 		{"slots kept for peers that lag", "node.retain", uint64(c.RetainBytes)},
 		// The commands, with room to grow, and three quarters as much for who sent them.
 		{"batches of the groups", "node.batch, cluster.groups", groups * 2 * uint64(c.BatchBytes)},

@@ -63,6 +63,7 @@ func (n *Node) appendRecord(g *group, r *paxos.Record) {
 	})
 	n.spokenLSN = n.lastLSN
 	n.walBytes += int64(len(r.Data))
+	n.backlog.add(n.lastLSN, len(r.Data))
 	n.flushWAL = true
 }
 

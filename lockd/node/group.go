@@ -265,6 +265,9 @@ const maxRounds = 4
 // for more to come: the batch is whatever arrived while earlier slots were on
 // their way.
 func (n *Node) propose(g *group) {
+	if n.behind() {
+		return // the log would keep it in memory
+	}
 	n.reseatLate(g)
 	if len(g.parks) > 0 {
 		n.batchParks(g)

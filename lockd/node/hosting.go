@@ -187,6 +187,8 @@ func (n *Node) retire(g *group, forgotten paxos.Slot) {
 		// Saved after the checkpoint was dropped, it would come back.
 		n.collector, n.saving = collector{}, -1
 	}
+	// The mark that it has left supersedes those that name a checkpoint.
+	n.releases = slices.DeleteFunc(n.releases, func(p pendingRelease) bool { return p.id == g.id })
 	n.mark(g.id, mark{kind: markLeft, forgotten: forgotten})
 	if plantedIs("left-released-before-marked") {
 		n.deps.Log.Release(uint16(g.id), ^uint64(0))

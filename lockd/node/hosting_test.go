@@ -188,6 +188,16 @@ func TestLogIsReleasedAfterItsMark(t *testing.T) {
 	after("started", before)
 }
 
+// A checkpoint of a group that leaves before its mark is synced releases nothing any more:
+// the log says by then that the group has left.
+func TestGroupThatLeftReleasesNoCheckpoint(t *testing.T) {
+	w := worldWithCheckpoints(t)
+	n := w.nodes[2]
+	n.node.release(n.node.groups[0])
+	n.node.retire(n.node.groups[0], 9)
+	w.run(Second) // the world judges what is released
+}
+
 // A group that was touched and leaves in the same turn is not worked on any more:
 // what it would send, apply or accept then, nobody would remember (I4).
 func TestGroupThatLeftDoesNothingMore(t *testing.T) {

@@ -106,6 +106,7 @@ type Node struct {
 	// spokenLSN is the position of the newest record of a replica: what peers
 	// are told is how far those are synced.
 	spokenLSN wal.LSN
+	backlog   backlog
 	memories  memories
 	held      heldQueue
 

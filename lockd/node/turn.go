@@ -157,8 +157,9 @@ func (n *Node) dispatch(it *item) {
 func (n *Node) onDurable(lsn wal.LSN) {
 	if lsn > n.durable {
 		n.durable = lsn
+		n.diskMoved()
 		n.held.release(lsn, n)
-		n.releaseMarked() // before a group is dropped, and may come back
+		n.releaseMarked()
 		n.dropMarked()
 	}
 }
@@ -286,7 +287,7 @@ func (n *Node) onMessages(p *peer, b []byte) {
 		}
 		m.Disk = p.disk
 		n.stats.MessagesIn++
-		if n.stalled && brings(m.Kind) && n.deps.Log.Full() {
+		if brings(m.Kind) && (n.behind() || n.stalled && n.deps.Log.Full()) {
 			continue // it comes again; until the disk moves it had to be kept in memory
 		}
 		if m.Kind == paxos.KindLearn {
