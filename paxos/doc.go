@@ -44,7 +44,9 @@
 //
 //	I1  One value is chosen per slot.
 //	I2  One value is ever proposed per slot and ballot: a ballot is promised
-//	    durably by its own node before it is used, and never used again.
+//	    durably by its own node before it is used, and never used again on that
+//	    disk; and in a slot a node proposes on no other disk than the one it has
+//	    in the slot's configuration.
 //	I3  The promised ballot never decreases; nothing below it is accepted.
 //	I4  What depends on a record leaves after its sync (AfterSync).
 //	I5  A promise or an accept counts by (node, disk) in the configuration of

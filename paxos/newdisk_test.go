@@ -98,3 +98,19 @@ func TestWordWaitsForTheConfiguration(t *testing.T) {
 		t.Errorf("got chosen up to %d by the word of the other disk, want 9", got)
 	}
 }
+
+// A node that is linked anew may be on a new disk, lead in a ballot of its old one and count
+// rounds from the first again: what answers a heartbeat of before does not reach it.
+func TestAnswerToAnOldDiskIsNotSent(t *testing.T) {
+	r := newReplica(t, 1, nil)
+	beat := Message{Kind: KindHeartbeat, From: 2, To: 1, Disk: 2, Ballot: Ballot{5, 2}, Seq: 3}
+	r.Step(&beat)
+	r.PeerUp(2)
+	for _, m := range r.Ready().Messages {
+		if m.Kind == KindHeartbeatAck {
+			t.Errorf("round %d is answered on a conn that it did not come by", m.Seq)
+		}
+	}
+	r.Step(&beat)
+	takeTurn(r).find(t, KindHeartbeatAck, 2)
+}

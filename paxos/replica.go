@@ -384,8 +384,14 @@ func (r *Replica) PeerCut(node NodeID) {
 
 // PeerUp is the hint that a conn to node stands. What was sent to it before may
 // be lost, so a leader sends again. Nor does what it had said of itself count: it may have
-// been started again, and what it had learned need not have been durable.
+// been started again, and what it had learned need not have been durable. It may even be
+// on another disk, where an answer to a heartbeat of the old one would be taken for one
+// of its own; so what was not handed out yet to be sent at once is not.
 func (r *Replica) PeerUp(node NodeID) {
+	if r.out != nil {
+		r.out.ready.Messages = slices.DeleteFunc(r.out.ready.Messages,
+			func(m Message) bool { return m.To == node })
+	}
 	if p := r.peer(node); p != nil {
 		p.answered, p.unsynced, p.barred = false, 0, false
 		p.down, p.cut = false, false

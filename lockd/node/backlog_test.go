@@ -16,7 +16,7 @@ func TestFD8EntriesThatWaitAreBoundedInBytes(t *testing.T) {
 	led := w.leaderOf(0)
 	idle := w.nodes[1+led.id%3].node
 	g := idle.groups[0]
-	m := paxos.Message{Kind: paxos.KindAccept, Group: 0, From: paxos.NodeID(led.id), To: idle.identity.Node,
+	m := paxos.Message{Kind: paxos.KindAccept, From: paxos.NodeID(led.id), To: idle.identity.Node,
 		Ballot: led.node.groups[0].replica.Ballot()}
 	from, value := g.replica.Chosen()+1, make([]byte, MostBatchBytes)
 	bring := func(slot paxos.Slot) {
