@@ -60,16 +60,30 @@ func (b *backlog) sync(lsn wal.LSN) {
 // propose itself.
 func (n *Node) behind() bool { return n.backlog.given-n.backlog.synced >= mostBehind }
 
-// diskMoved takes off what has become durable, and has groups go on that waited for it.
+// waitForDisk puts off what a group would propose until the disk is not behind.
+func (n *Node) waitForDisk(g *group) {
+	if !g.putOff {
+		g.putOff = true
+		n.waiting = append(n.waiting, g)
+	}
+}
+
+// diskMoved takes off what has become durable, and has groups go on that waited for it:
+// before others, which could else have the room that there is again and again.
 func (n *Node) diskMoved() {
-	was := n.behind()
 	n.backlog.sync(n.durable)
-	if !was || n.behind() {
+	if len(n.waiting) == 0 || n.behind() {
 		return
 	}
-	for _, g := range n.hosted {
-		if g.leading {
-			n.touch(g)
+	first, others := n.waiting, n.dirty
+	all := first
+	for _, g := range others {
+		if !g.putOff {
+			all = append(all, g)
 		}
 	}
+	for _, g := range first {
+		g.putOff, g.dirty = false, true
+	}
+	n.dirty, n.waiting = all, others[:0]
 }

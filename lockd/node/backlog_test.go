@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"testing"
 
 	"lockd/netio/wire"
@@ -75,6 +76,30 @@ func TestFD8LeaderWaitsForItsDisk(t *testing.T) {
 	led.syncing = 0
 	if r := v.wait(request, 20*Millisecond); r.Status != wire.StatusOK {
 		t.Errorf("the disk has moved: got %v, want the lock", r.Status)
+	}
+}
+
+// F-D8: groups that waited for the disk propose in the order in which they came, before
+// those that have something to do anyway: there may be room for a few of them only.
+func TestFD8GroupsWaitInOrder(t *testing.T) {
+	w := newWorld(t, testOptions())
+	n := w.nodes[1].node
+	n.dirty = n.dirty[:0]
+	n.backlog.given += mostBehind
+	for _, id := range []int{2, 1, 2} {
+		n.propose(n.groups[id])
+	}
+	for _, id := range []int{0, 1} {
+		n.touch(n.groups[id])
+	}
+	n.backlog.synced = n.backlog.given
+	n.diskMoved()
+	var got []paxos.GroupID
+	for _, g := range n.dirty {
+		got = append(got, g.id)
+	}
+	if want := []paxos.GroupID{2, 1, 0}; !slices.Equal(got, want) {
+		t.Errorf("got groups %v, want %v", got, want)
 	}
 }
 

@@ -90,6 +90,7 @@ type group struct {
 	machine *lockfsm.Machine
 	told    toldSlot
 	dirty   bool
+	putOff  bool // until the disk moves
 	leading bool
 	leader  paxos.NodeID
 	// movingTo is the node that was last asked to take over from this one.
@@ -266,7 +267,8 @@ const maxRounds = 4
 // their way.
 func (n *Node) propose(g *group) {
 	if n.behind() {
-		return // the log would keep it in memory
+		n.waitForDisk(g) // the log would keep it in memory
+		return
 	}
 	n.reseatLate(g)
 	if len(g.parks) > 0 {

@@ -86,6 +86,7 @@ type Node struct {
 	notOurs           error
 	notOursAt         Nanos
 	dirty, dirtySpare []*group
+	waiting           []*group // for the disk, to propose
 	conns             connTable
 	watching          int           // watches of all groups
 	earlyBytes        int           // of the requests that all groups hold
