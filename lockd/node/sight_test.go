@@ -159,3 +159,17 @@ func TestFM1NoStepByARecordThatCannotBeRead(t *testing.T) {
 		}
 	}
 }
+
+// A replica that has begun to lead in a turn is named as the leader in that turn, before
+// the node has noted it, not who led by the last that was heard.
+func TestLeaderOfThisTurnIsSeen(t *testing.T) {
+	w := newWorld(t, testOptions())
+	led := w.leaderOf(0)
+	n := led.node
+	g := n.groups[0]
+	g.leader = paxos.NoNode
+	n.heard[0] = heardSeats{leader: paxos.NodeID(1 + led.id%3), at: n.now}
+	if got := n.leaderSeen(g); got != n.identity.Node {
+		t.Errorf("got node %d as the leader, want %d itself", got, n.identity.Node)
+	}
+}

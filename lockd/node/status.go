@@ -186,6 +186,9 @@ func (n *Node) leaders() []paxos.NodeID {
 // because those who keep the group do not count this node among them yet, as before
 // they have moved to it, it is who said last that it leads there.
 func (n *Node) leaderSeen(g *group) paxos.NodeID {
+	if g.replica.Role() == paxos.RoleLeading {
+		return n.identity.Node // perhaps since this turn, and not noted yet
+	}
 	h := &n.heard[g.id]
 	if p := n.peer(uint16(h.leader)); g.leader == paxos.NoNode && p != nil && p.up &&
 		h.version >= g.seatsVersion && !slices.Contains(h.nodes, n.identity.Node) {
