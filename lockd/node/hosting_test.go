@@ -76,6 +76,36 @@ func TestRecoveryOfAGroupThatCameBack(t *testing.T) {
 	}
 }
 
+// What the log copied between the mark with which a group left and the one with which it
+// came back is of the time before: an entry of then was not recorded in the new stay, and
+// what was chosen by then is not what the new stay has (I8).
+func TestRecoveryOfWhatWasCopiedWhileAGroupWasAway(t *testing.T) {
+	accept := func(slot uint64, round byte) wal.Record {
+		return wal.Record{Kind: wal.KindEntry, Slot: slot,
+			Data: []byte{1, round, 0, 0, 0, 0, 0, 0, 0, 2, 0, 'v'}}
+	}
+	r := NewRecovery(Identity{}, testOptions())
+	for i, rec := range []wal.Record{accept(30, 3), leftMark(), accept(30, 3),
+		{Kind: wal.KindHint, Slot: 30, Data: []byte{1}}, savedAt(0), accept(1, 1), accept(2, 1)} {
+		if err := r.Replay(wal.LSN(i+1), rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, log, err := r.group(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if log.Slots() != 2 || log.Promised() != (paxos.Ballot{Round: 3, Node: 2}) {
+		t.Errorf("got %d slots, promised %v, want the 2 of the new stay and the promise of the old",
+			log.Slots(), log.Promised())
+	}
+	seats := []paxos.Configuration{{From: 1, Acceptors: []paxos.Acceptor{{Node: 1, Disk: 7}}}}
+	cfg := paxos.Config{Self: 1, Disk: 7, Forgotten: 31, Configurations: seats}
+	if _, err := paxos.New(cfg, log); err != nil {
+		t.Errorf("the group cannot be opened: %v", err)
+	}
+}
+
 // A group may be moved to other nodes before it ever had a leader. A node that
 // starts again meanwhile, and has nothing of the group, still keeps it: nobody has
 // taken its place, and a group of which another is lost needs it (G6, F-M1).

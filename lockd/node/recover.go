@@ -107,6 +107,9 @@ func (r *Recovery) Replay(lsn wal.LSN, rec wal.Record) error {
 			g.retire()
 			return nil
 		}
+		if g.left {
+			g.retire() // what the log copied meanwhile is of the earlier stay, too
+		}
 		g.saved, g.left = max(g.saved, rec.Slot), false
 		return nil
 	}
