@@ -1,6 +1,7 @@
 package faulttest
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,23 @@ import (
 
 	"lockd/client"
 )
+
+// replaceWhenGone has a node that was killed replaced, at the addresses that it has by now,
+// as soon as the one that is asked has seen its end.
+func replaceWhenGone(ctx context.Context, t *testing.T, n *Node, admin string) {
+	t.Helper()
+	for {
+		code, out := lockd(t, "cluster", "replace", fmt.Sprintf("%d=%s/%s", n.ID, n.Peer, n.Client),
+			"--admin", admin)
+		if code == 0 {
+			return
+		}
+		if !strings.Contains(out, "is up") || ctx.Err() != nil {
+			t.Fatalf("replace: got exit code %d and %s", code, out)
+		}
+		pause(ctx, 50*time.Millisecond)
+	}
+}
 
 // TestFM1NodeIsReplacedElsewhere loses the disk of a node and has it come back at other
 // addresses, of which the nodes that run know by the command alone: their files have the old
@@ -37,18 +55,7 @@ func TestFM1NodeIsReplacedElsewhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	n3.Client, n3.Peer, n3.Admin = there[0], there[1], there[2]
-	replace := func() (int, string) {
-		return lockd(t, "cluster", "replace", fmt.Sprintf("3=%s/%s", n3.Peer, n3.Client), "--admin",
-			c.Nodes[0].Admin)
-	}
-	code, out := replace()
-	for code != 0 && strings.Contains(out, "node 3 is up") && ctx.Err() == nil {
-		pause(ctx, 50*time.Millisecond) // node 1 has not seen its end yet
-		code, out = replace()
-	}
-	if code != 0 {
-		t.Fatalf("replace: got exit code %d and %s", code, out)
-	}
+	replaceWhenGone(ctx, t, n3, c.Nodes[0].Admin)
 	if err := n3.Start(); err != nil {
 		t.Fatal(err)
 	}
