@@ -26,12 +26,15 @@ type arrival struct {
 
 // installs reports whether a snapshot for g arrives, and forgets one that came
 // to a stop. While one does, nothing else may change the group's checkpoint.
-func (n *Node) installs(g *group) bool {
+func (n *Node) installs(g *group) bool { return n.arrives(g, snapshotTimeout) }
+
+// arrives is installs for a snapshot of which something has come within so long.
+func (n *Node) arrives(g *group, patience Nanos) bool {
 	for id, a := range n.snapshots.in { // order: at most one matches
 		if a.group != g.id {
 			continue
 		}
-		if a.jobs > 0 || n.now-a.heard < snapshotTimeout {
+		if a.jobs > 0 || n.now-a.heard < patience {
 			return true
 		}
 		delete(n.snapshots.in, id)
@@ -62,13 +65,14 @@ func (n *Node) onSnapshot(p *peer, b []byte) {
 }
 
 // onOffer asks the store from where on a snapshot is wanted. One that would not
-// take the group forward is refused (I13), and so is a second one for a group.
+// take the group forward is refused (I13), and so is a second one for a group, unless
+// nothing more comes of the first: the disk of who sends it may stand.
 func (n *Node) onOffer(p *peer, g *group, h snapshotHead, s Snapshot) {
 	a := n.snapshots.in[p.id]
 	if a != nil && a.jobs > 0 {
 		return // the peer offers again; by then it is known what became of them
 	}
-	busy := n.saving == int(g.id) || (a == nil || a.group != g.id) && n.installs(g)
+	busy := n.saving == int(g.id) || (a == nil || a.group != g.id) && n.arrives(g, snapshotSilence)
 	if busy || paxos.Slot(s.Slot) <= g.replica.Chosen() {
 		h.kind = ackRefused
 		n.sendSnapshotAck(p, h, 0, nil)

@@ -43,8 +43,9 @@ const (
 const (
 	// snapshotPatience is how long an answer may take before the snapshot is
 	// offered again, and snapshotTimeout how long one may stand still before it
-	// is given up.
+	// is given up. After snapshotSilence another peer may send one in its place.
 	snapshotPatience = Second
+	snapshotSilence  = 2 * Second
 	snapshotTimeout  = 10 * Second
 	// maxSnapshotChunks is how many chunks of a snapshot are on their way at
 	// most.

@@ -64,9 +64,12 @@ func TestLinkLossLeavesTheRunningInstallAlone(t *testing.T) {
 }
 
 // offer lets node 1 offer node 3 a snapshot that no node has.
-func (w *world) offer(g paxos.GroupID, slot uint64) {
+func (w *world) offer(g paxos.GroupID, slot uint64) { w.offerOf(1, g, slot) }
+
+// offerOf lets a node offer node 3 one.
+func (w *world) offerOf(from uint16, g paxos.GroupID, slot uint64) {
 	b := appendSnapshotHead(nil, snapshotHead{snapshotOffer, uint16(g), slot})
-	w.nodes[3].inbox.PeerFrame(1, uint8(wire.PeerKindSnapshot), append(b, make([]byte, 16)...))
+	w.nodes[3].inbox.PeerFrame(from, uint8(wire.PeerKindSnapshot), append(b, make([]byte, 16)...))
 	w.run(2 * Millisecond)
 }
 
@@ -79,6 +82,23 @@ func TestSecondSnapshotOfAPeerEndsTheFirst(t *testing.T) {
 		if got := n.node.installs(n.node.groups[id]); got != want {
 			t.Errorf("group %d arrives: got %t, want %t", id, got, want)
 		}
+	}
+}
+
+// F-D8: a snapshot of which nothing more comes, as of a peer whose disk stands, keeps no
+// other peer from sending one: the group may need this node for a quorum.
+func TestFD8SnapshotThatStopsDoesNotBlockAnother(t *testing.T) {
+	w := newWorld(t, testOptions())
+	in := w.nodes[3].node.snapshots.in
+	w.offerOf(1, 0, 1_000_000)
+	w.offerOf(2, 0, 1_000_000)
+	if in[1] == nil || in[2] != nil {
+		t.Fatal("a second snapshot of the group is taken beside one that has just begun")
+	}
+	w.run(snapshotSilence)
+	w.offerOf(2, 0, 1_000_000)
+	if in[1] != nil || in[2] == nil {
+		t.Error("a snapshot of which nothing comes keeps another out")
 	}
 }
 
