@@ -20,21 +20,29 @@ type arrival struct {
 	// jobs counts what the store was asked to do and has not done.
 	jobs int
 	// gone is set if the link went while there were jobs.
-	gone  bool
-	heard Nanos
+	gone bool
+	// heard is when the peer last spoke of it, moved when more of it came: a peer whose
+	// disk stands may offer it again and again.
+	heard, moved Nanos
 }
 
 // installs reports whether a snapshot for g arrives, and forgets one that came
 // to a stop. While one does, nothing else may change the group's checkpoint.
-func (n *Node) installs(g *group) bool { return n.arrives(g, snapshotTimeout) }
+func (n *Node) installs(g *group) bool {
+	return n.arrives(g, func(a *arrival) bool { return n.now-a.heard < snapshotTimeout })
+}
 
-// arrives is installs for a snapshot of which something has come within so long.
-func (n *Node) arrives(g *group, patience Nanos) bool {
+// comes is installs for a snapshot of which more has come lately.
+func (n *Node) comes(g *group) bool {
+	return n.arrives(g, func(a *arrival) bool { return n.now-a.moved < snapshotSilence })
+}
+
+func (n *Node) arrives(g *group, goesOn func(*arrival) bool) bool {
 	for id, a := range n.snapshots.in { // order: at most one matches
 		if a.group != g.id {
 			continue
 		}
-		if a.jobs > 0 || n.now-a.heard < patience {
+		if a.jobs > 0 || goesOn(a) {
 			return true
 		}
 		delete(n.snapshots.in, id)
@@ -72,13 +80,17 @@ func (n *Node) onOffer(p *peer, g *group, h snapshotHead, s Snapshot) {
 	if a != nil && a.jobs > 0 {
 		return // the peer offers again; by then it is known what became of them
 	}
-	busy := n.saving == int(g.id) || (a == nil || a.group != g.id) && n.arrives(g, snapshotSilence)
+	busy := n.saving == int(g.id) || (a == nil || a.group != g.id) && n.comes(g)
 	if busy || paxos.Slot(s.Slot) <= g.replica.Chosen() {
 		h.kind = ackRefused
 		n.sendSnapshotAck(p, h, 0, nil)
 		return
 	}
-	n.snapshots.in[p.id] = &arrival{group: g.id, snapshot: s, jobs: 1, heard: n.now}
+	moved := n.now
+	if a != nil && a.group == g.id && a.snapshot == s {
+		moved = a.moved
+	}
+	n.snapshots.in[p.id] = &arrival{group: g.id, snapshot: s, jobs: 1, heard: n.now, moved: moved}
 	n.deps.Checkpoints.Begin(BeginRequest{Group: h.group, Peer: uint16(p.id), Snapshot: s})
 }
 
@@ -147,7 +159,7 @@ func (n *Node) onSnapshotChunk(p *peer, g *group, h snapshotHead, body []byte) {
 		n.sendSnapshotAck(p, h, number, nil)
 		return
 	}
-	a.next, a.heard = number+1, n.now
+	a.next, a.heard, a.moved = number+1, n.now, n.now
 	a.jobs++
 	n.deps.Checkpoints.Install(InstallRequest{
 		Group: h.group, Peer: uint16(p.id), Slot: h.slot, Chunk: number,
