@@ -95,6 +95,9 @@ func (c *Client) startFiling() {
 // no longer than Dial may take: the disk may hang. What goes on then ends when the disk
 // answers; filed counts it.
 func (c *Client) onFile(ctx context.Context, do func() error) error {
+	if ctx.Err() != nil { // nothing is begun, and the file not locked for a moment
+		return fmt.Errorf("client: session file %s: %w", c.opts.SessionFile, ended(ctx))
+	}
 	ctx, cancel := c.dialing(ctx)
 	defer cancel()
 	done := make(chan error, 1)
